@@ -1,0 +1,151 @@
+# `make` builds into bin/, `make demo` shows the main job, `make check` runs every test,
+# `make help` lists the targets. V=1 shows commands; SAN=address,undefined or SAN=thread builds
+# with sanitizers into a folder of its own; config.mak holds local settings.
+MAKEFLAGS += --no-builtin-rules --output-sync=target
+.SUFFIXES:
+.DELETE_ON_ERROR:
+-include config.mak
+
+DESTDIR     ?=
+prefix      ?= /usr/local
+exec_prefix ?= $(prefix)
+bindir      ?= $(exec_prefix)/bin
+datarootdir ?= $(prefix)/share
+mandir      ?= $(datarootdir)/man
+compdir     ?= $(datarootdir)/bash-completion/completions
+CXX         := $(if $(filter default,$(origin CXX)),g++,$(CXX))
+CC          := $(if $(filter default,$(origin CC)),gcc,$(CC))
+INSTALL     ?= install
+PKG_CONFIG  ?= pkg-config
+SCDOC       ?= scdoc
+CXXFLAGS    ?= -O2 -g
+
+PKGS    := mount blkid libmicrohttpd libxxhash
+WARN    := -Wall -Wextra -Wshadow -Wconversion -Wnon-virtual-dtor -Wformat=2 -Wimplicit-fallthrough
+ALL_CPP  = -Isrc -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(PKG_CFLAGS) $(CPPFLAGS)
+ALL_CXX := -std=c++20 -pthread $(WARN) -fstack-protector-strong
+# A program loads only the libraries that it uses: start-up time is fork time.
+ALL_LD  := -pthread -Wl,--as-needed
+ifdef SAN
+ALL_CXX += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+ALL_LD  += -fsanitize=$(SAN)
+endif
+ALL_CXX += $(if $(WERROR),-Werror) $(CXXFLAGS)
+ALL_LD  += $(LDFLAGS)
+# Expanded once and only when something is compiled.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS   = $(eval PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS)))$(PKG_LIBS)
+
+comma := ,
+O     := build/$(if $(SAN),san-$(subst $(comma),-,$(SAN)),default)
+BIN   := $(if $(SAN),$(O)/bin,bin)
+
+# A hyphen in a file name means that it holds a main().
+MAINS    := $(wildcard src/*/*-*.cc)
+LIB_SRCS := $(filter-out $(MAINS),$(wildcard src/*/*.cc))
+TESTS    := $(wildcard tests/unit/*_test.cc)
+HELPERS  := $(wildcard tests/helpers/*-*.cc)
+PROGS    := $(addprefix $(BIN)/,$(notdir $(MAINS:%.cc=%)))
+DRIVER   := $(BIN)/snapfork
+HELPER_PROGS := $(patsubst tests/helpers/%.cc,$(O)/tests/%,$(HELPERS))
+LIB_OBJS := $(LIB_SRCS:%.cc=$(O)/%.o)
+OBJS     := $(LIB_OBJS) $(MAINS:%.cc=$(O)/%.o) $(TESTS:%.cc=$(O)/%.o) $(HELPERS:%.cc=$(O)/%.o)
+MANS     := $(patsubst man/%.scd,$(O)/man/%,$(wildcard man/*.scd))
+SHELL_SRCS = scripts/snapfork scripts/bootstrap $(wildcard scripts/*.sh scripts/*.bash tests/*.bash \
+  tests/*/*.bash tests/*/*.bats bench/*.sh completions/*) .ci/run
+Q        := $(if $(V),,@)
+msg       = $(if $(V),,$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-6s %s\n' $(1) $(2)))
+
+all: $(PROGS) $(DRIVER)  ## build the programs into bin/
+define link_program
+$(BIN)/$(notdir $(1)): $(O)/$(1).o $(O)/libsnapfork.a
+endef
+$(foreach m,$(MAINS:%.cc=%),$(eval $(call link_program,$(m))))
+$(PROGS):
+	$(call msg,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_LD) $^ $(PKG_LIBS) -o $@
+$(DRIVER): scripts/snapfork
+	$(call msg,CP,$@)
+	$(Q)$(INSTALL) -D -m 755 $< $@
+$(O)/libsnapfork.a: $(LIB_OBJS)
+	$(call msg,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(O)/%.o: %.cc $(O)/flags
+	$(call msg,CXX,$<)
+	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_CPP) $(ALL_CXX) -MMD -MP -c $< -o $@
+$(O)/flags: FORCE  # rebuild when compiler or flags change
+	@mkdir -p $(@D); printf '%s\n' '$(CXX) $(ALL_CPP) $(ALL_CXX) $(ALL_LD)' >$@.new; \
+	  cmp -s $@.new $@ && rm -f $@.new || mv $@.new $@
+FORCE:
+-include $(OBJS:.o=.d)
+
+$(O)/tests/unit-tests: $(TESTS:%.cc=$(O)/%.o) $(O)/libsnapfork.a
+	$(call msg,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_LD) $^ $(shell $(PKG_CONFIG) --libs gtest_main gtest) $(PKG_LIBS) -o $@
+$(HELPER_PROGS): $(O)/tests/%: $(O)/tests/helpers/%.o $(O)/libsnapfork.a
+	$(call msg,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_LD) $^ $(PKG_LIBS) -o $@
+helpers: $(HELPER_PROGS)
+
+bootstrap-%:
+	@scripts/bootstrap $*
+
+demo: bootstrap-demo  ## promote, fork, serve, verify, delete: the main job, on a built-in snapshot
+	$(Q)$(MAKE) --no-print-directory -s all
+	$(Q)scripts/demo.sh
+
+check: bootstrap-check  ## install what is missing, build, run every test
+	$(Q)$(MAKE) --no-print-directory all helpers $(O)/tests/unit-tests
+	$(Q)tests/run-all.sh $(BIN) $(O)
+check-unit: $(O)/tests/unit-tests  ## GoogleTest only; GTEST_ARGS=--gtest_filter=...
+	$(Q)$< $(GTEST_ARGS)
+check-cli: all helpers  ## each program as a user meets it (bats); BATS_ARGS=--filter NAME
+	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bats $(BATS_ARGS) tests/cli
+check-e2e: all helpers  ## the flows, on real filesystems, killing things (bats; root)
+	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bats $(BATS_ARGS) tests/e2e
+check-firecracker: all helpers  ## the flows on a real Firecracker: FIRECRACKER=PATH
+	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bats $(BATS_ARGS) tests/firecracker
+
+bench: all helpers  ## measure, into bench/RESULTS.md
+	$(Q)scripts/bootstrap bench
+	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bench/run.sh
+
+lint: bootstrap-lint  ## clang-format, clang-tidy, shellcheck, shfmt, groff; all warnings are errors
+	$(Q)scripts/lint.sh
+format:  ## rewrite sources in the house format
+	$(Q)clang-format -i $$(git ls-files '*.cc' '*.h')
+	$(Q)shfmt -i 2 -ci -bn -w $(SHELL_SRCS)
+list-shell:
+	@printf '%s\n' $(SHELL_SRCS)
+print-cppflags:
+	@printf '%s\n' '-std=c++20 $(ALL_CPP)'
+
+man: $(MANS)  ## man pages into $(O)/man
+$(O)/man/%: man/%.scd
+	@command -v $(SCDOC) >/dev/null || { echo "scdoc is missing: scripts/bootstrap lint" >&2; exit 1; }
+	$(call msg,MAN,$@)
+	$(Q)mkdir -p $(@D) && $(SCDOC) <$< >$@
+
+install: all man  ## programs, man pages, completions under $(DESTDIR)$(prefix)
+	$(Q)$(INSTALL) -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man7 $(DESTDIR)$(compdir)
+	$(Q)$(INSTALL) -m 755 $(PROGS) $(DRIVER) $(DESTDIR)$(bindir)
+	$(Q)set -e; for page in $(MANS); do \
+	  $(INSTALL) -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}; done
+	$(Q)set -e; for f in $(wildcard completions/*); do $(INSTALL) -m 644 $$f $(DESTDIR)$(compdir); done
+uninstall:  ## remove what install installed
+	$(Q)rm -f $(addprefix $(DESTDIR)$(bindir)/,$(notdir $(PROGS) $(DRIVER)))
+	$(Q)set -e; for page in $(notdir $(MANS)); do rm -f $(DESTDIR)$(mandir)/man$${page##*.}/$$page; done
+	$(Q)rm -f $(addprefix $(DESTDIR)$(compdir)/,$(notdir $(wildcard completions/*)))
+check-install: bootstrap-lint  ## install into a scratch folder, run, uninstall: nothing may be left
+	$(Q)rm -rf $(O)/pkg && $(MAKE) --no-print-directory -s install DESTDIR=$(CURDIR)/$(O)/pkg
+	$(Q)set -e; for p in $(notdir $(PROGS) $(DRIVER)); do $(O)/pkg$(bindir)/$$p --version >/dev/null; done
+	$(Q)$(MAKE) --no-print-directory -s uninstall DESTDIR=$(CURDIR)/$(O)/pkg
+	$(Q)left=$$(find $(O)/pkg ! -type d); test -z "$$left" || { echo "left behind: $$left" >&2; exit 1; }
+	@echo "check-install: ok"
+
+clean:  ## remove bin/ and build/
+	$(Q)rm -rf bin build
+help:  ## list the targets
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
+.PHONY: all demo check check-unit check-cli check-e2e check-firecracker bench lint format man install \
+  uninstall check-install clean help helpers list-shell print-cppflags FORCE

@@ -1,0 +1,49 @@
+#include "base/atomic_file.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace base {
+
+void write_file_atomic(const std::string& path, std::string_view content, mode_t mode,
+                       Durable durable) {
+  const size_t slash = path.find_last_of('/');
+  const size_t name_at = slash == std::string::npos ? 0 : slash + 1;
+  const std::string temporary =
+      path.substr(0, name_at) + "." + path.substr(name_at) + std::string(kTemporarySuffix);
+  // A leftover may have other links or another owner: take it away rather than write into it.
+  if (::unlink(temporary.c_str()) != 0 && errno != ENOENT) {
+    throw_errno("cannot remove " + quoted(temporary));
+  }
+  Fd fd = open_file(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+  try {
+    write_full(fd.get(), content, temporary);
+    if (::fchmod(fd.get(), mode) != 0) {  // the umask does not matter
+      throw_errno("cannot change the mode of " + quoted(temporary));
+    }
+    if (durable == Durable::yes) {
+      sync_fd(fd.get(), temporary);
+    }
+    fd.close_checked(temporary);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) {
+      throw_errno("cannot replace " + quoted(path));
+    }
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  if (durable == Durable::yes) {
+    sync_parent_dir(path);
+  }
+}
+
+bool is_temporary_name(std::string_view name) {
+  return name.starts_with('.') && name.ends_with(kTemporarySuffix);
+}
+
+}  // namespace base

@@ -1,0 +1,26 @@
+// Replacing a file so that a reader, or a crash, sees the old one or the new one and nothing else.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+
+namespace base {
+
+enum class Durable { no, yes };
+
+// Writes `content` beside `path` under the temporary name ".NAME.snapfork-tmp", renames it over
+// `path`. With Durable::yes the file is flushed before, and the directory after, the rename.
+// Throws std::system_error; then `path` is as before. The caller must be the only writer of `path`
+// (hold its lock): the temporary name is fixed, so that a leftover is found and reused, not piled up.
+void write_file_atomic(const std::string& path, std::string_view content, mode_t mode,
+                       Durable durable);
+
+// Whether `name` (one component) is a leftover that a killed program of the suite may leave.
+bool is_temporary_name(std::string_view name);
+
+inline constexpr std::string_view kTemporarySuffix = ".snapfork-tmp";
+
+}  // namespace base

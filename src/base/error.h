@@ -1,0 +1,66 @@
+// The errors that end a program or one client of it, each with its exit status.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+#include "base/exit_code.h"
+
+namespace base {
+
+// Answers (locked, absent, not a reflink filesystem) are return values. What is thrown is one of
+// these, or std::system_error for a failed system call (exit status 5). A message reads
+// "cannot VERB 'SUBJECT': why; what to do", without a capital or a full stop.
+class Error : public std::runtime_error {
+ public:
+  Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  ExitCode code() const { return code_; }
+
+ private:
+  ExitCode code_;
+};
+
+// The program ran correctly and the answer is no: exit status 1.
+class Refused : public Error {
+ public:
+  explicit Refused(const std::string& message) : Error(ExitCode::no, message) {}
+};
+
+// The command line is wrong: exit status 2. Main adds "try 'PROGRAM --help'".
+class UsageError : public Error {
+ public:
+  explicit UsageError(const std::string& message) : Error(ExitCode::usage, message) {}
+};
+
+// This kernel or filesystem cannot do it: exit status 3.
+class Unsupported : public Error {
+ public:
+  explicit Unsupported(const std::string& message) : Error(ExitCode::unsupported, message) {}
+};
+
+// A file or a peer's message is corrupt, hostile or not for this image: exit status 4.
+class BadData : public Error {
+ public:
+  explicit BadData(const std::string& message) : Error(ExitCode::bad_data, message) {}
+};
+
+// Throws std::system_error with the current errno, which must be the one of the call just made.
+// `what` is "cannot open 'x'"; the errno's text is appended by the class.
+[[noreturn]] void throw_errno(const std::string& what);
+// The same for an errno that was saved, or that a library returned as a positive number.
+[[noreturn]] void throw_error_number(int error_number, const std::string& what);
+
+// 'text' in single quotes, control characters replaced by '?': how a name stands in a message.
+std::string quoted(std::string_view text);
+
+// What `error` stands for as an exit status: Error's own, 5 for std::system_error and all else.
+ExitCode exit_code_of(const std::exception& error);
+
+// A bug of ours, in all builds: prints the place and aborts when `condition` is false.
+#define SNAPFORK_CHECK(condition) \
+  ((condition) ? void() : ::base::check_failed(#condition, __FILE__, __LINE__))
+[[noreturn]] void check_failed(const char* condition, const char* file, int line);
+
+}  // namespace base

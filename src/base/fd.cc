@@ -1,0 +1,170 @@
+#include "base/fd.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/error.h"
+
+namespace base {
+
+Fd& Fd::operator=(Fd&& other) noexcept {
+  if (this != &other) {
+    reset();
+    fd_ = other.release();
+  }
+  return *this;
+}
+
+int Fd::release() { return std::exchange(fd_, -1); }
+
+void Fd::reset() {
+  if (fd_ >= 0) {
+    ::close(fd_);
+    fd_ = -1;
+  }
+}
+
+void Fd::close_checked(std::string_view name) {
+  // Linux releases the number whatever close() returns, so there is no second try.
+  if (::close(release()) != 0 && errno != EINTR) {
+    throw_errno("cannot close " + quoted(name));
+  }
+}
+
+Fd open_file(const std::string& path, int flags, mode_t mode) {
+  return open_at(AT_FDCWD, path, flags, mode);
+}
+
+Fd open_at(int dir_fd, const std::string& name, int flags, mode_t mode) {
+  Fd fd(::openat(dir_fd, name.c_str(), flags | O_CLOEXEC, mode));
+  if (!fd) {
+    throw_errno("cannot open " + quoted(name));
+  }
+  return fd;
+}
+
+std::optional<Fd> try_open(const std::string& path, int flags) {
+  Fd fd(::open(path.c_str(), flags | O_CLOEXEC));
+  if (!fd) {
+    if (errno == ENOENT || errno == ENOTDIR) {
+      return std::nullopt;
+    }
+    throw_errno("cannot open " + quoted(path));
+  }
+  return fd;
+}
+
+size_t pread_full(int fd, std::span<std::byte> buffer, off_t offset, std::string_view name) {
+  size_t done = 0;
+  while (done < buffer.size()) {
+    const ssize_t n = ::pread(fd, buffer.data() + done, buffer.size() - done,
+                              offset + static_cast<off_t>(done));
+    if (n < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      throw_errno("cannot read " + quoted(name));
+    }
+    if (n == 0) {
+      break;
+    }
+    done += static_cast<size_t>(n);
+  }
+  return done;
+}
+
+void write_full(int fd, std::string_view data, std::string_view name) {
+  while (!data.empty()) {
+    const ssize_t n = ::write(fd, data.data(), data.size());
+    if (n < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      throw_errno("cannot write " + quoted(name));
+    }
+    data.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
+void pwrite_full(int fd, std::span<const std::byte> data, off_t offset, std::string_view name) {
+  while (!data.empty()) {
+    const ssize_t n = ::pwrite(fd, data.data(), data.size(), offset);
+    if (n < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      throw_errno("cannot write " + quoted(name));
+    }
+    data = data.subspan(static_cast<size_t>(n));
+    offset += n;
+  }
+}
+
+std::string read_file(const std::string& path, size_t limit) {
+  // O_NONBLOCK: a fifo without a writer must not hang the caller; it is refused below.
+  const Fd fd = open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) {
+    throw_errno("cannot stat " + quoted(path));
+  }
+  if (!S_ISREG(st.st_mode)) {
+    throw BadData("cannot read " + quoted(path) + ": not a regular file");
+  }
+  return read_all(fd.get(), limit, path);
+}
+
+std::string read_all(int fd, size_t limit, std::string_view name) {
+  constexpr size_t kPiece = 64 << 10;
+  struct stat st {};
+  std::string data;
+  if (::fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+    data.reserve(std::min(limit, static_cast<size_t>(st.st_size)) + 1);
+  }
+  for (;;) {
+    const size_t old_size = data.size();
+    data.resize(std::max(data.capacity(), old_size + kPiece));
+    const ssize_t n = ::read(fd, data.data() + old_size, data.size() - old_size);
+    if (n < 0 && errno != EINTR) {
+      throw_errno("cannot read " + quoted(name));
+    }
+    data.resize(old_size + static_cast<size_t>(std::max<ssize_t>(n, 0)));
+    if (data.size() > limit) {
+      throw BadData("cannot read " + quoted(name) + ": longer than " + std::to_string(limit) +
+                    " bytes");
+    }
+    if (n == 0) {
+      return data;
+    }
+  }
+}
+
+void sync_fd(int fd, std::string_view name) {
+  if (::fsync(fd) != 0) {
+    throw_errno("cannot flush " + quoted(name));
+  }
+}
+
+void sync_parent_dir(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  const std::string dir = slash == std::string::npos ? "."
+                          : slash == 0               ? "/"
+                                                     : path.substr(0, slash);
+  const Fd fd = open_file(dir, O_RDONLY | O_DIRECTORY);
+  sync_fd(fd.get(), dir);
+}
+
+void ensure_standard_fds() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+      // The lowest free number is `fd` itself. Left open across exec on purpose: it stands in for
+      // a standard stream. A failure leaves things as they were, and nothing can be said anywhere.
+      static_cast<void>(::open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY));  // NOLINT(android-cloexec-open): a standard stream is inherited
+    }
+  }
+}
+
+}  // namespace base

@@ -1,0 +1,68 @@
+// An owned file descriptor, and whole reads and writes on descriptors.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <fcntl.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace base {
+
+// Owns one descriptor and closes it once. A raw `int fd` parameter anywhere means "borrowed".
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(other.release()) {}
+  Fd& operator=(Fd&& other) noexcept;
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  ~Fd() { reset(); }
+
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  // Gives up ownership and returns the descriptor.
+  int release();
+  // Closes now, ignoring the result: for descriptors whose close cannot lose data.
+  void reset();
+  // Closes and throws std::system_error when the kernel reports a late write error. `name` is what
+  // the message calls the file.
+  void close_checked(std::string_view name);
+
+ private:
+  int fd_ = -1;
+};
+
+// Opens with O_CLOEXEC added. Throws std::system_error "cannot open 'path'".
+Fd open_file(const std::string& path, int flags, mode_t mode = 0);
+// The same relative to a directory; `name` may hold several components.
+Fd open_at(int dir_fd, const std::string& name, int flags, mode_t mode = 0);
+// Nothing where the file does not exist (ENOENT or ENOTDIR); throws on every other failure.
+std::optional<Fd> try_open(const std::string& path, int flags);
+
+// Reads up to `buffer.size()` bytes at `offset`, over short reads and EINTR; returns the bytes read,
+// fewer only at the end of the file. Throws "cannot read 'name'".
+size_t pread_full(int fd, std::span<std::byte> buffer, off_t offset, std::string_view name);
+// Writes all, over short writes and EINTR. Throws "cannot write 'name'".
+void write_full(int fd, std::string_view data, std::string_view name);
+void pwrite_full(int fd, std::span<const std::byte> data, off_t offset, std::string_view name);
+
+// The whole of a file, at most `limit` bytes: a longer one is BadData, as is a directory or device.
+// Throws std::system_error when it cannot be opened or read.
+std::string read_file(const std::string& path, size_t limit);
+// The same from an open descriptor, from its current position to the end (pipes too).
+std::string read_all(int fd, size_t limit, std::string_view name);
+
+// fsync of a descriptor or of the directory that holds `path`. Throw std::system_error.
+void sync_fd(int fd, std::string_view name);
+void sync_parent_dir(const std::string& path);
+
+// Opens /dev/null on each of 0, 1 and 2 that is closed, so that no file of ours lands there.
+void ensure_standard_fds();
+
+}  // namespace base

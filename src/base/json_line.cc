@@ -1,0 +1,132 @@
+#include "base/json_line.h"
+
+#include <array>
+#include <cstdio>
+
+namespace base {
+namespace {
+
+// The length of the UTF-8 sequence at the start of `text`, 0 where there is none (RFC 3629: no
+// overlong forms, no surrogates, nothing above U+10FFFF).
+size_t utf8_sequence(std::string_view text) {
+  const auto at = [&](size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
+  };
+  const auto is_tail = [&](size_t i) { return (at(i) & 0xc0U) == 0x80U; };
+  const unsigned first = at(0);
+  if (first < 0x80) {
+    return text.empty() ? 0 : 1;
+  }
+  if (first >= 0xc2 && first <= 0xdf) {
+    return is_tail(1) ? 2 : 0;
+  }
+  if (first >= 0xe0 && first <= 0xef) {
+    const unsigned low = first == 0xe0 ? 0xa0 : 0x80;
+    const unsigned high = first == 0xed ? 0x9f : 0xbf;
+    return at(1) >= low && at(1) <= high && is_tail(2) ? 3 : 0;
+  }
+  if (first >= 0xf0 && first <= 0xf4) {
+    const unsigned low = first == 0xf0 ? 0x90 : 0x80;
+    const unsigned high = first == 0xf4 ? 0x8f : 0xbf;
+    return at(1) >= low && at(1) <= high && is_tail(2) && is_tail(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+std::string base64(std::string_view data) {
+  constexpr std::string_view kAlphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string result;
+  for (size_t i = 0; i < data.size(); i += 3) {
+    const auto byte = [&](size_t k) {
+      return i + k < data.size() ? static_cast<unsigned char>(data[i + k]) : 0U;
+    };
+    const uint32_t bits = byte(0) << 16U | byte(1) << 8U | byte(2);
+    result += kAlphabet[bits >> 18U & 63U];
+    result += kAlphabet[bits >> 12U & 63U];
+    result += i + 1 < data.size() ? kAlphabet[bits >> 6U & 63U] : '=';
+    result += i + 2 < data.size() ? kAlphabet[bits & 63U] : '=';
+  }
+  return result;
+}
+
+}  // namespace
+
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = utf8_sequence(text);
+    if (length == 0) {
+      return false;
+    }
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+std::string json_string(std::string_view text) {
+  std::string result = "\"";
+  while (!text.empty()) {
+    const size_t length = utf8_sequence(text);
+    const auto byte = static_cast<unsigned char>(text[0]);
+    if (length == 0) {
+      result += "\xef\xbf\xbd";
+    } else if (byte == '"' || byte == '\\') {
+      result += '\\';
+      result += text[0];
+    } else if (byte == '\n') {
+      result += "\\n";
+    } else if (byte == '\t') {
+      result += "\\t";
+    } else if (byte < 0x20 || byte == 0x7f) {
+      std::array<char, 8> escape{};
+      static_cast<void>(std::snprintf(escape.data(), escape.size(), "\\u%04x", byte));
+      result += escape.data();
+    } else {
+      result += text.substr(0, length);
+    }
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  return result + "\"";
+}
+
+std::string json_array(std::span<const std::string> texts) {
+  std::string result = "[";
+  for (const std::string& text : texts) {
+    result += result.size() > 1 ? "," : "";
+    result += json_string(text);
+  }
+  return result + "]";
+}
+
+JsonLine::JsonLine(std::string_view type) { text("type", type).number("v", 1); }
+
+JsonLine& JsonLine::text(std::string_view key, std::string_view value) {
+  return raw(key, json_string(value));
+}
+
+JsonLine& JsonLine::path(std::string_view key, std::string_view value) {
+  if (is_utf8(value)) {
+    return text(key, value);
+  }
+  return text(std::string(key) + "_b64", base64(value));
+}
+
+JsonLine& JsonLine::number(std::string_view key, int64_t value) {
+  return raw(key, std::to_string(value));
+}
+
+JsonLine& JsonLine::boolean(std::string_view key, bool value) {
+  return raw(key, value ? "true" : "false");
+}
+
+JsonLine& JsonLine::null(std::string_view key) { return raw(key, "null"); }
+
+JsonLine& JsonLine::raw(std::string_view key, std::string_view json) {
+  body_ += body_.empty() ? "\"" : ",\"";
+  body_ += key;
+  body_ += "\":";
+  body_ += json;
+  return *this;
+}
+
+}  // namespace base

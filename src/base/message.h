@@ -1,0 +1,33 @@
+// What a program says on standard error, and the record of it that --json adds on standard output.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/exit_code.h"
+
+namespace base {
+
+enum class Verbosity { quiet, normal, verbose };
+
+// How this process talks. Set once at the start of main, before there are threads.
+struct MessageStyle {
+  std::string program = "snapfork";
+  Verbosity verbosity = Verbosity::normal;
+  bool json = false;
+};
+MessageStyle& message_style();
+
+// Each composes one whole line "program: message", replaces control characters that came with file
+// names, and writes it with one write(2), so that lines of two processes never mix.
+void say_error(std::string_view message);    // always
+void say_warning(std::string_view message);  // "program: warning: ...", not with -q
+void say_info(std::string_view message);     // not with -q
+void say_detail(std::string_view message);   // only with -v
+
+// The end of a program that failed: say_error, and with --json also the record
+// {"type":"error","v":1,"program","exit_code","code","message"} on standard output.
+void report_failure(ExitCode code, std::string_view message);
+
+}  // namespace base

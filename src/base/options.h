@@ -1,0 +1,75 @@
+// Command lines. The one front to cxxopts, which takes seconds to compile: only options.cc includes it.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace base {
+
+// What a command line said. Names are the long ones, without dashes.
+class ParsedOptions {
+ public:
+  bool has(const std::string& name) const { return values_.contains(name); }
+  // The last value given.
+  std::optional<std::string> value(const std::string& name) const;
+  std::string value_or(const std::string& name, std::string fallback) const;
+  // All values of a repeatable option, in order.
+  std::vector<std::string> values(const std::string& name) const;
+  // A whole number from `low` to `high`; `fallback` when not given. Throws UsageError.
+  int64_t number(const std::string& name, int64_t low, int64_t high, int64_t fallback) const;
+  // Seconds with a fraction ("0.5"), as milliseconds; `fallback_ms` when not given.
+  int64_t seconds_as_ms(const std::string& name, int64_t fallback_ms) const;
+  // One of `allowed`, the first when not given. Throws UsageError listing them.
+  std::string choice(const std::string& name, std::initializer_list<std::string_view> allowed) const;
+  const std::vector<std::string>& operands() const { return operands_; }
+  // Throws UsageError unless there are `low` to `high` operands; `what` names them ("SRC and DST").
+  void require_operands(size_t low, size_t high, std::string_view what) const;
+
+ private:
+  friend class Options;
+  std::map<std::string, std::vector<std::string>> values_;
+  std::vector<std::string> operands_;
+};
+
+// A program's, or a subcommand's, options and the text of its --help (80 columns).
+class Options {
+ public:
+  // `command` is "snapshot-meta set"; `synopsis` the rest of the usage line; `summary` one sentence.
+  Options(std::string command, std::string synopsis, std::string summary);
+  Options(Options&&) noexcept;
+  Options& operator=(Options&&) noexcept;
+  Options(const Options&) = delete;
+  Options& operator=(const Options&) = delete;
+  ~Options();
+
+  // Options added from here on stand under this heading in --help.
+  Options& group(std::string title);
+  // `names` is "name" or "n,name".
+  Options& flag(const std::string& names, const std::string& help);
+  // With a value shown as `argument` in --help. May be repeated.
+  Options& value(const std::string& names, const std::string& argument, const std::string& help);
+  // Lines that follow the options in --help: examples, exit statuses, the man page's name.
+  Options& footer(std::string text);
+
+  // Adds -h --help, -V --version, --json, -q --quiet and -v --verbose to every program, and sets
+  // message_style() from them. Nothing when --help or --version was given and has been printed. Throws
+  // UsageError. `argv[0]` is skipped; "--" ends the options.
+  std::optional<ParsedOptions> parse(int argc, char** argv);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The words after the first "--" of argv: the command of a wrapper. `argc` is cut there; nothing when
+// there is no "--".
+std::optional<std::vector<std::string>> split_command(int& argc, char** argv);
+
+}  // namespace base

@@ -1,0 +1,78 @@
+#include "base/process.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+
+#include "base/error.h"
+
+namespace base {
+namespace {
+
+// The text of /proc/PID/NAME, or nothing when the process is gone.
+std::optional<std::string> read_proc(pid_t pid, const char* name) {
+  const Fd fd(::open(("/proc/" + std::to_string(pid) + "/" + name).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) {
+    return std::nullopt;
+  }
+  try {
+    return read_all(fd.get(), 1 << 20, name);
+  } catch (const std::exception&) {
+    return std::nullopt;  // ESRCH: it ended between open and read
+  }
+}
+
+}  // namespace
+
+std::optional<uint64_t> process_start_time(pid_t pid) {
+  if (pid <= 0) {
+    return std::nullopt;
+  }
+  const std::optional<std::string> stat = read_proc(pid, "stat");
+  // The command (field 2) may hold blanks and brackets: count from the last bracket.
+  const size_t bracket = stat ? stat->rfind(')') : std::string::npos;
+  if (bracket == std::string::npos || bracket + 2 >= stat->size()) {
+    return std::nullopt;
+  }
+  size_t at = bracket + 2;
+  const char state = (*stat)[at];
+  if (state == 'Z' || state == 'X') {
+    return std::nullopt;
+  }
+  constexpr int kFieldsToStartTime = 19;  // from field 3 (state) to field 22
+  for (int i = 0; i < kFieldsToStartTime; ++i) {
+    at = stat->find(' ', at);
+    if (at == std::string::npos) {
+      return std::nullopt;
+    }
+    ++at;
+  }
+  uint64_t ticks = 0;
+  const auto [end, error] = std::from_chars(stat->data() + at, stat->data() + stat->size(), ticks);
+  return error == std::errc() ? std::optional(ticks) : std::nullopt;
+}
+
+std::optional<Fd> open_pidfd(pid_t pid) {
+  Fd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));  // close-on-exec by definition
+  if (!fd) {
+    if (errno == ESRCH) {
+      return std::nullopt;
+    }
+    throw_errno("cannot watch process " + std::to_string(pid));
+  }
+  return fd;
+}
+
+std::string process_name(pid_t pid) {
+  std::optional<std::string> line = read_proc(pid, "cmdline");
+  if (line && !line->empty() && (*line)[0] != '\0') {
+    return line->substr(0, line->find('\0'));
+  }
+  line = read_proc(pid, "comm");
+  return line && !line->empty() ? line->substr(0, line->find('\n')) : "?";
+}
+
+}  // namespace base

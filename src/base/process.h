@@ -1,0 +1,27 @@
+// Which process a number stands for, in spite of numbers being given out again.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/fd.h"
+
+namespace base {
+
+// Start time of a process in clock ticks after boot (field 22 of /proc/PID/stat, proc(5)); nothing
+// when there is no such process or it is a zombie. Together with the number it names one process for
+// ever: what hypeman keeps as HypervisorPID and HypervisorStartTime.
+std::optional<uint64_t> process_start_time(pid_t pid);
+
+// A descriptor that becomes readable when the process ends; nothing when it has ended already.
+// Throws std::system_error on other failures (Linux 5.3 is needed).
+std::optional<Fd> open_pidfd(pid_t pid);
+
+// The command line's first word, or the kernel's short name, for messages; "?" when it is gone.
+std::string process_name(pid_t pid);
+
+}  // namespace base

@@ -1,0 +1,49 @@
+// Where things lie under SNAPFORK_ROOT, and which names they may have.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace base {
+
+// An id: 1 to 64 of [A-Za-z0-9._-], starting with a letter or a digit. So it is one path component,
+// no option, no hidden file, and leaves room for a socket path (107 bytes). Throws UsageError naming
+// what is wrong with it.
+void check_id(std::string_view id);
+bool is_valid_id(std::string_view id);
+
+// The layout that DESIGN calls the store. Paths only: nothing is opened or created here, but for
+// the functions that say so. An id given to any of them must have passed check_id.
+class Store {
+ public:
+  // SNAPFORK_ROOT, or /var/lib/snapfork.
+  static Store from_environment();
+  explicit Store(std::string root);
+
+  const std::string& root() const { return root_; }
+  std::string guests_dir() const { return root_ + "/guests"; }
+  std::string guest_dir(std::string_view id) const;
+  std::string metadata_path(std::string_view id) const;
+  std::string state_path(std::string_view id) const;   // snapshots/snapshot-latest/state
+  std::string memory_path(std::string_view id) const;  // snapshots/snapshot-latest/memory
+  std::string template_dir(std::string_view id) const;
+  std::string fork_index_dir(std::string_view id) const;  // template/forks
+  std::string locks_dir() const { return root_ + "/.snapfork/locks"; }
+  std::string tmp_dir() const { return root_ + "/.snapfork/tmp"; }
+  std::string trash_dir() const { return root_ + "/.snapfork/trash"; }
+
+  // Throws std::system_error ENOENT or ENOTDIR, saying what to do, when the root is no directory.
+  void require_root() const;
+  // Creates guests/ and .snapfork/ with what belongs in it (0700) under an existing root, and throws
+  // Unsupported when they are not on one filesystem: publishing is a rename between them.
+  void create_layout() const;
+
+ private:
+  std::string root_;
+};
+
+// mkdir(2) for each missing part of `path`. Throws std::system_error.
+void make_dirs(const std::string& path, unsigned mode);
+
+}  // namespace base

@@ -1,0 +1,266 @@
+#include "base/unix_socket.h"
+
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace base {
+namespace {
+
+struct sockaddr_un address_of(const std::string& path) {
+  check_socket_path(path);
+  struct sockaddr_un address {};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+Fd make_socket() {
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) {
+    throw_errno("cannot create a socket");
+  }
+  return fd;
+}
+
+// Holds the lock file beside a socket for the server's life. It is never removed.
+Fd claim_path(const std::string& path) {
+  const std::string lock_path = path + ".lock";
+  Fd lock = open_file(lock_path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY, 0600);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      throw Refused("cannot listen on " + quoted(path) +
+                    ": another server is there; stop it, or use another socket");
+    }
+    throw_errno("cannot lock " + quoted(lock_path));
+  }
+  return lock;
+}
+
+// Takes away the socket that a dead server left. A live one (of a foreign kind, without our lock
+// file) is not touched.
+void remove_leftover(const std::string& path, SocketClaim claim) {
+  struct stat st {};
+  if (::lstat(path.c_str(), &st) != 0) {
+    if (errno == ENOENT) {
+      return;
+    }
+    throw_errno("cannot stat " + quoted(path));
+  }
+  if (!S_ISSOCK(st.st_mode)) {
+    throw_error_number(EEXIST, "cannot listen on " + quoted(path));
+  }
+  if (claim == SocketClaim::by_lock &&
+      connect_unix(path, Deadline::after(std::chrono::seconds(1)))) {
+    throw Refused("cannot listen on " + quoted(path) +
+                  ": another server is there; stop it, or use another socket");
+  }
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+    throw_errno("cannot remove the leftover socket " + quoted(path));
+  }
+}
+
+}  // namespace
+
+void check_socket_path(const std::string& path) {
+  if (path.empty() || path.size() > kMaxSocketPath) {
+    throw UsageError("socket path " + quoted(path) + " has " + std::to_string(path.size()) +
+                     " bytes; it may have 1 to " + std::to_string(kMaxSocketPath) +
+                     "; use a shorter directory");
+  }
+}
+
+UnixListener::UnixListener(const std::string& path, SocketClaim claim) : path_(path) {
+  const struct sockaddr_un address = address_of(path);
+  if (claim == SocketClaim::by_lock) {
+    lock_ = claim_path(path);
+  }
+  remove_leftover(path, claim);
+  fd_ = make_socket();
+  // fchmod before bind decides the mode of the socket file: it never exists with a wider one, and
+  // the umask, which all threads share, is left alone.
+  if (::fchmod(fd_.get(), 0600) != 0) {
+    throw_errno("cannot set the mode of a socket");
+  }
+  if (::bind(fd_.get(), reinterpret_cast<const struct sockaddr*>(&address), sizeof address) != 0) {
+    throw_errno("cannot bind " + quoted(path));
+  }
+  struct stat st {};
+  if (::lstat(path.c_str(), &st) != 0) {
+    throw_errno("cannot stat " + quoted(path));
+  }
+  device_ = st.st_dev;
+  inode_ = st.st_ino;
+  constexpr int kBacklog = 1024;
+  if (::chmod(path.c_str(), 0600) != 0 || ::listen(fd_.get(), kBacklog) != 0) {
+    const int error = errno;
+    ::unlink(path.c_str());
+    throw_error_number(error, "cannot listen on " + quoted(path));
+  }
+}
+
+UnixListener::UnixListener(UnixListener&& other) noexcept
+    : path_(std::exchange(other.path_, {})),
+      lock_(std::move(other.lock_)),
+      fd_(std::move(other.fd_)),
+      device_(other.device_),
+      inode_(other.inode_) {}
+
+UnixListener::~UnixListener() {
+  struct stat st {};
+  if (fd_ && ::lstat(path_.c_str(), &st) == 0 && st.st_dev == device_ && st.st_ino == inode_) {
+    ::unlink(path_.c_str());
+  }
+}
+
+void UnixListener::give_to(uid_t uid) const {
+  if (::lchown(path_.c_str(), uid, static_cast<gid_t>(-1)) != 0) {
+    throw_errno("cannot give " + quoted(path_) + " to user " + std::to_string(uid));
+  }
+}
+
+std::optional<Fd> UnixListener::accept() const {
+  for (;;) {
+    Fd fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (fd) {
+      return fd;
+    }
+    if (errno == EAGAIN || errno == ECONNABORTED) {
+      return std::nullopt;
+    }
+    if (errno != EINTR) {
+      throw_errno("cannot accept on " + quoted(path_));
+    }
+  }
+}
+
+std::optional<Fd> connect_unix(const std::string& path, const Deadline& deadline) {
+  const struct sockaddr_un address = address_of(path);
+  Fd fd = make_socket();
+  // A full backlog answers EAGAIN at once on a non-blocking unix socket, and nothing can be polled for.
+  constexpr int kRetryMs = 2;
+  while (::connect(fd.get(), reinterpret_cast<const struct sockaddr*>(&address), sizeof address) !=
+         0) {
+    if (errno == ENOENT || errno == ECONNREFUSED) {
+      return std::nullopt;
+    }
+    if (errno == EAGAIN && !deadline.passed()) {
+      ::poll(nullptr, 0, kRetryMs);
+    } else if (errno != EINTR) {
+      throw_error_number(errno == EAGAIN ? ETIMEDOUT : errno, "cannot connect to " + quoted(path));
+    }
+  }
+  return fd;
+}
+
+PeerCredentials peer_credentials(int fd) {
+  struct ucred credentials {};
+  socklen_t length = sizeof credentials;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) {
+    throw_errno("cannot read the peer's credentials");
+  }
+  return {.pid = credentials.pid, .uid = credentials.uid, .gid = credentials.gid};
+}
+
+bool wait_for(int fd, short events, const Deadline& deadline) {
+  for (;;) {
+    struct pollfd poll_fd {
+      .fd = fd, .events = events, .revents = 0
+    };
+    const int n = ::poll(&poll_fd, 1, deadline.poll_timeout());
+    if (n > 0) {
+      return true;
+    }
+    if (n == 0) {
+      return false;
+    }
+    if (errno != EINTR) {
+      throw_errno("cannot wait for a descriptor");
+    }
+  }
+}
+
+void send_with_fds(int socket, std::string_view data, std::span<const int> fds) {
+  SNAPFORK_CHECK(!data.empty() && fds.size() <= kMaxReceivedFds);
+  alignas(struct cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxReceivedFds)> control{};
+  struct iovec part {
+    .iov_base = const_cast<char*>(data.data()), .iov_len = data.size()
+  };
+  struct msghdr message {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (!fds.empty()) {
+    message.msg_control = control.data();
+    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
+    struct cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(fds.size_bytes());
+    std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
+  }
+  for (;;) {
+    const ssize_t n = ::sendmsg(socket, &message, MSG_NOSIGNAL);
+    if (n >= 0) {
+      // The descriptors went with the first byte; what is left goes as plain data.
+      data.remove_prefix(static_cast<size_t>(n));
+      if (data.empty()) {
+        return;
+      }
+      part = {.iov_base = const_cast<char*>(data.data()), .iov_len = data.size()};
+      message.msg_control = nullptr;
+      message.msg_controllen = 0;
+    } else if (errno == EAGAIN) {
+      wait_for(socket, POLLOUT, Deadline::never());
+    } else if (errno != EINTR) {
+      throw_errno("cannot send");
+    }
+  }
+}
+
+Received recv_with_fds(int socket, std::span<std::byte> buffer, std::vector<Fd>& fds) {
+  alignas(struct cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxReceivedFds)> control{};
+  struct iovec part {
+    .iov_base = buffer.data(), .iov_len = buffer.size()
+  };
+  struct msghdr message {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ssize_t n = 0;
+  do {
+    n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) {
+    if (errno == EAGAIN) {
+      return {.would_block = true};
+    }
+    throw_errno("cannot receive");
+  }
+  for (struct cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) {
+      continue;
+    }
+    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
+      fds.emplace_back(fd);
+    }
+  }
+  return {.bytes = static_cast<size_t>(n),
+          .fds_truncated = (message.msg_flags & MSG_CTRUNC) != 0};
+}
+
+}  // namespace base
