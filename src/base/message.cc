@@ -27,7 +27,9 @@ MessageStyle& message_style() {
   return style;
 }
 
-void say_error(std::string_view message) { write_line(": ", message); }
+void say_error(std::string_view message) {
+  write_line(": ", message);
+}
 
 void say_warning(std::string_view message) {
   if (message_style().verbosity != Verbosity::quiet) {

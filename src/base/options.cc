@@ -3,8 +3,8 @@
 #include <charconv>
 #include <cmath>
 
-// Without std::regex, whose construction costs each start about a millisecond; and without splitting
-// values at commas, which belong to file names.
+// Without std::regex, whose construction costs each start about a millisecond; and without
+// splitting values at commas, which belong to file names.
 #define CXXOPTS_NO_REGEX
 #define CXXOPTS_VECTOR_DELIMITER '\0'
 #include <cxxopts.hpp>
@@ -32,7 +32,9 @@ std::string with_plain_quotes(std::string text) {
   return text;
 }
 
-std::string long_name(const std::string& names) { return names.substr(names.find(',') + 1); }
+std::string long_name(const std::string& names) {
+  return names.substr(names.find(',') + 1);
+}
 
 }  // namespace
 
