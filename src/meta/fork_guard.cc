@@ -73,7 +73,7 @@ std::string objection_of_forks(const GuardAnswer& answer) {
 
 std::string objection(Intent intent, std::string_view id, const Subject& subject,
                       const GuardAnswer& answer) {
-  const std::string forks = objection_of_forks(answer);
+  std::string forks = objection_of_forks(answer);
   if (intent == Intent::remove || (intent == Intent::demote && subject.is_template)) {
     return forks;
   }

@@ -20,6 +20,10 @@
 namespace meta {
 namespace {
 
+std::string entry_path(const std::string& dir, const std::string& name) {
+  return dir + "/" + name;
+}
+
 // The ids among the names in a directory, sorted; nothing when there is no such directory.
 std::optional<std::vector<std::string>> list_ids(const std::string& path) {
   const auto close_dir = [](DIR* dir) { ::closedir(dir); };
@@ -68,7 +72,7 @@ void sync_entries(const std::string& dir, std::span<const std::string> names) {
   const base::Fd dir_fd = base::open_file(dir, O_RDONLY | O_DIRECTORY);
   for (const std::string& name : names) {
     const base::Fd entry = base::open_at(dir_fd.get(), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    base::sync_fd(entry.get(), dir + "/" + name);
+    base::sync_fd(entry.get(), entry_path(dir, name));
   }
   base::sync_fd(dir_fd.get(), dir);
 }
@@ -84,7 +88,7 @@ void write_entries(const std::string& dir, std::span<const std::string> names) {
       if (entry) {
         made.push_back(name);
       } else if (errno != EEXIST) {
-        base::throw_errno("cannot create " + base::quoted(dir + "/" + name));
+        base::throw_errno("cannot create " + base::quoted(entry_path(dir, name)));
       }
     }
     sync_entries(dir, names);
@@ -112,7 +116,7 @@ std::string make_temporary_dir(const std::string& parent) {
 
 void remove_index(const std::string& dir, std::span<const std::string> names) {
   for (const std::string& name : names) {
-    ::unlink((dir + "/" + name).c_str());
+    ::unlink(entry_path(dir, name).c_str());
   }
   ::rmdir(dir.c_str());
 }
@@ -201,7 +205,7 @@ void drop_fork_index_entries(const base::Store& store, std::string_view template
                              std::span<const std::string> fork_ids) {
   const std::string dir = store.fork_index_dir(template_id);
   for (const std::string& id : fork_ids) {
-    const std::string path = dir + "/" + id;
+    const std::string path = entry_path(dir, id);
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
       base::throw_errno("cannot remove " + base::quoted(path));
     }

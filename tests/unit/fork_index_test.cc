@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <array>
 #include <thread>
 
 #include "base/error.h"
@@ -130,9 +130,10 @@ TEST_F(ForkIndexTest, ManyWhoMakeTheIndexAtOnceLoseNoEntry) {
   make_template(store, "base");
   make_fork(store, "old", "base");
   constexpr int kThreads = 8;
-  std::vector<std::thread> threads;
+  std::array<std::thread, kThreads> threads;
   for (int i = 0; i < kThreads; ++i) {
-    threads.emplace_back([this, i] { add({"new" + std::to_string(i)}); });
+    threads.at(static_cast<size_t>(i)) =
+        std::thread([this, i] { add({"new" + std::to_string(i)}); });
   }
   for (std::thread& thread : threads) {
     thread.join();
