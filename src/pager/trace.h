@@ -19,12 +19,13 @@ std::string trace_header(std::span<const Region> regions, uint64_t memory_bytes)
 
 struct Trace {
   uint64_t page_size = kSmallPage;
-  uint64_t memory_bytes = 0;      // 0: not known (no first line)
-  std::vector<Region> regions;    // base is 0: only offset and size are known; empty without first line
-  std::vector<uint64_t> pages;    // page numbers in the memory file, in order, repeats kept
+  uint64_t memory_bytes = 0;  // 0: not known (no first line)
+  std::vector<Region>
+      regions;  // base is 0: only offset and size are known; empty without first line
+  std::vector<uint64_t> pages;  // page numbers in the memory file, in order, repeats kept
 };
-// Blank lines and further lines with '#' are skipped. Throws base::BadData naming `name` and the line: a
-// line that is no number, a page outside of the regions, a header of another version.
+// Blank lines and further lines with '#' are skipped. Throws base::BadData naming `name` and the
+// line: a line that is no number, a page outside of the regions, a header of another version.
 Trace parse_trace(std::string_view text, std::string_view name);
 
 // The pages of a trace as a hot list: first touches only, in order. Without regions: region 0.
