@@ -46,8 +46,10 @@ class WakeAfter {
     // It repeats: a signal that arrives just before the call sleeps would otherwise be lost.
     const auto left = std::max(1, deadline.poll_timeout());
     const struct itimerspec spec {
-      .it_interval = {.tv_sec = 0, .tv_nsec = 10'000'000},
-      .it_value = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1'000'000L}
+      .it_interval = {.tv_sec = 0, .tv_nsec = 10'000'000}, .it_value = {
+        .tv_sec = left / 1000,
+        .tv_nsec = left % 1000 * 1'000'000L
+      }
     };
     ::timer_settime(timer_, 0, &spec, nullptr);
   }
@@ -110,7 +112,8 @@ bool is_current(int fd, const std::string& path) {
          is_same_file(locked, named);
 }
 
-// The flock mode that an fdinfo file shows ("lock:\t1: FLOCK  ADVISORY  WRITE ..."); nothing for none.
+// The flock mode that an fdinfo file shows ("lock:\t1: FLOCK  ADVISORY  WRITE ..."); nothing for
+// none.
 std::optional<LockMode> mode_in_fdinfo(const std::string& path) {
   const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) {

@@ -13,8 +13,8 @@
 namespace base {
 
 // Start time of a process in clock ticks after boot (field 22 of /proc/PID/stat, proc(5)); nothing
-// when there is no such process or it is a zombie. Together with the number it names one process for
-// ever: what hypeman keeps as HypervisorPID and HypervisorStartTime.
+// when there is no such process or it is a zombie. Together with the number it names one process
+// for ever: what hypeman keeps as HypervisorPID and HypervisorStartTime.
 std::optional<uint64_t> process_start_time(pid_t pid);
 
 // A descriptor that becomes readable when the process ends; nothing when it has ended already.

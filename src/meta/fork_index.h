@@ -11,8 +11,8 @@
 
 namespace meta {
 
-// What an entry of the index is found to be. Truth is ForkOfTemplate in the fork's own metadata; the
-// index is written before it and removed after the fork is gone, so it can only over-count.
+// What an entry of the index is found to be. Truth is ForkOfTemplate in the fork's own metadata;
+// the index is written before it and removed after the fork is gone, so it can only over-count.
 enum class ForkState {
   live,        // the guest says that it is a fork of this template
   absent,      // there is no such guest: under way, or left behind by a crash
@@ -30,7 +30,8 @@ struct ForkRecord {
 // std::system_error when the index itself cannot be read (fail closed).
 std::vector<ForkRecord> read_fork_index(const base::Store& store, std::string_view template_id);
 
-// Adds entries durably (each file and the directory flushed) before it returns; present ones are kept.
+// Adds entries durably (each file and the directory flushed) before it returns; present ones are
+// kept.
 void add_fork_index_entries(const base::Store& store, std::string_view template_id,
                             std::span<const std::string> fork_ids);
 // Removes entries; absent ones, and a template that is gone, are no error.
