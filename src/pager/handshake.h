@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,28 +20,46 @@ inline constexpr size_t kMaxHandshakeBytes = size_t{1} << 20U;
 // The regions of a body: a bare array of {base_host_virt_addr, size, offset, page_size,
 // page_size_kib}, or {"mappings": [...]} around it. `page_size` is missing before Firecracker 1.12;
 // `page_size_kib` holds bytes in spite of its name; neither means 4096. Unknown fields are ignored.
-// Throws base::BadData, naming what is wrong. Says nothing of overlaps and the file: layout_problem does.
+// Throws base::BadData, naming what is wrong. Says nothing of overlaps and the file: layout_problem
+// does.
 std::vector<Region> parse_handshake(std::string_view body);
 
 // The body that Firecracker would send.
 std::string compose_handshake(std::span<const Region> regions);
 
-// Collects one handshake from a socket, over as many reads as it takes: the body may come split, and
-// the descriptor before, with or after the first part of it. It is whole when a descriptor is there and
-// the bytes so far are one JSON value with nothing behind it. Never blocks.
+// Finds the end of one JSON array or object in text that comes in pieces, looking at each byte
+// once: a peer that sends a large body byte by byte costs no more than one that sends it whole.
+class JsonEnd {
+ public:
+  // Looks at what was added. True once the outermost bracket has been closed, whatever follows it,
+  // and at once for text that starts with none.
+  bool found_in(std::string_view added);
+
+ private:
+  size_t depth_ = 0;
+  bool in_string_ = false;
+  bool escaped_ = false;
+  bool found_ = false;
+};
+
+// Collects one handshake from a socket, over as many reads as it takes: the body may come split,
+// and the descriptor before, with or after the first part of it. It is whole when a descriptor is
+// there and the bytes so far are one JSON value with nothing but blanks behind it. Never blocks.
 class HandshakeReader {
  public:
   struct Result {
     std::vector<Region> regions;
     base::Fd uffd;
   };
-  // Call when the socket is readable. Nothing while more is needed. Throws base::BadData: closed before
-  // it was whole, too long, no JSON, more than one descriptor (all are closed), one that is no
-  // userfaultfd, truncated descriptors, regions in bad form.
+  // Call when the socket is readable. Nothing while more is needed. Throws base::BadData: closed
+  // before it was whole, too long, no JSON, more than one descriptor (all are closed), one that is
+  // no userfaultfd, truncated descriptors, regions in bad form.
   std::optional<Result> read_from(int socket);
 
  private:
   std::string body_;
+  JsonEnd end_;
+  bool body_is_whole_ = false;
   std::vector<base::Fd> fds_;
 };
 
