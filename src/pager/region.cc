@@ -6,7 +6,9 @@
 namespace pager {
 namespace {
 
-std::string number(uint64_t value) { return std::to_string(value); }
+std::string number(uint64_t value) {
+  return std::to_string(value);
+}
 
 // Whether two half-open ranges share a byte. Their ends do not overflow.
 bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size) {

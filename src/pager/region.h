@@ -11,9 +11,9 @@
 
 namespace pager {
 
-// One piece, as Firecracker's handshake names it (GuestRegionUffdMapping). All in bytes. `base` is an
-// address in the VMM; `offset` is the place in the memory file, which for x86 guests above 3 GiB is
-// not the guest's physical address. Nothing that is copied may cross the end of a region.
+// One piece, as Firecracker's handshake names it (GuestRegionUffdMapping). All in bytes. `base` is
+// an address in the VMM; `offset` is the place in the memory file, which for x86 guests above 3 GiB
+// is not the guest's physical address. Nothing that is copied may cross the end of a region.
 struct Region {
   uint64_t base = 0;
   uint64_t size = 0;
@@ -35,10 +35,10 @@ inline const Region* find_region(std::span<const Region> regions, uint64_t addre
   return found == regions.end() ? nullptr : &*found;
 }
 
-// What is wrong with a layout for a memory file of `file_size` bytes, or nothing: no regions, more than
-// kMaxRegions, a page size other than 4 KiB and 2 MiB, zero or unaligned or overflowing base, size or
-// offset, regions that overlap in addresses or in the file, a region beyond the end of the file. Every
-// number comes from the peer and is hostile until this has passed.
+// What is wrong with a layout for a memory file of `file_size` bytes, or nothing: no regions, more
+// than kMaxRegions, a page size other than 4 KiB and 2 MiB, zero or unaligned or overflowing base,
+// size or offset, regions that overlap in addresses or in the file, a region beyond the end of the
+// file. Every number comes from the peer and is hostile until this has passed.
 std::optional<std::string> layout_problem(std::span<const Region> regions, uint64_t file_size);
 inline constexpr size_t kMaxRegions = 1024;
 

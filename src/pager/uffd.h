@@ -10,7 +10,8 @@
 
 #include "base/fd.h"
 
-// Debian 12's headers are those of Linux 6.1; POISON came with 6.6 (include/uapi/linux/userfaultfd.h).
+// Debian 12's headers are those of Linux 6.1; POISON came with 6.6
+// (include/uapi/linux/userfaultfd.h).
 #ifndef UFFDIO_POISON
 struct uffdio_poison {
   struct uffdio_range range;
@@ -23,16 +24,15 @@ struct uffdio_poison {
 namespace pager {
 
 // What one ioctl on a range came to. `done` is how many bytes from the start of the range were
-// installed before it stopped; EAGAIN with done > 0 means "stopped early for any reason", and a call
-// from there names the reason. The other values of `error`, all answers and not failures of ours:
+// installed before it stopped; EAGAIN with done > 0 means "stopped early for any reason", and a
+// call from there names the reason. The other values of `error`, all answers and not failures of
+// ours:
 //   0       all installed, waiters woken
 //   EAGAIN  with done == 0: an unread REMOVE, or the madvise behind a read one, is still under way
-//   EEXIST  the first page is present already (nobody was woken); on hugetlb also: the pool is empty
-//   ENOENT  no registered range there any more
-//   ESRCH   the VMM has ended
-//   ENOMEM  the VMM's memory limit
-//   EFAULT  the source could not be read
-//   EINVAL  not for this kind of memory (ZEROPAGE on hugetlb)
+//   EEXIST  the first page is present already (nobody was woken); on hugetlb also: the pool is
+//   empty ENOENT  no registered range there any more ESRCH   the VMM has ended ENOMEM  the VMM's
+//   memory limit EFAULT  the source could not be read EINVAL  not for this kind of memory (ZEROPAGE
+//   on hugetlb)
 struct RangeResult {
   int error = 0;
   uint64_t done = 0;
@@ -48,23 +48,23 @@ RangeResult uffd_copy(int uffd, uint64_t destination, const std::byte* source, u
 RangeResult uffd_zeropage(int uffd, uint64_t start, uint64_t length, Wake wake = Wake::yes);
 // UFFDIO_POISON: a touch is SIGBUS from now on, a later COPY heals. Linux 6.6.
 RangeResult uffd_poison(int uffd, uint64_t start, uint64_t length);
-// UFFDIO_WAKE of all that wait in the range, which may be larger than what is registered. Returns 0 or
-// an errno; harmless when nobody waits.
+// UFFDIO_WAKE of all that wait in the range, which may be larger than what is registered. Returns 0
+// or an errno; harmless when nobody waits.
 int uffd_wake(int uffd, uint64_t start, uint64_t length);
 // UFFDIO_UNREGISTER: waiters are released, what is missing becomes zero. Returns 0 or an errno.
 int uffd_unregister(int uffd, uint64_t start, uint64_t length);
 
-// Reads as many waiting messages as fit, without waiting. Returns how many; 0 when none waits. Throws
-// std::system_error on anything else than EAGAIN and EINTR. The kernel hands out page faults before
-// removals, whatever their order was.
+// Reads as many waiting messages as fit, without waiting. Returns how many; 0 when none waits.
+// Throws std::system_error on anything else than EAGAIN and EINTR. The kernel hands out page faults
+// before removals, whatever their order was.
 size_t uffd_read(int uffd, std::span<uffd_msg> messages);
 
 // Whether a descriptor that a peer sent is a userfaultfd (by its name under /proc/self/fd).
 bool is_userfaultfd(int fd);
 
 // Client side, as Firecracker does it: a non-blocking, close-on-exec userfaultfd for kernel faults
-// too (/dev/userfaultfd, else the system call), UFFDIO_API done with exactly UFFD_FEATURE_EVENT_REMOVE.
-// Throws base::Unsupported where this kernel or user may not have one.
+// too (/dev/userfaultfd, else the system call), UFFDIO_API done with exactly
+// UFFD_FEATURE_EVENT_REMOVE. Throws base::Unsupported where this kernel or user may not have one.
 base::Fd uffd_create();
 // UFFDIO_REGISTER in MISSING mode. Throws std::system_error.
 void uffd_register_missing(int uffd, uint64_t start, uint64_t length);
