@@ -22,13 +22,16 @@ CXXFLAGS    ?= -O2 -g
 
 PKGS    := mount blkid libmicrohttpd libxxhash
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wnon-virtual-dtor -Wformat=2 -Wimplicit-fallthrough
-ALL_CPP  = -Isrc -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(PKG_CFLAGS) $(CPPFLAGS)
+ALL_CPP  = -Isrc -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CXX := -std=c++20 -pthread $(WARN) -fstack-protector-strong
 # A program loads only the libraries that it uses: start-up time is fork time.
 ALL_LD  := -pthread -Wl,--as-needed
 ifdef SAN
 ALL_CXX += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 ALL_LD  += -fsanitize=$(SAN)
+else
+# Loading and relocating the shared libstdc++ is more than half of a start: 2.7 ms against 1.1.
+ALL_LD  += -static-libstdc++ -static-libgcc
 endif
 ALL_CXX += $(if $(WERROR),-Werror) $(CXXFLAGS)
 ALL_LD  += $(LDFLAGS)

@@ -14,7 +14,8 @@ enum class Durable { no, yes };
 // Writes `content` beside `path` under the temporary name ".NAME.snapfork-tmp", renames it over
 // `path`. With Durable::yes the file is flushed before, and the directory after, the rename.
 // Throws std::system_error; then `path` is as before. The caller must be the only writer of `path`
-// (hold its lock): the temporary name is fixed, so that a leftover is found and reused, not piled up.
+// (hold its lock): the temporary name is fixed, so that a leftover is found and reused, not piled
+// up.
 void write_file_atomic(const std::string& path, std::string_view content, mode_t mode,
                        Durable durable);
 

@@ -31,7 +31,9 @@ const char* exit_code_name(ExitCode code) {
   return "unknown";
 }
 
-void throw_errno(const std::string& what) { throw_error_number(errno, what); }
+void throw_errno(const std::string& what) {
+  throw_error_number(errno, what);
+}
 
 void throw_error_number(int error_number, const std::string& what) {
   throw std::system_error(error_number, std::generic_category(), what);

@@ -19,7 +19,9 @@ Fd& Fd::operator=(Fd&& other) noexcept {
   return *this;
 }
 
-int Fd::release() { return std::exchange(fd_, -1); }
+int Fd::release() {
+  return std::exchange(fd_, -1);
+}
 
 void Fd::reset() {
   if (fd_ >= 0) {
@@ -61,8 +63,8 @@ std::optional<Fd> try_open(const std::string& path, int flags) {
 size_t pread_full(int fd, std::span<std::byte> buffer, off_t offset, std::string_view name) {
   size_t done = 0;
   while (done < buffer.size()) {
-    const ssize_t n = ::pread(fd, buffer.data() + done, buffer.size() - done,
-                              offset + static_cast<off_t>(done));
+    const ssize_t n =
+        ::pread(fd, buffer.data() + done, buffer.size() - done, offset + static_cast<off_t>(done));
     if (n < 0) {
       if (errno == EINTR) {
         continue;
@@ -162,7 +164,10 @@ void ensure_standard_fds() {
     if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
       // The lowest free number is `fd` itself. Left open across exec on purpose: it stands in for
       // a standard stream. A failure leaves things as they were, and nothing can be said anywhere.
-      static_cast<void>(::open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY));  // NOLINT(android-cloexec-open): a standard stream is inherited
+      static_cast<void>(::open(
+          "/dev/null",
+          fd == 0 ? O_RDONLY
+                  : O_WRONLY));  // NOLINT(android-cloexec-open): a standard stream is inherited
     }
   }
 }

@@ -45,8 +45,8 @@ Fd open_at(int dir_fd, const std::string& name, int flags, mode_t mode = 0);
 // Nothing where the file does not exist (ENOENT or ENOTDIR); throws on every other failure.
 std::optional<Fd> try_open(const std::string& path, int flags);
 
-// Reads up to `buffer.size()` bytes at `offset`, over short reads and EINTR; returns the bytes read,
-// fewer only at the end of the file. Throws "cannot read 'name'".
+// Reads up to `buffer.size()` bytes at `offset`, over short reads and EINTR; returns the bytes
+// read, fewer only at the end of the file. Throws "cannot read 'name'".
 size_t pread_full(int fd, std::span<std::byte> buffer, off_t offset, std::string_view name);
 // Writes all, over short writes and EINTR. Throws "cannot write 'name'".
 void write_full(int fd, std::string_view data, std::string_view name);

@@ -20,24 +20,26 @@ enum class LockMode { shared, exclusive };
 // A process that has a lock file open and locked.
 struct LockHolder {
   pid_t pid;
-  std::string name;
+  std::string name;  // process_name
   LockMode mode;
 };
 
-// flock(2) on <root>/.snapfork/locks/<id>.lock. The lock belongs to the open file description: it is
-// inherited by children and ends when the last process that has it ends, however that dies. The file
-// is never unlinked; because somebody else may replace it, path and inode are compared after locking.
+// flock(2) on <root>/.snapfork/locks/<id>.lock. The lock belongs to the open file description: it
+// is inherited by children and ends when the last process that has it ends, however that dies. The
+// file is never unlinked; because somebody else may replace it, path and inode are compared after
+// locking.
 //
 // Writers do not starve: everybody who waits passes <id>.gate first, exclusively, and who waits for
 // the exclusive lock keeps the gate meanwhile, so that no new shared holder gets in.
 //
-// Several ids: take them in the order of their names, as template-lock does. Nobody upgrades: a failed
-// flock upgrade loses the shared lock.
+// Several ids: take them in the order of their names, as template-lock does. Nobody upgrades: a
+// failed flock upgrade loses the shared lock.
 class IdLock {
  public:
-  // Waits until `deadline` (at once: Deadline::after of 0 ms). Nothing when others still hold it then.
-  // Creates the store's layout and the lock file when missing. Throws std::system_error, or
-  // Unsupported where the filesystem has no locks.
+  // Waits until `deadline` (at once: Deadline::after of 0 ms). Nothing when others still hold it
+  // then. Creates the store's layout and the lock file when missing. Throws std::system_error, or
+  // Unsupported where the filesystem has no locks. While it waits it owns SIGALRM of the process,
+  // and wants to be the only thread that waits so.
   static std::optional<IdLock> acquire(const Store& store, std::string_view id, LockMode mode,
                                        const Deadline& deadline);
 
@@ -56,15 +58,17 @@ class IdLock {
 std::optional<LockMode> inherited_lock(const Store& store, std::string_view id);
 
 // What a program that changes `id` calls first. Returns at once with nothing when an inherited lock
-// covers it; else takes the lock, waiting at most `deadline`, and returns it to be kept until the end.
-// Throws Refused, naming the holders, when it cannot be had, or when the inherited lock is shared and
-// an exclusive one is needed.
+// covers it; else takes the lock, waiting at most `deadline`, and returns it to be kept until the
+// end. Throws Refused, naming the holders, when it cannot be had, or when the inherited lock is
+// shared and an exclusive one is needed.
 std::optional<IdLock> require_lock(const Store& store, std::string_view id, LockMode mode,
                                    const Deadline& deadline);
 
-// Who holds the lock on `id` now, from /proc (processes of other users only when root); for messages.
+// Who holds the lock on `id` now, one record a process, from /proc (processes of other users only
+// when root). Somebody may come or go meanwhile: for messages and people, never for a decision.
 std::vector<LockHolder> lock_holders(const Store& store, std::string_view id);
-// "exclusive by 4711 (snapfork), shared by 4712 (cp)" or "by a process that cannot be seen".
-std::string describe_holders(const std::vector<LockHolder>& holders);
+// Why a lock could not be had: "held exclusively by 4711 (snapfork)", "held shared by 4711 (cp),
+// 4712 (cp), awaited by 4713 (template-lock)" or "held by a process that cannot be seen".
+std::string describe_conflict(const Store& store, std::string_view id);
 
 }  // namespace base

@@ -98,7 +98,9 @@ std::string json_array(std::span<const std::string> texts) {
   return result + "]";
 }
 
-JsonLine::JsonLine(std::string_view type) { text("type", type).number("v", 1); }
+JsonLine::JsonLine(std::string_view type) {
+  text("type", type).number("v", 1);
+}
 
 JsonLine& JsonLine::text(std::string_view key, std::string_view value) {
   return raw(key, json_string(value));
@@ -119,7 +121,9 @@ JsonLine& JsonLine::boolean(std::string_view key, bool value) {
   return raw(key, value ? "true" : "false");
 }
 
-JsonLine& JsonLine::null(std::string_view key) { return raw(key, "null"); }
+JsonLine& JsonLine::null(std::string_view key) {
+  return raw(key, "null");
+}
 
 JsonLine& JsonLine::raw(std::string_view key, std::string_view json) {
   body_ += body_.empty() ? "\"" : ",\"";

@@ -3,8 +3,8 @@
 #include <charconv>
 #include <cmath>
 
-// Without std::regex, whose construction costs each start about a millisecond; and without splitting
-// values at commas, which belong to file names.
+// Without std::regex, whose construction costs each start about a millisecond; and without
+// splitting values at commas, which belong to file names.
 #define CXXOPTS_NO_REGEX
 #define CXXOPTS_VECTOR_DELIMITER '\0'
 #include <cxxopts.hpp>
@@ -32,7 +32,9 @@ std::string with_plain_quotes(std::string text) {
   return text;
 }
 
-std::string long_name(const std::string& names) { return names.substr(names.find(',') + 1); }
+std::string long_name(const std::string& names) {
+  return names.substr(names.find(',') + 1);
+}
 
 }  // namespace
 
@@ -145,12 +147,12 @@ void ParsedOptions::require_operands(size_t low, size_t high, std::string_view w
 }
 
 Options::Options(std::string command, std::string synopsis, std::string summary)
-    : impl_(new Impl{.command = command,
+    : impl_(new Impl{.command = std::move(command),
                      .synopsis = std::move(synopsis),
                      .summary = std::move(summary),
                      .group = "",
                      .footer = "",
-                     .parser = cxxopts::Options(command, ""),
+                     .parser = cxxopts::Options("", ""),
                      .flags = {},
                      .with_value = {}}) {
   impl_->parser.set_width(kHelpWidth);

@@ -1,5 +1,5 @@
-// Command lines. The one front to cxxopts, which takes seconds to compile: only options.cc includes it.
-// SPDX-License-Identifier: Apache-2.0
+// Command lines. The one front to cxxopts, which takes seconds to compile: only options.cc includes
+// it. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,8 @@ class ParsedOptions {
   // Seconds with a fraction ("0.5"), as milliseconds; `fallback_ms` when not given.
   int64_t seconds_as_ms(const std::string& name, int64_t fallback_ms) const;
   // One of `allowed`, the first when not given. Throws UsageError listing them.
-  std::string choice(const std::string& name, std::initializer_list<std::string_view> allowed) const;
+  std::string choice(const std::string& name,
+                     std::initializer_list<std::string_view> allowed) const;
   const std::vector<std::string>& operands() const { return operands_; }
   // Throws UsageError unless there are `low` to `high` operands; `what` names them ("SRC and DST").
   void require_operands(size_t low, size_t high, std::string_view what) const;
@@ -41,7 +42,8 @@ class ParsedOptions {
 // A program's, or a subcommand's, options and the text of its --help (80 columns).
 class Options {
  public:
-  // `command` is "snapshot-meta set"; `synopsis` the rest of the usage line; `summary` one sentence.
+  // `command` is "snapshot-meta set"; `synopsis` the rest of the usage line; `summary` one
+  // sentence.
   Options(std::string command, std::string synopsis, std::string summary);
   Options(Options&&) noexcept;
   Options& operator=(Options&&) noexcept;
@@ -59,8 +61,8 @@ class Options {
   Options& footer(std::string text);
 
   // Adds -h --help, -V --version, --json, -q --quiet and -v --verbose to every program, and sets
-  // message_style() from them. Nothing when --help or --version was given and has been printed. Throws
-  // UsageError. `argv[0]` is skipped; "--" ends the options.
+  // message_style() from them. Nothing when --help or --version was given and has been printed.
+  // Throws UsageError. `argv[0]` is skipped; "--" ends the options.
   std::optional<ParsedOptions> parse(int argc, char** argv);
 
  private:
@@ -68,8 +70,8 @@ class Options {
   std::unique_ptr<Impl> impl_;
 };
 
-// The words after the first "--" of argv: the command of a wrapper. `argc` is cut there; nothing when
-// there is no "--".
+// The words after the first "--" of argv: the command of a wrapper. `argc` is cut there; nothing
+// when there is no "--".
 std::optional<std::vector<std::string>> split_command(int& argc, char** argv);
 
 }  // namespace base

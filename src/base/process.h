@@ -13,8 +13,8 @@
 namespace base {
 
 // Start time of a process in clock ticks after boot (field 22 of /proc/PID/stat, proc(5)); nothing
-// when there is no such process or it is a zombie. Together with the number it names one process for
-// ever: what hypeman keeps as HypervisorPID and HypervisorStartTime.
+// when there is no such process or it is a zombie. Together with the number it names one process
+// for ever: what hypeman keeps as HypervisorPID and HypervisorStartTime.
 std::optional<uint64_t> process_start_time(pid_t pid);
 
 // A descriptor that becomes readable when the process ends; nothing when it has ended already.
@@ -23,5 +23,7 @@ std::optional<Fd> open_pidfd(pid_t pid);
 
 // The command line's first word, or the kernel's short name, for messages; "?" when it is gone.
 std::string process_name(pid_t pid);
+// The whole command line, its words joined by blanks, for people; else as process_name.
+std::string process_command_line(pid_t pid);
 
 }  // namespace base

@@ -36,7 +36,9 @@ const char* id_problem(std::string_view id) {
 
 }  // namespace
 
-bool is_valid_id(std::string_view id) { return id_problem(id) == nullptr; }
+bool is_valid_id(std::string_view id) {
+  return id_problem(id) == nullptr;
+}
 
 void check_id(std::string_view id) {
   if (const char* problem = id_problem(id)) {
@@ -68,8 +70,12 @@ std::string Store::state_path(std::string_view id) const {
 std::string Store::memory_path(std::string_view id) const {
   return guest_dir(id) + "/snapshots/snapshot-latest/memory";
 }
-std::string Store::template_dir(std::string_view id) const { return guest_dir(id) + "/template"; }
-std::string Store::fork_index_dir(std::string_view id) const { return template_dir(id) + "/forks"; }
+std::string Store::template_dir(std::string_view id) const {
+  return guest_dir(id) + "/template";
+}
+std::string Store::fork_index_dir(std::string_view id) const {
+  return template_dir(id) + "/forks";
+}
 
 void Store::require_root() const {
   struct stat st {};
@@ -104,7 +110,7 @@ void Store::create_layout() const {
 }
 
 void make_dirs(const std::string& path, unsigned mode) {
-  for (size_t at = 1; at != std::string::npos;) {
+  for (size_t at = 0; at != std::string::npos;) {
     at = path.find('/', at + 1);
     const std::string part = path.substr(0, at);
     if (::mkdir(part.c_str(), mode) != 0 && errno != EEXIST) {

@@ -8,8 +8,8 @@
 namespace base {
 
 // An id: 1 to 64 of [A-Za-z0-9._-], starting with a letter or a digit. So it is one path component,
-// no option, no hidden file, and leaves room for a socket path (107 bytes). Throws UsageError naming
-// what is wrong with it.
+// no option, no hidden file, and leaves room for a socket path (107 bytes). Throws UsageError
+// naming what is wrong with it.
 void check_id(std::string_view id);
 bool is_valid_id(std::string_view id);
 
@@ -35,8 +35,8 @@ class Store {
 
   // Throws std::system_error ENOENT or ENOTDIR, saying what to do, when the root is no directory.
   void require_root() const;
-  // Creates guests/ and .snapfork/ with what belongs in it (0700) under an existing root, and throws
-  // Unsupported when they are not on one filesystem: publishing is a rename between them.
+  // Creates guests/ and .snapfork/ with what belongs in it (0700) under an existing root, and
+  // throws Unsupported when they are not on one filesystem: publishing is a rename between them.
   void create_layout() const;
 
  private:

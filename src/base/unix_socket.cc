@@ -147,7 +147,8 @@ std::optional<Fd> UnixListener::accept() const {
 std::optional<Fd> connect_unix(const std::string& path, const Deadline& deadline) {
   const struct sockaddr_un address = address_of(path);
   Fd fd = make_socket();
-  // A full backlog answers EAGAIN at once on a non-blocking unix socket, and nothing can be polled for.
+  // A full backlog answers EAGAIN at once on a non-blocking unix socket, and nothing can be polled
+  // for.
   constexpr int kRetryMs = 2;
   while (::connect(fd.get(), reinterpret_cast<const struct sockaddr*>(&address), sizeof address) !=
          0) {
@@ -259,8 +260,7 @@ Received recv_with_fds(int socket, std::span<std::byte> buffer, std::vector<Fd>&
       fds.emplace_back(fd);
     }
   }
-  return {.bytes = static_cast<size_t>(n),
-          .fds_truncated = (message.msg_flags & MSG_CTRUNC) != 0};
+  return {.bytes = static_cast<size_t>(n), .fds_truncated = (message.msg_flags & MSG_CTRUNC) != 0};
 }
 
 }  // namespace base

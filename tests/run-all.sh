@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Runs every test, two files at a time, and ends with "N passed, N failed, N skipped".
+# Called by `make check`: tests/run-all.sh BIN-DIR BUILD-DIR.
+set -euo pipefail
+shopt -s inherit_errexit nullglob
+
+run_unit() { # <build dir> <log>
+  # Brief output holds failures, skips with their reasons, and the closing counts.
+  "$1/tests/unit-tests" --gtest_brief=1 >"$2" 2>&1 </dev/null
+}
+
+run_bats() { # <file> <log>
+  bats --tap "$1" >"$2" 2>&1 </dev/null
+}
+
+run_one() { # <what> <build dir> <log dir>: leaves LOG, LOG.seconds, LOG.status
+  local what=$1 build=$2 log started status=0
+  log=$3/${what//\//_}.log
+  started=$EPOCHREALTIME
+  if [[ $what == unit ]]; then
+    run_unit "$build" "$log" || status=$?
+  else
+    run_bats "$what" "$log" || status=$?
+  fi
+  printf '%s\n' "$status" >"$log.status"
+  awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.1f\n", b - a}' >"$log.seconds"
+}
+
+count() { # <extended regular expression> <file>
+  grep -cE "$1" "$2" || true
+}
+
+# Adds a log to the totals and prints its line; failures and skips are shown in full.
+report() { # <what> <log>
+  local what=$1 log=$2 ok=0 bad=0 skip=0 status
+  status=$(<"$log.status")
+  if [[ $what == unit ]]; then
+    ok=$(sed -nE 's/^\[  PASSED  \] ([0-9]+) tests?\.$/\1/p' "$log")
+    bad=$(sed -nE 's/^\[  FAILED  \] ([0-9]+) tests?,.*/\1/p' "$log" | head -n 1)
+    skip=$(sed -nE 's/^\[  SKIPPED \] ([0-9]+) tests?\.$/\1/p' "$log")
+    [[ -z $skip ]] || grep -A1 ': Skipped$' "$log" || true
+    ok=${ok:-0} bad=${bad:-0} skip=${skip:-0}
+  else
+    skip=$(count '^ok .* # skip' "$log")
+    ok=$(($(count '^ok ' "$log") - skip))
+    bad=$(count '^not ok ' "$log")
+    grep -E '^ok .* # skip' "$log" | sed 's/^ok [0-9]* /  skipped: /' || true
+  fi
+  # A run that broke off counts as a failure even when no single test says so.
+  ((status == 0 || bad > 0)) || bad=1
+  if ((bad > 0)); then
+    printf -- '---- %s\n' "$what"
+    if [[ $what == unit ]]; then cat "$log"; else grep -vE '^ok ' "$log" || true; fi
+    printf -- '----\n'
+  fi
+  printf '%6s s  %4d passed %3d failed %3d skipped  %s\n' "$(<"$log.seconds")" "$ok" "$bad" "$skip" "$what"
+  ((passed += ok, failed += bad, skipped += skip)) || true
+}
+
+main() {
+  local bin build logs jobs=${JOBS:-2} started=$SECONDS what
+  bin=$(realpath "$1")
+  build=$(realpath "$2")
+  passed=0 failed=0 skipped=0
+  export PATH="$bin:$PATH" HELPERS="$build/tests" BATS_TEST_TIMEOUT=300
+  cd "$(dirname "$0")/.."
+  logs=$build/check
+  rm -rf "$logs"
+  mkdir -p "$logs"
+  # The long ones first, so that the two workers end together.
+  local list=(tests/e2e/*.bats tests/firecracker/*.bats unit tests/cli/*.bats)
+  for what in "${list[@]}"; do
+    while (($(jobs -rp | wc -l) >= jobs)); do wait -n || true; done
+    run_one "$what" "$build" "$logs" &
+  done
+  wait
+  for what in "${list[@]}"; do report "$what" "$logs/${what//\//_}.log"; done
+  printf '%d s in all\n' $((SECONDS - started))
+  printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped" | tee "$logs/summary"
+  ((failed == 0))
+}
+
+main "$@"
