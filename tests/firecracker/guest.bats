@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # The guest, and Firecracker's own File back end: what the other files rely on.
+# shellcheck disable=SC2154 # variables of the helpers
 
 load helpers
 

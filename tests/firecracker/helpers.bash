@@ -124,11 +124,11 @@ vm_resume() { # <vm>
   vm_api "$1" PATCH /vm '{"state":"Resumed"}'
 }
 
-# A Full snapshot of a paused guest: DIR/state and DIR/memory.
-vm_snapshot() { # <vm> <dir>
+# A snapshot of a paused guest: DIR/state and DIR/memory.
+vm_snapshot() { # <vm> <dir> [Full|Diff]
   mkdir -p "$2"
-  vm_api "$1" PUT /snapshot/create "$(jq -nc --arg dir "$2" \
-    '{snapshot_type: "Full", snapshot_path: "\($dir)/state", mem_file_path: "\($dir)/memory"}')"
+  vm_api "$1" PUT /snapshot/create "$(jq -nc --arg dir "$2" --arg type "${3:-Full}" \
+    '{snapshot_type: $type, snapshot_path: "\($dir)/state", mem_file_path: "\($dir)/memory"}')"
 }
 
 # Boots a guest with 128 MiB that works a little, and leaves its snapshot in DIR; $sum is its sum.
@@ -152,6 +152,7 @@ load_from_files() { # <state> <memory>
 vm_restore() { # <vm> <load body> [wrapper...]
   local vm=$1 body=$2
   shift 2
+  rm -f "$(vm_dir "$vm")/config.json"
   vm_start "$vm" "$@"
   vm_api "$vm" PUT /snapshot/load "$body"
 }
