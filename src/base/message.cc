@@ -17,7 +17,7 @@ void write_line(std::string_view prefix, std::string_view message) {
   }
   line += '\n';
   // Nothing can be done where standard error itself cannot be written.
-  static_cast<void>(!::write(STDERR_FILENO, line.data(), line.size()));
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
 }  // namespace

@@ -147,12 +147,12 @@ void ParsedOptions::require_operands(size_t low, size_t high, std::string_view w
 }
 
 Options::Options(std::string command, std::string synopsis, std::string summary)
-    : impl_(new Impl{.command = command,
+    : impl_(new Impl{.command = std::move(command),
                      .synopsis = std::move(synopsis),
                      .summary = std::move(summary),
                      .group = "",
                      .footer = "",
-                     .parser = cxxopts::Options(command, ""),
+                     .parser = cxxopts::Options("", ""),
                      .flags = {},
                      .with_value = {}}) {
   impl_->parser.set_width(kHelpWidth);

@@ -21,10 +21,15 @@ struct GuardAnswer {
   std::vector<std::string> unreadable;  // count as live
 };
 
-// Reads the template flag and the index; takes no lock. An absent or foreign entry is stale only
-// when this process has inherited, or holds (`holds_exclusive`), the exclusive lock on `id`: forks
-// under way hold it shared. Throws Refused when there is no such guest. Restore of a template is
-// always refused (demote first). Demote of what is no template is refused.
+// Reads the template flag and the index; takes no lock and changes nothing. An absent or foreign
+// entry is stale only when this process has inherited, or holds (`holds_exclusive`), the exclusive
+// lock on `id`: forks under way hold it shared. Restore of a template is always refused (demote
+// first). Demote of what is no template is refused. A template without an index costs a scan of all
+// guests. Throws Refused when there is no such guest, std::system_error when the index cannot be
+// read.
+//
+// Metadata that cannot be read: the instance may be a template. It may not be demoted or restored;
+// it may be deleted when neither index nor scan shows a fork that names it.
 GuardAnswer guard(const base::Store& store, std::string_view id, Intent intent,
                   bool holds_exclusive = false);
 

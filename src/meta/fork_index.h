@@ -25,13 +25,29 @@ struct ForkRecord {
   std::string problem;  // of an unreadable one
 };
 
+// Whether the directory template/forks exists. promote makes it and forks are entered into it. A
+// template without it was flagged by another program, whose forks only a scan finds. Throws
+// std::system_error when that cannot be told.
+bool has_fork_index(const base::Store& store, std::string_view template_id);
+
 // One readdir, and one small read for each entry: O(forks of this template). Sorted by id. No index
 // directory: no forks. Temporary names and names that are no ids are passed over. Throws
 // std::system_error when the index itself cannot be read (fail closed).
 std::vector<ForkRecord> read_fork_index(const base::Store& store, std::string_view template_id);
 
+// The same from truth alone, O(guests): the live and the unreadable ones among all guests, sorted
+// by id. For a template that has no index, and for checking an index. Throws std::system_error.
+std::vector<ForkRecord> scan_for_forks(const base::Store& store, std::string_view template_id);
+
+// Makes the index directory, durably, when there is none: what promote does before it sets the
+// flag. Where the flag is set already, another program has set it, and the forks that a scan finds
+// go into the index before it appears: a crash leaves none or the whole. The caller holds the lock
+// on the template, shared or exclusive. Throws std::system_error, base::BadData.
+void create_fork_index(const base::Store& store, std::string_view template_id);
+
 // Adds entries durably (each file and the directory flushed) before it returns; present ones are
-// kept.
+// kept. Makes the index when there is none. On failure, which throws std::system_error, the entries
+// that it made are gone again.
 void add_fork_index_entries(const base::Store& store, std::string_view template_id,
                             std::span<const std::string> fork_ids);
 // Removes entries; absent ones, and a template that is gone, are no error.

@@ -1,0 +1,140 @@
+#include "meta/fork_guard.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/id_lock.h"
+#include "meta/fork_index.h"
+#include "meta/guest_keys.h"
+
+namespace meta {
+namespace {
+
+// What the instance says of itself; `problem` when that cannot be read.
+struct Subject {
+  bool is_template = false;
+  std::string problem;
+};
+
+Subject read_subject(const base::Store& store, std::string_view id) {
+  std::optional<GuestKeys> keys;
+  try {
+    keys = read_guest_keys(store, id);
+  } catch (const std::exception& error) {
+    return {.is_template = false, .problem = error.what()};
+  }
+  if (!keys) {
+    throw base::Refused("no such guest " + base::quoted(id) + " in " +
+                        base::quoted(store.guests_dir()));
+  }
+  return {.is_template = keys->is_template, .problem = ""};
+}
+
+const char* verb_of(Intent intent) {
+  switch (intent) {
+    case Intent::remove:
+      return "delete";
+    case Intent::demote:
+      return "demote";
+    case Intent::restore:
+      return "restore";
+  }
+  return "change";
+}
+
+// "3 forks live (a1, b7, c2)": a message stays readable with thousands of them.
+std::string count_and_names(const std::vector<std::string>& ids, const std::string& what) {
+  constexpr size_t kNamed = 8;
+  std::string text =
+      std::to_string(ids.size()) + (ids.size() == 1 ? " fork " : " forks ") + what + " (";
+  for (size_t i = 0; i < std::min(ids.size(), kNamed); ++i) {
+    text += (i == 0 ? "" : ", ") + ids[i];
+  }
+  return text + (ids.size() > kNamed ? ", ...)" : ")");
+}
+
+// Why the forks forbid it, without the beginning of the sentence; empty when they do not.
+std::string objection_of_forks(const GuardAnswer& answer) {
+  std::string text;
+  if (!answer.forks.empty()) {
+    text = count_and_names(answer.forks, "live");
+  }
+  if (!answer.unreadable.empty()) {
+    text += (text.empty() ? "" : ", ") + count_and_names(answer.unreadable, "unreadable") +
+            ", which may be live";
+  }
+  return text.empty()
+             ? text
+             : text + (answer.forks.size() + answer.unreadable.size() == 1 ? "; delete it first"
+                                                                           : "; delete them first");
+}
+
+std::string objection(Intent intent, std::string_view id, const Subject& subject,
+                      const GuardAnswer& answer) {
+  std::string forks = objection_of_forks(answer);
+  if (intent == Intent::remove || (intent == Intent::demote && subject.is_template)) {
+    return forks;
+  }
+  if (!subject.problem.empty()) {
+    return "it may be a template: " + subject.problem;
+  }
+  if (intent == Intent::demote) {
+    return "it is no template";
+  }
+  if (!subject.is_template) {
+    return forks;
+  }
+  return forks.empty() ? "a template is never restored; demote it first (snapfork demote " +
+                             std::string(id) + ")"
+                       : forks + ", then demote it";
+}
+
+std::vector<ForkRecord> find_forks(const base::Store& store, std::string_view id,
+                                   const Subject& subject) {
+  if (has_fork_index(store, id)) {
+    return read_fork_index(store, id);
+  }
+  if (subject.is_template) {
+    return scan_for_forks(store, id);
+  }
+  if (subject.problem.empty()) {
+    return {};
+  }
+  // Nothing says that it ever was a template. Other guests that cannot be read are no objection,
+  // or two broken ones could never be deleted.
+  std::vector<ForkRecord> records = scan_for_forks(store, id);
+  std::erase_if(records, [](const ForkRecord& r) { return r.state == ForkState::unreadable; });
+  return records;
+}
+
+}  // namespace
+
+GuardAnswer guard(const base::Store& store, std::string_view id, Intent intent,
+                  bool holds_exclusive) {
+  base::check_id(id);
+  store.require_root();
+  const Subject subject = read_subject(store, id);
+  const bool alone =
+      holds_exclusive || base::inherited_lock(store, id) == base::LockMode::exclusive;
+  GuardAnswer answer;
+  for (ForkRecord& record : find_forks(store, id, subject)) {
+    if (record.state == ForkState::unreadable) {
+      answer.unreadable.push_back(std::move(record.id));
+    } else if (record.state == ForkState::live || !alone) {
+      answer.forks.push_back(std::move(record.id));
+    } else {
+      answer.stale.push_back(std::move(record.id));
+    }
+  }
+  const std::string why = objection(intent, id, subject, answer);
+  answer.allowed = why.empty();
+  if (!answer.allowed) {
+    answer.reason = std::string("cannot ") + verb_of(intent) +
+                    (subject.is_template ? " template " : " ") + base::quoted(id) + ": " + why;
+  }
+  return answer;
+}
+
+}  // namespace meta

@@ -1,0 +1,215 @@
+#include "meta/fork_index.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "meta/guest_keys.h"
+
+namespace meta {
+namespace {
+
+std::string entry_path(const std::string& dir, const std::string& name) {
+  return dir + "/" + name;
+}
+
+// The ids among the names in a directory, sorted; nothing when there is no such directory.
+std::optional<std::vector<std::string>> list_ids(const std::string& path) {
+  const auto close_dir = [](DIR* dir) { ::closedir(dir); };
+  const std::unique_ptr<DIR, decltype(close_dir)> dir(::opendir(path.c_str()), close_dir);
+  if (dir == nullptr) {
+    if (errno == ENOENT) {
+      return std::nullopt;
+    }
+    base::throw_errno("cannot open " + base::quoted(path));
+  }
+  std::vector<std::string> ids;
+  for (;;) {
+    errno = 0;  // readdir(3): the only way to tell an error from the end
+    const struct dirent* entry = ::readdir(dir.get());
+    if (entry == nullptr) {
+      if (errno != 0) {
+        base::throw_errno("cannot read " + base::quoted(path));
+      }
+      break;
+    }
+    if (base::is_valid_id(entry->d_name)) {
+      ids.emplace_back(entry->d_name);
+    }
+  }
+  std::ranges::sort(ids);
+  return ids;
+}
+
+ForkRecord look_at(const base::Store& store, std::string_view template_id, std::string fork_id) {
+  ForkRecord record{.id = std::move(fork_id), .state = ForkState::live, .problem = ""};
+  try {
+    const std::optional<GuestKeys> keys = read_guest_keys(store, record.id);
+    record.state = !keys                                   ? ForkState::absent
+                   : keys->fork_of_template == template_id ? ForkState::live
+                                                           : ForkState::foreign;
+  } catch (const std::exception& error) {
+    record.state = ForkState::unreadable;
+    record.problem = error.what();
+  }
+  return record;
+}
+
+// Flushes the entries of a directory and then the directory. After the first flush the journal
+// holds them all, so the others cost next to nothing.
+void sync_entries(const std::string& dir, std::span<const std::string> names) {
+  const base::Fd dir_fd = base::open_file(dir, O_RDONLY | O_DIRECTORY);
+  for (const std::string& name : names) {
+    const base::Fd entry = base::open_at(dir_fd.get(), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    base::sync_fd(entry.get(), entry_path(dir, name));
+  }
+  base::sync_fd(dir_fd.get(), dir);
+}
+
+// Creates the entries, all or none, and flushes them; entries that are there already are kept.
+void write_entries(const std::string& dir, std::span<const std::string> names) {
+  const base::Fd dir_fd = base::open_file(dir, O_RDONLY | O_DIRECTORY);
+  std::vector<std::string> made;
+  try {
+    for (const std::string& name : names) {
+      const base::Fd entry(::openat(dir_fd.get(), name.c_str(),
+                                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+      if (entry) {
+        made.push_back(name);
+      } else if (errno != EEXIST) {
+        base::throw_errno("cannot create " + base::quoted(entry_path(dir, name)));
+      }
+    }
+    sync_entries(dir, names);
+  } catch (...) {
+    for (const std::string& name : made) {
+      ::unlinkat(dir_fd.get(), name.c_str(), 0);
+    }
+    throw;
+  }
+}
+
+// A new directory under a name that is_temporary_name knows, and that no other process has.
+std::string make_temporary_dir(const std::string& parent) {
+  for (int number = 0;; ++number) {
+    std::string path =
+        parent + "/.forks." + std::to_string(number) + std::string(base::kTemporarySuffix);
+    if (::mkdir(path.c_str(), 0755) == 0) {
+      return path;
+    }
+    if (errno != EEXIST) {
+      base::throw_errno("cannot create directory " + base::quoted(path));
+    }
+  }
+}
+
+void remove_index(const std::string& dir, std::span<const std::string> names) {
+  for (const std::string& name : names) {
+    ::unlink(entry_path(dir, name).c_str());
+  }
+  ::rmdir(dir.c_str());
+}
+
+}  // namespace
+
+bool has_fork_index(const base::Store& store, std::string_view template_id) {
+  const std::string path = store.fork_index_dir(template_id);
+  struct stat st {};
+  if (::stat(path.c_str(), &st) == 0) {
+    return true;
+  }
+  if (errno != ENOENT) {
+    base::throw_errno("cannot stat " + base::quoted(path));
+  }
+  return false;
+}
+
+std::vector<ForkRecord> read_fork_index(const base::Store& store, std::string_view template_id) {
+  std::vector<ForkRecord> records;
+  const auto ids = list_ids(store.fork_index_dir(template_id));
+  if (ids) {
+    for (const std::string& id : *ids) {
+      records.push_back(look_at(store, template_id, id));
+    }
+  }
+  return records;
+}
+
+std::vector<ForkRecord> scan_for_forks(const base::Store& store, std::string_view template_id) {
+  std::vector<ForkRecord> records;
+  const auto ids = list_ids(store.guests_dir());
+  if (ids) {
+    for (const std::string& id : *ids) {
+      ForkRecord record = look_at(store, template_id, id);
+      if (record.state == ForkState::live || record.state == ForkState::unreadable) {
+        records.push_back(std::move(record));
+      }
+    }
+  }
+  return records;
+}
+
+void create_fork_index(const base::Store& store, std::string_view template_id) {
+  if (has_fork_index(store, template_id)) {
+    return;
+  }
+  std::vector<std::string> forks;
+  const std::optional<GuestKeys> keys = read_guest_keys(store, template_id);
+  if (keys && keys->is_template) {
+    for (ForkRecord& record : scan_for_forks(store, template_id)) {
+      forks.push_back(std::move(record.id));
+    }
+  }
+  const std::string parent = store.template_dir(template_id);
+  if (::mkdir(parent.c_str(), 0755) == 0) {
+    base::sync_parent_dir(parent);
+  } else if (errno != EEXIST) {
+    base::throw_errno("cannot create directory " + base::quoted(parent));
+  }
+  const std::string temporary = make_temporary_dir(parent);
+  const std::string path = store.fork_index_dir(template_id);
+  try {
+    write_entries(temporary, forks);
+    // Another process that shares the lock may have made the index meanwhile: then theirs stays.
+    if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) {
+      if (errno != EEXIST) {
+        base::throw_errno("cannot create " + base::quoted(path));
+      }
+      remove_index(temporary, forks);
+    }
+  } catch (...) {
+    remove_index(temporary, forks);
+    throw;
+  }
+  base::sync_parent_dir(path);
+}
+
+void add_fork_index_entries(const base::Store& store, std::string_view template_id,
+                            std::span<const std::string> fork_ids) {
+  create_fork_index(store, template_id);
+  write_entries(store.fork_index_dir(template_id), fork_ids);
+}
+
+void drop_fork_index_entries(const base::Store& store, std::string_view template_id,
+                             std::span<const std::string> fork_ids) {
+  const std::string dir = store.fork_index_dir(template_id);
+  for (const std::string& id : fork_ids) {
+    const std::string path = entry_path(dir, id);
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+      base::throw_errno("cannot remove " + base::quoted(path));
+    }
+  }
+}
+
+}  // namespace meta

@@ -1,0 +1,197 @@
+# What the tests of all programs share. Each file: `load helpers`, then
+#   setup() { common_setup; }    teardown() { common_teardown; }
+# shellcheck shell=bash disable=SC2154 # output, stderr, lines and status are set by run
+bats_require_minimum_version 1.5.0
+
+# ---- each test: an empty store and nothing else of the caller's settings
+
+common_setup() {
+  export SNAPFORK_ROOT=$BATS_TEST_TMPDIR/root
+  unset SNAPFORK_LOCK_FD SNAPFORK_PAGER SNAPFORK_DEBUG
+  export LC_ALL=C
+  mkdir -p "$SNAPFORK_ROOT/guests"
+  cd "$BATS_TEST_TMPDIR" || return 1
+  spawned=()
+}
+
+common_teardown() {
+  local pid
+  for pid in "${spawned[@]}"; do
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
+}
+
+# ---- what a test needs, else it is skipped with the reason
+
+require_root() {
+  ((EUID == 0)) || skip "needs root"
+}
+
+require_cmd() { # <command>...
+  local name
+  for name in "$@"; do
+    command -v "$name" >/dev/null || skip "needs $name"
+  done
+}
+
+# ---- saying what went wrong, and looking at what `run` saw
+
+fail() { # <message>...
+  printf '%s\n' "$@" >&2
+  if [[ -v output ]]; then printf 'status %s, output:\n%s\n' "${status-}" "$output" >&2; fi
+  return 1
+}
+
+assert_contains() { # <text> <part>
+  [[ $1 == *"$2"* ]] || fail "'$2' is not in:" "$1"
+}
+
+refute_contains() { # <text> <part>
+  [[ $1 != *"$2"* ]] || fail "'$2' is in:" "$1"
+}
+
+assert_equal() { # <actual> <expected>
+  [[ $1 == "$2" ]] || fail "expected: '$2'" "     got: '$1'"
+}
+
+json() { # <jq filter>: of $output, which must be JSON
+  jq -er "$1" <<<"$output"
+}
+
+# ---- processes
+
+# Polls until the command succeeds; fails after SECONDS. Never sleeps for a fixed time.
+wait_until() { # <seconds> <command> [argument]...
+  local deadline=$((SECONDS + $1)) poll_fd
+  shift
+  exec {poll_fd}<> <(:) # readable for read -t, and never has anything
+  while ! "$@"; do
+    if ((SECONDS > deadline)); then
+      exec {poll_fd}>&-
+      fail "still not true at the deadline: $*"
+      return 1
+    fi
+    read -rt 0.01 -u "$poll_fd" || true
+  done
+  exec {poll_fd}>&-
+}
+
+# Starts a command in the background, with its output in FILE; its number is in spawned_pid. It is
+# killed at the end of the test. (Bats waits for whoever has its descriptors 3 and 4 open.)
+spawn_to() { # <file> <command> [argument]...
+  local file=$1
+  shift
+  "$@" >"$file" 2>&1 </dev/null 3>&- 4>&- &
+  spawned_pid=$!
+  spawned+=("$spawned_pid")
+}
+
+spawn() { # <command> [argument]...
+  spawn_to /dev/null "$@"
+}
+
+is_gone() { # <pid>: ended, or a zombie
+  local state
+  [[ -r /proc/$1/stat ]] || return 0
+  state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) || return 0
+  [[ -z $state || $state == Z || $state == X ]]
+}
+
+# Runs the command and kills it just before its Nth call of SYSCALL (all of its threads and children
+# counted): every point at which a crash could leave something. Status 137 when it was killed.
+kill_at() { # <syscall> <n> <command> [argument]...
+  local call=$1 n=$2
+  shift 2
+  strace -f -qq -o /dev/null -e trace="$call" -e inject="$call:signal=SIGKILL:when=$n" -- "$@"
+}
+
+# ---- guests
+
+# A guest with metadata.json and a snapshot of 64 KiB, enough for all that does not read the vmstate.
+make_fake_guest() { # <id> [KEY=JSON]...
+  local id=$1 dir=$SNAPFORK_ROOT/guests/$1 pair
+  shift
+  mkdir -p "$dir/snapshots/snapshot-latest"
+  {
+    printf '{"Id":"%s","Name":"%s"' "$id" "$id"
+    for pair in "$@"; do printf ',"%s":%s' "${pair%%=*}" "${pair#*=}"; done
+    printf '}\n'
+  } >"$dir/metadata.json"
+  printf 'not a vmstate\n' >"$dir/snapshots/snapshot-latest/state"
+  head -c 65536 /dev/zero | tr '\0' m >"$dir/snapshots/snapshot-latest/memory"
+  chmod 600 "$dir/snapshots/snapshot-latest/"*
+  printf 'disk of %s\n' "$id" >"$dir/overlay.raw"
+}
+
+make_fake_template() { # <id>
+  make_fake_guest "$1" IsTemplate=true
+  mkdir -p "$SNAPFORK_ROOT/guests/$1/template/forks"
+}
+
+# A fork as the programs leave it: index entry and metadata.
+make_fake_fork() { # <template> <id>
+  make_fake_guest "$2" "ForkOfTemplate=\"$1\""
+  : >"$SNAPFORK_ROOT/guests/$1/template/forks/$2"
+}
+
+# ---- the cases that every program passes
+
+# Everything a stranger tries first, for the program and each of its verbs.
+standard_cases() { # <program> [verb]...
+  local program=$1 verb
+  shift
+  check_version "$program"
+  check_unknown_option "$program"
+  check_closed_streams "$program" --version
+  check_help "$program"
+  for verb in "$@"; do
+    check_help "$program" "$verb"
+    check_unknown_option "$program" "$verb"
+  done
+}
+
+check_help() { # <program> [verb]
+  local line widest=0 count=0 option page=$BATS_TEST_DIRNAME/../../man/$1.1.scd
+  run --separate-stderr -0 "$@" --help
+  assert_equal "$stderr" ""
+  [[ $output == "Usage: $*"* ]] || fail "$* --help does not start with 'Usage: $*'"
+  while IFS= read -r line; do
+    ((count += 1))
+    ((${#line} <= widest)) || widest=${#line}
+  done <<<"$output"
+  ((widest <= 80)) || fail "$* --help is $widest columns wide"
+  ((count <= 45)) || fail "$* --help is $count lines long"
+  [[ -e $page ]] || fail "there is no $page"
+  while IFS= read -r option; do
+    grep -Eq -- "$option([^a-z-]|\$)" "$page" || fail "$option of $* is not in $page"
+  done < <(grep -Eo -- '--[a-z][a-z-]+' <<<"$output" | sort -u)
+  # A full disk behind "> file" is an error, not silence.
+  run -5 --separate-stderr bash -c 'exec "$@" --help >/dev/full' _ "$@"
+  assert_contains "$stderr" "$1: cannot write 'standard output'"
+}
+
+check_version() { # <program>
+  run --separate-stderr -0 "$1" --version
+  assert_equal "$stderr" ""
+  [[ ${lines[0]} =~ ^$1\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "--version says: $output"
+}
+
+check_unknown_option() { # <program> [verb]
+  run --separate-stderr -2 "$@" --no-such-option
+  assert_equal "$output" ""
+  assert_contains "$stderr" "$1: "
+  assert_contains "$stderr" "no-such-option"
+}
+
+# With standard descriptors closed the status stays as it is, and no file of the program's own gets
+# their numbers: the caller looks at its files afterwards.
+check_closed_streams() { # <command> [argument]...
+  local expected=0 got
+  "$@" >/dev/null 2>&1 </dev/null 3>&- 4>&- || expected=$?
+  for closed in '<&-' '>&-' '2>&-' '<&- >&-' '<&- >&- 2>&-'; do
+    got=0
+    bash -c "exec \"\$@\" $closed" _ "$@" >/dev/null 2>&1 3>&- 4>&- || got=$?
+    ((got == expected)) || fail "$* $closed: status $got, not $expected"
+  done
+}
