@@ -1,18 +1,18 @@
 #include "base/id_lock.h"
 
-#include <dirent.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
-#include <memory>
 
 #include "base/error.h"
+#include "base/open_files.h"
 #include "base/process.h"
 
 namespace base {
@@ -23,6 +23,10 @@ constexpr std::chrono::milliseconds kGatePatience{50};
 
 std::string lock_path(const Store& store, std::string_view id) {
   return store.locks_dir() + "/" + std::string(id) + ".lock";
+}
+
+std::string gate_path(const Store& store, std::string_view id) {
+  return store.locks_dir() + "/" + std::string(id) + ".gate";
 }
 
 // While it lives, a blocking system call of this thread ends with EINTR soon after `deadline`.
@@ -36,11 +40,17 @@ class WakeAfter {
     struct sigaction action {};
     action.sa_handler = [](int) {};
     ::sigaction(SIGALRM, &action, &old_action_);  // no SA_RESTART: that is the point
+    sigset_t alarm;
+    ::sigemptyset(&alarm);
+    ::sigaddset(&alarm, SIGALRM);
+    ::pthread_sigmask(SIG_UNBLOCK, &alarm, &old_mask_);  // who started us may have blocked it
     struct sigevent event {};
     event.sigev_notify = SIGEV_SIGNAL;
     event.sigev_signo = SIGALRM;
     if (::timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0) {
-      throw_errno("cannot create a timer");
+      const int error = errno;
+      restore_signals();
+      throw_error_number(error, "cannot create a timer");
     }
     armed_ = true;
     // It repeats: a signal that arrives just before the call sleeps would otherwise be lost.
@@ -56,7 +66,7 @@ class WakeAfter {
   ~WakeAfter() {
     if (armed_) {
       ::timer_delete(timer_);
-      ::sigaction(SIGALRM, &old_action_, nullptr);
+      restore_signals();
     }
   }
   WakeAfter(const WakeAfter&) = delete;
@@ -65,8 +75,14 @@ class WakeAfter {
   WakeAfter& operator=(WakeAfter&&) = delete;
 
  private:
+  void restore_signals() {
+    ::pthread_sigmask(SIG_SETMASK, &old_mask_, nullptr);
+    ::sigaction(SIGALRM, &old_action_, nullptr);
+  }
+
   bool armed_ = false;
   timer_t timer_{};
+  sigset_t old_mask_{};
   struct sigaction old_action_ {};
 };
 
@@ -96,12 +112,20 @@ bool lock_file(int fd, int operation, const Deadline& deadline, const std::strin
   return false;
 }
 
-Fd open_lock_file(const std::string& path) {
-  return open_file(path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY, 0600);
-}
+// O_NONBLOCK: a fifo in its place must not hang anybody.
+constexpr int kLockFileFlags = O_RDONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
 
-bool is_same_file(const struct stat& a, const struct stat& b) {
-  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+// The layout is made only when the file cannot be: nearly always it is there.
+Fd open_lock_file(const Store& store, const std::string& path) {
+  Fd fd(::open(path.c_str(), kLockFileFlags, 0600));
+  if (fd || errno != ENOENT) {
+    if (!fd) {
+      throw_errno("cannot open " + quoted(path));
+    }
+    return fd;
+  }
+  store.create_layout();
+  return open_file(path, kLockFileFlags, 0600);
 }
 
 // Whether the path still names the file that was locked.
@@ -112,38 +136,15 @@ bool is_current(int fd, const std::string& path) {
          is_same_file(locked, named);
 }
 
-// The flock mode that an fdinfo file shows ("lock:\t1: FLOCK  ADVISORY  WRITE ..."); nothing for
-// none.
-std::optional<LockMode> mode_in_fdinfo(const std::string& path) {
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) {
-    return std::nullopt;
-  }
-  std::string text;
-  try {
-    text = read_all(fd.get(), 1 << 20, path);
-  } catch (const std::exception&) {
-    return std::nullopt;  // the process has ended
-  }
+// The flock mode that fdinfo shows ("lock:\t1: FLOCK  ADVISORY  WRITE ..."); nothing for none. The
+// kernel lists there what is held through this open file description, not what is waited for.
+std::optional<LockMode> mode_in_fdinfo(std::string_view text) {
   const size_t line = text.find("FLOCK");
-  if (line == std::string::npos) {
+  if (line == std::string_view::npos) {
     return std::nullopt;
   }
-  const std::string_view rest = std::string_view(text).substr(line, text.find('\n', line) - line);
+  const std::string_view rest = text.substr(line, text.find('\n', line) - line);
   return rest.find("WRITE") != std::string_view::npos ? LockMode::exclusive : LockMode::shared;
-}
-
-// Calls `visit(name)` for each entry of a directory; a directory that is gone has none.
-template <typename Visit>
-void for_each_entry(const std::string& path, const Visit& visit) {
-  const auto close_dir = [](DIR* dir) { ::closedir(dir); };
-  const std::unique_ptr<DIR, decltype(close_dir)> dir(::opendir(path.c_str()), close_dir);
-  if (dir == nullptr) {
-    return;
-  }
-  while (const struct dirent* entry = ::readdir(dir.get())) {
-    visit(std::string_view(entry->d_name));
-  }
 }
 
 std::optional<int> parse_number(std::string_view text) {
@@ -153,23 +154,48 @@ std::optional<int> parse_number(std::string_view text) {
                                                                   : std::nullopt;
 }
 
+// Who holds a flock on the file of that name, one record a process.
+std::vector<LockHolder> holders_of(const std::string& path) {
+  std::vector<LockHolder> holders;
+  struct stat file {};
+  if (::stat(path.c_str(), &file) != 0) {
+    return holders;
+  }
+  for (const OpenFile& open : find_open_files(file)) {
+    const std::optional<LockMode> mode = mode_in_fdinfo(open.fdinfo);
+    if (mode && (holders.empty() || holders.back().pid != open.pid)) {
+      holders.push_back({.pid = open.pid, .name = process_name(open.pid), .mode = *mode});
+    }
+  }
+  return holders;
+}
+
+// "4711 (cp), 4712 (cp), ...": a message stays readable with hundreds of them.
+std::string list_of(const std::vector<LockHolder>& holders) {
+  constexpr size_t kNamed = 5;
+  std::string text;
+  for (size_t i = 0; i < std::min(holders.size(), kNamed); ++i) {
+    text += (i == 0 ? "" : ", ") + std::to_string(holders[i].pid) + " (" + holders[i].name + ")";
+  }
+  return text + (holders.size() > kNamed ? ", ..." : "");
+}
+
 }  // namespace
 
 std::optional<IdLock> IdLock::acquire(const Store& store, std::string_view id, LockMode mode,
                                       const Deadline& deadline) {
   check_id(id);
-  store.create_layout();
   const std::string path = lock_path(store, id);
-  const std::string gate_path = store.locks_dir() + "/" + std::string(id) + ".gate";
+  const std::string gate_name = gate_path(store, id);
   const int operation = mode == LockMode::shared ? LOCK_SH : LOCK_EX;
   for (;;) {
-    const Fd gate = open_lock_file(gate_path);
+    const Fd gate = open_lock_file(store, gate_name);
     const bool patient = !deadline.passed();
     if (!lock_file(gate.get(), LOCK_EX, patient ? deadline : Deadline::after(kGatePatience),
-                   gate_path)) {
+                   gate_name)) {
       return std::nullopt;
     }
-    Fd fd = open_lock_file(path);
+    Fd fd = open_lock_file(store, path);
     if (!lock_file(fd.get(), operation, deadline, path)) {
       return std::nullopt;
     }
@@ -189,9 +215,8 @@ std::optional<LockMode> inherited_lock(const Store& store, std::string_view id) 
     const size_t comma = std::min(rest.find(','), rest.size());
     const std::optional<int> fd = parse_number(rest.substr(0, comma));
     rest.remove_prefix(std::min(comma + 1, rest.size()));
-    struct stat st {};
-    if (fd && ::fstat(*fd, &st) == 0 && is_same_file(st, wanted)) {
-      if (const auto mode = mode_in_fdinfo("/proc/self/fdinfo/" + std::to_string(*fd))) {
+    if (fd) {
+      if (const auto mode = mode_in_fdinfo(own_fdinfo(*fd, wanted))) {
         return mode;
       }
     }
@@ -210,49 +235,25 @@ std::optional<IdLock> require_lock(const Store& store, std::string_view id, Lock
   }
   std::optional<IdLock> lock = IdLock::acquire(store, id, mode, deadline);
   if (!lock) {
-    throw Refused("cannot lock " + quoted(id) + ": held " +
-                  describe_holders(lock_holders(store, id)) + "; wait for it to end");
+    throw Refused("cannot lock " + quoted(id) + ": " + describe_conflict(store, id) +
+                  "; wait for it to end");
   }
   return lock;
 }
 
 std::vector<LockHolder> lock_holders(const Store& store, std::string_view id) {
-  std::vector<LockHolder> holders;
-  struct stat wanted {};
-  if (::stat(lock_path(store, id).c_str(), &wanted) != 0) {
-    return holders;
-  }
-  for_each_entry("/proc", [&](std::string_view name) {
-    const std::optional<int> pid = parse_number(name);
-    if (!pid) {
-      return;
-    }
-    const std::string process = "/proc/" + std::string(name);
-    bool found = false;
-    for_each_entry(process + "/fd", [&](std::string_view fd) {
-      struct stat st {};
-      if (found || fd.starts_with('.') ||
-          ::stat((process + "/fd/" + std::string(fd)).c_str(), &st) != 0 ||
-          !is_same_file(st, wanted)) {
-        return;
-      }
-      if (const auto mode = mode_in_fdinfo(process + "/fdinfo/" + std::string(fd))) {
-        holders.push_back({.pid = *pid, .name = process_name(*pid), .mode = *mode});
-        found = true;
-      }
-    });
-  });
-  return holders;
+  return holders_of(lock_path(store, id));
 }
 
-std::string describe_holders(const std::vector<LockHolder>& holders) {
-  std::string text;
-  for (const LockHolder& holder : holders) {
-    text += text.empty() ? "" : ", ";
-    text += holder.mode == LockMode::exclusive ? "exclusively by " : "shared by ";
-    text += std::to_string(holder.pid) + " (" + holder.name + ")";
+std::string describe_conflict(const Store& store, std::string_view id) {
+  const std::vector<LockHolder> holders = lock_holders(store, id);
+  const std::vector<LockHolder> waiters = holders_of(gate_path(store, id));
+  std::string text = "held by a process that cannot be seen";
+  if (!holders.empty()) {
+    const bool exclusive = holders.front().mode == LockMode::exclusive;
+    text = (exclusive ? "held exclusively by " : "held shared by ") + list_of(holders);
   }
-  return text.empty() ? "by a process that cannot be seen" : text;
+  return waiters.empty() ? text : text + ", awaited by " + list_of(waiters);
 }
 
 }  // namespace base

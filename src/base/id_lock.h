@@ -20,7 +20,7 @@ enum class LockMode { shared, exclusive };
 // A process that has a lock file open and locked.
 struct LockHolder {
   pid_t pid;
-  std::string name;
+  std::string name;  // process_name
   LockMode mode;
 };
 
@@ -38,7 +38,8 @@ class IdLock {
  public:
   // Waits until `deadline` (at once: Deadline::after of 0 ms). Nothing when others still hold it
   // then. Creates the store's layout and the lock file when missing. Throws std::system_error, or
-  // Unsupported where the filesystem has no locks.
+  // Unsupported where the filesystem has no locks. While it waits it owns SIGALRM of the process,
+  // and wants to be the only thread that waits so.
   static std::optional<IdLock> acquire(const Store& store, std::string_view id, LockMode mode,
                                        const Deadline& deadline);
 
@@ -63,10 +64,11 @@ std::optional<LockMode> inherited_lock(const Store& store, std::string_view id);
 std::optional<IdLock> require_lock(const Store& store, std::string_view id, LockMode mode,
                                    const Deadline& deadline);
 
-// Who holds the lock on `id` now, from /proc (processes of other users only when root); for
-// messages.
+// Who holds the lock on `id` now, one record a process, from /proc (processes of other users only
+// when root). Somebody may come or go meanwhile: for messages and people, never for a decision.
 std::vector<LockHolder> lock_holders(const Store& store, std::string_view id);
-// "exclusive by 4711 (snapfork), shared by 4712 (cp)" or "by a process that cannot be seen".
-std::string describe_holders(const std::vector<LockHolder>& holders);
+// Why a lock could not be had: "held exclusively by 4711 (snapfork)", "held shared by 4711 (cp),
+// 4712 (cp), awaited by 4713 (template-lock)" or "held by a process that cannot be seen".
+std::string describe_conflict(const Store& store, std::string_view id);
 
 }  // namespace base

@@ -66,13 +66,26 @@ std::optional<Fd> open_pidfd(pid_t pid) {
   return fd;
 }
 
-std::string process_name(pid_t pid) {
+std::string process_command_line(pid_t pid) {
   std::optional<std::string> line = read_proc(pid, "cmdline");
-  if (line && !line->empty() && (*line)[0] != '\0') {
-    return line->substr(0, line->find('\0'));
+  while (line && !line->empty() && line->back() == '\0') {
+    line->pop_back();
   }
+  if (line && !line->empty() && line->front() != '\0') {
+    std::ranges::replace(*line, '\0', ' ');
+    return *line;
+  }
+  // Kernel threads and zombies have no command line; a program may have cleared its own.
   line = read_proc(pid, "comm");
   return line && !line->empty() ? line->substr(0, line->find('\n')) : "?";
+}
+
+std::string process_name(pid_t pid) {
+  const std::optional<std::string> line = read_proc(pid, "cmdline");
+  if (line && !line->empty() && line->front() != '\0') {
+    return line->substr(0, line->find('\0'));
+  }
+  return process_command_line(pid);
 }
 
 }  // namespace base

@@ -23,5 +23,7 @@ std::optional<Fd> open_pidfd(pid_t pid);
 
 // The command line's first word, or the kernel's short name, for messages; "?" when it is gone.
 std::string process_name(pid_t pid);
+// The whole command line, its words joined by blanks, for people; else as process_name.
+std::string process_command_line(pid_t pid);
 
 }  // namespace base

@@ -110,7 +110,7 @@ void Store::create_layout() const {
 }
 
 void make_dirs(const std::string& path, unsigned mode) {
-  for (size_t at = 1; at != std::string::npos;) {
+  for (size_t at = 0; at != std::string::npos;) {
     at = path.find('/', at + 1);
     const std::string part = path.substr(0, at);
     if (::mkdir(part.c_str(), mode) != 0 && errno != EEXIST) {

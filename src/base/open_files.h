@@ -1,0 +1,29 @@
+// Which processes have a file open: for messages that name who is in the way.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+namespace base {
+
+// One descriptor of a process on the file.
+struct OpenFile {
+  pid_t pid = 0;
+  std::string fdinfo;  // /proc/PID/fdinfo/N (proc(5)): its flags, and the locks taken through it
+};
+
+// Every descriptor on the file that `file` (from stat(2)) stands for, in order of process numbers.
+// A look at all of /proc, without a guarantee: processes come and go, and those of other users are
+// seen only by root. Mappings whose descriptor is closed are not seen.
+std::vector<OpenFile> find_open_files(const struct stat& file);
+
+// The same for one descriptor of this process; empty text when it is not open on that file.
+std::string own_fdinfo(int fd, const struct stat& file);
+
+bool is_same_file(const struct stat& a, const struct stat& b);
+
+}  // namespace base
