@@ -22,7 +22,7 @@ make_machine_dir() {
   devices=$(jq -nc --arg dir "$machine" '{
     drives: ["root", "data"] | map({drive_id: ., path_on_host: "\($dir)/\(.).img",
       is_root_device: false, is_read_only: false}),
-    vsock: {guest_cid: 3, uds_path: "\($dir)/vsock"}}')
+    vsock: {guest_cid: 3, uds_path: "\($dir)/v.sock"}}')
 }
 
 @test "each fork writes to its own drives and has its own vsock, three at once" {
@@ -35,7 +35,7 @@ make_machine_dir() {
   vm_pause source
   vm_snapshot source "$BATS_TEST_TMPDIR/snapshot"
   vm_kill source
-  rm "$machine/vsock"
+  rm "$machine/v.sock"
   snapfork import base --state "$BATS_TEST_TMPDIR/snapshot/state" \
     --memory "$BATS_TEST_TMPDIR/snapshot/memory" --disk "$machine/root.img" --disk "$machine/data.img"
   snapfork promote base
@@ -60,10 +60,10 @@ make_machine_dir() {
     vm_pause "$vm"
     [[ $(dd if="$SNAPFORK_ROOT/guests/$vm/root.img" bs=512 skip=1 count=1 status=none) == "$vm "* ]]
     [[ $(dd if="$SNAPFORK_ROOT/guests/$vm/data.img" bs=512 skip=1 count=1 status=none) == "data-$vm "* ]]
-    [[ -S $SNAPFORK_ROOT/guests/$vm/vsock ]]
+    [[ -S $SNAPFORK_ROOT/guests/$vm/vsock/v.sock ]]
   done
   sha256sum --check --quiet <<<"$before"
-  [[ ! -e $machine/vsock ]]
+  [[ ! -e $machine/v.sock ]]
 
   vm_kill "${forks[@]}"
   snapfork delete "${forks[@]}" base

@@ -89,6 +89,25 @@ make_template() { # [json: more of the guest's configuration]
   nothing_is_left
 }
 
+no_server() {
+  ! uffd-serve ctl health >/dev/null 2>&1
+}
+
+@test "status names the guest that hangs because its page server was killed" {
+  make_template
+  fork_guests base a
+  restore_fork a
+  vm_ask a ping
+  run -0 snapfork status
+  kill -KILL "$(pgrep -f "^uffd-serve --control $SNAPFORK_PAGER")"
+  eventually no_server
+  run -1 snapfork status
+  [[ $output == *"a hangs: pid ${vm_pid[a]} "* ]]
+  vm_kill a
+  run -0 snapfork status
+  snapfork delete a base
+}
+
 # guest.every=33: the last page below 3 GiB is one that the guest has written. Firecracker before 1.15
 # loses its place in a Diff when that one is not resident (its issue 5705). A Diff of a guest that was
 # booted is a whole image, and sparse.
