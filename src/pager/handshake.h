@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,9 +27,24 @@ std::vector<Region> parse_handshake(std::string_view body);
 // The body that Firecracker would send.
 std::string compose_handshake(std::span<const Region> regions);
 
+// Finds the end of one JSON array or object in text that comes in pieces, looking at each byte
+// once: a peer that sends a large body byte by byte costs no more than one that sends it whole.
+class JsonEnd {
+ public:
+  // Looks at what was added. True once the outermost bracket has been closed, whatever follows it,
+  // and at once for text that starts with none.
+  bool found_in(std::string_view added);
+
+ private:
+  size_t depth_ = 0;
+  bool in_string_ = false;
+  bool escaped_ = false;
+  bool found_ = false;
+};
+
 // Collects one handshake from a socket, over as many reads as it takes: the body may come split,
 // and the descriptor before, with or after the first part of it. It is whole when a descriptor is
-// there and the bytes so far are one JSON value with nothing behind it. Never blocks.
+// there and the bytes so far are one JSON value with nothing but blanks behind it. Never blocks.
 class HandshakeReader {
  public:
   struct Result {
@@ -41,6 +58,8 @@ class HandshakeReader {
 
  private:
   std::string body_;
+  JsonEnd end_;
+  bool body_is_whole_ = false;
   std::vector<base::Fd> fds_;
 };
 

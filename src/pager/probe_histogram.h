@@ -1,0 +1,35 @@
+// How often something took how long: percentiles in bounded memory.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace pager {
+
+// Counts of times in nanoseconds. Up to 255 each value has its bucket; above, a bucket is 1/128 of
+// its power of two wide, so that a percentile is off by less than 0.4 %. The maximum is exact. Any
+// number of threads may add at once, also of processes that share the memory it lies in.
+class Histogram {
+ public:
+  void add(uint64_t ns);
+  void merge(const Histogram& other);
+
+  uint64_t count() const;
+  uint64_t max() const { return max_.load(std::memory_order_relaxed); }
+  // The time that `percent` of all did not exceed: the middle of its bucket. 0 when there are none.
+  uint64_t percentile(double percent) const;
+
+ private:
+  static constexpr unsigned kExactBits = 7;
+  static constexpr size_t kBuckets = (size_t{64} - kExactBits + 1) << kExactBits;
+  static size_t bucket_of(uint64_t ns);
+  static uint64_t middle_of(size_t bucket);
+
+  std::array<std::atomic<uint64_t>, kBuckets> counts_{};
+  std::atomic<uint64_t> max_{0};
+};
+
+}  // namespace pager

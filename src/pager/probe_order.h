@@ -1,0 +1,32 @@
+// In which order the pages of a memory file are touched.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pager {
+
+// Numbers of pages in the memory file. 2^32 pages of 4 KiB are 16 TiB.
+using PageNumber = uint32_t;
+inline constexpr uint64_t kMaxPages = std::numeric_limits<PageNumber>::max();
+
+struct Pattern {
+  enum class Kind { random, sequential, stride, trace };
+  Kind kind = Kind::random;
+  uint64_t stride = 1;
+  std::string trace_path;
+};
+// "random", "seq", "stride:N" or "trace:FILE". Throws base::UsageError.
+Pattern parse_pattern(std::string_view text);
+
+// The first `limit` pages of `pattern` over a file of `page_count` pages (at least 1), each once.
+// The patterns but the trace hold every page; a stride takes 0, N, 2N, ..., then 1, N + 1, ....
+// Throws what reading a trace throws, and base::BadData for a trace of another file or page size.
+std::vector<PageNumber> page_order(const Pattern& pattern, uint64_t page_count, uint64_t page_size,
+                                   uint64_t limit, uint64_t seed);
+
+}  // namespace pager

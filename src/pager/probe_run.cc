@@ -1,0 +1,180 @@
+#include "pager/probe_run.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json_line.h"
+#include "base/message.h"
+#include "base/output.h"
+#include "pager/probe_baseline.h"
+#include "pager/probe_child.h"
+#include "pager/probe_memory.h"
+#include "pager/probe_record.h"
+#include "pager/probe_report.h"
+#include "pager/probe_vmm.h"
+
+namespace pager {
+namespace {
+
+struct RunningVmm {
+  Shared<VmmRecord> record;
+  std::optional<Child> child;
+};
+
+// Without enough pages in the pool the server's copies fail in a way that looks like a page that is
+// there already (EEXIST), and the VMM hangs.
+void require_huge_pages(uint64_t needed) {
+  const std::string path = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
+  const std::optional<base::Fd> file = base::try_open(path, O_RDONLY);
+  const std::string text = file ? base::read_all(file->get(), 64, path) : std::string("0");
+  uint64_t free_pages = 0;
+  std::from_chars(text.data(), text.data() + text.size(), free_pages);
+  if (free_pages < needed) {
+    throw base::Unsupported("cannot use 2 MiB pages: " + std::to_string(needed) +
+                            " are needed and " + std::to_string(free_pages) +
+                            " are free; write a number to /proc/sys/vm/nr_hugepages");
+  }
+}
+
+VmmOutcome wait_for_end(RunningVmm& vmm, const ProbeConfig& config, size_t index,
+                        const base::Deadline& deadline) {
+  VmmOutcome outcome{.socket = config.sockets[index],
+                     .pid = vmm.child->pid(),
+                     .record = &*vmm.record,
+                     .timed_out = !vmm.child->wait_done(deadline),
+                     .signal = 0};
+  if (outcome.timed_out) {
+    vmm.child->end();
+  } else if (!(config.hold && vmm.record->finished)) {
+    const int status = vmm.child->reap();
+    outcome.signal = WIFSIGNALED(status) && !vmm.record->killed_itself ? WTERMSIG(status) : 0;
+  }
+  return outcome;
+}
+
+void run_baseline(const ProbeConfig& config, const MemoryFile& file,
+                  std::span<const PageNumber> order, Baseline& baseline) {
+  const Shared<SharedFailure> failure;
+  Child child([&](const std::function<void()>&) {
+    try {
+      if (config.cpu) {
+        run_on_cpu(*config.cpu);
+      }
+      measure_baseline(file, order, baseline);
+    } catch (const std::exception& error) {
+      failure->set(error);
+    }
+  });
+  const bool in_time = child.wait_done(base::Deadline::after(config.deadline));
+  const int status = in_time ? child.reap() : child.end();
+  if (const std::optional<base::Error> error = failure->get()) {
+    throw base::Error(*error);
+  }
+  if (!in_time || status != 0) {
+    throw base::Error(base::ExitCode::system, "cannot measure this machine: it took too long");
+  }
+}
+
+void print(const VmmOutcome& outcome, const ProbeConfig& config) {
+  if (!is_good(outcome, config)) {
+    base::say_error(describe(outcome, config));
+  } else if (!base::message_style().json &&
+             base::message_style().verbosity != base::Verbosity::quiet) {
+    base::write_line_out(describe(outcome, config));
+  }
+  if (base::message_style().json) {
+    base::write_line_out(vmm_record(outcome, config));
+  }
+}
+
+// Until the VMMs are to end, whoever reads the line may rely on their being there.
+void hold_until_stdin_closes() {
+  base::write_line_out(base::message_style().json ? base::JsonLine("ready").str() : "ready");
+  std::array<char, 256> ignored{};
+  for (;;) {
+    const ssize_t n = ::read(STDIN_FILENO, ignored.data(), ignored.size());
+    if (n == 0 || (n < 0 && errno != EINTR)) {
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+int run_probe(const ProbeConfig& config) {
+  const MemoryFile file(config.memory_path, config.page_size);
+  if (config.regions > file.pages()) {
+    throw base::UsageError("--regions " + std::to_string(config.regions) + " are more than the " +
+                           std::to_string(file.pages()) + " pages of the memory file");
+  }
+  const std::vector<PageNumber> order =
+      page_order(config.pattern, file.pages(), file.page_size(), config.page_limit, config.seed);
+  if (config.kill_after > order.size()) {
+    throw base::UsageError("--kill-after " + std::to_string(*config.kill_after) +
+                           " is more than the " + std::to_string(order.size()) +
+                           " pages that are touched");
+  }
+  if (config.page_size == kHugePage && !config.misbehaviour) {
+    require_huge_pages(file.pages() * config.sockets.size());
+  }
+
+  const base::Deadline deadline = base::Deadline::after(config.deadline);
+  std::vector<RunningVmm> vmms(config.sockets.size());
+  for (size_t i = 0; i < vmms.size(); ++i) {
+    VmmRecord& record = *vmms[i].record;
+    vmms[i].child.emplace([&](const std::function<void()>& say_done) {
+      run_vmm(config, file, i, deadline, record, say_done);
+    });
+  }
+  std::vector<VmmOutcome> outcomes;
+  for (size_t i = 0; i < vmms.size(); ++i) {
+    outcomes.push_back(wait_for_end(vmms[i], config, i, deadline));
+  }
+
+  std::optional<base::Error> failure;
+  bool all_good = true;
+  for (const VmmOutcome& outcome : outcomes) {
+    if (const std::optional<base::Error> error = outcome.record->failure.get()) {
+      if (failure) {
+        base::say_error(error->what());
+      } else {
+        failure.emplace(*error);
+      }
+      continue;
+    }
+    print(outcome, config);
+    all_good = all_good && is_good(outcome, config);
+  }
+  std::optional<Shared<Baseline>> baseline;
+  if (config.baseline && !failure) {
+    baseline.emplace();
+    run_baseline(config, file, order, **baseline);
+  }
+  if (base::message_style().json) {
+    base::write_line_out(summary_record(outcomes, config, baseline ? &**baseline : nullptr));
+  } else if (baseline && base::message_style().verbosity != base::Verbosity::quiet) {
+    base::write_line_out(describe_baseline(outcomes, **baseline));
+  }
+  if (failure && all_good) {
+    throw base::Error(*failure);
+  }
+  if (failure) {
+    base::say_error(failure->what());
+  }
+  if (config.hold) {
+    hold_until_stdin_closes();
+  }
+  return all_good ? 0 : 1;
+}
+
+}  // namespace pager

@@ -1,0 +1,119 @@
+#include "pager/probe_vmm.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <exception>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/unix_socket.h"
+#include "pager/probe_child.h"
+#include "pager/probe_misbehaviour.h"
+#include "pager/probe_sweep.h"
+#include "pager/uffd.h"
+
+namespace pager {
+namespace {
+
+base::Fd connect_to(const std::string& path, const base::Deadline& deadline) {
+  std::optional<base::Fd> socket = base::connect_unix(path, deadline);
+  if (socket) {
+    return std::move(*socket);
+  }
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) {
+    base::throw_errno("cannot connect to " + base::quoted(path));
+  }
+  throw base::Refused("cannot connect to " + base::quoted(path) +
+                      ": no page server listens there; start one with uffd-serve");
+}
+
+// Waits for the end of the sweep on `done`. Ends the process when `socket` hangs up and then a
+// second passes without a touch: a server may have reason to close, but not to stop.
+void watch(int socket, int done, VmmRecord& record) {
+  constexpr auto kGrace = std::chrono::seconds(1);
+  std::array<struct pollfd, 2> fds{
+      {{.fd = done, .events = POLLIN, .revents = 0}, {.fd = socket, .events = 0, .revents = 0}}};
+  while (::poll(fds.data(), fds.size(), -1) < 0 && errno == EINTR) {
+  }
+  if (fds[0].revents != 0) {
+    return;
+  }
+  record.server_closed = true;
+  const auto progress = [&] { return record.touched + record.removed_pages; };
+  for (uint64_t before = progress(); !base::wait_for(done, POLLIN, base::Deadline::after(kGrace));
+       before = progress()) {
+    if (progress() == before) {
+      record.gave_up = true;
+      ::_exit(0);  // its threads hang in page faults
+    }
+  }
+}
+
+void sweep(const ProbeConfig& config, const MemoryFile& file, size_t index, int socket,
+           const GuestMemory& memory, VmmRecord& record) {
+  Sweep work(config, file, memory,
+             page_order(config.pattern, file.pages(), file.page_size(), config.page_limit,
+                        config.seed + index),
+             record);
+  const base::Fd done(::eventfd(0, EFD_CLOEXEC));
+  if (!done) {
+    base::throw_errno("cannot make an eventfd");
+  }
+  std::exception_ptr failure;
+  std::jthread thread([&] {
+    try {
+      work.run();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    ::eventfd_write(done.get(), 1);
+  });
+  watch(socket, done.get(), record);
+  thread.join();
+  if (failure) {
+    std::rethrow_exception(failure);
+  }
+}
+
+}  // namespace
+
+void run_vmm(const ProbeConfig& config, const MemoryFile& file, size_t index,
+             const base::Deadline& deadline, VmmRecord& record,
+             const std::function<void()>& say_done) {
+  try {
+    if (config.cpu) {
+      run_on_cpu(*config.cpu);
+    }
+    const GuestMemory memory(file.bytes(), file.page_size(), config.regions);
+    const base::Fd uffd = uffd_create();
+    for (const Region& region : memory.regions()) {
+      uffd_register_missing(uffd.get(), region.base, region.size);
+    }
+    const base::Fd socket = connect_to(config.sockets[index], deadline);
+    const bool accepted_one_is_sent =
+        send_handshake(config.misbehaviour, memory.regions(), socket.get(), uffd.get(), deadline);
+    if (accepted_one_is_sent) {
+      sweep(config, file, index, socket.get(), memory, record);
+    } else {
+      record.refused = base::wait_for(socket.get(), 0, deadline);
+    }
+    record.finished = true;
+    say_done();
+    while (config.hold) {
+      ::pause();
+    }
+  } catch (const std::exception& error) {
+    record.failure.set(error);
+  }
+}
+
+}  // namespace pager

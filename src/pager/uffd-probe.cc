@@ -1,0 +1,95 @@
+// uffd-probe: plays a VMM against a page server, and verifies every byte that comes.
+// SPDX-License-Identifier: Apache-2.0
+#include <string>
+
+#include "base/error.h"
+#include "base/options.h"
+#include "base/program.h"
+#include "base/unix_socket.h"
+#include "pager/probe_config.h"
+#include "pager/probe_run.h"
+
+namespace {
+
+constexpr int64_t kAny = int64_t{1} << 60U;
+
+base::Options make_options() {
+  base::Options options("uffd-probe", "[options] --socket PATH... --mem FILE",
+                        "Play a VMM against a page server, and verify every byte it serves.");
+  options.value("socket", "PATH", "the server's socket; repeated: one VMM each")
+      .value("mem", "FILE", "the memory file that is served");
+  options.group("What the VMMs do")
+      .value("pattern", "P", "random (default), seq, stride:N, trace:FILE")
+      .value("pages", "N", "touch the first N pages of it only")
+      .value("jobs", "N", "N vCPUs share the pages out (default 1)")
+      .flag("overlap", "each vCPU touches all the pages")
+      .value("write", "PERCENT", "write to this share of the pages")
+      .value("balloon", "MIB", "remove so much memory meanwhile")
+      .value("regions", "N", "memory in N regions (default 1)")
+      .value("page-size", "SIZE", "4096 (default) or 2M")
+      .value("seed", "N", "other random choices (default 1)")
+      .value("cpu", "N", "run on this CPU only");
+  options.group("How it ends")
+      .value("deadline", "S", "hung after so many seconds (default 60)")
+      .value("kill-after", "N", "die by SIGKILL after N touches")
+      .flag("hold", "then say ready, keep VMMs until stdin closes")
+      .value("misbehave", "HOW", "send a bad handshake: it must be refused")
+      .flag("baseline", "measure this machine's own limits, too");
+  options.footer(
+      "Exit: 0 all right; 1 wrong or stale page, hang, or no server; 2 usage;\n"
+      "3 no userfaultfd; 4 bad memory file or trace; 5 system. See uffd-probe(1).");
+  return options;
+}
+
+pager::ProbeConfig parse_config(const base::ParsedOptions& parsed) {
+  parsed.require_operands(0, 0, "");
+  pager::ProbeConfig config;
+  config.sockets = parsed.values("socket");
+  config.memory_path = parsed.value_or("mem", "");
+  if (config.sockets.empty() || config.memory_path.empty()) {
+    throw base::UsageError("--socket and --mem are needed");
+  }
+  for (const std::string& socket : config.sockets) {
+    base::check_socket_path(socket);
+  }
+  config.pattern = pager::parse_pattern(parsed.value_or("pattern", "random"));
+  config.page_limit = static_cast<uint64_t>(parsed.number("pages", 1, kAny, kAny));
+  config.jobs = static_cast<size_t>(parsed.number("jobs", 1, pager::kMaxJobs, 1));
+  config.overlap_jobs = parsed.has("overlap");
+  config.write_percent = static_cast<unsigned>(parsed.number("write", 0, 100, 0));
+  constexpr int64_t kMostMib = int64_t{1} << 30U;
+  config.balloon_bytes = static_cast<uint64_t>(parsed.number("balloon", 0, kMostMib, 0)) << 20U;
+  config.regions = static_cast<size_t>(parsed.number("regions", 1, pager::kMaxRegions, 1));
+  config.page_size =
+      parsed.choice("page-size", {"4096", "2M"}) == "2M" ? pager::kHugePage : pager::kSmallPage;
+  config.seed = static_cast<uint64_t>(parsed.number("seed", 0, kAny, 1));
+  constexpr int64_t kDefaultDeadlineMs = 60'000;
+  config.deadline = std::chrono::milliseconds(parsed.seconds_as_ms("deadline", kDefaultDeadlineMs));
+  constexpr int64_t kMostCpus = 1023;
+  if (parsed.has("cpu")) {
+    config.cpu = static_cast<int>(parsed.number("cpu", 0, kMostCpus, 0));
+  }
+  if (parsed.has("kill-after")) {
+    config.kill_after = static_cast<uint64_t>(parsed.number("kill-after", 1, kAny, 1));
+  }
+  config.hold = parsed.has("hold");
+  config.baseline = parsed.has("baseline");
+  if (const auto how = parsed.value("misbehave")) {
+    config.misbehaviour = pager::parse_misbehaviour(*how);
+  }
+  if (config.overlap_jobs && config.write_percent > 0) {
+    throw base::UsageError(
+        "--write and --overlap exclude each other: one vCPU would verify a "
+        "page while another writes to it");
+  }
+  return config;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return base::run_program("uffd-probe", argc, argv, [](int count, char** words) {
+    const std::optional<base::ParsedOptions> parsed = make_options().parse(count, words);
+    return parsed ? pager::run_probe(parse_config(*parsed)) : 0;
+  });
+}
