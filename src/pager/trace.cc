@@ -94,6 +94,9 @@ std::string trace_header(std::span<const Region> regions, uint64_t memory_bytes)
 
 std::optional<std::vector<Region>> parse_region_list(std::string_view text, uint64_t page_size) {
   std::vector<Region> regions;
+  if (text.ends_with(',')) {
+    return std::nullopt;
+  }
   while (!text.empty()) {
     std::string_view item = take_until(text, ',');
     const std::optional<uint64_t> offset = parse_number(take_until(item, '+'));
