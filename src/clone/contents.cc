@@ -58,6 +58,21 @@ void count_shared(const SourceFile& src, FileReport& report) {
   report.hole = src.st.st_size - report.shared;
 }
 
+void check_unchanged(const SourceFile& src) {
+  struct stat now {};
+  if (::fstat(src.fd.get(), &now) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(src.path));
+  }
+  // Who links or unlinks a name of the inode changes its ctime, as do clones of sealed memory
+  // beside this one; that is no change of contents.
+  const bool relinked = now.st_nlink != src.st.st_nlink || (now.st_mode & 0222) == 0;
+  if (now.st_size != src.st.st_size || !same_time(now.st_mtim, src.st.st_mtim) ||
+      (!relinked && !same_time(now.st_ctim, src.st.st_ctim))) {
+    throw base::Refused("cannot clone " + base::quoted(src.path) +
+                        ": it changed meanwhile; stop who writes to it first");
+  }
+}
+
 }  // namespace
 
 SourceFile open_source(int dir, const std::string& name, const std::string& path) {
@@ -152,21 +167,6 @@ FileReport ContentCloner::plan(const SourceFile& src, int dst_dir, const std::st
     report.hole = src.st.st_size - report.copied;
   }
   return report;
-}
-
-void ContentCloner::check_unchanged(const SourceFile& src) const {
-  struct stat now {};
-  if (::fstat(src.fd.get(), &now) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(src.path));
-  }
-  // Who links or unlinks a name of the inode changes its ctime, as do clones of sealed memory
-  // beside this one; that is no change of contents.
-  const bool relinked = now.st_nlink != src.st.st_nlink || (now.st_mode & 0222) == 0;
-  if (now.st_size != src.st.st_size || !same_time(now.st_mtim, src.st.st_mtim) ||
-      (!relinked && !same_time(now.st_ctim, src.st.st_ctim))) {
-    throw base::Refused("cannot clone " + base::quoted(src.path) +
-                        ": it changed meanwhile; stop who writes to it first");
-  }
 }
 
 }  // namespace cloning
