@@ -45,12 +45,13 @@ void check_extents(const SourceFile& src, int64_t limit, FileReport& report) {
   }
 }
 
-// After the FICLONE, which has written out dirty data: what is data is known only then.
-void count_shared(const SourceFile& src, FileReport& report) {
+// After the FICLONE, which has written out dirty data: what is data is known only then. Where none
+// was done (a dry run) the survey does it.
+void count_shared(const SourceFile& src, Flush flush, FileReport& report) {
   report.method = Method::reflink;
   report.shared = src.st.st_size;
   const std::optional<ExtentSurvey> survey =
-      survey_extents(src.fd.get(), src.st.st_size, Flush::no, src.path);
+      survey_extents(src.fd.get(), src.st.st_size, flush, src.path);
   if (survey) {
     report.shared = std::min<int64_t>(survey->data_bytes, src.st.st_size);
     report.extents = survey->extents;
@@ -105,7 +106,7 @@ bool ContentCloner::shares(const SourceFile& src, const std::string& dst_path, R
     }
     report.refused = reflink();
     if (report.refused == 0) {
-      count_shared(src, report);
+      count_shared(src, request_.dry_run ? Flush::yes : Flush::no, report);
       return true;
     }
     if (report.refused != EINVAL) {  // which speaks of this file only
