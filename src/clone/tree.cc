@@ -183,7 +183,7 @@ FileReport TreeCloner::link_memory(const Step& step, const SourceFile& src,
   if ((src.st.st_mode & kWriteBits) != 0) {
     throw base::Refused("cannot link " + base::quoted(src.path) +
                         ": it is not sealed, and who writes to it would write into every clone; "
-                        "seal it (mode 0444) or use --memory=reflink");
+                        "seal it (template-lock seal) or use --memory=reflink");
   }
   const int64_t data = allocated_bytes(src.st);
   FileReport report{.path = dst_path,
