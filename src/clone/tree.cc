@@ -166,9 +166,10 @@ FileReport TreeCloner::clone_contents(const Step& step, const SourceFile& src,
   if (request_.dry_run) {
     return contents_.plan(src, step.dst_dir, dst_path, mode);
   }
+  // Writable by us until it has its attributes: who is not root needs that to set some of them.
   base::Fd dst(::openat(step.dst_dir, step.name.c_str(),
                         O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                        src.st.st_mode & kPermissionBits));
+                        (src.st.st_mode & kPermissionBits) | S_IWUSR));
   if (!dst) {
     throw_with_advice(errno, "cannot make " + base::quoted(dst_path));
   }
