@@ -122,6 +122,17 @@ std::vector<std::vector<Found>> all_readings(std::string_view body, const Device
   return readings;
 }
 
+// Whether each of `readings` is what `first` ends with. A reading that starts amid another is
+// common: a zero at the end of the drives can be read as the number of drives. The longest one
+// tells of all.
+bool are_tails_of(const std::vector<Found>& first,
+                  const std::vector<std::vector<Found>>& readings) {
+  return std::ranges::all_of(readings, [&](const std::vector<Found>& reading) {
+    return reading.size() <= first.size() &&
+           std::equal(reading.rbegin(), reading.rend(), first.rbegin());
+  });
+}
+
 }  // namespace
 
 std::optional<std::vector<Found>> search_devices(std::string_view body, std::string_view version,
@@ -141,9 +152,7 @@ std::optional<std::vector<Found>> search_devices(std::string_view body, std::str
       return std::nullopt;
     }
     if (!readings.empty()) {
-      const bool agreed = std::ranges::all_of(
-          readings, [&](const std::vector<Found>& reading) { return reading == readings[0]; });
-      return agreed ? std::optional(readings[0]) : std::nullopt;
+      return are_tails_of(readings[0], readings) ? std::optional(readings[0]) : std::nullopt;
     }
   }
   return std::nullopt;
