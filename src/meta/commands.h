@@ -20,5 +20,6 @@ int fork_end_command(int argc, char** argv);
 int trash_command(int argc, char** argv);
 int verify_command(int argc, char** argv);
 int vmstate_command(int argc, char** argv);
+int host_paths_command(int argc, char** argv);
 
 }  // namespace meta

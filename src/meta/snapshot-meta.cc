@@ -33,6 +33,7 @@ constexpr std::array kVerbs{
     Verb{"trash", meta::trash_command},
     Verb{"verify", meta::verify_command},
     Verb{"vmstate", meta::vmstate_command},
+    Verb{"host-paths", meta::host_paths_command},
 };
 
 constexpr const char* kFooter =
@@ -49,6 +50,7 @@ constexpr const char* kFooter =
   trash ID                         take a guest out of the store
   verify ID                        check that its parts agree
   vmstate FILE                     what a state file says
+  host-paths ID                    what loading it opens elsewhere
 
 SNAPFORK_ROOT names the store (default: /var/lib/snapfork).
 Exit status: 0 done, 1 the answer is no, 2 usage, 3 unsupported, 4 bad data,

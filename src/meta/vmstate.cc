@@ -178,10 +178,13 @@ const char* role_name(Role role) {
   }
 }
 
+bool is_foreign_path(std::string_view path, std::string_view own_dir) {
+  return !path.starts_with(std::string(own_dir) + "/") || path.find("/../") != std::string::npos;
+}
+
 bool names_foreign_paths(const VmState& state, std::string_view own_dir) {
-  const std::string inside = std::string(own_dir) + "/";
   return !state.paths_complete || std::ranges::any_of(state.paths, [&](const EmbeddedText& path) {
-    return !path.text.starts_with(inside) || path.text.find("/../") != std::string::npos;
+    return is_foreign_path(path.text, own_dir);
   });
 }
 

@@ -63,6 +63,8 @@ const char* encoding_name(Encoding encoding);
 const char* arch_name(Arch arch);
 const char* role_name(Role role);
 
+// Whether `path` does not lie under `own_dir` (absolute, without a slash at the end).
+bool is_foreign_path(std::string_view path, std::string_view own_dir);
 // Whether loading this state opens host paths that do not lie under `own_dir` (absolute, without a
 // slash at the end), as far as is known; true when it is not.
 bool names_foreign_paths(const VmState& state, std::string_view own_dir);

@@ -34,7 +34,11 @@ Child::Child(const std::function<void(const std::function<void()>& say_done)>& b
   if (pid_ == 0) {
     // The parent may have ended before the request to die with it.
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && ::getppid() == parent) {
-      body([&] { static_cast<void>(!::write(write_end.get(), "\n", 1)); });
+      body([&] {
+        if (::write(write_end.get(), "\n", 1) < 0) {
+          ::_exit(0);  // the parent has gone; its death is on the way here, too
+        }
+      });
     }
     ::_exit(0);
   }

@@ -63,7 +63,7 @@ GuestMemory::GuestMemory(uint64_t bytes, uint64_t page_size, size_t region_count
     const uint64_t size = i + 1 == region_count ? bytes - offset : pages_per_region_ * page_size;
     // Down to a multiple of 2 MiB that leaves a gap below the region before.
     const uint64_t base = (top - kHugePage - size) & ~(kHugePage - 1);
-    if (::mmap(reinterpret_cast<void*>(base), size, PROT_READ | PROT_WRITE,
+    if (::mmap(pointer_to(base), size, PROT_READ | PROT_WRITE,
                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | huge, -1,
                0) == MAP_FAILED) {
       const int error = errno;
@@ -80,13 +80,17 @@ GuestMemory::~GuestMemory() {
   ::munmap(reserved_, reserved_bytes_);
 }
 
+std::byte* GuestMemory::pointer_to(uint64_t address) const {
+  return reserved_ + (address - address_of(reserved_));
+}
+
 size_t GuestMemory::region_of(PageNumber page) const {
   return std::min<uint64_t>(page / pages_per_region_, regions_.size() - 1);
 }
 
 std::byte* GuestMemory::address(PageNumber page) const {
   const Region& region = regions_[region_of(page)];
-  return reinterpret_cast<std::byte*>(region.base + (page * page_size_ - region.offset));
+  return pointer_to(region.base + (page * page_size_ - region.offset));
 }
 
 uint64_t GuestMemory::region_end(PageNumber page) const {

@@ -47,6 +47,8 @@ class GuestMemory {
   // `bytes` of memory in `region_count` regions of about the same size (the last takes the rest).
   // With 2 MiB pages from the kernel's pool (MAP_HUGETLB). Throws std::system_error.
   GuestMemory(uint64_t bytes, uint64_t page_size, size_t region_count);
+  GuestMemory(GuestMemory&&) = delete;
+  GuestMemory& operator=(GuestMemory&&) = delete;
   GuestMemory(const GuestMemory&) = delete;
   GuestMemory& operator=(const GuestMemory&) = delete;
   ~GuestMemory();
@@ -63,6 +65,7 @@ class GuestMemory {
 
  private:
   size_t region_of(PageNumber page) const;
+  std::byte* pointer_to(uint64_t address) const;
 
   uint64_t page_size_;
   uint64_t pages_per_region_;

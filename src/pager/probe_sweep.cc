@@ -24,6 +24,11 @@ void store(std::byte* at, std::byte value) {
   std::atomic_ref<std::byte>(*at).store(value, std::memory_order_relaxed);
 }
 
+// What is written into a page. Not zero, as many a page is.
+std::byte mark_of(PageNumber page) {
+  return static_cast<std::byte>((mix(~uint64_t{page}) | 1U) & 0xffU);
+}
+
 }  // namespace
 
 Sweep::Sweep(const ProbeConfig& config, const MemoryFile& file, const GuestMemory& memory,
@@ -225,10 +230,6 @@ bool Sweep::is_written(PageNumber page) const {
 
 size_t Sweep::touched_byte(PageNumber page) const {
   return mix(page) % memory_.page_size();
-}
-
-std::byte Sweep::mark_of(PageNumber page) const {
-  return static_cast<std::byte>((mix(~uint64_t{page}) | 1U) & 0xffU);
 }
 
 }  // namespace pager

@@ -21,9 +21,12 @@
 namespace pager {
 
 // The work of one VMM: jobs (vCPUs) that touch pages in order, measure and verify each; beside them
-// a balloon that gives pages back, half of its removals aimed at the page that a job waits for at
-// that moment, where a server that mixes up the order of events leaves old bytes; then, when there
-// were writes or removals, every page once more.
+// a balloon that gives pages back, where it can those that a job waits for at that moment; then,
+// when there were writes or removals, every page once more.
+//
+// The aim matters: a server that answers the faults of a batch before its removals leaves old bytes
+// in pages that were waited for. Of 16 runs with 4096 or 8192 removed pages each found 8 to 108
+// such pages; with every other removal aimed, half of the runs found none.
 //
 // A touch that is never answered hangs its thread, and run() with it: somebody else watches the
 // clock.
@@ -49,7 +52,6 @@ class Sweep {
 
   bool is_written(PageNumber page) const;
   size_t touched_byte(PageNumber page) const;
-  std::byte mark_of(PageNumber page) const;
   std::optional<PageNumber> page_waited_for(size_t turn) const;
 
   const ProbeConfig& config_;

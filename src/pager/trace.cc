@@ -34,21 +34,6 @@ std::optional<uint64_t> parse_number(std::string_view text) {
                       ": " + why);
 }
 
-std::optional<std::vector<Region>> parse_regions(std::string_view text, uint64_t page_size) {
-  std::vector<Region> regions;
-  while (!text.empty()) {
-    std::string_view item = take_until(text, ',');
-    const std::optional<uint64_t> offset = parse_number(take_until(item, '+'));
-    const std::optional<uint64_t> size = parse_number(item);
-    if (!offset || !size || regions.size() == kMaxRegions) {
-      return std::nullopt;
-    }
-    // Overlaps in the file are what layout_problem is to find: stand the addresses beside.
-    regions.push_back({.base = *offset, .size = *size, .offset = *offset, .page_size = page_size});
-  }
-  return regions;
-}
-
 // What follows kHeaderStart on the first line. Unknown words are skipped: fields may be added.
 void parse_header(std::string_view text, std::string_view name, Trace& trace) {
   if (const std::string_view version = take_until(text, ' '); version != kVersion) {
@@ -71,19 +56,16 @@ void parse_header(std::string_view text, std::string_view name, Trace& trace) {
   if (!page_size || !memory_bytes) {
     fail(name, 1, "no page_size=BYTES, or no memory_bytes=BYTES");
   }
-  const std::optional<std::vector<Region>> regions = parse_regions(region_list, *page_size);
+  const std::optional<std::vector<Region>> regions = parse_region_list(region_list, *page_size);
   if (!regions) {
     fail(name, 1, "regions=" + base::quoted(region_list) + " is no list of OFFSET+SIZE");
   }
-  if (const auto problem = layout_problem(*regions, *memory_bytes)) {
+  if (const auto problem = file_layout_problem(*regions, *memory_bytes)) {
     fail(name, 1, *problem);
   }
   trace.page_size = *page_size;
   trace.memory_bytes = *memory_bytes;
   trace.regions = *regions;
-  for (Region& region : trace.regions) {
-    region.base = 0;
-  }
 }
 
 // The place of a byte of the memory file in `regions`.
@@ -108,6 +90,30 @@ std::string trace_header(std::span<const Region> regions, uint64_t memory_bytes)
             std::to_string(region.size);
   }
   return line + "\n";
+}
+
+std::optional<std::vector<Region>> parse_region_list(std::string_view text, uint64_t page_size) {
+  std::vector<Region> regions;
+  if (text.ends_with(',')) {
+    return std::nullopt;
+  }
+  while (!text.empty()) {
+    std::string_view item = take_until(text, ',');
+    const std::optional<uint64_t> offset = parse_number(take_until(item, '+'));
+    const std::optional<uint64_t> size = parse_number(item);
+    if (!offset || !size || regions.size() == kMaxRegions) {
+      return std::nullopt;
+    }
+    regions.push_back({.base = 0, .size = *size, .offset = *offset, .page_size = page_size});
+  }
+  return regions;
+}
+
+std::optional<std::string> file_layout_problem(std::vector<Region> regions, uint64_t file_size) {
+  for (Region& region : regions) {
+    region.base = region.offset;  // addresses that overlap where the places in the file do
+  }
+  return layout_problem(regions, file_size);
 }
 
 Trace parse_trace(std::string_view text, std::string_view name) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,12 @@ namespace pager {
 // The first line (docs/interfaces.md): "# snapfork-trace 1 page_size=4096 memory_bytes=N
 // regions=OFFSET+SIZE,..." with a newline. Page size is the first region's.
 std::string trace_header(std::span<const Region> regions, uint64_t memory_bytes);
+
+// "OFFSET+SIZE,..." in bytes of the memory file, with base 0; nothing when it is not of that form,
+// or more than kMaxRegions. Says nothing of overlaps and the file: file_layout_problem does.
+std::optional<std::vector<Region>> parse_region_list(std::string_view text, uint64_t page_size);
+// layout_problem for regions whose addresses are not known.
+std::optional<std::string> file_layout_problem(std::vector<Region> regions, uint64_t file_size);
 
 struct Trace {
   uint64_t page_size = kSmallPage;

@@ -1,0 +1,49 @@
+// The control interface of the service: what each request does and is answered, apart from HTTP
+// itself. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "pager/hot_file.h"
+#include "pager/image.h"
+#include "pager/pager.h"
+
+namespace pager {
+
+struct HttpReply {
+  unsigned status = 200;
+  std::string body;  // JSON; empty with 204
+};
+// {"error":"..."}
+HttpReply error_reply(unsigned status, std::string_view message);
+
+inline constexpr size_t kMaxRequestBytes = size_t{1} << 20U;
+
+// Requests and replies are those of hypeman's pager, and ours beside them (docs/interfaces.md).
+// Safe to use from any thread.
+class ControlApi {
+ public:
+  struct Settings {
+    std::string socket_dir;  // of the session sockets
+    std::string version;
+    std::optional<Window> window{};
+    OnFailure on_failure = OnFailure::poison;
+  };
+  ControlApi(Pager& pager, Settings settings) : pager_(pager), settings_(std::move(settings)) {}
+
+  // Never throws: what goes wrong is a reply.
+  HttpReply answer(std::string_view method, std::string_view path, std::string_view body);
+
+ private:
+  HttpReply route(std::string_view method, std::string_view path, std::string_view body);
+  HttpReply create(std::string_view body);
+
+  Pager& pager_;
+  Settings settings_;
+  ImageStore images_;
+  HotFileStore hot_files_;
+};
+
+}  // namespace pager

@@ -1,0 +1,250 @@
+#include "pager/control_command.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/json_line.h"
+#include "base/options.h"
+#include "base/output.h"
+#include "pager/http_client.h"
+
+namespace pager {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr unsigned kOk = 200;
+constexpr unsigned kNoContent = 204;
+
+// The server has a directory of its own: paths go to it in full.
+std::string absolute(const std::string& path) {
+  return std::filesystem::absolute(path).string();
+}
+
+class Control {
+ public:
+  explicit Control(const std::string& path)
+      : path_(path), client_(HttpClient::connect(path, deadline())) {
+    if (!client_) {
+      throw base::Refused("no server at " + base::quoted(path) +
+                          "; start one: uffd-serve --control " + path);
+    }
+  }
+
+  // The body of a reply that says yes.
+  std::string ask(std::string_view method, const std::string& target, std::string_view body = "") {
+    HttpClient::Reply reply = client_->request(method, target, body, deadline());
+    if (reply.status == kOk || reply.status == kNoContent) {
+      while (reply.body.ends_with('\n')) {
+        reply.body.pop_back();
+      }
+      return reply.body;
+    }
+    const Json json = Json::parse(reply.body, nullptr, /*allow_exceptions=*/false);
+    const std::string why = json.is_object() && json.contains("error") && json["error"].is_string()
+                                ? json["error"].get<std::string>()
+                                : reply.body;
+    throw base::Refused("the server at " + base::quoted(path_) + " refuses (" +
+                        std::to_string(reply.status) + "): " + why);
+  }
+  Json ask_json(std::string_view method, const std::string& target, std::string_view body = "") {
+    Json json = Json::parse(ask(method, target, body), nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object()) {
+      throw base::BadData("cannot understand the reply of " + base::quoted(path_));
+    }
+    return json;
+  }
+
+ private:
+  static base::Deadline deadline() {
+    // Opening an image finds its holes and may clone it: longer than anything else here takes.
+    return base::Deadline::after(std::chrono::seconds(30));
+  }
+
+  std::string path_;
+  std::optional<HttpClient> client_;
+};
+
+// The text at `key`, "" when there is none.
+std::string text_at(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+// An id as one component of a target: what the server would make of any other byte is '-' anyway.
+std::string target_of(const std::string& id) {
+  for (const char c : id) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte <= ' ' || byte >= 0x7f || c == '/' || c == '?' || c == '#' || c == '%') {
+      throw base::UsageError("bad session id " + base::quoted(id));
+    }
+  }
+  if (id.empty()) {
+    throw base::UsageError("bad session id ''");
+  }
+  return "/sessions/" + id;
+}
+
+void create(Control& control, const base::ParsedOptions& options) {
+  std::vector<std::pair<std::string, std::string>> bodies;
+  for (size_t i = 1; i < options.operands().size(); ++i) {
+    const std::string& operand = options.operands()[i];
+    const size_t equals = operand.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == operand.size()) {
+      throw base::UsageError("bad operand " + base::quoted(operand) + ": ID=MEMORY is needed");
+    }
+    const std::string id = operand.substr(0, equals);
+    static_cast<void>(target_of(id));
+    base::JsonLine json;
+    json.text("session_id", id)
+        .text("instance_id", id)
+        .text("backing_memory_path", absolute(operand.substr(equals + 1)))
+        .text("cache_key", options.value_or("cache-key", ""));
+    if (const auto hot = options.value("hot")) {
+      json.text("hot_list_path", absolute(*hot));
+    }
+    if (const auto trace = options.value("trace")) {
+      json.text("trace_path", absolute(*trace));
+    }
+    if (options.has("on-failure")) {
+      json.text("on_failure", options.choice("on-failure", {"poison", "kill"}));
+    }
+    if (options.has("peer-uid")) {
+      constexpr int64_t kMaxUid = 0xfffffffe;
+      json.number("peer_uid", options.number("peer-uid", 0, kMaxUid, 0));
+    }
+    bodies.emplace_back(id, json.str());
+  }
+  for (const auto& [id, body] : bodies) {
+    const Json reply = control.ask_json("POST", "/sessions", body);
+    if (options.has("json")) {
+      base::write_line_out(base::JsonLine("session")
+                               .text("session_id", text_at(reply, "session_id"))
+                               .path("uffd_socket_path", text_at(reply, "uffd_socket_path"))
+                               .text("pager_version", text_at(reply, "pager_version"))
+                               .str());
+    } else {
+      base::write_line_out(text_at(reply, "session_id") + "\t" +
+                           text_at(reply, "uffd_socket_path"));
+    }
+  }
+}
+
+void list_sessions(Control& control, bool json) {
+  const Json reply = control.ask_json("GET", "/sessions");
+  for (const Json& session : reply.value("sessions", Json::array())) {
+    if (json) {
+      Json record{{"type", "session"}, {"v", 1}};
+      record.update(session);
+      base::write_line_out(record.dump());
+    } else {
+      base::write_line_out(text_at(session, "session_id") + "\t" + text_at(session, "state") +
+                           "\t" + std::to_string(session.value("vmm_pid", 0)));
+    }
+  }
+}
+
+base::Options make_options() {
+  base::Options options("uffd-serve ctl", "[--control SOCK] VERB [OPERAND]...",
+                        "Ask a running uffd-serve --control.");
+  options.value("control", "SOCK", "the server's socket ($SNAPFORK_PAGER, run directory)")
+      .group("For create")
+      .value("hot", "LIST", "install these hot pages first")
+      .value("trace", "FILE", "write the demand faults to FILE")
+      .value("cache-key", "KEY", "a label")
+      .value("on-failure", "WHAT", "a page that cannot be read: poison or kill")
+      .value("peer-uid", "UID", "give the sockets to this user")
+      .footer(
+          "Verbs:\n"
+          "  create ID=MEMORY...  make sessions; prints ID and socket of each\n"
+          "  sessions             ID, state and VMM pid of each\n"
+          "  session ID           all about one, as JSON\n"
+          "  close ID...          no new connection; a VMM that lives is served on\n"
+          "  drain                no new sessions; the server ends with the last one\n"
+          "  health, stats        of the server, as JSON\n\n"
+          "Exit status: 0 done, 1 no server there or it said no, 2 usage, 5 system.\n"
+          "See uffd-serve(1).");
+  return options;
+}
+
+}  // namespace
+
+std::string default_control_path() {
+  const auto from_environment = [](const char* name) -> std::string {
+    const char* value = std::getenv(name);
+    return value != nullptr ? value : "";
+  };
+  if (const std::string path = from_environment("SNAPFORK_PAGER"); !path.empty()) {
+    return path;
+  }
+  if (::geteuid() == 0) {
+    return "/run/snapfork/pager.sock";
+  }
+  const std::string runtime = from_environment("XDG_RUNTIME_DIR");
+  if (runtime.empty()) {
+    throw base::UsageError(
+        "no control socket: give --control, or set SNAPFORK_PAGER or XDG_RUNTIME_DIR");
+  }
+  return runtime + "/snapfork/pager.sock";
+}
+
+int run_control_command(int argc, char** argv) {
+  base::Options definition = make_options();
+  const std::optional<base::ParsedOptions> options = definition.parse(argc, argv);
+  if (!options) {
+    return 0;
+  }
+  const std::vector<std::string>& operands = options->operands();
+  if (operands.empty()) {
+    throw base::UsageError("too few operands: VERB needed");
+  }
+  const std::string& verb = operands[0];
+  const bool wants_one = verb == "session";
+  const bool wants_some = verb == "create" || verb == "close";
+  const bool wants_none =
+      verb == "sessions" || verb == "health" || verb == "stats" || verb == "drain";
+  if (!wants_one && !wants_some && !wants_none) {
+    throw base::UsageError("unknown verb " + base::quoted(verb));
+  }
+  options->require_operands(wants_none ? 1 : 2,
+                            wants_none  ? 1
+                            : wants_one ? 2
+                                        : SIZE_MAX,
+                            verb == "create" ? "create ID=MEMORY" : verb + " ID");
+  for (const char* name : {"hot", "trace", "cache-key", "on-failure", "peer-uid"}) {
+    if (verb != "create" && options->has(name)) {
+      throw base::UsageError("--" + std::string(name) + " is for create");
+    }
+  }
+  if (options->has("trace") && operands.size() > 2) {
+    throw base::UsageError("--trace is for one session: two cannot write one file");
+  }
+  Control control(options->value("control").value_or("").empty() ? default_control_path()
+                                                                 : *options->value("control"));
+  if (verb == "create") {
+    create(control, *options);
+  } else if (verb == "sessions") {
+    list_sessions(control, options->has("json"));
+  } else if (verb == "session") {
+    base::write_line_out(control.ask("GET", target_of(operands[1])));
+  } else if (verb == "close") {
+    for (size_t i = 1; i < operands.size(); ++i) {
+      control.ask("POST", target_of(operands[i]) + "/close");
+    }
+  } else if (verb == "drain") {
+    control.ask("POST", "/drain");
+  } else {
+    base::write_line_out(control.ask("GET", "/" + verb));
+  }
+  return 0;
+}
+
+}  // namespace pager

@@ -1,0 +1,121 @@
+// Serves one VMM: the order in which events, faults and prefetch are handled, and what failures
+// lead to. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "pager/counters.h"
+#include "pager/hot_file.h"
+#include "pager/image.h"
+#include "pager/page_filler.h"
+#include "pager/session_log.h"
+#include "pager/session_state.h"
+#include "pager/trace_writer.h"
+#include "pager/uffd.h"
+#include "pager/vmm.h"
+#include "pager/window.h"
+
+namespace pager {
+
+// What a FaultLoop works with. All of it is borrowed and must outlive the loop.
+struct FaultLoopParts {
+  int uffd;
+  SessionState& state;
+  const Image& image;
+  const Vmm& vmm;
+  Counters& counters;
+  const SessionLog& log;
+  TraceWriter* trace;  // may be null. A traced session installs what is asked for and nothing
+                       // beside it, unless the window is fixed: the trace is to hold every page
+};
+
+// Belongs to one thread. Needs no lock: there is one reader of the userfaultfd, and it is also the
+// one that installs. The order inside of step() is what makes removed pages safe:
+//
+//   read a whole batch of messages         (the kernel hands out faults before removals, whatever
+//   their
+//                                          order was, so a batch is one moment)
+//   mark every removal of the batch        before any of its faults is answered
+//   answer the faults                      zeros for what was removed or is a hole
+//   only when nothing was waiting          one piece of prefetch
+//
+// While a removal is not read, the kernel refuses to install anything (EAGAIN), and it goes on
+// refusing until the VMM's madvise has run: a fault that meets this is repeated a bounded number of
+// times in place (else a guest starves while its balloon inflates), then kept, and looked at again,
+// removals first, after the next read.
+class FaultLoop {
+ public:
+  FaultLoop(const FaultLoopParts& parts, const Window& window);
+
+  // Installs these pages, in their order, whenever nothing else waits. A list that does not fit the
+  // regions is refused as a whole: nothing of it is installed, and the log says why.
+  void prefetch(std::shared_ptr<const HotFile> list);
+
+  // One round, which never blocks. False when the VMM has ended, or had to be killed.
+  bool step();
+  // How long the caller may wait for the userfaultfd before the next step, in ns: nothing when
+  // there is no reason to come back by itself, 0 when there is work now.
+  std::optional<uint64_t> wait_ns() const;
+  // Call before waiting without limit.
+  void flush();
+
+  // The part of step() that follows the read.
+  void handle(std::span<const uffd_msg> messages);
+
+  // In-place repeats of a call that meets a removal under way: 25 times more pages readable during
+  // a balloon's inflation than with none (real Firecracker, 32 MiB); more would delay the next
+  // read.
+  static constexpr int kPatience = 50;
+  // A page that cannot be read is tried this often, over 21 ms, before it is given up.
+  static constexpr int kReadAttempts = 4;
+  // Rounds in which a 2 MiB page is "present" and faults again: then the pool of pages is empty.
+  static constexpr int kHugeRounds = 3;
+
+ private:
+  // A fault that is not answered yet.
+  struct Fault {
+    uint64_t address = 0;
+    uint64_t since_ns = 0;
+    uint64_t not_before_ns = 0;  // 0: as soon as events were read again
+    bool kept = false;           // met a reason to wait before
+    int reads = 0;               // that failed
+    int waits = 0;               // for memory
+  };
+  enum class Answer { given, keep };
+
+  Answer serve(Fault& fault);
+  Answer follow(Fault& fault, const PageTable::RegionPages& in, const Run& run,
+                const Filled& filled);
+  Answer unreadable(Fault& fault, const PageTable::RegionPages& in, int error);
+  Answer wait_for_memory(Fault& fault, std::string_view what);
+  Answer give_up(const Fault& fault, const PageTable::RegionPages* in, const std::string& why);
+  void kill_vmm(const std::string& why);
+  void take(Fault fault);
+  void serve_kept();
+  void finish(const Fault& fault);
+  void prefetch_piece();
+  bool fill_piece();
+
+  FaultLoopParts parts_;
+  PageTable table_;
+  PageFiller filler_;
+  Window window_;
+  size_t last_batch_ = 0;    // messages of the last read, whose `event` is to be cleared
+  std::vector<Fault> kept_;  // a successor needs none of these: it wakes everybody
+  std::map<uint64_t, int> huge_rounds_;
+  std::shared_ptr<const HotFile> hot_;  // null when nothing is left of it
+  size_t next_hot_ = 0;
+  std::vector<uint64_t> piece_;
+  bool hot_blocked_ = false;  // the last piece met a removal under way
+  uint64_t moment_ns_ = 0;    // when the last batch was read, or the last fault answered
+  uint64_t read_ns_ = 0;      // of the fault that is being served
+  bool memory_warned_ = false;
+  bool over_ = false;
+};
+
+}  // namespace pager

@@ -1,0 +1,163 @@
+// hotpage-record: makes lists of hot pages from traces, shows and checks them.
+// SPDX-License-Identifier: Apache-2.0
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/json_line.h"
+#include "base/message.h"
+#include "base/options.h"
+#include "base/output.h"
+#include "base/program.h"
+#include "pager/hotpage_commands.h"
+#include "pager/trace.h"
+
+namespace {
+
+using Parsed = base::ParsedOptions;
+
+pager::HotListLayout parse_layout(const Parsed& parsed) {
+  pager::HotListLayout layout;
+  layout.page_size =
+      parsed.choice("page-size", {"4096", "2M"}) == "2M" ? pager::kHugePage : pager::kSmallPage;
+  if (const std::optional<std::string> text = parsed.value("regions")) {
+    const auto regions = pager::parse_region_list(*text, layout.page_size);
+    if (!regions || regions->empty()) {
+      throw base::UsageError("bad value " + base::quoted(*text) +
+                             " for --regions: OFFSET+SIZE,... in bytes is needed");
+    }
+    layout.regions = *regions;
+  }
+  return layout;
+}
+
+void add_layout(base::Options& options) {
+  options.value("regions", "LIST", "OFFSET+SIZE,... of the regions in the memory file")
+      .value("page-size", "SIZE", "4096 (default) or 2M");
+}
+
+int record(int argc, char** argv) {
+  base::Options options("hotpage-record record", "[-o FILE] [TRACE|-]",
+                        "Make a hot list (HPL1) of a trace: each page once, in order.");
+  options.value("o,output", "FILE", "write FILE, whole or not at all")
+      .flag("dry-run", "only say what would be written");
+  const std::optional<Parsed> parsed = options.parse(argc, argv);
+  if (parsed) {
+    parsed->require_operands(0, 1, "TRACE");
+    pager::RecordRequest request;
+    if (!parsed->operands().empty()) {
+      request.trace_path = parsed->operands()[0];
+    }
+    request.list_path = parsed->value("output");
+    if (request.list_path == "-") {
+      request.list_path.reset();
+    }
+    request.dry_run = parsed->has("dry-run");
+    pager::record_hot_list(request);
+  }
+  return 0;
+}
+
+int show(int argc, char** argv) {
+  base::Options options("hotpage-record show", "[options] LIST|-",
+                        "Print REGION, OFFSET and PAGE in the memory file of each entry.");
+  add_layout(options);
+  if (const std::optional<Parsed> parsed = options.parse(argc, argv)) {
+    parsed->require_operands(1, 1, "LIST");
+    pager::show_hot_list(pager::read_hot_list(parsed->operands()[0]), parse_layout(*parsed));
+  }
+  return 0;
+}
+
+int stat(int argc, char** argv) {
+  base::Options options("hotpage-record stat", "[options] LIST|-", "Say what is in a hot list.");
+  options.value("page-size", "SIZE", "4096 (default) or 2M");
+  if (const std::optional<Parsed> parsed = options.parse(argc, argv)) {
+    parsed->require_operands(1, 1, "LIST");
+    const pager::HotListStat found = pager::stat_hot_list(
+        pager::read_hot_list(parsed->operands()[0]), parse_layout(*parsed).page_size);
+    if (base::message_style().json) {
+      base::write_line_out(base::JsonLine("hot_list_stat")
+                               .path("path", parsed->operands()[0])
+                               .number("entries", static_cast<int64_t>(found.entries))
+                               .number("distinct", static_cast<int64_t>(found.distinct))
+                               .number("regions", static_cast<int64_t>(found.regions))
+                               .number("runs", static_cast<int64_t>(found.runs))
+                               .str());
+    } else {
+      base::write_out("entries: " + std::to_string(found.entries) +
+                      "\ndistinct: " + std::to_string(found.distinct) +
+                      "\nregions: " + std::to_string(found.regions) +
+                      "\nruns: " + std::to_string(found.runs) + "\n");
+    }
+  }
+  return 0;
+}
+
+int check(int argc, char** argv) {
+  base::Options options("hotpage-record check", "[options] --mem FILE LIST|-",
+                        "Check that a hot list is for a memory file: exit 4 if it is not.");
+  options.value("mem", "FILE", "the memory file");
+  add_layout(options);
+  if (const std::optional<Parsed> parsed = options.parse(argc, argv)) {
+    parsed->require_operands(1, 1, "LIST");
+    const std::optional<std::string> memory = parsed->value("mem");
+    if (!memory) {
+      throw base::UsageError("--mem is needed");
+    }
+    const std::string& path = parsed->operands()[0];
+    const std::vector<pager::HotPage> pages = pager::read_hot_list(path);
+    pager::check_hot_list_for_file(pages, path, parse_layout(*parsed), *memory);
+    if (base::message_style().json) {
+      base::write_line_out(base::JsonLine("hot_list_check")
+                               .path("path", path)
+                               .boolean("ok", true)
+                               .number("entries", static_cast<int64_t>(pages.size()))
+                               .str());
+    }
+  }
+  return 0;
+}
+
+int help(int argc, char** argv) {
+  base::Options options("hotpage-record", "COMMAND [options] [operands]",
+                        "Make lists of hot pages from traces of page faults; show, check them.");
+  options.footer(
+      "Commands, each with its own --help:\n"
+      "  record [-o FILE] [TRACE|-]     make a list (HPL1) of a trace\n"
+      "  show LIST                      print its entries\n"
+      "  stat LIST                      print counts\n"
+      "  check LIST --mem FILE          exit 4 when it is not for that memory file\n"
+      "\n"
+      "Exit: 0 ok; 2 usage; 4 a list or trace is bad; 5 system. See hotpage-record(1).");
+  if (const std::optional<Parsed> parsed = options.parse(argc, argv)) {
+    parsed->require_operands(1, 0, "a command: record, show, stat or check");
+  }
+  return 0;
+}
+
+int run(int argc, char** argv) {
+  const std::string_view command = argc > 1 ? argv[1] : "";
+  if (command == "record") {
+    return record(argc - 1, argv + 1);
+  }
+  if (command == "show") {
+    return show(argc - 1, argv + 1);
+  }
+  if (command == "stat") {
+    return stat(argc - 1, argv + 1);
+  }
+  if (command == "check") {
+    return check(argc - 1, argv + 1);
+  }
+  if (!command.empty() && command.front() != '-') {
+    throw base::UsageError("unknown command " + base::quoted(command));
+  }
+  return help(argc, argv);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return base::run_program("hotpage-record", argc, argv, run);
+}

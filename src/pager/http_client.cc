@@ -1,0 +1,135 @@
+#include "pager/http_client.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <utility>
+
+#include "base/error.h"
+#include "base/unix_socket.h"
+
+namespace pager {
+namespace {
+
+constexpr size_t kMaxReply = size_t{64} << 20U;
+
+// The value of a header, whose name is given in lower case; nothing when there is none.
+std::optional<std::string_view> header_value(std::string_view head, std::string_view name) {
+  while (!head.empty()) {
+    const std::string_view line = head.substr(0, head.find("\r\n"));
+    head.remove_prefix(std::min(head.size(), line.size() + 2));
+    const bool same = line.size() > name.size() && line[name.size()] == ':' &&
+                      std::equal(name.begin(), name.end(), line.begin(), [](char a, char b) {
+                        return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b - 'A' + 'a') : b);
+                      });
+    if (same) {
+      std::string_view value = line.substr(name.size() + 1);
+      value.remove_prefix(std::min(value.size(), value.find_first_not_of(" \t")));
+      return value;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<size_t> parse_number(std::string_view text) {
+  size_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() ? std::optional(value)
+                                                                  : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<HttpClient> HttpClient::connect(const std::string& path,
+                                              const base::Deadline& deadline) {
+  std::optional<base::Fd> socket = base::connect_unix(path, deadline);
+  return socket ? std::optional(HttpClient(path, std::move(*socket))) : std::nullopt;
+}
+
+void HttpClient::fail(const std::string& why) const {
+  throw base::BadData("cannot understand the reply of " + base::quoted(path_) + ": " + why);
+}
+
+void HttpClient::send(std::string_view data, const base::Deadline& deadline) {
+  while (!data.empty()) {
+    const ssize_t n = ::send(socket_.get(), data.data(), data.size(), MSG_NOSIGNAL);
+    if (n >= 0) {
+      data.remove_prefix(static_cast<size_t>(n));
+    } else if (errno == EAGAIN) {
+      if (!base::wait_for(socket_.get(), POLLOUT, deadline)) {
+        base::throw_error_number(ETIMEDOUT, "cannot ask " + base::quoted(path_));
+      }
+    } else if (errno != EINTR) {
+      base::throw_errno("cannot ask " + base::quoted(path_));
+    }
+  }
+}
+
+void HttpClient::receive(const base::Deadline& deadline) {
+  std::array<char, size_t{16} << 10U> buffer{};
+  for (;;) {
+    const ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
+    if (n > 0) {
+      received_.append(buffer.data(), static_cast<size_t>(n));
+      if (received_.size() > kMaxReply) {
+        fail("it is too long");
+      }
+      return;
+    }
+    if (n == 0) {
+      fail("it ends early");
+    }
+    if (errno == EAGAIN) {
+      if (!base::wait_for(socket_.get(), POLLIN, deadline)) {
+        base::throw_error_number(ETIMEDOUT, "no reply from " + base::quoted(path_));
+      }
+    } else if (errno != EINTR) {
+      base::throw_errno("no reply from " + base::quoted(path_));
+    }
+  }
+}
+
+HttpClient::Reply HttpClient::request(std::string_view method, std::string_view target,
+                                      std::string_view body, const base::Deadline& deadline) {
+  std::string text(method);
+  text.append(" ").append(target).append(" HTTP/1.1\r\nHost: pager\r\nContent-Length: ");
+  text.append(std::to_string(body.size())).append("\r\n\r\n").append(body);
+  send(text, deadline);
+
+  size_t head_end = std::string::npos;
+  while ((head_end = received_.find("\r\n\r\n")) == std::string::npos) {
+    receive(deadline);
+  }
+  const std::string head = received_.substr(0, head_end + 2);
+  constexpr std::string_view kStart = "HTTP/1.1 ";
+  constexpr size_t kStatusDigits = 3;
+  const std::optional<size_t> status =
+      head.starts_with(kStart)
+          ? parse_number(std::string_view(head).substr(kStart.size(), kStatusDigits))
+          : std::nullopt;
+  if (!status) {
+    fail("it is no HTTP/1.1");
+  }
+  constexpr unsigned kNoContent = 204;
+  const std::optional<std::string_view> length_text = header_value(head, "content-length");
+  const std::optional<size_t> length = length_text             ? parse_number(*length_text)
+                                       : *status == kNoContent ? std::optional<size_t>(0)
+                                                               : std::nullopt;
+  if (!length || *length > kMaxReply) {
+    fail("it has no length");
+  }
+  const size_t total = head_end + 4 + *length;
+  while (received_.size() < total) {
+    receive(deadline);
+  }
+  Reply reply{.status = static_cast<unsigned>(*status),
+              .body = received_.substr(head_end + 4, *length)};
+  received_.erase(0, total);
+  return reply;
+}
+
+}  // namespace pager

@@ -1,0 +1,157 @@
+#include "pager/image.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/message.h"
+#include "pager/region.h"
+
+namespace pager {
+namespace {
+
+int64_t nanoseconds(const struct timespec& time) {
+  constexpr int64_t kPerSecond = 1'000'000'000;
+  return static_cast<int64_t>(time.tv_sec) * kPerSecond + time.tv_nsec;
+}
+
+struct stat stat_of(int fd, const std::string& path) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(path));
+  }
+  return st;
+}
+
+bool is_sealed(const struct stat& st) {
+  return (st.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0;
+}
+
+// O_NONBLOCK: a fifo must not hang the server; it is refused after the open.
+base::Fd open_checked(const std::string& path, struct stat& st) {
+  base::Fd fd = base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  st = stat_of(fd.get(), path);
+  const std::string start = "cannot serve " + base::quoted(path) + ": ";
+  if (!S_ISREG(st.st_mode)) {
+    throw base::BadData(start + "not a regular file");
+  }
+  if (st.st_size == 0) {
+    throw base::BadData(start + "it is empty");
+  }
+  if (st.st_size % static_cast<off_t>(kSmallPage) != 0) {
+    throw base::BadData(start + "its " + std::to_string(st.st_size) +
+                        " bytes are no multiple of 4096; it is no memory file, or not all of one");
+  }
+  return fd;
+}
+
+// A nameless reflink beside the file, read-only for us from then on; nothing where that cannot be
+// had (no reflinks, another filesystem, a directory that we may not write to, no space).
+std::optional<base::Fd> make_private_copy(int fd, const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  const std::string dir = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  base::Fd copy(::open(dir.c_str(), O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600));
+  if (!copy || ::ioctl(copy.get(), FICLONE, fd) != 0) {
+    return std::nullopt;
+  }
+  return copy;
+}
+
+}  // namespace
+
+ImageIdentity identity_of(const struct stat& st) {
+  return {.device = st.st_dev,
+          .inode = st.st_ino,
+          .size = static_cast<uint64_t>(st.st_size),
+          .modified_ns = nanoseconds(st.st_mtim),
+          .changed_ns = nanoseconds(st.st_ctim)};
+}
+
+std::shared_ptr<const Image> Image::open(const std::string& path) {
+  struct stat st {};
+  base::Fd fd = open_checked(path, st);
+  View view = is_sealed(st) ? View::sealed : View::unprotected;
+  if (view == View::unprotected) {
+    if (std::optional<base::Fd> copy = make_private_copy(fd.get(), path)) {
+      // The identity is that of the file just before: what was written meanwhile makes the next
+      // open find another identity, and the copy, which is atomic, may only be newer than it says.
+      const struct stat copied = stat_of(copy->get(), path);
+      if (copied.st_size != st.st_size) {
+        throw base::BadData("cannot serve " + base::quoted(path) +
+                            ": its size changes while it is opened");
+      }
+      fd = std::move(*copy);
+      view = View::private_copy;
+    } else {
+      base::say_detail(
+          "serving " + base::quoted(path) +
+          " itself, on trust that nobody writes to it: it is not sealed, and no reflink"
+          " of it can be made here");
+    }
+  }
+  const ImageIdentity identity = identity_of(st);
+  DataMap data = DataMap::read(fd.get(), identity.size, path);
+  return std::shared_ptr<const Image>(
+      new Image(path, std::move(fd), identity, view, std::move(data)));
+}
+
+int Image::read_at(uint64_t offset, std::span<std::byte> buffer) const {
+  while (!buffer.empty()) {
+    const ssize_t n = ::pread(fd_.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset));
+    if (n == 0) {
+      return ENODATA;
+    }
+    if (n < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      return errno;
+    }
+    buffer = buffer.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return 0;
+}
+
+ImageStore::Key ImageStore::key_of(const ImageIdentity& identity, bool sealed) {
+  return {identity.device, identity.inode, identity.size, identity.modified_ns,
+          sealed ? -1 : identity.changed_ns};
+}
+
+std::shared_ptr<const Image> ImageStore::open(const std::string& path) {
+  struct stat st {};
+  const bool found = ::stat(path.c_str(), &st) == 0;
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(images_, [](const auto& entry) { return entry.second.expired(); });
+    if (const auto it =
+            found ? images_.find(key_of(identity_of(st), is_sealed(st))) : images_.end();
+        it != images_.end()) {
+      if (std::shared_ptr<const Image> image = it->second.lock()) {
+        return image;
+      }
+    }
+  }
+  // Outside of the lock: finding the holes of a large file takes a while. Two that open the same
+  // file at once each get their own, which costs a descriptor and nothing else.
+  std::shared_ptr<const Image> image = Image::open(path);
+  const std::lock_guard lock(mutex_);
+  images_[key_of(image->identity(), image->view() == Image::View::sealed)] = image;
+  return image;
+}
+
+size_t ImageStore::size() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<size_t>(
+      std::ranges::count_if(images_, [](const auto& entry) { return !entry.second.expired(); }));
+}
+
+}  // namespace pager

@@ -1,0 +1,93 @@
+// Memory files: opened once, known by what they are and not by a name, shared by their sessions.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <tuple>
+
+#include "base/fd.h"
+#include "pager/data_map.h"
+
+struct stat;
+
+namespace pager {
+
+// Which file, in which state of its contents. Plain data: part of what a successor checks. Times in
+// ns.
+struct ImageIdentity {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  uint64_t size = 0;
+  int64_t modified_ns = 0;
+  int64_t changed_ns = 0;
+  bool operator==(const ImageIdentity&) const = default;
+};
+ImageIdentity identity_of(const struct stat& st);
+
+// An open memory file whose bytes do not change while it is served. Safe to use from any thread.
+class Image {
+ public:
+  // How what is read is kept from changing.
+  enum class View {
+    sealed,  // nobody has write permission: the file itself, and its page cache, which all share
+    private_copy,  // a nameless reflink of it, made when it was opened
+    unprotected,   // the file itself, on trust: no reflink here
+  };
+
+  // A regular file, not empty, a multiple of 4096 bytes. Throws base::BadData or std::system_error.
+  static std::shared_ptr<const Image> open(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  const ImageIdentity& identity() const { return identity_; }
+  uint64_t size() const { return identity_.size; }
+  View view() const { return view_; }
+  // Read at the first open; a page without data is zero and need not be read.
+  const DataMap& data() const { return data_; }
+  int fd() const { return fd_.get(); }
+
+  // Reads all of `buffer` at `offset`. Returns 0 or an errno; ENODATA when the file is shorter than
+  // it was (a short read is never filled up with zeros).
+  int read_at(uint64_t offset, std::span<std::byte> buffer) const;
+
+ private:
+  Image(std::string path, base::Fd fd, ImageIdentity identity, View view, DataMap data)
+      : path_(std::move(path)),
+        fd_(std::move(fd)),
+        identity_(identity),
+        view_(view),
+        data_(std::move(data)) {}
+
+  std::string path_;
+  base::Fd fd_;
+  ImageIdentity identity_;
+  View view_;
+  DataMap data_;
+};
+
+// The images that are open now. A session's cache key is a label and has no part in this: bytes are
+// shared between sessions only when they are of one file in one state. Safe to use from any thread.
+class ImageStore {
+ public:
+  // The open image for what stands at `path` now, or a new one. Throws as Image::open.
+  std::shared_ptr<const Image> open(const std::string& path);
+  // How many images are open.
+  size_t size() const;
+
+ private:
+  // Without the change time for a sealed file: each hard link that a fork makes changes it, and
+  // nothing but links and modes can change without the modification time where nobody may write.
+  using Key = std::tuple<uint64_t, uint64_t, uint64_t, int64_t, int64_t>;
+  static Key key_of(const ImageIdentity& identity, bool sealed);
+
+  mutable std::mutex mutex_;
+  std::map<Key, std::weak_ptr<const Image>> images_;
+};
+
+}  // namespace pager

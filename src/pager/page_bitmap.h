@@ -1,0 +1,54 @@
+// One bit a page, over words that somebody else owns.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace pager {
+
+// A view: copying it copies no bits. Indexes are the caller's to keep inside.
+class PageBitmap {
+ public:
+  static constexpr uint64_t kBits = 64;
+  static constexpr size_t words_for(uint64_t pages) {
+    return static_cast<size_t>((pages + kBits - 1) / kBits);
+  }
+
+  explicit PageBitmap(std::span<uint64_t> words) : words_(words) {}
+
+  bool test(uint64_t index) const { return ((words_[index / kBits] >> (index % kBits)) & 1U) != 0; }
+  // Each returns how many bits it changed.
+  uint64_t set(uint64_t first, uint64_t count) {
+    return change(first, count, [](uint64_t word, uint64_t mask) { return word | mask; });
+  }
+  uint64_t clear(uint64_t first, uint64_t count) {
+    return change(first, count, [](uint64_t word, uint64_t mask) { return word & ~mask; });
+  }
+
+ private:
+  template <typename Change>
+  uint64_t change(uint64_t first, uint64_t count, Change apply) {
+    uint64_t changed = 0;
+    while (count > 0) {
+      const uint64_t bit = first % kBits;
+      const uint64_t here = count < kBits - bit ? count : kBits - bit;
+      const uint64_t mask = (here == kBits ? ~uint64_t{0} : (uint64_t{1} << here) - 1) << bit;
+      uint64_t& word = words_[first / kBits];
+      const uint64_t next = apply(word, mask);
+      changed += static_cast<uint64_t>(std::popcount(word ^ next));
+      if (next != word) {
+        word = next;  // an untouched page of a large bitmap stays untouched
+      }
+      first += here;
+      count -= here;
+    }
+    return changed;
+  }
+
+  std::span<uint64_t> words_;
+};
+
+}  // namespace pager

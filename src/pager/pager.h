@@ -1,0 +1,179 @@
+// The page server: places where VMMs may connect, and the sessions of those that did.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/fd.h"
+#include "base/unix_socket.h"
+#include "pager/handshake.h"
+#include "pager/session.h"
+
+namespace pager {
+
+// A socket, and what a VMM that connects there is served with.
+struct Place {
+  std::string id;
+  std::string instance_id;  // labels, shown and not used
+  std::string cache_key;
+  std::string socket_path;
+  base::SocketClaim claim = base::SocketClaim::directory_is_ours;
+  std::optional<uid_t>
+      peer_uid;  // may connect, beside root and our own user; the socket is given to it
+  bool many =
+      false;  // any number of VMMs, sessions "1", "2", ...; else one, and the socket is gone then
+
+  std::shared_ptr<const Image> image;
+  std::shared_ptr<const HotFile> hot;  // may be null
+  std::string trace_path;              // may be empty; further sessions of one place: PATH.SESSION
+  std::optional<TraceWriter> trace;    // opened already, for the first
+  OnFailure on_failure = OnFailure::poison;
+  std::optional<Window> window;  // not given: automatic, and for a traced session each page alone
+};
+
+// What is known of a session, at one moment.
+struct SessionInfo {
+  std::string id;
+  std::string instance_id;
+  std::string cache_key;
+  std::string socket_path;
+  std::string memory_path;
+  const char* state = "waiting";  // "waiting" for its VMM, "serving", "closing": closed, VMM lives
+  pid_t vmm_pid = 0;
+  std::vector<Region> regions;
+  Totals totals;
+  uint64_t p50_ns = 0;
+  uint64_t p99_ns = 0;
+};
+
+// Thrown by Pager::open when no new session is taken any more.
+class Draining : public base::Refused {
+ public:
+  using base::Refused::Refused;
+};
+
+// One thread, the caller of run(), owns all sockets that wait for somebody, so that sessions which
+// are not connected cost no thread; each connected VMM has a thread of its own (Session). The other
+// functions may be called from any thread, while run() runs or not.
+class Pager {
+ public:
+  // When run() returns, besides at the second terminating signal, and when drained and without
+  // sessions.
+  enum class End {
+    when_told,
+    when_idle,          // the last session has ended, or none came within kIdleStart
+    after_last_client,  // somebody came, and all have left
+  };
+  static constexpr std::chrono::seconds kIdleStart{10};
+
+  struct Settings {
+    End end = End::when_told;
+    std::chrono::milliseconds handshake_timeout{5000};
+    // Where a file "ID.vmm" with "PID STARTTIME" stands while a VMM is served: one that a killed
+    // server leaves behind names a guest that hangs. Empty: none.
+    std::string record_dir;
+    // A signalfd, borrowed: the first signal drains, the second ends at once. -1: none.
+    int signals = -1;
+  };
+
+  explicit Pager(Settings settings);
+  // Ends the sessions that are left; their guests hang, the log names them.
+  ~Pager();
+  Pager(const Pager&) = delete;
+  Pager& operator=(const Pager&) = delete;
+
+  void run();
+
+  // Listens at a place. One with the same id is closed first; a VMM that it serves is served on
+  // under the id "ID.old-N". Throws Draining, or what binding a socket throws.
+  void open(Place place);
+  // No VMM can connect any more; one that is connected is served until it ends. False: no such id.
+  bool close(std::string_view id);
+  // No new sessions from now on; what is there goes on, and run() returns when the last one has
+  // ended.
+  void drain();
+
+  bool draining() const;
+  size_t active() const;  // sessions, waiting ones too
+  std::vector<SessionInfo> sessions() const;
+  std::optional<SessionInfo> session(std::string_view id) const;
+  // Of all sessions since the start.
+  Totals totals() const;
+
+ private:
+  using Key = uint64_t;
+  struct Waiting {
+    Place place;
+    base::UnixListener listener;
+  };
+  // A connection whose handshake is not whole.
+  struct Greeting {
+    Key place = 0;
+    base::Fd socket;
+    HandshakeReader reader;
+    base::Deadline deadline = base::Deadline::never();
+  };
+  struct Connected {
+    std::string id;
+    std::string instance_id;
+    std::string cache_key;
+    std::string socket_path;
+    bool closing = false;
+    std::unique_ptr<Session> session;
+  };
+
+  void handle(Key key);
+  void accept_from(Key key, Waiting& waiting);
+  void accept_without_descriptors(Waiting& waiting);
+  void admit(Key place, const Place& of, base::Fd socket);
+  void read_greeting(Key key, Greeting& greeting);
+  void connect(Key key, Greeting& greeting, HandshakeReader::Result handshake);
+  ServingPlan plan_for(Place& place, const std::string& session_id);
+  void drop_late_greetings();
+  void remove_place(Key place);
+  void terminate();
+  void reap();
+  void wake_run() const;
+  bool finished();
+  int timeout_ms() const;
+  void watch(int fd, Key key) const;
+  std::string record_path(const std::string& id) const;
+  void write_record(const std::string& id, const Vmm& vmm) const;
+  void remove_record(const std::string& id) const;
+  void supersede(const std::string& id);
+  static SessionInfo info_of(const Waiting& waiting);
+  static SessionInfo info_of(const Connected& connected);
+
+  Settings settings_;
+  base::Fd epoll_;
+  base::Fd notify_;  // eventfd: a session has ended, or something for run() to look at
+  base::Fd spare_;   // given up for a moment where no descriptor is left, to turn a peer away
+  base::Deadline idle_start_;
+
+  mutable std::mutex mutex_;  // all below
+  // Events carry a key, never a descriptor or a pointer: one that is late finds nothing. Keys are
+  // not used twice.
+  Key next_key_ = 2;
+  std::map<Key, Waiting> waiting_;
+  std::map<Key, Greeting> greetings_;
+  std::map<Key, Connected> connected_;
+  std::map<std::string, Key, std::less<>> ids_;  // of what waits, or is connected
+  uint64_t many_count_ = 0;
+  Totals ended_totals_;
+  bool draining_ = false;
+  bool stop_ = false;
+  bool had_session_ = false;
+};
+
+}  // namespace pager

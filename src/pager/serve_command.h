@@ -1,0 +1,10 @@
+// `uffd-serve` as a server: for one memory file in the foreground, or as a service with a control
+// socket. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+namespace pager {
+
+// Parses the command line, serves, and returns the exit status when the last guest has ended.
+int run_serve_command(int argc, char** argv);
+
+}  // namespace pager

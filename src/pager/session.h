@@ -1,0 +1,78 @@
+// One connected VMM: its thread, and all that is freed when it ends.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/fd.h"
+#include "pager/counters.h"
+#include "pager/handshake.h"
+#include "pager/hot_file.h"
+#include "pager/image.h"
+#include "pager/session_log.h"
+#include "pager/session_state.h"
+#include "pager/trace_writer.h"
+#include "pager/vmm.h"
+#include "pager/window.h"
+
+namespace pager {
+
+// What a VMM that connects is served with.
+struct ServingPlan {
+  std::shared_ptr<const Image> image;
+  std::shared_ptr<const HotFile> hot;  // may be null
+  std::optional<TraceWriter> trace;
+  OnFailure on_failure = OnFailure::poison;
+  Window window = Window::automatic();
+};
+
+// Serves from its construction until the VMM's memory is gone, whatever else happens. Its
+// descriptors are closed by the destructor, after the thread has been joined: no number is ever
+// given out again while the thread may use it.
+class Session {
+ public:
+  // `notify` is an eventfd that is written to when the session has ended; it must outlive it.
+  // Throws base::BadData when the regions do not fit the image, std::system_error when there is no
+  // thread.
+  Session(std::string id, ServingPlan plan, HandshakeReader::Result handshake, base::Fd socket,
+          Vmm vmm, int notify);
+  // Ends the thread first, also when the VMM lives: it then hangs at its next fault.
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  const std::string& id() const { return id_; }
+  const Vmm& vmm() const { return vmm_; }
+  const Image& image() const { return *plan_.image; }
+  const std::vector<Region>& regions() const { return regions_; }
+  const Counters& counters() const { return counters_; }
+  const SessionLog& log() const { return log_; }
+  // The thread serves no more; the destructor does not block.
+  bool ended() const { return ended_.load(std::memory_order_acquire); }
+
+ private:
+  void run();
+  void serve();
+
+  std::string id_;
+  ServingPlan plan_;
+  std::vector<Region> regions_;
+  base::Fd uffd_;
+  base::Fd socket_;
+  Vmm vmm_;
+  base::Fd wake_;  // eventfd
+  int notify_;
+  SessionLog log_;
+  StateMapping mapping_;
+  Counters counters_;
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> ended_{false};
+  std::thread thread_;
+};
+
+}  // namespace pager

@@ -1,0 +1,119 @@
+#include "pager/session_report.h"
+
+#include "base/json_line.h"
+
+namespace pager {
+namespace {
+
+using base::JsonLine;
+
+int64_t number(uint64_t value) {
+  return static_cast<int64_t>(value);
+}
+
+JsonLine brief(const SessionInfo& info) {
+  JsonLine json;
+  json.text("session_id", info.id)
+      .text("instance_id", info.instance_id)
+      .text("cache_key", info.cache_key)
+      .text("state", info.state)
+      .number("vmm_pid", info.vmm_pid)
+      .path("socket_path", info.socket_path)
+      .path("memory_path", info.memory_path);
+  return json;
+}
+
+std::string regions_json(std::span<const Region> regions) {
+  std::string list;
+  for (const Region& region : regions) {
+    list += (list.empty() ? "" : ",") + JsonLine()
+                                            .number("base", number(region.base))
+                                            .number("size", number(region.size))
+                                            .number("offset", number(region.offset))
+                                            .number("page_size", number(region.page_size))
+                                            .str();
+  }
+  return "[" + list + "]";
+}
+
+}  // namespace
+
+std::string session_json(const SessionInfo& info) {
+  const Totals& totals = info.totals;
+  const auto count = [&](Count which) { return number(totals[which]); };
+  JsonLine json = brief(info);
+  json.raw("regions", regions_json(info.regions))
+      .raw("faults", JsonLine()
+                         .number("demand", count(Count::faults))
+                         .number("zero", count(Count::zero_faults))
+                         .number("hit_before", count(Count::hit_before))
+                         .number("waiting", count(Count::waiting))
+                         .str())
+      .raw("pages", JsonLine()
+                        .number("copied", count(Count::pages_copied))
+                        .number("zeroed", count(Count::pages_zeroed))
+                        .number("prefetched", count(Count::pages_prefetched))
+                        .number("removed", count(Count::pages_removed))
+                        .number("poisoned", count(Count::pages_poisoned))
+                        .str())
+      .number("eagain", count(Count::eagain))
+      .number("retries", count(Count::retries))
+      .number("out_of_memory", count(Count::out_of_memory))
+      .number("read_errors", count(Count::read_errors))
+      .number("bytes_read", count(Count::bytes_read))
+      .boolean("hot_list_refused", totals[Count::hot_list_refused] != 0)
+      .raw("latency_ns", JsonLine()
+                             .number("p50", number(info.p50_ns))
+                             .number("p99", number(info.p99_ns))
+                             .number("max", count(Count::fault_max_ns))
+                             .str());
+  return json.str();
+}
+
+std::string sessions_json(std::span<const SessionInfo> infos) {
+  std::string list;
+  for (const SessionInfo& info : infos) {
+    list += (list.empty() ? "" : ",") + brief(info).str();
+  }
+  return R"({"sessions":[)" + list + "]}";
+}
+
+std::string health_json(const Pager& pager, std::string_view version) {
+  return JsonLine()
+      .text("version", version)
+      .boolean("draining", pager.draining())
+      .number("active_sessions", number(pager.active()))
+      .str();
+}
+
+std::string stats_json(const Pager& pager, std::string_view version) {
+  const Totals totals = pager.totals();
+  JsonLine json;
+  json.text("version", version)
+      .boolean("draining", pager.draining())
+      .number("active_sessions", number(pager.active()));
+  for (const char* cache :
+       {"cache_bytes", "cache_max", "cache_items", "cache_hits", "cache_misses", "cache_shards",
+        "cache_lookup_nanos", "cache_lookup_max_nanos", "cache_add_nanos", "cache_add_max_nanos"}) {
+    json.number(cache, 0);
+  }
+  const auto add = [&](const char* name, Count count) { json.number(name, number(totals[count])); };
+  add("faults", Count::faults);
+  add("backing_bytes_read", Count::bytes_read);
+  add("copies", Count::copies);
+  add("copy_errors", Count::copy_errors);
+  add("active_faults", Count::waiting);
+  add("max_concurrent_faults", Count::batch_max);
+  add("fault_nanos", Count::fault_ns);
+  add("fault_max_nanos", Count::fault_max_ns);
+  // Its page is read through a cache from the backing file; ours is read from the file.
+  add("read_page_nanos", Count::read_ns);
+  add("read_page_max_nanos", Count::read_max_ns);
+  add("backing_read_nanos", Count::read_ns);
+  add("backing_read_max_nanos", Count::read_max_ns);
+  add("copy_nanos", Count::copy_ns);
+  add("copy_max_nanos", Count::copy_max_ns);
+  return json.str();
+}
+
+}  // namespace pager

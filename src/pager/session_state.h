@@ -1,0 +1,119 @@
+// All that a page server must know to serve a VMM on, in one plain structure.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <linux/userfaultfd.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <type_traits>
+
+#include "pager/image.h"
+#include "pager/page_bitmap.h"
+#include "pager/region.h"
+
+namespace pager {
+
+// What happens when a page cannot be read from the image.
+enum class OnFailure : uint32_t {
+  poison,  // a touch of that page is SIGBUS in the VMM; where the kernel has no POISON: kill
+  kill,    // the VMM is killed
+};
+
+// One mapping of memory: this structure, then the regions, then two bitmaps, found by their
+// offsets. It holds no pointers, so that another process may map it elsewhere. Together with the
+// userfaultfd, a descriptor of the image and one of the VMM it is enough to serve on after the
+// death of the thread that served so far; such a successor goes
+//   1. check magic, version and image identity;
+//   2. mark the REMOVEs among `events` as removed: they were read, and may not have been marked;
+//   3. WAKE everything: faults that were read and not answered come again;
+//   4. serve.
+// Everything else is idempotent. Pages are numbered through all regions in their order.
+struct SessionState {
+  static constexpr std::array<char, 8> kMagic{'S', 'F', 'S', 'E', 'S', 'S', 'I', 'O'};
+  static constexpr uint32_t kVersion = 1;
+  static constexpr size_t kEvents = 64;
+
+  struct RegionPages {
+    Region region;
+    uint64_t first_page;  // number of its first page
+  };
+
+  std::array<char, 8> magic;
+  uint32_t version;
+  uint32_t region_count;
+  uint64_t page_count;
+  uint64_t total_bytes;  // of the whole mapping
+  uint64_t
+      regions_at;  // RegionPages[region_count], offset in bytes from the start of this structure
+  uint64_t
+      removed_at;  // bitmap: was removed by the VMM once, reads as zeros for ever; never cleared
+  uint64_t installed_at;  // bitmap: was installed by us, and not removed since
+  ImageIdentity image;
+  int32_t vmm_pid;  // 0: not known
+  OnFailure on_failure;
+  uint64_t vmm_start_time;  // clock ticks after boot (base::process_start_time); 0: not known
+  // Where messages are read into. `event` of each is 0 but for those of the last read.
+  std::array<uffd_msg, kEvents> events;
+};
+static_assert(std::is_standard_layout_v<SessionState> &&
+              std::is_trivially_copyable_v<SessionState>);
+
+// Owns the mapping that a SessionState lies in.
+class StateMapping {
+ public:
+  // For a layout that has passed layout_problem. Bitmaps are empty and cost memory only where they
+  // are written. Throws std::system_error when there is no memory.
+  StateMapping(std::span<const Region> regions, const ImageIdentity& image);
+  ~StateMapping();
+  StateMapping(const StateMapping&) = delete;
+  StateMapping& operator=(const StateMapping&) = delete;
+
+  SessionState& state() { return *state_; }
+
+ private:
+  SessionState* state_;
+};
+
+// The regions and bitmaps of a SessionState, by pointers of this process.
+class PageTable {
+ public:
+  explicit PageTable(SessionState& state);
+
+  using RegionPages = SessionState::RegionPages;
+  std::span<const RegionPages> regions() const { return regions_; }
+  // The region that holds an address of the VMM, or page number `page` (which must exist).
+  const RegionPages* region_of_address(uint64_t address) const;
+  const RegionPages& region_of_page(uint64_t page) const;
+  static uint64_t page_at(const RegionPages& in, uint64_t address) {
+    return in.first_page + (address - in.region.base) / in.region.page_size;
+  }
+  static uint64_t end_page(const RegionPages& in) {
+    return in.first_page + in.region.size / in.region.page_size;
+  }
+  static uint64_t address_of(const RegionPages& in, uint64_t page) {
+    return in.region.base + (page - in.first_page) * in.region.page_size;
+  }
+  static uint64_t offset_of(const RegionPages& in, uint64_t page) {
+    return in.region.offset + (page - in.first_page) * in.region.page_size;
+  }
+
+  bool removed(uint64_t page) const { return removed_.test(page); }
+  bool installed(uint64_t page) const { return installed_.test(page); }
+  // Neither installed nor removed: what prefetch and windows may touch.
+  bool untouched(uint64_t page) const { return !removed(page) && !installed(page); }
+  void mark_installed(uint64_t first, uint64_t count) { installed_.set(first, count); }
+  // The part of a VMM's address range that lies in regions, whole pages only; returns how many
+  // pages were not removed before. The range comes from the kernel and may span regions.
+  uint64_t mark_removed(uint64_t start, uint64_t end);
+
+ private:
+  std::span<const RegionPages> regions_;
+  PageBitmap removed_;
+  PageBitmap installed_;
+};
+
+}  // namespace pager

@@ -1,0 +1,84 @@
+#include "pager/vmm_watch.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+
+#include "base/error.h"
+
+namespace pager {
+namespace {
+
+constexpr uint64_t kMillisecond = 1'000'000;
+constexpr uint64_t kSecond = 1'000'000'000;
+
+// The address of a page that is in none of the regions.
+uint64_t outside_of(std::span<const Region> regions) {
+  uint64_t address = kHugePage;
+  while (const Region* region = find_region(regions, address)) {
+    address = region->end();
+  }
+  return address;
+}
+
+enum Slot : size_t { kUffd, kWake, kPidfd, kSocket };
+
+}  // namespace
+
+VmmWatch::VmmWatch(int uffd, int socket, const Vmm& vmm, int wake, std::span<const Region> regions)
+    : uffd_(uffd),
+      has_pidfd_(vmm.pidfd() >= 0),
+      unregistered_(outside_of(regions)),
+      // Nothing more is ever sent on the socket: only its hang-up, which is always reported,
+      // counts.
+      fds_{{{.fd = uffd, .events = POLLIN, .revents = 0},
+            {.fd = wake, .events = POLLIN, .revents = 0},
+            {.fd = vmm.pidfd(), .events = POLLIN, .revents = 0},
+            {.fd = socket, .events = 0, .revents = 0}}} {}
+
+bool VmmWatch::peer_is_gone() {
+  if (fds_[kPidfd].fd >= 0 && fds_[kPidfd].revents != 0) {
+    fds_[kPidfd].fd = -1;
+    return true;
+  }
+  if (fds_[kSocket].fd >= 0 && fds_[kSocket].revents != 0) {
+    fds_[kSocket].fd = -1;
+    return !has_pidfd_;
+  }
+  return false;
+}
+
+bool VmmWatch::wait(std::optional<uint64_t> wait_ns) {
+  if (peer_gone_) {
+    wait_ns = std::min(wait_ns.value_or(check_after_ns_), check_after_ns_);
+  }
+  struct timespec limit {};
+  if (wait_ns) {
+    limit = {.tv_sec = static_cast<time_t>(*wait_ns / kSecond),
+             .tv_nsec = static_cast<long>(*wait_ns % kSecond)};
+  }
+  const int n = ::ppoll(fds_.data(), fds_.size(), wait_ns ? &limit : nullptr, nullptr);
+  if (n < 0 && errno != EINTR) {
+    base::throw_errno("cannot wait for a VMM");
+  }
+  if (n > 0 && (fds_[kUffd].revents & POLLERR) != 0) {
+    // poll refuses a userfaultfd in blocking mode, and the mode belongs to all who have a copy:
+    // somebody has changed it.
+    ::fcntl(uffd_, F_SETFL, O_RDWR | O_NONBLOCK);
+  }
+  if (n > 0 && !peer_gone_ && peer_is_gone()) {
+    peer_gone_ = true;
+    check_after_ns_ = 0;
+  }
+  if (peer_gone_) {
+    if (!memory_is_alive(uffd_, unregistered_)) {
+      return false;
+    }
+    check_after_ns_ = std::clamp(check_after_ns_ * 2, kMillisecond, kSecond);
+  }
+  return true;
+}
+
+}  // namespace pager

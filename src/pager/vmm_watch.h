@@ -1,0 +1,41 @@
+// Waiting for a VMM: for its faults, and for its end.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <poll.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "pager/region.h"
+#include "pager/vmm.h"
+
+namespace pager {
+
+// The end of a VMM is seen by its pidfd. A hang-up of the handshake socket alone proves nothing:
+// Firecracker before 1.12 closes it as soon as it has sent. Where there is no pidfd, or where the
+// process that connected is not the one whose memory it is, what decides is the memory itself,
+// asked about again and again.
+class VmmWatch {
+ public:
+  // Borrows all descriptors. `wake` is an eventfd that ends a wait.
+  VmmWatch(int uffd, int socket, const Vmm& vmm, int wake, std::span<const Region> regions);
+
+  // Waits until the userfaultfd has a message, or `wait_ns` have passed (nothing: without limit),
+  // or `wake` was written. False when the VMM has ended.
+  bool wait(std::optional<uint64_t> wait_ns);
+
+ private:
+  bool peer_is_gone();
+
+  int uffd_;
+  bool has_pidfd_;
+  uint64_t unregistered_;
+  std::array<struct pollfd, 4> fds_;
+  bool peer_gone_ = false;
+  uint64_t check_after_ns_ = 0;
+};
+
+}  // namespace pager

@@ -1,0 +1,178 @@
+#!/usr/bin/env bats
+# hotpage-record: lists of hot pages from traces, and what is refused.
+# shellcheck disable=SC2154 # output, stderr and lines are set by run
+
+setup() {
+  load helpers
+  common_setup
+  fixture=$BATS_TEST_DIRNAME/../fixtures/plain
+  printf '# snapfork-trace 1 page_size=4096 memory_bytes=16384 regions=0+8192,8192+8192\n3\n0\n3\n2\n' \
+    >two.trace
+}
+teardown() { common_teardown; }
+
+# Three entries: region 1, offset 4096; region 0, offset 0; region 1, offset 0.
+list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
+
+@test "hotpage-record: what every program does" {
+  standard_cases hotpage-record record show stat check
+}
+
+@test "hotpage-record: without a command, or with an unknown one, is a usage error" {
+  run --separate-stderr -2 hotpage-record
+  assert_equal "$output" ""
+  assert_contains "$stderr" "record, show, stat or check"
+  run --separate-stderr -2 hotpage-record frobnicate
+  assert_contains "$stderr" "'frobnicate'"
+}
+
+@test "record: writes HPL1 to standard output, from a file and from a pipe" {
+  printf '%b' "$list_of_two" >expected
+  hotpage-record record two.trace >from-file
+  hotpage-record record <two.trace >from-stdin
+  hotpage-record record - <two.trace >from-dash
+  cmp from-file expected
+  cmp from-stdin expected
+  cmp from-dash expected
+}
+
+@test "record -o: writes the file whole, readable, and leaves nothing beside it" {
+  printf '%b' "$list_of_two" >expected
+  umask 077
+  run --separate-stderr -0 hotpage-record record -o list two.trace
+  assert_equal "$output$stderr" ""
+  cmp list expected
+  assert_equal "$(stat -c %a list)" 644
+  run -0 hotpage-record record --output=list --json two.trace
+  assert_equal "$(json '[.type, .v, .path, .written, .entries, .bytes] | @csv')" \
+    '"hot_list",1,"list",true,3,12'
+  assert_equal "$(find . -maxdepth 1 -name '.*snapfork*')" ""
+}
+
+@test "record -o: a failure leaves the old list" {
+  echo old >list
+  run --separate-stderr -4 hotpage-record record -o list <(echo no-number)
+  assert_equal "$output" ""
+  echo no-number >bad.trace
+  run --separate-stderr -4 hotpage-record record -o list bad.trace
+  assert_contains "$stderr" "'bad.trace': line 1: 'no-number' is no page number"
+  assert_equal "$(<list)" old
+  run --separate-stderr -5 hotpage-record record -o no/such/dir/list two.trace
+  assert_contains "$stderr" "no/such/dir"
+}
+
+@test "record --dry-run: says what it would do and writes nothing" {
+  run --separate-stderr -0 hotpage-record record --dry-run -o list two.trace
+  assert_equal "$output" "would write 3 pages, 12 bytes, to 'list'"
+  [[ ! -e list ]]
+}
+
+@test "record: a full disk behind standard output is an error" {
+  run -5 --separate-stderr bash -c 'hotpage-record record two.trace >/dev/full'
+  assert_contains "$stderr" "cannot write 'standard output'"
+}
+
+@test "record: no list onto a terminal or among JSON records" {
+  require_cmd script
+  run -2 script -qec 'hotpage-record record two.trace' /dev/null
+  assert_contains "$output" "use -o FILE"
+  run --separate-stderr -2 hotpage-record record --json two.trace
+  assert_contains "$stderr" "--json needs -o FILE"
+}
+
+@test "record: a missing trace is exit 5, a trace of another version exit 4" {
+  run --separate-stderr -5 hotpage-record record nothing.trace
+  assert_contains "$stderr" "cannot open 'nothing.trace'"
+  echo '# snapfork-trace 9 page_size=4096' >new.trace
+  run --separate-stderr -4 hotpage-record record new.trace
+  assert_contains "$stderr" "'new.trace': line 1: version '9'"
+}
+
+@test "show: region, offset and page of each entry" {
+  hotpage-record record -o list two.trace
+  run --separate-stderr -0 hotpage-record show list
+  assert_equal "$output" $'1\t4096\t-\n0\t0\t0\n1\t0\t-'
+  run -0 hotpage-record show --regions 0+8192,8192+8192 - <list
+  assert_equal "$output" $'1\t4096\t3\n0\t0\t0\n1\t0\t2'
+  run -0 hotpage-record show --json list
+  assert_equal "$(jq -c '[.type, .v, .region, .offset, .page]' <<<"$output")" \
+    $'["hot_page",1,1,4096,null]\n["hot_page",1,0,0,0]\n["hot_page",1,1,0,null]'
+  hotpage-record record -o list "$fixture/trace-work-1.txt"
+  diff <(hotpage-record show list | cut -f 3) "$fixture/trace-work-1.txt"
+}
+
+@test "show: pages of 2 MiB" {
+  printf '# snapfork-trace 1 page_size=2097152 memory_bytes=4194304 regions=0+4194304\n1\n' \
+    | hotpage-record record -o list
+  run -0 hotpage-record show --page-size 2M list
+  assert_equal "$output" $'0\t2097152\t1'
+}
+
+@test "stat: entries, repeats, regions, runs" {
+  printf 'HPL1\x04\x00\x00\x00\x80\x20\x00\x00\x01\x80\x40' >list
+  run --separate-stderr -0 hotpage-record stat list
+  assert_equal "$output" $'entries: 4\ndistinct: 3\nregions: 2\nruns: 2'
+  run -0 hotpage-record stat --json --page-size 2M list
+  assert_equal "$(json '[.type, .entries, .distinct, .regions, .runs] | @csv')" \
+    '"hot_list_stat",4,3,2,3'
+}
+
+@test "check: a list for the file passes, in silence or as a record" {
+  truncate -s 16384 memory
+  hotpage-record record -o list two.trace
+  run --separate-stderr -0 hotpage-record check list --mem memory --regions 0+8192,8192+8192
+  assert_equal "$output$stderr" ""
+  run -0 hotpage-record check --json list --mem memory --regions 0+8192,8192+8192
+  assert_equal "$(json '[.type, .path, .ok, .entries] | @csv')" '"hot_list_check","list",true,3'
+}
+
+@test "check: an entry outside of the image, of its regions, or within a page is exit 4 and named" {
+  truncate -s 16384 memory
+  truncate -s 8192 small
+  hotpage-record record -o list two.trace
+  run --separate-stderr -4 hotpage-record check list --mem memory
+  assert_contains "$stderr" "'list': entry 0 is region 1, offset 4096"
+  echo 2 | hotpage-record record -o third
+  run --separate-stderr -0 hotpage-record check third --mem memory
+  run --separate-stderr -4 hotpage-record check third --mem small
+  assert_contains "$stderr" "'third': entry 0 is region 0, offset 8192"
+  run --separate-stderr -4 hotpage-record check --json third --mem memory --regions 0+8192
+  assert_equal "$(json '[.type, .exit_code, .code] | @csv')" '"error",4,"bad_data"'
+  printf 'HPL1\x01\x00\x64' >odd
+  run --separate-stderr -4 hotpage-record check odd --mem memory
+  assert_contains "$stderr" "no multiple of the page size"
+}
+
+@test "check: what is wrong with the command line is exit 2, with the memory file 4 or 5" {
+  truncate -s 16384 memory
+  truncate -s 100 odd
+  hotpage-record record -o list two.trace
+  run --separate-stderr -2 hotpage-record check list
+  run --separate-stderr -2 hotpage-record check --mem memory
+  run --separate-stderr -2 hotpage-record check list more --mem memory
+  for regions in 0 0+ +1 '0+4096,' x+y 0+4096,0+4096 0+32768 1+4096 ''; do
+    run --separate-stderr -2 hotpage-record check list --mem memory --regions "$regions"
+    assert_contains "$stderr" "--regions"
+  done
+  run --separate-stderr -5 hotpage-record check list --mem nothing
+  assert_contains "$stderr" "'nothing'"
+  run --separate-stderr -4 hotpage-record check list --mem odd
+  run --separate-stderr -4 hotpage-record check list --mem .
+}
+
+@test "hostile lists are refused by name, quickly and in little memory" {
+  printf 'HPL1\xff\xff\xff\xff\xff\xff\xff\xff\x7f' >huge-count
+  printf 'HPL1\xff\xff\xff\xff\x0f' >large-count
+  printf 'HPL2\x00' >magic
+  printf 'HPL1' >truncated
+  : >empty
+  printf 'HPL1\x00extra' >trailing
+  printf 'HPL1\x01\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f' >overflow
+  mkdir dir
+  # shellcheck disable=SC2016 # expanded by that shell
+  for list in huge-count large-count magic truncated empty trailing overflow dir; do
+    run --separate-stderr -4 bash -c 'ulimit -v 200000; hotpage-record show "$1"' _ "$list"
+    assert_equal "$output" ""
+    assert_contains "$stderr" "'$list'"
+  done
+}
