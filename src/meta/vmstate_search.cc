@@ -9,7 +9,7 @@
 
 #include <algorithm>
 #include <array>
-#include <memory>
+#include <span>
 #include <string>
 
 #include "meta/bincode_reader.h"
@@ -139,15 +139,16 @@ std::optional<std::vector<Found>> search_devices(std::string_view body, std::str
                                                  Encoding encoding, Arch arch) {
   Effort effort{.left = kSearchEffort};
   const std::span<const Release> releases = releases_of(version);
-  // The newest first: zeros at the end of a 1.14 state can be read as an empty 1.13 one, but
+  const std::vector<Release> newest_first(releases.rbegin(), releases.rend());
+  // Zeros at the end of a 1.14 state can be read as an empty 1.13 one, but
   // nothing without the clock's magic as a 1.14 one.
-  for (auto release = releases.rbegin(); release != releases.rend(); ++release) {
-    if (encoding_of(*release) != encoding) {
+  for (const Release release : newest_first) {
+    if (encoding_of(release) != encoding) {
       continue;
     }
     TypeArena arena;
     const std::vector<std::vector<Found>> readings =
-        all_readings(body, devices_layout(arena, *release, arch), encoding, effort);
+        all_readings(body, devices_layout(arena, release, arch), encoding, effort);
     if (effort.left == 0) {
       return std::nullopt;
     }

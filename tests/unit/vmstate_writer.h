@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -242,8 +243,8 @@ class BitcodeWriter {
   }
 
  private:
-  static constexpr unsigned kFactors[] = {256, 16, 6, 4, 3, 2};
-  static constexpr unsigned kPerByte[] = {1, 2, 3, 4, 5, 8};
+  static constexpr std::array<unsigned, 6> kFactors{256, 16, 6, 4, 3, 2};
+  static constexpr std::array<unsigned, 6> kPerByte{1, 2, 3, 4, 5, 8};
 
   struct Column {
     bool seen = false;
@@ -298,7 +299,7 @@ class BitcodeWriter {
     }
   }
 
-  Column& part(Column& column, size_t index) {
+  static Column& part(Column& column, size_t index) {
     while (column.parts.size() <= index) {
       column.parts.push_back(std::make_unique<Column>());
     }
