@@ -6,9 +6,11 @@ shopt -s inherit_errexit
 
 readonly RUNS=21 # of which the median is shown
 
+# shellcheck source=tests/vmstate.bash
+source tests/vmstate.bash
+
 cleanup() {
-  [[ ! -S $SNAPFORK_PAGER ]] || uffd-serve ctl drain || true
-  snapfork -q delete $(ls "$SNAPFORK_ROOT/guests" | grep -vx base) 2>/dev/null || true
+  snapfork -q delete keeps-the-page-server 2>/dev/null || true
   umount "$dir/fs" 2>/dev/null || true
   rm -rf "$dir"
 }
@@ -22,7 +24,9 @@ prepare() {
   mkdir "$SNAPFORK_ROOT"
   zstd -q -d --long=27 tests/fixtures/plain/memory.zst -o "$dir/fs/memory"
   truncate -s 3584M "$dir/fs/memory"
-  snapfork -q import base --state tests/fixtures/plain/state --memory "$dir/fs/memory"
+  cp tests/fixtures/plain/state "$dir/state"
+  enlarge_memory "$dir/state"
+  snapfork -q import base --state "$dir/state" --memory "$dir/fs/memory"
   truncate -s 10G "$SNAPFORK_ROOT/guests/base/overlay.raw"
   for ((i = 0; i < 64; i++)); do
     dd if=/dev/urandom of="$SNAPFORK_ROOT/guests/base/overlay.raw" bs=1M count=1 seek=$((i * 160)) \
@@ -55,7 +59,7 @@ row() { # <what> <aim> <command> <runs> <command...>
   local what=$1 aim=$2 shown=$3 value
   shift 3
   value=$(time_runs "$@" | median)
-  printf '| %s | %s ms | %s | `%s` |\n' "$what" "$value" "$aim" "$shown"
+  printf '| %s | %s ms | %s | %s |\n' "$what" "$value" "$aim" "\`$shown\`"
 }
 
 main() {

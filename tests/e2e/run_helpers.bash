@@ -1,6 +1,8 @@
 # run_helpers.bash: snapshots whose vmstate names disks and a vsock socket of the host.
 # shellcheck shell=bash disable=SC2034,SC2154 # variables for, and of, the tests and helpers.bash
 
+load ../vmstate
+
 # What the fixtures name: the directory of a machine in the layout of hypeman.
 readonly NAMED=/var/lib/hypeman/guests/tz4a98xxat96iws9zmbrgj3a1
 
@@ -23,27 +25,8 @@ make_machine() {
   done
 }
 
-# Another name of the same length in place of NAMED, and the CRC-64 (Jones) of the state renewed.
-rename_machine() { # <directory>
-  local from=$NAMED to=$1 offset
-  ((${#from} == ${#to}))
-  while IFS=: read -r offset _; do
-    printf '%s' "$to" | dd of="$MACHINE/state" bs=1 seek="$offset" conv=notrunc status=none
-  done < <(grep -abo "$from" "$MACHINE/state")
-  local bytes byte bit crc=0 table=() i
-  for ((i = 0; i < 256; i++)); do
-    byte=$i
-    for bit in 1 2 3 4 5 6 7 8; do
-      byte=$((byte & 1 ? (byte >> 1 & 0x7fffffffffffffff) ^ 0x95ac9329ac4bc9b5 : byte >> 1 & 0x7fffffffffffffff))
-    done
-    table[i]=$byte
-  done
-  bytes=$(($(stat -c %s "$MACHINE/state") - 8))
-  for byte in $(od -An -v -tu1 -N "$bytes" "$MACHINE/state"); do
-    crc=$(((crc >> 8 & 0x00ffffffffffffff) ^ table[(crc ^ byte) & 255]))
-  done
-  for ((i = 0; i < 8; i++)); do printf '%b' "\\x$(printf %02x $((crc >> 8 * i & 255)))"; done \
-    | dd of="$MACHINE/state" bs=1 seek="$bytes" conv=notrunc status=none
+rename_machine() { # <directory of a name as long>
+  replace_text "$MACHINE/state" "$NAMED" "$1"
 }
 
 import_machine() { # [directory that the vmstate names]

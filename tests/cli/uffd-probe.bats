@@ -1,0 +1,289 @@
+#!/usr/bin/env bats
+# uffd-probe: its verdicts on a right page server and on wrong ones.
+# shellcheck disable=SC2154 # output, stderr, lines and spawned_pid are set by helpers
+
+setup() {
+  load helpers
+  common_setup
+  # 16 MiB: random pages, and zero pages in between that are not stored.
+  head -c 8M /dev/urandom >memory
+  truncate -s 12M memory
+  head -c 4M /dev/urandom >>memory
+  pages=4096
+}
+teardown() { common_teardown; }
+
+require_userfaultfd() {
+  ((EUID == 0)) || [[ -r /dev/userfaultfd || $(</proc/sys/vm/unprivileged_userfaultfd) == 1 ]] \
+    || skip "needs userfaultfd for kernel faults (root)"
+}
+
+# Starts the helper server, right or wrong in the way named, and returns when it listens.
+serve() { # [what is wrong]
+  require_userfaultfd
+  mkfifo ready
+  spawn_to ready "$HELPERS/minimal-server" --socket s.sock --mem memory --wrong "${1:-nothing}"
+  read -rt 10 line <ready
+  assert_equal "$line" ready
+}
+
+probe() {
+  uffd-probe --socket s.sock --mem memory "$@"
+}
+
+@test "uffd-probe: what every program does" {
+  standard_cases uffd-probe
+}
+
+@test "a right server passes: a line, or a record for the VMM and a summary" {
+  serve
+  run --separate-stderr -0 probe
+  assert_equal "$stderr" ""
+  assert_contains "$output" "s.sock: $pages pages in "
+  assert_contains "$output" "every byte right; $pages faults: p50 "
+  run --separate-stderr -0 probe --json
+  assert_equal "$(jq -c 'select(.type == "probe")
+    | [.v, .socket, .ok, .touched, .faults, .wrong_pages, .stale_pages, .hung]' <<<"$output")" \
+    "[1,\"s.sock\",true,$pages,$pages,0,0,false]"
+  jq -es '.[0] | .p50_ns > 0 and .p50_ns <= .p99_ns and .p99_ns <= .max_ns and .max_ns < .total_ns' \
+    <<<"$output"
+  assert_equal "$(jq -c 'select(.type == "summary") | [.v, .vmms, .good_vmms, .hung_vmms, .faults]' \
+    <<<"$output")" "[1,1,1,0,$pages]"
+  run --separate-stderr -0 probe --quiet
+  assert_equal "$output$stderr" ""
+}
+
+@test "jobs, regions, writes and a balloon change nothing about a right server" {
+  serve
+  run -0 --separate-stderr probe --json --jobs 3 --regions 5 --write 30 --balloon 4 --seed 7
+  assert_equal "$(jq -c 'select(.type == "probe") | [.ok, .touched, .removed_pages]' \
+    <<<"$output")" "[true,$pages,1024]"
+  jq -es '.[0].written_pages | . > 1000 and . < 1500' <<<"$output"
+  run -0 --separate-stderr probe --json --jobs 4 --overlap --balloon 4
+  assert_equal "$(jq -c 'select(.type == "probe") | [.ok, .touched]' <<<"$output")" \
+    "[true,$((4 * pages))]"
+  run -0 --separate-stderr probe --json --cpu 0 --pages 10
+}
+
+@test "patterns touch the pages that they name" {
+  serve
+  printf '4095\n0\n# a remark\n4095\n17\n' >t.trace
+  for pattern in random seq stride:64 trace:t.trace; do
+    run -0 --separate-stderr probe --json --pattern "$pattern" --pages 3
+    assert_equal "$(jq -s '.[0].touched' <<<"$output")" 3
+  done
+  run -0 --separate-stderr probe --json --pattern trace:t.trace
+  assert_equal "$(jq -s '.[0].touched' <<<"$output")" 3
+}
+
+@test "several VMMs at once, each a process of its own" {
+  serve
+  run -0 --separate-stderr probe --json --socket s.sock --socket s.sock --balloon 1
+  assert_equal "$(jq -s '[.[] | select(.type == "probe") | .pid] | unique | length' \
+    <<<"$output")" 3
+  assert_equal "$(jq -s '.[-1] | [.vmms, .good_vmms, .touched]' -c <<<"$output")" \
+    "[3,3,$((3 * pages))]"
+}
+
+@test "one wrong byte is found, and said where" {
+  serve
+  cp memory expected
+  printf '\xaa' | dd of=expected bs=1 seek=8398949 conv=notrunc status=none # page 2050, byte 2149
+  run -1 --separate-stderr uffd-probe --socket s.sock --mem expected --json
+  assert_contains "$stderr" "s.sock: 1 wrong page (page 2050, byte 2149: 00 where aa belongs)"
+  assert_equal "$(jq -s -c '.[0] | [.ok, .wrong_pages, .first_mismatch]' <<<"$output")" \
+    '[false,1,{"page":2050,"byte":2149,"expected":170,"found":0}]'
+}
+
+@test "wrong bytes now and then are found" {
+  serve byte
+  run -1 --separate-stderr probe --json
+  assert_equal "$(jq -s '.[0].wrong_pages' <<<"$output")" 40
+}
+
+@test "a server that forgets removals leaves stale pages" {
+  serve ignore-remove
+  run -1 --separate-stderr probe --json --balloon 4
+  assert_contains "$stderr" "removed and not zero"
+  jq -es '.[0] | .stale_pages > 500 and .wrong_pages == 0' <<<"$output"
+}
+
+@test "a server that answers faults before removals of the same batch leaves stale pages" {
+  serve late-remove
+  run -1 --separate-stderr probe --json --balloon 12 --jobs 4 --overlap
+  jq -es '.[0] | .stale_pages > 0 and .wrong_pages == 0' <<<"$output"
+}
+
+@test "a server that stops answering is a hang, at the deadline, and no process stays" {
+  serve hang
+  run -1 --separate-stderr probe --json --deadline 0.5
+  assert_contains "$stderr" "s.sock: hung after 99 pages: no answer for page "
+  assert_contains "$stderr" "within 500.0 ms"
+  assert_equal "$(jq -s -c '.[0] | [.ok, .hung, .touched]' <<<"$output")" "[false,true,99]"
+  is_gone "$(jq -s '.[0].pid' <<<"$output")"
+}
+
+@test "a server that wakes nobody for a page that is there is a hang" {
+  serve no-wake
+  run -1 --separate-stderr probe --json --deadline 0.5
+  assert_equal "$(jq -s '.[0].hung' <<<"$output")" true
+}
+
+@test "a server that closes and answers no more is a hang long before the deadline" {
+  serve close
+  SECONDS=0
+  run -1 --separate-stderr probe --json --deadline 60
+  ((SECONDS < 20))
+  assert_contains "$stderr" "the server had closed the connection"
+  assert_equal "$(jq -s -c '.[0] | [.hung, .server_closed]' <<<"$output")" "[true,true]"
+}
+
+@test "a poisoned page kills the VMM, and is reported" {
+  serve poison
+  run --separate-stderr probe --json --deadline 2
+  ((status == 1))
+  if [[ $stderr == *hung* ]]; then skip "this kernel has no UFFDIO_POISON (Linux 6.6)"; fi
+  assert_contains "$stderr" "died of signal 7 (Bus error) at page "
+  assert_equal "$(jq -s -c '.[0] | [.ok, .hung, .signal]' <<<"$output")" "[false,false,7]"
+}
+
+@test "--kill-after: the VMM dies as a crash would, and that is no fault of the server" {
+  serve
+  run -0 --separate-stderr probe --json --kill-after 50
+  assert_equal "$(jq -s -c '.[0] | [.ok, .killed_itself, .touched]' <<<"$output")" "[true,true,50]"
+  run -2 --separate-stderr probe --kill-after 51 --pages 50
+  assert_contains "$stderr" "--kill-after 51"
+}
+
+@test "--hold: the VMMs stay until standard input is at its end" {
+  serve
+  mkfifo in
+  uffd-probe --socket s.sock --socket s.sock --mem memory --hold --pages 5 <in >out 3>&- 4>&- &
+  probe_pid=$!
+  spawned+=("$probe_pid")
+  exec 8>in
+  wait_until 10 grep -qx ready out
+  assert_equal "$(grep -c 'every byte right' out)" 2
+  mapfile -t vmms < <(pgrep -P "$probe_pid")
+  assert_equal "${#vmms[@]}" 2
+  exec 8>&-
+  wait "$probe_pid"
+  is_gone "${vmms[0]}"
+  is_gone "${vmms[1]}"
+}
+
+@test "a VMM ends with the probe, even in a fault that nobody answers" {
+  serve hang
+  spawn_to out uffd-probe --socket s.sock --mem memory
+  probe_pid=$spawned_pid
+  wait_until 10 pgrep -P "$probe_pid"
+  vmm=$(pgrep -P "$probe_pid")
+  kill -KILL "$probe_pid"
+  wait_until 10 is_gone "$vmm"
+}
+
+@test "--misbehave: a right server refuses each spoilt handshake, and serves a split one" {
+  serve
+  for how in silent partial garbage no-fd wrong-fd two-fds overlap unaligned beyond huge; do
+    run -0 --separate-stderr probe --misbehave "$how" --json --deadline 10 --regions 2
+    assert_equal "$(jq -s -c '.[0] | [.ok, .refused]' <<<"$output")" "[true,true]"
+  done
+  run -0 --separate-stderr probe --misbehave silent
+  assert_contains "$output" "the server refused the handshake, as it must"
+  run -0 --separate-stderr probe --misbehave split --json --regions 2
+  assert_equal "$(jq -s -c '.[0] | [.ok, .touched]' <<<"$output")" "[true,$pages]"
+}
+
+@test "--misbehave: a server that keeps the connection fails" {
+  serve accept-all
+  for how in silent overlap; do
+    run -1 --separate-stderr probe --misbehave "$how" --json --deadline 0.6
+    assert_contains "$stderr" "the server kept a connection whose handshake it must refuse"
+    assert_equal "$(jq -s -c '.[0] | [.ok, .refused]' <<<"$output")" "[false,false]"
+  done
+}
+
+@test "--baseline: the figures of this machine, in the same run" {
+  serve
+  run -0 --separate-stderr probe --baseline --json --pages 500 --cpu 0
+  jq -es '.[-1] | .anonymous_p50_ns > 100 and .copy_loop_p50_ns > .anonymous_p50_ns
+    and .p50_percent_of_copy_loop > 10 and .copy_bytes_per_second > 10000000' <<<"$output"
+  run -0 --separate-stderr probe --baseline --pages 50
+  assert_contains "$output" "this machine: anonymous fault p50 "
+}
+
+@test "no server: exit 5 without a socket, 1 where nobody listens, 2 for a long path" {
+  require_userfaultfd
+  run -5 --separate-stderr probe
+  assert_contains "$stderr" "cannot connect to 's.sock': No such file"
+  serve
+  kill -KILL "$spawned_pid"
+  wait "$spawned_pid" || true
+  run -1 --separate-stderr probe --json
+  assert_contains "$stderr" "cannot connect to 's.sock': no page server listens there"
+  assert_equal "$(jq -c 'select(.type == "error") | [.exit_code, .code]' <<<"$output")" '[1,"no"]'
+  long=$(printf '%0108d' 0)
+  run -2 --separate-stderr uffd-probe --socket "$long" --mem memory
+  assert_contains "$stderr" "108 bytes"
+}
+
+@test "bad memory files and traces: exit 4 or 5, by name" {
+  : >empty
+  head -c 5000 /dev/urandom >odd
+  for file in empty odd .; do
+    run -4 --separate-stderr uffd-probe --socket s.sock --mem "$file"
+    assert_contains "$stderr" "memory file '$file'"
+  done
+  run -5 --separate-stderr uffd-probe --socket s.sock --mem nothing
+  assert_contains "$stderr" "cannot open 'nothing'"
+  echo 4096 >far.trace
+  : >empty.trace
+  echo '# snapfork-trace 1 page_size=4096 memory_bytes=4096 regions=0+4096' >other.trace
+  echo '# snapfork-trace 1 page_size=2097152 memory_bytes=2097152 regions=0+2097152' >huge.trace
+  for trace in far empty other huge; do
+    run -4 --separate-stderr probe --pattern "trace:$trace.trace"
+    assert_contains "$stderr" "trace '$trace.trace'"
+  done
+  run -5 --separate-stderr probe --pattern trace:nothing
+}
+
+@test "wrong command lines: exit 2 and nothing on standard output" {
+  for args in '' '--socket s' '--mem memory' '--socket s --mem memory more' \
+    '--socket s --mem memory --pattern sideways' '--socket s --mem memory --pattern stride:0' \
+    '--socket s --mem memory --pattern stride:x' '--socket s --mem memory --pattern trace:' \
+    '--socket s --mem memory --pages 0' '--socket s --mem memory --jobs 65' \
+    '--socket s --mem memory --write 101' '--socket s --mem memory --page-size 8192' \
+    '--socket s --mem memory --regions 4097' '--socket s --mem memory --regions 5000' \
+    '--socket s --mem memory --misbehave gracefully' '--socket s --mem memory --deadline soon' \
+    '--socket s --mem memory --write 1 --overlap'; do
+    # shellcheck disable=SC2086 # words
+    run -2 --separate-stderr uffd-probe $args
+    assert_equal "$output" ""
+    assert_contains "$stderr" "try 'uffd-probe --help'"
+  done
+}
+
+@test "huge pages that are not there are exit 3" {
+  free=$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages 2>/dev/null || echo 0)
+  ((free < 8)) || skip "there are huge pages"
+  run -3 --separate-stderr probe --page-size 2M
+  assert_contains "$stderr" "8 are needed and $free are free"
+}
+
+@test "a user who may have no userfaultfd is told so, exit 3" {
+  require_root
+  require_cmd setpriv
+  [[ $(</proc/sys/vm/unprivileged_userfaultfd) == 0 ]] || skip "everybody may have a userfaultfd"
+  chmod 755 . ..
+  cp "$(command -v uffd-probe)" probe
+  chmod 644 memory
+  setpriv --reuid 65534 --clear-groups test -r memory || skip "nobody cannot read $PWD"
+  run -3 --separate-stderr setpriv --reuid 65534 --clear-groups ./probe --socket s --mem memory
+  assert_contains "$stderr" "not permitted"
+}
+
+@test "a full disk behind standard output is an error" {
+  serve
+  run -5 --separate-stderr bash -c 'uffd-probe --socket s.sock --mem memory --json >/dev/full'
+  assert_contains "$stderr" "standard output"
+}
