@@ -178,6 +178,7 @@ probe() {
   probe_pid=$spawned_pid
   wait_until 10 pgrep -P "$probe_pid"
   vmm=$(pgrep -P "$probe_pid")
+  spawned+=("$vmm") # should this test fail
   kill -KILL "$probe_pid"
   wait_until 10 is_gone "$vmm"
 }
