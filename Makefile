@@ -49,12 +49,14 @@ LIB_SRCS := $(filter-out $(MAINS),$(wildcard src/*/*.cc))
 TESTS    := $(wildcard tests/unit/*_test.cc)
 HELPERS  := $(wildcard tests/helpers/*-*.cc)
 PROGS    := $(addprefix $(BIN)/,$(notdir $(MAINS:%.cc=%)))
-DRIVER   := $(BIN)/snapfork
+DRIVER   := $(addprefix $(BIN)/,snapfork snapfork-mount)
 HELPER_PROGS := $(patsubst tests/helpers/%.cc,$(O)/tests/%,$(HELPERS))
+GUEST_SRCS := tests/guest/boot.S $(wildcard tests/guest/*.c)
+GUEST    := $(if $(filter x86_64-%,$(MAKE_HOST)),$(O)/tests/guest.elf)
 LIB_OBJS := $(LIB_SRCS:%.cc=$(O)/%.o)
 OBJS     := $(LIB_OBJS) $(MAINS:%.cc=$(O)/%.o) $(TESTS:%.cc=$(O)/%.o) $(HELPERS:%.cc=$(O)/%.o)
 MANS     := $(patsubst man/%.scd,$(O)/man/%,$(wildcard man/*.scd))
-SHELL_SRCS = scripts/snapfork scripts/bootstrap $(wildcard scripts/*.sh scripts/*.bash tests/*.bash \
+SHELL_SRCS = scripts/snapfork scripts/snapfork-mount scripts/bootstrap $(wildcard scripts/*.sh scripts/*.bash tests/*.bash \
   tests/*/*.bash tests/*/*.bats bench/*.sh completions/*) .ci/run
 Q        := $(if $(V),,@)
 msg       = $(if $(V),,$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-6s %s\n' $(1) $(2)))
@@ -67,7 +69,7 @@ $(foreach m,$(MAINS:%.cc=%),$(eval $(call link_program,$(m))))
 $(PROGS):
 	$(call msg,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_LD) $^ $(PKG_LIBS) -o $@
-$(DRIVER): scripts/snapfork
+$(DRIVER): $(BIN)/%: scripts/%
 	$(call msg,CP,$@)
 	$(Q)$(INSTALL) -D -m 755 $< $@
 $(O)/libsnapfork.a: $(LIB_OBJS)
@@ -88,7 +90,14 @@ $(O)/tests/unit-tests: $(TESTS:%.cc=$(O)/%.o) $(O)/libsnapfork.a
 $(HELPER_PROGS): $(O)/tests/%: $(O)/tests/helpers/%.o $(O)/libsnapfork.a
 	$(call msg,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_LD) $^ $(PKG_LIBS) -o $@
-helpers: $(HELPER_PROGS)
+# The guest for a real Firecracker: runs on no operating system, so its flags are its own.
+$(O)/tests/guest.elf: $(GUEST_SRCS) $(wildcard tests/guest/*.h) tests/guest/guest.ld
+	$(call msg,CC,$@)
+	$(Q)mkdir -p $(@D) && $(CC) -std=c17 -O2 -Wall -Wextra -Wshadow -Wconversion $(if $(WERROR),-Werror) \
+	  -ffreestanding -fno-pic -fno-stack-protector -fno-tree-loop-distribute-patterns -mgeneral-regs-only \
+	  -mno-red-zone -static -no-pie -nostdlib -Wl,--build-id=none,-z,noexecstack,--no-warn-rwx-segments \
+	  -T tests/guest/guest.ld $(GUEST_SRCS) -o $@
+helpers: $(HELPER_PROGS) $(GUEST)
 
 bootstrap-%:
 	@scripts/bootstrap $*

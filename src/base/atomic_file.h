@@ -19,6 +19,10 @@ enum class Durable { no, yes };
 void write_file_atomic(const std::string& path, std::string_view content, mode_t mode,
                        Durable durable);
 
+// The temporary name that stands beside `name` (one component) while that is being written. It
+// depends on `name` alone, and fits into a directory entry (255 bytes) however long `name` is.
+std::string temporary_name(std::string_view name);
+
 // Whether `name` (one component) is a leftover that a killed program of the suite may leave.
 bool is_temporary_name(std::string_view name);
 

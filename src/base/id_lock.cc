@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
+#include <climits>
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
@@ -21,8 +23,10 @@ namespace {
 // How long a caller that will not wait bears with the gate, which others hold for microseconds.
 constexpr std::chrono::milliseconds kGatePatience{50};
 
+constexpr std::string_view kLockSuffix = ".lock";
+
 std::string lock_path(const Store& store, std::string_view id) {
-  return store.locks_dir() + "/" + std::string(id) + ".lock";
+  return store.locks_dir() + "/" + std::string(id) + std::string(kLockSuffix);
 }
 
 std::string gate_path(const Store& store, std::string_view id) {
@@ -154,6 +158,20 @@ std::optional<int> parse_number(std::string_view text) {
                                                                   : std::nullopt;
 }
 
+// The numbers in SNAPFORK_LOCK_FD, without what is no number.
+std::vector<int> listed_fds() {
+  const char* list = std::getenv("SNAPFORK_LOCK_FD");
+  std::vector<int> fds;
+  for (std::string_view rest = list != nullptr ? list : ""; !rest.empty();) {
+    const size_t comma = std::min(rest.find(','), rest.size());
+    if (const std::optional<int> fd = parse_number(rest.substr(0, comma))) {
+      fds.push_back(*fd);
+    }
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  }
+  return fds;
+}
+
 // Who holds a flock on the file of that name, one record a process.
 std::vector<LockHolder> holders_of(const std::string& path) {
   std::vector<LockHolder> holders;
@@ -206,22 +224,35 @@ std::optional<IdLock> IdLock::acquire(const Store& store, std::string_view id, L
 }
 
 std::optional<LockMode> inherited_lock(const Store& store, std::string_view id) {
-  const char* list = std::getenv("SNAPFORK_LOCK_FD");
   struct stat wanted {};
-  if (list == nullptr || ::stat(lock_path(store, id).c_str(), &wanted) != 0) {
+  const std::vector<int> fds = listed_fds();
+  if (fds.empty() || ::stat(lock_path(store, id).c_str(), &wanted) != 0) {
     return std::nullopt;
   }
-  for (std::string_view rest = list; !rest.empty();) {
-    const size_t comma = std::min(rest.find(','), rest.size());
-    const std::optional<int> fd = parse_number(rest.substr(0, comma));
-    rest.remove_prefix(std::min(comma + 1, rest.size()));
-    if (fd) {
-      if (const auto mode = mode_in_fdinfo(own_fdinfo(*fd, wanted))) {
-        return mode;
-      }
+  for (const int fd : fds) {
+    if (const auto mode = mode_in_fdinfo(own_fdinfo(fd, wanted))) {
+      return mode;
     }
   }
   return std::nullopt;
+}
+
+std::vector<std::string> inherited_ids(const Store& store) {
+  std::vector<std::string> ids;
+  for (const int fd : listed_fds()) {
+    std::array<char, PATH_MAX> target{};
+    const ssize_t length =
+        ::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), target.data(), target.size());
+    std::string_view name(target.data(), static_cast<size_t>(std::max<ssize_t>(length, 0)));
+    name.remove_prefix(name.find_last_of('/') + 1);
+    name.remove_suffix(name.ends_with(kLockSuffix) ? kLockSuffix.size() : 0);
+    // The name is only a hint: the store may have been reached by another path.
+    if (is_valid_id(name) && inherited_lock(store, name)) {
+      ids.emplace_back(name);
+    }
+  }
+  std::ranges::sort(ids);
+  return ids;
 }
 
 std::optional<IdLock> require_lock(const Store& store, std::string_view id, LockMode mode,

@@ -57,6 +57,9 @@ class IdLock {
 // /proc/self/fdinfo shows as locked. Nothing when there is none.
 std::optional<LockMode> inherited_lock(const Store& store, std::string_view id);
 
+// The ids whose locks this process has inherited, sorted.
+std::vector<std::string> inherited_ids(const Store& store);
+
 // What a program that changes `id` calls first. Returns at once with nothing when an inherited lock
 // covers it; else takes the lock, waiting at most `deadline`, and returns it to be kept until the
 // end. Throws Refused, naming the holders, when it cannot be had, or when the inherited lock is

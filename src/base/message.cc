@@ -49,12 +49,12 @@ void say_detail(std::string_view message) {
   }
 }
 
-void report_failure(ExitCode code, std::string_view message) {
+void report_failure(ExitCode code, std::string_view message, std::optional<int> exit_status) {
   say_error(message);
   if (message_style().json) {
     write_line_out(JsonLine("error")
                        .text("program", message_style().program)
-                       .number("exit_code", static_cast<int>(code))
+                       .number("exit_code", exit_status.value_or(static_cast<int>(code)))
                        .text("code", exit_code_name(code))
                        .text("message", message)
                        .str());

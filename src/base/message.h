@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,7 @@ void say_detail(std::string_view message);   // only with -v
 
 // The end of a program that failed: say_error, and with --json also the record
 // {"type":"error","v":1,"program","exit_code","code","message"} on standard output.
-void report_failure(ExitCode code, std::string_view message);
+// `exit_status` where the program ends with another number than the code's own.
+void report_failure(ExitCode code, std::string_view message, std::optional<int> exit_status = {});
 
 }  // namespace base

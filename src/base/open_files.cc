@@ -6,6 +6,8 @@
 #include <charconv>
 #include <memory>
 #include <optional>
+#include <string_view>
+#include <utility>
 
 #include "base/fd.h"
 
@@ -64,6 +66,19 @@ std::vector<OpenFile> find_open_files(const struct stat& file) {
   }
   std::ranges::stable_sort(found, {}, &OpenFile::pid);
   return found;
+}
+
+bool is_writable(const OpenFile& open) {
+  constexpr std::string_view kKey = "flags:";
+  constexpr int kOctal = 8;
+  const size_t key = open.fdinfo.find(kKey);
+  const size_t digits = open.fdinfo.find_first_of("01234567", key);
+  unsigned flags = 0;
+  if (key != std::string::npos && digits != std::string::npos) {
+    std::from_chars(open.fdinfo.data() + digits, open.fdinfo.data() + open.fdinfo.size(), flags,
+                    kOctal);
+  }
+  return (flags & O_ACCMODE) != O_RDONLY;
 }
 
 std::string own_fdinfo(int fd, const struct stat& file) {

@@ -21,7 +21,10 @@ struct OpenFile {
 // seen only by root. Mappings whose descriptor is closed are not seen.
 std::vector<OpenFile> find_open_files(const struct stat& file);
 
-// The same for one descriptor of this process; empty text when it is not open on that file.
+// Whether the descriptor was opened for writing.
+bool is_writable(const OpenFile& open);
+
+// The fdinfo of one descriptor of this process; empty text when it is not open on that file.
 std::string own_fdinfo(int fd, const struct stat& file);
 
 bool is_same_file(const struct stat& a, const struct stat& b);

@@ -40,6 +40,8 @@ const char* verb_of(Intent intent) {
       return "demote";
     case Intent::restore:
       return "restore";
+    case Intent::unseal:
+      return "unseal";
   }
   return "change";
 }
@@ -86,9 +88,12 @@ std::string objection(Intent intent, std::string_view id, const Subject& subject
   if (!subject.is_template) {
     return forks;
   }
-  return forks.empty() ? "a template is never restored; demote it first (snapfork demote " +
-                             std::string(id) + ")"
-                       : forks + ", then demote it";
+  if (!forks.empty()) {
+    return forks + ", then demote it";
+  }
+  const std::string rule =
+      intent == Intent::restore ? "a template is never restored" : "a template stays sealed";
+  return rule + "; demote it first (snapfork demote " + std::string(id) + ")";
 }
 
 std::vector<ForkRecord> find_forks(const base::Store& store, std::string_view id,

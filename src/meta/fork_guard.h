@@ -10,7 +10,7 @@
 
 namespace meta {
 
-enum class Intent { remove, demote, restore };
+enum class Intent { remove, demote, restore, unseal };
 
 struct GuardAnswer {
   bool allowed = false;
@@ -23,13 +23,13 @@ struct GuardAnswer {
 
 // Reads the template flag and the index; takes no lock and changes nothing. An absent or foreign
 // entry is stale only when this process has inherited, or holds (`holds_exclusive`), the exclusive
-// lock on `id`: forks under way hold it shared. Restore of a template is always refused (demote
-// first). Demote of what is no template is refused. A template without an index costs a scan of all
-// guests. Throws Refused when there is no such guest, std::system_error when the index cannot be
-// read.
+// lock on `id`: forks under way hold it shared. Restore and unseal of a template are always refused
+// (demote first). Demote of what is no template is refused. A template without an index costs a
+// scan of all guests. Throws Refused when there is no such guest, std::system_error when the index
+// cannot be read.
 //
-// Metadata that cannot be read: the instance may be a template. It may not be demoted or restored;
-// it may be deleted when neither index nor scan shows a fork that names it.
+// Metadata that cannot be read: the instance may be a template. It may not be demoted, restored or
+// unsealed; it may be deleted when neither index nor scan shows a fork that names it.
 GuardAnswer guard(const base::Store& store, std::string_view id, Intent intent,
                   bool holds_exclusive = false);
 

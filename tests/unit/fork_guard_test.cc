@@ -37,6 +37,9 @@ TEST_F(ForkGuardTest, ATemplateWithoutForksMayBeDeletedAndDemotedButNotRestored)
     EXPECT_EQ(ask(Intent::restore).reason,
               "cannot restore template 'base': a template is never restored; demote it first "
               "(snapfork demote base)");
+    EXPECT_EQ(ask(Intent::unseal).reason,
+              "cannot unseal template 'base': a template stays sealed; demote it first (snapfork "
+              "demote base)");
   }
 }
 
@@ -113,6 +116,7 @@ TEST_F(ForkGuardTest, WhatIsNoTemplateMayBeDeletedAndRestoredButNotDemoted) {
   make_guest(store, "plain", "{}");
   EXPECT_TRUE(ask(Intent::remove, false, "plain").allowed);
   EXPECT_TRUE(ask(Intent::restore, false, "plain").allowed);
+  EXPECT_TRUE(ask(Intent::unseal, false, "plain").allowed);
   EXPECT_EQ(ask(Intent::demote, false, "plain").reason, "cannot demote 'plain': it is no template");
 }
 
@@ -122,6 +126,7 @@ TEST_F(ForkGuardTest, ForksForbidEvenWhereTheFlagHasBeenLost) {
   make_guest(store, "base", "{}");
   EXPECT_FALSE(ask(Intent::remove, true).allowed);
   EXPECT_FALSE(ask(Intent::restore, true).allowed);
+  EXPECT_FALSE(ask(Intent::unseal, true).allowed);
 }
 
 TEST_F(ForkGuardTest, UnreadableMetadataForbidsAllButTheDeletionOfWhatNobodyForked) {

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# template-lock: taking a lock and starting a command against flock(1); the guard among many guests.
+set -euo pipefail
+shopt -s inherit_errexit
+
+median_us() { # <hyperfine JSON> <index>
+  jq ".results[$2].median * 1e6 | round" "$1"
+}
+
+ratio() { # <a> <b>
+  awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a / b}'
+}
+
+make_guests() { # <root> <count>: a template with ten forks among so many guests
+  local root=$1 count=$2 i parent=base
+  mkdir -p "$root/guests/base/template/forks"
+  printf '{"Id":"base","IsTemplate":true}\n' >"$root/guests/base/metadata.json"
+  for ((i = 1; i < count; ++i)); do printf '%s/guests/g%d\0' "$root" "$i"; done | xargs -0 mkdir -p
+  for ((i = 1; i < count; ++i)); do
+    if ((i < 10)); then : >"$root/guests/base/template/forks/g$i"; else parent=other; fi
+    printf '{"Id":"g%d","ForkOfTemplate":"%s"}\n' "$i" "$parent" >"$root/guests/g$i/metadata.json"
+  done
+}
+
+bench_start() { # <dir>
+  local ours flock
+  export SNAPFORK_ROOT=$1/start
+  mkdir -p "$SNAPFORK_ROOT/guests"
+  hyperfine -N --warmup 50 --runs 1000 --export-json "$1/start.json" \
+    "template-lock -n base -- true" "flock -n $1/file true" >/dev/null 2>&1
+  ours=$(median_us "$1/start.json" 0)
+  flock=$(median_us "$1/start.json" 1)
+  printf "| lock taken and command started, against flock | %s (%d us, %d us) | at most 1.3 | \`template-lock -n ID -- true\`, \`flock -n FILE true\` |\n" \
+    "$(ratio "$ours" "$flock")" "$ours" "$flock"
+}
+
+bench_guard() { # <dir>
+  local few many
+  make_guests "$1/few" 10
+  make_guests "$1/many" 10000
+  hyperfine -N -i --warmup 50 --runs 1000 --export-json "$1/guard.json" \
+    "env SNAPFORK_ROOT=$1/few template-lock guard --for delete base" \
+    "env SNAPFORK_ROOT=$1/many template-lock guard --for delete base" >/dev/null 2>&1
+  few=$(median_us "$1/guard.json" 0)
+  many=$(median_us "$1/guard.json" 1)
+  printf "| guard of a template with 9 forks: 10,000 guests against 10 | %s (%d us, %d us) | at most 1.2 | \`template-lock guard --for delete ID\` |\n" \
+    "$(ratio "$many" "$few")" "$many" "$few"
+}
+
+main() {
+  local dir
+  dir=$(mktemp -d)
+  # shellcheck disable=SC2064 # the directory of now
+  trap "rm -rf '$dir'" EXIT
+  bench_start "$dir"
+  bench_guard "$dir"
+}
+
+main "$@"

@@ -1,0 +1,196 @@
+#!/usr/bin/env bash
+# `make demo`: the main job on the snapshot in tests/fixtures, in a minute, on one page. Leaves nothing.
+set -euo pipefail
+shopt -s inherit_errexit nullglob
+
+readonly FIXTURE=tests/fixtures/plain # its README tells what is in it
+
+heading() { # <text>
+  printf '\n%s\n' "$1"
+}
+
+# Runs a command and shows it as a visitor would type it; how long it took is in `seconds`.
+try() { # <command...>
+  local started=$EPOCHREALTIME status=0
+  printf '  $ %s\n' "$*" >&3
+  "$@" || status=$?
+  seconds=$(awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.3f", b - a}')
+  return "$status"
+}
+
+number() { # <key> <JSON record>: the first number of that key
+  [[ $2 =~ \"$1\":([0-9]+) ]] && printf '%s\n' "${BASH_REMATCH[1]}"
+}
+
+text() { # <key> <JSON record>
+  [[ $2 =~ \"$1\":\"([^\"]*)\" ]] && printf '%s\n' "${BASH_REMATCH[1]}"
+}
+
+mib() { # <bytes>
+  awk -v bytes="$1" 'BEGIN {printf "%.1f MiB", bytes / 1048576}'
+}
+
+micro() { # <nanoseconds>
+  awk -v ns="$1" 'BEGIN {printf "%.1f us", ns / 1000}'
+}
+
+disk_in_use() { # of the store's filesystem, in bytes
+  sync --file-system "$SNAPFORK_ROOT"
+  df --block-size=1 --output=used "$SNAPFORK_ROOT" | tail -n 1
+}
+
+# --- Where it happens ---------------------------------------------------------------------------
+
+make_place() {
+  place=$(mktemp -d /tmp/snapfork-demo.XXXXXX)
+  mkdir "$place/fs"
+  export SNAPFORK_ROOT=$place/fs/store SNAPFORK_PAGER=$place/run/pager.sock
+  printf 'A snapshot that Firecracker 1.16 wrote, of a guest with 128 MiB, becomes four guests;\n'
+  if ((EUID == 0)) && truncate -s 1G "$place/image" && mkfs.xfs -q -m reflink=1 "$place/image" \
+    && mount -o loop "$place/image" "$place/fs" 2>"$place/why"; then
+    printf 'on XFS, in a file that is mounted for this.\n'
+  else
+    printf 'in a folder of /tmp, as no XFS can be mounted here (%s):\n' \
+      "$([[ -s $place/why ]] && head -n 1 "$place/why" || printf 'not root')"
+    printf 'where its filesystem cannot share blocks, disks are sparse copies.\n'
+    rm -f "$place/image"
+  fi
+  mkdir "$SNAPFORK_ROOT"
+}
+
+pager_pids() {
+  local file words
+  for file in /proc/[0-9]*/cmdline; do
+    mapfile -d '' -t words <"$file" || continue
+    [[ "${words[*]}" != "uffd-serve --control $SNAPFORK_PAGER "* ]] || basename "${file%/cmdline}"
+  done 2>/dev/null
+}
+
+# On every way out, ^C too.
+clean_up() {
+  local pid
+  trap '' INT TERM
+  [[ -v place ]] || return 0
+  for pid in $(jobs -p) $(pager_pids); do kill -KILL "$pid" 2>/dev/null || true; done
+  wait
+  ! mountpoint -q "$place/fs" || umount "$place/fs"
+  rm -rf --one-file-system "$place"
+}
+
+# --- The page -----------------------------------------------------------------------------------
+
+make_template() {
+  heading '1. The snapshot becomes a template'
+  cp "$FIXTURE/state" "$place/state"
+  zstd -q -d --long=27 "$FIXTURE/memory.zst" -o "$place/memory"
+  try snapfork -q import base --state "$place/state" --memory "$place/memory"
+  # That machine had no disk. So that there is one to share:
+  head -c 64M /dev/urandom >"$SNAPFORK_ROOT/guests/base/overlay.raw"
+  try snapfork -q promote base
+  local memory=$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory
+  printf '  verified, zero pages made holes, sealed: %s of memory in %s; beside it a disk of 64 MiB\n' \
+    "$(mib "$(stat -c %s "$memory")")" "$(mib "$(du --block-size=1 "$memory" | cut -f1)")"
+}
+
+fork_three() {
+  local before record
+  heading '2. Three forks'
+  before=$(disk_in_use)
+  try snapfork -q fork --trace "$place/trace" base first >"$place/forks"
+  printf '  %s s, with the start of the page server\n' "$seconds"
+  try snapfork -q fork -n 2 base >>"$place/forks"
+  printf '  %s s for two\n\n' "$seconds"
+  mapfile -t records <"$place/forks"
+  printf '  %-12s %16s %16s %14s\n' fork 'memory, linked' 'disk, shared' copied
+  for record in "${records[@]}"; do
+    printf '  %-12s %16s %16s %14s\n' "$(text id "$record")" "$(mib "$(number bytes_linked "$record")")" \
+      "$(mib "$(number bytes_shared "$record")")" "$(mib "$(number bytes_copied "$record")")"
+  done
+  printf '  all three together take %s of disk\n' "$(mib $(($(disk_in_use) - before)))"
+}
+
+# The first touches what a guest touched when it was resumed and worked; the others touch all, one in order
+# and one at random. Each byte is compared with the snapshot.
+serve_three() {
+  local patterns=("trace:$FIXTURE/trace-work-1.txt" random seq) i report socket
+  heading '3. All three at once are served, page by page, and every byte is compared'
+  for i in 0 1 2; do
+    socket=$(text uffd_socket_path "${records[i]}")
+    uffd-probe --json --mem "$place/memory" --socket "$socket" --pattern "${patterns[i]}" >"$place/report.$i" &
+  done
+  printf '  %-12s %-28s %8s %12s %12s %8s\n' fork touches faults p50 p99 'wrong'
+  wait
+  for i in 0 1 2; do
+    report=$(<"$place/report.$i")
+    printf '  %-12s %-28s %8s %12s %12s %8s\n' "$(text id "${records[i]}")" \
+      "$( ((i)) && printf 'all pages, %s' "${patterns[i]}" || printf 'what a real guest touched')" \
+      "$(number faults "$report")" "$(micro "$(number p50_ns "$report")")" \
+      "$(micro "$(number p99_ns "$report")")" "$(number wrong_pages "$report")"
+    (($(number wrong_pages "$report") == 0))
+  done
+  first_faults=$(number faults "$(<"$place/report.0")")
+}
+
+use_hot_pages() {
+  local record report faults
+  heading '4. The hot pages of the first are sent to the fourth before it asks'
+  snapfork -q delete first
+  try hotpage-record record "$place/trace" >"$SNAPFORK_ROOT/guests/base/template/hot.hpl"
+  record=$(try snapfork -q fork base fourth)
+  report=$(uffd-probe --json --mem "$place/memory" --socket "$(text uffd_socket_path "$record")" \
+    --pattern "trace:$FIXTURE/trace-work-1.txt")
+  faults=$(number faults "$report")
+  printf '  %d faults instead of %d: %d of them saved; wrong: %d\n' "$faults" "$first_faults" \
+    $((first_faults - faults)) "$(number wrong_pages "$report")"
+  (($(number wrong_pages "$report") == 0))
+}
+
+delete_all() {
+  heading '5. A template with forks cannot be deleted; forks can, and then it can'
+  local status=0
+  try snapfork -q delete base 2>&1 | sed 's/^/  /' || status=$?
+  printf '  exit status %d\n' "$status"
+  ((status == 1))
+  mapfile -t ids < <(snapshot-meta forks base)
+  try snapfork -q delete "${ids[@]}"
+  try snapfork -q delete base
+}
+
+prove_nothing_is_left() {
+  local files sockets processes mounts loops
+  heading '6. What is left'
+  # The page server leaves by itself after its last session.
+  for _ in {1..500}; do
+    [[ -n $(pager_pids) ]] || break
+    sleep 0.01
+  done
+  files=$(find "$SNAPFORK_ROOT" ! -type d ! -path '*/.snapfork/locks/*' | wc -l)
+  sockets=$(find "$place" -type s | wc -l)
+  processes=$(pager_pids | wc -l)
+  clean_up
+  mounts=$(grep -cF " $place" /proc/self/mountinfo || true)
+  loops=$({ grep -lsF "$place" /sys/block/loop*/loop/backing_file || true; } | wc -l)
+  printf '  files of guests %d, sockets %d, processes %d, mounts %d, loop devices %d, folder %s\n' "$files" \
+    "$sockets" "$processes" "$mounts" "$loops" "$([[ -e $place ]] && printf 'there' || printf 'gone')"
+  ((files + sockets + processes + mounts + loops == 0)) && [[ ! -e $place ]]
+  unset place
+}
+
+main() {
+  cd "$(dirname "$0")/.."
+  PATH=$PWD/bin:$PATH
+  exec 3>&1
+  trap clean_up EXIT
+  trap 'exit 130' INT
+  local started=$SECONDS
+  make_place
+  make_template
+  fork_three
+  serve_three
+  use_hot_pages
+  delete_all
+  prove_nothing_is_left
+  printf '\n%d s in all.\n' $((SECONDS - started))
+}
+
+main "$@"

@@ -1,0 +1,154 @@
+#include "clone/attributes.h"
+
+#include <fcntl.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+
+namespace cloning {
+namespace {
+
+constexpr const char* kAccessAcl = "system.posix_acl_access";
+constexpr const char* kDefaultAcl = "system.posix_acl_default";
+// How XFS shows the same ACLs to root: following from the ones above, and junk on other
+// filesystems.
+constexpr std::string_view kXfsAclPrefix = "trusted.SGI_ACL_";
+constexpr mode_t kModeBits = 07777;
+
+// flistxattr and its kin: with a size of 0 they tell the size that is needed, which may have grown
+// when they are called again. Nothing when there are none.
+template <typename Call>
+std::vector<char> grow_and_call(Call call, const std::string& what) {
+  std::vector<char> buffer(256);  // SELinux's label, a small ACL
+  for (;;) {
+    const ssize_t size = call(buffer.data(), buffer.size());
+    if (size >= 0) {
+      buffer.resize(static_cast<size_t>(size));
+      return buffer;
+    }
+    if (errno == EOPNOTSUPP || errno == ENODATA) {
+      return {};
+    }
+    if (errno != ERANGE) {
+      base::throw_errno(what);
+    }
+    const ssize_t needed = call(nullptr, 0);
+    buffer.resize(needed > 0 ? static_cast<size_t>(needed) + buffer.size() : 2 * buffer.size());
+  }
+}
+
+// link(2)-like calls have no descriptor form for a symlink; its name under /proc does.
+std::string proc_name(int dir, const std::string& name) {
+  return "/proc/self/fd/" + std::to_string(dir) + "/" + name;
+}
+
+}  // namespace
+
+AttributeCopier::AttributeCopier() : is_root_(::geteuid() == 0) {}
+
+void AttributeCopier::lose(const std::string& attribute, const std::string& dst_path) {
+  if (lost_++ == 0) {
+    first_lost_ = attribute + " of " + base::quoted(dst_path);
+  }
+}
+
+template <typename List, typename Get, typename Set>
+void AttributeCopier::copy_xattrs(List list, Get get, Set set, const std::string& dst_path) {
+  const std::string what = "cannot read the extended attributes for " + base::quoted(dst_path);
+  const std::vector<char> names = grow_and_call(list, what);
+  for (size_t at = 0; at < names.size();) {
+    const char* name = names.data() + at;
+    at += std::strlen(name) + 1;
+    if (std::string_view(name).starts_with(kXfsAclPrefix)) {
+      continue;
+    }
+    const std::vector<char> value =
+        grow_and_call([&](char* to, size_t size) { return get(name, to, size); }, what);
+    if (set(name, value.data(), value.size()) == 0) {
+      continue;
+    }
+    if (errno != EOPNOTSUPP && errno != EPERM) {
+      base::throw_errno("cannot set the attribute " + std::string(name) + " of " +
+                        base::quoted(dst_path));
+    }
+    lose(name, dst_path);
+  }
+}
+
+void AttributeCopier::apply(int src, const struct stat& st, int dst, const std::string& dst_path,
+                            mode_t also_mode) {
+  struct stat now {};
+  if (::fstat(dst, &now) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(dst_path));
+  }
+  mode_t mode = (st.st_mode | also_mode) & kModeBits;
+  if (now.st_uid != st.st_uid || now.st_gid != st.st_gid) {
+    if (is_root_) {
+      if (::fchown(dst, st.st_uid, st.st_gid) != 0) {
+        base::throw_errno("cannot change the owner of " + base::quoted(dst_path));
+      }
+      now.st_mode &= ~static_cast<mode_t>(S_ISUID | S_ISGID);  // may be gone: set them again
+    } else {
+      // Others may give a file to a group of their own only, and not to another user; a set-id bit
+      // would then lend somebody else's rights.
+      if (::fchown(dst, static_cast<uid_t>(-1), st.st_gid) == 0) {
+        now.st_gid = st.st_gid;
+      }
+      mode &= ~static_cast<mode_t>((now.st_uid != st.st_uid ? S_ISUID : 0) |
+                                   (now.st_gid != st.st_gid ? S_ISGID : 0));
+    }
+  }
+  copy_xattrs(
+      [&](char* to, size_t size) { return ::flistxattr(src, to, size); },
+      [&](const char* name, char* to, size_t size) { return ::fgetxattr(src, name, to, size); },
+      [&](const char* name, const char* value, size_t size) {
+        return ::fsetxattr(dst, name, value, size, 0);
+      },
+      dst_path);
+  if ((now.st_mode & kModeBits) != mode && ::fchmod(dst, mode) != 0) {
+    base::throw_errno("cannot change the mode of " + base::quoted(dst_path));
+  }
+  const std::array<struct timespec, 2> times{st.st_atim, st.st_mtim};
+  if (::futimens(dst, times.data()) != 0) {
+    base::throw_errno("cannot set the times of " + base::quoted(dst_path));
+  }
+}
+
+void AttributeCopier::apply_symlink(int src_dir, const struct stat& st, int dst_dir,
+                                    const std::string& name, const std::string& dst_path) {
+  if (is_root_ &&
+      ::fchownat(dst_dir, name.c_str(), st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) != 0) {
+    base::throw_errno("cannot change the owner of " + base::quoted(dst_path));
+  }
+  const std::string src_name = proc_name(src_dir, name);
+  const std::string dst_name = proc_name(dst_dir, name);
+  copy_xattrs([&](char* to, size_t size) { return ::llistxattr(src_name.c_str(), to, size); },
+              [&](const char* attribute, char* to, size_t size) {
+                return ::lgetxattr(src_name.c_str(), attribute, to, size);
+              },
+              [&](const char* attribute, const char* value, size_t size) {
+                return ::lsetxattr(dst_name.c_str(), attribute, value, size, 0);
+              },
+              dst_path);
+  const std::array<struct timespec, 2> times{st.st_atim, st.st_mtim};
+  if (::utimensat(dst_dir, name.c_str(), times.data(), AT_SYMLINK_NOFOLLOW) != 0) {
+    base::throw_errno("cannot set the times of " + base::quoted(dst_path));
+  }
+}
+
+void remove_inherited_acls(int fd, const std::string& path) {
+  for (const char* acl : {kAccessAcl, kDefaultAcl}) {
+    if (::fremovexattr(fd, acl) != 0 && errno != ENODATA && errno != EOPNOTSUPP) {
+      base::throw_errno("cannot remove the inherited ACL of " + base::quoted(path));
+    }
+  }
+}
+
+}  // namespace cloning

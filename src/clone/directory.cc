@@ -1,0 +1,116 @@
+#include "clone/directory.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace cloning {
+namespace {
+
+mode_t type_of(int dir, const struct dirent& entry, const std::string& path) {
+  if (entry.d_type != DT_UNKNOWN) {
+    return DTTOIF(entry.d_type);
+  }
+  struct stat st {};
+  if (::fstatat(dir, entry.d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(path + "/" + entry.d_name));
+  }
+  return st.st_mode & S_IFMT;
+}
+
+void remove_children(int dir) {
+  for (const Entry& entry : list_directory(dir, ".")) {
+    remove_tree(dir, entry.name);
+  }
+}
+
+}  // namespace
+
+std::vector<Entry> list_directory(int dir, const std::string& path) {
+  // The stream closes the descriptor that it gets; the caller keeps its own.
+  base::Fd own(::fcntl(dir, F_DUPFD_CLOEXEC, 0));
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(own ? ::fdopendir(own.get()) : nullptr,
+                                                   ::closedir);
+  if (stream == nullptr) {
+    base::throw_errno("cannot read directory " + base::quoted(path));
+  }
+  own.release();
+  std::vector<Entry> entries;
+  for (;;) {
+    errno = 0;
+    const struct dirent* entry = ::readdir(stream.get());
+    if (entry == nullptr) {
+      if (errno != 0) {
+        base::throw_errno("cannot read directory " + base::quoted(path));
+      }
+      break;
+    }
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") {
+      entries.push_back({.name = std::string(name), .type = type_of(dir, *entry, path)});
+    }
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return a.name < b.name; });
+  return entries;
+}
+
+void remove_tree(int parent, const std::string& name) {
+  if (::unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) {
+    return;
+  }
+  if (errno != EISDIR && errno != EPERM) {  // POSIX says EPERM for a directory, Linux EISDIR
+    base::throw_errno("cannot remove " + base::quoted(name));
+  }
+  base::Fd dir(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | kNoFollow));
+  if (!dir && errno == EACCES) {
+    if (::fchmodat(parent, name.c_str(), S_IRWXU, 0) == 0) {
+      dir = base::Fd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | kNoFollow));
+    }
+  }
+  if (!dir) {
+    base::throw_errno("cannot remove " + base::quoted(name));
+  }
+  // Emptying it needs write permission, which a copy of a read-only directory lacks.
+  static_cast<void>(::fchmod(dir.get(), S_IRWXU));
+  remove_children(dir.get());
+  if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
+    base::throw_errno("cannot remove directory " + base::quoted(name));
+  }
+}
+
+void sync_tree(int dir, const std::string& path) {
+  for (const Entry& entry : list_directory(dir, path)) {
+    if (entry.type != S_IFREG && entry.type != S_IFDIR) {
+      continue;  // a symlink is part of its directory
+    }
+    const std::string entry_path = path + "/" + entry.name;
+    const base::Fd fd(::openat(dir, entry.name.c_str(), O_RDONLY | kNoFollow));
+    if (!fd) {
+      base::throw_errno("cannot open " + base::quoted(entry_path));
+    }
+    if (entry.type == S_IFDIR) {
+      sync_tree(fd.get(), entry_path);
+    } else {
+      base::sync_fd(fd.get(), entry_path);
+    }
+  }
+  base::sync_fd(dir, path);
+}
+
+void raise_descriptor_limit() {
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));  // the walk says where it ran out
+  }
+}
+
+}  // namespace cloning

@@ -1,0 +1,97 @@
+#include "clone/in_place.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+
+#include "base/error.h"
+#include "clone/attributes.h"
+#include "clone/contents.h"
+#include "clone/directory.h"
+#include "clone/sparse_copy.h"
+#include "clone/staging.h"
+
+namespace cloning {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct stat stat_of_name(const Place& place) {
+  struct stat st {};
+  if (::fstatat(place.parent(), place.name().c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    base::throw_errno("cannot look up " + base::quoted(place.path()));
+  }
+  return st;
+}
+
+FileReport own_copy(const Place& place, const Request& request, Progress& progress) {
+  const SourceFile src = open_source(place.parent(), place.name(), place.path());
+  ContentCloner contents(request, progress);
+  if (request.dry_run) {
+    return contents.plan(src, place.parent(), place.path(), request.reflink);
+  }
+  AttributeCopier attributes;
+  StagedFile staged(place);
+  FileReport report = contents.clone(src, staged.fd(), place.path(), request.reflink);
+  attributes.apply(src.fd.get(), src.st, staged.fd(), place.path(), S_IWUSR);
+  const struct stat now = stat_of_name(place);
+  if (now.st_dev != src.st.st_dev || now.st_ino != src.st.st_ino) {
+    throw base::Refused("cannot unshare " + base::quoted(place.path()) +
+                        ": it was replaced meanwhile; run again when nobody changes it");
+  }
+  staged.replace(request.durable);
+  return report;
+}
+
+int64_t dig_file(const Place& place, const Request& request, Progress& progress) {
+  const base::Fd fd = base::open_at(place.parent(), place.name(), O_RDWR | kNoFollow);
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(place.path()));
+  }
+  const int64_t dug = dig_holes(fd.get(), fd.get(), st.st_size, progress, place.path());
+  if (dug > 0) {
+    const std::array<struct timespec, 2> times{st.st_atim, st.st_mtim};
+    if (::futimens(fd.get(), times.data()) != 0) {
+      base::throw_errno("cannot set the times of " + base::quoted(place.path()));
+    }
+  }
+  if (request.durable == base::Durable::yes) {
+    base::sync_fd(fd.get(), place.path());
+  }
+  return dug;
+}
+
+}  // namespace
+
+InPlaceReport change_in_place(const std::string& path, bool unshare, const Request& request,
+                              Progress& progress) {
+  const Clock::time_point begun = Clock::now();
+  const Place place(path);
+  const struct stat st = stat_of_name(place);
+  if (!S_ISREG(st.st_mode)) {
+    throw base::BadData("cannot change " + base::quoted(path) + ": it is not a regular file");
+  }
+  InPlaceReport report{.file = {.path = place.path(), .size = st.st_size},
+                       .links = static_cast<int64_t>(st.st_nlink),
+                       .dry_run = request.dry_run};
+  if (report.links > 1 && !unshare) {
+    throw base::Refused("cannot dig holes into " + base::quoted(path) + ": its inode has " +
+                        std::to_string(report.links) + " links; add --unshare");
+  }
+  if (report.links > 1) {
+    report.file = own_copy(place, request, progress);
+  } else if (!request.dry_run) {
+    place.remove_leftover();
+    if (request.dig) {
+      report.file.dug = dig_file(place, request, progress);
+    }
+  }
+  report.file.elapsed = Clock::now() - begun;
+  return report;
+}
+
+}  // namespace cloning

@@ -1,0 +1,24 @@
+// Changing how a file lies on the disk and not what it says: an inode of its own, holes for zeros.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "clone/progress.h"
+#include "clone/report.h"
+#include "clone/request.h"
+
+namespace cloning {
+
+// With `unshare`, gives the name `path` an inode of its own when its present one has other names
+// too: a clone with the same owner, times and attributes, but writable by the owner, put in its
+// place in one step. With request.dig, zero blocks become holes; modification times stay.
+//
+// Throws Refused when holes are to be dug into an inode with several links (nothing writes into
+// such a one) and `unshare` was not asked for, or when `path` is replaced meanwhile; BadData for
+// anything but a regular file, also for a symlink; and what a clone throws. `path` is then as
+// before.
+InPlaceReport change_in_place(const std::string& path, bool unshare, const Request& request,
+                              Progress& progress);
+
+}  // namespace cloning

@@ -1,0 +1,121 @@
+#include "clone/reflink.h"
+
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <system_error>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace cloning {
+namespace {
+
+// A multiple of every block size that the kernel mounts, so that FICLONERANGE of it is aligned.
+constexpr size_t kProbeBytes = 64 << 10;
+
+bool is_an_answer(int error_number) {
+  return error_number == EXDEV || error_number == EOPNOTSUPP || error_number == ENOTTY ||
+         error_number == EINVAL;
+}
+
+const char* advice_for(int error_number) {
+  switch (error_number) {
+    case ENOSPC:
+      return "; free some space on the filesystem of the destination";
+    case EDQUOT:
+      return "; the quota there is used up";
+    case EIO:
+      return "; the device fails: see the kernel log";
+    case EPERM:
+      return "; is the file immutable or append-only (lsattr), or the destination not yours?";
+    case EROFS:
+      return "; the destination is on a read-only mount, subvolume or snapshot";
+    case ETXTBSY:
+      return "; it is in use as a swap file: swapoff first";
+    case EFBIG:
+      return "; raise RLIMIT_FSIZE (ulimit -f)";
+    default:
+      return "";
+  }
+}
+
+// An unnamed file in `dir` that goes with its descriptor. errno of the failure in `error` when the
+// filesystem has none.
+base::Fd anonymous_file(int dir, int& error) {
+  base::Fd fd(::openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  error = fd ? 0 : errno == EISDIR ? EOPNOTSUPP : errno;
+  return fd;
+}
+
+int answer_or_throw(int error_number, std::string_view path) {
+  if (error_number == 0 || is_an_answer(error_number)) {
+    return error_number;
+  }
+  throw_with_advice(error_number, "cannot try a reflink in " + base::quoted(path));
+}
+
+}  // namespace
+
+int try_reflink(int src, int dst, std::string_view src_path, std::string_view dst_path) {
+  while (::ioctl(dst, FICLONE, src) != 0) {
+    if (errno == EINTR) {
+      continue;
+    }
+    if (is_an_answer(errno)) {
+      return errno;
+    }
+    throw_with_advice(errno,
+                      "cannot reflink " + base::quoted(src_path) + " to " + base::quoted(dst_path));
+  }
+  return 0;
+}
+
+int probe_reflink(int src, int dst_dir, std::string_view dst_path) {
+  int error = 0;
+  const base::Fd dst = anonymous_file(dst_dir, error);
+  if (error == 0) {
+    struct file_clone_range range {
+      .src_fd = src, .src_offset = 0, .src_length = kProbeBytes, .dest_offset = 0
+    };
+    error = ::ioctl(dst.get(), FICLONERANGE, &range) == 0 ? 0 : errno;
+    if (error == EINVAL) {
+      // Shorter than that: length 0 is all of it.
+      range.src_length = 0;
+      error = ::ioctl(dst.get(), FICLONERANGE, &range) == 0 ? 0 : errno;
+    }
+  }
+  return answer_or_throw(error, dst_path);
+}
+
+int probe_reflink_within(int dir, std::string_view path) {
+  int error = 0;
+  const base::Fd src = anonymous_file(dir, error);
+  if (error != 0) {
+    return answer_or_throw(error, path);
+  }
+  const std::array<std::byte, kProbeBytes> block{};
+  base::pwrite_full(src.get(), block, 0, path);
+  return probe_reflink(src.get(), dir, path);
+}
+
+void check_file_size_limit(int64_t size, std::string_view dst_path) {
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+      static_cast<uint64_t>(size) > limit.rlim_cur) {
+    throw_with_advice(
+        EFBIG, "cannot write " + base::quoted(dst_path) + " of " + std::to_string(size) + " bytes");
+  }
+}
+
+void throw_with_advice(int error_number, const std::string& what) {
+  throw base::Error(
+      base::ExitCode::system,
+      what + ": " + std::generic_category().message(error_number) + advice_for(error_number));
+}
+
+}  // namespace cloning

@@ -1,0 +1,223 @@
+#include "clone/report.h"
+
+#include <array>
+#include <charconv>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/json_line.h"
+
+namespace cloning {
+namespace {
+
+constexpr int64_t kWorthALine = 1 << 20;
+
+const char* method_name(Method method) {
+  switch (method) {
+    case Method::none:
+      return "none";
+    case Method::reflink:
+      return "reflink";
+    case Method::copy:
+      return "copy";
+    case Method::link:
+      return "link";
+    case Method::hardlink:
+      return "hardlink";
+  }
+  return "unknown";
+}
+
+std::string fixed(double value, int decimals) {
+  std::array<char, 64> text{};
+  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value,
+                                          std::chars_format::fixed, decimals);
+  return error == std::errc() ? std::string(text.data(), end) : "0";
+}
+
+std::string seconds_text(std::chrono::nanoseconds elapsed) {
+  return fixed(std::chrono::duration<double>(elapsed).count(), 6);
+}
+
+std::string human_time(std::chrono::nanoseconds elapsed) {
+  const double seconds = std::chrono::duration<double>(elapsed).count();
+  return seconds < 1 ? fixed(seconds * 1000, 1) + " ms" : fixed(seconds, 1) + " s";
+}
+
+struct Sums {
+  int64_t shared = 0;
+  int64_t copied = 0;
+  int64_t linked = 0;
+  int64_t hole = 0;
+  int64_t dug = 0;
+  bool reflinked_any = false;
+  bool copied_any = false;
+  int refused = 0;
+};
+
+Sums sums_of(const CloneReport& report) {
+  Sums sums;
+  for (const FileReport& file : report.files) {
+    sums.shared += file.shared;
+    sums.copied += file.copied;
+    sums.linked += file.linked;
+    sums.hole += file.hole;
+    sums.dug += file.dug;
+    sums.reflinked_any |= file.method == Method::reflink;
+    sums.copied_any |= file.method == Method::copy;
+    sums.refused = sums.refused != 0 ? sums.refused : file.refused;
+  }
+  return sums;
+}
+
+// "1.0 GiB shared, 9.0 GiB hole", leaving out what is zero.
+std::string parts(const Sums& sums) {
+  std::string text;
+  const auto add = [&](int64_t bytes, const char* what) {
+    if (bytes != 0) {
+      text += (text.empty() ? "" : ", ") + human_bytes(bytes) + " " + what;
+    }
+  };
+  add(sums.shared, "shared");
+  add(sums.copied, "copied");
+  add(sums.linked, "linked");
+  add(sums.hole - sums.dug, "hole");
+  add(sums.dug, "dug");
+  return text.empty() ? "no data" : text;
+}
+
+std::string errno_text(int error_number) {
+  const char* name = ::strerrorname_np(error_number);
+  return name != nullptr ? name : std::to_string(error_number);
+}
+
+base::JsonLine& with_file(base::JsonLine&& line, const FileReport& file) {
+  line.path("path", file.path).text("method", method_name(file.method));
+  if (file.refused != 0) {
+    line.text("refused", errno_text(file.refused));
+  } else {
+    line.null("refused");
+  }
+  line.number("size_bytes", file.size)
+      .number("bytes_shared", file.shared)
+      .number("bytes_copied", file.copied)
+      .number("bytes_linked", file.linked)
+      .number("bytes_hole", file.hole)
+      .number("bytes_dug", file.dug);
+  if (file.extents) {
+    line.number("extents", *file.extents);
+  } else {
+    line.null("extents");
+  }
+  return line.raw("seconds", seconds_text(file.elapsed));
+}
+
+Sums sums_of(const FileReport& file) {
+  return {.shared = file.shared,
+          .copied = file.copied,
+          .linked = file.linked,
+          .hole = file.hole,
+          .dug = file.dug};
+}
+
+}  // namespace
+
+std::string human_bytes(int64_t bytes) {
+  if (bytes < 1024) {
+    return std::to_string(bytes) + (bytes == 1 ? " byte" : " bytes");
+  }
+  auto value = static_cast<double>(bytes);
+  const char* unit = "";
+  for (const char* next : {"KiB", "MiB", "GiB", "TiB", "PiB"}) {
+    if (value < 1023.95) {  // what would be shown as 1024.0 belongs to the next unit
+      break;
+    }
+    value /= 1024;
+    unit = next;
+  }
+  return fixed(value, value < 9.95 ? 1 : 0) + " " + unit;
+}
+
+std::string file_record(const FileReport& file) {
+  return with_file(base::JsonLine("file"), file).str();
+}
+
+std::string in_place_record(const InPlaceReport& report) {
+  return with_file(base::JsonLine("in_place"), report.file)
+      .number("links", report.links)
+      .boolean("dry_run", report.dry_run)
+      .str();
+}
+
+std::string total_record(const CloneReport& report) {
+  const Sums sums = sums_of(report);
+  const char* method = sums.reflinked_any && sums.copied_any ? "mixed"
+                       : sums.reflinked_any                  ? "reflink"
+                       : sums.copied_any                     ? "copy"
+                                                             : "none";
+  return base::JsonLine("total")
+      .path("src", report.src)
+      .path("dst", report.dst)
+      .text("method", method)
+      .number("files", static_cast<int64_t>(report.files.size()))
+      .number("directories", report.directories)
+      .number("symlinks", report.symlinks)
+      .number("skipped", report.skipped)
+      .number("bytes_shared", sums.shared)
+      .number("bytes_copied", sums.copied)
+      .number("bytes_linked", sums.linked)
+      .number("bytes_hole", sums.hole)
+      .number("bytes_dug", sums.dug)
+      .raw("seconds", seconds_text(report.elapsed))
+      .boolean("dry_run", report.dry_run)
+      .str();
+}
+
+std::string file_lines(const CloneReport& report) {
+  std::string text;
+  for (const FileReport& file : report.files) {
+    if (file.size < kWorthALine || file.path == report.dst) {
+      continue;  // a lone file is its own total
+    }
+    text += base::quoted(file.path) + ": " + method_name(file.method) + ", " + parts(sums_of(file));
+    if (file.extents) {
+      text += ", " + std::to_string(*file.extents) + (*file.extents == 1 ? " extent" : " extents");
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+std::string total_line(const CloneReport& report) {
+  const Sums sums = sums_of(report);
+  std::string text = base::quoted(report.dst) + ": ";
+  if (report.dry_run) {
+    text += "would be made: ";
+  }
+  text += std::to_string(report.files.size()) +
+          (report.files.size() == 1 ? " file, " : " files, ") + parts(sums);
+  if (sums.refused != 0) {
+    text += " (no reflink: " + errno_text(sums.refused) + ")";
+  }
+  if (report.skipped != 0) {
+    text += ", " + std::to_string(report.skipped) + " skipped";
+  }
+  return text + ", " + human_time(report.elapsed) + "\n";
+}
+
+std::string in_place_line(const InPlaceReport& report) {
+  const FileReport& file = report.file;
+  std::string text = base::quoted(file.path) + ": ";
+  if (report.dry_run) {
+    text += "would be changed: ";
+  }
+  if (report.links > 1) {
+    text += "had " + std::to_string(report.links) + " links, got an inode of its own by " +
+            method_name(file.method) + ", " + parts(sums_of(file));
+  } else {
+    text += "keeps its inode, which has no other link, " + human_bytes(file.dug) + " dug";
+  }
+  return text + ", " + human_time(file.elapsed) + "\n";
+}
+
+}  // namespace cloning

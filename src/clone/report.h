@@ -1,0 +1,71 @@
+// What was done, for the caller: per file and per destination, as JSON records or for a person.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace cloning {
+
+enum class Method {
+  none,      // nothing was to be done: an empty file, or one that has its inode to itself
+  reflink,   // shares the source's blocks
+  copy,      // has blocks of its own
+  link,      // is the source's inode
+  hardlink,  // is another file of the same destination, as in the source
+};
+
+// One regular file. Sizes are bytes; shared + copied + linked + hole is the file's length, but for
+// the last block and for blocks that only the filesystem knows of (preallocated ones count as
+// hole).
+struct FileReport {
+  std::string path;
+  Method method = Method::none;
+  int refused = 0;  // errno of the FICLONE whose refusal led to a copy; 0 when none was refused
+  int64_t size = 0;
+  int64_t shared = 0;
+  int64_t copied = 0;
+  int64_t linked = 0;
+  int64_t hole = 0;
+  int64_t dug = 0;  // of `hole`: data that was zero and was turned into holes
+  std::optional<int64_t> extents =
+      std::nullopt;  // of a reflinked source; nothing where nobody counted
+  std::chrono::nanoseconds elapsed{};
+};
+
+// One destination.
+struct CloneReport {
+  std::string src;
+  std::string dst;
+  std::vector<FileReport> files;
+  int64_t directories = 0;
+  int64_t symlinks = 0;
+  int64_t skipped = 0;  // sockets, entries left out by the profile or by --exclude
+  std::chrono::nanoseconds elapsed{};
+  bool dry_run = false;
+};
+
+// One file that was changed where it is.
+struct InPlaceReport {
+  FileReport file;    // method none: the file kept its inode
+  int64_t links = 0;  // that the inode had before
+  bool dry_run = false;
+};
+
+// The records of type "file", "total" and "in_place", without a newline.
+std::string file_record(const FileReport& file);
+std::string total_record(const CloneReport& report);
+std::string in_place_record(const InPlaceReport& report);
+
+// What a person reads, each line with its newline: a line for each file over 1 MiB.
+std::string file_lines(const CloneReport& report);
+std::string total_line(const CloneReport& report);
+std::string in_place_line(const InPlaceReport& report);
+
+// "4.0 GiB", "12 KiB", "1 byte".
+std::string human_bytes(int64_t bytes);
+
+}  // namespace cloning

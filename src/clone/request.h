@@ -1,0 +1,37 @@
+// What a caller asks of a clone.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/atomic_file.h"
+
+// The room is called clone; its namespace is not, because glibc declares a function ::clone().
+namespace cloning {
+
+// As cp --reflink: automatic copies what cannot be reflinked.
+enum class ReflinkMode { automatic, always, never };
+
+// How `snapshots/*/memory` of a guest directory is taken. A link is the same inode, and so the same
+// page cache, as the source: allowed only for memory that nobody can write (see take_link).
+enum class MemoryMode { reflink, link, copy };
+
+// Which entries of a tree are left out: sockets always, and with vm what a guest directory holds
+// for its own VMM only.
+enum class Profile { plain, vm };
+
+struct Request {
+  ReflinkMode reflink = ReflinkMode::automatic;
+  MemoryMode memory = MemoryMode::reflink;
+  Profile profile = Profile::plain;
+  std::vector<std::string> excludes;  // globs
+  bool steady = false;                // refuse a source that changes while it is cloned
+  bool dig = false;                   // blocks that are zero become holes
+  bool dry_run = false;               // say what would be done, change nothing
+  base::Durable durable = base::Durable::no;
+  int64_t max_extents = 0;  // refuse to reflink a file that has more; 0: no limit
+};
+
+}  // namespace cloning

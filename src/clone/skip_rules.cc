@@ -1,0 +1,56 @@
+#include "clone/skip_rules.h"
+
+#include <fnmatch.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "base/atomic_file.h"
+
+namespace cloning {
+namespace {
+
+std::string_view name_of(std::string_view relative) {
+  return relative.substr(relative.find_last_of('/') + 1);  // npos + 1 is 0
+}
+
+bool matches(const std::string& glob, const std::string& relative) {
+  if (glob.find('/') == std::string::npos) {
+    return ::fnmatch(glob.c_str(), std::string(name_of(relative)).c_str(), 0) == 0;
+  }
+  const char* from_source = glob.c_str() + (glob.starts_with('/') ? 1 : 0);
+  return ::fnmatch(from_source, relative.c_str(), FNM_PATHNAME) == 0;
+}
+
+// What a guest directory holds for the VMM that runs on it: none of it is the clone's. The rules
+// are those of hypeman's copy engine, and our own temporaries.
+bool is_of_the_vmm(const std::string& relative, mode_t type) {
+  if (relative == "snapshots/snapshot-base") {
+    return true;
+  }
+  const std::string_view name = name_of(relative);
+  if (base::is_temporary_name(name)) {
+    return true;
+  }
+  if (S_ISDIR(type)) {
+    return relative == "logs" || relative == "template" || relative == "uffd";
+  }
+  return name.ends_with(".sock") ||
+         (S_ISREG(type) && (name.ends_with(".lz4.tmp") || name.ends_with(".zst.tmp")));
+}
+
+}  // namespace
+
+bool is_left_out(const Request& request, const std::string& relative, mode_t type) {
+  return S_ISSOCK(type) ||
+         std::any_of(request.excludes.begin(), request.excludes.end(),
+                     [&](const std::string& glob) { return matches(glob, relative); }) ||
+         (request.profile == Profile::vm && is_of_the_vmm(relative, type));
+}
+
+bool is_memory_path(const std::string& relative) {
+  return ::fnmatch("snapshots/*/memory", relative.c_str(), FNM_PATHNAME) == 0;
+}
+
+}  // namespace cloning

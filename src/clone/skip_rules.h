@@ -1,0 +1,24 @@
+// Which entries of a tree are left out of its clone.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "clone/request.h"
+
+namespace cloning {
+
+// Whether the entry with the path `relative` (to the source, without "./") is left out, with all
+// below it. `type` is S_IFREG and so on. Sockets always are; else the request's globs and profile
+// say so.
+//
+// A glob without a slash is matched against the entry's name at any depth, one with a slash against
+// the whole relative path, where "*" and "?" match no slash; a leading slash stands for the source.
+bool is_left_out(const Request& request, const std::string& relative, mode_t type);
+
+// Whether `relative` is `snapshots/*/memory`: where a guest directory keeps memory images.
+bool is_memory_path(const std::string& relative);
+
+}  // namespace cloning

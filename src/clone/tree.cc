@@ -1,0 +1,234 @@
+#include "clone/tree.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <climits>
+
+#include "base/error.h"
+#include "clone/reflink.h"
+#include "clone/skip_rules.h"
+#include "clone/sparse_copy.h"
+
+namespace cloning {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr mode_t kWriteBits = 0222;
+constexpr mode_t kPermissionBits = 0777;
+
+// linkat(2) of an open file: exactly that inode, whatever its name stands for by now.
+int link_descriptor(int fd, int dir, const std::string& name) {
+  const std::string self = "/proc/self/fd/" + std::to_string(fd);
+  return ::linkat(AT_FDCWD, self.c_str(), dir, name.c_str(), AT_SYMLINK_FOLLOW);
+}
+
+// The directory of `relative` below `root`, reached name by name: the path may be longer than
+// PATH_MAX.
+base::Fd open_parent_of(int root, const std::string& relative) {
+  base::Fd dir = base::open_at(root, ".", O_PATH | O_DIRECTORY);
+  size_t begin = 0;
+  for (size_t slash = relative.find('/'); slash != std::string::npos;
+       slash = relative.find('/', begin)) {
+    dir = base::open_at(dir.get(), relative.substr(begin, slash - begin),
+                        O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    begin = slash + 1;
+  }
+  return dir;
+}
+
+struct stat stat_of(int fd, const std::string& path) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(path));
+  }
+  return st;
+}
+
+}  // namespace
+
+void TreeCloner::clone(int src, int dst) {
+  dst_root_ = dst;
+  const struct stat st = stat_of(src, report_.src);
+  clone_children(src, dst, "");
+  if (!request_.dry_run) {
+    attributes_.apply(src, st, dst, report_.dst);
+  }
+  ++report_.directories;
+}
+
+void TreeCloner::clone_children(int src, int dst, const std::string& relative) {
+  for (const Entry& entry : list_directory(src, src_path(relative))) {
+    const std::string child = relative.empty() ? entry.name : relative + "/" + entry.name;
+    if (is_left_out(request_, child, entry.type)) {
+      ++report_.skipped;
+      continue;
+    }
+    const Step step{.src_dir = src, .dst_dir = dst, .name = entry.name, .relative = child};
+    switch (entry.type) {
+      case S_IFREG:
+        clone_file(step);
+        break;
+      case S_IFDIR:
+        clone_directory(step);
+        break;
+      case S_IFLNK:
+        clone_symlink(step);
+        break;
+      default:
+        throw base::BadData("cannot clone " + base::quoted(src_path(child)) +
+                            ": it is a fifo or a device; remove it or --exclude it");
+    }
+  }
+}
+
+void TreeCloner::clone_directory(const Step& step) {
+  const std::string path = src_path(step.relative);
+  const base::Fd src(::openat(step.src_dir, step.name.c_str(), O_RDONLY | O_DIRECTORY | kNoFollow));
+  if (!src) {
+    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) {
+      throw base::Refused("cannot clone " + base::quoted(path) +
+                          ": it went away meanwhile; run again when nobody changes the source");
+    }
+    base::throw_errno("cannot open directory " + base::quoted(path));
+  }
+  ++report_.directories;
+  if (request_.dry_run) {
+    clone_children(src.get(), step.dst_dir, step.relative);
+    return;
+  }
+  const struct stat st = stat_of(src.get(), path);
+  // Ours to fill until it is done; then it gets its mode.
+  const mode_t mode = (st.st_mode & kPermissionBits) | S_IRWXU;
+  if (::mkdirat(step.dst_dir, step.name.c_str(), mode) != 0) {
+    throw_with_advice(errno, "cannot make directory " + base::quoted(dst_path(step.relative)));
+  }
+  const base::Fd dst(::openat(step.dst_dir, step.name.c_str(), O_RDONLY | O_DIRECTORY | kNoFollow));
+  if (!dst) {
+    base::throw_errno("cannot open directory " + base::quoted(dst_path(step.relative)));
+  }
+  clone_children(src.get(), dst.get(), step.relative);
+  attributes_.apply(src.get(), st, dst.get(), dst_path(step.relative));
+}
+
+void TreeCloner::clone_symlink(const Step& step) {
+  ++report_.symlinks;
+  struct stat st {};
+  std::array<char, PATH_MAX> text{};
+  const ssize_t length =
+      ::readlinkat(step.src_dir, step.name.c_str(), text.data(), text.size() - 1);
+  if (length < 0 || ::fstatat(step.src_dir, step.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    base::throw_errno("cannot read symlink " + base::quoted(src_path(step.relative)));
+  }
+  if (request_.dry_run) {
+    return;
+  }
+  const std::string path = dst_path(step.relative);
+  if (::symlinkat(text.data(), step.dst_dir, step.name.c_str()) != 0) {
+    throw_with_advice(errno, "cannot make symlink " + base::quoted(path));
+  }
+  attributes_.apply_symlink(step.src_dir, st, step.dst_dir, step.name, path);
+}
+
+void TreeCloner::clone_file(const Step& step) {
+  const Clock::time_point begun = Clock::now();
+  const SourceFile src = open_source(step.src_dir, step.name, src_path(step.relative));
+  const std::string path = dst_path(step.relative);
+  const auto take = [&]() -> FileReport {
+    if (request_.profile == Profile::vm && request_.memory == MemoryMode::link &&
+        is_memory_path(step.relative)) {
+      return link_memory(step, src, path);
+    }
+    if (src.st.st_nlink > 1) {
+      const auto [sibling, is_first] =
+          seen_.try_emplace({src.st.st_dev, src.st.st_ino}, step.relative);
+      if (!is_first) {
+        return link_to_sibling(step, src, sibling->second, path);
+      }
+    }
+    return clone_contents(step, src, path);
+  };
+  FileReport report = take();
+  report.elapsed = Clock::now() - begun;
+  report_.files.push_back(std::move(report));
+}
+
+FileReport TreeCloner::clone_contents(const Step& step, const SourceFile& src,
+                                      const std::string& dst_path) {
+  const bool copies_memory = request_.profile == Profile::vm &&
+                             request_.memory == MemoryMode::copy && is_memory_path(step.relative);
+  const ReflinkMode mode = copies_memory ? ReflinkMode::never : request_.reflink;
+  if (request_.dry_run) {
+    return contents_.plan(src, step.dst_dir, dst_path, mode);
+  }
+  base::Fd dst(::openat(step.dst_dir, step.name.c_str(),
+                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                        src.st.st_mode & kPermissionBits));
+  if (!dst) {
+    throw_with_advice(errno, "cannot make " + base::quoted(dst_path));
+  }
+  FileReport report = contents_.clone(src, dst.get(), dst_path, mode);
+  attributes_.apply(src.fd.get(), src.st, dst.get(), dst_path);
+  dst.close_checked(dst_path);
+  return report;
+}
+
+FileReport TreeCloner::link_memory(const Step& step, const SourceFile& src,
+                                   const std::string& dst_path) const {
+  if ((src.st.st_mode & kWriteBits) != 0) {
+    throw base::Refused("cannot link " + base::quoted(src.path) +
+                        ": it is not sealed, and who writes to it would write into every clone; "
+                        "seal it (mode 0444) or use --memory=reflink");
+  }
+  const int64_t data = allocated_bytes(src.st);
+  FileReport report{.path = dst_path,
+                    .method = Method::link,
+                    .size = src.st.st_size,
+                    .linked = data,
+                    .hole = src.st.st_size - data};
+  if (request_.dry_run) {
+    return report;
+  }
+  if (link_descriptor(src.fd.get(), step.dst_dir, step.name) != 0) {
+    if (errno == EXDEV) {
+      throw base::Unsupported("cannot link " + base::quoted(src.path) + " to " +
+                              base::quoted(dst_path) +
+                              ": they are on different mounts; use --memory=reflink");
+    }
+    throw_with_advice(errno,
+                      "cannot link " + base::quoted(src.path) + " to " + base::quoted(dst_path));
+  }
+  struct stat made {};
+  if (::fstatat(step.dst_dir, step.name.c_str(), &made, AT_SYMLINK_NOFOLLOW) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(dst_path));
+  }
+  if (made.st_dev != src.st.st_dev || made.st_ino != src.st.st_ino ||
+      (made.st_mode & kWriteBits) != 0) {
+    throw base::Refused("cannot link " + base::quoted(src.path) +
+                        ": it was unsealed or replaced meanwhile; run again");
+  }
+  return report;
+}
+
+FileReport TreeCloner::link_to_sibling(const Step& step, const SourceFile& src,
+                                       const std::string& sibling,
+                                       const std::string& dst_path) const {
+  FileReport report{.path = dst_path, .method = Method::hardlink, .size = src.st.st_size};
+  if (request_.dry_run) {
+    return report;
+  }
+  const base::Fd dir = open_parent_of(dst_root_, sibling);
+  const std::string name = sibling.substr(sibling.find_last_of('/') + 1);
+  if (::linkat(dir.get(), name.c_str(), step.dst_dir, step.name.c_str(), 0) != 0) {
+    throw_with_advice(errno, "cannot link " + base::quoted(dst_path) + " to " +
+                                 base::quoted(report_.dst + "/" + sibling));
+  }
+  return report;
+}
+
+}  // namespace cloning

@@ -1,0 +1,64 @@
+// A directory and all below it.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "clone/attributes.h"
+#include "clone/contents.h"
+#include "clone/directory.h"
+#include "clone/report.h"
+#include "clone/request.h"
+
+namespace cloning {
+
+// Clones one tree into one destination. The walk holds descriptors of the directories that it is
+// in, on both sides; entries are opened by name in them and never followed.
+class TreeCloner {
+ public:
+  // All must outlive the object. What is done is added to `report`.
+  TreeCloner(const Request& request, ContentCloner& contents, AttributeCopier& attributes,
+             CloneReport& report)
+      : request_(request), contents_(contents), attributes_(attributes), report_(report) {}
+
+  // Fills the empty directory `dst` from `src`, and gives it the attributes of `src`. With a dry
+  // run `dst` is the directory in which the clone would be, and stays as it is. Throws BadData,
+  // naming the path, for a fifo or device; Refused for a source that changes, or for memory to be
+  // linked that is not sealed; Unsupported when it cannot be linked; whatever ContentCloner throws.
+  void clone(int src, int dst);
+
+ private:
+  // One entry of the walk.
+  struct Step {
+    int src_dir;
+    int dst_dir;
+    const std::string& name;
+    const std::string& relative;  // to the root of either tree
+  };
+  void clone_children(int src, int dst, const std::string& relative);
+  void clone_directory(const Step& step);
+  void clone_file(const Step& step);
+  void clone_symlink(const Step& step);
+  FileReport clone_contents(const Step& step, const SourceFile& src, const std::string& dst_path);
+  FileReport link_memory(const Step& step, const SourceFile& src,
+                         const std::string& dst_path) const;
+  FileReport link_to_sibling(const Step& step, const SourceFile& src, const std::string& sibling,
+                             const std::string& dst_path) const;
+  std::string src_path(const std::string& relative) const { return report_.src + "/" + relative; }
+  std::string dst_path(const std::string& relative) const { return report_.dst + "/" + relative; }
+
+  const Request& request_;
+  ContentCloner& contents_;
+  AttributeCopier& attributes_;
+  CloneReport& report_;
+  int dst_root_ = -1;
+  // Inodes with several links, and where in the destination the first of them is.
+  std::map<std::pair<dev_t, ino_t>, std::string> seen_;
+};
+
+}  // namespace cloning

@@ -1,0 +1,70 @@
+#include <optional>
+
+#include "base/error.h"
+#include "base/json_line.h"
+#include "base/message.h"
+#include "base/options.h"
+#include "base/output.h"
+#include "base/store.h"
+#include "lock/verbs.h"
+#include "meta/fork_guard.h"
+#include "meta/fork_index.h"
+
+namespace lock {
+namespace {
+
+meta::Intent intent_of(std::string_view word) {
+  return word == "delete"   ? meta::Intent::remove
+         : word == "demote" ? meta::Intent::demote
+                            : meta::Intent::restore;
+}
+
+}  // namespace
+
+int run_guard(int argc, char** argv) {
+  base::Options options("template-lock guard", "--for delete|demote|restore ID",
+                        "Say whether that may be done to the guest now, as far as its forks go.");
+  options.value("for", "INTENT", "delete, demote or restore")
+      .footer(
+          "It takes no lock: an answer holds for as long as the caller holds one. Under\n"
+          "an inherited exclusive lock it drops index entries whose fork does not exist.\n"
+          "\n"
+          "Exit status: 0 allowed, 1 not allowed or no such guest, 2 usage, 5 system\n"
+          "More: man template-lock");
+  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
+  if (!parsed) {
+    return 0;
+  }
+  if (!parsed->has("for")) {
+    throw base::UsageError("--for delete, --for demote or --for restore is needed");
+  }
+  const std::string intent = parsed->choice("for", {"delete", "demote", "restore"});
+  parsed->require_operands(1, 1, "an ID is");
+  const std::string& id = parsed->operands()[0];
+
+  const base::Store store = base::Store::from_environment();
+  const meta::GuardAnswer answer = meta::guard(store, id, intent_of(intent));
+  meta::drop_fork_index_entries(store, id, answer.stale);
+  for (const std::string& fork : answer.stale) {
+    base::say_detail("dropped the stale entry of fork " + base::quoted(fork));
+  }
+  if (!answer.allowed) {
+    base::say_error(answer.reason);
+  }
+  if (base::message_style().json) {
+    base::JsonLine line("guard");
+    line.text("id", id).text("for", intent).boolean("allowed", answer.allowed);
+    if (answer.allowed) {
+      line.null("reason");
+    } else {
+      line.text("reason", answer.reason);
+    }
+    base::write_line_out(line.raw("forks", base::json_array(answer.forks))
+                             .raw("stale", base::json_array(answer.stale))
+                             .raw("unreadable", base::json_array(answer.unreadable))
+                             .str());
+  }
+  return answer.allowed ? 0 : static_cast<int>(base::ExitCode::no);
+}
+
+}  // namespace lock

@@ -1,0 +1,38 @@
+// The locks on several ids at once, to be handed to a command.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/fd.h"
+#include "base/id_lock.h"
+#include "base/store.h"
+
+namespace lock {
+
+// Locked descriptors that are ready to be inherited. They stand above the numbers that shell
+// scripts use for themselves, so that `exec 3>file` in the command does not end a lock.
+class LockSet {
+ public:
+  // Takes the locks that no inherited one covers, in the order of the ids, whatever order they come
+  // in: two processes that want the same ids never wait for each other in a circle. For the same
+  // reason an id that comes before one whose lock is inherited is not waited for.
+  //
+  // Throws base::Refused, naming the holders, when one cannot be had until `deadline` or the
+  // inherited lock on it is shared and an exclusive one is wanted; then none is kept. Says on
+  // standard error what it waits for when that takes a second.
+  static LockSet take(const base::Store& store, std::vector<std::string> ids, base::LockMode mode,
+                      const base::Deadline& deadline);
+
+  // SNAPFORK_LOCK_FD for the command: what it was, and these.
+  std::string environment() const;
+  // Lets the descriptors stay open in the program that is executed next.
+  void keep_across_exec() const;
+
+ private:
+  std::vector<base::Fd> fds_;
+};
+
+}  // namespace lock

@@ -1,0 +1,184 @@
+#include "lock/memory_seal.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <csignal>
+#include <optional>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/open_files.h"
+#include "base/process.h"
+#include "meta/fork_guard.h"
+
+namespace lock {
+namespace {
+
+constexpr mode_t kWriteBits = S_IWUSR | S_IWGRP | S_IWOTH;
+constexpr mode_t kPermissionBits = 07777;
+
+// The open memory file of a guest, and what it is now.
+class MemoryFile {
+ public:
+  MemoryFile(const base::Store& store, std::string_view id, const char* verb)
+      : path_(store.memory_path(id)),
+        refusal_("cannot " + std::string(verb) + " " + base::quoted(id)) {
+    base::check_id(id);
+    store.require_root();
+    struct stat guest {};
+    if (::lstat(store.guest_dir(id).c_str(), &guest) != 0 && errno == ENOENT) {
+      throw base::Refused("no such guest " + base::quoted(id) + " in " +
+                          base::quoted(store.guests_dir()));
+    }
+    std::optional<base::Fd> fd =
+        base::try_open(path_, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    if (!fd) {
+      refuse("it has no snapshot memory (" + path_ + ")");
+    }
+    fd_ = std::move(*fd);
+    if (::fstat(fd_.get(), &stat_) != 0) {
+      base::throw_errno("cannot stat " + base::quoted(path_));
+    }
+    if (!S_ISREG(stat_.st_mode)) {
+      throw base::BadData("cannot use " + base::quoted(path_) + ": not a regular file");
+    }
+  }
+
+  int fd() const { return fd_.get(); }
+  const std::string& path() const { return path_; }
+  const struct stat& stat() const { return stat_; }
+  mode_t mode() const { return stat_.st_mode & kPermissionBits; }
+  bool is_sealed() const { return (stat_.st_mode & kWriteBits) == 0; }
+
+  [[noreturn]] void refuse(const std::string& why) const {
+    throw base::Refused(refusal_ + ": " + why);
+  }
+  void refuse_links() const {
+    refuse("its memory has " + std::to_string(stat_.st_nlink) +
+           " links, so that others use the same file; give it one of its own first (reflink-clone "
+           "--unshare " +
+           path_ + ")");
+  }
+  // Durable when it returns, as what is built on the seal is. It is flushed although the mode may
+  // be right already: who set it may have been killed before he flushed it.
+  void set_mode(mode_t mode) const {
+    if (mode != this->mode() && ::fchmod(fd_.get(), mode) != 0) {
+      base::throw_errno("cannot change the mode of " + base::quoted(path_));
+    }
+    base::sync_fd(fd_.get(), path_);
+  }
+
+ private:
+  std::string path_;
+  std::string refusal_;
+  base::Fd fd_;
+  struct stat stat_ {};
+};
+
+// A read lease: granted when nobody has the file open for writing. While it is held an open for
+// writing waits, and the lease counts as broken.
+class ReadLease {
+ public:
+  explicit ReadLease(const MemoryFile& file) : fd_(file.fd()) {
+    // A lease that is broken sends SIGIO, which would kill us; SIGURG is ignored by default.
+    ::fcntl(fd_, F_SETSIG, SIGURG);
+    if (::fcntl(fd_, F_SETLEASE, F_RDLCK) == 0) {
+      state_ = State::held;
+    } else if (errno == EAGAIN) {
+      state_ = State::refused;
+    } else if (errno != EINVAL && errno != ENOLCK && errno != EOPNOTSUPP) {
+      base::throw_errno("cannot take a lease on " + base::quoted(file.path()));
+    }
+  }
+  ~ReadLease() {
+    if (state_ == State::held) {
+      ::fcntl(fd_, F_SETLEASE, F_UNLCK);
+    }
+  }
+  ReadLease(const ReadLease&) = delete;
+  ReadLease(ReadLease&&) = delete;
+  ReadLease& operator=(const ReadLease&) = delete;
+  ReadLease& operator=(ReadLease&&) = delete;
+
+  bool is_supported() const { return state_ != State::unsupported; }
+  bool is_refused() const { return state_ == State::refused; }
+  // Whether a writer has come since: it waits in open(2) until the lease is given up.
+  bool is_broken() const { return state_ == State::held && ::fcntl(fd_, F_GETLEASE) != F_RDLCK; }
+
+ private:
+  enum class State { unsupported, refused, held };
+  int fd_;
+  State state_ = State::unsupported;
+};
+
+// "4711 (firecracker), 4712 (cp)": the processes that have the file open for writing, as far as
+// they can be seen.
+std::string visible_writers(const MemoryFile& file) {
+  std::string text;
+  pid_t last = 0;
+  for (const base::OpenFile& open : base::find_open_files(file.stat())) {
+    if (open.pid != last && base::is_writable(open)) {
+      text += (text.empty() ? "" : ", ") + std::to_string(open.pid) + " (" +
+              base::process_name(open.pid) + ")";
+      last = open.pid;
+    }
+  }
+  return text;
+}
+
+[[noreturn]] void refuse_writers(const MemoryFile& file) {
+  const std::string writers = visible_writers(file);
+  file.refuse("its memory is open for writing by " +
+              (writers.empty() ? "a process that cannot be seen" : writers) + "; stop it first");
+}
+
+SealReport report_of(const MemoryFile& file, mode_t new_mode) {
+  return {.path = file.path(),
+          .old_mode = file.mode(),
+          .new_mode = new_mode,
+          .links = file.stat().st_nlink,
+          .lease_checked = false};
+}
+
+}  // namespace
+
+SealReport seal_memory(const base::Store& store, std::string_view id, DryRun dry_run) {
+  const MemoryFile file(store, id, "seal");
+  if (!file.is_sealed() && file.stat().st_nlink > 1) {
+    file.refuse_links();
+  }
+  SealReport report = report_of(file, file.mode() & ~kWriteBits);
+  const ReadLease lease(file);
+  report.lease_checked = lease.is_supported();
+  if (lease.is_refused() || (!lease.is_supported() && !visible_writers(file).empty())) {
+    refuse_writers(file);
+  }
+  if (dry_run == DryRun::no) {
+    file.set_mode(report.new_mode);
+    if (lease.is_broken()) {
+      ::fchmod(file.fd(), report.old_mode);
+      refuse_writers(file);
+    }
+  }
+  return report;
+}
+
+SealReport unseal_memory(const base::Store& store, std::string_view id, DryRun dry_run) {
+  const MemoryFile file(store, id, "unseal");
+  const meta::GuardAnswer answer = meta::guard(store, id, meta::Intent::unseal, true);
+  if (!answer.allowed) {
+    throw base::Refused(answer.reason);
+  }
+  if (file.is_sealed() && file.stat().st_nlink > 1) {
+    file.refuse_links();
+  }
+  SealReport report = report_of(file, file.mode() | S_IWUSR);
+  if (dry_run == DryRun::no) {
+    file.set_mode(report.new_mode);
+  }
+  return report;
+}
+
+}  // namespace lock

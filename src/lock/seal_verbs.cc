@@ -1,0 +1,93 @@
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <optional>
+
+#include "base/id_lock.h"
+#include "base/json_line.h"
+#include "base/message.h"
+#include "base/options.h"
+#include "base/output.h"
+#include "lock/memory_seal.h"
+#include "lock/verbs.h"
+
+namespace lock {
+namespace {
+
+// For the exclusive lock, when no inherited one covers the id.
+constexpr std::chrono::seconds kPatience{10};
+
+using SealFunction = SealReport (&)(const base::Store&, std::string_view, DryRun);
+
+std::string octal(mode_t mode) {
+  std::array<char, 8> text{};
+  static_cast<void>(std::snprintf(text.data(), text.size(), "%04o", mode));
+  return text.data();
+}
+
+void print(const std::string& verb, const std::string& id, const SealReport& report,
+           DryRun dry_run) {
+  const bool changed = report.new_mode != report.old_mode;
+  if (base::message_style().json) {
+    base::write_line_out(base::JsonLine(verb)
+                             .text("id", id)
+                             .path("path", report.path)
+                             .boolean("changed", changed && dry_run == DryRun::no)
+                             .text("mode", octal(report.new_mode))
+                             .number("links", static_cast<int64_t>(report.links))
+                             .boolean("lease_checked", report.lease_checked)
+                             .str());
+  } else if (dry_run == DryRun::yes && changed) {
+    base::write_line_out("chmod " + octal(report.new_mode) + " " + report.path);
+  } else if (changed) {
+    base::say_detail("mode of '" + report.path + "' is " + octal(report.new_mode));
+  }
+}
+
+// Both verbs: the same command line, lock and report.
+int run(const std::string& verb, base::Options options, SealFunction act, int argc, char** argv) {
+  options.flag("dry-run", "check, and print what would be done");
+  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
+  if (!parsed) {
+    return 0;
+  }
+  parsed->require_operands(1, 1, "an ID is");
+  const std::string& id = parsed->operands()[0];
+  const DryRun dry_run = parsed->has("dry-run") ? DryRun::yes : DryRun::no;
+  const base::Store store = base::Store::from_environment();
+  base::check_id(id);
+  store.require_root();
+  const std::optional<base::IdLock> lock =
+      base::require_lock(store, id, base::LockMode::exclusive, base::Deadline::after(kPatience));
+  const SealReport report = act(store, id, dry_run);
+  if (verb == "seal" && !report.lease_checked) {
+    base::say_warning("cannot tell for sure that nobody writes '" + report.path +
+                      "': this filesystem has no leases");
+  }
+  print(verb, id, report, dry_run);
+  return 0;
+}
+
+constexpr const char* kExitStatus =
+    "Exit status: 0 done or done before, 1 refused, 2 usage, 4 the memory is no file,\n"
+    "5 system\n"
+    "More: man template-lock";
+
+}  // namespace
+
+int run_seal(int argc, char** argv) {
+  base::Options options("template-lock seal", "[OPTION]... ID",
+                        "Make the memory of the guest's snapshot unwritable, and prove by a\n"
+                        "lease that nobody is writing it now.");
+  options.footer(kExitStatus);
+  return run("seal", std::move(options), seal_memory, argc, argv);
+}
+
+int run_unseal(int argc, char** argv) {
+  base::Options options("template-lock unseal", "[OPTION]... ID",
+                        "Let the owner write the memory of the guest's snapshot again.");
+  options.footer(kExitStatus);
+  return run("unseal", std::move(options), unseal_memory, argc, argv);
+}
+
+}  // namespace lock

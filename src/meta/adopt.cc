@@ -1,0 +1,205 @@
+#include "meta/adopt.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <utility>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "meta/disks.h"
+#include "meta/metadata.h"
+#include "meta/vmstate.h"
+
+namespace meta {
+namespace {
+
+constexpr int64_t kMib = int64_t{1} << 20U;
+
+// Names in a guest's directory that are not for disks.
+constexpr std::array<std::string_view, 5> kReservedNames{"metadata.json", "snapshots", "template",
+                                                         "logs", "uffd"};
+
+std::string real_path(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path real = std::filesystem::canonical(path, error);
+  if (error) {
+    base::throw_error_number(error.value(), "cannot adopt " + base::quoted(path));
+  }
+  return real.string();
+}
+
+std::string base_name(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+struct stat stat_regular(const std::string& path) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) {
+    base::throw_errno("cannot adopt " + base::quoted(path));
+  }
+  if (!S_ISREG(st.st_mode)) {
+    throw base::BadData("cannot adopt " + base::quoted(path) + ": it is no regular file");
+  }
+  return st;
+}
+
+// The state, its devices known, after all checks of it and of the memory's length.
+VmState check_snapshot(const AdoptRequest& request) {
+  stat_regular(request.state);
+  const std::string bytes = read_vmstate_file(request.state);
+  VmState state = parse_vmstate(bytes, request.state);
+  if (!state.crc_ok) {
+    throw base::BadData("cannot adopt " + base::quoted(request.state) +
+                        ": its CRC is wrong; it is cut off or damaged");
+  }
+  read_devices(bytes, state);
+  const int64_t expected =
+      static_cast<int64_t>(state.mem_size_mib) * kMib + static_cast<int64_t>(state.hotplug_bytes);
+  const int64_t actual = stat_regular(request.memory).st_size;
+  if (actual != expected) {
+    throw base::BadData("cannot adopt " + base::quoted(request.memory) + ": it has " +
+                        std::to_string(actual) + " bytes, but " + base::quoted(request.state) +
+                        " says " + std::to_string(expected));
+  }
+  return state;
+}
+
+bool names_drive(const VmState& state, const std::string& path) {
+  return std::ranges::any_of(state.paths, [&](const EmbeddedText& embedded) {
+    return embedded.text == path && (embedded.role == Role::drive || embedded.role == Role::pmem);
+  });
+}
+
+std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state) {
+  std::vector<Disk> disks;
+  for (const AdoptedDisk& adopted : request.disks) {
+    stat_regular(adopted.file);
+    Disk disk{.file = base_name(adopted.file),
+              .embedded_path = adopted.embedded_path.value_or(absolute_path(adopted.file))};
+    const bool is_taken = std::ranges::find(kReservedNames, disk.file) != kReservedNames.end() ||
+                          std::ranges::find(disks, disk.file, &Disk::file) != disks.end();
+    if (is_taken) {
+      throw base::UsageError("the disk " + base::quoted(adopted.file) + " cannot keep its name " +
+                             base::quoted(disk.file) + ": it is taken");
+    }
+    if (!names_drive(state, disk.embedded_path)) {
+      throw base::BadData(
+          "cannot adopt " + base::quoted(adopted.file) + ": " + base::quoted(request.state) +
+          " names no drive " + base::quoted(disk.embedded_path) +
+          "; 'snapshot-meta vmstate' shows " +
+          (state.paths_complete ? "those that it names" : "what is understood of its version"));
+    }
+    disks.push_back(std::move(disk));
+  }
+  return disks;
+}
+
+void link_into(const std::string& file, const std::string& target) {
+  if (::linkat(AT_FDCWD, file.c_str(), AT_FDCWD, target.c_str(), AT_SYMLINK_FOLLOW) == 0) {
+    return;
+  }
+  const std::string what = "cannot adopt " + base::quoted(file);
+  if (errno == EXDEV) {
+    throw base::Unsupported(what +
+                            ": it is on another filesystem than the store; copy it there first");
+  }
+  if (errno == EOPNOTSUPP || (errno == EPERM && ::geteuid() == 0)) {
+    throw base::Unsupported(what + ": it is immutable, or its filesystem has no hard links");
+  }
+  base::throw_errno(what);
+}
+
+Metadata make_metadata(const AdoptRequest& request, const VmState& state,
+                       const std::vector<Disk>& disks) {
+  Metadata metadata;
+  metadata.set_text("Id", request.id);
+  metadata.set_text("Name", request.name.empty() ? request.id : request.name);
+  metadata.set_text("CreatedAt", now_rfc3339());
+  metadata.set_number("Size", static_cast<int64_t>(state.mem_size_mib) * kMib);
+  metadata.set_text("HypervisorType", "firecracker");
+  metadata.set_flag("IsTemplate", false);
+  metadata.set_text("ForkOfTemplate", "");
+  metadata.set_text("HotPagesPath", "");
+  metadata.set_text("FirecrackerSnapshotCacheKey", "");
+  metadata.set_flag("FirecrackerUseUFFDOnNextRestore", false);
+  set_disks(metadata, disks);
+  return metadata;
+}
+
+// Builds the guest in a directory that nobody takes for one.
+void build(const std::string& dir, const AdoptRequest& request, const Metadata& metadata) {
+  const std::string snapshot = dir + "/snapshots/snapshot-latest";
+  base::make_dirs(snapshot, 0755);
+  std::vector<std::pair<std::string, std::string>> links{{request.state, snapshot + "/state"},
+                                                         {request.memory, snapshot + "/memory"}};
+  for (const AdoptedDisk& disk : request.disks) {
+    links.emplace_back(disk.file, dir + "/" + base_name(disk.file));
+  }
+  for (const auto& [file, target] : links) {
+    link_into(file, target);
+    sync_file(target);
+  }
+  metadata.write(dir + "/metadata.json", base::Durable::yes);
+  sync_dir(snapshot);
+  sync_dir(dir + "/snapshots");
+  sync_dir(dir);
+}
+
+void unlink_source(const std::string& file, const std::string& id) {
+  if (::unlink(file.c_str()) != 0 && errno != ENOENT) {
+    base::throw_errno("guest " + base::quoted(id) + " is there, but cannot remove " +
+                      base::quoted(file));
+  }
+}
+
+}  // namespace
+
+void adopt(const base::Store& store, const AdoptRequest& request, Effect effect) {
+  const auto refuse_existing = [&] {
+    if (guest_exists(store, request.id)) {
+      throw base::Refused("cannot create guest " + base::quoted(request.id) + ": there is one");
+    }
+  };
+  refuse_existing();
+  const VmState state = check_snapshot(request);
+  const std::vector<Disk> disks = check_disks(request, state);
+  // Without symlinks: what must go at the end is the second name of each inode.
+  std::vector<std::string> sources{real_path(request.state), real_path(request.memory)};
+  for (const AdoptedDisk& disk : request.disks) {
+    sources.push_back(real_path(disk.file));
+  }
+  if (effect == Effect::dry_run) {
+    return;
+  }
+  store.create_layout();
+  const GuestLocks lock(store, request.id);
+  refuse_existing();
+  const std::string dir = store.tmp_dir() + "/init." + request.id;
+  remove_tree(dir);
+  try {
+    build(dir, request, make_metadata(request, state, disks));
+    if (!rename_new(dir, store.guest_dir(request.id))) {
+      throw base::Refused("cannot create guest " + base::quoted(request.id) + ": there is one");
+    }
+  } catch (...) {
+    try {
+      remove_tree(dir);
+    } catch (const std::exception&) {
+      // What failed first is what matters; the next init of this id removes it.
+    }
+    throw;
+  }
+  sync_dir(store.guests_dir());
+  sync_dir(store.tmp_dir());
+  for (const std::string& source : sources) {
+    unlink_source(source, request.id);
+  }
+}
+
+}  // namespace meta

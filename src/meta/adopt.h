@@ -1,0 +1,34 @@
+// Files that Firecracker wrote become a guest: the work of `snapshot-meta init`.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/store.h"
+#include "meta/files.h"
+
+namespace meta {
+
+struct AdoptedDisk {
+  std::string file;
+  std::optional<std::string> embedded_path;  // nothing: the absolute path of `file`
+};
+struct AdoptRequest {
+  std::string id;
+  std::string name;  // empty: the id
+  std::string state;
+  std::string memory;
+  std::vector<AdoptedDisk> disks;
+};
+
+// Checks the files against each other, links them into a new guest directory (nothing is copied),
+// makes it durable, renames it into guests/ and unlinks the files from where they were. A crash
+// before the rename leaves them untouched. Throws base::Refused when there is such a guest;
+// base::BadData when the state is none or its CRC wrong, the memory has not the length that it
+// says, or a disk's path is not in it; base::Unsupported for files of another filesystem than the
+// store, or one without hard links; base::UsageError for two disks of one name.
+void adopt(const base::Store& store, const AdoptRequest& request, Effect effect);
+
+}  // namespace meta

@@ -1,0 +1,52 @@
+#include "meta/command_line.h"
+
+#include <algorithm>
+
+#include "base/json_line.h"
+#include "base/message.h"
+#include "base/output.h"
+#include "base/store.h"
+
+namespace meta {
+
+void add_dry_run(base::Options& options) {
+  options.flag("dry-run", "say what would be done, and change nothing");
+}
+
+Effect effect_of(const base::ParsedOptions& parsed) {
+  return parsed.has("dry-run") ? Effect::dry_run : Effect::real;
+}
+
+void announce(Effect effect, std::string_view text) {
+  if (effect == Effect::real) {
+    return;
+  }
+  const std::string line = "would " + std::string(text);
+  base::write_line_out(base::message_style().json
+                           ? base::JsonLine("dry-run").text("action", line).str()
+                           : plain_text(line));
+}
+
+std::string id_operand(const base::ParsedOptions& parsed, size_t index) {
+  const std::string& id = parsed.operands().at(index);
+  base::check_id(id);
+  return id;
+}
+
+std::vector<std::string> id_operands(const base::ParsedOptions& parsed, size_t first) {
+  std::vector<std::string> ids;
+  for (size_t i = first; i < parsed.operands().size(); ++i) {
+    ids.push_back(id_operand(parsed, i));
+  }
+  return ids;
+}
+
+std::string plain_text(std::string_view text) {
+  const bool is_plain = std::ranges::none_of(text, [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte < 0x20 || byte == 0x7f;
+  });
+  return is_plain ? std::string(text) : base::json_string(text);
+}
+
+}  // namespace meta

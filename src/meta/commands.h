@@ -1,0 +1,25 @@
+// The verbs of snapshot-meta. Each parses its own command line, where argv[0] is the verb, and
+// returns the exit status. What they do is said in docs/interfaces.md and in the man page.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+namespace meta {
+
+int init_command(int argc, char** argv);
+int show_command(int argc, char** argv);
+int get_command(int argc, char** argv);
+int set_command(int argc, char** argv);
+int list_command(int argc, char** argv);
+int state_command(int argc, char** argv);
+int promote_command(int argc, char** argv);
+int demote_command(int argc, char** argv);
+int forks_command(int argc, char** argv);
+int fork_begin_command(int argc, char** argv);
+int fork_publish_command(int argc, char** argv);
+int fork_end_command(int argc, char** argv);
+int trash_command(int argc, char** argv);
+int verify_command(int argc, char** argv);
+int vmstate_command(int argc, char** argv);
+int host_paths_command(int argc, char** argv);
+
+}  // namespace meta

@@ -1,0 +1,89 @@
+#include "meta/files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace meta {
+namespace {
+
+constexpr std::chrono::seconds kLockPatience{10};
+
+}  // namespace
+
+void remove_tree(const std::string& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  if (error) {
+    base::throw_error_number(error.value(), "cannot remove " + base::quoted(path));
+  }
+}
+
+void sync_dir(const std::string& path) {
+  const base::Fd fd = base::open_file(path, O_RDONLY | O_DIRECTORY);
+  base::sync_fd(fd.get(), path);
+}
+
+void sync_file(const std::string& path) {
+  const base::Fd fd = base::open_file(path, O_RDONLY | O_NOFOLLOW);
+  base::sync_fd(fd.get(), path);
+}
+
+bool rename_new(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) {
+    return true;
+  }
+  if (errno == EEXIST) {
+    return false;
+  }
+  const std::string what = "cannot rename " + base::quoted(from) + " to " + base::quoted(to);
+  if (errno == EXDEV) {
+    throw base::Unsupported(what + ": they are on different filesystems");
+  }
+  if (errno == EINVAL || errno == ENOSYS) {
+    throw base::Unsupported(what + ": this filesystem has no RENAME_NOREPLACE");
+  }
+  base::throw_errno(what);
+}
+
+bool path_exists(const std::string& path) {
+  struct stat st {};
+  if (::lstat(path.c_str(), &st) == 0) {
+    return true;
+  }
+  if (errno != ENOENT) {
+    base::throw_errno("cannot look at " + base::quoted(path));
+  }
+  return false;
+}
+
+std::string absolute_path(const std::string& path) {
+  return path.starts_with('/') ? path : std::filesystem::absolute(path).lexically_normal().string();
+}
+
+base::Store open_store() {
+  const base::Store store(absolute_path(base::Store::from_environment().root()));
+  store.require_root();
+  return store;
+}
+
+GuestLocks::GuestLocks(const base::Store& store, std::vector<Wanted> wanted) {
+  std::ranges::sort(wanted, {}, &Wanted::id);
+  const base::Deadline deadline = base::Deadline::after(kLockPatience);
+  for (const Wanted& lock : wanted) {
+    locks_.push_back(base::require_lock(store, lock.id, lock.mode, deadline));
+  }
+}
+
+GuestLocks::GuestLocks(const base::Store& store, const std::string& id)
+    : GuestLocks(store, {Wanted{.id = id, .mode = base::LockMode::exclusive}}) {}
+
+}  // namespace meta

@@ -1,0 +1,56 @@
+// Steps on files and directories that the flows of this room are made of.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/id_lock.h"
+#include "base/store.h"
+
+namespace meta {
+
+// Whether a flow does what it is asked for, or (--dry-run) only looks whether it could.
+enum class Effect { real, dry_run };
+
+// Removes a file or a whole directory, without following symlinks; what is absent is no error.
+// Throws std::system_error.
+void remove_tree(const std::string& path);
+
+// fsync of a directory, or of a file. Throw std::system_error.
+void sync_dir(const std::string& path);
+void sync_file(const std::string& path);
+
+// rename(2) that never replaces. False when `to` exists. Throws std::system_error;
+// base::Unsupported when the two are on different filesystems or the filesystem cannot do it.
+[[nodiscard]] bool rename_new(const std::string& from, const std::string& to);
+
+bool path_exists(const std::string& path);
+
+// The path itself when it is absolute, else below the working directory. Symlinks stay.
+std::string absolute_path(const std::string& path);
+
+// SNAPFORK_ROOT with an absolute path, so that paths in records do. Throws when the root is
+// missing.
+base::Store open_store();
+
+// The locks on several ids, taken in the order of their names (so that two programs cannot wait for
+// each other), each at most until one deadline of 10 s. Throws base::Refused naming the holders.
+class GuestLocks {
+ public:
+  struct Wanted {
+    std::string id;
+    base::LockMode mode;
+  };
+  GuestLocks(const base::Store& store, std::vector<Wanted> wanted);
+  // Of one id, exclusively.
+  GuestLocks(const base::Store& store, const std::string& id);
+
+ private:
+  std::vector<std::optional<base::IdLock>> locks_;
+};
+
+}  // namespace meta

@@ -1,0 +1,105 @@
+#include "meta/fork_flow.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "meta/fork_index.h"
+#include "meta/guest_state.h"
+#include "meta/metadata.h"
+
+namespace meta {
+namespace {
+
+// Throws unless dropping the index entry of `fork_id` leaves no fork uncounted.
+void require_ended(const base::Store& store, const std::string& template_id,
+                   const std::string& fork_id) {
+  if (guest_exists(store, fork_id) &&
+      Metadata::of_guest(store, fork_id).fork_of_template() == template_id) {
+    throw base::Refused("cannot end fork " + base::quoted(fork_id) + " of " +
+                        base::quoted(template_id) + ": the guest is there; trash it first");
+  }
+}
+
+}  // namespace
+
+std::string clone_dir(const base::Store& store, std::string_view fork_id) {
+  return store.tmp_dir() + "/fork." + std::string(fork_id);
+}
+
+GuestLocks lock_for_forks(const base::Store& store, const std::string& source_id,
+                          const std::vector<std::string>& fork_ids) {
+  std::vector<GuestLocks::Wanted> wanted{{.id = source_id, .mode = base::LockMode::shared}};
+  for (const std::string& id : fork_ids) {
+    wanted.push_back({.id = id, .mode = base::LockMode::exclusive});
+  }
+  return {store, std::move(wanted)};
+}
+
+void require_new_forks(const base::Store& store, const std::string& source_id,
+                       const std::vector<std::string>& fork_ids) {
+  std::vector<std::string> sorted = fork_ids;
+  sorted.push_back(source_id);
+  std::ranges::sort(sorted);
+  const auto twice = std::ranges::adjacent_find(sorted);
+  if (twice != sorted.end()) {
+    throw base::UsageError("the id " + base::quoted(*twice) + " is given twice");
+  }
+  for (const std::string& id : fork_ids) {
+    if (guest_exists(store, id)) {
+      throw base::Refused("cannot fork to " + base::quoted(id) + ": there is such a guest already");
+    }
+  }
+}
+
+BegunForks begin_forks(const base::Store& store, const std::string& source_id,
+                       const std::vector<std::string>& fork_ids, Effect effect) {
+  require_guest(store, source_id);
+  require_new_forks(store, source_id, fork_ids);
+  std::optional<GuestLocks> locks;
+  if (effect == Effect::real) {
+    locks.emplace(lock_for_forks(store, source_id, fork_ids));
+    require_new_forks(store, source_id, fork_ids);
+  }
+  const GuestState state = derive_state(store, source_id, Metadata::of_guest(store, source_id));
+  require_whole_snapshot(state, source_id, "fork");
+  const bool is_template = state.state == State::template_;
+  if (effect == Effect::real) {
+    for (const std::string& id : fork_ids) {
+      remove_tree(clone_dir(store, id));
+    }
+    if (is_template) {
+      add_fork_index_entries(store, source_id, fork_ids);
+    }
+  }
+  return {.links_memory = is_template};
+}
+
+void end_forks(const base::Store& store, const std::string& template_id,
+               const std::vector<std::string>& fork_ids, Effect effect) {
+  std::optional<GuestLocks> locks;
+  if (effect == Effect::real) {
+    std::vector<GuestLocks::Wanted> wanted;
+    for (const std::string& id : fork_ids) {
+      wanted.push_back({.id = id, .mode = base::LockMode::exclusive});
+    }
+    locks.emplace(store, std::move(wanted));
+  }
+  if (!template_id.empty()) {
+    for (const std::string& id : fork_ids) {
+      require_ended(store, template_id, id);
+    }
+  }
+  if (effect == Effect::dry_run) {
+    return;
+  }
+  for (const std::string& id : fork_ids) {
+    remove_tree(clone_dir(store, id));
+  }
+  if (!template_id.empty()) {
+    drop_fork_index_entries(store, template_id, fork_ids);
+  }
+}
+
+}  // namespace meta

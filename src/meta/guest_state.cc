@@ -1,0 +1,211 @@
+#include "meta/guest_state.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json_line.h"
+#include "base/process.h"
+
+namespace meta {
+namespace {
+
+constexpr int64_t kMib = int64_t{1} << 20U;
+
+// Whether the directory holds anything; false as well when it is not there.
+bool has_entries(const std::string& path) {
+  const auto close_dir = [](DIR* dir) { ::closedir(dir); };
+  const std::unique_ptr<DIR, decltype(close_dir)> dir(::opendir(path.c_str()), close_dir);
+  if (dir == nullptr) {
+    if (errno == ENOENT) {
+      return false;
+    }
+    base::throw_errno("cannot open " + base::quoted(path));
+  }
+  errno = 0;
+  while (const struct dirent* entry = ::readdir(dir.get())) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") {
+      return true;
+    }
+  }
+  if (errno != 0) {
+    base::throw_errno("cannot read " + base::quoted(path));
+  }
+  return false;
+}
+
+std::optional<struct stat> stat_file(const std::string& path) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) {
+    if (errno == ENOENT) {
+      return std::nullopt;
+    }
+    base::throw_errno("cannot look at " + base::quoted(path));
+  }
+  return st;
+}
+
+// Reads the state file into `facts`; says what is wrong with it, or nothing.
+std::string look_at_vmstate(const std::string& path, SnapshotFacts& facts, std::string& bytes) {
+  if (!stat_file(path)) {
+    return "it has no state file";
+  }
+  try {
+    bytes = read_vmstate_file(path);
+    facts.vmstate = parse_vmstate(bytes, path);
+  } catch (const base::BadData& error) {
+    return error.what();
+  }
+  return facts.vmstate->crc_ok ? "" : "the CRC of its state file is wrong";
+}
+
+std::string mib_text(int64_t bytes) {
+  return bytes % kMib == 0 ? std::to_string(bytes / kMib) + " MiB"
+                           : std::to_string(bytes) + " bytes";
+}
+
+}  // namespace
+
+const char* state_name(State state) {
+  switch (state) {
+    case State::stopped:
+      return "Stopped";
+    case State::running:
+      return "Running";
+    case State::standby:
+      return "Standby";
+    case State::template_:
+      return "Template";
+    case State::broken:
+      break;
+  }
+  return "Broken";
+}
+
+SnapshotFacts look_at_snapshot(const base::Store& store, std::string_view id) {
+  SnapshotFacts facts;
+  const std::string memory_path = store.memory_path(id);
+  const std::string dir = memory_path.substr(0, memory_path.rfind('/'));
+  const std::optional<struct stat> memory = stat_file(memory_path);
+  std::string bytes;
+  facts.problem = look_at_vmstate(store.state_path(id), facts, bytes);
+  if (!facts.vmstate && !memory && !has_entries(dir)) {
+    facts.problem.clear();
+    return facts;
+  }
+  facts.exists = true;
+  if (memory) {
+    facts.memory_bytes = memory->st_size;
+    facts.memory_links = memory->st_nlink;
+  } else {
+    constexpr std::array<std::string_view, 2> kCompressed{"memory.zst", "memory.lz4"};
+    const auto* const found = std::ranges::find_if(kCompressed, [&](std::string_view name) {
+      return stat_file(dir + "/" + std::string(name)).has_value();
+    });
+    facts.compressed = found != kCompressed.end() ? *found : "";
+  }
+  if (!facts.problem.empty()) {
+    return facts;
+  }
+  facts.expected_bytes = static_cast<int64_t>(facts.vmstate->mem_size_mib) * kMib;
+  if (!memory) {
+    facts.problem = facts.compressed.empty() ? "it has no memory file" : "";
+    return facts;
+  }
+  if (*facts.memory_bytes > *facts.expected_bytes) {
+    // Hot-plug memory lies behind the rest; only the devices tell how much.
+    read_devices(bytes, *facts.vmstate);
+    *facts.expected_bytes += static_cast<int64_t>(facts.vmstate->hotplug_bytes);
+  }
+  if (!S_ISREG(memory->st_mode)) {
+    facts.problem = "its memory is no regular file";
+  } else if (*facts.memory_bytes != *facts.expected_bytes) {
+    facts.problem = "its memory file has " + mib_text(*facts.memory_bytes) +
+                    ", but its state file says " + mib_text(*facts.expected_bytes);
+  }
+  return facts;
+}
+
+GuestState derive_state(const base::Store& store, std::string_view id, const Metadata& metadata) {
+  GuestState result;
+  result.snapshot = look_at_snapshot(store, id);
+  result.vmm.pid = metadata.number("HypervisorPID");
+  result.vmm.start_time = metadata.number("HypervisorStartTime");
+  const bool knows_start = result.vmm.start_time.value_or(0) != 0;
+  if (result.vmm.pid.value_or(0) > 0) {
+    const std::optional<uint64_t> started =
+        base::process_start_time(static_cast<pid_t>(*result.vmm.pid));
+    result.vmm.alive =
+        started && (!knows_start || static_cast<int64_t>(*started) == *result.vmm.start_time);
+  }
+  const SnapshotFacts& snapshot = result.snapshot;
+  const bool is_template = metadata.is_template();
+  if (result.vmm.alive) {
+    result.state = State::running;
+    result.reason = knows_start ? ""
+                                : "process " + std::to_string(*result.vmm.pid) +
+                                      " lives; its start time was not recorded";
+  } else if (!snapshot.problem.empty()) {
+    result.state = State::broken;
+    result.reason = snapshot.problem;
+  } else if (!snapshot.exists) {
+    result.state = is_template ? State::broken : State::stopped;
+    result.reason = is_template ? "it is a template without a snapshot" : "";
+  } else {
+    result.state = is_template ? State::template_ : State::standby;
+    result.reason =
+        snapshot.compressed.empty() ? "" : "its memory is compressed (" + snapshot.compressed + ")";
+  }
+  return result;
+}
+
+std::string facts_json(const GuestState& state, const Metadata& metadata) {
+  const auto number_or_null = [](base::JsonLine& line, std::string_view key,
+                                 std::optional<int64_t> value) {
+    value ? line.number(key, *value) : line.null(key);
+  };
+  base::JsonLine facts;
+  facts.boolean("is_template", metadata.is_template());
+  const SnapshotFacts& snapshot = state.snapshot;
+  facts.boolean("snapshot_exists", snapshot.exists);
+  if (snapshot.vmstate) {
+    base::JsonLine vmstate;
+    vmstate.text("snapshot_version", snapshot.vmstate->snapshot_version)
+        .boolean("crc_ok", snapshot.vmstate->crc_ok)
+        .number("mem_size_mib", static_cast<int64_t>(snapshot.vmstate->mem_size_mib));
+    facts.raw("vmstate", vmstate.str());
+  } else {
+    facts.null("vmstate");
+  }
+  number_or_null(facts, "memory_bytes", snapshot.memory_bytes);
+  number_or_null(facts, "expected_memory_bytes", snapshot.expected_bytes);
+  facts.number("memory_links", static_cast<int64_t>(snapshot.memory_links));
+  snapshot.compressed.empty() ? facts.null("compressed")
+                              : facts.text("compressed", snapshot.compressed);
+  number_or_null(facts, "vmm_pid", state.vmm.pid);
+  number_or_null(facts, "vmm_start_time", state.vmm.start_time);
+  facts.boolean("vmm_alive", state.vmm.alive);
+  return facts.str();
+}
+
+void require_whole_snapshot(const GuestState& state, std::string_view id, std::string_view verb) {
+  const std::string what = "cannot " + std::string(verb) + " " + base::quoted(id) + ": ";
+  if (state.state != State::standby && state.state != State::template_) {
+    throw base::Refused(what + "it is " + state_name(state.state) +
+                        (state.reason.empty() ? "" : " (" + state.reason + ")") +
+                        "; a guest in Standby, with a whole snapshot, is needed");
+  }
+  if (!state.snapshot.compressed.empty()) {
+    throw base::Refused(what + state.reason + "; unpack it to 'memory' first");
+  }
+}
+
+}  // namespace meta

@@ -1,0 +1,60 @@
+// The state of a guest, derived from what is there and never stored.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/store.h"
+#include "meta/metadata.h"
+#include "meta/vmstate.h"
+
+namespace meta {
+
+enum class State { stopped, running, standby, template_, broken };
+const char* state_name(State state);  // "Stopped", ..., "Template", "Broken"
+
+// The facts that a state was derived from.
+struct SnapshotFacts {
+  bool exists = false;             // snapshot-latest/ has something in it
+  std::optional<VmState> vmstate;  // when it could be read; without its devices
+  std::optional<int64_t> memory_bytes;
+  std::optional<int64_t> expected_bytes;
+  nlink_t memory_links = 0;
+  std::string compressed;  // "memory.zst" or "memory.lz4" where it stands in for `memory`
+  std::string problem;     // why it is not complete; empty when it is, or when there is none
+};
+struct VmmFacts {
+  std::optional<int64_t> pid;
+  std::optional<int64_t> start_time;
+  bool alive = false;
+};
+struct GuestState {
+  State state = State::stopped;
+  std::string reason;  // of Broken always; of others where there is something to say
+  SnapshotFacts snapshot;
+  VmmFacts vmm;
+};
+
+// A snapshot is complete when its state file is a Firecracker state with a right CRC, and `memory`
+// is as long as that says. Reads the state file, and of `memory` the length only.
+SnapshotFacts look_at_snapshot(const base::Store& store, std::string_view id);
+
+// Running: the process HypervisorPID lives and started at HypervisorStartTime. A process that lives
+// where no start time was recorded counts as well: better a guest too many than a live one deleted.
+// Else a complete snapshot is Standby, or Template when flagged; an incomplete one Broken; none
+// Stopped (Broken when flagged as a template).
+GuestState derive_state(const base::Store& store, std::string_view id, const Metadata& metadata);
+
+// The facts as a JSON object, for `state --json`.
+std::string facts_json(const GuestState& state, const Metadata& metadata);
+
+// What a flow needs before it reads the raw memory. Throws base::Refused saying that `id` has no
+// complete snapshot with memory that is not compressed, and why: `verb` is "promote", "fork".
+void require_whole_snapshot(const GuestState& state, std::string_view id, std::string_view verb);
+
+}  // namespace meta

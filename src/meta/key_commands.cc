@@ -1,0 +1,155 @@
+// snapshot-meta show, get and set: the keys of one guest.
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+#include "base/json_line.h"
+#include "base/message.h"
+#include "base/options.h"
+#include "base/output.h"
+#include "meta/command_line.h"
+#include "meta/commands.h"
+#include "meta/files.h"
+#include "meta/fork_count.h"
+#include "meta/guest_state.h"
+#include "meta/metadata.h"
+
+namespace meta {
+namespace {
+
+// One operand KEY=STRING or KEY:=JSON.
+struct Assignment {
+  std::string key;
+  std::string raw;
+};
+
+bool is_reserved(std::string_view key) {
+  return key == "Id" || key == "IsTemplate" || key == "ForkOfTemplate";
+}
+
+Assignment parse_assignment(const std::string& operand) {
+  const size_t equals = operand.find('=');
+  if (equals == std::string::npos) {
+    throw base::UsageError("bad assignment " + base::quoted(operand) +
+                           ": KEY=STRING or KEY:=JSON is needed");
+  }
+  const bool is_json = equals > 0 && operand[equals - 1] == ':';
+  Assignment assignment{.key = operand.substr(0, is_json ? equals - 1 : equals),
+                        .raw = operand.substr(equals + 1)};
+  if (assignment.key.empty()) {
+    throw base::UsageError("bad assignment " + base::quoted(operand) + ": the key is empty");
+  }
+  if (is_reserved(assignment.key)) {
+    throw base::UsageError("the key " + base::quoted(assignment.key) +
+                           " cannot be set; it changes by init, promote, demote and fork only");
+  }
+  if (!is_json) {
+    if (!base::is_utf8(assignment.raw)) {
+      throw base::UsageError("the value of " + base::quoted(assignment.key) + " is not UTF-8");
+    }
+    assignment.raw = base::json_string(assignment.raw);
+  } else {
+    try {
+      check_json(assignment.raw, "the value of " + assignment.key);
+    } catch (const base::BadData& error) {
+      throw base::UsageError(error.what());
+    }
+  }
+  const size_t start = assignment.raw.find_first_not_of(" \t\n\r");
+  const size_t end = assignment.raw.find_last_not_of(" \t\n\r");
+  assignment.raw = assignment.raw.substr(start, end - start + 1);
+  if (!fits_key(assignment.key, assignment.raw)) {
+    throw base::UsageError("bad value for " + base::quoted(assignment.key) + ": " +
+                           key_type_name(key_type(assignment.key)) + " is needed");
+  }
+  return assignment;
+}
+
+}  // namespace
+
+int show_command(int argc, char** argv) {
+  base::Options options("snapshot-meta show", "[OPTION]... ID",
+                        "Print the metadata of a guest, and its derived state.");
+  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
+  if (!parsed) {
+    return 0;
+  }
+  parsed->require_operands(1, 1, "ID");
+  const std::string id = id_operand(*parsed, 0);
+  const base::Store store = open_store();
+  Metadata metadata = Metadata::of_guest(store, id);
+  const GuestState state = derive_state(store, id, metadata);
+  JsonObject shown = metadata.json();
+  shown.set("state", base::json_string(state_name(state.state)));
+  shown.set("fork_count", std::to_string(count_forks(store, id, metadata)));
+  shown.set("mem_locked", is_memory_locked(state, metadata) ? "true" : "false");
+  base::write_line_out(base::message_style().json ? shown.compact() : shown.pretty());
+  return 0;
+}
+
+int get_command(int argc, char** argv) {
+  base::Options options("snapshot-meta get", "[OPTION]... ID KEY",
+                        "Print one value of a guest's metadata: strings bare, all else as JSON.");
+  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
+  if (!parsed) {
+    return 0;
+  }
+  parsed->require_operands(2, 2, "ID and KEY");
+  const std::string id = id_operand(*parsed, 0);
+  const std::string& key = parsed->operands()[1];
+  const std::optional<std::string> raw = Metadata::of_guest(open_store(), id).json().find_path(key);
+  if (!raw) {
+    throw base::Refused("guest " + base::quoted(id) + " has no key " + base::quoted(key));
+  }
+  if (base::message_style().json) {
+    base::write_line_out(base::JsonLine("value")
+                             .text("id", id)
+                             .text("key", key)
+                             .raw("value", compact_json(*raw))
+                             .str());
+  } else {
+    const std::optional<std::string> text = json_text(*raw);
+    base::write_line_out(text ? *text : compact_json(*raw));
+  }
+  return 0;
+}
+
+int set_command(int argc, char** argv) {
+  base::Options options(
+      "snapshot-meta set", "[OPTION]... ID KEY=STRING|KEY:=JSON...",
+      "Change values of a guest's metadata, durably; other keys stay as they are.");
+  add_dry_run(options);
+  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
+  if (!parsed) {
+    return 0;
+  }
+  parsed->require_operands(2, SIZE_MAX, "ID and KEY=STRING or KEY:=JSON");
+  const std::string id = id_operand(*parsed, 0);
+  std::vector<Assignment> assignments;
+  for (size_t i = 1; i < parsed->operands().size(); ++i) {
+    assignments.push_back(parse_assignment(parsed->operands()[i]));
+  }
+  const Effect effect = effect_of(*parsed);
+  const base::Store store = open_store();
+  require_guest(store, id);
+  std::optional<GuestLocks> lock;
+  if (effect == Effect::real) {
+    lock.emplace(store, id);
+  }
+  Metadata metadata = Metadata::of_guest(store, id);
+  for (const Assignment& assignment : assignments) {
+    if (!metadata.json().set_path(assignment.key, assignment.raw)) {
+      throw base::Refused("cannot set " + base::quoted(assignment.key) + " of " + base::quoted(id) +
+                          ": something before the last dot is no object");
+    }
+    announce(effect, "set " + assignment.key + " of '" + id + "' to " + assignment.raw);
+  }
+  if (effect == Effect::real) {
+    metadata.write(store.metadata_path(id), base::Durable::yes);
+  }
+  return 0;
+}
+
+}  // namespace meta

@@ -1,0 +1,13 @@
+// Where the page server's sockets are, for records that name them.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+namespace meta {
+
+// The directory s/ beside the control socket: that of SNAPFORK_PAGER, else /run/snapfork/s for
+// root, else snapfork/s in XDG_RUNTIME_DIR. Throws base::UsageError when none of these is known.
+std::string default_socket_dir();
+
+}  // namespace meta

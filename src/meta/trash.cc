@@ -1,0 +1,73 @@
+#include "meta/trash.h"
+
+#include <optional>
+
+#include "base/error.h"
+#include "base/message.h"
+#include "meta/fork_guard.h"
+#include "meta/guest_state.h"
+#include "meta/metadata.h"
+
+namespace meta {
+namespace {
+
+// Nothing, with a warning, when it cannot be read.
+std::optional<Metadata> try_read(const std::string& path) {
+  try {
+    return Metadata::read(path);
+  } catch (const std::exception& error) {
+    base::say_warning(std::string(error.what()) + "; it is not known whether this is a fork");
+    return std::nullopt;
+  }
+}
+
+// What is no id cannot be a template of this store.
+std::string parent_of(const std::optional<Metadata>& metadata) {
+  const std::string parent = metadata ? metadata->fork_of_template() : "";
+  return base::is_valid_id(parent) ? parent : "";
+}
+
+void refuse_running(const base::Store& store, const std::string& id, const Metadata& metadata) {
+  const GuestState state = derive_state(store, id, metadata);
+  if (state.state == State::running) {
+    throw base::Refused("cannot delete " + base::quoted(id) + ": it is Running, as process " +
+                        std::to_string(state.vmm.pid.value_or(0)) + "; stop it first");
+  }
+}
+
+}  // namespace
+
+Trashed trash_guest(const base::Store& store, const std::string& id, Effect effect) {
+  Trashed result{.path = store.trash_dir() + "/" + id, .parent_template = ""};
+  std::optional<GuestLocks> lock;
+  if (effect == Effect::real && (guest_exists(store, id) || path_exists(result.path))) {
+    lock.emplace(store, id);
+  }
+  if (!guest_exists(store, id) && path_exists(result.path)) {
+    result.parent_template = parent_of(try_read(result.path + "/metadata.json"));
+    return result;
+  }
+  require_guest(store, id);
+  const GuardAnswer answer = guard(store, id, Intent::remove, lock.has_value());
+  if (!answer.allowed) {
+    throw base::Refused(answer.reason);
+  }
+  const std::optional<Metadata> metadata = try_read(store.metadata_path(id));
+  if (metadata) {
+    refuse_running(store, id, *metadata);
+  }
+  result.parent_template = parent_of(metadata);
+  if (effect == Effect::dry_run) {
+    return result;
+  }
+  remove_tree(result.path);  // of a guest that had this id before
+  if (!rename_new(store.guest_dir(id), result.path)) {
+    throw base::Refused("cannot delete " + base::quoted(id) + ": " + base::quoted(result.path) +
+                        " is in use");
+  }
+  sync_dir(store.guests_dir());
+  sync_dir(store.trash_dir());
+  return result;
+}
+
+}  // namespace meta

@@ -1,0 +1,131 @@
+#include "meta/verify.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "meta/disks.h"
+#include "meta/files.h"
+#include "meta/fork_index.h"
+#include "meta/guest_state.h"
+#include "meta/image_record.h"
+#include "meta/image_scan.h"
+#include "meta/metadata.h"
+#include "meta/template_flow.h"
+
+namespace meta {
+namespace {
+
+class Verifier {
+ public:
+  Verifier(const base::Store& store, const std::string& id, Depth depth)
+      : store_(store), id_(id), depth_(depth), metadata_(Metadata::of_guest(store, id)) {}
+
+  std::vector<std::string> run() {
+    if (metadata_.text("Id") != id_) {
+      problem("its metadata has the Id " + base::quoted(metadata_.text("Id")));
+    }
+    check_snapshot();
+    check_disks();
+    check_parent();
+    if (metadata_.is_template()) {
+      check_template();
+    }
+    return std::move(problems_);
+  }
+
+ private:
+  void problem(const std::string& text) { problems_.push_back(base::quoted(id_) + ": " + text); }
+
+  void check_snapshot() {
+    const GuestState state = derive_state(store_, id_, metadata_);
+    if (!state.snapshot.problem.empty()) {
+      problem(state.snapshot.problem);
+    } else if (state.state == State::broken) {
+      problem(state.reason);
+    }
+    if (state.snapshot.vmstate && releases_of(state.snapshot.vmstate->snapshot_version).empty()) {
+      problem("the snapshot version " + base::quoted(state.snapshot.vmstate->snapshot_version) +
+              " of its state file is not known");
+    }
+  }
+
+  void check_disks() {
+    for (const Disk& disk : disks_of(metadata_)) {
+      struct stat st {};
+      const std::string path = store_.guest_dir(id_) + "/" + disk.file;
+      if (::stat(path.c_str(), &st) != 0) {
+        problem("its disk " + base::quoted(disk.file) + " is missing");
+      } else if (st.st_size == 0) {
+        problem("its disk " + base::quoted(disk.file) + " is empty");
+      }
+    }
+  }
+
+  void check_parent() {
+    const std::string parent = metadata_.fork_of_template();
+    if (parent.empty()) {
+      return;
+    }
+    if (!base::is_valid_id(parent) || !guest_exists(store_, parent)) {
+      problem("its template " + base::quoted(parent) + " is gone");
+    } else if (has_fork_index(store_, parent) &&
+               !path_exists(store_.fork_index_dir(parent) + "/" + id_)) {
+      problem("its template " + base::quoted(parent) + " does not count it");
+    }
+  }
+
+  void check_template() {
+    for (const ForkRecord& fork : read_fork_index(store_, id_)) {
+      if (fork.state == ForkState::unreadable) {
+        problem("its fork " + base::quoted(fork.id) + " cannot be read: " + fork.problem);
+      }
+    }
+    const std::string path = store_.memory_path(id_);
+    const std::optional<base::Fd> memory = base::try_open(path, O_RDONLY);
+    struct stat st {};
+    if (!memory || ::fstat(memory->get(), &st) != 0) {
+      return;  // said with the snapshot
+    }
+    if (const std::string why = seal_problem(st, true); !why.empty()) {
+      problem("its memory is not sealed: " + why);
+    }
+    try {
+      check_record(memory->get(), path, st);
+    } catch (const base::BadData& error) {
+      problem(error.what());
+    }
+  }
+
+  void check_record(int fd, const std::string& path, const struct stat& st) {
+    const std::optional<ImageRecord> record = read_image_record(image_record_path(store_, id_));
+    if (!record) {
+      problem("it has no template/image.json; promote it again");
+    } else if (record->memory_bytes != static_cast<uint64_t>(st.st_size)) {
+      problem("its template/image.json speaks of " + std::to_string(record->memory_bytes) +
+              " bytes of memory");
+    } else if (depth_ == Depth::deep && scan_image(fd, path).digest != record->digest) {
+      problem("its memory is not what was promoted: the digest differs");
+    }
+  }
+
+  const base::Store& store_;
+  const std::string& id_;
+  Depth depth_;
+  Metadata metadata_;
+  std::vector<std::string> problems_;
+};
+
+}  // namespace
+
+std::vector<std::string> verify_guest(const base::Store& store, const std::string& id,
+                                      Depth depth) {
+  return Verifier(store, id, depth).run();
+}
+
+}  // namespace meta

@@ -1,0 +1,21 @@
+// Whether the parts of a guest agree with each other.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/store.h"
+
+namespace meta {
+
+enum class Depth { quick, deep };
+
+// Everything that does not fit, a sentence each; none when all does. Checks the snapshot (CRC,
+// version known, length of memory), the disks that snapfork.disks lists, that a fork's template
+// counts it, that none of a template's fork records is unreadable, its seal and its image.json;
+// with Depth::deep also the digest, for which all of the memory is read. Takes no lock. Throws
+// base::Refused when there is no such guest, base::BadData when its metadata cannot be read.
+std::vector<std::string> verify_guest(const base::Store& store, const std::string& id, Depth depth);
+
+}  // namespace meta

@@ -1,0 +1,499 @@
+#!/usr/bin/env bats
+# template-lock: who gets a lock and keeps it, what the guard answers, what a seal proves.
+# shellcheck disable=SC2154 # output, stderr, lines and status are set by run
+# shellcheck disable=SC2016 # the scripts in single quotes are for other shells
+# shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
+load helpers
+
+setup() {
+  common_setup
+  locks=$SNAPFORK_ROOT/.snapfork/locks
+}
+
+teardown() { common_teardown; }
+
+# Holds locks in the background until it is killed: hold [OPTION]... ID...
+hold() {
+  rm -f held
+  spawn template-lock "$@" -- bash -c 'touch held; exec tail -f /dev/null'
+  wait_until 10 test -e held
+}
+
+# Somebody is blocked on the file: /proc/locks shows such requests with an arrow.
+has_waiter() { # <file>
+  grep -q -- "->.*:$(stat -c %i "$1") " /proc/locks
+}
+
+# The process may be about to stop, or stopped: it is told to go on until it has ended.
+continue_until_gone() { # <pid>
+  has_ended() {
+    kill -CONT "$1" 2>/dev/null
+    is_gone "$1"
+  }
+  wait_until 20 has_ended "$1"
+}
+
+mode_of() { stat -c %a "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/memory"; }
+memory_of() { printf '%s\n' "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/memory"; }
+
+@test "the standard cases" {
+  standard_cases template-lock guard seal unseal holders wait
+}
+
+# ---- the wrapper
+
+@test "the command runs with the lock, its words as they are, its status as it is" {
+  run --separate-stderr -0 template-lock base -- printf '<%s>' a 'b c' '' -- '*'
+  assert_equal "$output" '<a><b c><><--><*>'
+  assert_equal "$stderr" ''
+  run -42 template-lock base -- sh -c 'exit 42'
+  run -143 template-lock base -- sh -c 'kill -TERM $$'
+  # It is exec'ed: the process that was started is the command, not a middleman.
+  hold base
+  assert_equal "$(<"/proc/$spawned_pid/comm")" tail
+}
+
+@test "usage errors are 2 and run nothing" {
+  local arguments
+  for arguments in '' '--' 'base --' '-- true' 'base' 'nonsense base' '--shared --exclusive base -- touch ran' \
+    '--no-wait --timeout 1 base -- touch ran' '--timeout x base -- touch ran' '--timeout -1 base -- touch ran' \
+    '--conflict-exit-code 256 base -- touch ran' '../x -- touch ran' 'a/b -- touch ran' '.x -- touch ran' \
+    'guard base' 'guard --for delete' 'guard --for fun base' 'guard --for delete a b' 'seal' 'unseal a b' \
+    'holders' 'wait --until never base'; do
+    # shellcheck disable=SC2086 # one word an argument
+    run -2 --separate-stderr template-lock $arguments
+    assert_equal "$output" ''
+    assert_contains "$stderr" 'template-lock: '
+  done
+  run -2 template-lock '' -- touch ran
+  run -2 template-lock "$(printf 'x%.0s' {1..300})" -- touch ran
+  assert_contains "$output" 'longer than 64'
+  [[ ! -e ran ]] || fail "the command ran"
+}
+
+@test "what cannot be executed is 126 and 127, an own failure 125, each named" {
+  run -127 template-lock base -- no-such-command
+  assert_contains "$output" "template-lock: cannot run 'no-such-command': No such file or directory"
+  run -126 template-lock base -- /
+  assert_contains "$output" "cannot run '/': Permission denied"
+  SNAPFORK_ROOT=$PWD/absent run -125 template-lock base -- true
+  assert_contains "$output" 'set SNAPFORK_ROOT'
+  mkdir -p "$locks/dir.lock"
+  require_cmd strace
+  run -125 strace -qq -o /dev/null -e inject=flock:error=ENOLCK template-lock base -- true
+  assert_contains "$output" 'this filesystem has no locks'
+}
+
+@test "a second exclusive lock is refused, naming the holder; --conflict-exit-code moves the status" {
+  hold base
+  run -1 --separate-stderr template-lock --no-wait base -- touch ran
+  assert_equal "$output" ''
+  assert_contains "$stderr" "cannot lock 'base': held exclusively by $spawned_pid (tail)"
+  run -1 template-lock --timeout 0.05 --shared base -- touch ran
+  run -75 template-lock -n -E 75 base -- touch ran
+  run -75 --separate-stderr template-lock -n -E 75 --json base -- touch ran
+  assert_equal "$(json '[.type, .exit_code, .code] | join(" ")')" 'error 75 no'
+  [[ ! -e ran ]] || fail "the command ran"
+  run -0 template-lock --no-wait other -- true
+}
+
+@test "shared locks go together" {
+  hold --shared base
+  run -0 template-lock --no-wait --shared base -- true
+  run -1 template-lock --no-wait base -- true
+}
+
+@test "it waits, says so, and is served when the holder is killed" {
+  hold base
+  spawn_to waiting template-lock --timeout 60 base -- touch got
+  wait_until 10 grep -q "waiting for 'base': held exclusively by ${spawned[0]} (tail)" waiting
+  has_waiter "$locks/base.lock"
+  [[ ! -e got ]] || fail "it did not wait"
+  kill -KILL "${spawned[0]}"
+  wait_until 10 test -e got
+}
+
+@test "a waiting exclusive is served although shared ones keep arriving" {
+  hold --shared base
+  spawn template-lock --timeout 60 base -- touch got
+  wait_until 10 has_waiter "$locks/base.lock"
+  run -1 template-lock --no-wait --shared base -- true
+  assert_contains "$output" "held shared by ${spawned[0]} (tail), awaited by $spawned_pid (template-lock)"
+  kill -KILL "${spawned[0]}"
+  wait_until 10 test -e got
+}
+
+@test "the lock ends with the last process that inherited it, and a forgotten child is named" {
+  template-lock base -- bash -c 'exec 3>&- 4>&-; tail -f /dev/null >/dev/null 2>&1 & echo $! >child'
+  local child
+  child=$(<child)
+  spawned+=("$child")
+  run -1 template-lock --no-wait base -- true
+  assert_contains "$output" "held exclusively by $child (tail)"
+  kill -KILL "$child"
+  run -0 template-lock base -- true
+}
+
+@test "a command's own descriptors 3 to 9 do not end the lock" {
+  template-lock base -- bash -c 'exec 3>a 4>b 5>c 9>d; template-lock --no-wait base -- true &&
+    env -u SNAPFORK_LOCK_FD template-lock --no-wait base -- true; echo $? >status'
+  assert_equal "$(<status)" 1
+}
+
+@test "nested: what an inherited lock covers is not taken again, an upgrade is refused" {
+  run -0 template-lock base -- template-lock --no-wait base -- template-lock --no-wait --shared base -- \
+    bash -c 'echo "$SNAPFORK_LOCK_FD"'
+  assert_equal "$output" 64
+  run -1 template-lock --shared base -- template-lock --timeout 60 base -- touch ran
+  assert_contains "$output" 'the inherited lock is shared'
+  [[ ! -e ran ]] || fail "the command ran"
+  run -0 template-lock b -- template-lock c -- bash -c 'echo "$SNAPFORK_LOCK_FD"'
+  assert_equal "$output" 64,65
+}
+
+@test "a wrong SNAPFORK_LOCK_FD gives nothing away" {
+  hold base
+  for list in 0 99 x 1,2 '' -1; do
+    SNAPFORK_LOCK_FD=$list run -1 template-lock --no-wait base -- true
+  done
+  # Open on the lock file, but not locked.
+  exec {fd}<"$locks/base.lock"
+  SNAPFORK_LOCK_FD=$fd run -1 template-lock --no-wait base -- true
+  exec {fd}<&-
+}
+
+@test "a replaced lock file is not mistaken for the lock" {
+  hold base
+  spawn template-lock --timeout 60 base -- bash -c 'touch got; exec tail -f /dev/null'
+  wait_until 10 has_waiter "$locks/base.lock"
+  rm "$locks/base.lock"
+  touch "$locks/base.lock"
+  kill -KILL "${spawned[0]}"
+  wait_until 10 test -e got
+  run -1 template-lock --no-wait base -- true
+  assert_contains "$output" "by $spawned_pid (tail)"
+}
+
+@test "ids in any order and number: sorted, deduplicated, all or nothing" {
+  run -0 template-lock c a b a c -- bash -c 'for fd in ${SNAPFORK_LOCK_FD//,/ }; do readlink /proc/self/fd/$fd; done'
+  assert_equal "${output//"$locks/"/}" $'a.lock\nb.lock\nc.lock'
+  hold c
+  run -1 template-lock --no-wait b a c -- true
+  run -0 template-lock --no-wait a b -- true
+}
+
+@test "crossing orders cannot deadlock" {
+  local i
+  for i in 1 2 3 4; do
+    spawn bash -c 'for n in {1..25}; do template-lock --timeout 60 a b c -- true &&
+      template-lock --timeout 60 c b a -- true || exit; done; touch done.$0' "$i"
+  done
+  for i in 1 2 3 4; do wait_until 60 test -e "done.$i"; done
+}
+
+@test "nested against the order of names is refused at once instead of waited for" {
+  # Each holds what the other wants: a waiting pair would stay like that until its timeout.
+  mkfifo go
+  spawn_to up template-lock a -- bash -c 'touch has.a; read -r <go; template-lock --timeout 60 b -- true'
+  wait_until 10 test -e has.a
+  run -1 template-lock b -- bash -c 'echo >go; template-lock --timeout 60 a -- true'
+  assert_contains "$output" "not waited for, since the lock on 'b' is held already"
+  wait_until 10 is_gone "$spawned_pid"
+  assert_equal "$(<up)" ''
+}
+
+@test "many ids: the soft limit of descriptors grows, and the command has room left" {
+  local ids
+  mapfile -t ids < <(printf 'id%d\n' {1..500})
+  (
+    ulimit -Sn 128
+    template-lock --shared "${ids[@]}" -- bash -c '
+      tr , "\n" <<<"$SNAPFORK_LOCK_FD" | wc -l; exec {fd}</dev/null; echo "${fd:+room}"'
+  ) >out
+  assert_equal "$(<out)" $'500\nroom'
+  (
+    ulimit -n 128
+    run -125 template-lock --shared "${ids[@]}" -- true
+    assert_contains "$output" 'ulimit -Hn'
+  )
+}
+
+@test "standard streams that are closed do not become lock files" {
+  check_closed_streams template-lock base -- true
+  bash -c 'exec template-lock base -- bash -c "readlink /proc/self/fd/{0,1,2} >names" <&- >&- 2>&-'
+  refute_contains "$(<names)" .lock
+}
+
+@test "an id may have the name of a verb" {
+  run -0 template-lock guard -- template-lock holders guard
+  assert_contains "$output" $'\texclusive\t'
+  run -0 template-lock seal wait -- true
+}
+
+# ---- holders, wait
+
+@test "holders lists pid, mode and command line; nobody is nothing" {
+  run -0 template-lock holders base
+  assert_equal "$output" ''
+  hold --shared base
+  run -0 template-lock holders base
+  assert_equal "$output" "$spawned_pid"$'\tshared\ttail -f /dev/null'
+  run -0 template-lock --json holders base
+  assert_equal "$(json '[.type, .v, .id, .pid, .mode, .command] | map(tostring) | join(" ")')" \
+    "holder 1 base $spawned_pid shared tail -f /dev/null"
+}
+
+@test "wait returns when the lock is free" {
+  run -0 template-lock wait base --until free --timeout 0
+  hold base
+  run -1 template-lock wait base --timeout 0.05
+  assert_contains "$output" "'base' is not free: held exclusively by $spawned_pid (tail)"
+  spawn bash -c 'template-lock wait base && touch free'
+  wait_until 10 has_waiter "$locks/base.lock"
+  kill -KILL "${spawned[0]}"
+  wait_until 10 test -e free
+  run -1 template-lock base -- template-lock wait base
+  assert_contains "$output" 'inherited'
+}
+
+# ---- guard
+
+@test "guard: a template with forks may not be deleted, demoted, restored; it says which" {
+  make_fake_template base
+  make_fake_fork base a1
+  make_fake_fork base b7
+  local intent
+  for intent in delete demote restore; do
+    run -1 --separate-stderr template-lock guard --for "$intent" base
+    assert_equal "$output" ''
+    assert_contains "$stderr" "template-lock: cannot $intent template 'base': 2 forks live (a1, b7); delete them first"
+    run -1 --separate-stderr template-lock guard --for "$intent" --json base
+    assert_equal "$(json '[.type, .id, .for, (.allowed | tostring), (.forks | join("+"))] | join(" ")' || true)" \
+      "guard base $intent false a1+b7"
+  done
+}
+
+@test "guard: without forks, and of what is no template" {
+  make_fake_template base
+  make_fake_guest plain
+  run -0 --separate-stderr template-lock guard --for delete base
+  assert_equal "$output$stderr" ''
+  run -0 template-lock guard --for demote base
+  run -1 template-lock guard --for restore base
+  assert_contains "$output" 'demote it first'
+  run -0 template-lock guard --for delete plain
+  run -0 template-lock guard --for restore plain
+  run -1 template-lock guard --for demote plain
+  run -0 template-lock guard --for delete plain --json
+  assert_equal "$output" \
+    '{"type":"guard","v":1,"id":"plain","for":"delete","allowed":true,"reason":null,"forks":[],"stale":[],"unreadable":[]}'
+  run -1 template-lock guard --for delete nobody
+  assert_contains "$output" "no such guest 'nobody'"
+  SNAPFORK_ROOT=$PWD/absent run -5 template-lock guard --for delete base
+}
+
+@test "guard: an entry without its fork counts, and is dropped under the exclusive lock only" {
+  make_fake_template base
+  touch "$SNAPFORK_ROOT/guests/base/template/forks/gone"
+  run -1 template-lock guard --for delete base
+  run -1 template-lock --shared base -- template-lock guard --for delete base
+  run -1 template-lock other -- template-lock guard --for delete base
+  run -0 --separate-stderr template-lock base -- template-lock guard --for delete base --json
+  assert_equal "$(json '.stale | join(" ")')" gone
+  run -0 template-lock guard --for delete base
+}
+
+@test "guard: unreadable metadata of a fork counts as live, even under the exclusive lock" {
+  make_fake_template base
+  make_fake_fork base torn
+  printf '{"Id":' >"$SNAPFORK_ROOT/guests/torn/metadata.json"
+  run -1 template-lock base -- template-lock guard --for delete base
+  assert_contains "$output" '1 fork unreadable (torn)'
+  printf '[]' >"$SNAPFORK_ROOT/guests/base/metadata.json"
+  run -1 template-lock base -- template-lock guard --for demote base
+  assert_contains "$output" 'it may be a template'
+}
+
+@test "guard: an index that cannot be read is 5 and not permission" {
+  make_fake_template base
+  rmdir "$SNAPFORK_ROOT/guests/base/template/forks"
+  touch "$SNAPFORK_ROOT/guests/base/template/forks"
+  run -5 template-lock base -- template-lock guard --for delete base
+}
+
+# ---- seal, unseal
+
+@test "seal takes the write bits away, is idempotent, and unseal undoes it" {
+  make_fake_guest base
+  local memory
+  memory=$(memory_of base)
+  chmod 664 "$memory"
+  run -0 --separate-stderr template-lock seal base
+  assert_equal "$output$stderr" ''
+  assert_equal "$(mode_of base)" 444
+  run -0 --separate-stderr template-lock seal --json base
+  assert_equal "$(json '[.type, .changed, .mode, .links, .lease_checked] | map(tostring) | join(" ")')" \
+    'seal false 0444 1 true'
+  run -0 template-lock unseal base
+  assert_equal "$(mode_of base)" 644
+  run -0 template-lock unseal base
+  # What others could not read stays unreadable for them.
+  chmod 600 "$memory"
+  run -0 template-lock seal base
+  assert_equal "$(mode_of base)" 400
+}
+
+@test "seal --dry-run and unseal --dry-run check, print and change nothing" {
+  make_fake_guest base
+  run -0 template-lock seal --dry-run base
+  assert_equal "$output" "chmod 0400 $(memory_of base)"
+  assert_equal "$(mode_of base)" 600
+  template-lock seal base
+  run -0 template-lock unseal --dry-run base
+  assert_equal "$output" "chmod 0600 $(memory_of base)"
+  assert_equal "$(mode_of base)" 400
+}
+
+@test "seal refuses while a writer has the memory open, and names it" {
+  make_fake_guest base
+  local memory
+  memory=$(memory_of base)
+  spawn bash -c 'exec 7>>"$0"; touch open; exec tail -f /dev/null' "$memory"
+  wait_until 10 test -e open
+  run -1 template-lock seal base
+  assert_contains "$output" "cannot seal 'base': its memory is open for writing by $spawned_pid (tail)"
+  assert_equal "$(mode_of base)" 600
+  # Also when the mode says "sealed" already.
+  chmod 400 "$memory"
+  run -1 template-lock seal base
+  kill -KILL "$spawned_pid"
+  wait_until 10 is_gone "$spawned_pid"
+  # Readers are welcome.
+  spawn tail -f "$memory"
+  run -0 template-lock seal base
+}
+
+@test "seal notices a writer that comes between proof and change of mode" {
+  require_cmd strace
+  make_fake_guest base
+  local memory inode
+  memory=$(memory_of base)
+  inode=$(stat -c %i "$memory")
+  # Stopped as it enters fchmod, with the lease held.
+  spawn_to sealing strace -f -qq -o /dev/null -e trace=fchmod -e inject=fchmod:signal=SIGSTOP:when=1 template-lock seal base
+  wait_until 10 grep -q "LEASE  ACTIVE .*:$inode " /proc/locks
+  spawn bash -c ': >>"$0"' "$memory"
+  wait_until 10 grep -q "LEASE  BREAKING .*:$inode " /proc/locks
+  local sealer
+  sealer=$(awk -v inode=":$inode\$" '$2 == "LEASE" && $6 ~ inode {print $5}' /proc/locks)
+  continue_until_gone "$sealer"
+  wait "${spawned[0]}" || assert_equal "$?" 1
+  assert_contains "$(<sealing)" "cannot seal 'base': its memory is open for writing"
+  assert_equal "$(mode_of base)" 600
+}
+
+@test "seal sees a writer that has only a mapping left" {
+  require_cmd python3
+  make_fake_guest base
+  spawn python3 -c 'import mmap, os, signal, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+m = mmap.mmap(fd, 4096)
+os.close(fd)
+open("mapped", "w").close()
+signal.pause()' "$(memory_of base)"
+  wait_until 10 test -e mapped
+  run -1 template-lock seal base
+  assert_contains "$output" 'open for writing'
+  assert_equal "$(mode_of base)" 600
+}
+
+@test "seal refuses a memory with several links unless it is sealed already" {
+  make_fake_guest base
+  local memory
+  memory=$(memory_of base)
+  ln "$memory" other-guest
+  run -1 template-lock seal base
+  assert_contains "$output" "reflink-clone --unshare $memory"
+  assert_equal "$(mode_of base)" 600
+  rm other-guest
+  template-lock seal base
+  ln "$memory" other-guest
+  run -0 template-lock seal base
+  run -1 template-lock unseal base
+  assert_contains "$output" 'has 2 links'
+  assert_equal "$(mode_of base)" 400
+}
+
+@test "unseal is refused for a template and while forks live" {
+  make_fake_template base
+  make_fake_fork base a1
+  template-lock seal base
+  run -1 template-lock unseal base
+  assert_contains "$output" "cannot unseal template 'base': 1 fork live (a1); delete it first"
+  rm -r "$SNAPFORK_ROOT/guests/a1" "$SNAPFORK_ROOT/guests/base/template/forks/a1"
+  run -1 template-lock unseal base
+  assert_contains "$output" 'demote it first'
+  assert_equal "$(mode_of base)" 400
+  printf '{}' >"$SNAPFORK_ROOT/guests/base/metadata.json"
+  run -0 template-lock unseal base
+}
+
+@test "seal where there is nothing to seal" {
+  run -1 template-lock seal nobody
+  assert_contains "$output" "no such guest 'nobody'"
+  make_fake_guest base
+  rm "$(memory_of base)"
+  run -1 template-lock seal base
+  assert_contains "$output" "cannot seal 'base': it has no snapshot memory"
+  mkdir "$(memory_of base)"
+  run -4 template-lock seal base
+  rmdir "$(memory_of base)"
+  mkfifo "$(memory_of base)"
+  run -4 template-lock seal base
+  rm "$(memory_of base)"
+  ln -s /etc/passwd "$(memory_of base)"
+  run -5 template-lock seal base
+}
+
+@test "seal takes the lock, or uses the inherited one" {
+  make_fake_guest base
+  hold --shared base
+  run -1 env -u SNAPFORK_LOCK_FD timeout 60 template-lock --shared base -- template-lock seal base
+  assert_contains "$output" 'the inherited lock is shared'
+  kill -KILL "$spawned_pid"
+  run -0 template-lock base -- template-lock seal base
+}
+
+@test "seal on a filesystem without leases says so and looks for writers itself" {
+  require_cmd strace
+  make_fake_guest base
+  local nth
+  strace -o calls -e trace=fcntl template-lock seal --dry-run base
+  nth=$(grep -n F_SETLEASE calls | head -n 1 | cut -d: -f1)
+  run -0 strace -qq -o /dev/null -e "inject=fcntl:error=EINVAL:when=$nth" template-lock seal base
+  assert_contains "$output" 'warning: cannot tell for sure that nobody writes'
+  assert_equal "$(mode_of base)" 400
+  template-lock unseal base
+  spawn bash -c 'exec 7>>"$0"; touch open; exec tail -f /dev/null' "$(memory_of base)"
+  wait_until 10 test -e open
+  run -1 strace -qq -o /dev/null -e "inject=fcntl:error=EINVAL:when=$nth" template-lock seal base
+  assert_contains "$output" "by $spawned_pid (tail)"
+}
+
+@test "seal killed or failing at each step leaves the memory as before or sealed" {
+  require_cmd strace
+  make_fake_guest base
+  local call mode
+  for call in fchmod fsync; do
+    chmod 600 "$(memory_of base)"
+    run -137 kill_at "$call" 1 template-lock seal base
+    mode=$(mode_of base)
+    [[ $mode == 600 || $mode == 400 ]] || fail "mode $mode"
+    chmod 600 "$(memory_of base)"
+    run -5 strace -qq -o /dev/null -e "inject=$call:error=EIO:when=1" template-lock seal base
+    # What was not flushed is flushed by the next one, though the mode is right already.
+    run -0 strace -qq -o calls -e trace=fsync template-lock seal base
+    assert_contains "$(<calls)" 'fsync('
+    assert_equal "$(mode_of base)" 400
+  done
+}

@@ -1,0 +1,88 @@
+#!/usr/bin/env bats
+# kill -9 at each change that a flow makes: the next command understands what is left.
+
+load helpers
+load crash_helpers
+
+setup() {
+  require_root
+  require_cmd strace
+  make_store xfs
+  make_template
+  make_stand_ins
+  baseline=$(store_listing)
+}
+
+teardown() {
+  drop_store
+}
+
+nothing_to_prepare() { :; }
+
+is_live_fork() {
+  [[ $(snapshot-meta get f ForkOfTemplate) == base ]]
+}
+
+# A fork exists, then it is whole and keeps its template alive; or it does not, then it can be made. In the
+# end nothing of it is left.
+fork_is_understood() {
+  snapfork list >/dev/null || return
+  if [[ -e $SNAPFORK_ROOT/guests/f ]]; then
+    is_live_fork && snapshot-meta verify f >/dev/null || return
+  else
+    snapfork fork --backend file base f >/dev/null || return
+  fi
+  local refused=0
+  snapfork delete base 2>/dev/null || refused=$?
+  ((refused == 1)) || fail "delete base: $refused with a live fork" || return
+  snapfork -q delete f || return
+  assert_equal "$(store_listing)" "$baseline"
+}
+
+# The same, but the id is never used again: to delete it, or its template, is enough.
+rest_goes_with_the_template() {
+  if [[ -e $SNAPFORK_ROOT/guests/f ]]; then snapfork -q delete f || return; fi
+  snapfork -q demote base || return
+  snapfork -q promote base || return
+  assert_equal "$(store_listing)" "$baseline"
+}
+
+fork_exists() {
+  [[ -e $SNAPFORK_ROOT/guests/f ]] || snapfork -q fork --backend file base f >/dev/null
+}
+
+# The fork is as it was, or it is gone and the rest goes with the next delete.
+delete_is_understood() {
+  local status=0
+  snapfork list >/dev/null || return
+  if [[ -e $SNAPFORK_ROOT/guests/f ]]; then
+    is_live_fork && snapshot-meta verify f >/dev/null || return
+    snapfork -q delete f || return
+  else
+    snapfork -q delete f 2>/dev/null || status=$?
+    ((status <= 1)) || fail "delete f: $status" || return
+    # Nothing left to do: then only an index entry can be there, which the template's lock clears.
+    ((status == 0)) || snapfork -q demote base && snapfork -q promote base || return
+  fi
+  assert_equal "$(store_listing)" "$baseline"
+}
+
+@test "fork: everything killed at each change; the same fork is made, then deleted" {
+  KILL_ALL=1 at_each_place nothing_to_prepare fork_is_understood snapfork fork --backend file base f
+}
+
+@test "fork: everything killed at each change; what is left goes when the template is changed" {
+  KILL_ALL=1 at_each_place nothing_to_prepare rest_goes_with_the_template snapfork fork --backend file base f
+}
+
+@test "fork: each program killed alone; the driver takes back what there is" {
+  KILL_ALL='' at_each_place nothing_to_prepare fork_is_understood snapfork fork --backend file base f
+}
+
+@test "delete: everything killed at each change; the next delete goes on" {
+  KILL_ALL=1 at_each_place fork_exists delete_is_understood snapfork delete f
+}
+
+@test "delete: each program killed alone; the next delete goes on" {
+  KILL_ALL='' at_each_place fork_exists delete_is_understood snapfork delete f
+}

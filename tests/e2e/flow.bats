@@ -1,0 +1,110 @@
+#!/usr/bin/env bats
+# The main job: a snapshot becomes a template, forks, and nothing again.
+
+load helpers
+
+setup() {
+  require_root
+}
+
+teardown() {
+  drop_store
+}
+
+# Import to delete; every page of three forks is served at once and compared with the file.
+@test "XFS: three forks of a template are served whole, and nothing is left of them" {
+  make_store xfs
+  run -0 --separate-stderr snapfork import base --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
+  assert_equal "$output" ''
+  run -0 snapshot-meta state base
+  assert_equal "$output" Standby
+  run -0 --separate-stderr snapfork promote base
+  run -0 snapshot-meta state base
+  assert_equal "$output" Template
+
+  run -0 --separate-stderr snapfork fork -n 3 base
+  local ids sockets=() path
+  mapfile -t ids < <(field .id)
+  ((${#ids[@]} == 3))
+  [[ ${ids[0]} =~ ^base-[a-z]{6}$ ]]
+  assert_equal "$(field '[.type, .v, .template, .source, .backend, .needs_run] | @csv' | uniq)" \
+    '"fork",1,"base","base","uffd",false'
+  assert_equal "$(field .clone.bytes_copied | uniq)" 0
+  for path in $(field .snapshot_load.mem_backend.backend_path); do
+    [[ -S $path ]]
+    sockets+=(--socket "$path")
+  done
+  # One inode, so one page cache for all of them.
+  assert_equal "$(stat -c %h "$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory")" 4
+
+  run -0 uffd-probe "${sockets[@]}" --mem "$SNAPSHOT/memory" --deadline 60 --json
+  assert_equal "$(field '[.wrong_pages, .stale_pages, .hung] | @csv' | uniq)" '0,0,false'
+
+  run -1 --separate-stderr snapfork delete base
+  local id
+  for id in "${ids[@]}"; do assert_contains "$stderr" "$id"; done
+  run -1 --separate-stderr snapfork demote base
+  run -0 snapfork -q delete "${ids[@]}"
+  run -0 snapfork -q demote base
+  run -0 snapshot-meta state base
+  assert_equal "$output" Standby
+  run -0 snapfork -q delete base
+  assert_nothing_left
+}
+
+fork_and_delete_on() { # <filesystem> <how a disk is cloned>
+  make_store "$1"
+  make_template
+  run -0 --separate-stderr snapfork fork base a
+  assert_equal "$(field .clone.method)" "$2"
+  run -0 uffd-probe --socket "$(field .uffd_socket_path)" --mem "$SNAPSHOT/memory" --json --deadline 60
+  assert_equal "$(field '[.wrong_pages, .hung] | @csv')" '0,false'
+  run -1 --separate-stderr snapfork delete base
+  assert_contains "$stderr" 'a'
+  snapfork -q delete a base
+  assert_nothing_left
+}
+
+@test "btrfs: a fork is served, the template guarded, nothing left" {
+  fork_and_delete_on btrfs reflink
+}
+
+@test "ext4: a fork is served, the template guarded, nothing left" {
+  fork_and_delete_on ext4 copy
+}
+
+@test "tmpfs: a fork is served, the template guarded, nothing left" {
+  fork_and_delete_on tmpfs copy
+}
+
+@test "a fork of an ordinary snapshot keeps no link to it" {
+  make_store xfs
+  snapfork -q import s --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
+  run -0 --separate-stderr snapfork fork --backend file s a
+  assert_equal "$(field '[.template, .snapshot_load.mem_backend.backend_type] | @csv')" ',"File"'
+  snapfork -q delete s
+  cmp "$SNAPSHOT/memory" "$SNAPFORK_ROOT/guests/a/snapshots/snapshot-latest/memory"
+  snapfork -q delete a
+  assert_nothing_left
+  [[ ! -e $BATS_TEST_TMPDIR/run/p.sock ]] # nobody asked for a page server
+}
+
+@test "the hot list of a template goes with each session, and a trace is written" {
+  make_store xfs
+  make_template
+  run -0 --separate-stderr snapfork fork --trace first.trace base a
+  run -0 uffd-probe --socket "$(field .uffd_socket_path)" --mem "$SNAPSHOT/memory" --json \
+    --pattern "trace:$FIXTURE/trace-work-1.txt"
+  local before
+  before=$(field .faults)
+  snapfork -q delete a
+  hotpage-record record first.trace >"$SNAPFORK_ROOT/guests/base/template/hot.hpl"
+  run -0 --separate-stderr snapfork fork base b
+  local socket
+  socket=$(field .uffd_socket_path)
+  run -0 uffd-probe --socket "$socket" --mem "$SNAPSHOT/memory" --json \
+    --pattern "trace:$FIXTURE/trace-work-1.txt"
+  run -0 uffd-serve ctl session b
+  snapfork -q delete b base
+  assert_nothing_left
+}

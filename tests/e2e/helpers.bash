@@ -1,0 +1,77 @@
+# helpers.bash: stores on real filesystems, a snapshot of a real Firecracker in them, and what has to be
+# gone in the end.
+# shellcheck shell=bash disable=SC2154 # output, stderr, lines and status are set by run
+
+load ../cli/helpers
+load ../mounts
+
+readonly FIXTURE=$BATS_TEST_DIRNAME/../fixtures/plain
+
+# The page server must not hold the descriptors of bats.
+snapfork() {
+  command snapfork "$@" 3>&- 4>&-
+}
+
+# Once a file: the snapshot, unpacked, in $SNAPSHOT.
+unpack_snapshot() {
+  SNAPSHOT=$BATS_FILE_TMPDIR/snapshot
+  [[ ! -e $SNAPSHOT ]] || return 0
+  mkdir "$SNAPSHOT"
+  cp "$FIXTURE/state" "$SNAPSHOT/state"
+  zstd -q -d --long=27 "$FIXTURE/memory.zst" -o "$SNAPSHOT/memory"
+}
+
+# A store of this test on a filesystem of that type, with the template `base` in it.
+make_store() { # <xfs|btrfs|ext4|tmpfs> [MiB]
+  common_setup
+  unpack_snapshot
+  mount_fs "$1" "$BATS_TEST_TMPDIR/fs" "${2:-400}"
+  export SNAPFORK_ROOT=$BATS_TEST_TMPDIR/fs/store SNAPFORK_PAGER=$BATS_TEST_TMPDIR/run/p.sock
+  mkdir "$SNAPFORK_ROOT"
+}
+
+make_template() { # [id]
+  snapfork -q import "${1:-base}" --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
+  snapfork -q promote "${1:-base}"
+}
+
+# The pids of page servers of this test.
+pager_pids() {
+  local file words
+  for file in /proc/[0-9]*/cmdline; do
+    mapfile -d '' -t words <"$file" || continue
+    if [[ ${words[0]-} == uffd-serve && "${words[*]}" == *"--control $SNAPFORK_PAGER"* ]]; then
+      basename "${file%/cmdline}"
+    fi
+  done 2>/dev/null
+}
+
+no_pager() {
+  [[ -z $(pager_pids) ]]
+}
+
+drop_store() {
+  local pid
+  for pid in $(pager_pids); do kill -KILL "$pid" || true; done
+  common_teardown
+  unmount_all
+}
+
+# Everything in the store but locks, which stay for ever.
+store_listing() {
+  find "$SNAPFORK_ROOT" -mindepth 1 ! -path "$SNAPFORK_ROOT/.snapfork/locks*" -printf '%P %y %n %s\n' | sort
+}
+
+# No guest, no rest of one, no session, no server, no mount.
+assert_nothing_left() {
+  local left
+  wait_until 10 no_pager
+  left=$(find "$SNAPFORK_ROOT/guests" "$SNAPFORK_ROOT"/.snapfork/{tmp,trash} -mindepth 1)
+  left+=$(find "$BATS_TEST_TMPDIR/run" ! -type d ! -name '*.log' ! -name '*.lock' 2>/dev/null || true)
+  left+=$(grep -F " $BATS_TEST_TMPDIR/" /proc/self/mountinfo | grep -vF " $BATS_TEST_TMPDIR/fs " || true)
+  assert_equal "$left" ''
+}
+
+field() { # <jq filter>: of each record in $output
+  jq -r "$1" <<<"$output"
+}

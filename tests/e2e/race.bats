@@ -1,0 +1,179 @@
+#!/usr/bin/env bats
+# Several at the same thing: a template with a live fork is never deleted, one page server is started.
+
+load helpers
+
+readonly ROUNDS=200
+
+setup() {
+  require_root
+}
+
+teardown() {
+  drop_store
+}
+
+# A template that is put back by a copy when it was deleted: to make one takes longer than to race for it.
+make_template_to_race_for() {
+  make_store xfs
+  make_template
+  cp -a --reflink=always "$SNAPFORK_ROOT/guests/base" "$SNAPFORK_ROOT/base.copy"
+}
+
+# Three forks, and somebody who deletes the template. Prints what a third would see in the end.
+one_round() { # <number>
+  local i
+  [[ -e $SNAPFORK_ROOT/guests/base ]] \
+    || cp -a --reflink=always "$SNAPFORK_ROOT/base.copy" "$SNAPFORK_ROOT/guests/base"
+  for i in 1 2 3; do
+    snapfork -q fork --backend file base "f$i" >/dev/null 2>"$BATS_TEST_TMPDIR/said.$i" &
+  done
+  # Not always at the same place of the forks.
+  local left=$((RANDOM % 40))
+  while ((left-- > 0)); do :; done
+  snapfork -q delete base >/dev/null 2>&1 &
+  wait
+  local live=0
+  for i in 1 2 3; do
+    [[ ! -e $SNAPFORK_ROOT/guests/f$i ]] || ((live += 1))
+  done
+  if [[ ! -e $SNAPFORK_ROOT/guests/base ]] && ((live > 0)); then
+    printf 'round %d: %d live forks of a deleted template\n' "$1" "$live"
+    return 1
+  fi
+  ((deleted += live == 0)) || true
+  ((forked += live)) || true
+  for i in 1 2 3; do
+    [[ ! -e $SNAPFORK_ROOT/guests/f$i ]] || snapfork -q delete "f$i"
+  done
+}
+
+race() { # <rounds>
+  local round
+  deleted=0 forked=0
+  for ((round = 1; round <= $1; round++)); do
+    one_round "$round" || return 1
+  done
+}
+
+@test "three forks race a delete of their template: never a fork without it" {
+  make_template_to_race_for
+  race "$ROUNDS"
+  printf '# %d rounds: %d forks made, the template deleted %d times\n' "$ROUNDS" "$forked" "$deleted" >&3
+  ((forked > 0))
+  [[ -z $(find "$SNAPFORK_ROOT"/.snapfork/{tmp,trash} -mindepth 1) ]]
+}
+
+@test "the race above is one: with a guard that allows everything it is lost" {
+  make_template_to_race_for
+  mkdir "$BATS_TEST_TMPDIR/bin"
+  cat >"$BATS_TEST_TMPDIR/bin/template-lock" <<STAND_IN
+#!/bin/bash
+[[ \$1 != guard ]] || exit 0
+exec $(type -P template-lock) "\$@"
+STAND_IN
+  chmod +x "$BATS_TEST_TMPDIR/bin/template-lock"
+  PATH=$BATS_TEST_TMPDIR/bin:$PATH run race 20
+  assert_equal "$status" 1
+  assert_contains "$output" 'live forks of a deleted template'
+}
+
+@test "and with locks that lock nothing it is lost, too" {
+  make_template_to_race_for
+  mkdir "$BATS_TEST_TMPDIR/bin"
+  cat >"$BATS_TEST_TMPDIR/bin/template-lock" <<STAND_IN
+#!/bin/bash
+if [[ \$1 == --* ]]; then
+  until [[ \$1 == -- ]]; do shift; done
+  shift
+  exec "\$@"
+fi
+exec $(type -P template-lock) "\$@"
+STAND_IN
+  chmod +x "$BATS_TEST_TMPDIR/bin/template-lock"
+  PATH=$BATS_TEST_TMPDIR/bin:$PATH run race 100
+  assert_equal "$status" 1
+}
+
+@test "the first fork starts a page server, the last delete lets it go; two starters start one" {
+  make_store xfs
+  make_template
+  local i pids
+  for i in 1 2 3 4; do
+    snapfork -q fork base "f$i" >"$BATS_TEST_TMPDIR/record.$i" &
+  done
+  wait
+  mapfile -t pids < <(pager_pids)
+  ((${#pids[@]} == 1))
+  run -0 uffd-serve ctl sessions
+  ((${#lines[@]} == 4))
+  for i in 1 2 3 4; do
+    [[ -S $(jq -r .uffd_socket_path "$BATS_TEST_TMPDIR/record.$i") ]]
+  done
+  snapfork -q delete f1 f2 f3
+  pager_pids | grep -qx "${pids[0]}"
+  snapfork -q delete f4
+  wait_until 10 no_pager
+  snapfork -q delete base
+  assert_nothing_left
+}
+
+@test "the page server holds no lock, no directory and no descriptor of its starter" {
+  make_store xfs
+  make_template
+  exec {mine}<"$SNAPFORK_ROOT"
+  snapfork -q fork base f >/dev/null
+  exec {mine}<&-
+  local pid
+  pid=$(pager_pids)
+  run -0 find "/proc/$pid/fd" -lname "$SNAPFORK_ROOT/.snapfork/*" -o -lname "$SNAPFORK_ROOT"
+  assert_equal "$output" ''
+  assert_equal "$(readlink "/proc/$pid/cwd")" /
+  assert_equal "$(ps -o sid= -p "$pid" | tr -d ' ')" "$pid"
+  run -0 template-lock holders base
+  assert_equal "$output" ''
+  snapfork -q delete f base
+  assert_nothing_left
+}
+
+@test "a page server that was killed: status names who hangs, and the next fork gets a new one" {
+  make_store xfs
+  make_template
+  snapfork -q fork -n 2 base >"$BATS_TEST_TMPDIR/forks"
+  local socket id other
+  { read -r id socket && read -r other _; } < <(jq -r '"\(.id) \(.uffd_socket_path)"' "$BATS_TEST_TMPDIR/forks")
+  mkfifo "$BATS_TEST_TMPDIR/hold"
+  spawn uffd-probe --socket "$socket" --mem "$SNAPSHOT/memory" --pattern "trace:$BATS_TEST_TMPDIR/hold" --deadline 60
+  wait_until 10 test -e "$BATS_TEST_TMPDIR/run/s/$id.vmm"
+  run -0 snapfork status
+  assert_contains "$output" "$id"
+  kill -KILL "$(pager_pids)"
+  wait_until 10 no_pager
+  run -1 snapfork status
+  assert_contains "$output" "$id hangs: pid $spawned_pid "
+  refute_contains "$output" "$other"
+  run -1 snapfork --json status
+  assert_equal "$(json 'select(.type == "hang") | .pid')" "$spawned_pid"
+  kill -KILL "$spawned_pid"
+  wait_until 10 is_gone "$spawned_pid"
+  run -0 snapfork status
+  run -0 --separate-stderr snapfork fork base after
+  run -0 uffd-probe --socket "$(field .uffd_socket_path)" --mem "$SNAPSHOT/memory" --pages 100
+  snapfork -q delete "$id" "$other" after base
+  assert_nothing_left
+}
+
+@test "what ended while the page server starts is no fork: nothing is left when none comes up" {
+  make_store xfs
+  make_template
+  local before
+  before=$(store_listing)
+  mkdir "$BATS_TEST_TMPDIR/bin"
+  printf '#!/bin/bash\n[[ $1 == ctl ]] && exec %s "$@"\necho "uffd-serve: no userfaultfd here" >&2\nexit 3\n' \
+    "$(type -P uffd-serve)" >"$BATS_TEST_TMPDIR/bin/uffd-serve"
+  chmod +x "$BATS_TEST_TMPDIR/bin/uffd-serve"
+  PATH=$BATS_TEST_TMPDIR/bin:$PATH run -5 --separate-stderr snapfork fork -n 3 base
+  assert_equal "$output" ''
+  assert_contains "$stderr" 'no userfaultfd here'
+  assert_equal "$(store_listing)" "$before"
+}

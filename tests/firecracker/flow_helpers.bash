@@ -1,0 +1,87 @@
+# flow_helpers.bash: a store of its own for a test, and what has to be gone from it in the end.
+# shellcheck shell=bash
+
+make_store() {
+  export SNAPFORK_ROOT=$BATS_TEST_TMPDIR/store SNAPFORK_PAGER=$BATS_TEST_TMPDIR/run/pager.sock
+  mkdir -p "$SNAPFORK_ROOT"
+}
+
+# The driver, whose page server must not hold the descriptors of bats.
+snapfork() {
+  command snapfork -q "$@" 3>&- 4>&-
+}
+
+# Forks; the records are in $BATS_TEST_TMPDIR/forks, the ids in $forks.
+fork_guests() { # <options and operands of `snapfork fork`...>
+  snapfork fork "$@" >"$BATS_TEST_TMPDIR/forks"
+  # shellcheck disable=SC2034 # for the tests
+  mapfile -t forks < <(jq -r .id "$BATS_TEST_TMPDIR/forks")
+}
+
+fork_record() { # <fork> <jq expression>
+  jq -c --arg id "$1" "select(.id == \$id) | $2" "$BATS_TEST_TMPDIR/forks"
+}
+
+# A fork in a new Firecracker, by the request that its record holds.
+restore_fork() { # <fork>
+  vm_restore "$1" "$(fork_record "$1" .snapshot_load)"
+}
+
+# A fork that only `snapfork run` can load: its record has no request, but what one is made of.
+restore_fork_in_run() { # <fork>
+  local body
+  body=$(fork_record "$1" '{snapshot_path: .state_path, resume_vm: true,
+    mem_backend: {backend_type: "Uffd", backend_path: .uffd_socket_path}}')
+  vm_restore "$1" "$body" "$(type -P snapfork)" -q run "$1" --
+}
+
+# Fails when the command does not succeed in time.
+eventually() { # <command...>
+  local end=$((SECONDS + ANSWER_SECONDS))
+  until "$@"; do
+    ((SECONDS < end)) || fail "not within $ANSWER_SECONDS s: $*" || return
+    sleep 0.02
+  done
+}
+
+absent() { # <path>
+  [[ ! -e $1 ]]
+}
+
+session() { # <fork> <jq expression>: of what the page server says about it
+  uffd-serve ctl session "$1" | jq -r "$2"
+}
+
+no_session() { # <fork>
+  ! uffd-serve ctl session "$1" >/dev/null 2>&1
+}
+
+# The pids of what has a path of this test on its command line.
+pids() {
+  local file words
+  for file in /proc/[0-9]*/cmdline; do
+    mapfile -d '' -t words <"$file" || continue
+    [[ "${words[*]}" != *"$BATS_TEST_TMPDIR/"* ]] || basename "${file%/cmdline}"
+  done 2>/dev/null
+}
+
+no_processes() {
+  [[ -z $(pids) ]]
+}
+
+# No file of a guest, no socket, no process, no mount. Lock files and the log of the server stay.
+nothing_is_left() {
+  eventually no_processes
+  local left
+  left=$(find "$SNAPFORK_ROOT" -mindepth 1 ! -path "$SNAPFORK_ROOT/.snapfork/locks/*" ! -type d)
+  left+=$(find "$SNAPFORK_ROOT/guests" "$SNAPFORK_ROOT"/.snapfork/{tmp,trash} -mindepth 1 2>/dev/null || true)
+  left+=$(find "$BATS_TEST_TMPDIR/run" ! -type d ! -name pager.log ! -name start.lock ! -name '*.lock')
+  left+=$(grep -F "$BATS_TEST_TMPDIR/" /proc/self/mountinfo || true)
+  [[ -z $left ]] || fail 'left behind:' "$left"
+}
+
+stop_everything() {
+  local pid
+  vm_kill_all
+  for pid in $(pids); do kill -KILL "$pid" || true; done
+}

@@ -1,0 +1,51 @@
+#!/usr/bin/env bats
+# The guest, and Firecracker's own File back end: what the other files rely on.
+# shellcheck disable=SC2154 # variables of the helpers
+
+load helpers
+
+setup() {
+  require_firecracker
+}
+
+teardown() {
+  vm_kill_all
+}
+
+@test "the guest fills its memory and finds every page right" {
+  vm_boot a 128 'guest.seed=7 guest.zero=50'
+  [[ $ready == 'READY pages=24576 devices=' ]]
+  run -0 vm_ask a ping
+  [[ $output == pong ]]
+  run -0 vm_ask a sum
+  [[ $output == 'sum OK pages=24576 zero=12295 ballooned=0 bad=0 '* ]]
+  run -0 vm_ask a 'work 1 1000'
+  [[ $output == 'work 1 OK '* ]]
+  run -0 vm_ask a sum
+  [[ $output == 'sum OK '* ]]
+}
+
+@test "what the guest computes depends on its memory and on nothing else" {
+  take_snapshot "$BATS_TEST_TMPDIR/snapshot" 'guest.seed=7 guest.zero=50'
+  local vm
+  for vm in a b; do
+    vm_restore "$vm" "$(load_from_files "$BATS_TEST_TMPDIR/snapshot"/{state,memory})"
+    [[ $(vm_ask "$vm" sum) == "$sum" ]]
+    vm_ask "$vm" 'work 1 2000' >>"$BATS_TEST_TMPDIR/answers"
+    vm_kill "$vm"
+  done
+  run -0 uniq "$BATS_TEST_TMPDIR/answers"
+  [[ $output == 'work 1 OK '* && ${#lines[@]} -eq 1 ]]
+}
+
+@test "the guest finds one wrong bit, in a page with a pattern and in a zero page" {
+  take_snapshot "$BATS_TEST_TMPDIR/snapshot" 'guest.seed=7 guest.zero=50'
+  local page
+  for page in 8192 8193 8194 8195; do # half of all pages are zero
+    printf '\1' | dd of="$BATS_TEST_TMPDIR/snapshot/memory" conv=notrunc status=none bs=1 \
+      seek=$((page * 4096 + 8 * page % 4096))
+  done
+  vm_restore a "$(load_from_files "$BATS_TEST_TMPDIR/snapshot"/{state,memory})"
+  run -0 vm_ask a sum
+  [[ $output == 'sum BAD '*' bad=4 '* ]]
+}

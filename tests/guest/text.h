@@ -1,0 +1,17 @@
+// text.h: reading the kernel command line and the lines that come over the serial line.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// The text behind the first occurrence of `part` in `text`, or a null pointer.
+const char* find_text(const char* text, const char* part);
+
+bool same_text(const char* a, const char* b);
+
+// Each reads a number at *text and leaves *text behind it; 0 when there is none.
+uint64_t parse_number(const char** text);
+uint64_t parse_hex(const char** text);
+
+// Cuts the first word off *line and ends it with a zero byte; an empty text when there is none.
+char* cut_word(char** line);
