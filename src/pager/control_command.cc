@@ -3,8 +3,8 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <climits>
 #include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
@@ -26,15 +26,7 @@ constexpr unsigned kNoContent = 204;
 
 // The server has a directory of its own: paths go to it in full.
 std::string absolute(const std::string& path) {
-  if (path.empty() || path[0] == '/') {
-    return path;
-  }
-  std::string directory(PATH_MAX, '\0');
-  if (::getcwd(directory.data(), directory.size()) == nullptr) {
-    base::throw_errno("cannot find the current directory");
-  }
-  directory.resize(directory.find('\0'));
-  return directory + "/" + path;
+  return std::filesystem::absolute(path).string();
 }
 
 class Control {

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "pager/clock.h"
 
 namespace pager {
 namespace {
@@ -77,7 +78,7 @@ void FaultLoop::handle(std::span<const uffd_msg> messages) {
                           table_.mark_removed(message.arg.remove.start, message.arg.remove.end));
     }
   }
-  moment_ns_ = now_ns();
+  moment_ns_ = monotonic_ns();
   const uint64_t read_at = moment_ns_;
   serve_kept();
   for (const uffd_msg& message : messages) {
@@ -98,7 +99,7 @@ std::optional<uint64_t> FaultLoop::wait_ns() const {
   std::optional<uint64_t> wait;
   if (!kept_.empty()) {
     const uint64_t due = std::ranges::min(kept_, {}, &Fault::not_before_ns).not_before_ns;
-    const uint64_t now = now_ns();
+    const uint64_t now = monotonic_ns();
     wait = due == 0 ? kRemovalWaitNs : due - std::min(due, now);
   }
   if (hot_) {
@@ -150,7 +151,7 @@ void FaultLoop::serve_kept() {
 
 void FaultLoop::finish(const Fault& fault) {
   Counters& counters = parts_.counters;
-  const uint64_t now = now_ns();
+  const uint64_t now = monotonic_ns();
   const uint64_t copy_ns = now - moment_ns_ - read_ns_;
   moment_ns_ = now;
   counters.add(Count::fault_ns, now - fault.since_ns);
@@ -234,13 +235,13 @@ FaultLoop::Answer FaultLoop::wait_for_memory(Fault& fault, std::string_view what
     parts_.log.warn(std::string(what) + "; its faults wait until there is");
   }
   parts_.counters.add(Count::out_of_memory);
-  fault.not_before_ns = now_ns() + back_off(10 * kMillisecond, fault.waits++);
+  fault.not_before_ns = monotonic_ns() + back_off(10 * kMillisecond, fault.waits++);
   return Answer::keep;
 }
 
 FaultLoop::Answer FaultLoop::unreadable(Fault& fault, const PageTable::RegionPages& in, int error) {
   if (++fault.reads < kReadAttempts) {
-    fault.not_before_ns = now_ns() + back_off(kMillisecond, 2 * (fault.reads - 1));
+    fault.not_before_ns = monotonic_ns() + back_off(kMillisecond, 2 * (fault.reads - 1));
     return Answer::keep;
   }
   return give_up(fault, &in, "it cannot be read: " + error_text(error));

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 
 #include "base/error.h"
+#include "pager/clock.h"
 
 namespace pager {
 namespace {
@@ -23,13 +23,6 @@ uint64_t largest_page(std::span<const PageTable::RegionPages> regions) {
 }
 
 }  // namespace
-
-uint64_t now_ns() {
-  struct timespec now {};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  constexpr uint64_t kPerSecond = 1'000'000'000;
-  return static_cast<uint64_t>(now.tv_sec) * kPerSecond + static_cast<uint64_t>(now.tv_nsec);
-}
 
 PageFiller::PageFiller(int uffd, PageTable& table, const Image& image, Counters& counters)
     : uffd_(uffd), table_(table), image_(image), counters_(counters), zeros_(nullptr) {
@@ -170,12 +163,12 @@ Filled PageFiller::fill(const Run& run, std::optional<uint64_t> wanted, int pati
   if (run.zero) {
     return install(run, huge ? zeros_ : nullptr, wanted, Wake::yes, patience);
   }
-  const uint64_t read_from = wanted ? now_ns() : 0;
+  const uint64_t read_from = wanted ? monotonic_ns() : 0;
   Filled total;
   if (const int error = read(run); error != 0) {
     return {.stop = Stop::unreadable, .error = error};
   }
-  total.read_ns = wanted ? now_ns() - read_from : 0;
+  total.read_ns = wanted ? monotonic_ns() - read_from : 0;
   if (huge) {
     Filled filled = install(run, buffer_.data(), wanted, Wake::yes, patience);
     filled.read_ns = total.read_ns;

@@ -82,6 +82,4 @@ class PageFiller {
   const std::byte* zeros_;
 };
 
-uint64_t now_ns();
-
 }  // namespace pager

@@ -29,7 +29,8 @@ std::vector<PageNumber> random_order(uint64_t page_count, uint64_t limit, uint64
 std::vector<PageNumber> stride_order(uint64_t page_count, uint64_t limit, uint64_t stride) {
   std::vector<PageNumber> pages;
   pages.reserve(limit);
-  for (uint64_t start = 0; start < std::min(stride, page_count); ++start) {
+  stride = std::min(stride, page_count);
+  for (uint64_t start = 0; start < stride; ++start) {
     for (uint64_t page = start; page < page_count; page += stride) {
       if (pages.size() == limit) {
         return pages;

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -107,7 +108,10 @@ Settings read_settings(const base::ParsedOptions& options) {
   settings.hot = options.value_or("hot", "");
   settings.trace = options.value_or("trace", "");
   settings.once = options.has("once");
-  settings.control = options.value_or("control", "");
+  if (service) {
+    // What a client is told of the sessions' sockets must not depend on its directory.
+    settings.control = std::filesystem::absolute(*options.value("control")).string();
+  }
   settings.exit_when_idle = options.has("exit-when-idle");
   constexpr int64_t kDefaultTimeoutMs = 5000;
   settings.handshake_timeout =
@@ -175,7 +179,7 @@ void print_summary(const Totals& totals) {
 
 void serve_file(Settings& settings, int signals) {
   Place place;
-  place.id = base::quoted(settings.socket);
+  place.id = settings.socket;
   place.socket_path = settings.socket;
   place.claim = base::SocketClaim::by_lock;
   place.many = true;

@@ -89,6 +89,33 @@ make_template() { # [json: more of the guest's configuration]
   nothing_is_left
 }
 
+# Firecracker's own write() reads all guest memory, so each page is a fault of the kernel. Between
+# 640 KiB and 1 MiB Firecracker tells the guest that it was restored: VMGenID and VMClock.
+@test "a snapshot of a fork that never ran holds its template's memory, byte for byte" {
+  make_template
+  local memory=$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory
+  fork_guests base a
+  vm_restore a "$(fork_record a '.snapshot_load + {resume_vm: false}')"
+  vm_snapshot a "$BATS_TEST_TMPDIR/again"
+  cmp --bytes=$((640 << 10)) "$BATS_TEST_TMPDIR/again/memory" "$memory"
+  cmp --ignore-initial=$((1 << 20)) "$BATS_TEST_TMPDIR/again/memory" "$memory"
+  vm_kill a
+  snapfork delete a base
+  nothing_is_left
+}
+
+@test "a session that is closed goes on serving the guest that it has" {
+  make_template
+  fork_guests base a
+  restore_fork a
+  vm_ask a ping
+  uffd-serve ctl close a
+  [[ $(vm_ask a sum) == "$sum" ]]
+  vm_kill a
+  snapfork delete a base
+  nothing_is_left
+}
+
 no_server() {
   ! uffd-serve ctl health >/dev/null 2>&1
 }

@@ -1,0 +1,48 @@
+#!/usr/bin/env bats
+# A guest in 2 MiB pages: Firecracker restores those only from a page server.
+# shellcheck disable=SC2154 # variables of the helpers
+
+load helpers
+load flow_helpers
+
+readonly pool=/proc/sys/vm/nr_hugepages # each is 2 MiB
+
+setup() {
+  require_firecracker
+  make_store
+  borrowed=0
+}
+
+teardown() {
+  stop_everything
+  ((!borrowed)) || printf '%d\n' $(($(<"$pool") - borrowed)) >"$pool"
+}
+
+borrow_huge_pages() { # <count>
+  [[ -w $pool ]] || skip "no right to enlarge the pool of huge pages, '$pool'"
+  printf '%d\n' $(($(<"$pool") + $1)) >"$pool"
+  borrowed=$1
+  local free
+  free=$(sed -n 's/^HugePages_Free: *//p' /proc/meminfo)
+  ((free >= $1)) || skip "$1 huge pages of 2 MiB are needed and $free can be had"
+}
+
+@test "forks in 2 MiB pages find every page right" {
+  borrow_huge_pages 96
+  take_snapshot "$BATS_TEST_TMPDIR/snapshot" 'guest.seed=7 guest.zero=50' \
+    '{"machine-config": {"vcpu_count": 1, "mem_size_mib": 96, "huge_pages": "2M"}}'
+  snapfork import base --state "$BATS_TEST_TMPDIR/snapshot/state" \
+    --memory "$BATS_TEST_TMPDIR/snapshot/memory"
+  snapfork promote base
+  fork_guests -n 2 base
+  local vm
+  for vm in "${forks[@]}"; do
+    restore_fork "$vm"
+    [[ $(vm_ask "$vm" sum) == "$sum" ]]
+    vm_pause "$vm"
+    [[ $(session "$vm" '.regions[0].page_size') == 2097152 ]]
+  done
+  vm_kill "${forks[@]}"
+  snapfork delete "${forks[@]}" base
+  nothing_is_left
+}

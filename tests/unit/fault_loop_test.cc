@@ -1,0 +1,408 @@
+#include "pager/fault_loop.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include <memory>
+#include <optional>
+
+#include "base/error.h"
+#include "scratch_dir.h"
+#include "test_guest.h"
+
+namespace pager {
+namespace {
+
+using namespace std::chrono_literals;
+
+class FaultLoopTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    try {
+      guest_.emplace(kPages);
+    } catch (const base::Unsupported& error) {
+      GTEST_SKIP() << error.what();
+    }
+  }
+
+  static constexpr uint64_t kPages = 256;
+
+  // Serves `kPages` pages of a file without the pages in `holes`.
+  FaultLoop& start(const std::set<uint64_t>& holes = {}, Window window = Window::automatic(),
+                   OnFailure on_failure = OnFailure::poison) {
+    write_memory_file(dir_ / "memory", kPages, holes);
+    image_ = Image::open(dir_ / "memory");
+    return start_with_image({guest_->region()}, window, on_failure);
+  }
+  FaultLoop& start_with_image(const std::vector<Region>& regions, Window window,
+                              OnFailure on_failure) {
+    mapping_.emplace(regions, image_->identity());
+    mapping_->state().on_failure = on_failure;
+    loop_.emplace(FaultLoopParts{.uffd = guest_->uffd(),
+                                 .state = mapping_->state(),
+                                 .image = *image_,
+                                 .vmm = vmm_,
+                                 .counters = counters_,
+                                 .log = log_,
+                                 .trace = nullptr},
+                  window);
+    return *loop_;
+  }
+
+  // Serves until the future is ready; fails after ten seconds.
+  template <typename T>
+  T serve_until(std::future<T> future) {
+    const auto deadline = std::chrono::steady_clock::now() + 10s;
+    while (future.wait_for(0s) != std::future_status::ready) {
+      struct pollfd fd {
+        .fd = guest_->uffd(), .events = POLLIN, .revents = 0
+      };
+      ::poll(&fd, 1, 1);
+      loop_->step();
+      if (std::chrono::steady_clock::now() > deadline) {
+        ADD_FAILURE() << "still waiting after ten seconds";
+        uffd_unregister(guest_->uffd(), guest_->base(), kPages * kSmallPage);  // release it
+        break;
+      }
+    }
+    return future.get();
+  }
+  uint64_t served(uint64_t page) { return serve_until(guest_->touch(page)); }
+  void removed(uint64_t page, uint64_t count) {
+    EXPECT_TRUE(serve_until(guest_->remove(page, count)));
+  }
+  uint64_t count(Count which) const { return counters_.get(which); }
+  void use_hot_list(std::vector<HotPage> pages) {
+    loop_->prefetch(std::make_shared<HotFile>(HotFile{.path = "hot", .pages = std::move(pages)}));
+  }
+  static uffd_msg fault_at(uint64_t address) {
+    uffd_msg message{};
+    message.event = UFFD_EVENT_PAGEFAULT;
+    message.arg.pagefault.address = address;
+    return message;
+  }
+  static uffd_msg removal_of(uint64_t start, uint64_t end) {
+    uffd_msg message{};
+    message.event = UFFD_EVENT_REMOVE;
+    message.arg.remove.start = start;
+    message.arg.remove.end = end;
+    return message;
+  }
+
+  ScratchDir dir_;
+  std::optional<TestGuest> guest_;
+  std::shared_ptr<const Image> image_;
+  std::optional<StateMapping> mapping_;
+  Counters counters_;
+  Vmm vmm_;
+  SessionLog log_{"test", 0, 0};
+  std::optional<FaultLoop> loop_;
+};
+
+TEST_F(FaultLoopTest, ServesEachPageFromItsPlaceInTheFile) {
+  start();
+  for (const uint64_t page : {7U, 0U, 255U, 100U}) {
+    EXPECT_EQ(served(page), page_word(page));
+  }
+  EXPECT_EQ(count(Count::faults), 4U);
+  EXPECT_EQ(count(Count::pages_copied), 4U);
+  EXPECT_EQ(count(Count::zero_faults), 0U);
+}
+
+TEST_F(FaultLoopTest, WalkingThroughMemoryOpensAWindow) {
+  start();
+  for (uint64_t page = 0; page < kPages; ++page) {
+    ASSERT_EQ(served(page), page_word(page)) << page;
+  }
+  // 1, 4, 16, then 32 at a time.
+  EXPECT_LE(count(Count::faults), 3 + (kPages + 31) / 32);
+  EXPECT_EQ(count(Count::pages_copied), kPages);
+}
+
+TEST_F(FaultLoopTest, AWindowOfOnePageInstallsNothingBeside) {
+  start({}, Window::fixed(1));
+  for (uint64_t page = 0; page < 40; ++page) {
+    ASSERT_EQ(served(page), page_word(page));
+  }
+  EXPECT_EQ(count(Count::faults), 40U);
+}
+
+TEST_F(FaultLoopTest, HolesAreZeroPagedInRunsAndNeverRead) {
+  std::set<uint64_t> holes;
+  for (uint64_t page = 32; page < 64; ++page) {
+    holes.insert(page);
+  }
+  start(holes);
+  EXPECT_EQ(served(40), 0U);
+  EXPECT_EQ(count(Count::pages_zeroed), 32U);
+  EXPECT_EQ(count(Count::bytes_read), 0U);
+  EXPECT_FALSE(guest_->is_present(64));
+  EXPECT_EQ(served(64), page_word(64));
+  EXPECT_EQ(served(31), page_word(31));
+}
+
+TEST_F(FaultLoopTest, ZeroPagesThatTheFileStoresAreNotCopied) {
+  write_memory_file(dir_ / "memory", kPages);
+  const std::vector<std::byte> zeros(3 * kSmallPage);
+  base::pwrite_full(base::open_file(dir_ / "memory", O_WRONLY).get(), zeros, 10 * kSmallPage, "x");
+  image_ = Image::open(dir_ / "memory");
+  start_with_image({guest_->region()}, Window::fixed(32), OnFailure::poison);
+  EXPECT_EQ(served(8), page_word(8));
+  EXPECT_EQ(count(Count::pages_zeroed), 3U);
+  EXPECT_EQ(count(Count::pages_copied), 29U);
+  for (uint64_t page = 8; page < 40; ++page) {
+    EXPECT_EQ(guest_->word(page), page >= 10 && page < 13 ? 0 : page_word(page)) << page;
+  }
+}
+
+TEST_F(FaultLoopTest, RemovedPagesReadZeroForEver) {
+  start();
+  EXPECT_EQ(served(20), page_word(20));
+  removed(16, 8);
+  for (int round = 0; round < 3; ++round) {
+    for (uint64_t page = 16; page < 24; ++page) {
+      EXPECT_EQ(served(page), 0U) << page;
+    }
+    removed(16, 8);
+  }
+  EXPECT_EQ(served(15), page_word(15));
+  EXPECT_EQ(served(24), page_word(24));
+  EXPECT_EQ(count(Count::pages_removed), 8U);
+}
+
+// The kernel hands out faults before removals, so a fault may stand before the removal that it
+// follows.
+TEST_F(FaultLoopTest, ARemovalCountsForTheFaultsBeforeItInTheSameBatch) {
+  FaultLoop& loop = start();
+  const std::vector<uffd_msg> batch{fault_at(guest_->address(5)),
+                                    removal_of(guest_->address(5), guest_->address(6))};
+  loop.handle(batch);
+  EXPECT_EQ(served(5), 0U);
+}
+
+TEST_F(FaultLoopTest, ARemovalMaySpanRegionsAndLieOutsideOfThem) {
+  write_memory_file(dir_ / "memory", kPages);
+  image_ = Image::open(dir_ / "memory");
+  // Two regions, the lower addresses at the end of the file, and a part that no region names.
+  const Region whole = guest_->region();
+  const uint64_t half = whole.size / 2;
+  const std::vector<Region> regions{
+      {.base = whole.base + half, .size = half, .offset = 0},
+      {.base = whole.base, .size = half - 8 * kSmallPage, .offset = half}};
+  FaultLoop& loop = start_with_image(regions, Window::fixed(1), OnFailure::poison);
+  const std::vector<uffd_msg> batch{
+      removal_of(guest_->address(100), guest_->address(140)), removal_of(0, guest_->address(2)),
+      removal_of(guest_->address(254), ~uint64_t{0} - kSmallPage + 1)};
+  loop.handle(batch);
+  EXPECT_EQ(count(Count::pages_removed), 20 + 12 + 2 + 2U);
+  EXPECT_EQ(served(1), 0U);
+  EXPECT_EQ(served(2), page_word(130));
+  EXPECT_EQ(served(119), 0U);
+  EXPECT_EQ(served(128), 0U);
+  EXPECT_EQ(served(140), page_word(12));
+  EXPECT_EQ(served(255), 0U);
+}
+
+// Somebody else (a server before this one) has installed the page and woken nobody.
+TEST_F(FaultLoopTest, AFaultOnAPageThatIsThereIsWoken) {
+  start();
+  std::future<uint64_t> touched = guest_->touch(9);
+  ASSERT_TRUE(guest_->wait_for_unread_faults(1));
+  std::vector<std::byte> page(kSmallPage, std::byte{0x11});
+  ASSERT_EQ(uffd_copy(guest_->uffd(), guest_->address(9), page.data(), kSmallPage, Wake::no).error,
+            0);
+  EXPECT_EQ(serve_until(std::move(touched)), 0x1111111111111111U);
+  EXPECT_EQ(count(Count::hit_before), 1U);
+}
+
+TEST_F(FaultLoopTest, AWindowGoesOnBehindAPageThatIsThere) {
+  start({}, Window::fixed(32));
+  std::vector<std::byte> page(kSmallPage, std::byte{0x11});
+  for (const uint64_t there : {3U, 4U, 9U}) {
+    ASSERT_EQ(uffd_copy(guest_->uffd(), guest_->address(there), page.data(), kSmallPage).error, 0);
+  }
+  EXPECT_EQ(served(0), page_word(0));
+  for (uint64_t i = 0; i < 32; ++i) {
+    EXPECT_TRUE(guest_->is_present(i)) << i;
+    EXPECT_EQ(guest_->word(i), i == 3 || i == 4 || i == 9 ? 0x1111111111111111U : page_word(i));
+  }
+}
+
+TEST_F(FaultLoopTest, AFaultThatMeetsARemovalUnderWayIsKeptAndAnswered) {
+  FaultLoop& loop = start();
+  std::future<uint64_t> touched = guest_->touch(50);
+  ASSERT_TRUE(guest_->wait_for_unread_faults(1));
+  // Take the fault's message, so that an unread removal is all there is.
+  std::array<uffd_msg, 4> messages{};
+  ASSERT_EQ(uffd_read(guest_->uffd(), messages), 1U);
+  std::future<bool> removal = guest_->remove(60, 1);
+  ASSERT_TRUE(wait_for_true([&] {
+    struct pollfd fd {
+      .fd = guest_->uffd(), .events = POLLIN, .revents = 0
+    };
+    return ::poll(&fd, 1, 0) == 1;
+  }));
+  loop.handle(std::span(messages).first(1));
+  EXPECT_EQ(count(Count::waiting), 1U);
+  EXPECT_GE(count(Count::eagain), static_cast<uint64_t>(FaultLoop::kPatience));
+  EXPECT_TRUE(loop.wait_ns().has_value());
+  EXPECT_EQ(serve_until(std::move(touched)), page_word(50));
+  EXPECT_TRUE(serve_until(std::move(removal)));
+  EXPECT_EQ(count(Count::waiting), 0U);
+  EXPECT_FALSE(loop.wait_ns().has_value());
+}
+
+TEST_F(FaultLoopTest, TheHotListIsInstalledWithoutAFault) {
+  FaultLoop& loop = start({7});
+  std::vector<HotPage> hot;
+  for (const uint64_t page : {200U, 3U, 4U, 5U, 7U, 200U, 90U}) {
+    hot.push_back({.region = 0, .offset = page * kSmallPage});
+  }
+  use_hot_list(hot);
+  EXPECT_EQ(loop.wait_ns(), 0U);
+  while (loop.wait_ns()) {
+    loop.step();
+  }
+  EXPECT_EQ(count(Count::pages_prefetched), 6U);
+  EXPECT_EQ(count(Count::pages_zeroed), 1U);
+  EXPECT_EQ(count(Count::faults), 0U);
+  for (const uint64_t page : {200U, 3U, 4U, 5U, 90U}) {
+    EXPECT_EQ(guest_->word(page), page_word(page));
+  }
+  EXPECT_EQ(guest_->word(7), 0U);
+}
+
+TEST_F(FaultLoopTest, TheHotListNeverComesBackOverRemovedPages) {
+  start();
+  removed(0, 128);
+  std::vector<HotPage> hot;
+  for (uint64_t page = 0; page < kPages; ++page) {
+    hot.push_back({.region = 0, .offset = page * kSmallPage});
+  }
+  use_hot_list(hot);
+  while (loop_->wait_ns()) {
+    loop_->step();
+  }
+  EXPECT_EQ(count(Count::pages_prefetched), 128U);
+  for (uint64_t page = 0; page < kPages; ++page) {
+    ASSERT_EQ(served(page), page < 128 ? 0 : page_word(page)) << page;
+  }
+}
+
+TEST_F(FaultLoopTest, AHotListForOtherRegionsIsRefusedAsAWhole) {
+  start();
+  use_hot_list({{.region = 0, .offset = 0}, {.region = 1, .offset = 0}});
+  EXPECT_FALSE(loop_->wait_ns().has_value());
+  EXPECT_EQ(count(Count::hot_list_refused), 1U);
+  EXPECT_FALSE(guest_->is_present(0));
+}
+
+TEST_F(FaultLoopTest, FaultsComeBeforeTheHotList) {
+  start();
+  std::vector<HotPage> hot;
+  for (uint64_t page = 0; page < 200; ++page) {
+    hot.push_back({.region = 0, .offset = page * kSmallPage});
+  }
+  use_hot_list(hot);
+  std::future<uint64_t> touched = guest_->touch(250);
+  ASSERT_TRUE(guest_->wait_for_unread_faults(1));
+  loop_->step();
+  EXPECT_EQ(touched.get(), page_word(250));
+  EXPECT_EQ(count(Count::pages_prefetched), 0U);
+}
+
+TEST_F(FaultLoopTest, APageThatCannotBeReadIsPoisonedAloneAfterRetries) {
+  start({}, Window::fixed(8));
+  // The file becomes shorter while it is served.
+  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), 100 * kSmallPage), 0);
+  if (image_->view() == Image::View::private_copy) {
+    GTEST_SKIP() << "this filesystem keeps a private copy";
+  }
+  EXPECT_EQ(served(96), page_word(96));  // its window does not reach beyond what is there
+  EXPECT_TRUE(guest_->is_present(97) || count(Count::read_errors) == 1);
+  EXPECT_TRUE(
+      serve_until(std::async(std::launch::async, [this] { return guest_->is_poisoned(150); })));
+  EXPECT_EQ(count(Count::pages_poisoned), 1U);
+  EXPECT_GE(count(Count::retries), static_cast<uint64_t>(FaultLoop::kReadAttempts) - 1);
+  EXPECT_EQ(served(99), page_word(99));
+  EXPECT_EQ(count(Count::waiting), 0U);
+}
+
+TEST_F(FaultLoopTest, AFaultOutsideOfAllRegionsIsPoisoned) {
+  write_memory_file(dir_ / "memory", kPages);
+  image_ = Image::open(dir_ / "memory");
+  Region region = guest_->region();
+  region.size /= 2;
+  start_with_image({region}, Window::fixed(1), OnFailure::poison);
+  EXPECT_TRUE(
+      serve_until(std::async(std::launch::async, [this] { return guest_->is_poisoned(200); })));
+  EXPECT_EQ(served(127), page_word(127));
+}
+
+TEST_F(FaultLoopTest, AFaultOnUnregisteredMemoryIsLetGo) {
+  FaultLoop& loop = start();
+  ASSERT_EQ(uffd_unregister(guest_->uffd(), guest_->address(0), kPages * kSmallPage), 0);
+  loop.handle(std::vector<uffd_msg>{fault_at(guest_->address(5))});
+  EXPECT_EQ(count(Count::waiting), 0U);
+  EXPECT_EQ(count(Count::copy_errors), 0U);
+}
+
+TEST_F(FaultLoopTest, EventsOfTheLastReadStandInTheStateAndNoOlderOnes) {
+  FaultLoop& loop = start({}, Window::fixed(1));
+  std::vector<std::future<uint64_t>> touched;
+  for (uint64_t page = 0; page < 8; ++page) {
+    touched.push_back(guest_->touch(page));
+  }
+  ASSERT_TRUE(guest_->wait_for_unread_faults(8));
+  loop.step();
+  const auto& events = mapping_->state().events;
+  EXPECT_EQ(std::ranges::count(events, UFFD_EVENT_PAGEFAULT, &uffd_msg::event), 8);
+  loop.step();
+  EXPECT_EQ(std::ranges::count(events, 0, &uffd_msg::event), std::ssize(events));
+  for (uint64_t page = 0; page < 8; ++page) {
+    EXPECT_EQ(touched[page].get(), page_word(page));
+  }
+}
+
+// Removals against touches by several threads: a page reads zero for ever once madvise has
+// returned.
+TEST_F(FaultLoopTest, NoStalePageUnderConcurrentRemovals) {
+  start();
+  std::atomic<bool> end{false};
+  std::atomic<uint64_t> stale{0};
+  std::array<std::atomic<bool>, kPages> gone{};
+  std::vector<std::future<void>> threads;
+  for (uint64_t seed = 1; seed <= 2; ++seed) {
+    threads.push_back(std::async(std::launch::async, [&, seed] {
+      uint64_t random = seed;
+      while (!end) {
+        random = random * 6364136223846793005 + 1442695040888963407;
+        const uint64_t page = (random >> 33U) % kPages;
+        const bool was_gone = gone[page];
+        const uint64_t word = guest_->word(page);
+        if (word != 0 && (was_gone || word != page_word(page))) {
+          ++stale;
+        }
+      }
+    }));
+  }
+  std::future<void> balloon = std::async(std::launch::async, [&] {
+    uint64_t random = 99;
+    for (int round = 0; round < 3000; ++round) {
+      random = random * 6364136223846793005 + 1442695040888963407;
+      const uint64_t page = (random >> 33U) % kPages;
+      guest_->remove(page, 1).get();
+      gone[page] = true;
+    }
+  });
+  serve_until(std::move(balloon));
+  end = true;
+  for (auto& thread : threads) {
+    serve_until(std::move(thread));
+  }
+  EXPECT_EQ(stale, 0U);
+  EXPECT_EQ(count(Count::waiting), 0U);
+}
+
+}  // namespace
+}  // namespace pager
