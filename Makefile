@@ -24,9 +24,8 @@ PKGS    := mount blkid libmicrohttpd libxxhash
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wnon-virtual-dtor -Wformat=2 -Wimplicit-fallthrough
 ALL_CPP  = -Isrc -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CXX := -std=c++20 -pthread $(WARN) -fstack-protector-strong
-# A program loads only the libraries that it uses, and has the C++ library built in (0.6 ms less a
-# start): start-up time is fork time.
-ALL_LD  := -pthread -Wl,--as-needed $(if $(SAN),,-static-libstdc++ -static-libgcc)
+# A program loads only the libraries that it uses: start-up time is fork time.
+ALL_LD  := -pthread -Wl,--as-needed
 ifdef SAN
 ALL_CXX += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 ALL_LD  += -fsanitize=$(SAN)

@@ -26,8 +26,8 @@ bench_start() { # <dir>
   local ours flock
   export SNAPFORK_ROOT=$1/start
   mkdir -p "$SNAPFORK_ROOT/guests"
-  hyperfine -N --warmup 50 --runs 1000 --export-json "$1/start.json" >/dev/null 2>&1 \
-    "template-lock -n base -- true" "flock -n $1/file true"
+  hyperfine -N --warmup 50 --runs 1000 --export-json "$1/start.json" \
+    "template-lock -n base -- true" "flock -n $1/file true" >/dev/null 2>&1
   ours=$(median_us "$1/start.json" 0)
   flock=$(median_us "$1/start.json" 1)
   printf "| lock taken and command started, against flock | %s (%d us, %d us) | at most 1.3 | \`template-lock -n ID -- true\`, \`flock -n FILE true\` |\n" \
@@ -38,9 +38,9 @@ bench_guard() { # <dir>
   local few many
   make_guests "$1/few" 10
   make_guests "$1/many" 10000
-  hyperfine -N -i --warmup 50 --runs 1000 --export-json "$1/guard.json" >/dev/null 2>&1 \
+  hyperfine -N -i --warmup 50 --runs 1000 --export-json "$1/guard.json" \
     "env SNAPFORK_ROOT=$1/few template-lock guard --for delete base" \
-    "env SNAPFORK_ROOT=$1/many template-lock guard --for delete base"
+    "env SNAPFORK_ROOT=$1/many template-lock guard --for delete base" >/dev/null 2>&1
   few=$(median_us "$1/guard.json" 0)
   many=$(median_us "$1/guard.json" 1)
   printf "| guard of a template with 9 forks: 10,000 guests against 10 | %s (%d us, %d us) | at most 1.2 | \`template-lock guard --for delete ID\` |\n" \

@@ -17,6 +17,9 @@ namespace {
 
 constexpr const char* kAccessAcl = "system.posix_acl_access";
 constexpr const char* kDefaultAcl = "system.posix_acl_default";
+// How XFS shows the same ACLs to root: following from the ones above, and junk on other
+// filesystems.
+constexpr std::string_view kXfsAclPrefix = "trusted.SGI_ACL_";
 constexpr mode_t kModeBits = 07777;
 
 // flistxattr and its kin: with a size of 0 they tell the size that is needed, which may have grown
@@ -63,6 +66,9 @@ void AttributeCopier::copy_xattrs(List list, Get get, Set set, const std::string
   for (size_t at = 0; at < names.size();) {
     const char* name = names.data() + at;
     at += std::strlen(name) + 1;
+    if (std::string_view(name).starts_with(kXfsAclPrefix)) {
+      continue;
+    }
     const std::vector<char> value =
         grow_and_call([&](char* to, size_t size) { return get(name, to, size); }, what);
     if (set(name, value.data(), value.size()) == 0) {

@@ -45,17 +45,33 @@ void check_extents(const SourceFile& src, int64_t limit, FileReport& report) {
   }
 }
 
-// After the FICLONE, which has written out dirty data: what is data is known only then.
-void count_shared(const SourceFile& src, FileReport& report) {
+// After the FICLONE, which has written out dirty data: what is data is known only then. Where none
+// was done (a dry run) the survey does it.
+void count_shared(const SourceFile& src, Flush flush, FileReport& report) {
   report.method = Method::reflink;
   report.shared = src.st.st_size;
   const std::optional<ExtentSurvey> survey =
-      survey_extents(src.fd.get(), src.st.st_size, Flush::no, src.path);
+      survey_extents(src.fd.get(), src.st.st_size, flush, src.path);
   if (survey) {
     report.shared = std::min<int64_t>(survey->data_bytes, src.st.st_size);
     report.extents = survey->extents;
   }
   report.hole = src.st.st_size - report.shared;
+}
+
+void check_unchanged(const SourceFile& src) {
+  struct stat now {};
+  if (::fstat(src.fd.get(), &now) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(src.path));
+  }
+  // Who links or unlinks a name of the inode changes its ctime, as do clones of sealed memory
+  // beside this one; that is no change of contents.
+  const bool relinked = now.st_nlink != src.st.st_nlink || (now.st_mode & 0222) == 0;
+  if (now.st_size != src.st.st_size || !same_time(now.st_mtim, src.st.st_mtim) ||
+      (!relinked && !same_time(now.st_ctim, src.st.st_ctim))) {
+    throw base::Refused("cannot clone " + base::quoted(src.path) +
+                        ": it changed meanwhile; stop who writes to it first");
+  }
 }
 
 }  // namespace
@@ -90,7 +106,7 @@ bool ContentCloner::shares(const SourceFile& src, const std::string& dst_path, R
     }
     report.refused = reflink();
     if (report.refused == 0) {
-      count_shared(src, report);
+      count_shared(src, request_.dry_run ? Flush::yes : Flush::no, report);
       return true;
     }
     if (report.refused != EINVAL) {  // which speaks of this file only
@@ -152,21 +168,6 @@ FileReport ContentCloner::plan(const SourceFile& src, int dst_dir, const std::st
     report.hole = src.st.st_size - report.copied;
   }
   return report;
-}
-
-void ContentCloner::check_unchanged(const SourceFile& src) const {
-  struct stat now {};
-  if (::fstat(src.fd.get(), &now) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(src.path));
-  }
-  // Who links or unlinks a name of the inode changes its ctime, as do clones of sealed memory
-  // beside this one; that is no change of contents.
-  const bool relinked = now.st_nlink != src.st.st_nlink || (now.st_mode & 0222) == 0;
-  if (now.st_size != src.st.st_size || !same_time(now.st_mtim, src.st.st_mtim) ||
-      (!relinked && !same_time(now.st_ctim, src.st.st_ctim))) {
-    throw base::Refused("cannot clone " + base::quoted(src.path) +
-                        ": it changed meanwhile; stop who writes to it first");
-  }
 }
 
 }  // namespace cloning

@@ -47,7 +47,6 @@ class ContentCloner {
  private:
   bool shares(const SourceFile& src, const std::string& dst_path, ReflinkMode mode,
               FileReport& report, const std::function<int()>& reflink);
-  void check_unchanged(const SourceFile& src) const;
 
   const Request& request_;
   Progress& progress_;

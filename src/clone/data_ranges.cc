@@ -91,11 +91,11 @@ std::optional<ExtentSurvey> survey_extents(int fd, off_t size, Flush flush, std:
   return survey;
 }
 
-Run first_run(std::span<const std::byte> data) {
+BlockRun first_run(std::span<const std::byte> data) {
   const auto block_at = [&](size_t offset) {
     return data.subspan(offset, std::min(kHoleBlock, data.size() - offset));
   };
-  Run run{.length = block_at(0).size(), .zero = is_zero(block_at(0))};
+  BlockRun run{.length = block_at(0).size(), .zero = is_zero(block_at(0))};
   while (run.length < data.size() && is_zero(block_at(run.length)) == run.zero) {
     run.length += block_at(run.length).size();
   }

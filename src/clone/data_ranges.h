@@ -35,12 +35,12 @@ std::optional<ExtentSurvey> survey_extents(int fd, off_t size, Flush flush, std:
 // The unit in which holes are made: the page size of guest memory and the usual filesystem block.
 inline constexpr size_t kHoleBlock = 4096;
 
-struct Run {
+struct BlockRun {
   size_t length;
   bool zero;
 };
 // How many blocks at the start of `data` (not empty) are alike, all zero or all not. The last block
 // may be a partial one. `data` starts on a block boundary.
-Run first_run(std::span<const std::byte> data);
+BlockRun first_run(std::span<const std::byte> data);
 
 }  // namespace cloning

@@ -18,7 +18,7 @@ constexpr std::string_view kEraseLine = "\r\033[K";
 
 void draw(std::string_view text) {
   // A terminal that has gone is no reason to give up the copy.
-  static_cast<void>(!::write(STDERR_FILENO, text.data(), text.size()));
+  static_cast<void>(::write(STDERR_FILENO, text.data(), text.size()) < 0);
 }
 
 }  // namespace

@@ -16,6 +16,8 @@ class Progress {
   Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
+  Progress(Progress&&) = delete;
+  Progress& operator=(Progress&&) = delete;
   ~Progress() { erase(); }
 
   // From here on add() counts towards `total` bytes of `name`.

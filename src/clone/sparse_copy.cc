@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -38,25 +38,36 @@ void check_space(int dst, int64_t needed, std::string_view dst_path) {
   }
 }
 
+[[noreturn]] void throw_got_shorter(std::string_view path) {
+  throw base::Refused("cannot read " + base::quoted(path) +
+                      ": it got shorter meanwhile; run again when nobody writes to it");
+}
+
 // Calls use(offset, piece) for all data of a file, a piece of at most kPiece at a time. Pieces
 // start on a multiple of kHoleBlock, unless the filesystem has smaller blocks.
 template <typename Use>
 void for_each_piece(int fd, off_t size, std::string_view path, Use use) {
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(
-      kPiece);  // NOLINT(modernize-avoid-c-arrays): std::array would be cleared
+  std::vector<std::byte> buffer(std::min(kPiece, static_cast<size_t>(size)));
   std::optional<Range> range = next_data(fd, 0, size, path);
   while (range) {
     for (off_t at = range->begin; at < range->end;) {
       const size_t wanted = std::min(kPiece, static_cast<size_t>(range->end - at));
-      const std::span<std::byte> piece(buffer.get(), wanted);
+      const std::span<std::byte> piece = std::span(buffer).first(wanted);
       if (base::pread_full(fd, piece, at, path) < wanted) {
-        throw base::Refused("cannot copy " + base::quoted(path) +
-                            ": it got shorter meanwhile; run again when nobody writes to it");
+        throw_got_shorter(path);
       }
       use(at, std::span<const std::byte>(piece));
       at += static_cast<off_t>(wanted);
     }
     range = next_data(fd, range->end, size, path);
+  }
+  // An end that was cut off looks like a hole.
+  struct stat now {};
+  if (::fstat(fd, &now) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(path));
+  }
+  if (now.st_size < size) {
+    throw_got_shorter(path);
   }
 }
 
@@ -137,7 +148,7 @@ CopyResult sparse_copy(int src, const struct stat& st, int dst, Zeros zeros, Pro
       return;
     }
     while (!piece.empty()) {
-      const Run run = first_run(piece);
+      const BlockRun run = first_run(piece);
       if (run.zero) {
         result.dug += static_cast<int64_t>(run.length);
       } else {
@@ -160,7 +171,7 @@ int64_t dig_holes(int src, int dst, off_t size, Progress& progress, std::string_
   for_each_piece(src, size, path, [&](off_t at, std::span<const std::byte> piece) {
     progress.add(static_cast<int64_t>(piece.size()));
     while (!piece.empty()) {
-      const Run run = first_run(piece);
+      const BlockRun run = first_run(piece);
       if (run.zero) {
         holes.add(at, static_cast<off_t>(run.length));
       }

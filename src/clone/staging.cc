@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <utility>
 
 #include "base/error.h"
 #include "clone/attributes.h"
@@ -92,7 +93,11 @@ bool Place::is_inside(int dir) const {
       return true;
     }
     const struct stat below = here;
-    climber = base::open_at(climber.get(), "..", O_PATH | O_DIRECTORY);
+    base::Fd above(::openat(climber.get(), "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!above && errno == EACCES) {
+      return false;  // no walk that starts further up could come through here either
+    }
+    climber = std::move(above);
     if (::fstat(climber.get(), &here) != 0) {
       base::throw_errno("cannot stat the directories above " + base::quoted(path_));
     }

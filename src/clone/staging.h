@@ -49,6 +49,8 @@ class StagedFile {
   explicit StagedFile(const Place& place);
   StagedFile(const StagedFile&) = delete;
   StagedFile& operator=(const StagedFile&) = delete;
+  StagedFile(StagedFile&&) = delete;
+  StagedFile& operator=(StagedFile&&) = delete;
   ~StagedFile();
 
   int fd() const { return fd_.get(); }
@@ -75,6 +77,8 @@ class StagedDirectory {
   explicit StagedDirectory(const Place& place);
   StagedDirectory(const StagedDirectory&) = delete;
   StagedDirectory& operator=(const StagedDirectory&) = delete;
+  StagedDirectory(StagedDirectory&&) = delete;
+  StagedDirectory& operator=(StagedDirectory&&) = delete;
   ~StagedDirectory();
 
   int fd() const { return fd_.get(); }

@@ -186,11 +186,11 @@ FileReport TreeCloner::link_memory(const Step& step, const SourceFile& src,
                         "seal it (mode 0444) or use --memory=reflink");
   }
   const int64_t data = allocated_bytes(src.st);
-  const FileReport report{.path = dst_path,
-                          .method = Method::link,
-                          .size = src.st.st_size,
-                          .linked = data,
-                          .hole = src.st.st_size - data};
+  FileReport report{.path = dst_path,
+                    .method = Method::link,
+                    .size = src.st.st_size,
+                    .linked = data,
+                    .hole = src.st.st_size - data};
   if (request_.dry_run) {
     return report;
   }
@@ -218,7 +218,7 @@ FileReport TreeCloner::link_memory(const Step& step, const SourceFile& src,
 FileReport TreeCloner::link_to_sibling(const Step& step, const SourceFile& src,
                                        const std::string& sibling,
                                        const std::string& dst_path) const {
-  const FileReport report{.path = dst_path, .method = Method::hardlink, .size = src.st.st_size};
+  FileReport report{.path = dst_path, .method = Method::hardlink, .size = src.st.st_size};
   if (request_.dry_run) {
     return report;
   }

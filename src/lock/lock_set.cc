@@ -82,8 +82,7 @@ LockSet LockSet::take(const base::Store& store, std::vector<std::string> ids, ba
                       const base::Deadline& deadline) {
   std::ranges::for_each(ids, base::check_id);
   std::ranges::sort(ids);
-  const auto repeated = std::ranges::unique(ids);
-  ids.erase(repeated.begin(), repeated.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   std::erase_if(ids, [&](const std::string& id) {
     const std::optional<base::LockMode> inherited = base::inherited_lock(store, id);
     if (inherited == base::LockMode::shared && mode == base::LockMode::exclusive) {

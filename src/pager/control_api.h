@@ -28,7 +28,7 @@ class ControlApi {
   struct Settings {
     std::string socket_dir;  // of the session sockets
     std::string version;
-    std::optional<Window> window;
+    std::optional<Window> window{};
     OnFailure on_failure = OnFailure::poison;
   };
   ControlApi(Pager& pager, Settings settings) : pager_(pager), settings_(std::move(settings)) {}

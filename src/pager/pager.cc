@@ -230,9 +230,10 @@ void Pager::connect(Key key, Greeting& greeting, HandshakeReader::Result handsha
   connected->second.session->log().detail(
       "connected, " + std::to_string(connected->second.session->regions().size()) + " regions of " +
       base::quoted(place.image->path()));
+  ids_[id] = key;
   if (!place.many) {
     // Nobody else may come: a second VMM is refused by the kernel instead of waiting for ever.
-    forget(greeting.place);
+    remove_place(greeting.place);
   }
 }
 
@@ -262,7 +263,7 @@ void Pager::remove_record(const std::string& id) const {
 
 // Ends a place, and the connections to it whose handshake is not whole; the one that has just
 // become a session has given up its socket, and is its caller's to erase.
-void Pager::forget(Key place) {
+void Pager::remove_place(Key place) {
   waiting_.erase(place);
   std::erase_if(greetings_, [&](const auto& entry) {
     return entry.second.place == place && entry.second.socket;
@@ -287,6 +288,9 @@ void Pager::terminate() {
   stop_ = draining_;
   draining_ = true;
   // A VMM that has not connected yet is told so by the kernel, and no guest of it runs.
+  for (const auto& [key, waiting] : waiting_) {
+    ids_.erase(waiting.place.id);
+  }
   waiting_.clear();
   greetings_.clear();
   if (!stop_ && !connected_.empty()) {
@@ -308,6 +312,7 @@ void Pager::reap() {
       const Totals totals = connected.session->counters().totals();
       ended_totals_.add(totals);
       remove_record(connected.id);
+      ids_.erase(connected.id);
       connected.session->log().detail("ended after " + std::to_string(totals[Count::faults]) +
                                       " faults");
       ended.push_back(std::move(connected.session));
@@ -318,23 +323,25 @@ void Pager::reap() {
   ended.clear();
 }
 
-void Pager::supersede(std::string_view id) {
-  for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
-    if (it->second.place.id == id) {
-      forget(it->first);
-      break;
-    }
+// Makes way for a new place of this id.
+void Pager::supersede(const std::string& id) {
+  const auto found = ids_.find(id);
+  if (found == ids_.end()) {
+    return;
   }
-  for (auto& [key, connected] : connected_) {
-    if (connected.id == id) {
-      const std::string old_record = record_path(connected.id);
-      connected.id += ".old-" + std::to_string(key);
-      connected.closing = true;
-      if (!settings_.record_dir.empty()) {
-        ::rename(old_record.c_str(), record_path(connected.id).c_str());
-      }
-      break;
-    }
+  const Key key = found->second;
+  ids_.erase(found);
+  const auto connected = connected_.find(key);
+  if (connected == connected_.end()) {
+    remove_place(key);
+    return;
+  }
+  Connected& old = connected->second;
+  old.id += ".old-" + std::to_string(key);
+  old.closing = true;
+  ids_[old.id] = key;
+  if (!settings_.record_dir.empty()) {
+    ::rename(record_path(id).c_str(), record_path(old.id).c_str());
   }
 }
 
@@ -350,7 +357,10 @@ void Pager::open(Place place) {
   }
   const Key key = next_key_++;
   watch(listener.fd(), key);
-  had_session_ = had_session_ || !place.many;
+  if (!place.many) {
+    had_session_ = true;
+    ids_[place.id] = key;
+  }
   waiting_.emplace(key, Waiting{.place = std::move(place), .listener = std::move(listener)});
 }
 
@@ -358,22 +368,19 @@ bool Pager::close(std::string_view id) {
   bool found = false;
   {
     const std::lock_guard lock(mutex_);
-    for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
-      if (it->second.place.id == id) {
-        forget(it->first);
-        found = true;
-        break;
-      }
-    }
-    for (auto& [key, connected] : connected_) {
-      if (connected.id == id) {
-        connected.closing = true;
-        found = true;
+    const auto entry = ids_.find(id);
+    found = entry != ids_.end();
+    if (found) {
+      const auto connected = connected_.find(entry->second);
+      if (connected != connected_.end()) {
+        connected->second.closing = true;
+      } else {
+        remove_place(entry->second);
+        ids_.erase(entry);
       }
     }
   }
-  const uint64_t one = 1;  // run() may be done now
-  static_cast<void>(!::write(notify_.get(), &one, sizeof one));
+  wake_run();
   return found;
 }
 
@@ -382,6 +389,11 @@ void Pager::drain() {
     const std::lock_guard lock(mutex_);
     draining_ = true;
   }
+  wake_run();
+}
+
+// It may be done now.
+void Pager::wake_run() const {
   const uint64_t one = 1;
   static_cast<void>(!::write(notify_.get(), &one, sizeof one));
 }
@@ -439,17 +451,13 @@ std::vector<SessionInfo> Pager::sessions() const {
 
 std::optional<SessionInfo> Pager::session(std::string_view id) const {
   const std::lock_guard lock(mutex_);
-  for (const auto& [key, connected] : connected_) {
-    if (connected.id == id) {
-      return info_of(connected);
-    }
+  const auto entry = ids_.find(id);
+  if (entry == ids_.end()) {
+    return std::nullopt;
   }
-  for (const auto& [key, waiting] : waiting_) {
-    if (waiting.place.id == id) {
-      return info_of(waiting);
-    }
-  }
-  return std::nullopt;
+  const auto connected = connected_.find(entry->second);
+  return connected != connected_.end() ? info_of(connected->second)
+                                       : info_of(waiting_.at(entry->second));
 }
 
 Totals Pager::totals() const {

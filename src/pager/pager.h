@@ -141,16 +141,17 @@ class Pager {
   void connect(Key key, Greeting& greeting, HandshakeReader::Result handshake);
   ServingPlan plan_for(Place& place, const std::string& session_id);
   void drop_late_greetings();
-  void forget(Key place);
+  void remove_place(Key place);
   void terminate();
   void reap();
+  void wake_run() const;
   bool finished();
   int timeout_ms() const;
   void watch(int fd, Key key) const;
   std::string record_path(const std::string& id) const;
   void write_record(const std::string& id, const Vmm& vmm) const;
   void remove_record(const std::string& id) const;
-  void supersede(std::string_view id);
+  void supersede(const std::string& id);
   static SessionInfo info_of(const Waiting& waiting);
   static SessionInfo info_of(const Connected& connected);
 
@@ -167,6 +168,7 @@ class Pager {
   std::map<Key, Waiting> waiting_;
   std::map<Key, Greeting> greetings_;
   std::map<Key, Connected> connected_;
+  std::map<std::string, Key, std::less<>> ids_;  // of what waits, or is connected
   uint64_t many_count_ = 0;
   Totals ended_totals_;
   bool draining_ = false;

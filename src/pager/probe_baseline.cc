@@ -119,7 +119,13 @@ void measure_baseline(const MemoryFile& file, std::span<const PageNumber> order,
   const std::span<const PageNumber> pages = order.first(std::min(order.size(), kSample));
   measure_anonymous(file, pages, baseline.anonymous);
   measure_copy_loop(file, pages, baseline.copy_loop);
-  baseline.copy_bytes_per_second = measure_copy_rate(file);
+  // The first pass also pays for memory that the host has to find: a limit is what the best one
+  // shows.
+  constexpr int kPasses = 3;
+  for (int i = 0; i < kPasses; ++i) {
+    baseline.copy_bytes_per_second =
+        std::max(baseline.copy_bytes_per_second.load(), measure_copy_rate(file));
+  }
 }
 
 }  // namespace pager

@@ -109,26 +109,24 @@ void hold_until_stdin_closes() {
   }
 }
 
-}  // namespace
-
-int run_probe(const ProbeConfig& config) {
-  const MemoryFile file(config.memory_path, config.page_size);
+// Throws what makes no sense for this memory file.
+void check_fits(const ProbeConfig& config, const MemoryFile& file, size_t touched_pages) {
   if (config.regions > file.pages()) {
     throw base::UsageError("--regions " + std::to_string(config.regions) + " are more than the " +
                            std::to_string(file.pages()) + " pages of the memory file");
   }
-  const std::vector<PageNumber> order =
-      page_order(config.pattern, file.pages(), file.page_size(), config.page_limit, config.seed);
-  if (config.kill_after > order.size()) {
+  if (config.kill_after > touched_pages) {
     throw base::UsageError("--kill-after " + std::to_string(*config.kill_after) +
-                           " is more than the " + std::to_string(order.size()) +
+                           " is more than the " + std::to_string(touched_pages) +
                            " pages that are touched");
   }
   if (config.page_size == kHugePage && !config.misbehaviour) {
     require_huge_pages(file.pages() * config.sockets.size());
   }
+}
 
-  const base::Deadline deadline = base::Deadline::after(config.deadline);
+std::vector<RunningVmm> start_vmms(const ProbeConfig& config, const MemoryFile& file,
+                                   const base::Deadline& deadline) {
   std::vector<RunningVmm> vmms(config.sockets.size());
   for (size_t i = 0; i < vmms.size(); ++i) {
     VmmRecord& record = *vmms[i].record;
@@ -136,27 +134,48 @@ int run_probe(const ProbeConfig& config) {
       run_vmm(config, file, i, deadline, record, say_done);
     });
   }
+  return vmms;
+}
+
+struct Verdict {
+  bool all_good = true;                // of the VMMs that could start
+  std::optional<base::Error> failure;  // the first; others have been said
+};
+
+Verdict print_all(std::span<const VmmOutcome> outcomes, const ProbeConfig& config) {
+  Verdict verdict;
+  for (const VmmOutcome& outcome : outcomes) {
+    const std::optional<base::Error> failure = outcome.record->failure.get();
+    if (!failure) {
+      print(outcome, config);
+      verdict.all_good = verdict.all_good && is_good(outcome, config);
+    } else if (verdict.failure) {
+      base::say_error(failure->what());
+    } else {
+      verdict.failure.emplace(*failure);
+    }
+  }
+  return verdict;
+}
+
+}  // namespace
+
+int run_probe(const ProbeConfig& config) {
+  const MemoryFile file(config.memory_path, config.page_size);
+  const std::vector<PageNumber> order =
+      page_order(config.pattern, file.pages(), file.page_size(), config.page_limit, config.seed);
+  check_fits(config, file, order.size());
+
+  const base::Deadline deadline = base::Deadline::after(config.deadline);
+  std::vector<RunningVmm> vmms = start_vmms(config, file, deadline);
   std::vector<VmmOutcome> outcomes;
   for (size_t i = 0; i < vmms.size(); ++i) {
     outcomes.push_back(wait_for_end(vmms[i], config, i, deadline));
   }
+  const Verdict verdict = print_all(outcomes, config);
 
-  std::optional<base::Error> failure;
-  bool all_good = true;
-  for (const VmmOutcome& outcome : outcomes) {
-    if (const std::optional<base::Error> error = outcome.record->failure.get()) {
-      if (failure) {
-        base::say_error(error->what());
-      } else {
-        failure.emplace(*error);
-      }
-      continue;
-    }
-    print(outcome, config);
-    all_good = all_good && is_good(outcome, config);
-  }
   std::optional<Shared<Baseline>> baseline;
-  if (config.baseline && !failure) {
+  if (config.baseline && !verdict.failure) {
     baseline.emplace();
     run_baseline(config, file, order, **baseline);
   }
@@ -165,16 +184,17 @@ int run_probe(const ProbeConfig& config) {
   } else if (baseline && base::message_style().verbosity != base::Verbosity::quiet) {
     base::write_line_out(describe_baseline(outcomes, **baseline));
   }
-  if (failure && all_good) {
-    throw base::Error(*failure);
+
+  if (verdict.failure && verdict.all_good) {
+    throw base::Error(*verdict.failure);
   }
-  if (failure) {
-    base::say_error(failure->what());
+  if (verdict.failure) {
+    base::say_error(verdict.failure->what());
   }
-  if (config.hold) {
+  if (config.hold && verdict.all_good) {
     hold_until_stdin_closes();
   }
-  return all_good ? 0 : 1;
+  return verdict.all_good ? 0 : 1;
 }
 
 }  // namespace pager

@@ -24,6 +24,15 @@ has_waiter() { # <file>
   grep -q -- "->.*:$(stat -c %i "$1") " /proc/locks
 }
 
+# The process may be about to stop, or stopped: it is told to go on until it has ended.
+continue_until_gone() { # <pid>
+  has_ended() {
+    kill -CONT "$1" 2>/dev/null
+    is_gone "$1"
+  }
+  wait_until 20 has_ended "$1"
+}
+
 mode_of() { stat -c %a "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/memory"; }
 memory_of() { printf '%s\n' "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/memory"; }
 
@@ -362,6 +371,25 @@ memory_of() { printf '%s\n' "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/
   # Readers are welcome.
   spawn tail -f "$memory"
   run -0 template-lock seal base
+}
+
+@test "seal notices a writer that comes between proof and change of mode" {
+  require_cmd strace
+  make_fake_guest base
+  local memory inode
+  memory=$(memory_of base)
+  inode=$(stat -c %i "$memory")
+  # Stopped as it enters fchmod, with the lease held.
+  spawn_to sealing strace -f -qq -o /dev/null -e trace=fchmod -e inject=fchmod:signal=SIGSTOP:when=1 template-lock seal base
+  wait_until 10 grep -q "LEASE  ACTIVE .*:$inode " /proc/locks
+  spawn bash -c ': >>"$0"' "$memory"
+  wait_until 10 grep -q "LEASE  BREAKING .*:$inode " /proc/locks
+  local sealer
+  sealer=$(awk -v inode=":$inode\$" '$2 == "LEASE" && $6 ~ inode {print $5}' /proc/locks)
+  continue_until_gone "$sealer"
+  wait "${spawned[0]}" || assert_equal "$?" 1
+  assert_contains "$(<sealing)" "cannot seal 'base': its memory is open for writing"
+  assert_equal "$(mode_of base)" 600
 }
 
 @test "seal sees a writer that has only a mapping left" {

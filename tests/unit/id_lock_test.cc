@@ -28,7 +28,7 @@ constexpr milliseconds kLong{20'000};  // longer than anything here takes, unles
 
 class IdLockTest : public testing::Test {
  protected:
-  ~IdLockTest() override { ::unsetenv("SNAPFORK_LOCK_FD"); }
+  void TearDown() override { ::unsetenv("SNAPFORK_LOCK_FD"); }
 
   std::optional<IdLock> acquire(LockMode mode, milliseconds patience = milliseconds(0),
                                 const std::string& id = "base") const {

@@ -1,0 +1,67 @@
+// Tests of clone/report.h.
+#include "clone/report.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+namespace cloning {
+namespace {
+
+TEST(Report, BytesForAPerson) {
+  EXPECT_EQ(human_bytes(0), "0 bytes");
+  EXPECT_EQ(human_bytes(1), "1 byte");
+  EXPECT_EQ(human_bytes(1023), "1023 bytes");
+  EXPECT_EQ(human_bytes(1024), "1.0 KiB");
+  EXPECT_EQ(human_bytes(12 << 10), "12 KiB");
+  EXPECT_EQ(human_bytes((1 << 20) - 1), "1.0 MiB");
+  EXPECT_EQ(human_bytes(int64_t{4} << 30), "4.0 GiB");
+}
+
+FileReport copied_disk() {
+  return {.path = "d/disk",
+          .method = Method::copy,
+          .refused = EOPNOTSUPP,
+          .size = 10 << 20,
+          .copied = 4 << 20,
+          .hole = 6 << 20};
+}
+
+TEST(Report, AFileRecordHasEveryField) {
+  EXPECT_EQ(file_record(copied_disk()),
+            R"({"type":"file","v":1,"path":"d/disk","method":"copy","refused":"EOPNOTSUPP",)"
+            R"("size_bytes":10485760,"bytes_shared":0,"bytes_copied":4194304,"bytes_linked":0,)"
+            R"("bytes_hole":6291456,"bytes_dug":0,"extents":null,"seconds":0.000000})");
+}
+
+TEST(Report, ATotalSaysHow) {
+  const auto method_of = [](const std::vector<FileReport>& files) {
+    const std::string record =
+        total_record({.src = "s", .dst = "d", .files = files, .elapsed = {}, .dry_run = false});
+    const size_t at = record.find("\"method\":\"") + 10;
+    return record.substr(at, record.find('"', at) - at);
+  };
+  const FileReport shared{.path = "a", .method = Method::reflink, .shared = 1};
+  const FileReport linked{.path = "b", .method = Method::link, .linked = 1};
+  EXPECT_EQ(method_of({}), "none");
+  EXPECT_EQ(method_of({linked}), "none");
+  EXPECT_EQ(method_of({shared, linked}), "reflink");
+  EXPECT_EQ(method_of({copied_disk()}), "copy");
+  EXPECT_EQ(method_of({copied_disk(), shared}), "mixed");
+}
+
+TEST(Report, APersonReadsTheReasonOfACopy) {
+  const CloneReport report{.src = "s",
+                           .dst = "d",
+                           .files = {copied_disk()},
+                           .skipped = 2,
+                           .elapsed = std::chrono::milliseconds(12),
+                           .dry_run = false};
+  EXPECT_EQ(file_lines(report), "'d/disk': copy, 4.0 MiB copied, 6.0 MiB hole\n");
+  EXPECT_EQ(total_line(report),
+            "'d': 1 file, 4.0 MiB copied, 6.0 MiB hole (no reflink: EOPNOTSUPP), 2 skipped, "
+            "12.0 ms\n");
+}
+
+}  // namespace
+}  // namespace cloning
