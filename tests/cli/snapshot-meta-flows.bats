@@ -392,7 +392,7 @@ at_each_crash() { # <prepare> <check> <command>...
   template() { init_template a; }
   demoted() {
     if [[ $(snapshot-meta state a) == Template ]]; then
-      snapshot-meta demote a
+      [[ $(snapshot-meta verify --deep a) == ok ]] && snapshot-meta demote a || return
     fi
     [[ $(snapshot-meta state a) == Standby ]] && snapshot-meta promote a && [[ $(snapshot-meta verify --deep a) == ok ]]
   }
