@@ -153,7 +153,7 @@ class Publisher {
           .boolean("resume_vm", true);
       line.raw("snapshot_load", load.str());
     }
-    const auto report = options_.clone_reports.find(clone_dir(store_, id));
+    const auto report = options_.clone_reports.find(clone_name(id));
     report != options_.clone_reports.end() ? line.raw("clone", report->second) : line.null("clone");
     return line.str();
   }

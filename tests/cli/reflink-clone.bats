@@ -313,8 +313,13 @@ clone_a_tree_on() { # <filesystem>
   chmod 6755 tree/program
   chown 1234:5678 tree/program
   chown 65534:65534 mine
+  printf text >tree/read-only
+  setfattr -n user.colour -v green tree/read-only
+  chmod 0444 tree/read-only
   setpriv --reuid=65534 --regid=65534 --clear-groups "$(type -P reflink-clone)" -q tree mine/dst
   assert_equal "$(stat -c '%u %g %a' mine/dst/program)" '65534 65534 755'
+  assert_equal "$(stat -c '%a' mine/dst/read-only)" 444
+  assert_equal "$(getfattr --only-values -n user.colour mine/dst/read-only)" green
 }
 
 @test "deep and wide trees" {
