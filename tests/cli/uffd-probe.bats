@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # uffd-probe: its verdicts on a right page server and on wrong ones.
-# shellcheck disable=SC2154 # output, stderr, lines and spawned_pid are set by helpers
+# shellcheck disable=SC2154,SC2030,SC2031 # what helpers set; each test is a subshell, and meant to be
 
 setup() {
   load helpers
