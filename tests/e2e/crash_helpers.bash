@@ -4,9 +4,10 @@
 # The system calls that change what is on the disk, or make it last.
 readonly CHANGES=mkdir,mkdirat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,symlinkat,fsync,fdatasync,ftruncate,fallocate,ioctl,copy_file_range
 
-# Puts stand-ins for the programs of a flow on the PATH, which count their calls from 0. In each call all
-# changes are recorded; or KILL_STEP is killed at its call number KILL_NTH of KILL_CALL, and with KILL_ALL
-# its whole process group: then there is $CRASH_DIR/killed.
+# Puts stand-ins for the programs of a flow on the PATH, which count their calls from 0. Either all changes
+# of each call are recorded; or call KILL_STEP is killed at the change number KILL_NTH that is a KILL_CALL,
+# and with KILL_ALL its whole process group; or, KILL_CALL being "driver", the driver is killed when the
+# call begins, and that goes on. When somebody was killed there is $CRASH_DIR/killed.
 make_stand_ins() {
   local program
   CRASH_DIR=$BATS_TEST_TMPDIR/crash
@@ -25,6 +26,11 @@ if [[ -z \$KILL_STEP ]]; then
   exec strace -f -qq -o "\$CRASH_DIR/step.\$step" -e trace=\$CHANGES -- "\$real" "\$@"
 fi
 ((step == KILL_STEP)) || exec "\$real" "\$@"
+if [[ \$KILL_CALL == driver ]]; then
+  : >"\$CRASH_DIR/killed"
+  pkill -KILL -g 0 -f '/snapfork (--locked )?'
+  exec "\$real" "\$@"
+fi
 strace -f -qq -o /dev/null -e trace=\$KILL_CALL -e inject=\$KILL_CALL:signal=KILL:when=\$KILL_NTH -- \\
   "\$real" "\$@"
 status=\$?
@@ -41,8 +47,11 @@ STAND_IN
 run_flow() { # <step> <call> <nth> <command...>
   rm -f "$CRASH_DIR/killed"
   echo 0 >"$CRASH_DIR/steps"
-  KILL_STEP=$1 KILL_CALL=$2 KILL_NTH=$3 PATH=$CRASH_DIR/bin:$PATH \
-    setsid --wait "${@:4}" >"$CRASH_DIR/output" 2>&1 </dev/null 3>&- 4>&- || true
+  # The shell tells of each process that is killed.
+  {
+    KILL_STEP=$1 KILL_CALL=$2 KILL_NTH=$3 PATH=$CRASH_DIR/bin:$PATH \
+      setsid --wait "${@:4}" >"$CRASH_DIR/output" 2>&1 </dev/null 3>&- 4>&- || true
+  } 2>/dev/null
 }
 
 # Prints "STEP CALL NTH" for each change of the flow that was recorded last.
@@ -55,6 +64,25 @@ places() {
       if (name != "ioctl" || /FICLONE/) print step, name, nth[name]
     }' "$CRASH_DIR/step.$step"
   done
+}
+
+# For each step of a flow: prepare, the flow until its driver is killed there, check.
+at_each_step() { # <prepare> <check> <flow...>
+  local prepare=$1 check=$2 step steps
+  shift 2
+  "$prepare"
+  run_flow '' '' '' "$@"
+  "$check" || return
+  steps=$(<"$CRASH_DIR/steps")
+  for ((step = 0; step < steps; step++)); do
+    "$prepare"
+    run_flow "$step" driver '' "$@"
+    [[ -e $CRASH_DIR/killed ]] || fail "the driver not killed in $(<"$CRASH_DIR/step.$step.name")" || return
+    # The orphan has the locks of the flow until it is done.
+    template-lock wait --timeout 10 f
+    "$check" || fail "after the driver was killed in $(<"$CRASH_DIR/step.$step.name")" || return
+  done
+  ((steps >= 3))
 }
 
 # For each place of a flow: prepare, the flow until it is killed there, check.
@@ -73,6 +101,6 @@ at_each_place() { # <prepare> <check> <flow...>
     [[ -e $CRASH_DIR/killed ]] || fail "not killed: $(<"$CRASH_DIR/step.$step.name"), $call $nth" || return
     "$check" || fail "after the kill of $(<"$CRASH_DIR/step.$step.name") at its $call number $nth:" \
       "$(<"$CRASH_DIR/output")" || return
-  done 2>/dev/null
+  done
   printf '# %d places\n' "${#list[@]}" >&3
 }
