@@ -276,9 +276,9 @@ teardown() { common_teardown; }
   run --separate-stderr -4 snapshot-meta vmstate foreign
   assert_contains "$stderr" "'foreign'"
   make_snapshot
-  head -c 100 state >cut
-  run --separate-stderr -4 snapshot-meta vmstate cut
-  assert_contains "$stderr" "'cut'"
+  head -c 100 state >part
+  run --separate-stderr -4 snapshot-meta vmstate part
+  assert_contains "$stderr" "'part'"
   printf X | dd of=state bs=1 seek=500 conv=notrunc status=none
   run --separate-stderr -4 snapshot-meta vmstate state
   assert_contains "$output" 'crc_ok: no'
