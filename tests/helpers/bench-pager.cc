@@ -1,0 +1,208 @@
+// What bench/bench-pager.sh holds uffd-serve against: the smallest loop that answers faults, and a
+// raw UFFDIO_COPY loop beside the installation of a hot list. SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json_line.h"
+#include "base/options.h"
+#include "base/output.h"
+#include "base/program.h"
+#include "base/unix_socket.h"
+#include "pager/clock.h"
+#include "pager/fault_loop.h"
+#include "pager/handshake.h"
+
+namespace {
+
+using pager::kSmallPage;
+using pager::Region;
+
+// Reads one message, reads one page, copies it: no batch, no removals, no zero pages, one VMM after
+// the other, and no care for anything that can go wrong.
+[[noreturn]] void serve_minimally(const std::string& path, const std::string& memory) {
+  const base::Fd file = base::open_file(memory, O_RDONLY);
+  const base::UnixListener listener(path, base::SocketClaim::directory_is_ours);
+  std::array<std::byte, kSmallPage> page{};
+  base::write_line_out("ready");
+  for (;;) {
+    base::wait_for(listener.fd(), POLLIN, base::Deadline::never());
+    std::optional<base::Fd> socket = listener.accept();
+    if (!socket) {
+      continue;
+    }
+    pager::HandshakeReader reader;
+    std::optional<pager::HandshakeReader::Result> vmm;
+    while (!vmm) {
+      base::wait_for(socket->get(), POLLIN, base::Deadline::never());
+      vmm = reader.read_from(socket->get());
+    }
+    const Region region = vmm->regions.at(0);
+    std::array<struct pollfd, 2> fds{{{.fd = vmm->uffd.get(), .events = POLLIN, .revents = 0},
+                                      {.fd = socket->get(), .events = 0, .revents = 0}}};
+    for (;;) {
+      ::poll(fds.data(), fds.size(), -1);
+      if (fds[1].revents != 0) {
+        break;
+      }
+      std::array<uffd_msg, 1> message{};
+      if (pager::uffd_read(vmm->uffd.get(), message) == 1) {
+        const uint64_t address = message[0].arg.pagefault.address & ~(kSmallPage - 1);
+        base::pread_full(file.get(), page, static_cast<off_t>(address - region.base), memory);
+        pager::uffd_copy(vmm->uffd.get(), address, page.data(), kSmallPage);
+      }
+    }
+  }
+}
+
+// Empty guest memory of the size of an image, in this process.
+class Memory {
+ public:
+  explicit Memory(uint64_t size) : size_(size), uffd_(pager::uffd_create()) {
+    void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+      base::throw_errno("cannot get memory");
+    }
+    base_ = reinterpret_cast<uint64_t>(memory);
+    pager::uffd_register_missing(uffd_.get(), base_, size);
+  }
+  ~Memory() { ::munmap(reinterpret_cast<void*>(base_), size_); }
+  Memory(const Memory&) = delete;
+  Memory(Memory&&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  Memory& operator=(Memory&&) = delete;
+
+  int uffd() const { return uffd_.get(); }
+  Region region() const { return {.base = base_, .size = size_, .offset = 0}; }
+
+ private:
+  uint64_t size_;
+  base::Fd uffd_;
+  uint64_t base_ = 0;
+};
+
+// Nanoseconds for `pages` pages by COPY of 64 KiB each, from the mapped file.
+uint64_t raw_copy_ns(const pager::Image& image, uint64_t pages) {
+  constexpr uint64_t kPiece = 64 << 10;
+  const Memory memory(image.size());
+  void* mapped = ::mmap(nullptr, image.size(), PROT_READ, MAP_SHARED | MAP_POPULATE, image.fd(), 0);
+  if (mapped == MAP_FAILED) {
+    base::throw_errno("cannot map the memory file");
+  }
+  const uint64_t start = pager::monotonic_ns();
+  for (uint64_t at = 0; at < pages * kSmallPage; at += kPiece) {
+    pager::uffd_copy(memory.uffd(), memory.region().base + at,
+                     static_cast<const std::byte*>(mapped) + at, kPiece);
+  }
+  const uint64_t took = pager::monotonic_ns() - start;
+  ::munmap(mapped, image.size());
+  return took;
+}
+
+// Nanoseconds for a hot list of `pages` pages in runs of `run` pages, which are spread over the
+// image in random order.
+uint64_t hot_list_ns(const pager::Image& image, uint64_t pages, uint64_t run) {
+  const uint64_t stride = image.size() / kSmallPage / (pages / run);
+  std::vector<uint64_t> starts;
+  for (uint64_t i = 0; i < pages / run; ++i) {
+    starts.push_back(i * stride);
+  }
+  uint64_t random = 1;
+  for (size_t i = starts.size() - 1; i > 0; --i) {
+    random = random * 6364136223846793005 + 1442695040888963407;
+    std::swap(starts[i], starts[(random >> 33U) % (i + 1)]);
+  }
+  auto list = std::make_shared<pager::HotFile>();
+  for (const uint64_t first : starts) {
+    for (uint64_t page = first; page < first + run; ++page) {
+      list->pages.push_back({.region = 0, .offset = page * kSmallPage});
+    }
+  }
+  const Memory memory(image.size());
+  const std::vector<Region> regions{memory.region()};
+  pager::StateMapping mapping(regions, image.identity());
+  const pager::Vmm vmm;
+  pager::Counters counters;
+  const pager::SessionLog log("bench", 0, memory.uffd());
+  pager::FaultLoop loop({.uffd = memory.uffd(),
+                         .state = mapping.state(),
+                         .image = image,
+                         .vmm = vmm,
+                         .counters = counters,
+                         .log = log,
+                         .trace = nullptr},
+                        pager::Window::automatic());
+  loop.prefetch(std::move(list));
+  const uint64_t start = pager::monotonic_ns();
+  while (loop.wait_ns()) {
+    loop.step();
+  }
+  const uint64_t took = pager::monotonic_ns() - start;
+  SNAPFORK_CHECK(counters.get(pager::Count::pages_prefetched) == pages / run * run);
+  return took;
+}
+
+// Medians, of rounds that alternate so that a slow moment hits both.
+void compare_installs(const std::string& memory, uint64_t pages, uint64_t run, int rounds) {
+  const std::shared_ptr<const pager::Image> image = pager::Image::open(memory);
+  std::vector<uint64_t> raw;
+  std::vector<uint64_t> hot;
+  for (int round = 0; round <= rounds; ++round) {
+    const uint64_t raw_ns = raw_copy_ns(*image, pages);
+    const uint64_t hot_ns = hot_list_ns(*image, pages, run);
+    if (round > 0) {  // the first takes memory that the host has to give first
+      raw.push_back(raw_ns);
+      hot.push_back(hot_ns);
+    }
+  }
+  std::ranges::sort(raw);
+  std::ranges::sort(hot);
+  const uint64_t raw_ns = raw[raw.size() / 2];
+  const uint64_t hot_ns = hot[hot.size() / 2];
+  base::write_line_out(base::JsonLine("install")
+                           .number("pages", static_cast<int64_t>(pages))
+                           .number("run", static_cast<int64_t>(run))
+                           .number("raw_ns", static_cast<int64_t>(raw_ns))
+                           .number("hot_list_ns", static_cast<int64_t>(hot_ns))
+                           .number("percent_of_raw", static_cast<int64_t>(raw_ns * 100 / hot_ns))
+                           .str());
+}
+
+int run(int argc, char** argv) {
+  base::Options definition("bench-pager", "serve|install --mem FILE ...",
+                           "The references of bench/bench-pager.sh.");
+  definition.value("mem", "FILE", "the memory")
+      .value("socket", "PATH", "serve: listen there")
+      .value("pages", "N", "install: this many")
+      .value("run", "N", "install: in runs of so many neighbours")
+      .value("rounds", "N", "install: median of so many");
+  const std::optional<base::ParsedOptions> options = definition.parse(argc, argv);
+  if (!options) {
+    return 0;
+  }
+  options->require_operands(1, 1, "serve or install");
+  const std::string memory = options->value_or("mem", "");
+  if (options->operands()[0] == "serve") {
+    serve_minimally(options->value_or("socket", ""), memory);
+  }
+  constexpr int64_t kMany = 1 << 24;
+  compare_installs(memory, static_cast<uint64_t>(options->number("pages", 1, kMany, 20000)),
+                   static_cast<uint64_t>(options->number("run", 1, kMany, 16)),
+                   static_cast<int>(options->number("rounds", 1, 1000, 5)));
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return base::run_program("bench-pager", argc, argv, run);
+}
