@@ -26,7 +26,8 @@
 namespace meta {
 namespace {
 
-// The `total` records of reflink-clone --json, by destination. Other lines are passed over.
+// The `total` records of reflink-clone --json, by the last component of the destination. Other
+// lines are passed over.
 std::map<std::string, std::string, std::less<>> read_clone_reports(const std::string& path) {
   const std::string text = path == "-"
                                ? base::read_all(STDIN_FILENO, kMaxJsonBytes, "standard input")
@@ -49,7 +50,7 @@ std::map<std::string, std::string, std::less<>> read_clone_reports(const std::st
     if (!destination) {
       throw base::BadData("cannot use " + base::quoted(name) + ": a total record has no 'dst'");
     }
-    reports[absolute_path(*destination)] = object.compact();
+    reports[destination->substr(destination->rfind('/') + 1)] = object.compact();
   }
   return reports;
 }

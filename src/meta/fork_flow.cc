@@ -4,7 +4,9 @@
 #include <optional>
 #include <utility>
 
+#include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/message.h"
 #include "meta/fork_index.h"
 #include "meta/guest_state.h"
 #include "meta/metadata.h"
@@ -22,10 +24,22 @@ void require_ended(const base::Store& store, const std::string& template_id,
   }
 }
 
+// A whole clone, and one that reflink-clone was killed at.
+void remove_clones(const base::Store& store, const std::vector<std::string>& fork_ids) {
+  for (const std::string& id : fork_ids) {
+    remove_tree(clone_dir(store, id));
+    remove_tree(store.tmp_dir() + "/." + clone_name(id) + std::string(base::kTemporarySuffix));
+  }
+}
+
 }  // namespace
 
+std::string clone_name(std::string_view fork_id) {
+  return "fork." + std::string(fork_id);
+}
+
 std::string clone_dir(const base::Store& store, std::string_view fork_id) {
-  return store.tmp_dir() + "/fork." + std::string(fork_id);
+  return store.tmp_dir() + "/" + clone_name(fork_id);
 }
 
 GuestLocks lock_for_forks(const base::Store& store, const std::string& source_id,
@@ -66,10 +80,10 @@ BegunForks begin_forks(const base::Store& store, const std::string& source_id,
   require_whole_snapshot(state, source_id, "fork");
   const bool is_template = state.state == State::template_;
   if (effect == Effect::real) {
-    for (const std::string& id : fork_ids) {
-      remove_tree(clone_dir(store, id));
-    }
+    remove_clones(store, fork_ids);
     if (is_template) {
+      base::say_detail("entering " + std::to_string(fork_ids.size()) + " forks into the index of " +
+                       base::quoted(source_id));
       add_fork_index_entries(store, source_id, fork_ids);
     }
   }
@@ -94,9 +108,7 @@ void end_forks(const base::Store& store, const std::string& template_id,
   if (effect == Effect::dry_run) {
     return;
   }
-  for (const std::string& id : fork_ids) {
-    remove_tree(clone_dir(store, id));
-  }
+  remove_clones(store, fork_ids);
   if (!template_id.empty()) {
     drop_fork_index_entries(store, template_id, fork_ids);
   }

@@ -19,6 +19,7 @@ namespace meta {
 
 // Where the clone of a fork under way is made.
 std::string clone_dir(const base::Store& store, std::string_view fork_id);
+std::string clone_name(std::string_view fork_id);  // its last component
 
 // The locks that begin and publish need: the source is read, each fork is made.
 GuestLocks lock_for_forks(const base::Store& store, const std::string& source_id,

@@ -17,7 +17,7 @@ struct PublishOptions {
   bool uses_uffd = true;   // else the fork's first restore maps its memory file
   std::string socket_dir;  // of the page server's session sockets
   std::string name;        // of the only fork; empty: its id
-  std::map<std::string, std::string, std::less<>> clone_reports;  // JSON by clone_dir
+  std::map<std::string, std::string, std::less<>> clone_reports;  // JSON by clone_name
 };
 
 struct PublishResult {

@@ -63,8 +63,10 @@ int host_paths_command(int argc, char** argv) {
   VmState state = parse_vmstate(bytes, store.state_path(id));
   read_devices(bytes, state);
   if (!state.paths_complete) {
-    base::say_warning("the devices of guest " + base::quoted(id) +
-                      " are not all understood; its state may name other host paths");
+    // Half an answer would let a fork write to the disks that are missing from it.
+    throw base::Unsupported("cannot tell which paths loading " + base::quoted(id) +
+                            " opens: the devices of snapshot version " +
+                            base::quoted(state.snapshot_version) + " are not understood");
   }
   for (const EmbeddedText& path : state.paths) {
     if (!is_foreign_path(path.text, own_dir)) {

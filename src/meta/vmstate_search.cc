@@ -9,7 +9,7 @@
 
 #include <algorithm>
 #include <array>
-#include <memory>
+#include <span>
 #include <string>
 
 #include "meta/bincode_reader.h"
@@ -122,28 +122,38 @@ std::vector<std::vector<Found>> all_readings(std::string_view body, const Device
   return readings;
 }
 
+// Whether each of `readings` is what `first` ends with. A reading that starts amid another is
+// common: a zero at the end of the drives can be read as the number of drives. The longest one
+// tells of all.
+bool are_tails_of(const std::vector<Found>& first,
+                  const std::vector<std::vector<Found>>& readings) {
+  return std::ranges::all_of(readings, [&](const std::vector<Found>& reading) {
+    return reading.size() <= first.size() &&
+           std::equal(reading.rbegin(), reading.rend(), first.rbegin());
+  });
+}
+
 }  // namespace
 
 std::optional<std::vector<Found>> search_devices(std::string_view body, std::string_view version,
                                                  Encoding encoding, Arch arch) {
   Effort effort{.left = kSearchEffort};
   const std::span<const Release> releases = releases_of(version);
-  // The newest first: zeros at the end of a 1.14 state can be read as an empty 1.13 one, but
+  const std::vector<Release> newest_first(releases.rbegin(), releases.rend());
+  // Zeros at the end of a 1.14 state can be read as an empty 1.13 one, but
   // nothing without the clock's magic as a 1.14 one.
-  for (auto release = releases.rbegin(); release != releases.rend(); ++release) {
-    if (encoding_of(*release) != encoding) {
+  for (const Release release : newest_first) {
+    if (encoding_of(release) != encoding) {
       continue;
     }
     TypeArena arena;
     const std::vector<std::vector<Found>> readings =
-        all_readings(body, devices_layout(arena, *release, arch), encoding, effort);
+        all_readings(body, devices_layout(arena, release, arch), encoding, effort);
     if (effort.left == 0) {
       return std::nullopt;
     }
     if (!readings.empty()) {
-      const bool agreed = std::ranges::all_of(
-          readings, [&](const std::vector<Found>& reading) { return reading == readings[0]; });
-      return agreed ? std::optional(readings[0]) : std::nullopt;
+      return are_tails_of(readings[0], readings) ? std::optional(readings[0]) : std::nullopt;
     }
   }
   return std::nullopt;

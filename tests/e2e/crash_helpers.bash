@@ -1,26 +1,38 @@
 # crash_helpers.bash: kill -9 at every place of a flow where a crash could leave something.
 # shellcheck shell=bash
 
-# The system calls that change what is on the disk, and the ones that make it last.
-readonly CHANGES=mkdir,mkdirat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,symlinkat,fsync,fdatasync,ftruncate,fallocate,ioctl
+# The system calls that change what is on the disk, or make it last.
+readonly CHANGES=mkdir,mkdirat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,symlinkat,fsync,fdatasync,ftruncate,fallocate,ioctl,copy_file_range
 
-# Puts stand-ins for the programs of a flow on the PATH. Of all calls of them in a flow, number KILL_STEP
-# (from 0) is killed at its system call number KILL_CALL of CHANGES (from 1); with KILL_ALL its whole
-# process group, too. That it happened is to be seen in $CRASH_DIR/killed.
+# Puts stand-ins for the programs of a flow on the PATH, which count their calls from 0. Either all changes
+# of each call are recorded; or call KILL_STEP is killed at the change number KILL_NTH that is a KILL_CALL,
+# and with KILL_ALL its whole process group; or, KILL_CALL being "driver", the driver is killed when the
+# call begins, and that goes on. When somebody was killed there is $CRASH_DIR/killed.
 make_stand_ins() {
   local program
   CRASH_DIR=$BATS_TEST_TMPDIR/crash
   mkdir -p "$CRASH_DIR/bin"
   export CRASH_DIR CHANGES
-  for program in snapshot-meta reflink-clone uffd-serve rm; do
+  for program in snapshot-meta reflink-clone uffd-serve template-lock rm; do
     cat >"$CRASH_DIR/bin/$program" <<STAND_IN
 #!/bin/bash
+real=$(type -P "$program")
+# The flow itself runs in there.
+[[ $program != template-lock || \$1 != --* ]] || exec "\$real" "\$@"
 step=\$(<"\$CRASH_DIR/steps")
 echo \$((step + 1)) >"\$CRASH_DIR/steps"
-((step == KILL_STEP)) || exec $(type -P "$program") "\$@"
-echo "$program \$1" >"\$CRASH_DIR/at"
-strace -f -qq -o /dev/null -e trace=\$CHANGES -e inject=\$CHANGES:signal=KILL:when=\$KILL_CALL \\
-  -- $(type -P "$program") "\$@"
+if [[ -z \$KILL_STEP ]]; then
+  echo "$program \$1" >"\$CRASH_DIR/step.\$step.name"
+  exec strace -f -qq -o "\$CRASH_DIR/step.\$step" -e trace=\$CHANGES -- "\$real" "\$@"
+fi
+((step == KILL_STEP)) || exec "\$real" "\$@"
+if [[ \$KILL_CALL == driver ]]; then
+  : >"\$CRASH_DIR/killed"
+  pkill -KILL -g 0 -f '/snapfork (--locked )?'
+  exec "\$real" "\$@"
+fi
+strace -f -qq -o /dev/null -e trace=\$KILL_CALL -e inject=\$KILL_CALL:signal=KILL:when=\$KILL_NTH -- \\
+  "\$real" "\$@"
 status=\$?
 ((status == 137)) || exit \$status
 : >"\$CRASH_DIR/killed"
@@ -31,30 +43,64 @@ STAND_IN
   done
 }
 
-# Runs a command in a process group of its own, to be killed as above. Succeeds when it was.
-killed_at() { # <step> <call> <command...>
-  rm -f "$CRASH_DIR/killed" "$CRASH_DIR/at"
+# In a process group of its own, so that it can be killed as a whole.
+run_flow() { # <step> <call> <nth> <command...>
+  rm -f "$CRASH_DIR/killed"
   echo 0 >"$CRASH_DIR/steps"
-  KILL_STEP=$1 KILL_CALL=$2 PATH=$CRASH_DIR/bin:$PATH \
-    setsid --wait "${@:3}" >"$CRASH_DIR/output" 2>&1 </dev/null 3>&- 4>&- || true
-  [[ -e $CRASH_DIR/killed ]]
+  # The shell tells of each process that is killed.
+  {
+    KILL_STEP=$1 KILL_CALL=$2 KILL_NTH=$3 PATH=$CRASH_DIR/bin:$PATH \
+      setsid --wait "${@:4}" >"$CRASH_DIR/output" 2>&1 </dev/null 3>&- 4>&- || true
+  } 2>/dev/null
 }
 
-# For each place of a flow: prepare, the flow until it is killed there, check. Prints how many there were.
-at_each_place() { # <prepare> <check> <flow...>
-  local prepare=$1 check=$2 step=0 call steps places=0
-  shift 2
-  while :; do
-    call=1
-    while "$prepare" && killed_at "$step" "$call" "$@"; do
-      "$check" || fail "after '$(<"$CRASH_DIR/at")' was killed at change $call: $(<"$CRASH_DIR/output")"
-      ((call += 1, places += 1))
-    done
-    steps=$(<"$CRASH_DIR/steps")
-    "$check" || fail "after a flow that was not killed: $(<"$CRASH_DIR/output")"
-    ((step += 1))
-    ((step < steps)) || break
+# Prints "STEP CALL NTH" for each change of the flow that was recorded last.
+places() {
+  local step
+  for ((step = 0; step < $(<"$CRASH_DIR/steps"); step++)); do
+    awk -v step="$step" '{
+      sub(/^[0-9]+ +/, ""); name = $0; sub(/\(.*/, "", name)
+      nth[name]++
+      if (name != "ioctl" || /FICLONE/) print step, name, nth[name]
+    }' "$CRASH_DIR/step.$step"
   done
-  printf '# %d places\n' "$places" >&3
-  ((places > 10))
+}
+
+# For each step of a flow: prepare, the flow until its driver is killed there, check.
+at_each_step() { # <prepare> <check> <flow...>
+  local prepare=$1 check=$2 step steps
+  shift 2
+  "$prepare"
+  run_flow '' '' '' "$@"
+  "$check" || return
+  steps=$(<"$CRASH_DIR/steps")
+  for ((step = 0; step < steps; step++)); do
+    "$prepare"
+    run_flow "$step" driver '' "$@"
+    [[ -e $CRASH_DIR/killed ]] || fail "the driver not killed in $(<"$CRASH_DIR/step.$step.name")" || return
+    # The orphan has the locks of the flow until it is done.
+    template-lock wait --timeout 10 f
+    "$check" || fail "after the driver was killed in $(<"$CRASH_DIR/step.$step.name")" || return
+  done
+  ((steps >= 3))
+}
+
+# For each place of a flow: prepare, the flow until it is killed there, check.
+at_each_place() { # <prepare> <check> <flow...>
+  local prepare=$1 check=$2 step call nth list
+  shift 2
+  "$prepare"
+  run_flow '' '' '' "$@"
+  "$check" || fail 'after a flow that was not killed' "$(<"$CRASH_DIR/output")" || return
+  mapfile -t list < <(places)
+  ((${#list[@]} >= 5)) || fail "only ${#list[@]} places" || return
+  for place in "${list[@]}"; do
+    read -r step call nth <<<"$place"
+    "$prepare"
+    run_flow "$step" "$call" "$nth" "$@"
+    [[ -e $CRASH_DIR/killed ]] || fail "not killed: $(<"$CRASH_DIR/step.$step.name"), $call $nth" || return
+    "$check" || fail "after the kill of $(<"$CRASH_DIR/step.$step.name") at its $call number $nth:" \
+      "$(<"$CRASH_DIR/output")" || return
+  done
+  printf '# %d places\n' "${#list[@]}" >&3
 }

@@ -1,8 +1,6 @@
 # run_helpers.bash: snapshots whose vmstate names disks and a vsock socket of the host.
 # shellcheck shell=bash disable=SC2034,SC2154 # variables for, and of, the tests and helpers.bash
 
-load ../vmstate
-
 # What the fixtures name: the directory of a machine in the layout of hypeman.
 readonly NAMED=/var/lib/hypeman/guests/tz4a98xxat96iws9zmbrgj3a1
 
@@ -26,7 +24,10 @@ make_machine() {
 }
 
 rename_machine() { # <directory of a name as long>
-  replace_text "$MACHINE/state" "$NAMED" "$1"
+  # In a shell of its own: bats traps each command, and this takes many.
+  # shellcheck disable=SC2016 # for that shell
+  bash -c 'source "$0" && replace_text "$@"' "$BATS_TEST_DIRNAME/../vmstate.bash" \
+    "$MACHINE/state" "$NAMED" "$1"
 }
 
 import_machine() { # [directory that the vmstate names]

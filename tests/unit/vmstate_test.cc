@@ -1,0 +1,343 @@
+#include "meta/vmstate.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "tests/unit/vmstate_writer.h"
+
+namespace {
+
+using meta::Role;
+
+std::string slurp(const std::filesystem::path& path) {
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+meta::VmState parse_whole(const std::string& bytes, const std::string& name = "state") {
+  meta::VmState state = meta::parse_vmstate(bytes, name);
+  meta::read_devices(bytes, state);
+  return state;
+}
+
+std::vector<std::string> texts_of(const std::vector<meta::EmbeddedText>& list) {
+  std::vector<std::string> texts;
+  for (const meta::EmbeddedText& text : list) {
+    texts.push_back(text.text);
+  }
+  return texts;
+}
+
+// ---- states that a real Firecracker wrote
+
+struct RealState {
+  std::filesystem::path state;
+  std::filesystem::path texts;  // every text in it, with offsets
+};
+
+std::vector<RealState> real_states() {
+  std::vector<RealState> states{{"tests/fixtures/plain/state", "tests/fixtures/plain/texts.json"}};
+  const char* folder = std::getenv("SNAPFORK_FIXTURES");
+  const std::filesystem::path fixtures = folder != nullptr ? folder : "../shared/fixtures";
+  if (!std::filesystem::exists(fixtures)) {
+    return states;
+  }
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(fixtures)) {
+    const std::string name = entry.path().filename().string();
+    const std::filesystem::path texts =
+        entry.path().parent_path() /
+        ("texts" + name.substr(std::min<size_t>(name.size(), 5)) + ".json");
+    if (name.starts_with("state") && std::filesystem::exists(texts)) {
+      states.push_back({entry.path(), texts});
+    }
+  }
+  return states;
+}
+
+TEST(VmState, OfARealFirecrackerIsReadWhole) {
+  for (const RealState& real : real_states()) {
+    SCOPED_TRACE(real.state.string());
+    const std::string bytes = slurp(real.state);
+    if (bytes.empty()) {
+      GTEST_SKIP() << "no fixture " << real.state;
+    }
+    const meta::VmState state = parse_whole(bytes, real.state);
+    EXPECT_TRUE(state.crc_ok);
+    EXPECT_TRUE(state.paths_complete);
+    EXPECT_EQ(state.arch, meta::Arch::x86_64);
+    EXPECT_EQ(state.mem_size_mib,
+              real.state.string().find("two-regions") != std::string::npos ? 3584U : 128U);
+    EXPECT_EQ(state.page_size, real.state.string().find("huge") != std::string::npos
+                                   ? meta::PageSize::huge_2m
+                                   : meta::PageSize::normal);
+
+    const nlohmann::json texts = nlohmann::json::parse(slurp(real.texts));
+    EXPECT_EQ(state.snapshot_version, texts[0]["text"]);
+    EXPECT_EQ(state.encoding, state.snapshot_version == "8.0.0" ? meta::Encoding::bincode
+                                                                : meta::Encoding::bitcode);
+    EXPECT_EQ(state.kernel_path, texts[1]["text"]);
+    EXPECT_EQ(state.boot_args, texts[2]["text"]);
+    std::vector<std::pair<size_t, std::string>> expected;
+    for (size_t i = 3; i < texts.size(); ++i) {
+      const std::string text = texts[i]["text"];
+      if (text.starts_with('/') || text.starts_with("hype-")) {
+        expected.emplace_back(texts[i]["offset"], text);
+      }
+    }
+    std::vector<std::pair<size_t, std::string>> found;
+    for (const auto& list : {state.paths, state.taps}) {
+      for (const meta::EmbeddedText& text : list) {
+        found.emplace_back(text.offset, text.text);
+        EXPECT_EQ(bytes.substr(text.offset, text.text.size()), text.text);
+        EXPECT_EQ(text.role == Role::vsock, text.text.ends_with(".sock"));
+        EXPECT_EQ(text.role == Role::tap, text.text.starts_with("hype-"));
+      }
+    }
+    std::ranges::sort(expected);
+    std::ranges::sort(found);
+    EXPECT_EQ(found, expected);
+  }
+}
+
+TEST(VmState, CutAnywhereIsNeverTakenForWhole) {
+  for (const RealState& real : real_states()) {
+    const std::string bytes = slurp(real.state);
+    for (size_t length = 1; length < bytes.size(); length += 97) {
+      try {
+        EXPECT_FALSE(meta::parse_vmstate(bytes.substr(0, length), "cut").crc_ok) << length;
+      } catch (const base::BadData&) {
+      }
+    }
+  }
+}
+
+// ---- the other releases: made up (vmstate_writer.h), as no state of theirs is at hand
+
+struct Synthetic {
+  meta::Release release;
+  const char* version;
+};
+const std::vector<Synthetic> kSynthetic{
+    {meta::Release::v1_10, "3.0.0"},  {meta::Release::v1_11, "5.0.0"},
+    {meta::Release::v1_12, "6.0.0"},  {meta::Release::v1_13, "8.0.0"},
+    {meta::Release::v1_14, "8.0.0"},  {meta::Release::v1_15, "9.0.0"},
+    {meta::Release::v1_16, "10.0.0"}, {meta::Release::after_v1_16, "11.0.0"},
+};
+
+// As in a real file, much of what precedes the devices is zero.
+std::string filler() {
+  return "\x07\xffkvm\xff" + std::string(2000, '\0') + "\x03\xfe\xff\x80\xff";
+}
+
+TEST(SyntheticVmState, OfEveryReleaseNamesItsPaths) {
+  for (const Synthetic& synthetic : kSynthetic) {
+    for (const meta::Arch arch : {meta::Arch::x86_64, meta::Arch::aarch64}) {
+      for (const bool pci : {false, true}) {
+        if (pci && synthetic.release < meta::Release::v1_13) {
+          continue;
+        }
+        SCOPED_TRACE(std::string(synthetic.version) + (pci ? " pci " : " mmio ") +
+                     meta::arch_name(arch));
+        StatePlan plan{.version = synthetic.version, .arch = arch};
+        plan.pci = pci;
+        plan.initrd = "/boot/initrd";
+        plan.mem_size_mib = 3584;
+        plan.drives = {"/d/one", "relative.img", "/d/" + std::string(400, 'x'),
+                       "/d/4",   "/d/55",        "/d/666"};
+        plan.taps = {"tap0", "tap-one"};
+        plan.vsock = "v.sock";
+        if (synthetic.release >= meta::Release::v1_14) {
+          plan.pmems = {"/d/pmem"};
+          plan.hotplug_bytes = uint64_t{1} << 30U;
+        }
+        const std::string bytes = make_state(plan, synthetic.release, filler());
+        const meta::VmState state = parse_whole(bytes);
+        EXPECT_TRUE(state.crc_ok);
+        EXPECT_EQ(state.arch, arch);
+        EXPECT_EQ(state.snapshot_version, synthetic.version);
+        EXPECT_EQ(state.mem_size_mib, 3584U);
+        EXPECT_EQ(state.kernel_path, plan.kernel);
+        EXPECT_EQ(state.initrd_path, plan.initrd);
+        EXPECT_EQ(state.boot_args, plan.boot_args);
+        EXPECT_EQ(state.hotplug_bytes, plan.hotplug_bytes);
+        EXPECT_TRUE(state.paths_complete);
+        std::vector<std::string> expected = plan.drives;
+        expected.push_back(*plan.vsock);
+        expected.insert(expected.end(), plan.pmems.begin(), plan.pmems.end());
+        EXPECT_EQ(texts_of(state.paths), expected);
+        EXPECT_EQ(texts_of(state.taps), plan.taps);
+      }
+    }
+  }
+}
+
+TEST(SyntheticVmState, OfEveryReleaseWithoutDevicesIsCompleteAndEmpty) {
+  for (const Synthetic& synthetic : kSynthetic) {
+    SCOPED_TRACE(synthetic.version);
+    const std::string bytes =
+        make_state({.version = synthetic.version}, synthetic.release, filler());
+    const meta::VmState state = parse_whole(bytes);
+    EXPECT_TRUE(state.paths_complete);
+    EXPECT_TRUE(state.paths.empty());
+    EXPECT_FALSE(meta::names_foreign_paths(state, "/root/guests/a"));
+  }
+}
+
+TEST(SyntheticVmState, VhostUserSocketsArePathsToo) {
+  StatePlan plan;
+  plan.vhost_users = {"/run/vhost.sock"};
+  const meta::VmState state = parse_whole(make_state(plan, meta::Release::v1_16, filler()));
+  ASSERT_EQ(texts_of(state.paths), plan.vhost_users);
+  EXPECT_EQ(state.paths[0].role, Role::vhost_user_block);
+}
+
+TEST(SyntheticVmState, PageSizeVariantsDependOnTheVersion) {
+  const auto page_size = [](const char* version, meta::Release release, uint64_t variant) {
+    return meta::parse_vmstate(make_state({.version = version, .huge_pages = variant}, release),
+                               "s")
+        .page_size;
+  };
+  EXPECT_EQ(page_size("8.0.0", meta::Release::v1_14, 1), meta::PageSize::huge_2m);
+  EXPECT_EQ(page_size("10.0.0", meta::Release::v1_16, 1), meta::PageSize::huge_2m);
+  EXPECT_EQ(page_size("11.0.0", meta::Release::after_v1_16, 1), meta::PageSize::transparent);
+  EXPECT_EQ(page_size("11.0.0", meta::Release::after_v1_16, 2), meta::PageSize::huge_2m);
+  EXPECT_EQ(page_size("11.0.0", meta::Release::after_v1_16, 0), meta::PageSize::normal);
+}
+
+TEST(SyntheticVmState, OfAnUnknownVersionIsNotClaimedToBeComplete) {
+  StatePlan plan{.version = "12.0.0"};
+  plan.drives = {"/d/one"};
+  const meta::VmState state = parse_whole(make_state(plan, meta::Release::after_v1_16, filler()));
+  EXPECT_EQ(state.snapshot_version, "12.0.0");
+  EXPECT_EQ(state.mem_size_mib, 128U);
+  EXPECT_FALSE(state.paths_complete);
+  EXPECT_TRUE(meta::names_foreign_paths(state, "/d"));
+}
+
+TEST(SyntheticVmState, WithDevicesThatDoNotFitIsNotClaimedToBeComplete) {
+  std::string bytes = make_state({}, meta::Release::v1_16, filler());
+  bytes.resize(bytes.size() - 8);
+  const meta::VmState state = parse_whole(with_crc(bytes + "one more member"));
+  EXPECT_TRUE(state.crc_ok);
+  EXPECT_FALSE(state.paths_complete);
+}
+
+TEST(SyntheticVmState, WithZerosAmidItsDevicesIsReadFromTheirStart) {
+  // A drive without an interrupt ends with zeros; these and what follows read as "no devices" as
+  // well.
+  for (const Synthetic& synthetic : kSynthetic) {
+    SCOPED_TRACE(synthetic.version);
+    StatePlan plan{.version = synthetic.version, .interrupts = false};
+    plan.drives = {"/d/one"};
+    const meta::VmState state = parse_whole(make_state(plan, synthetic.release, filler()));
+    EXPECT_TRUE(state.paths_complete);
+    EXPECT_EQ(texts_of(state.paths), plan.drives);
+  }
+}
+
+TEST(VmState, TellsOwnPathsFromForeignOnes) {
+  StatePlan plan;
+  plan.drives = {"/root/guests/a/disk.raw"};
+  const meta::VmState state = parse_whole(make_state(plan, meta::Release::v1_16, filler()));
+  EXPECT_FALSE(meta::names_foreign_paths(state, "/root/guests/a"));
+  EXPECT_TRUE(meta::names_foreign_paths(state, "/root/guests/ab"));
+  EXPECT_TRUE(meta::names_foreign_paths(state, "/root/guests/b"));
+  plan.drives = {"/root/guests/a/../b/disk.raw"};
+  EXPECT_TRUE(meta::names_foreign_paths(
+      parse_whole(make_state(plan, meta::Release::v1_16, filler())), "/root/guests/a"));
+}
+
+// ---- hostile bytes
+
+void expect_refused(const std::string& bytes, const std::string& why) {
+  try {
+    static_cast<void>(meta::parse_vmstate(bytes, "the/name"));
+    ADD_FAILURE() << "accepted, instead of: " << why;
+  } catch (const base::BadData& error) {
+    EXPECT_NE(std::string(error.what()).find("'the/name'"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find(why), std::string::npos) << error.what();
+  }
+}
+
+TEST(HostileVmState, IsRefusedByName) {
+  expect_refused("", "it is empty");
+  expect_refused("{\"not\": \"a state\"}", "does not start as");
+  expect_refused(std::string(4096, '\0'), "does not start as");
+  expect_refused(
+      "\x7f"
+      "ELF",
+      "does not start as");
+  const std::string good = make_state({}, meta::Release::v1_16);
+  expect_refused(good.substr(0, 12), "it ends early");
+  expect_refused(make_state({.mem_size_mib = 0}, meta::Release::v1_16), "memory size");
+  expect_refused(make_state({.mem_size_mib = ~0ULL}, meta::Release::v1_16), "memory size");
+  expect_refused(make_state({.mem_size_mib = ~0ULL}, meta::Release::v1_14), "memory size");
+  expect_refused(make_state({.version = "../../x"}, meta::Release::v1_16), "it has no version");
+  expect_refused(make_state({.version = ""}, meta::Release::v1_14), "it has no version");
+}
+
+TEST(HostileVmState, LengthsBeyondTheEndAreRefused) {
+  // bincode: the u64 length of the version, of the kernel's path, at 8 and after it.
+  for (const uint64_t length : {~0ULL, 1ULL << 63U, 1ULL << 32U, 10'000ULL}) {
+    std::string bytes = make_state({.version = "8.0.0"}, meta::Release::v1_14);
+    std::string field;
+    append_number(field, length, 8);
+    bytes.replace(8, 8, field);
+    expect_refused(bytes, "it ends early");
+  }
+  // bitcode: the same length, escaped, in each width.
+  for (const char* escaped : {"\xff\x06\xff", "\xff\x04\xff\xff", "\xff\x02\xff\xff\xff\x7f"}) {
+    std::string bytes = make_state({}, meta::Release::v1_16);
+    bytes.replace(9, 1, escaped);
+    expect_refused(bytes, "it ends early");
+  }
+}
+
+TEST(HostileVmState, NeitherCrashesNorTakesLong) {
+  StatePlan plan;
+  plan.drives = {"/d/one", "/d/two", "/d/three"};
+  plan.taps = {"tap0"};
+  plan.vsock = "/v";
+  std::mt19937 random(7);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same bytes in each run
+  for (const Synthetic& synthetic : kSynthetic) {
+    plan.version = synthetic.version;
+    const std::string good = make_state(plan, synthetic.release, filler());
+    for (int round = 0; round < 60; ++round) {
+      std::string bytes = good;
+      for (int i = 0; i < 4; ++i) {
+        bytes[random() % bytes.size()] = static_cast<char>(random() % 4 == 0 ? 0xff : random());
+      }
+      try {
+        const meta::VmState state = parse_whole(bytes);
+        for (const meta::EmbeddedText& path : state.paths) {
+          EXPECT_EQ(bytes.substr(path.offset, path.text.size()), path.text);
+        }
+      } catch (const base::BadData&) {
+      }
+    }
+  }
+}
+
+TEST(HostileVmState, OfTheGreatestSizeEndsTheSearch) {
+  std::string bytes = make_state({}, meta::Release::v1_16);
+  std::mt19937 random(3);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same bytes in each run
+  // Lengths that promise much, everywhere; and the magic that starts a search, often.
+  while (bytes.size() < meta::kMaxVmStateBytes - 16) {
+    bytes += random() % 3 == 0 ? "VCLK" : std::string(random() % 40, '\x05');
+  }
+  meta::VmState state = meta::parse_vmstate(bytes, "big");
+  meta::read_devices(bytes, state);
+  EXPECT_FALSE(state.paths_complete);
+}
+
+}  // namespace
