@@ -110,7 +110,7 @@ probe() {
 
 @test "a server that answers faults before removals of the same batch leaves stale pages" {
   serve late-remove
-  run -1 --separate-stderr probe --json --balloon 12 --jobs 4 --overlap
+  run -1 --separate-stderr probe --json --balloon 12 --jobs 8
   jq -es '.[0] | .stale_pages > 0 and .wrong_pages == 0' <<<"$output"
 }
 
