@@ -60,9 +60,10 @@ void AttributeCopier::lose(const std::string& attribute, const std::string& dst_
 }
 
 template <typename List, typename Get, typename Set>
-void AttributeCopier::copy_xattrs(List list, Get get, Set set, const std::string& dst_path) {
+bool AttributeCopier::copy_xattrs(List list, Get get, Set set, const std::string& dst_path) {
   const std::string what = "cannot read the extended attributes for " + base::quoted(dst_path);
   const std::vector<char> names = grow_and_call(list, what);
+  bool set_any = false;
   for (size_t at = 0; at < names.size();) {
     const char* name = names.data() + at;
     at += std::strlen(name) + 1;
@@ -72,6 +73,7 @@ void AttributeCopier::copy_xattrs(List list, Get get, Set set, const std::string
     const std::vector<char> value =
         grow_and_call([&](char* to, size_t size) { return get(name, to, size); }, what);
     if (set(name, value.data(), value.size()) == 0) {
+      set_any = true;
       continue;
     }
     if (errno != EOPNOTSUPP && errno != EPERM) {
@@ -80,6 +82,7 @@ void AttributeCopier::copy_xattrs(List list, Get get, Set set, const std::string
     }
     lose(name, dst_path);
   }
+  return set_any;
 }
 
 void AttributeCopier::apply(int src, const struct stat& st, int dst, const std::string& dst_path,
@@ -89,12 +92,13 @@ void AttributeCopier::apply(int src, const struct stat& st, int dst, const std::
     base::throw_errno("cannot stat " + base::quoted(dst_path));
   }
   mode_t mode = (st.st_mode | also_mode) & kModeBits;
+  bool mode_touched = false;
   if (now.st_uid != st.st_uid || now.st_gid != st.st_gid) {
     if (is_root_) {
       if (::fchown(dst, st.st_uid, st.st_gid) != 0) {
         base::throw_errno("cannot change the owner of " + base::quoted(dst_path));
       }
-      now.st_mode &= ~static_cast<mode_t>(S_ISUID | S_ISGID);  // may be gone: set them again
+      mode_touched = true;  // set-id bits are gone
     } else {
       // Others may give a file to a group of their own only, and not to another user; a set-id bit
       // would then lend somebody else's rights.
@@ -105,14 +109,14 @@ void AttributeCopier::apply(int src, const struct stat& st, int dst, const std::
                                    (now.st_gid != st.st_gid ? S_ISGID : 0));
     }
   }
-  copy_xattrs(
+  mode_touched |= copy_xattrs(
       [&](char* to, size_t size) { return ::flistxattr(src, to, size); },
       [&](const char* name, char* to, size_t size) { return ::fgetxattr(src, name, to, size); },
       [&](const char* name, const char* value, size_t size) {
         return ::fsetxattr(dst, name, value, size, 0);
       },
       dst_path);
-  if ((now.st_mode & kModeBits) != mode && ::fchmod(dst, mode) != 0) {
+  if ((mode_touched || (now.st_mode & kModeBits) != mode) && ::fchmod(dst, mode) != 0) {
     base::throw_errno("cannot change the mode of " + base::quoted(dst_path));
   }
   const std::array<struct timespec, 2> times{st.st_atim, st.st_mtim};

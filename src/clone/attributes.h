@@ -32,8 +32,9 @@ class AttributeCopier {
 
  private:
   void lose(const std::string& attribute, const std::string& dst_path);
+  // Returns whether any was set.
   template <typename List, typename Get, typename Set>
-  void copy_xattrs(List list, Get get, Set set, const std::string& dst_path);
+  bool copy_xattrs(List list, Get get, Set set, const std::string& dst_path);
 
   bool is_root_;
   int64_t lost_ = 0;

@@ -127,31 +127,32 @@ bool ContentCloner::shares(const SourceFile& src, const std::string& dst_path, R
 FileReport ContentCloner::clone(const SourceFile& src, int dst, const std::string& dst_path,
                                 ReflinkMode mode) {
   FileReport report{.path = dst_path, .size = src.st.st_size};
-  if (src.st.st_size == 0) {
-    return report;
-  }
-  check_file_size_limit(src.st.st_size, dst_path);
-  const bool shared = shares(src, dst_path, mode, report,
-                             [&] { return try_reflink(src.fd.get(), dst, src.path, dst_path); });
-  if (shared) {
-    if (request_.dig) {
+  if (src.st.st_size > 0) {
+    check_file_size_limit(src.st.st_size, dst_path);
+    const bool shared = shares(src, dst_path, mode, report,
+                               [&] { return try_reflink(src.fd.get(), dst, src.path, dst_path); });
+    if (!shared) {
+      copy(src, dst, report);
+    } else if (request_.dig) {
       report.dug = dig_holes(src.fd.get(), dst, src.st.st_size, progress_, dst_path);
       report.shared -= std::min(report.dug, report.shared);
       report.hole = src.st.st_size - report.shared;
     }
-  } else {
-    const CopyResult result =
-        sparse_copy(src.fd.get(), src.st, dst, request_.dig ? Zeros::dig : Zeros::keep, progress_,
-                    src.path, dst_path);
-    report.method = Method::copy;
-    report.copied = result.copied;
-    report.dug = result.dug;
-    report.hole = src.st.st_size - result.copied;
   }
   if (request_.steady) {
     check_unchanged(src);
   }
   return report;
+}
+
+void ContentCloner::copy(const SourceFile& src, int dst, FileReport& report) {
+  const CopyResult result =
+      sparse_copy(src.fd.get(), src.st, dst, request_.dig ? Zeros::dig : Zeros::keep, progress_,
+                  src.path, report.path);
+  report.method = Method::copy;
+  report.copied = result.copied;
+  report.dug = result.dug;
+  report.hole = src.st.st_size - result.copied;
 }
 
 FileReport ContentCloner::plan(const SourceFile& src, int dst_dir, const std::string& dst_path,

@@ -47,6 +47,7 @@ class ContentCloner {
  private:
   bool shares(const SourceFile& src, const std::string& dst_path, ReflinkMode mode,
               FileReport& report, const std::function<int()>& reflink);
+  void copy(const SourceFile& src, int dst, FileReport& report);
 
   const Request& request_;
   Progress& progress_;

@@ -73,9 +73,9 @@ std::string probe_lines(const ProbeReport& report) {
   const auto line = [&](const char* key, const std::string& value) {
     text += std::string(key) + ": " + value + "\n";
   };
-  line("path", report.path);
+  line("path", base::quoted(report.path));  // names may hold a newline
   line("fs_type", fs.type);
-  line("mount_point", fs.mount_point);
+  line("mount_point", base::quoted(fs.mount_point));
   line("source", fs.source);
   line("options", fs.options);
   line("uuid", fs.uuid.value_or("-"));

@@ -32,6 +32,9 @@ constexpr const char* kFooter =
     "Exit: 0 done, 1 refused, 2 usage, 3 unsupported, 4 bad data, 5 system error.\n"
     "See reflink-clone(1).";
 
+// Files from this size on have a line of their own in the report; with -v all have.
+constexpr int64_t kWorthALine = 1 << 20;
+
 enum class Job { clone, in_place, probe };
 
 struct CommandLine {
@@ -119,7 +122,8 @@ void print(const cloning::CloneReport& report) {
     }
     base::write_line_out(cloning::total_record(report));
   } else if (style.verbosity != base::Verbosity::quiet) {
-    base::write_out(cloning::file_lines(report));
+    base::write_out(
+        cloning::file_lines(report, style.verbosity == base::Verbosity::verbose ? 0 : kWorthALine));
     base::write_out(cloning::total_line(report));
   }
 }

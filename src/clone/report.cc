@@ -10,8 +10,6 @@
 namespace cloning {
 namespace {
 
-constexpr int64_t kWorthALine = 1 << 20;
-
 const char* method_name(Method method) {
   switch (method) {
     case Method::none:
@@ -173,10 +171,10 @@ std::string total_record(const CloneReport& report) {
       .str();
 }
 
-std::string file_lines(const CloneReport& report) {
+std::string file_lines(const CloneReport& report, int64_t smallest) {
   std::string text;
   for (const FileReport& file : report.files) {
-    if (file.size < kWorthALine || file.path == report.dst) {
+    if (file.size < smallest || file.path == report.dst) {
       continue;  // a lone file is its own total
     }
     text += base::quoted(file.path) + ": " + method_name(file.method) + ", " + parts(sums_of(file));

@@ -60,8 +60,9 @@ std::string file_record(const FileReport& file);
 std::string total_record(const CloneReport& report);
 std::string in_place_record(const InPlaceReport& report);
 
-// What a person reads, each line with its newline: a line for each file over 1 MiB.
-std::string file_lines(const CloneReport& report);
+// What a person reads, each line with its newline: a line for each file of a tree that has at least
+// `smallest` bytes, and a total.
+std::string file_lines(const CloneReport& report, int64_t smallest);
 std::string total_line(const CloneReport& report);
 std::string in_place_line(const InPlaceReport& report);
 

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -166,9 +165,10 @@ FileReport TreeCloner::clone_contents(const Step& step, const SourceFile& src,
   if (request_.dry_run) {
     return contents_.plan(src, step.dst_dir, dst_path, mode);
   }
+  // Writable by us until it has its attributes: who is not root needs that to set some of them.
   base::Fd dst(::openat(step.dst_dir, step.name.c_str(),
                         O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                        src.st.st_mode & kPermissionBits));
+                        (src.st.st_mode & kPermissionBits) | S_IWUSR));
   if (!dst) {
     throw_with_advice(errno, "cannot make " + base::quoted(dst_path));
   }
@@ -183,7 +183,7 @@ FileReport TreeCloner::link_memory(const Step& step, const SourceFile& src,
   if ((src.st.st_mode & kWriteBits) != 0) {
     throw base::Refused("cannot link " + base::quoted(src.path) +
                         ": it is not sealed, and who writes to it would write into every clone; "
-                        "seal it (mode 0444) or use --memory=reflink");
+                        "seal it (template-lock seal) or use --memory=reflink");
   }
   const int64_t data = allocated_bytes(src.st);
   FileReport report{.path = dst_path,

@@ -78,8 +78,7 @@ int execute(const LockSet& locks, const std::vector<std::string>& command) {
   std::vector<char*> words;
   words.reserve(command.size() + 1);
   for (const std::string& word : command) {
-    words.push_back(const_cast<char*>(
-        word.c_str()));  // NOLINT(cppcoreguidelines-pro-type-const-cast): execvp does not write
+    words.push_back(const_cast<char*>(word.c_str()));  // execvp does not write
   }
   words.push_back(nullptr);
   if (const std::string list = locks.environment(); !list.empty()) {

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/fd.h"
+#include "base/message.h"
 #include "meta/disks.h"
 #include "meta/metadata.h"
 #include "meta/vmstate.h"
@@ -142,6 +142,7 @@ void build(const std::string& dir, const AdoptRequest& request, const Metadata& 
     links.emplace_back(disk.file, dir + "/" + base_name(disk.file));
   }
   for (const auto& [file, target] : links) {
+    base::say_detail("linking " + base::quoted(file) + " to " + base::quoted(target));
     link_into(file, target);
     sync_file(target);
   }

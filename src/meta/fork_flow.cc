@@ -6,6 +6,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/message.h"
 #include "meta/fork_index.h"
 #include "meta/guest_state.h"
 #include "meta/metadata.h"
@@ -81,6 +82,8 @@ BegunForks begin_forks(const base::Store& store, const std::string& source_id,
   if (effect == Effect::real) {
     remove_clones(store, fork_ids);
     if (is_template) {
+      base::say_detail("entering " + std::to_string(fork_ids.size()) + " forks into the index of " +
+                       base::quoted(source_id));
       add_fork_index_entries(store, source_id, fork_ids);
     }
   }

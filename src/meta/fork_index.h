@@ -45,9 +45,8 @@ std::vector<ForkRecord> scan_for_forks(const base::Store& store, std::string_vie
 // on the template, shared or exclusive. Throws std::system_error, base::BadData.
 void create_fork_index(const base::Store& store, std::string_view template_id);
 
-// Adds entries durably (each file and the directory flushed) before it returns; present ones are
-// kept. Makes the index when there is none. On failure, which throws std::system_error, the entries
-// that it made are gone again.
+// Adds entries, durable when it returns; present ones are kept. Makes the index when there is none.
+// On failure, which throws std::system_error, the entries that it made are gone again.
 void add_fork_index_entries(const base::Store& store, std::string_view template_id,
                             std::span<const std::string> fork_ids);
 // Removes entries; absent ones, and a template that is gone, are no error.

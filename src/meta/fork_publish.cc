@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json_line.h"
+#include "base/message.h"
 #include "base/unix_socket.h"
 #include "meta/fork_flow.h"
 #include "meta/fork_metadata.h"
@@ -182,6 +183,7 @@ size_t rename_clones(const base::Store& store, const std::vector<std::string>& f
         throw base::Refused("cannot publish fork " + base::quoted(id) +
                             ": there is such a guest already");
       }
+      base::say_detail("fork " + base::quoted(id) + " is there");
       ++done;
     }
   } catch (const std::exception&) {

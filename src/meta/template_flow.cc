@@ -102,6 +102,9 @@ void promote(const base::Store& store, const std::string& id, Effect effect) {
   create_fork_index(store, id);
   const ImageRecord record =
       make_record(memory.get(), memory_path, state.snapshot.vmstate->page_size);
+  base::say_detail("read the memory of " + base::quoted(id) + ": " +
+                   std::to_string(record.data_pages) + " pages of data, " +
+                   std::to_string(record.zero_pages) + " of zeros, " + record.digest);
   base::write_file_atomic(record_path, to_json(record), 0644, base::Durable::yes);
 
   const base::Fd again = base::open_file(memory_path, O_RDONLY);

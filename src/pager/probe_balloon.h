@@ -27,6 +27,12 @@ class PageStates {
  public:
   explicit PageStates(uint64_t pages) : states_(pages) {}
   PageState get(PageNumber page) const { return states_[page].load(std::memory_order_acquire); }
+  // Whether it is in `state` even now, after all that this thread has read of the page. (A plain
+  // load could be moved before these reads; an exchange that also releases cannot.)
+  bool is_still(PageNumber page, PageState state) {
+    PageState expected = state;
+    return states_[page].compare_exchange_strong(expected, state, std::memory_order_acq_rel);
+  }
   void set(PageNumber page, PageState state) {
     states_[page].store(state, std::memory_order_seq_cst);
   }

@@ -96,7 +96,7 @@ std::string troubles(const VmmOutcome& outcome, const ProbeConfig& config) {
   if (record.stale_pages > 0) {
     add(counted(record.stale_pages, "stale page") + ", removed and not zero");
   }
-  return text + first_mismatch(record);
+  return (text.empty() ? "the VMM ended before it was done" : text) + first_mismatch(record);
 }
 
 void add_latency(base::JsonLine& line, const Histogram& histogram) {

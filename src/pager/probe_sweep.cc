@@ -142,8 +142,7 @@ void Sweep::verify(PageNumber page, PageState before, std::span<std::byte> buffe
   if (std::memcmp(memory_.address(page), buffer.data(), buffer.size()) == 0) {
     return;
   }
-  std::atomic_thread_fence(std::memory_order_acquire);
-  if (before != PageState::leaving && states_.get(page) == before) {
+  if (before != PageState::leaving && states_.is_still(page, before)) {
     report_mismatch(page, before, buffer);
   }
 }

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <exception>
 #include <string>
 #include <thread>
@@ -89,6 +90,7 @@ void sweep(const ProbeConfig& config, const MemoryFile& file, size_t index, int 
 void run_vmm(const ProbeConfig& config, const MemoryFile& file, size_t index,
              const base::Deadline& deadline, VmmRecord& record,
              const std::function<void()>& say_done) {
+  ::signal(SIGBUS, SIG_DFL);  // a poisoned page ends a VMM; sanitizers would report it instead
   try {
     if (config.cpu) {
       run_on_cpu(*config.cpu);

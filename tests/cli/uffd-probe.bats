@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # uffd-probe: its verdicts on a right page server and on wrong ones.
-# shellcheck disable=SC2154 # output, stderr, lines and spawned_pid are set by helpers
+# shellcheck disable=SC2154,SC2030,SC2031 # what helpers set; each test is a subshell, and meant to be
 
 setup() {
   load helpers
@@ -178,6 +178,7 @@ probe() {
   probe_pid=$spawned_pid
   wait_until 10 pgrep -P "$probe_pid"
   vmm=$(pgrep -P "$probe_pid")
+  spawned+=("$vmm") # should this test fail
   kill -KILL "$probe_pid"
   wait_until 10 is_gone "$vmm"
 }
@@ -263,8 +264,19 @@ probe() {
   done
 }
 
+free_huge_pages() {
+  cat /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages 2>/dev/null || echo 0
+}
+
+@test "memory in huge pages" {
+  (($(free_huge_pages) >= 8)) || skip "needs 8 free huge pages (vm.nr_hugepages)"
+  serve
+  run -0 --separate-stderr probe --page-size 2M --json --balloon 4 --regions 2 --jobs 2
+  assert_equal "$(jq -s -c '.[0] | [.ok, .touched, .removed_pages]' <<<"$output")" "[true,8,2]"
+}
+
 @test "huge pages that are not there are exit 3" {
-  free=$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages 2>/dev/null || echo 0)
+  free=$(free_huge_pages)
   ((free < 8)) || skip "there are huge pages"
   run -3 --separate-stderr probe --page-size 2M
   assert_contains "$stderr" "8 are needed and $free are free"

@@ -14,20 +14,17 @@ teardown() {
   stop_everything
 }
 
-# The machine's directory as its vmstate will name it, and the configuration of its devices.
-make_machine_dir() {
-  machine=$BATS_TEST_TMPDIR/machine
-  mkdir "$machine"
+# A template `base` of a guest with two drives and a vsock, whose files were in $machine.
+make_template() { # <machine directory>
+  machine=$1
+  mkdir -p "$machine"
   truncate -s 1M "$machine"/{root,data}.img
+  local devices
   devices=$(jq -nc --arg dir "$machine" '{
     drives: ["root", "data"] | map({drive_id: ., path_on_host: "\($dir)/\(.).img",
       is_root_device: false, is_read_only: false}),
     vsock: {guest_cid: 3, uds_path: "\($dir)/v.sock"}}')
-}
-
-@test "each fork writes to its own drives and has its own vsock, three at once" {
-  make_machine_dir
-  vm_boot source 128 'guest.seed=7 guest.zero=50' "$devices"
+  vm_boot source 96 'guest.seed=7 guest.zero=50' "$devices"
   [[ $ready == *' devices=2,2,19' ]]
   [[ $(vm_ask source 'disk 0 write 1 source-root') == 'disk 0 1 OK source-root' ]]
   [[ $(vm_ask source 'disk 1 write 1 source-data') == 'disk 1 1 OK source-data' ]]
@@ -39,34 +36,71 @@ make_machine_dir() {
   snapfork import base --state "$BATS_TEST_TMPDIR/snapshot/state" \
     --memory "$BATS_TEST_TMPDIR/snapshot/memory" --disk "$machine/root.img" --disk "$machine/data.img"
   snapfork promote base
-  local before
   before=$(sha256sum "$machine"/*.img "$SNAPFORK_ROOT"/guests/base/*.img)
+}
 
+# In guest $1 of which nothing has been changed: every page, what the source wrote, and drives of its own.
+writes_to_its_own_drives() { # <fork>
+  [[ $(vm_ask "$1" sum) == "$sum" ]]
+  [[ $(vm_ask "$1" 'disk 0 read 1') == 'disk 0 1 OK source-root' ]]
+  [[ $(vm_ask "$1" "disk 0 write 1 $1") == "disk 0 1 OK $1" ]]
+  [[ $(vm_ask "$1" "disk 1 write 1 data-$1") == "disk 1 1 OK data-$1" ]]
+}
+
+has_its_own_drives() { # <fork>
+  [[ $(vm_ask "$1" 'disk 0 read 1') == "disk 0 1 OK $1" ]]
+  [[ $(vm_ask "$1" 'disk 1 read 1') == "disk 1 1 OK data-$1" ]]
+  local dir=$SNAPFORK_ROOT/guests/$1
+  [[ $(dd if="$dir/root.img" bs=512 skip=1 count=1 status=none) == "$1 "* ]]
+  [[ $(dd if="$dir/data.img" bs=512 skip=1 count=1 status=none) == "data-$1 "* ]]
+}
+
+source_is_unchanged() {
+  sha256sum --check --quiet <<<"$before"
+  [[ ! -e $machine/v.sock ]]
+}
+
+@test "each fork writes to its own drives and has its own vsock, three at once" {
+  make_template "$BATS_TEST_TMPDIR/machine"
   fork_guests -n 3 base
   local vm
   for vm in "${forks[@]}"; do
     [[ $(fork_record "$vm" '[.needs_run, .snapshot_load]') == '[true,null]' ]]
     restore_fork_in_run "$vm"
-    [[ $(vm_ask "$vm" 'disk 0 read 1') == 'disk 0 1 OK source-root' ]]
-    [[ $(vm_ask "$vm" "disk 0 write 1 $vm") == "disk 0 1 OK $vm" ]]
-    [[ $(vm_ask "$vm" "disk 1 write 1 data-$vm") == "disk 1 1 OK data-$vm" ]]
-    [[ $(vm_ask "$vm" sum) == "$sum" ]]
+    writes_to_its_own_drives "$vm"
+    [[ -S $SNAPFORK_ROOT/guests/$vm/vsock/v.sock ]]
     vm_pause "$vm"
   done
   for vm in "${forks[@]}"; do
     vm_resume "$vm"
-    [[ $(vm_ask "$vm" 'disk 0 read 1') == "disk 0 1 OK $vm" ]]
-    [[ $(vm_ask "$vm" 'disk 1 read 1') == "disk 1 1 OK data-$vm" ]]
+    has_its_own_drives "$vm"
     vm_pause "$vm"
-    [[ $(dd if="$SNAPFORK_ROOT/guests/$vm/root.img" bs=512 skip=1 count=1 status=none) == "$vm "* ]]
-    [[ $(dd if="$SNAPFORK_ROOT/guests/$vm/data.img" bs=512 skip=1 count=1 status=none) == "data-$vm "* ]]
-    [[ -S $SNAPFORK_ROOT/guests/$vm/vsock/v.sock ]]
   done
-  sha256sum --check --quiet <<<"$before"
-  [[ ! -e $machine/v.sock ]]
-
+  source_is_unchanged
+  run -1 snapfork delete "${forks[0]}"
+  [[ $output == *"${vm_pid[${forks[0]}]}"* ]]
   vm_kill "${forks[@]}"
   snapfork delete "${forks[@]}" base
   rm -r "$machine"
+  nothing_is_left
+}
+
+@test "a fork of a guest of another store runs twice: from the page server, then from its file" {
+  make_template "$BATS_TEST_TMPDIR/other/guests/source"
+  fork_guests base a
+  restore_fork_in_run a
+  [[ $(<"$(vm_dir a)/load.json") == *'"Uffd"'* ]]
+  writes_to_its_own_drives a
+  [[ -S $SNAPFORK_ROOT/guests/a/v.sock ]]
+  vm_kill a
+  restore_fork_in_run a
+  [[ $(<"$(vm_dir a)/load.json") == *'"File"'* ]]
+  has_its_own_drives a
+  [[ $(vm_ask a sum) == "$sum" ]]
+  source_is_unchanged
+  snapfork delete --stop a
+  vm_kill a
+  snapfork delete base
+  rm -r "$BATS_TEST_TMPDIR/other"
   nothing_is_left
 }

@@ -27,12 +27,15 @@ restore_fork() { # <fork>
   vm_restore "$1" "$(fork_record "$1" .snapshot_load)"
 }
 
-# A fork that only `snapfork run` can load: its record has no request, but what one is made of.
+# A fork that only `snapfork run` can load, which tells its command how.
 restore_fork_in_run() { # <fork>
-  local body
-  body=$(fork_record "$1" '{snapshot_path: .state_path, resume_vm: true,
-    mem_backend: {backend_type: "Uffd", backend_path: .uffd_socket_path}}')
-  vm_restore "$1" "$body" "$(type -P snapfork)" -q run "$1" --
+  local load
+  load=$(vm_dir "$1")/load.json
+  mkdir -p "${load%/*}"
+  # shellcheck disable=SC2016 # the variable is set by `snapfork run`
+  vm_start "$1" "$(type -P snapfork)" -q run "$1" -- \
+    bash -c 'printf "%s" "$SNAPFORK_LOAD" >"$0" && exec "$@"' "$load"
+  vm_api "$1" PUT /snapshot/load "$(<"$load")"
 }
 
 # Fails when the command does not succeed in time.

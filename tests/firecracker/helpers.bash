@@ -12,7 +12,7 @@
 
 bats_require_minimum_version 1.5.0
 
-readonly ANSWER_SECONDS=30 # for any one answer; most take milliseconds
+readonly ANSWER_SECONDS=60 # for any one answer; most take milliseconds
 
 declare -gA vm_pid=() vm_console=() vm_log=()
 

@@ -15,7 +15,8 @@ setup() {
 
 teardown() {
   stop_everything
-  ((!borrowed)) || printf '%d\n' $(($(<"$pool") - borrowed)) >"$pool"
+  local rest=$(($(<"$pool") - borrowed))
+  ((!borrowed)) || printf '%d\n' $((rest > 0 ? rest : 0)) >"$pool"
 }
 
 borrow_huge_pages() { # <count>

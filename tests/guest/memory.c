@@ -5,6 +5,7 @@
 
 // Below kFirstPage are Firecracker's boot data and this program.
 enum { kFirstPage = (32 << 20) / kPageBytes, kMaxPages = 1 << 20 };
+enum { kZeroGroup = 64, kZeroAlone = 256 };
 enum { kVersionZero = 0, kVersionBallooned = 0xffff, kVersionLast = 0xfffe };
 
 static const uint64_t kHighPage = (4ULL << 30) / kPageBytes;  // RAM goes on here above the devices
@@ -95,6 +96,14 @@ struct Census memory_census(void) {
   return census;
 }
 
+// Mostly whole groups, as in a guest with an operating system, and a few pages alone.
+static bool starts_as_zero(uint64_t page, uint64_t zero_percent) {
+  if (page % kZeroAlone == kZeroAlone - 1) {
+    return zero_percent > 0;
+  }
+  return scramble(~memory_seed + page / kZeroGroup) % 100 < zero_percent;
+}
+
 void memory_start(const struct BootParams* params, uint64_t seed, uint64_t every,
                   uint64_t zero_percent) {
   uint64_t high_end = kHighPage;
@@ -116,7 +125,7 @@ void memory_start(const struct BootParams* params, uint64_t seed, uint64_t every
   count = (low_pages + high_end - kHighPage - kFirstPage + step - 1) / step;
   count = count < kMaxPages ? count : kMaxPages;
   for (uint64_t page = 0; page < count; page++) {
-    if (scramble(~seed + page) % 100 >= zero_percent) {
+    if (!starts_as_zero(page, zero_percent)) {
       page_write(page, 1);
     }
   }

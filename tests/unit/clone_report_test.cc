@@ -57,7 +57,7 @@ TEST(Report, APersonReadsTheReasonOfACopy) {
                            .skipped = 2,
                            .elapsed = std::chrono::milliseconds(12),
                            .dry_run = false};
-  EXPECT_EQ(file_lines(report), "'d/disk': copy, 4.0 MiB copied, 6.0 MiB hole\n");
+  EXPECT_EQ(file_lines(report, 1), "'d/disk': copy, 4.0 MiB copied, 6.0 MiB hole\n");
   EXPECT_EQ(total_line(report),
             "'d': 1 file, 4.0 MiB copied, 6.0 MiB hole (no reflink: EOPNOTSUPP), 2 skipped, "
             "12.0 ms\n");

@@ -10,7 +10,8 @@
 namespace pager {
 namespace {
 
-const std::vector<HotPage> kPages = {{0, 0}, {0, 4096}, {1, 8192}, {0, 4096}, {300, 1ULL << 40U}};
+constexpr std::array<HotPage, 5> kPages{HotPage{0, 0}, HotPage{0, 4096}, HotPage{1, 8192},
+                                        HotPage{0, 4096}, HotPage{300, 1ULL << 40U}};
 
 // A literal with the zero bytes that it holds.
 template <size_t N>
@@ -35,7 +36,8 @@ TEST(HotList, IsWrittenByteForByteAsHypemanDoes) {
 }
 
 TEST(HotList, ComesBackInItsOrderWithRepeats) {
-  EXPECT_EQ(decode_hpl1(encode_hpl1(kPages), "x.hpl"), kPages);
+  EXPECT_EQ(decode_hpl1(encode_hpl1(kPages), "x.hpl"),
+            std::vector<HotPage>(kPages.begin(), kPages.end()));
   EXPECT_TRUE(decode_hpl1(bytes("HPL1\x00"), "x.hpl").empty());
 }
 

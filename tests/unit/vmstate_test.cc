@@ -308,7 +308,7 @@ TEST(HostileVmState, NeitherCrashesNorTakesLong) {
   plan.drives = {"/d/one", "/d/two", "/d/three"};
   plan.taps = {"tap0"};
   plan.vsock = "/v";
-  std::mt19937 random(7);  // NOLINT(cert-msc51-cpp): the same bytes in each run
+  std::mt19937 random(7);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same bytes in each run
   for (const Synthetic& synthetic : kSynthetic) {
     plan.version = synthetic.version;
     const std::string good = make_state(plan, synthetic.release, filler());
@@ -330,7 +330,7 @@ TEST(HostileVmState, NeitherCrashesNorTakesLong) {
 
 TEST(HostileVmState, OfTheGreatestSizeEndsTheSearch) {
   std::string bytes = make_state({}, meta::Release::v1_16);
-  std::mt19937 random(3);  // NOLINT(cert-msc51-cpp): the same bytes in each run
+  std::mt19937 random(3);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same bytes in each run
   // Lengths that promise much, everywhere; and the magic that starts a search, often.
   while (bytes.size() < meta::kMaxVmStateBytes - 16) {
     bytes += random() % 3 == 0 ? "VCLK" : std::string(random() % 40, '\x05');

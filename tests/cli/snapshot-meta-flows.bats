@@ -1,0 +1,432 @@
+#!/usr/bin/env bats
+# The flows of snapshot-meta step by step: init, promote, fork, trash, demote; and what a crash leaves.
+# shellcheck disable=SC2154 # output, stderr and lines are set by run
+load helpers
+load snapshot-meta_helpers
+
+setup() { common_setup; }
+teardown() { common_teardown; }
+
+# ---- init
+
+@test "init moves the files into a guest" {
+  echo one >disk-1.raw
+  echo two >disk-2.raw
+  make_snapshot drive=/d/disk-1.raw "drive=$PWD/disk-2.raw"
+  inode=$(stat -c %i memory)
+  run -0 snapshot-meta init a --name 'my guest' --state state --memory memory \
+    --disk disk-1.raw=/d/disk-1.raw --disk disk-2.raw
+  assert_equal "$output" ''
+  assert_equal "$(ls)" root
+  assert_equal "$(stat -c '%i %h' "$(memory_of a)")" "$inode 1"
+  assert_equal "$(cat "$(guest_dir a)/disk-2.raw")" two
+  assert_equal "$(snapshot-meta state a)" Standby
+  assert_equal "$(snapshot-meta get a Name)" 'my guest'
+  assert_equal "$(snapshot-meta get a Size)" 2097152
+  assert_equal "$(snapshot-meta get a snapfork.disks)" \
+    "[{\"file\":\"disk-1.raw\",\"embedded_path\":\"/d/disk-1.raw\"},{\"file\":\"disk-2.raw\",\"embedded_path\":\"$PWD/disk-2.raw\"}]"
+  assert_equal "$(find "$SNAPFORK_ROOT/.snapfork/tmp" -mindepth 1)" ''
+}
+
+@test "init refuses what does not fit together, and touches nothing" {
+  echo disk >disk.raw
+  make_snapshot drive=/d/one
+  snapshot-meta init taken --state state --memory memory
+  make_snapshot drive=/d/one
+  cp state good-state
+  before=$(store_picture && sha256sum ./*.raw state memory)
+  refused() { # <status> <message> <argument>...
+    local status=$1 message=$2
+    shift 2
+    run --separate-stderr "-$status" snapshot-meta init "$@"
+    assert_contains "$stderr" "$message"
+    assert_equal "$(store_picture && sha256sum ./*.raw state memory)" "$before"
+  }
+  refused 1 "'taken'" taken --state state --memory memory
+  refused 2 '--memory FILE is needed' a --state state
+  refused 2 'too few operands' --state state --memory memory
+  refused 4 'names no drive' a --state state --memory memory --disk disk.raw
+  refused 4 "names no drive '/d/two'" a --state state --memory memory --disk disk.raw=/d/two
+  refused 5 "'none.raw'" a --state state --memory memory --disk none.raw=/d/one
+  refused 2 'cannot keep its name' a --state state --memory memory --disk disk.raw=/d/one --disk ./disk.raw=/d/one
+  refused 5 "'none'" a --state none --memory memory
+  refused 5 "'none'" a --state state --memory none
+  refused 4 'no regular file' a --state state --memory .
+  refused 4 'does not start as' a --state disk.raw --memory memory
+  : >metadata.json
+  refused 2 'is taken' a --state state --memory memory --disk metadata.json=/d/one
+  rm metadata.json
+  truncate -s 1M memory
+  before=$(store_picture && sha256sum ./*.raw state memory)
+  refused 4 "'memory': it has 1048576 bytes, but 'state' says 2097152" a --state state --memory memory
+  truncate -s 2M memory
+  printf X | dd of=state bs=1 seek=300 conv=notrunc status=none
+  before=$(store_picture && sha256sum ./*.raw state memory)
+  refused 4 'CRC is wrong' a --state state --memory memory
+  refused 4 'CRC is wrong' --dry-run a --state state --memory memory
+}
+
+@test "init --dry-run checks and changes nothing" {
+  make_snapshot
+  run -0 snapshot-meta init --dry-run a --state state --memory memory
+  assert_equal "$output" "would move 2 files into $(guest_dir a)"
+  [[ -e state && -e memory && ! -e $(guest_dir a) ]]
+}
+
+@test "init from another filesystem is status 3" {
+  require_root
+  make_snapshot
+  mkdir other
+  mount -t tmpfs none other
+  mv memory other/memory
+  run --separate-stderr -3 snapshot-meta init a --state state --memory other/memory
+  umount other
+  assert_contains "$stderr" 'another filesystem'
+  [[ -e state && ! -e $(guest_dir a) ]]
+}
+
+# ---- promote and demote
+
+@test "promote writes the image's record and sets the flag; again, it does nothing" {
+  init_guest a
+  run --separate-stderr -1 snapshot-meta promote a
+  assert_contains "$stderr" 'not sealed: it can be written (mode 0'
+  assert_contains "$stderr" "template-lock seal a"
+  chmod a-w "$(memory_of a)"
+  run -0 snapshot-meta promote a
+  assert_equal "$output" ''
+  assert_equal "$(snapshot-meta state a)" Template
+  image=$(guest_dir a)/template/image.json
+  assert_equal "$(jq -c '[.v, .memory_bytes, .page_size, .data_pages, .zero_pages, .zero_runs]' "$image")" \
+    '[1,2097152,4096,4,508,[[4,508]]]'
+  [[ $(jq -r .digest "$image") == xxh3-128:???????????????????????????????? ]]
+  [[ -d $(guest_dir a)/template/forks ]]
+  inode=$(stat -c %i "$image")
+  snapshot-meta promote a
+  assert_equal "$(stat -c %i "$image")" "$inode"
+  # A record that cannot be used is written anew.
+  echo junk >"$image"
+  run -0 --separate-stderr snapshot-meta promote a
+  assert_equal "$(snapshot-meta verify --deep a)" ok
+}
+
+@test "promote refuses memory with other links, and snapshots that are not whole" {
+  init_guest a
+  chmod a-w "$(memory_of a)"
+  ln "$(memory_of a)" second
+  run --separate-stderr -1 snapshot-meta promote a
+  assert_contains "$stderr" 'its inode has 2 links'
+  rm second
+  mv "$(memory_of a)" "$(memory_of a).zst"
+  run --separate-stderr -1 snapshot-meta promote a
+  assert_contains "$stderr" 'its memory is compressed (memory.zst)'
+  run --separate-stderr -1 snapshot-meta fork-begin a b
+  assert_contains "$stderr" 'its memory is compressed (memory.zst)'
+  mv "$(memory_of a).zst" "$(memory_of a)"
+  printf X | dd of="$(state_of a)" bs=1 seek=300 conv=notrunc status=none
+  run --separate-stderr -1 snapshot-meta promote a
+  assert_contains "$stderr" "it is Broken (the CRC of its state file is wrong)"
+  make_fake_guest empty
+  rm -r "$(guest_dir empty)/snapshots"
+  run --separate-stderr -1 snapshot-meta promote empty
+  assert_contains "$stderr" 'it is Stopped'
+}
+
+@test "demote clears the flag and the record; not while a fork lives" {
+  init_template a
+  make_fork a f1 f2
+  run --separate-stderr -1 snapshot-meta demote a
+  assert_contains "$stderr" "2 forks live (f1, f2)"
+  assert_equal "$(snapshot-meta state a)" Template
+  for id in f1 f2; do
+    snapshot-meta trash "$id"
+    snapshot-meta fork-end a "$id"
+  done
+  run -0 snapshot-meta demote a
+  assert_equal "$(snapshot-meta state a)" Standby
+  [[ ! -e $(guest_dir a)/template ]]
+  run --separate-stderr -1 snapshot-meta demote a
+  assert_contains "$stderr" 'it is no template'
+}
+
+@test "demote fails closed on a fork that cannot be read" {
+  init_template a
+  make_fork a f
+  echo '{' >"$(guest_dir f)/metadata.json"
+  run --separate-stderr -1 snapshot-meta demote a
+  assert_contains "$stderr" 'unreadable'
+  run --separate-stderr -1 snapshot-meta trash a
+  run --separate-stderr -1 snapshot-meta forks a
+  assert_contains "$stderr" "cannot read fork 'f'"
+}
+
+# ---- forks
+
+@test "fork: begin, publish, forks" {
+  init_template a
+  run -0 snapshot-meta fork-begin a f1 f2
+  tmp=$SNAPFORK_ROOT/.snapfork/tmp
+  assert_equal "$output" $'f1\t'"$tmp"$'/fork.f1\tlink\nf2\t'"$tmp"$'/fork.f2\tlink'
+  assert_equal "$(ls "$(guest_dir a)/template/forks")" $'f1\nf2'
+  assert_equal "$(snapshot-meta forks a)" ''
+  run -0 snapshot-meta forks --json a
+  assert_equal "$(json '.absent | join(" ")')" 'f1 f2'
+  clone a f1 link
+  clone a f2 link
+  report='{"type":"file","v":1}
+{"type":"total","v":1,"src":"s","dst":"'$tmp'/fork.f2","method":"reflink","bytes_shared":1.0}'
+  run -0 snapshot-meta fork-publish a f1 f2 --socket-dir /s --clone-report - <<<"$report"
+  assert_equal "${#lines[@]}" 2
+  assert_equal "$(jq -c 'del(.snapshot_load, .clone)' <<<"${lines[0]}")" \
+    '{"type":"fork","v":1,"id":"f1","name":"f1","template":"a","source":"a","dir":"'"$(guest_dir f1)"'","state_path":"'"$(state_of f1)"'","memory_path":"'"$(memory_of f1)"'","backend":"uffd","uffd_socket_path":"/s/f1.sock","session_id":"f1","needs_run":false}'
+  assert_equal "$(jq -c .snapshot_load <<<"${lines[0]}")" \
+    '{"snapshot_path":"'"$(state_of f1)"'","mem_backend":{"backend_type":"Uffd","backend_path":"/s/f1.sock"},"resume_vm":true}'
+  assert_equal "$(jq -c .clone <<<"${lines[0]}")" null
+  assert_equal "$(jq -c .clone.method <<<"${lines[1]}")" '"reflink"'
+  assert_contains "${lines[1]}" '"bytes_shared":1.0'
+  assert_equal "$(snapshot-meta forks a)" $'f1\nf2'
+  assert_equal "$(snapshot-meta get f1 ForkOfTemplate)" a
+  assert_equal "$(snapshot-meta get f1 FirecrackerUseUFFDOnNextRestore)" true
+  assert_equal "$(snapshot-meta get f1 FirecrackerUFFDSessionID)" f1
+  [[ $(snapshot-meta get f1 FirecrackerSnapshotCacheKey) == snapfork-???????????????? ]]
+  assert_equal "$(snapshot-meta get f1 FirecrackerSnapshotCacheKey)" "$(snapshot-meta get f2 FirecrackerSnapshotCacheKey)"
+  assert_equal "$(snapshot-meta state f1)" Standby
+  assert_equal "$(find "$tmp" -mindepth 1)" ''
+}
+
+@test "fork of a Standby guest owns its memory and keeps no link" {
+  init_guest a
+  run -0 snapshot-meta fork-begin a f
+  assert_contains "$output" $'\treflink'
+  clone a f reflink
+  run -0 snapshot-meta fork-publish a f --backend file --name 'my fork'
+  assert_equal "$(json '[.name, .template, .source, .backend, .session_id, .uffd_socket_path] | map(tostring) | join(",")')" \
+    'my fork,null,a,file,null,null'
+  assert_equal "$(json '.snapshot_load.mem_backend | [.backend_type, .backend_path] | join(" ")')" "File $(memory_of f)"
+  assert_equal "$(snapshot-meta get f ForkOfTemplate)" ''
+  [[ ! -e $(guest_dir a)/template ]]
+}
+
+@test "a fork whose state names paths of others needs run" {
+  init_template a drive=/d/one
+  run -0 make_fork a f
+  assert_equal "$(json '[.needs_run, .snapshot_load] | map(tostring) | join(" ")')" 'true null'
+  init_template b vsock=/v.sock
+  run -0 make_fork b g
+  assert_equal "$(json .needs_run)" true
+  # What is not understood may name anything.
+  init_guest c
+  "$HELPERS/write-vmstate" "$(state_of c)" 12.0.0 2
+  run -0 make_fork c h
+  assert_equal "$(json .needs_run)" true
+  # The fork's own path is no other's.
+  init_template e "drive=$(guest_dir i)/disk"
+  run -0 make_fork e i
+  assert_equal "$(jq -r .needs_run <<<"$output")" false
+}
+
+@test "fork-begin refuses wrong sources and ids that exist" {
+  init_template a
+  init_guest b
+  before=$(store_picture)
+  run --separate-stderr -1 snapshot-meta fork-begin a b
+  assert_contains "$stderr" "'b': there is such a guest already"
+  run --separate-stderr -1 snapshot-meta fork-begin a new b
+  run --separate-stderr -1 snapshot-meta fork-begin nobody new
+  run --separate-stderr -2 snapshot-meta fork-begin a new new
+  assert_contains "$stderr" "'new' is given twice"
+  run --separate-stderr -2 snapshot-meta fork-begin a a
+  run --separate-stderr -2 snapshot-meta fork-begin a ../x
+  run --separate-stderr -2 snapshot-meta fork-begin a
+  run -0 snapshot-meta fork-begin --dry-run a new
+  assert_equal "$(store_picture)" "$before"
+  make_fake_guest stopped
+  rm -r "$(guest_dir stopped)/snapshots"
+  run --separate-stderr -1 snapshot-meta fork-begin stopped new
+  assert_contains "$stderr" 'it is Stopped'
+}
+
+@test "fork-publish refuses what fork-begin did not announce, or what changed since" {
+  init_template a
+  run --separate-stderr -1 snapshot-meta fork-publish a f
+  assert_contains "$stderr" 'there is no clone'
+  mkdir -p "$SNAPFORK_ROOT/.snapfork/tmp"
+  clone a f link
+  run --separate-stderr -1 snapshot-meta fork-publish a f
+  assert_contains "$stderr" "template 'a' does not count it"
+  snapshot-meta fork-begin a f >/dev/null
+  clone a f link
+  truncate -s 1M short && ln -f short "$SNAPFORK_ROOT/.snapfork/tmp/fork.f/snapshots/snapshot-latest/memory"
+  run --separate-stderr -4 snapshot-meta fork-publish a f
+  assert_contains "$stderr" "no whole copy of the source's memory"
+  [[ ! -e $(guest_dir f) ]]
+  # Demoted between begin and publish: its memory would be shared with a guest that may run.
+  snapshot-meta fork-end a f
+  snapshot-meta fork-begin a f >/dev/null
+  clone a f link
+  snapshot-meta demote a
+  run --separate-stderr -1 snapshot-meta fork-publish a f
+  assert_contains "$stderr" 'no template (any more)'
+  [[ ! -e $(guest_dir f) ]]
+}
+
+@test "fork-publish: socket paths, names, reports" {
+  init_template a
+  snapshot-meta fork-begin a f g >/dev/null
+  clone a f link
+  clone a g link
+  run --separate-stderr -2 snapshot-meta fork-publish a f --socket-dir "/$(printf 'x%.0s' {1..107})"
+  assert_contains "$stderr" 107
+  run --separate-stderr -2 snapshot-meta fork-publish a f g --name both
+  assert_contains "$stderr" 'single fork'
+  run --separate-stderr -2 snapshot-meta fork-publish a f --backend other
+  run --separate-stderr -4 snapshot-meta fork-publish a f --clone-report - <<<'not JSON'
+  assert_contains "$stderr" 'standard input'
+  run --separate-stderr -5 snapshot-meta fork-publish a f --clone-report none
+  [[ ! -e $(guest_dir f) && ! -e $(guest_dir g) ]]
+  SNAPFORK_PAGER=/p/pager.sock run -0 snapshot-meta fork-publish a f
+  assert_equal "$(json .uffd_socket_path)" /p/s/f.sock
+}
+
+@test "fork-end takes back clones and entries, never a live fork's" {
+  init_template a
+  make_fork a f
+  run --separate-stderr -1 snapshot-meta fork-end a f
+  assert_contains "$stderr" 'trash it first'
+  assert_equal "$(snapshot-meta forks a)" f
+  snapshot-meta fork-begin a g >/dev/null
+  clone a g link
+  mkdir "$SNAPFORK_ROOT/.snapfork/tmp/.fork.g.snapfork-tmp"
+  run -0 snapshot-meta fork-end --dry-run a g
+  assert_contains "$output" 'would remove'
+  snapshot-meta fork-end a g h
+  assert_equal "$(find "$SNAPFORK_ROOT/.snapfork/tmp" -mindepth 1)" ''
+  assert_equal "$(ls "$(guest_dir a)/template/forks")" f
+  snapshot-meta fork-end - g
+  snapshot-meta fork-end gone g
+}
+
+# ---- trash
+
+@test "trash takes a guest out, and says whose fork it was" {
+  init_template a
+  make_fork a f
+  trash=$SNAPFORK_ROOT/.snapfork/trash
+  run --separate-stderr -1 snapshot-meta trash a
+  assert_contains "$stderr" "cannot delete template 'a': 1 fork live (f)"
+  run -0 snapshot-meta trash --dry-run f
+  assert_equal "$output" "would move 'f' to $trash/f"
+  run -0 snapshot-meta trash f
+  assert_equal "$output" "$trash/f"$'\t'a
+  [[ ! -e $(guest_dir f) && -e $trash/f/metadata.json ]]
+  # A killed delete is gone on with.
+  run -0 snapshot-meta trash --json f
+  assert_equal "$(json '.path + " " + .template')" "$trash/f a"
+  snapshot-meta fork-end a f
+  run -0 snapshot-meta trash a
+  assert_equal "$output" "$trash/a"$'\t'
+}
+
+@test "trash refuses a guest that runs" {
+  init_guest a
+  snapshot-meta set a "HypervisorPID:=$$" "HypervisorStartTime:=$(awk '{print $22}' /proc/$$/stat)"
+  run --separate-stderr -1 snapshot-meta trash a
+  assert_contains "$stderr" "it is Running, as process $$"
+  snapshot-meta set a 'HypervisorStartTime:=1'
+  snapshot-meta trash a
+}
+
+@test "trash takes a guest with bad metadata, with a warning" {
+  init_guest a
+  echo '{' >"$(guest_dir a)/metadata.json"
+  run -0 --separate-stderr snapshot-meta trash a
+  assert_contains "$stderr" 'warning'
+  [[ ! -e $(guest_dir a) ]]
+}
+
+# ---- crashes: killed before each call that changes something, the next command finds its way
+
+# Runs the command killed at each call of each kind in turn, as long as it can be killed there.
+at_each_crash() { # <prepare> <check> <command>...
+  local prepare=$1 check=$2 call n status
+  shift 2
+  for call in rename,renameat2 unlink,unlinkat mkdir fsync linkat; do
+    for ((n = 1; n <= 60; ++n)); do
+      rm -rf "$SNAPFORK_ROOT"
+      mkdir -p "$SNAPFORK_ROOT/guests"
+      "$prepare"
+      status=0
+      kill_at "$call" "$n" "$@" >out 2>&1 || status=$?
+      "$check" "$status" || fail "killed before $call number $n (status $status): $(cat out)"
+      if ((status == 0)); then break; fi
+      ((status == 137)) || fail "killed before $call number $n: status $status: $(cat out)"
+    done
+  done
+}
+
+@test "init killed anywhere: nothing, or a guest" {
+  require_cmd strace
+  check() {
+    if [[ -e $(guest_dir a) ]]; then
+      [[ $(snapshot-meta state a) == Standby ]]
+    else
+      [[ -e state && -e memory ]] && snapshot-meta init a --state state --memory memory \
+        && [[ $(snapshot-meta state a) == Standby ]]
+    fi
+  }
+  at_each_crash make_snapshot check snapshot-meta init a --state state --memory memory
+}
+
+@test "promote and demote killed anywhere: Standby or Template, and the next one finishes" {
+  require_cmd strace
+  standby() { init_guest a && chmod a-w "$(memory_of a)"; }
+  promoted() {
+    if [[ $(snapshot-meta state a) == Template ]]; then
+      [[ $(snapshot-meta verify --deep a) == ok ]] || return
+    else
+      [[ $(snapshot-meta state a) == Standby ]] && snapshot-meta promote a || return
+    fi
+    [[ $(snapshot-meta verify --deep a) == ok ]]
+  }
+  at_each_crash standby promoted snapshot-meta promote a
+  template() { init_template a; }
+  demoted() {
+    if [[ $(snapshot-meta state a) == Template ]]; then
+      [[ $(snapshot-meta verify --deep a) == ok ]] && snapshot-meta demote a || return
+    fi
+    [[ $(snapshot-meta state a) == Standby ]] && snapshot-meta promote a && [[ $(snapshot-meta verify --deep a) == ok ]]
+  }
+  at_each_crash template demoted snapshot-meta demote a
+}
+
+@test "fork killed anywhere: never a live fork that is not counted, and nothing is left" {
+  require_cmd strace
+  finish() {
+    local id
+    for id in f g; do
+      if [[ -e $(guest_dir "$id") ]]; then
+        [[ $(snapshot-meta verify "$id") == ok ]] && grep -qx "$id" <(snapshot-meta forks a) || return
+        if snapshot-meta demote a 2>/dev/null; then return 1; fi
+        snapshot-meta trash "$id" >/dev/null || return
+      fi
+    done
+    snapshot-meta fork-end a f g && snapshot-meta demote a && [[ $(snapshot-meta state a) == Standby ]] \
+      && [[ -z $(find "$SNAPFORK_ROOT/.snapfork/tmp" -mindepth 1) ]]
+  }
+  template() { init_template a; }
+  at_each_crash template finish snapshot-meta fork-begin a f g
+  begun() {
+    init_template a
+    snapshot-meta fork-begin a f g >/dev/null
+    clone a f link
+    clone a g link
+  }
+  at_each_crash begun finish snapshot-meta fork-publish a f g
+}
+
+@test "set killed anywhere: the old value or the new one" {
+  require_cmd strace
+  guest() { init_guest a && snapshot-meta set a Key=old; }
+  check() { [[ $(snapshot-meta get a Key) == @(old|new) ]] && snapshot-meta set a Key=third; }
+  at_each_crash guest check snapshot-meta set a Key=new
+}

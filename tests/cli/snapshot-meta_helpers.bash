@@ -1,0 +1,61 @@
+# Guests with a snapshot of 2 MiB that is whole.
+# shellcheck shell=bash
+
+# A snapshot in the working directory: state, memory (4 data pages at its start), and disks.
+make_snapshot() { # [KIND=TEXT]...: what the state names
+  rm -f state memory
+  "$HELPERS/write-vmstate" state 10.0.0 2 "$@"
+  head -c 16384 /dev/zero | tr '\0' m >memory
+  truncate -s 2M memory
+}
+
+# A guest in Standby made of it.
+init_guest() { # <id> [KIND=TEXT]...
+  local id=$1
+  shift
+  make_snapshot "$@"
+  snapshot-meta init "$id" --state state --memory memory
+}
+
+guest_dir() { # <id>
+  printf '%s' "$SNAPFORK_ROOT/guests/$1"
+}
+
+memory_of() { # <id>
+  printf '%s' "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/memory"
+}
+
+state_of() { # <id>
+  printf '%s' "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/state"
+}
+
+init_template() { # <id> [KIND=TEXT]...
+  init_guest "$@"
+  chmod a-w "$(memory_of "$1")"
+  snapshot-meta promote "$1"
+}
+
+# What reflink-clone does between fork-begin and fork-publish.
+clone() { # <source> <new> link|reflink
+  local dir=$SNAPFORK_ROOT/.snapfork/tmp/fork.$2
+  cp -a --reflink=auto "$(guest_dir "$1")" "$dir"
+  rm -rf "$dir/template"
+  if [[ $3 == link ]]; then
+    ln -f "$(memory_of "$1")" "$dir/snapshots/snapshot-latest/memory"
+  fi
+}
+
+make_fork() { # <source> <new>...
+  local source=$1 id _ memory
+  shift
+  while IFS=$'\t' read -r id _ memory; do
+    clone "$source" "$id" "$memory"
+  done < <(snapshot-meta fork-begin "$source" "$@")
+  snapshot-meta fork-publish "$source" "$@" --backend file
+}
+
+# Everything in the store with contents, for "nothing was changed". Lock files come and go by asking.
+store_picture() {
+  (cd "$SNAPFORK_ROOT" && find . -path ./.snapfork/locks -prune -o -printf '%p %y %m %s %n\n' | sort \
+    && find . -path ./.snapfork -prune -o -type f -exec sha256sum {} + | sort)
+}

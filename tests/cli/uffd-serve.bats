@@ -1,0 +1,508 @@
+#!/usr/bin/env bats
+# uffd-serve as its users meet it; uffd-probe stands in for the VMMs and verifies every byte.
+# shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
+
+load helpers
+
+setup() {
+  common_setup
+  unset XDG_RUNTIME_DIR
+  make_memory memory
+}
+teardown() { common_teardown; }
+
+# 8 MiB: noise, a hole of 2 MiB, 1 MiB of stored zeros, noise. Page 5 of the end differs from any other.
+make_memory() { # <file>
+  head -c $((3 << 20)) /dev/urandom >"$1"
+  truncate -s $((5 << 20)) "$1"
+  head -c $((1 << 20)) /dev/zero >>"$1"
+  head -c $((2 << 20)) /dev/urandom >>"$1"
+}
+
+# Starts a server in the background and returns when it serves; its number is in $spawned_pid.
+serve() { # <option>...
+  rm -f ready
+  mkfifo ready
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  spawn_to server.log bash -c 'exec uffd-serve --ready-fd 9 "$@" 9>ready' _ "$@"
+  server=$spawned_pid
+  read -r <ready || fail "the server did not start: $(<server.log)"
+}
+
+serve_memory() { # <option>...
+  serve --mem memory --socket s.sock "$@"
+}
+
+serve_control() { # <option>...
+  export SNAPFORK_PAGER=$PWD/c.sock
+  serve --control c.sock "$@"
+}
+
+probe() { # <option>...
+  require_userfaultfd
+  uffd-probe --mem memory --json "$@"
+}
+
+require_userfaultfd() {
+  ((EUID == 0)) || [[ $(</proc/sys/vm/unprivileged_userfaultfd) == 1 ]] || [[ -r /dev/userfaultfd ]] \
+    || skip "needs userfaultfd"
+}
+
+faults_of_probe() {
+  jq -s 'map(select(.type == "summary"))[0].faults' <<<"$output"
+}
+
+# Starts a VMM that touches its pages and lives until `release_vmm`; returns when it has touched them.
+hold_vmm() { # <socket> <option>...
+  rm -f hold
+  mkfifo hold
+  spawn_to hold tail -f /dev/null
+  holder=$spawned_pid
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  spawn_to vmm.log bash -c 'exec uffd-probe --mem memory --socket "$@" --hold <hold' _ "$@"
+  vmm=$spawned_pid
+  wait_until 20 grep -q ready vmm.log
+}
+release_vmm() { kill -KILL "$holder"; }
+
+wait_for_end() { # <pid> <status>
+  local got=0
+  wait_until 20 is_gone "$1" || return 1
+  wait "$1" || got=$?
+  ((got == $2)) || fail "ended with status $got, not $2" "$(<server.log)"
+}
+
+leb128() { # <number>
+  local rest=$1
+  while ((rest >= 128)); do
+    # shellcheck disable=SC2059 # the format is the byte
+    printf "\\x$(printf %02x $((rest & 127 | 128)))"
+    rest=$((rest >> 7))
+  done
+  # shellcheck disable=SC2059 # the format is the byte
+  printf "\\x$(printf %02x "$rest")"
+}
+
+# An HPL1 list of these pages of region 0.
+hot_list() { # <page>...
+  local page
+  printf HPL1
+  leb128 "$#"
+  for page; do
+    leb128 0
+    leb128 $((page * 4096))
+  done
+}
+
+@test "uffd-serve: help, version, unknown options, closed streams" {
+  standard_cases uffd-serve ctl
+}
+
+# ---- in the foreground
+
+@test "serves every byte, to one VMM after the other and to several at once" {
+  serve_memory
+  run -0 probe --socket s.sock
+  run -0 probe --socket s.sock --socket s.sock --socket s.sock --pattern seq
+  run -0 probe --socket s.sock --regions 3 --jobs 4 --overlap
+  run -0 probe --socket s.sock --regions 2 --jobs 2 --write 20
+  kill "$server"
+  wait_for_end "$server" 0
+  [[ ! -e s.sock ]] || fail "the socket is left"
+}
+
+@test "--once: ends when the last client has left" {
+  serve_memory --once
+  run -0 probe --socket s.sock --socket s.sock
+  wait_for_end "$server" 0
+}
+
+@test "--once: ends when its only VMM was killed" {
+  serve_memory --once
+  run probe --socket s.sock --kill-after 100
+  wait_for_end "$server" 0
+}
+
+@test "removed pages read zero under a balloon and many vCPUs" {
+  serve_memory -q
+  run -0 probe --socket s.sock --balloon 4 --jobs 4 --overlap
+  run -0 probe --socket s.sock --balloon 6 --jobs 2 --write 30 --regions 2
+  run -0 probe --socket s.sock --balloon 4 --pattern seq
+}
+
+@test "--hot: listed pages are there before they are touched, and never come back over removed ones" {
+  local pages
+  mapfile -t pages < <(seq 0 3 360)
+  hot_list "${pages[@]}" >hot
+  serve_memory --hot hot --window 1 --once --json
+  # Touched in the same order, and slower than they are installed.
+  printf '%s\n' "${pages[@]}" >touched
+  run -0 probe --socket s.sock --pattern trace:touched
+  (($(faults_of_probe) < 60)) || fail "the list did not help"
+  wait_for_end "$server" 0
+  output=$(<server.log)
+  (($(json '.pages_prefetched') > 60)) || fail "the list was not installed"
+  serve_memory --hot hot
+  run -0 probe --socket s.sock --balloon 6
+}
+
+@test "--hot: a list for a larger image, a truncated one, none: nothing is served" {
+  hot_list 0 4096 >large
+  run --separate-stderr -4 uffd-serve --mem memory --socket s.sock --hot large
+  assert_contains "$stderr" "'large'"
+  assert_contains "$stderr" "larger image"
+  head -c 7 large >short
+  run --separate-stderr -4 uffd-serve --mem memory --socket s.sock --hot short
+  assert_contains "$stderr" "'short'"
+  run --separate-stderr -5 uffd-serve --mem memory --socket s.sock --hot absent
+  assert_contains "$stderr" "'absent'"
+  [[ ! -e s.sock ]] || fail "it listened"
+}
+
+@test "--hot: a list for other regions is not used, with a warning, and the guest is served" {
+  hot_list 1 2000 >hot
+  serve_memory --hot hot
+  run -0 probe --socket s.sock --regions 2
+  assert_contains "$(<server.log)" "'hot'"
+  assert_contains "$(<server.log)" "serving without it"
+}
+
+@test "--trace: each page in the order of the faults; further VMMs write FILE.2, FILE.3" {
+  serve_memory --trace trace
+  printf '%s\n' 700 3 4 5 6 2 >touched
+  run -0 probe --socket s.sock --pattern trace:touched
+  run -0 probe --socket s.sock --pattern seq --pages 10
+  kill "$server"
+  wait_for_end "$server" 0
+  assert_equal "$(head -n 1 trace)" "# snapfork-trace 1 page_size=4096 memory_bytes=8388608 regions=0+8388608"
+  assert_equal "$(tail -n +2 trace)" "$(<touched)"
+  assert_equal "$(tail -n +2 trace.2)" "$(seq 0 9)"
+}
+
+@test "--trace -: on standard output; a full disk ends the trace and not the guest" {
+  serve_memory --trace -
+  run -0 probe --socket s.sock --pattern seq --pages 3
+  wait_until 5 grep -qx 2 server.log
+  kill "$server"
+  wait_for_end "$server" 0
+  serve_memory --trace /dev/full
+  run -0 probe --socket s.sock
+  assert_contains "$(<server.log)" "the trace ends here"
+}
+
+@test "--window: walking faults less with a wider one; --window 1 faults for each page" {
+  serve_memory --window 1
+  run -0 probe --socket s.sock --pattern seq
+  assert_equal "$(faults_of_probe)" 2048
+  kill "$server"
+  wait_for_end "$server" 0
+  serve_memory
+  run -0 probe --socket s.sock --pattern seq
+  (($(faults_of_probe) < 200)) || fail "the window did not open"
+  run -2 uffd-serve --mem memory --socket t.sock --window 0
+  run -2 uffd-serve --mem memory --socket t.sock --window 33
+  run -2 uffd-serve --mem memory --socket t.sock --window wide
+}
+
+@test "a second server on the socket is refused, and the first goes on" {
+  serve_memory
+  run --separate-stderr -1 uffd-serve --mem memory --socket s.sock
+  assert_contains "$stderr" "another server is there"
+  run -0 probe --socket s.sock --pages 100
+}
+
+@test "what a killed server left is taken over; what is no socket is not" {
+  serve_memory
+  kill -KILL "$server"
+  wait_until 5 is_gone "$server"
+  [[ -S s.sock ]]
+  serve_memory
+  run -0 probe --socket s.sock --pages 100
+  echo precious >file.sock
+  run --separate-stderr -5 uffd-serve --mem memory --socket file.sock
+  assert_equal "$(<file.sock)" precious
+}
+
+@test "bad memory files are refused by name" {
+  : >empty
+  truncate -s 5000 odd
+  mkfifo fifo
+  run --separate-stderr -5 uffd-serve --mem absent --socket s.sock
+  assert_contains "$stderr" "'absent'"
+  for file in empty odd fifo . /dev/zero; do
+    run --separate-stderr -4 timeout 10 uffd-serve --mem "$file" --socket s.sock
+    assert_contains "$stderr" "'$file'"
+  done
+  [[ ! -e s.sock ]] || fail "it listened"
+}
+
+@test "bad command lines: status 2, and the message names the option" {
+  local long
+  long=$(printf 'x%.0s' {1..120})
+  run --separate-stderr -2 uffd-serve
+  assert_contains "$stderr" "--mem and --socket, or --control"
+  run --separate-stderr -2 uffd-serve --mem memory --socket "$long"
+  assert_contains "$stderr" "107"
+  run --separate-stderr -2 uffd-serve --mem memory --control c.sock
+  assert_contains "$stderr" "--mem and --control exclude each other"
+  run --separate-stderr -2 uffd-serve --mem memory --socket s.sock --exit-when-idle
+  run --separate-stderr -2 uffd-serve --mem memory --socket s.sock operand
+  run --separate-stderr -2 uffd-serve --mem memory --socket s.sock --on-failure explode
+  run --separate-stderr -2 uffd-serve --mem memory --socket s.sock --ready-fd 77
+  assert_contains "$stderr" "--ready-fd"
+  run --separate-stderr -2 uffd-serve --mem memory --socket s.sock --handshake-timeout soon
+  run --separate-stderr -2 uffd-serve --mem memory --socket s.sock --json --trace -
+}
+
+@test "SIGTERM: at once without guests, after its guests with some, a second one at once" {
+  serve_memory
+  kill -TERM "$server"
+  wait_for_end "$server" 0
+
+  serve_memory
+  hold_vmm s.sock --pages 100
+  kill -TERM "$server"
+  wait_until 5 test ! -e s.sock
+  assert_contains "$(<server.log)" "serving 1 guests until they end"
+  release_vmm
+  wait_for_end "$server" 0
+
+  serve_memory
+  hold_vmm s.sock --pages 100
+  kill -TERM "$server"
+  wait_until 5 test ! -e s.sock
+  kill -TERM "$server"
+  wait_for_end "$server" 0
+  assert_contains "$(<server.log)" "the guest hangs"
+}
+
+@test "bad handshakes are refused, named, and cost nobody else anything" {
+  require_userfaultfd
+  serve_memory --handshake-timeout 0.2
+  local how
+  for how in silent partial garbage no-fd wrong-fd two-fds overlap unaligned beyond huge; do
+    run -0 uffd-probe --mem memory --socket s.sock --misbehave "$how"
+  done
+  assert_equal "$(grep -c 'connection refused' server.log)" 10
+  run -0 uffd-probe --mem memory --socket s.sock --misbehave split
+  run -0 probe --socket s.sock --pages 100
+}
+
+@test "a page that cannot be read: poisoned, named with its offset, exit status 5" {
+  chmod 444 memory # read directly, whatever the filesystem can do
+  serve_memory --window 1 --once
+  cp memory whole
+  truncate -s $((7 << 20)) memory
+  echo 1900 >touched
+  run uffd-probe --mem whole --json --socket s.sock --pattern trace:touched
+  assert_contains "$output" '"signal":7'
+  wait_for_end "$server" 5
+  assert_contains "$(<server.log)" "offset $((1900 * 4096)) of 'memory'"
+  assert_contains "$(<server.log)" "1 pages of 'memory' could not be read"
+}
+
+@test "--on-failure kill: the VMM is killed instead" {
+  chmod 444 memory
+  serve_memory --window 1 --once --on-failure kill
+  cp memory whole
+  truncate -s $((7 << 20)) memory
+  echo 1900 >touched
+  run uffd-probe --mem whole --json --socket s.sock --pattern trace:touched
+  assert_contains "$output" '"signal":9'
+  wait_for_end "$server" 0
+  assert_contains "$(<server.log)" "killed the VMM"
+}
+
+@test "--json: a summary at the end" {
+  rm -f ready
+  serve_memory --once --json
+  run -0 probe --socket s.sock --pattern seq
+  wait_for_end "$server" 0
+  output=$(<server.log)
+  assert_equal "$(json '.type')" summary
+  # The hole of 2 MiB and the 1 MiB of zeros that the file stores.
+  assert_equal "$(json '.pages_zeroed')" 768
+  assert_equal "$(json '.pages_copied')" 1280
+}
+
+@test "--peer-uid: the socket is that user's, and nobody else's" {
+  require_root
+  serve_memory --peer-uid 12345
+  assert_equal "$(stat -c '%u %a' s.sock)" "12345 600"
+}
+
+# ---- as a service
+
+@test "ctl: create, sessions, session, close, health, stats, drain" {
+  serve_control
+  assert_equal "$(stat -c %a c.sock)" 600
+  assert_equal "$(stat -c %a s)" 700
+  run -0 uffd-serve ctl create a=memory b=memory
+  assert_equal "$output" "a"$'\t'"$PWD/s/a.sock"$'\n'"b"$'\t'"$PWD/s/b.sock"
+  assert_equal "$(stat -c %a s/a.sock)" 600
+  run -0 uffd-serve ctl sessions
+  assert_equal "$output" "a"$'\t'"waiting"$'\t'"0"$'\n'"b"$'\t'"waiting"$'\t'"0"
+  run -0 probe --socket s/a.sock
+  wait_until 5 test ! -e s/a.vmm
+  run -0 uffd-serve ctl sessions
+  assert_equal "$output" "b"$'\t'"waiting"$'\t'"0"
+  run -0 uffd-serve ctl session b
+  assert_equal "$(json '.memory_path')" "$PWD/memory"
+  run -0 uffd-serve ctl close a b b
+  run -0 uffd-serve ctl health
+  assert_equal "$(json '.active_sessions')" 0
+  run -0 uffd-serve ctl stats
+  (($(json '.faults') > 0)) || fail "no faults counted"
+  run -0 uffd-serve ctl --json create c=memory
+  assert_equal "$(json '.type + .uffd_socket_path')" "session$PWD/s/c.sock"
+  run -0 uffd-serve ctl close c
+  run -0 uffd-serve ctl drain
+  wait_for_end "$server" 0
+  [[ ! -e c.sock ]] || fail "the socket is left"
+}
+
+@test "ctl: no server, no such session, a refusal, bad operands" {
+  run --separate-stderr -1 uffd-serve ctl --control none.sock health
+  assert_contains "$stderr" "no server at 'none.sock'"
+  run --separate-stderr -1 env SNAPFORK_PAGER="$PWD/none.sock" uffd-serve ctl health
+  serve_control
+  run --separate-stderr -1 uffd-serve ctl session none
+  assert_contains "$stderr" "session not found"
+  run --separate-stderr -1 uffd-serve ctl create "a=absent"
+  assert_contains "$stderr" "absent"
+  run --separate-stderr -1 uffd-serve ctl create "a=."
+  assert_contains "$stderr" "not a regular file"
+  run --separate-stderr -2 uffd-serve ctl
+  run --separate-stderr -2 uffd-serve ctl explode
+  assert_contains "$stderr" "'explode'"
+  run --separate-stderr -2 uffd-serve ctl create memory
+  run --separate-stderr -2 uffd-serve ctl create a=
+  run --separate-stderr -2 uffd-serve ctl close "a/../b"
+  run --separate-stderr -2 uffd-serve ctl create --trace t a=memory b=memory
+  run --separate-stderr -2 uffd-serve ctl sessions operand
+  run --separate-stderr -2 uffd-serve ctl close --hot hot a
+  run -0 uffd-serve ctl sessions
+  assert_equal "$output" ""
+}
+
+@test "a service's session: hot list, trace and memory by relative paths" {
+  mkdir there
+  hot_list 0 1 2 3 >there/hot
+  serve_control
+  run -0 env -C there uffd-serve ctl create --hot hot --trace trace a=../memory
+  printf '%s\n' 0 1 9 >touched
+  run -0 probe --socket s/a.sock --pattern trace:touched
+  wait_until 5 grep -qx 9 there/trace
+  (($(faults_of_probe) >= 1)) || fail "nothing was served on demand"
+}
+
+@test "while a VMM is served: s/ID.vmm; its socket is gone; close leaves it served" {
+  serve_control
+  uffd-serve ctl create a=memory
+  hold_vmm "$PWD/s/a.sock" --pages 50
+  [[ -s s/a.vmm ]] || fail "no record"
+  [[ ! -e s/a.sock ]] || fail "somebody else could come"
+  local pid start
+  read -r pid start <s/a.vmm
+  assert_equal "$start" "$(awk '{print $22}' "/proc/$pid/stat")"
+  run -0 uffd-serve ctl close a
+  run -0 uffd-serve ctl sessions
+  assert_equal "$output" "a"$'\t'"closing"$'\t'"$pid"
+  release_vmm
+  wait_until 5 test ! -e s/a.vmm
+  run -0 uffd-serve ctl sessions
+  assert_equal "$output" ""
+}
+
+@test "a killed server leaves s/ID.vmm; the next one names the guest, and clears up after it" {
+  serve_control
+  uffd-serve ctl create a=memory b=memory
+  hold_vmm "$PWD/s/a.sock" --pages 50
+  kill -KILL "$server"
+  wait_until 5 is_gone "$server"
+  [[ -s s/a.vmm && -S s/b.sock ]] || fail "no record"
+  serve_control
+  assert_contains "$(<server.log)" "its guest hangs"
+  [[ -s s/a.vmm && ! -e s/b.sock ]] || fail "it cleared the wrong things"
+  kill -KILL "$server"
+  wait_until 5 is_gone "$server"
+  release_vmm
+  wait_until 10 is_gone "$vmm"
+  serve_control
+  [[ ! -e s/a.vmm ]] || fail "the record of a dead VMM is left"
+}
+
+@test "--exit-when-idle: ends after the last session, closed or served" {
+  serve_control --exit-when-idle
+  uffd-serve ctl create a=memory b=memory
+  uffd-serve ctl close a
+  run -0 probe --socket s/b.sock --pages 10
+  wait_for_end "$server" 0
+  assert_equal "$(ls s)" ""
+}
+
+@test "SIGTERM to a service: sessions without a VMM go, guests are served on" {
+  serve_control
+  uffd-serve ctl create a=memory b=memory
+  hold_vmm "$PWD/s/a.sock" --pages 50
+  kill -TERM "$server"
+  wait_until 5 test ! -e s/b.sock
+  run --separate-stderr -1 uffd-serve ctl create c=memory
+  assert_contains "$stderr" "draining"
+  release_vmm
+  wait_for_end "$server" 0
+}
+
+@test "a second service on the socket: status 1; a directory s that is no directory" {
+  serve_control
+  run --separate-stderr -1 uffd-serve --control c.sock
+  assert_contains "$stderr" "another server is there"
+  mkdir other
+  echo >other/s
+  run --separate-stderr -5 uffd-serve --control other/c.sock
+  assert_contains "$stderr" "other/s'"
+}
+
+@test "HTTP: a body of 2 MiB is 413, garbage is 400, unknown paths 404, wrong methods 405" {
+  require_cmd curl
+  serve_control
+  local ask=(curl -s --unix-socket c.sock -o /dev/null -w '%{http_code}')
+  head -c $((2 << 20)) /dev/zero | tr '\0' ' ' >large
+  assert_equal "$("${ask[@]}" --data-binary @large http://pager/sessions)" 413
+  assert_equal "$("${ask[@]}" --data-binary nonsense http://pager/sessions)" 400
+  assert_equal "$("${ask[@]}" http://pager/nothing)" 404
+  assert_equal "$("${ask[@]}" -X PUT http://pager/sessions)" 405
+  assert_equal "$("${ask[@]}" -X POST http://pager/sessions/none/close)" 204
+  assert_equal "$("${ask[@]}" --data '{"session_id":"a","backing_memory_path":"'"$PWD"'/memory"}' http://pager/sessions)" 200
+}
+
+@test "no descriptors left: sessions are refused, and those that are there are served on" {
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  rm -f ready && mkfifo ready
+  export SNAPFORK_PAGER=$PWD/c.sock
+  spawn_to server.log bash -c 'ulimit -n 40; exec uffd-serve --ready-fd 9 --control c.sock 9>ready'
+  server=$spawned_pid
+  read -r <ready
+  uffd-serve ctl create first=memory
+  local i refused=0
+  for i in {1..40}; do
+    uffd-serve ctl create "s$i=memory" >/dev/null 2>&1 || ((refused += 1))
+  done
+  ((refused > 0)) || fail "none was refused"
+  for i in {1..10}; do uffd-serve ctl close "s$i"; done
+  run -0 probe --socket s/first.sock
+}
+
+@test "an idle server with waiting sessions does not wake up" {
+  serve_control
+  uffd-serve ctl create a=memory b=memory
+  uffd-serve ctl health >/dev/null
+  # Nothing can be waited for here: what the server does for itself within a second would show.
+  local before after
+  switches() { cat "/proc/$server/task/"*/status | awk '/^voluntary_ctxt_switches/ { n += $2 } END { print n }'; }
+  wait_until 5 bash -c "grep -qs '^State:.S' /proc/$server/task/*/status"
+  before=$(switches)
+  run timeout 1 tail -f /dev/null
+  after=$(switches)
+  ((after - before <= 1)) || fail "$((after - before)) wakeups in a second"
+}

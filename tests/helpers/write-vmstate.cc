@@ -1,0 +1,57 @@
+// Writes a made-up state file: write-vmstate FILE VERSION MIB [drive=PATH|vsock=PATH|tap=NAME]...
+// For tests that need one of a small memory, or with other paths, than the fixtures have.
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <string>
+
+#include "tests/unit/vmstate_writer.h"
+
+namespace {
+
+// As in a real file, there are zeros before the devices.
+std::string filler() {
+  return "kvm\xff" + std::string(1000, '\0') + "\xff\xfe\x80";
+}
+
+int run(int argc, char** argv) {
+  if (argc < 4) {
+    std::cerr << "usage: write-vmstate FILE VERSION MIB [KIND=TEXT]...\n";
+    return 2;
+  }
+  StatePlan plan{.version = argv[2]};
+  plan.mem_size_mib = std::stoull(argv[3]);
+  for (int i = 4; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const size_t equals = argument.find('=');
+    const std::string kind = argument.substr(0, equals);
+    const std::string text = argument.substr(equals + 1);
+    if (kind == "drive") {
+      plan.drives.push_back(text);
+    } else if (kind == "tap") {
+      plan.taps.push_back(text);
+    } else if (kind == "vsock") {
+      plan.vsock = text;
+    } else {
+      std::cerr << "unknown kind: " << kind << "\n";
+      return 2;
+    }
+  }
+  const auto releases = meta::releases_of(plan.version);
+  std::ofstream out(argv[1], std::ios::binary | std::ios::trunc);
+  out << make_state(plan, releases.empty() ? meta::Release::after_v1_16 : releases.back(),
+                    filler());
+  out.close();
+  return out ? 0 : 5;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "write-vmstate: " << error.what() << "\n";
+    return 1;
+  }
+}
