@@ -30,6 +30,10 @@ mib() { # <bytes>
   awk -v bytes="$1" 'BEGIN {printf "%.1f MiB", bytes / 1048576}'
 }
 
+kib() { # <bytes>
+  awk -v bytes="$1" 'BEGIN {printf "%d KiB", bytes / 1024}'
+}
+
 micro() { # <nanoseconds>
   awk -v ns="$1" 'BEGIN {printf "%.1f us", ns / 1000}'
 }
@@ -106,7 +110,7 @@ fork_three() {
     printf '  %-12s %16s %16s %14s\n' "$(text id "$record")" "$(mib "$(number bytes_linked "$record")")" \
       "$(mib "$(number bytes_shared "$record")")" "$(mib "$(number bytes_copied "$record")")"
   done
-  printf '  all three together take %s of disk\n' "$(mib $(($(disk_in_use) - before)))"
+  printf '  all three together take %s of disk\n' "$(kib $(($(disk_in_use) - before)))"
 }
 
 # The first touches what a guest touched when it was resumed and worked; the others touch all, one in order

@@ -28,7 +28,14 @@ fi
 ((step == KILL_STEP)) || exec "\$real" "\$@"
 if [[ \$KILL_CALL == driver ]]; then
   : >"\$CRASH_DIR/killed"
-  pkill -KILL -g 0 -f '/snapfork (--locked )?'
+  # It is what is between here and the leader of the process group.
+  pid=\$PPID drivers=()
+  while read -r _ _ _ parent group _ <"/proc/\$pid/stat"; do
+    drivers+=("\$pid")
+    ((pid != group)) || break
+    pid=\$parent
+  done
+  kill -KILL "\${drivers[@]}"
   exec "\$real" "\$@"
 fi
 strace -f -qq -o /dev/null -e trace=\$KILL_CALL -e inject=\$KILL_CALL:signal=KILL:when=\$KILL_NTH -- \\

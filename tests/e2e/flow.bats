@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # The main job: a snapshot becomes a template, forks, and nothing again.
+# shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
 
 load helpers
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Several at the same thing: a template with a live fork is never deleted, one page server is started.
+# shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
 
 load helpers
 
@@ -78,6 +79,7 @@ race() { # <rounds>
 @test "that race is one: with a guard that allows everything it is lost" {
   make_template_to_race_for
   mkdir "$BATS_TEST_TMPDIR/bin"
+  # shellcheck disable=SC2016 # for the shell that runs it
   printf '#!/bin/bash\n[[ $1 != guard ]] || exit 0\nexec %s "$@"\n' "$(type -P template-lock)" \
     >"$BATS_TEST_TMPDIR/bin/template-lock"
   cat >"$BATS_TEST_TMPDIR/bin/snapshot-meta" <<STAND_IN
@@ -173,6 +175,7 @@ STAND_IN
   local before
   before=$(store_listing)
   mkdir "$BATS_TEST_TMPDIR/bin"
+  # shellcheck disable=SC2016 # for the shell that runs it
   printf '#!/bin/bash\n[[ $1 == ctl ]] && exec %s "$@"\necho "uffd-serve: no userfaultfd here" >&2\nexit 3\n' \
     "$(type -P uffd-serve)" >"$BATS_TEST_TMPDIR/bin/uffd-serve"
   chmod +x "$BATS_TEST_TMPDIR/bin/uffd-serve"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # A command sees the fork's files at the paths that the vmstate names, and nobody else does.
+# shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
 
 load helpers
 load run_helpers

@@ -1,0 +1,134 @@
+#!/usr/bin/env bats
+# The driver's command line. What its flows do is in tests/e2e.
+# shellcheck disable=SC2154 # stderr is set by run
+
+load helpers
+
+setup() {
+  common_setup
+  export SNAPFORK_PAGER=$BATS_TEST_TMPDIR/run/p.sock
+}
+
+teardown() {
+  common_teardown
+}
+
+refuses() { # <exit status> <part of the message> <arguments...>
+  run "-$1" --separate-stderr snapfork "${@:3}"
+  assert_equal "$output" ''
+  assert_contains "$stderr" "$2"
+}
+
+@test "help, version, unknown options and closed streams" {
+  standard_cases snapfork
+  standard_cases snapfork-mount
+  run -0 snapfork --version
+  local mine=${output#* }
+  run -0 snapshot-meta --version
+  assert_equal "$mine" "${output#* }"
+}
+
+@test "usage errors are 2 and say what is wrong" {
+  refuses 2 'a verb is needed'
+  refuses 2 "unknown verb 'clone'" clone
+  refuses 2 'an id is needed' fork
+  refuses 2 "unexpected operand 'c'" fork a b c
+  refuses 2 "unexpected operand 'a'" list a
+  refuses 2 'the option --backend needs a value' fork a --backend
+  refuses 2 "bad value 'ram' for --backend" fork --backend ram a
+  refuses 2 "bad value 'maybe' for --reflink" fork --reflink=maybe a
+  refuses 2 "bad value '0' for -n" fork -n 0 a
+  refuses 2 "bad value '1001' for -n" fork -n1001 a
+  refuses 2 'NEW cannot be given' fork -n 2 a b
+  refuses 2 '--name is for one fork' fork -n 2 --name x a
+  refuses 2 '--trace is for one fork' fork -n 2 --trace x a
+  refuses 2 'the option --stop is not for fork' fork --stop a
+  refuses 2 '--state FILE and --memory FILE are needed' import a --state x
+  refuses 2 'the option --json is not for run' --json run a -- true
+  refuses 2 "a command after '--' is needed" run a
+}
+
+@test "ids: no slash, no dots alone, not empty, not 300 characters" {
+  local id
+  for id in '' . .. a/b ../a '-a' 'a b' $'a\nb' "$(printf 'a%.0s' {1..300})"; do
+    refuses 2 'bad id' fork -- "$id"
+    refuses 2 'bad id' delete -- "$id"
+  done
+}
+
+@test "no such guest is 1, no such store 5, in words and as a record" {
+  refuses 1 "cannot fork 'nobody': no such guest" fork nobody
+  refuses 1 "cannot delete 'nobody': no such guest" delete nobody
+  refuses 1 "cannot promote 'nobody': no such guest" promote nobody
+  refuses 1 "cannot demote 'nobody': no such guest" demote nobody
+  SNAPFORK_ROOT=$BATS_TEST_TMPDIR/nowhere refuses 5 nowhere fork nobody
+  run -1 --separate-stderr snapfork --json fork nobody
+  assert_equal "$(json '[.type, .v, .program, .exit_code, .code] | @csv')" '"error",1,"snapfork",1,"no"'
+  assert_contains "$(json .message)" "cannot fork 'nobody'"
+  [[ ! -e $SNAPFORK_ROOT/.snapfork ]] # not even a lock file for what does not exist
+}
+
+@test "import looks at everything before it copies anything" {
+  local fixture=$BATS_TEST_DIRNAME/../fixtures/plain
+  truncate -s 128M memory
+  truncate -s 1M short disk
+  head -c 100 "$fixture/state" >cut.state
+  refuses 5 missing import a --state missing --memory memory
+  refuses 5 missing import a --state "$fixture/state" --memory missing
+  refuses 5 missing import a --state "$fixture/state" --memory memory --disk missing=/x
+  refuses 4 cut.state import a --state cut.state --memory memory
+  refuses 4 short import a --state "$fixture/state" --memory short
+  refuses 4 /no/such/path import a --state "$fixture/state" --memory memory --disk disk=/no/such/path
+  assert_equal "$(find "$SNAPFORK_ROOT" -mindepth 1)" "$SNAPFORK_ROOT/guests"
+}
+
+@test "a socket path over 107 bytes is 2, before anything is done" {
+  make_fake_template base
+  SNAPFORK_PAGER=$BATS_TEST_TMPDIR/$(printf 'r%.0s' {1..100})/p.sock refuses 2 '107' fork base a
+  [[ ! -e $SNAPFORK_ROOT/.snapfork ]]
+}
+
+@test "a program that is missing is named" {
+  mkdir bin
+  local program
+  for program in bash dirname snapshot-meta template-lock flock setsid unshare uffd-serve snapfork-mount; do
+    ln -s "$(type -P "$program")" "bin/$program"
+  done
+  cp "$(type -P snapfork)" bin/snapfork
+  PATH=$PWD/bin run -5 --separate-stderr snapfork list
+  assert_contains "$stderr" "'reflink-clone'"
+}
+
+@test "--dry-run prints the calls and changes nothing; -v prints them as they are made" {
+  make_fake_guest a
+  local before
+  before=$(find "$SNAPFORK_ROOT" -printf '%P %T@\n' | sort)
+  run -0 --separate-stderr snapfork --dry-run fork a b
+  assert_contains "$output" '+ template-lock --shared a -- template-lock --exclusive --no-wait b -- bash'
+  assert_contains "$output" '+ snapshot-meta fork-begin a b'
+  assert_contains "$output" '+ reflink-clone --profile vm --memory=reflink'
+  assert_contains "$output" '+ snapshot-meta fork-publish a b --backend uffd'
+  assert_contains "$output" '+ uffd-serve ctl'
+  run -0 --separate-stderr snapfork --dry-run delete a
+  assert_contains "$output" '+ snapshot-meta trash a'
+  assert_equal "$(find "$SNAPFORK_ROOT" -printf '%P %T@\n' | sort)" "$before"
+  run -0 --separate-stderr snapfork -v list
+  assert_equal "$stderr" '+ snapshot-meta list'
+}
+
+@test "status without a page server is 0; several deletes give the first failure" {
+  run -0 --separate-stderr snapfork status
+  assert_contains "$output" 'no page server'
+  make_fake_guest a
+  run -1 --separate-stderr snapfork delete nobody a
+  assert_contains "$stderr" "'a' is deleted"
+  [[ ! -e $SNAPFORK_ROOT/guests/a ]]
+}
+
+@test "snapfork-mount refuses the host's mount namespace" {
+  require_root
+  [[ /proc/self/ns/mnt -ef /proc/1/ns/mnt ]] || skip 'this is no longer the namespace of process 1'
+  make_fake_guest a
+  run -125 --separate-stderr snapfork-mount a -- true
+  assert_contains "$stderr" 'mount namespace of the host'
+}
