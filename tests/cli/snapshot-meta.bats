@@ -77,11 +77,13 @@ teardown() { common_teardown; }
 }
 
 @test "two writers at once both get through" {
+  local pids=()
   init_guest a
   for i in 1 2 3 4 5 6 7 8; do
     snapshot-meta set a "Key$i=$i" 3>&- 4>&- &
+    pids+=($!)
   done
-  wait
+  wait "${pids[@]}" # a bare wait would wait for the runner's own time-out, too
   for i in 1 2 3 4 5 6 7 8; do
     assert_equal "$(snapshot-meta get a "Key$i")" "$i"
   done

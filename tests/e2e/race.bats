@@ -98,11 +98,12 @@ STAND_IN
 @test "the first fork starts a page server, the last delete lets it go; two starters start one" {
   make_store xfs
   make_template
-  local i pids
+  local i pids starters=()
   for i in 1 2 3 4; do
-    snapfork -q fork base "f$i" >"$BATS_TEST_TMPDIR/record.$i" &
+    snapfork -q fork base "f$i" >"$BATS_TEST_TMPDIR/record.$i" 3>&- 4>&- &
+    starters+=($!)
   done
-  wait
+  wait "${starters[@]}" # a bare wait would wait for the runner's own time-out, too
   mapfile -t pids < <(pager_pids)
   ((${#pids[@]} == 1))
   run -0 uffd-serve ctl sessions

@@ -181,3 +181,16 @@ make_plain_machine() {
   snapfork -q delete base
   assert_nothing_left
 }
+
+@test "where it is not known which host paths a vmstate names, run starts nothing" {
+  make_store tmpfs
+  make_template
+  snapfork -q fork --backend file base f >/dev/null
+  mkdir "$BATS_TEST_TMPDIR/bin"
+  printf '#!/bin/bash\n[[ $1 != host-paths ]] || exit 3\nexec %s "$@"\n' "$(type -P snapshot-meta)" \
+    >"$BATS_TEST_TMPDIR/bin/snapshot-meta"
+  chmod +x "$BATS_TEST_TMPDIR/bin/snapshot-meta"
+  PATH=$BATS_TEST_TMPDIR/bin:$PATH run -125 snapfork run f -- touch "$BATS_TEST_TMPDIR/ran"
+  [[ ! -e $BATS_TEST_TMPDIR/ran ]]
+  assert_equal "$(snapshot-meta state f)" Standby
+}
