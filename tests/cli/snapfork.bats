@@ -95,7 +95,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
     ln -s "$(type -P "$program")" "bin/$program"
   done
   cp "$(type -P snapfork)" bin/snapfork
-  PATH=$PWD/bin run -5 --separate-stderr snapfork list
+  run -5 --separate-stderr env "PATH=$PWD/bin" "$BASH" "$PWD/bin/snapfork" list
   assert_contains "$stderr" "'reflink-clone'"
 }
 
@@ -113,7 +113,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
   assert_contains "$output" '+ snapshot-meta trash a'
   assert_equal "$(find "$SNAPFORK_ROOT" -printf '%P %T@\n' | sort)" "$before"
   run -0 --separate-stderr snapfork -v list
-  assert_equal "$stderr" '+ snapshot-meta list'
+  assert_equal "${stderr_lines[0]}" '+ snapshot-meta list'
 }
 
 @test "status without a page server is 0; several deletes give the first failure" {
