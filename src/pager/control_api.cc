@@ -60,7 +60,7 @@ OnFailure on_failure_field(const Json& request, OnFailure fallback) {
     return fallback;
   }
   if (word != "poison" && word != "kill") {
-    throw base::BadData("'on_failure' is neither \"poison\" nor \"kill\"");
+    throw base::BadData(R"('on_failure' is neither "poison" nor "kill")");
   }
   return word == "poison" ? OnFailure::poison : OnFailure::kill;
 }
@@ -182,7 +182,7 @@ HttpReply ControlApi::create(std::string_view body) {
   }
   place.trace_path = path_field(request, "trace_path");
   if (place.trace_path == "-") {
-    throw base::BadData("'trace_path' is \"-\": a service has no output to write it to");
+    throw base::BadData(R"('trace_path' is "-": a service has no output to write it to)");
   }
   if (!place.trace_path.empty()) {
     place.trace = TraceWriter::open(place.trace_path);

@@ -182,7 +182,7 @@ std::string default_control_path() {
     const char* value = std::getenv(name);
     return value != nullptr ? value : "";
   };
-  if (const std::string path = from_environment("SNAPFORK_PAGER"); !path.empty()) {
+  if (std::string path = from_environment("SNAPFORK_PAGER"); !path.empty()) {
     return path;
   }
   if (::geteuid() == 0) {

@@ -19,7 +19,9 @@ class ControlServer {
   // Waits for requests that are being answered.
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
+  ControlServer(ControlServer&&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
+  ControlServer& operator=(ControlServer&&) = delete;
 
  private:
   struct Http;

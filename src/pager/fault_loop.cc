@@ -109,7 +109,7 @@ std::optional<uint64_t> FaultLoop::wait_ns() const {
   return wait;
 }
 
-void FaultLoop::flush() {
+void FaultLoop::flush() const {
   if (parts_.trace != nullptr) {
     parts_.trace->flush();
   }
@@ -304,8 +304,7 @@ void FaultLoop::prefetch_piece() {
   }
   // In the order of addresses, neighbours are read and installed in one call.
   std::ranges::sort(piece_);
-  const auto repeated = std::ranges::unique(piece_);
-  piece_.erase(repeated.begin(), repeated.end());
+  piece_.erase(std::unique(piece_.begin(), piece_.end()), piece_.end());
   hot_blocked_ = !fill_piece();
   if (hot_blocked_) {
     next_hot_ = start;  // what was installed is passed over the next time

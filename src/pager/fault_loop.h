@@ -62,7 +62,7 @@ class FaultLoop {
   // there is no reason to come back by itself, 0 when there is work now.
   std::optional<uint64_t> wait_ns() const;
   // Call before waiting without limit.
-  void flush();
+  void flush() const;
 
   // The part of step() that follows the read.
   void handle(std::span<const uffd_msg> messages);

@@ -25,7 +25,7 @@ uint64_t largest_page(std::span<const PageTable::RegionPages> regions) {
 }  // namespace
 
 PageFiller::PageFiller(int uffd, PageTable& table, const Image& image, Counters& counters)
-    : uffd_(uffd), table_(table), image_(image), counters_(counters), zeros_(nullptr) {
+    : uffd_(uffd), table_(table), image_(image), counters_(counters) {
   // The zeros are for 2 MiB pages, which know no ZEROPAGE: copied from memory that is never
   // written.
   const uint64_t size = std::max(kMaxRunBytes, largest_page(table.regions()));

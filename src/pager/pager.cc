@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/message.h"
+#include "pager/event_fd.h"
 
 namespace pager {
 namespace {
@@ -45,7 +45,7 @@ void log_refusal(const Place& place, const std::string& why) {
 Pager::Pager(Settings settings)
     : settings_(std::move(settings)),
       epoll_(owned(::epoll_create1(EPOLL_CLOEXEC), "an epoll descriptor")),
-      notify_(owned(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "an eventfd")),
+      notify_(make_event_fd()),
       spare_(open_spare()),
       idle_start_(base::Deadline::after(kIdleStart)) {
   watch(notify_.get(), kNotifyKey);
@@ -110,8 +110,7 @@ int Pager::timeout_ms() const {
 
 void Pager::handle(Key key) {
   if (key == kNotifyKey) {
-    uint64_t count = 0;
-    static_cast<void>(!::read(notify_.get(), &count, sizeof count));
+    clear_event(notify_.get());
     reap();
     return;
   }
@@ -341,7 +340,8 @@ void Pager::supersede(const std::string& id) {
   old.closing = true;
   ids_[old.id] = key;
   if (!settings_.record_dir.empty()) {
-    ::rename(record_path(id).c_str(), record_path(old.id).c_str());
+    // Without it only the record is lost, as when it could not be written.
+    static_cast<void>(::rename(record_path(id).c_str(), record_path(old.id).c_str()));
   }
 }
 
@@ -380,7 +380,7 @@ bool Pager::close(std::string_view id) {
       }
     }
   }
-  wake_run();
+  signal_event(notify_.get());  // run() may be done now
   return found;
 }
 
@@ -389,13 +389,7 @@ void Pager::drain() {
     const std::lock_guard lock(mutex_);
     draining_ = true;
   }
-  wake_run();
-}
-
-// It may be done now.
-void Pager::wake_run() const {
-  const uint64_t one = 1;
-  static_cast<void>(!::write(notify_.get(), &one, sizeof one));
+  signal_event(notify_.get());  // run() may be done now
 }
 
 bool Pager::draining() const {

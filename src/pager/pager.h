@@ -91,7 +91,9 @@ class Pager {
   // Ends the sessions that are left; their guests hang, the log names them.
   ~Pager();
   Pager(const Pager&) = delete;
+  Pager(Pager&&) = delete;
   Pager& operator=(const Pager&) = delete;
+  Pager& operator=(Pager&&) = delete;
 
   void run();
 
@@ -139,12 +141,11 @@ class Pager {
   void admit(Key place, const Place& of, base::Fd socket);
   void read_greeting(Key key, Greeting& greeting);
   void connect(Key key, Greeting& greeting, HandshakeReader::Result handshake);
-  ServingPlan plan_for(Place& place, const std::string& session_id);
+  static ServingPlan plan_for(Place& place, const std::string& session_id);
   void drop_late_greetings();
   void remove_place(Key place);
   void terminate();
   void reap();
-  void wake_run() const;
   bool finished();
   int timeout_ms() const;
   void watch(int fd, Key key) const;

@@ -145,7 +145,7 @@ void raise_descriptor_limit() {
 
 // Before there are threads, which inherit what is blocked.
 base::Fd take_signals() {
-  ::signal(SIGPIPE, SIG_IGN);
+  static_cast<void>(::signal(SIGPIPE, SIG_IGN));
   sigset_t signals;
   ::sigemptyset(&signals);
   ::sigaddset(&signals, SIGTERM);

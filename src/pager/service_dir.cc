@@ -39,8 +39,7 @@ bool names_living_process(const std::string& record) {
 
 std::string prepare_service_dir(const std::string& control_path) {
   const size_t slash = control_path.find_last_of('/');
-  const std::string dir =
-      (slash == std::string::npos ? "" : control_path.substr(0, slash + 1)) + "s";
+  std::string dir = (slash == std::string::npos ? "" : control_path.substr(0, slash + 1)) + "s";
   constexpr mode_t kMode = 0700;
   if (::mkdir(dir.c_str(), kMode) != 0 && errno != EEXIST) {
     base::throw_errno("cannot create " + base::quoted(dir));

@@ -1,31 +1,16 @@
 #include "pager/session.h"
 
 #include <fcntl.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <utility>
 
 #include "base/error.h"
+#include "pager/event_fd.h"
 #include "pager/fault_loop.h"
 #include "pager/vmm_watch.h"
 
 namespace pager {
 namespace {
-
-base::Fd make_eventfd() {
-  base::Fd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!fd) {
-    base::throw_errno("cannot create an eventfd");
-  }
-  return fd;
-}
-
-void signal_eventfd(int fd) {
-  const uint64_t one = 1;
-  // Only a counter near its end could make this fail, and then it is readable anyway.
-  static_cast<void>(!::write(fd, &one, sizeof one));
-}
 
 const std::vector<Region>& checked(const std::vector<Region>& regions, const Image& image) {
   if (const std::optional<std::string> problem = layout_problem(regions, image.size())) {
@@ -45,7 +30,7 @@ Session::Session(std::string id, ServingPlan plan, HandshakeReader::Result hands
       uffd_(std::move(handshake.uffd)),
       socket_(std::move(socket)),
       vmm_(std::move(vmm)),
-      wake_(make_eventfd()),
+      wake_(make_event_fd()),
       notify_(notify),
       log_(id_, vmm_.pid(), uffd_.get()),
       mapping_(regions_, plan_.image->identity()) {
@@ -58,7 +43,7 @@ Session::Session(std::string id, ServingPlan plan, HandshakeReader::Result hands
 
 Session::~Session() {
   stop_.store(true, std::memory_order_relaxed);
-  signal_eventfd(wake_.get());
+  signal_event(wake_.get());
   thread_.join();
 }
 
@@ -71,7 +56,7 @@ void Session::run() {
               (vmm_.kill() ? "; killed the VMM" : "; the VMM is not served any more"));
   }
   ended_.store(true, std::memory_order_release);
-  signal_eventfd(notify_);
+  signal_event(notify_);
 }
 
 void Session::serve() {

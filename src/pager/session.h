@@ -44,7 +44,9 @@ class Session {
   // Ends the thread first, also when the VMM lives: it then hangs at its next fault.
   ~Session();
   Session(const Session&) = delete;
+  Session(Session&&) = delete;
   Session& operator=(const Session&) = delete;
+  Session& operator=(Session&&) = delete;
 
   const std::string& id() const { return id_; }
   const Vmm& vmm() const { return vmm_; }

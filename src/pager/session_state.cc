@@ -26,8 +26,7 @@ std::span<SessionState::RegionPages> regions_at(SessionState& state) {
 
 }  // namespace
 
-StateMapping::StateMapping(std::span<const Region> regions, const ImageIdentity& image)
-    : state_(nullptr) {
+StateMapping::StateMapping(std::span<const Region> regions, const ImageIdentity& image) {
   uint64_t pages = 0;
   for (const Region& region : regions) {
     pages += region.size / region.page_size;

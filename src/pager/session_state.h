@@ -70,12 +70,14 @@ class StateMapping {
   StateMapping(std::span<const Region> regions, const ImageIdentity& image);
   ~StateMapping();
   StateMapping(const StateMapping&) = delete;
+  StateMapping(StateMapping&&) = delete;
   StateMapping& operator=(const StateMapping&) = delete;
+  StateMapping& operator=(StateMapping&&) = delete;
 
   SessionState& state() { return *state_; }
 
  private:
-  SessionState* state_;
+  SessionState* state_ = nullptr;
 };
 
 // The regions and bitmaps of a SessionState, by pointers of this process.

@@ -38,7 +38,7 @@ class ControlApiTest : public testing::Test {
     const Json reply = ask(400, "POST", "/sessions", body);
     EXPECT_NE(reply.value("error", "").find(part), std::string::npos) << reply;
   }
-  bool someone_listens(const std::string& path) const {
+  static bool someone_listens(const std::string& path) {
     return base::connect_unix(path, base::Deadline::after(std::chrono::seconds(1))).has_value();
   }
 

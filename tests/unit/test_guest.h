@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <fstream>
@@ -102,8 +104,8 @@ class TestGuest {
   }
   // Whether reading the page fails as a poisoned one does (EFAULT, where a load would be SIGBUS).
   bool is_poisoned(uint64_t page) const {
-    int pipe[2];
-    if (::pipe(pipe) != 0) {
+    std::array<int, 2> pipe{};
+    if (::pipe2(pipe.data(), O_CLOEXEC) != 0) {
       return false;
     }
     const base::Fd read_end(pipe[0]);
