@@ -187,6 +187,7 @@ make_plain_machine() {
   make_template
   snapfork -q fork --backend file base f >/dev/null
   mkdir "$BATS_TEST_TMPDIR/bin"
+  # shellcheck disable=SC2016 # for the stand-in
   printf '#!/bin/bash\n[[ $1 != host-paths ]] || exit 3\nexec %s "$@"\n' "$(type -P snapshot-meta)" \
     >"$BATS_TEST_TMPDIR/bin/snapshot-meta"
   chmod +x "$BATS_TEST_TMPDIR/bin/snapshot-meta"
