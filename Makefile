@@ -102,8 +102,8 @@ helpers: $(HELPER_PROGS) $(GUEST)
 bootstrap-%:
 	@scripts/bootstrap $*
 
-demo: bootstrap-demo  ## promote, fork, serve, verify, delete: the main job, on a built-in snapshot
-	$(Q)$(MAKE) --no-print-directory -s all
+demo: bootstrap-$(if $(FIRECRACKER),check,demo)  ## the main job on a built-in snapshot; FIRECRACKER=PATH: on a real one
+	$(Q)$(MAKE) --no-print-directory -s all $(if $(FIRECRACKER),helpers)
 	$(Q)scripts/demo.sh
 
 check: bootstrap-check  ## install what is missing, build, run every test

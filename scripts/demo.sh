@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # `make demo`: the main job on the snapshot in tests/fixtures, in a minute, on one page. Leaves nothing.
+# With FIRECRACKER=PATH a real one takes the probe's place, with the guest of tests/guest in it.
 set -euo pipefail
 shopt -s inherit_errexit nullglob
 
@@ -49,7 +50,7 @@ make_place() {
   place=$(mktemp -d /tmp/snapfork-demo.XXXXXX)
   mkdir "$place/fs"
   export SNAPFORK_ROOT=$place/fs/store SNAPFORK_PAGER=$place/run/pager.sock
-  printf 'A snapshot that Firecracker 1.16 wrote, of a guest with 128 MiB, becomes four guests;\n'
+  printf 'A snapshot that %s wrote, of a guest with 128 MiB, becomes four guests;\n' "$writer"
   if ((EUID == 0)) && truncate -s 1G "$place/image" && mkfs.xfs -q -m reflink=1 "$place/image" \
     && mount -o loop "$place/image" "$place/fs" 2>"$place/why"; then
     printf 'on XFS, in a file that is mounted for this.\n'
@@ -75,18 +76,113 @@ clean_up() {
   local pid
   trap '' INT TERM
   [[ -v place ]] || return 0
-  for pid in $(jobs -p) $(pager_pids); do kill -KILL "$pid" 2>/dev/null || true; done
+  for pid in $(jobs -p) $(pager_pids) ${vm_pid+"${vm_pid[@]}"}; do kill -KILL "$pid" 2>/dev/null || true; done
   wait
   ! mountpoint -q "$place/fs" || umount "$place/fs"
   rm -rf --one-file-system "$place"
+}
+
+# --- Whose memory is served: the probe's, or that of a real Firecracker --------------------------
+
+# Each back end has: take_base makes $place/state and $place/memory; serve_all serves the three forks of
+# `records` at once and leaves the faults of the first in `first_faults`; serve_again serves the record of the
+# fourth, and leaves its faults in `faults`. They fail on one wrong byte.
+
+probe_take_base() {
+  cp "$FIXTURE/state" "$place/state"
+  zstd -q -d --long=27 "$FIXTURE/memory.zst" -o "$place/memory"
+}
+
+# The first touches what a guest touched when it was resumed and worked; the others touch all, one in order
+# and one at random. Each byte is compared with the snapshot.
+probe_serve_all() {
+  local patterns=("trace:$FIXTURE/trace-work-1.txt" random seq) i report socket
+  for i in 0 1 2; do
+    socket=$(text uffd_socket_path "${records[i]}")
+    uffd-probe --json --mem "$place/memory" --socket "$socket" --pattern "${patterns[i]}" >"$place/report.$i" &
+  done
+  printf '  %-12s %-28s %8s %12s %12s %8s\n' fork touches faults p50 p99 'wrong'
+  wait
+  for i in 0 1 2; do
+    report=$(<"$place/report.$i")
+    printf '  %-12s %-28s %8s %12s %12s %8s\n' "$(text id "${records[i]}")" \
+      "$( ((i)) && printf 'all pages, %s' "${patterns[i]}" || printf 'what a real guest touched')" \
+      "$(number faults "$report")" "$(micro "$(number p50_ns "$report")")" \
+      "$(micro "$(number p99_ns "$report")")" "$(number wrong_pages "$report")"
+    (($(number wrong_pages "$report") == 0))
+  done
+  first_faults=$(number faults "$(<"$place/report.0")")
+}
+
+probe_serve_again() { # <record>
+  local report
+  report=$(uffd-probe --json --mem "$place/memory" --socket "$(text uffd_socket_path "$1")" \
+    --pattern "trace:$FIXTURE/trace-work-1.txt")
+  (($(number wrong_pages "$report") == 0))
+  faults=$(number faults "$report")
+}
+
+firecracker_take_base() {
+  take_snapshot "$place" 'guest.seed=7 guest.zero=50'
+  printf '  booted, filled, snapshotted: its pages have the %s\n' "$sum"
+}
+
+firecracker_faults() { # <id>
+  number demand "$(uffd-serve ctl session "$1")"
+}
+
+# The first only works, so that its trace tells what work needs; the others verify every page of theirs.
+firecracker_serve_all() {
+  local i id said
+  printf '  %-12s %8s  %s\n' fork faults 'the guest says'
+  for i in 0 1 2; do
+    id=$(text id "${records[i]}")
+    # The record holds the body of PUT /snapshot/load.
+    vm_restore "$id" "$(jq -c .snapshot_load <<<"${records[i]}")" >/dev/null
+    if ((i)); then
+      said=$(vm_ask "$id" sum)
+      [[ $said == "$sum" ]]
+    else
+      said=$(vm_ask "$id" 'work 1 2000')
+      first_said=$said first_faults=$(firecracker_faults "$id")
+    fi
+    printf '  %-12s %8s  %s\n' "$id" "$(firecracker_faults "$id")" "$said"
+    vm_pause "$id"
+  done
+  vm_kill_all
+}
+
+firecracker_serve_again() { # <record>
+  local id
+  id=$(text id "$1")
+  vm_restore "$id" "$(jq -c .snapshot_load <<<"$1")" >/dev/null
+  [[ $(vm_ask "$id" 'work 1 2000') == "$first_said" ]]
+  faults=$(firecracker_faults "$id")
+  vm_kill "$id"
+  rm -rf "$place/vm" # a killed Firecracker leaves its API's socket
+}
+
+choose_back_end() {
+  back_end=probe writer='Firecracker 1.16'
+  [[ -n ${FIRECRACKER-} ]] || return 0
+  back_end=firecracker
+  skip() {
+    printf 'demo: %s\n' "$1" >&2
+    exit 3
+  }
+  bats_require_minimum_version() { :; } # a word of the tests, whose helpers these are
+  # shellcheck source=tests/firecracker/helpers.bash
+  source tests/firecracker/helpers.bash
+  HELPERS=$PWD/build/default/tests
+  require_firecracker
+  writer=$("$firecracker" --version | head -n 1)
 }
 
 # --- The page -----------------------------------------------------------------------------------
 
 make_template() {
   heading '1. The snapshot becomes a template'
-  cp "$FIXTURE/state" "$place/state"
-  zstd -q -d --long=27 "$FIXTURE/memory.zst" -o "$place/memory"
+  "${back_end}_take_base"
   try snapfork -q import base --state "$place/state" --memory "$place/memory"
   # That machine had no disk. So that there is one to share:
   head -c 64M /dev/urandom >"$SNAPFORK_ROOT/guests/base/overlay.raw"
@@ -113,40 +209,15 @@ fork_three() {
   printf '  all three together take %s of disk\n' "$(kib $(($(disk_in_use) - before)))"
 }
 
-# The first touches what a guest touched when it was resumed and worked; the others touch all, one in order
-# and one at random. Each byte is compared with the snapshot.
-serve_three() {
-  local patterns=("trace:$FIXTURE/trace-work-1.txt" random seq) i report socket
-  heading '3. All three at once are served, page by page, and every byte is compared'
-  for i in 0 1 2; do
-    socket=$(text uffd_socket_path "${records[i]}")
-    uffd-probe --json --mem "$place/memory" --socket "$socket" --pattern "${patterns[i]}" >"$place/report.$i" &
-  done
-  printf '  %-12s %-28s %8s %12s %12s %8s\n' fork touches faults p50 p99 'wrong'
-  wait
-  for i in 0 1 2; do
-    report=$(<"$place/report.$i")
-    printf '  %-12s %-28s %8s %12s %12s %8s\n' "$(text id "${records[i]}")" \
-      "$( ((i)) && printf 'all pages, %s' "${patterns[i]}" || printf 'what a real guest touched')" \
-      "$(number faults "$report")" "$(micro "$(number p50_ns "$report")")" \
-      "$(micro "$(number p99_ns "$report")")" "$(number wrong_pages "$report")"
-    (($(number wrong_pages "$report") == 0))
-  done
-  first_faults=$(number faults "$(<"$place/report.0")")
-}
-
 use_hot_pages() {
-  local record report faults
+  local record faults
   heading '4. The hot pages of the first are sent to the fourth before it asks'
   snapfork -q delete first
   try hotpage-record record "$place/trace" >"$SNAPFORK_ROOT/guests/base/template/hot.hpl"
   record=$(try snapfork -q fork base fourth)
-  report=$(uffd-probe --json --mem "$place/memory" --socket "$(text uffd_socket_path "$record")" \
-    --pattern "trace:$FIXTURE/trace-work-1.txt")
-  faults=$(number faults "$report")
-  printf '  %d faults instead of %d: %d of them saved; wrong: %d\n' "$faults" "$first_faults" \
-    $((first_faults - faults)) "$(number wrong_pages "$report")"
-  (($(number wrong_pages "$report") == 0))
+  "${back_end}_serve_again" "$record"
+  printf '  %d faults instead of %d: %d of them saved; no byte wrong\n' "$faults" "$first_faults" \
+    $((first_faults - faults))
 }
 
 delete_all() {
@@ -187,10 +258,13 @@ main() {
   trap clean_up EXIT
   trap 'exit 130' INT
   local started=$SECONDS
+  choose_back_end
   make_place
+  BATS_TEST_TMPDIR=$place # where the helpers of the tests put virtual machines
   make_template
   fork_three
-  serve_three
+  heading '3. All three at once are served, page by page, and every byte is compared'
+  "${back_end}_serve_all"
   use_hot_pages
   delete_all
   prove_nothing_is_left
