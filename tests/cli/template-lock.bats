@@ -50,7 +50,8 @@ memory_of() { printf '%s\n' "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/
   run -143 template-lock base -- sh -c 'kill -TERM $$'
   # It is exec'ed: the process that was started is the command, not a middleman.
   hold base
-  assert_equal "$(<"/proc/$spawned_pid/comm")" tail
+  is_tail() { [[ $(<"/proc/$spawned_pid/comm") == tail ]]; }
+  wait_until 10 is_tail
 }
 
 @test "usage errors are 2 and run nothing" {
