@@ -55,7 +55,7 @@ class BitcodeReader {
   bool unpack_dense(uint64_t count, uint64_t offset, std::vector<uint8_t>& values);
   bool unpack_numbers(size_t width, uint64_t count, std::vector<uint64_t>* values);
   bool unpack_booleans(uint64_t count);
-  uint64_t next_length(Column& column);
+  static uint64_t next_length(Column& column);
   std::optional<uint64_t> take(size_t width);
   bool skip(uint64_t bytes);
   size_t left() const { return bytes_.size() - at_; }

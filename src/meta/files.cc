@@ -70,7 +70,7 @@ std::string absolute_path(const std::string& path) {
 }
 
 base::Store open_store() {
-  const base::Store store(absolute_path(base::Store::from_environment().root()));
+  base::Store store(absolute_path(base::Store::from_environment().root()));
   store.require_root();
   return store;
 }

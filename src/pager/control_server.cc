@@ -5,6 +5,9 @@
 #include <microhttpd.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
 #include <string>
 
 #include "base/error.h"
@@ -59,9 +62,14 @@ struct Request {
 }  // namespace
 
 struct ControlServer::Http {
+  explicit Http(ControlApi& answers) : api(answers) {}
+
   Library library;
   ControlApi& api;
   struct MHD_Daemon* daemon = nullptr;
+  std::mutex mutex;
+  std::condition_variable none_left;
+  int requests = 0;  // begun, and their replies not sent
 
   enum MHD_Result reply(struct MHD_Connection* connection, const HttpReply& answer) const {
     const std::string body = answer.body.empty() ? "" : answer.body + "\n";
@@ -88,10 +96,12 @@ struct ControlServer::Http {
   }
 
   enum MHD_Result handle(struct MHD_Connection* connection, const char* path, const char* method,
-                         const char* data, size_t* size, void** state) const {
+                         const char* data, size_t* size, void** state) {
     auto* request = static_cast<Request*>(*state);
     if (request == nullptr) {
       *state = new Request;
+      const std::lock_guard lock(mutex);
+      ++requests;
       return MHD_YES;
     }
     if (*size > 0) {
@@ -121,15 +131,22 @@ struct ControlServer::Http {
       return MHD_NO;  // no memory for a reply: the connection is closed
     }
   }
-  static void on_completed(void* /*self*/, struct MHD_Connection* /*connection*/, void** state,
+  static void on_completed(void* self, struct MHD_Connection* /*connection*/, void** state,
                            enum MHD_RequestTerminationCode /*why*/) {
+    if (*state == nullptr) {
+      return;  // broke off before it was a request
+    }
     delete static_cast<Request*>(*state);
     *state = nullptr;
+    auto* http = static_cast<Http*>(self);
+    const std::lock_guard lock(http->mutex);
+    --http->requests;
+    http->none_left.notify_all();
   }
 };
 
 ControlServer::ControlServer(const base::UnixListener& listener, ControlApi& api)
-    : http_(new Http{.library = {}, .api = api}) {
+    : http_(std::make_unique<Http>(api)) {
   // The library closes the listening descriptor that it is given.
   base::Fd copy(::fcntl(listener.fd(), F_DUPFD_CLOEXEC, 0));
   if (!copy) {
@@ -147,6 +164,11 @@ ControlServer::ControlServer(const base::UnixListener& listener, ControlApi& api
 }
 
 ControlServer::~ControlServer() {
+  // Stopping cuts connections off, and the request that ends the server wants its reply.
+  constexpr std::chrono::seconds kPatience{1};
+  std::unique_lock lock(http_->mutex);
+  http_->none_left.wait_for(lock, kPatience, [this] { return http_->requests == 0; });
+  lock.unlock();
   http_->library.stop_daemon(http_->daemon);
 }
 

@@ -16,7 +16,7 @@ class ControlServer {
  public:
   // Throws base::Unsupported when libmicrohttpd is not installed, std::system_error.
   ControlServer(const base::UnixListener& listener, ControlApi& api);
-  // Waits for requests that are being answered.
+  // Waits, a second at most, until the requests under way have their replies.
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
   ControlServer(ControlServer&&) = delete;

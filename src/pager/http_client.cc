@@ -54,6 +54,11 @@ void HttpClient::fail(const std::string& why) const {
   throw base::BadData("cannot understand the reply of " + base::quoted(path_) + ": " + why);
 }
 
+void HttpClient::fail_as_gone() const {
+  throw base::Refused("the page server at " + base::quoted(path_) +
+                      " ended before it answered; try again");
+}
+
 void HttpClient::send(std::string_view data, const base::Deadline& deadline) {
   while (!data.empty()) {
     const ssize_t n = ::send(socket_.get(), data.data(), data.size(), MSG_NOSIGNAL);
@@ -63,6 +68,8 @@ void HttpClient::send(std::string_view data, const base::Deadline& deadline) {
       if (!base::wait_for(socket_.get(), POLLOUT, deadline)) {
         base::throw_error_number(ETIMEDOUT, "cannot ask " + base::quoted(path_));
       }
+    } else if (errno == EPIPE || errno == ECONNRESET) {
+      fail_as_gone();
     } else if (errno != EINTR) {
       base::throw_errno("cannot ask " + base::quoted(path_));
     }
@@ -80,8 +87,11 @@ void HttpClient::receive(const base::Deadline& deadline) {
       }
       return;
     }
-    if (n == 0) {
+    if (n == 0 && !received_.empty()) {
       fail("it ends early");
+    }
+    if (n == 0 || errno == ECONNRESET) {
+      fail_as_gone();
     }
     if (errno == EAGAIN) {
       if (!base::wait_for(socket_.get(), POLLIN, deadline)) {

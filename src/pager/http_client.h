@@ -22,8 +22,8 @@ class HttpClient {
     std::string body;
   };
   // One request, and the whole reply. Any number after each other, on one connection. Throws
-  // std::system_error (ETIMEDOUT past the deadline), base::BadData when the reply is no HTTP, is
-  // larger than 64 MiB, or ends early.
+  // std::system_error (ETIMEDOUT past the deadline), base::Refused when the server ends before it
+  // says a word, base::BadData when the reply is no HTTP, is larger than 64 MiB, or ends early.
   Reply request(std::string_view method, std::string_view target, std::string_view body,
                 const base::Deadline& deadline);
 
@@ -33,6 +33,7 @@ class HttpClient {
   void send(std::string_view data, const base::Deadline& deadline);
   void receive(const base::Deadline& deadline);
   [[noreturn]] void fail(const std::string& why) const;
+  [[noreturn]] void fail_as_gone() const;
 
   std::string path_;
   base::Fd socket_;
