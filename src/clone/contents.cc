@@ -38,18 +38,20 @@ void refuse_many_extents(const SourceFile& src, int64_t extents, int64_t limit) 
   }
 }
 
-// Of a file without dirty data. Very many extents are not listed; st_blocks says the same, but for
-// compressed files.
-int64_t data_bytes(int fd, const FileReport& report) {
-  if (report.extents.value_or(0) <= kFewExtents) {
-    const std::optional<ExtentSurvey> survey = survey_extents(fd, report.size, report.path);
-    return survey ? std::min<int64_t>(survey->data_bytes, report.size) : report.size;
-  }
-  struct stat now {};
-  if (::fstat(fd, &now) != 0) {
+// Size and bytes of what shares the source's blocks. Very many extents are not listed; st_blocks
+// says the same, but for compressed files and what XFS needs for the list itself.
+void measure_shared(int fd, FileReport& report) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) {
     base::throw_errno("cannot stat " + base::quoted(report.path));
   }
-  return allocated_bytes(now);
+  report.size = st.st_size;  // a source that grows is shared as long as it was at that instant
+  report.shared = allocated_bytes(st);
+  if (report.extents.value_or(0) <= kFewExtents) {
+    const std::optional<ExtentSurvey> survey = survey_extents(fd, report.size, report.path);
+    report.shared = survey ? std::min<int64_t>(survey->data_bytes, report.size) : report.size;
+  }
+  report.hole = report.size - report.shared;
 }
 
 void warn_of_many_extents(const SourceFile& src, int64_t extents) {
@@ -123,8 +125,7 @@ void ContentCloner::reflink(const SourceFile& src, int made, FileReport& report,
     warn_of_many_extents(src, *report.extents);
   }
   report.method = Method::reflink;
-  report.shared = data_bytes(made, report);
-  report.hole = report.size - report.shared;
+  measure_shared(made, report);
 }
 
 FileReport ContentCloner::clone(const SourceFile& src, int dst, const std::string& dst_path,
@@ -147,7 +148,7 @@ FileReport ContentCloner::clone(const SourceFile& src, int dst, const std::strin
                                : kept_extent_count(dst);
     if (request_.verify) {
       const PhaseTimer timer(report.phases.verify);
-      require_same(src.fd.get(), dst, src.st.st_size, request_.jobs, progress_for(src), src.path,
+      require_same(src.fd.get(), dst, report.size, request_.jobs, progress_for(src), src.path,
                    dst_path);
     }
   }
@@ -172,11 +173,11 @@ void ContentCloner::copy(const SourceFile& src, int dst, FileReport& report) {
 void ContentCloner::dig(const SourceFile& src, int dst, FileReport& report) {
   const PhaseTimer timer(report.phases.dig);
   const DigResult result =
-      dig_holes(src.fd.get(), dst, src.st.st_size, request_.jobs, progress_for(src), report.path);
+      dig_holes(src.fd.get(), dst, report.size, request_.jobs, progress_for(src), report.path);
   report.dug = result.dug;
   report.zero_kept = result.kept;
   report.shared -= std::min(report.dug, report.shared);
-  report.hole = src.st.st_size - report.shared;
+  report.hole = report.size - report.shared;
 }
 
 FileReport ContentCloner::plan(const SourceFile& src, int dst_dir, const std::string& dst_path,

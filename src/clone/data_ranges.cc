@@ -53,7 +53,7 @@ std::vector<Range> data_pieces(int fd, off_t size, std::string_view name) {
   for (std::optional<Range> range = next_data(fd, 0, size, name); range;
        range = next_data(fd, range->end, size, name)) {
     for (off_t at = range->begin; at < range->end;) {
-      const off_t end = std::min(range->end, (at / kPiece + 1) * kPiece);
+      const off_t end = at + std::min(range->end - at, kPiece - at % kPiece);
       pieces.push_back({.begin = at, .end = end});
       at = end;
     }

@@ -135,8 +135,8 @@ void defragment(const Place& place, SourceFile& src, const Request& request, Pro
 
 void defragment_operand(SourceFile& src, const Request& request, Progress& progress) {
   if (S_ISREG(src.st.st_mode)) {
-    const Place place(name_of_open(src.fd.get(), src.path));
-    defragment(place, src, request, progress);
+    const Place real(name_of_open(src.fd.get(), src.path));  // SRC may be a symlink
+    defragment(Place(real.parent(), real.name(), src.path), src, request, progress);
   }
 }
 

@@ -15,9 +15,8 @@ inline constexpr int kAttempts = 16;
 // An open parent directory and a name in it.
 class Place {
  public:
-  // Splits `path`, trailing slashes aside. Throws UsageError for a path that names no new entry
-  // ("",
-  // "/", "x/.."), std::system_error when the parent cannot be opened.
+  // Splits `path`, trailing slashes aside. Throws UsageError for a path that names no new entry (an
+  // empty one, "/", "x/.."), std::system_error when the parent cannot be opened.
   explicit Place(const std::string& path);
   // `name` in an open directory; `path` is for messages. Throws std::system_error.
   Place(int parent, const std::string& name, const std::string& path);

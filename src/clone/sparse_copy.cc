@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "clone/data_ranges.h"
+#include "clone/extents.h"
 #include "clone/reflink.h"
 #include "clone/report.h"
 #include "clone/zero_runs.h"
@@ -132,8 +133,10 @@ DigResult dig_holes(int src, int dst, off_t size, int jobs, Progress& progress,
     throw base::Refused("cannot dig holes into " + base::quoted(path) +
                         ": somebody writes to it; stop that first");
   }
+  const int64_t cuts = count_extents(dst, path).value_or(1) - 1;  // that there are already
+  const int64_t most = static_cast<int64_t>(kMostHoles) - std::max<int64_t>(cuts, 0);
   DigResult result;
-  for (const Range& hole : zeros.holes()) {
+  for (const Range& hole : zeros.holes(static_cast<size_t>(std::max<int64_t>(most, 0)))) {
     punch(dst, hole, size, path);
     result.dug += hole.end - hole.begin;
   }

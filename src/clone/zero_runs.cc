@@ -54,7 +54,7 @@ void ZeroRuns::add(off_t offset, std::span<const std::byte> data) {
   zero_bytes_ += zeros;
 }
 
-std::vector<Range> ZeroRuns::holes() {
+std::vector<Range> ZeroRuns::holes(size_t most) {
   std::sort(runs_.begin(), runs_.end(), is_before);
   std::vector<Range> whole;
   for (const Range& run : runs_) {
@@ -65,7 +65,7 @@ std::vector<Range> ZeroRuns::holes() {
     }
   }
   std::erase_if(whole, [](const Range& run) { return length_of(run) < kSmallestHole; });
-  return longest(std::move(whole), kMostHoles);
+  return longest(std::move(whole), most);
 }
 
 std::vector<Range> longest(std::vector<Range> ranges, size_t most) {

@@ -2,7 +2,7 @@
 //
 // A hole costs for ever: it cuts an extent in two, and each clone of the file pays 7 to 35 us for
 // each extent; and punching one costs up to milliseconds. So only runs of kSmallestHole or more
-// become holes, and of those at most kMostHoles, the largest. What zero pages that leaves is no
+// become holes, and of those only the largest, until the file has kManyExtents extents. What zero pages that leaves is no
 // loss to a guest: the page server knows them from the zero map, whatever the file is made of.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -23,7 +23,7 @@ namespace cloning {
 // The unit in which zeros are looked for: a page of guest memory and the usual filesystem block.
 inline constexpr size_t kHoleBlock = 4096;
 inline constexpr off_t kSmallestHole = 64 << 10;
-// A file whose zeros were dug has no more extents than can be cloned without a warning.
+// So many in a dense file: it then has as many extents as can be cloned without a warning.
 inline constexpr size_t kMostHoles = kManyExtents - 1;
 
 struct BlockRun {
@@ -38,8 +38,8 @@ BlockRun first_run(std::span<const std::byte> data);
 class ZeroRuns {
  public:
   void add(off_t offset, std::span<const std::byte> data);
-  // The runs that are worth a hole, in order.
-  std::vector<Range> holes();
+  // The runs that are worth a hole, at most `most` of them, in order.
+  std::vector<Range> holes(size_t most = kMostHoles);
   // All bytes of zero blocks.
   int64_t zero_bytes() const { return zero_bytes_; }
 
