@@ -15,6 +15,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "meta/files.h"
 #include "meta/guest_keys.h"
 
 namespace meta {
@@ -66,12 +67,7 @@ ForkRecord look_at(const base::Store& store, std::string_view template_id, std::
   return record;
 }
 
-// Creates the entries, all or none, and flushes them; entries that are there already are kept.
-//
-// One flush, of the directory: an entry is a name without contents, and the inode behind it comes
-// with it (ext4 and XFS have one journal, btrfs logs new inodes with their directory; tried on all
-// three with an image of the disk taken right after the flush). A flush of each would cost a device
-// flush a fork.
+// Creates the entries, all or none; entries that are there already are kept.
 void write_entries(const std::string& dir, std::span<const std::string> names) {
   const base::Fd dir_fd = base::open_file(dir, O_RDONLY | O_DIRECTORY);
   std::vector<std::string> made;
@@ -85,7 +81,6 @@ void write_entries(const std::string& dir, std::span<const std::string> names) {
         base::throw_errno("cannot create " + base::quoted(entry_path(dir, name)));
       }
     }
-    base::sync_fd(dir_fd.get(), dir);
   } catch (...) {
     for (const std::string& name : made) {
       ::unlinkat(dir_fd.get(), name.c_str(), 0);
@@ -175,6 +170,7 @@ void create_fork_index(const base::Store& store, std::string_view template_id) {
   const std::string path = store.fork_index_dir(template_id);
   try {
     write_entries(temporary, forks);
+    sync_dir(temporary);
     // Another process that shares the lock may have made the index meanwhile: then theirs stays.
     if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) {
       if (errno != EEXIST) {
@@ -193,6 +189,13 @@ void add_fork_index_entries(const base::Store& store, std::string_view template_
                             std::span<const std::string> fork_ids) {
   create_fork_index(store, template_id);
   write_entries(store.fork_index_dir(template_id), fork_ids);
+}
+
+// One flush, of the directory: an entry is a name without contents, and the inode behind it comes
+// with it (ext4 and XFS have one journal, btrfs logs new inodes with their directory; tried on all
+// three with an image of the disk taken right after the flush).
+void sync_fork_index(const base::Store& store, std::string_view template_id) {
+  sync_dir(store.fork_index_dir(template_id));
 }
 
 void drop_fork_index_entries(const base::Store& store, std::string_view template_id,
