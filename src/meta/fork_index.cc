@@ -1,14 +1,11 @@
 #include "meta/fork_index.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <memory>
 #include <optional>
 #include <utility>
 
@@ -23,48 +20,6 @@ namespace {
 
 std::string entry_path(const std::string& dir, const std::string& name) {
   return dir + "/" + name;
-}
-
-// The ids among the names in a directory, sorted; nothing when there is no such directory.
-std::optional<std::vector<std::string>> list_ids(const std::string& path) {
-  const auto close_dir = [](DIR* dir) { ::closedir(dir); };
-  const std::unique_ptr<DIR, decltype(close_dir)> dir(::opendir(path.c_str()), close_dir);
-  if (dir == nullptr) {
-    if (errno == ENOENT) {
-      return std::nullopt;
-    }
-    base::throw_errno("cannot open " + base::quoted(path));
-  }
-  std::vector<std::string> ids;
-  for (;;) {
-    errno = 0;  // readdir(3): the only way to tell an error from the end
-    const struct dirent* entry = ::readdir(dir.get());
-    if (entry == nullptr) {
-      if (errno != 0) {
-        base::throw_errno("cannot read " + base::quoted(path));
-      }
-      break;
-    }
-    if (base::is_valid_id(entry->d_name)) {
-      ids.emplace_back(entry->d_name);
-    }
-  }
-  std::ranges::sort(ids);
-  return ids;
-}
-
-ForkRecord look_at(const base::Store& store, std::string_view template_id, std::string fork_id) {
-  ForkRecord record{.id = std::move(fork_id), .state = ForkState::live, .problem = ""};
-  try {
-    const std::optional<GuestKeys> keys = read_guest_keys(store, record.id);
-    record.state = !keys                                   ? ForkState::absent
-                   : keys->fork_of_template == template_id ? ForkState::live
-                                                           : ForkState::foreign;
-  } catch (const std::exception& error) {
-    record.state = ForkState::unreadable;
-    record.problem = error.what();
-  }
-  return record;
 }
 
 // Creates the entries, all or none; entries that are there already are kept.
@@ -124,26 +79,35 @@ bool has_fork_index(const base::Store& store, std::string_view template_id) {
   return false;
 }
 
+ForkRecord look_at_fork(const base::Store& store, std::string_view template_id,
+                        std::string fork_id) {
+  ForkRecord record{.id = std::move(fork_id), .state = ForkState::live, .problem = ""};
+  try {
+    const std::optional<GuestKeys> keys = read_guest_keys(store, record.id);
+    record.state = !keys                                   ? ForkState::absent
+                   : keys->fork_of_template == template_id ? ForkState::live
+                                                           : ForkState::foreign;
+  } catch (const std::exception& error) {
+    record.state = ForkState::unreadable;
+    record.problem = error.what();
+  }
+  return record;
+}
+
 std::vector<ForkRecord> read_fork_index(const base::Store& store, std::string_view template_id) {
   std::vector<ForkRecord> records;
-  const auto ids = list_ids(store.fork_index_dir(template_id));
-  if (ids) {
-    for (const std::string& id : *ids) {
-      records.push_back(look_at(store, template_id, id));
-    }
+  for (const std::string& id : list_ids(store.fork_index_dir(template_id))) {
+    records.push_back(look_at_fork(store, template_id, id));
   }
   return records;
 }
 
 std::vector<ForkRecord> scan_for_forks(const base::Store& store, std::string_view template_id) {
   std::vector<ForkRecord> records;
-  const auto ids = list_ids(store.guests_dir());
-  if (ids) {
-    for (const std::string& id : *ids) {
-      ForkRecord record = look_at(store, template_id, id);
-      if (record.state == ForkState::live || record.state == ForkState::unreadable) {
-        records.push_back(std::move(record));
-      }
+  for (const std::string& id : list_ids(store.guests_dir())) {
+    ForkRecord record = look_at_fork(store, template_id, id);
+    if (record.state == ForkState::live || record.state == ForkState::unreadable) {
+      records.push_back(std::move(record));
     }
   }
   return records;

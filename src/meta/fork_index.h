@@ -25,6 +25,10 @@ struct ForkRecord {
   std::string problem;  // of an unreadable one
 };
 
+// What the fork's own metadata says of an entry `fork_id` of the index.
+ForkRecord look_at_fork(const base::Store& store, std::string_view template_id,
+                        std::string fork_id);
+
 // Whether the directory template/forks exists. promote makes it and forks are entered into it. A
 // template without it was flagged by another program, whose forks only a scan finds. Throws
 // std::system_error when that cannot be told.
