@@ -66,7 +66,7 @@ FUZZ_OBJS := $(FUZZ_SRCS:%.cc=$(FUZZ)/%.o)
 FUZZ_CXX := -std=c++20 -pthread -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 MANS     := $(patsubst man/%.scd,$(O)/man/%,$(wildcard man/*.scd))
 SHELL_SRCS = scripts/snapfork scripts/snapfork-mount scripts/bootstrap $(wildcard scripts/*.sh scripts/*.bash tests/*.bash \
-  tests/*/*.bash tests/*/*.bats bench/*.sh completions/*) .ci/run
+  tests/*.sh tests/*/*.bash tests/*/*.sh tests/*/*.bats bench/*.sh completions/*) .ci/run
 Q        := $(if $(V),,@)
 msg       = $(if $(V),,$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-6s %s\n' $(1) $(2)))
 
