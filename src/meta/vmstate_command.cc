@@ -87,11 +87,11 @@ std::string to_lines(const VmState& state) {
 int vmstate_command(int argc, char** argv) {
   base::Options options("snapshot-meta vmstate", "[OPTION]... FILE",
                         "Print what a Firecracker state file says, of any release since 1.10.");
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
+  const std::optional<base::ParsedOptions> parsed =
+      parse_operands(options, argc, argv, {1, 1, "FILE"});
   if (!parsed) {
     return 0;
   }
-  parsed->require_operands(1, 1, "FILE");
   const std::string& path = parsed->operands()[0];
   const std::string bytes = read_vmstate_file(path);
   VmState state = parse_vmstate(bytes, path);
