@@ -60,11 +60,10 @@ int host_paths_command(int argc, char** argv) {
   const std::string bytes = read_vmstate_file(store.state_path(id));
   VmState state = parse_vmstate(bytes, store.state_path(id));
   read_devices(bytes, state);
-  if (!state.paths_complete) {
+  if (!state.paths_problem.empty()) {
     // Half an answer would let a fork write to the disks that are missing from it.
     throw base::Unsupported("cannot tell which paths loading " + base::quoted(id) +
-                            " opens: the devices of snapshot version " +
-                            base::quoted(state.snapshot_version) + " are not understood");
+                            " opens: " + state.paths_problem);
   }
   for (const EmbeddedText& path : state.paths) {
     if (!is_foreign_path(path.text, own_dir)) {
