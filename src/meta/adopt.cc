@@ -88,11 +88,11 @@ std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state)
                              base::quoted(disk.file) + ": it is taken");
     }
     if (!names_drive(state, disk.embedded_path)) {
-      throw base::BadData(
-          "cannot adopt " + base::quoted(adopted.file) + ": " + base::quoted(request.state) +
-          " names no drive " + base::quoted(disk.embedded_path) +
-          "; 'snapshot-meta vmstate' shows " +
-          (state.paths_complete ? "those that it names" : "what is understood of its version"));
+      throw base::BadData("cannot adopt " + base::quoted(adopted.file) + ": " +
+                          base::quoted(request.state) + " names no drive " +
+                          base::quoted(disk.embedded_path) + "; 'snapshot-meta vmstate' shows " +
+                          (state.paths_problem.empty() ? "those that it names"
+                                                       : "what is understood of its version"));
     }
     disks.push_back(std::move(disk));
   }

@@ -21,6 +21,7 @@ int trash_command(int argc, char** argv);
 int verify_command(int argc, char** argv);
 int fsck_command(int argc, char** argv);
 int vmstate_command(int argc, char** argv);
+int rewrite_paths_command(int argc, char** argv);
 int host_paths_command(int argc, char** argv);
 
 }  // namespace meta

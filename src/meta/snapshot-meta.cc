@@ -34,6 +34,7 @@ constexpr std::array kVerbs{
     Verb{"verify", meta::verify_command},
     Verb{"fsck", meta::fsck_command},
     Verb{"vmstate", meta::vmstate_command},
+    Verb{"rewrite-paths", meta::rewrite_paths_command},
     Verb{"host-paths", meta::host_paths_command},
 };
 
@@ -52,6 +53,7 @@ constexpr const char* kFooter =
   verify ID                        check that its parts agree
   fsck [--repair]                  find and mend what killed programs left
   vmstate FILE                     what a state file says
+  rewrite-paths IN OUT             a state file with other paths
   host-paths ID                    what loading it opens elsewhere
 
 SNAPFORK_ROOT names the store (default: /var/lib/snapfork).
