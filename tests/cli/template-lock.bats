@@ -60,7 +60,8 @@ memory_of() { printf '%s\n' "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/
     '--no-wait --timeout 1 base -- touch ran' '--timeout x base -- touch ran' '--timeout -1 base -- touch ran' \
     '--conflict-exit-code 256 base -- touch ran' '../x -- touch ran' 'a/b -- touch ran' '.x -- touch ran' \
     'guard base' 'guard --for delete' 'guard --for fun base' 'guard --for delete a b' 'seal' 'unseal a b' \
-    'holders' 'wait --until never base'; do
+    'holders' 'wait --until never base' '--shared a --exclusive -- touch ran' '--shared -- touch ran' \
+    '--shared a --exclusive a -- touch ran' '-s a -n -x b -n -t 1 -- touch ran'; do
     # shellcheck disable=SC2086 # one word an argument
     run -2 --separate-stderr template-lock $arguments
     assert_equal "$output" ''
@@ -102,6 +103,30 @@ memory_of() { printf '%s\n' "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/
   hold --shared base
   run -0 template-lock --no-wait --shared base -- true
   run -1 template-lock --no-wait base -- true
+}
+
+@test "shared and exclusive in one call: each mode option is for the ids after it" {
+  run -0 template-lock -s z a -x m b -- bash -c 'for id in z a m b; do template-lock holders $id | head -n 1 | cut -f2; done; echo $SNAPFORK_LOCK_FD'
+  assert_equal "$output" $'shared\nshared\nexclusive\nexclusive\n64,65,66,67'
+  run -0 template-lock one -s two -- bash -c 'for id in one two; do template-lock holders $id | head -n 1 | cut -f2; done'
+  assert_equal "$output" $'exclusive\nshared'
+  run -0 template-lock one two --shared -- bash -c 'for id in one two; do template-lock holders $id | head -n 1 | cut -f2; done'
+  assert_equal "$output" $'shared\nshared'
+}
+
+@test "--no-wait is for the ids of its mode option, and these are taken last" {
+  hold src
+  # Were it not only for `new`, this would be refused; were `new` taken first, it would be kept from others.
+  spawn template-lock --timeout 60 --shared src --exclusive --no-wait new -- touch got
+  wait_until 10 has_waiter "$locks/src.lock"
+  run -0 template-lock --no-wait new -- true
+  kill -KILL "${spawned[0]}"
+  wait_until 10 test -e got
+  hold new
+  run -1 template-lock --timeout 60 --shared src --exclusive --no-wait new -- touch ran
+  run -1 template-lock --no-wait --shared src --exclusive new -- touch ran
+  run -1 template-lock new --no-wait -- touch ran
+  [[ ! -e ran ]] || fail "the command ran"
 }
 
 @test "it waits, says so, and is served when the holder is killed" {
