@@ -23,7 +23,7 @@ base::Options make_options() {
       .value("E,conflict-exit-code", "N", "exit status when locked (default 1)")
       .footer(
           "Verbs, without --:\n"
-          "  template-lock guard --for delete|demote|restore ID    may that be done now?\n"
+          "  template-lock guard --for delete|demote|restore|write ID   may it be done now?\n"
           "  template-lock seal ID       make a guest's memory unwritable; unseal: undo it\n"
           "  template-lock holders ID    who holds the lock\n"
           "  template-lock wait ID       wait until nobody holds it\n"

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/id_lock_holders.h"
 #include "base/message.h"
 
 namespace lock {
@@ -28,12 +29,6 @@ void make_room(size_t count) {
     limit.rlim_cur = std::min(limit.rlim_max, needed);
     ::setrlimit(RLIMIT_NOFILE, &limit);  // too small a hard limit shows when descriptors run out
   }
-}
-
-// The id that comes last among those whose locks this process has inherited; empty for none.
-std::string last_inherited(const base::Store& store) {
-  const std::vector<std::string> ids = base::inherited_ids(store);
-  return ids.empty() ? "" : ids.back();
 }
 
 std::string refusal(const base::Store& store, const std::string& id) {
@@ -74,9 +69,7 @@ base::IdLock take(const base::Store& store, const WantedLock& wanted, const std:
     return take_now(store, wanted.id, wanted.mode, "wait for it to end");
   }
   if (wanted.id < held) {
-    return take_now(store, wanted.id, wanted.mode,
-                    "not waited for, since the lock on " + base::quoted(held) +
-                        " is held already; take both in one call");
+    return take_now(store, wanted.id, wanted.mode, base::why_not_waited_for(held));
   }
   return wait_for(store, wanted.id, wanted.mode, deadline);
 }
@@ -126,7 +119,7 @@ LockSet LockSet::take(const base::Store& store, std::vector<WantedLock> wanted,
   put_in_order(wanted);
   std::erase_if(wanted, [&](const WantedLock& lock) { return is_covered(store, lock); });
   make_room(wanted.size());
-  const std::string held = last_inherited(store);
+  const std::string held = base::last_inherited_id(store);
   LockSet set;
   for (const WantedLock& lock : wanted) {
     set.fds_.push_back(move_up(lock::take(store, lock, held, deadline).take_fd()));
