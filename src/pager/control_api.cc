@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/json_line.h"
 #include "base/message.h"
+#include "pager/metrics.h"
 #include "pager/session_report.h"
 
 namespace pager {
@@ -118,6 +119,11 @@ HttpReply ControlApi::route(std::string_view method, std::string_view path, std:
     return get ? HttpReply{.body = stats_json(pager_, settings_.version)}
                : error_reply(kWrongMethod, "GET only");
   }
+  if (path == "/metrics") {
+    return get ? HttpReply{.body = metrics_text(pager_.info(), settings_.version),
+                           .type = kMetricsType}
+               : error_reply(kWrongMethod, "GET only");
+  }
   if (path == "/drain") {
     if (!post) {
       return error_reply(kWrongMethod, "POST only");
@@ -175,6 +181,14 @@ HttpReply ControlApi::create(std::string_view body) {
   const std::string memory = path_field(request, "backing_memory_path");
   if (memory.empty()) {
     return error_reply(kBadRequest, "backing_memory_path is required");
+  }
+  if (settings_.needs_cache_key && place.cache_key.empty()) {
+    return error_reply(kBadRequest, "cache_key is required");
+  }
+  if (const auto overlays = request.find("overlays");
+      overlays != request.end() && !overlays->is_null() && !overlays->empty()) {
+    // An early hypeman's: left out, the guest would read other bytes than its manager meant.
+    return error_reply(kBadRequest, "overlays are not supported");
   }
   place.image = images_.open(memory);
   if (const std::string hot = path_field(request, "hot_list_path"); !hot.empty()) {

@@ -14,7 +14,8 @@ namespace pager {
 
 struct HttpReply {
   unsigned status = 200;
-  std::string body;  // JSON; empty with 204
+  std::string body;  // empty with 204
+  std::string_view type = "application/json";
 };
 // {"error":"..."}
 HttpReply error_reply(unsigned status, std::string_view message);
@@ -28,6 +29,7 @@ class ControlApi {
   struct Settings {
     std::string socket_dir;  // of the session sockets
     std::string version;
+    bool needs_cache_key = false;  // hypeman's pager refuses a session without one
     std::optional<Window> window{};
     OnFailure on_failure = OnFailure::poison;
   };

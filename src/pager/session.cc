@@ -78,7 +78,7 @@ void Session::serve() {
                   .trace = trace},
                  plan_.window);
   if (plan_.hot) {
-    loop.prefetch(std::move(plan_.hot));
+    loop.prefetch(plan_.hot);
   }
   while (!stop_.load(std::memory_order_relaxed)) {
     const std::optional<uint64_t> wait_ns = loop.wait_ns();
