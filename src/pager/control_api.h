@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "pager/control_request.h"
 #include "pager/hot_file.h"
 #include "pager/image.h"
 #include "pager/pager.h"
@@ -40,6 +41,8 @@ class ControlApi {
 
  private:
   HttpReply route(std::string_view method, std::string_view path, std::string_view body);
+  HttpReply describe(std::string_view id) const;
+  HttpReply act(const Target& target, bool post);
   HttpReply create(std::string_view body);
 
   Pager& pager_;

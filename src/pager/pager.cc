@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -30,6 +31,18 @@ base::Fd owned(int fd, const char* what) {
     base::throw_errno(std::string("cannot create ") + what);
   }
   return base::Fd(fd);
+}
+
+// Numbers are given out from below, so a high one means that few are left: what is new is refused
+// while those that are there, and requests about them, still get theirs.
+void refuse_when_scarce(int fd) {
+  constexpr rlim_t kReserve = 16;
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+      (fd < 0 || static_cast<rlim_t>(fd) + kReserve >= limit.rlim_cur)) {
+    base::throw_error_number(EMFILE, "no more sessions: " + std::to_string(limit.rlim_cur) +
+                                         " descriptors (RLIMIT_NOFILE) are too few");
+  }
 }
 
 bool may_connect(const base::PeerCredentials& peer, const Place& place) {
@@ -160,6 +173,7 @@ void Pager::admit(Key place, const Place& of, base::Fd socket) {
                         " may not be served here");
     return;
   }
+  refuse_when_scarce(socket.get());
   Vmm vmm = Vmm::of_peer(socket.get());
   const Key key = next_key_++;
   watch(socket.get(), key);
@@ -353,6 +367,8 @@ void Pager::open(Place place) {
   if (draining_) {
     throw Draining("pager is draining");
   }
+  // Before anything is changed for it.
+  refuse_when_scarce(base::Fd(::fcntl(epoll_.get(), F_DUPFD_CLOEXEC, 0)).get());
   supersede(place.id);
   base::UnixListener listener(place.socket_path, place.claim);
   if (place.peer_uid) {
