@@ -377,36 +377,6 @@ teardown() { common_teardown; }
   assert_contains "$stderr" "other/s'"
 }
 
-@test "HTTP: a body of 2 MiB is 413, garbage is 400, unknown paths 404, wrong methods 405" {
-  require_cmd curl
-  serve_control
-  local ask=(curl -s --unix-socket c.sock -o /dev/null -w '%{http_code}')
-  head -c $((2 << 20)) /dev/zero | tr '\0' ' ' >large
-  assert_equal "$("${ask[@]}" --data-binary @large http://pager/sessions)" 413
-  assert_equal "$("${ask[@]}" --data-binary nonsense http://pager/sessions)" 400
-  assert_equal "$("${ask[@]}" http://pager/nothing)" 404
-  assert_equal "$("${ask[@]}" -X PUT http://pager/sessions)" 405
-  assert_equal "$("${ask[@]}" -X POST http://pager/sessions/none/close)" 204
-  assert_equal "$("${ask[@]}" --data '{"session_id":"a","backing_memory_path":"'"$PWD"'/memory"}' http://pager/sessions)" 200
-}
-
-@test "no descriptors left: sessions are refused, and those that are there are served on" {
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  rm -f ready && mkfifo ready
-  export SNAPFORK_PAGER=$PWD/c.sock
-  spawn_to server.log bash -c 'ulimit -n 40; exec uffd-serve --ready-fd 9 --control c.sock 9>ready'
-  server=$spawned_pid
-  read -r <ready
-  uffd-serve ctl create first=memory
-  local i refused=0
-  for i in {1..40}; do
-    uffd-serve ctl create "s$i=memory" >/dev/null 2>&1 || ((refused += 1))
-  done
-  ((refused > 0)) || fail "none was refused"
-  for i in {1..10}; do uffd-serve ctl close "s$i"; done
-  run -0 probe --socket s/first.sock
-}
-
 @test "an idle server with waiting sessions does not wake up" {
   serve_control
   uffd-serve ctl create a=memory b=memory
