@@ -190,18 +190,6 @@ teardown() { common_teardown; }
   assert_contains "$(<server.log)" "the guest hangs"
 }
 
-@test "bad handshakes are refused, named, and cost nobody else anything" {
-  require_userfaultfd
-  serve_memory --handshake-timeout 0.2
-  local how
-  for how in silent partial garbage no-fd wrong-fd two-fds overlap unaligned beyond huge; do
-    run -0 uffd-probe --mem memory --socket s.sock --misbehave "$how"
-  done
-  assert_equal "$(grep -c 'connection refused' server.log)" 10
-  run -0 uffd-probe --mem memory --socket s.sock --misbehave split
-  run -0 probe --socket s.sock --pages 100
-}
-
 @test "a page that cannot be read: poisoned, named with its offset, exit status 5" {
   chmod 444 memory # read directly, whatever the filesystem can do
   serve_memory --window 1 --once
