@@ -22,12 +22,7 @@ std::string entry_path(const std::string& dir, const std::string& name) {
   return dir + "/" + name;
 }
 
-// Creates the entries, all or none, and flushes them; entries that are there already are kept.
-//
-// One flush, of the directory: an entry is a name without contents, and the inode behind it comes
-// with it (ext4 and XFS have one journal, btrfs logs new inodes with their directory; tried on all
-// three with an image of the disk taken right after the flush). A flush of each would cost a device
-// flush a fork.
+// Creates the entries, all or none; entries that are there already are kept.
 void write_entries(const std::string& dir, std::span<const std::string> names) {
   const base::Fd dir_fd = base::open_file(dir, O_RDONLY | O_DIRECTORY);
   std::vector<std::string> made;
@@ -41,7 +36,6 @@ void write_entries(const std::string& dir, std::span<const std::string> names) {
         base::throw_errno("cannot create " + base::quoted(entry_path(dir, name)));
       }
     }
-    base::sync_fd(dir_fd.get(), dir);
   } catch (...) {
     for (const std::string& name : made) {
       ::unlinkat(dir_fd.get(), name.c_str(), 0);
@@ -140,6 +134,7 @@ void create_fork_index(const base::Store& store, std::string_view template_id) {
   const std::string path = store.fork_index_dir(template_id);
   try {
     write_entries(temporary, forks);
+    sync_dir(temporary);
     // Another process that shares the lock may have made the index meanwhile: then theirs stays.
     if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) {
       if (errno != EEXIST) {
@@ -158,6 +153,13 @@ void add_fork_index_entries(const base::Store& store, std::string_view template_
                             std::span<const std::string> fork_ids) {
   create_fork_index(store, template_id);
   write_entries(store.fork_index_dir(template_id), fork_ids);
+}
+
+// One flush, of the directory: an entry is a name without contents, and the inode behind it comes
+// with it (ext4 and XFS have one journal, btrfs logs new inodes with their directory; tried on all
+// three with an image of the disk taken right after the flush).
+void sync_fork_index(const base::Store& store, std::string_view template_id) {
+  sync_dir(store.fork_index_dir(template_id));
 }
 
 void drop_fork_index_entries(const base::Store& store, std::string_view template_id,

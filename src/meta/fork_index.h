@@ -49,10 +49,13 @@ std::vector<ForkRecord> scan_for_forks(const base::Store& store, std::string_vie
 // on the template, shared or exclusive. Throws std::system_error, base::BadData.
 void create_fork_index(const base::Store& store, std::string_view template_id);
 
-// Adds entries, durable when it returns; present ones are kept. Makes the index when there is none.
-// On failure, which throws std::system_error, the entries that it made are gone again.
+// Adds entries; present ones are kept. Makes the index when there is none. On failure, which throws
+// std::system_error, the entries that it made are gone again.
 void add_fork_index_entries(const base::Store& store, std::string_view template_id,
                             std::span<const std::string> fork_ids);
+// Flushes the entries: what must have happened before a fork that they count is published. Throws
+// std::system_error.
+void sync_fork_index(const base::Store& store, std::string_view template_id);
 // Removes entries; absent ones, and a template that is gone, are no error.
 void drop_fork_index_entries(const base::Store& store, std::string_view template_id,
                              std::span<const std::string> fork_ids);

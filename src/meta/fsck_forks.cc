@@ -107,6 +107,7 @@ void check_uncounted(const FsckRun& run, const std::string& id, const std::strin
               .mend =
                   [&] {
                     add_fork_index_entries(store, parent, std::vector<std::string>{id});
+                    sync_fork_index(store, parent);
                     return "entered";
                   }});
 }
