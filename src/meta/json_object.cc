@@ -51,22 +51,30 @@ JsonObject nested(std::string_view raw) {
 }
 
 std::string indent(size_t level) {
-  return std::string(2 * level, ' ');
+  const std::string spaces(2 * level, ' ');
+  return spaces;
 }
 
 }  // namespace
 
 JsonObject JsonObject::parse(std::string_view text, std::string_view name) {
   JsonObject object;
-  scan(text, name, [&](std::string_view key, std::string_view value) {
-    object.members_.push_back({.key = key.empty() ? std::string() : decode_json_string(key),
-                               .raw_key = std::string(key),
-                               .raw = std::string(value)});
+  scan_json_object(text, name, [&](std::string_view key, std::string_view value) {
+    object.members_.push_back(
+        {.key = decode_json_string(key), .raw_key = std::string(key), .raw = std::string(value)});
   });
-  if (!is_object(text.substr(text.find_first_not_of(" \t\n\r")))) {
+  return object;
+}
+
+void scan_json_object(
+    std::string_view text, std::string_view name,
+    const std::function<void(std::string_view raw_key, std::string_view raw_value)>& visit) {
+  const size_t start = text.find_first_not_of(" \t\n\r");
+  const bool opens = start != std::string_view::npos && is_object(text.substr(start));
+  scan(text, name, opens ? visit : nullptr);
+  if (!opens) {
     throw base::BadData("cannot read " + base::quoted(name) + ": not a JSON object");
   }
-  return object;
 }
 
 const std::string* JsonObject::find(std::string_view key) const {

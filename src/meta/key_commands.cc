@@ -72,13 +72,11 @@ Assignment parse_assignment(const std::string& operand) {
 int show_command(int argc, char** argv) {
   base::Options options("snapshot-meta show", "[OPTION]... ID",
                         "Print the metadata of a guest, and its derived state.");
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
-  if (!parsed) {
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
     return 0;
   }
-  parsed->require_operands(1, 1, "ID");
-  const std::string id = id_operand(*parsed, 0);
-  const base::Store store = open_store();
+  const auto& [parsed, id, effect, store] = *call;
   Metadata metadata = Metadata::of_guest(store, id);
   const GuestState state = derive_state(store, id, metadata);
   JsonObject shown = metadata.json();
@@ -92,14 +90,13 @@ int show_command(int argc, char** argv) {
 int get_command(int argc, char** argv) {
   base::Options options("snapshot-meta get", "[OPTION]... ID KEY",
                         "Print one value of a guest's metadata: strings bare, all else as JSON.");
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
-  if (!parsed) {
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv, {2, 2, "ID and KEY"});
+  if (!call) {
     return 0;
   }
-  parsed->require_operands(2, 2, "ID and KEY");
-  const std::string id = id_operand(*parsed, 0);
-  const std::string& key = parsed->operands()[1];
-  const std::optional<std::string> raw = Metadata::of_guest(open_store(), id).json().find_path(key);
+  const auto& [parsed, id, effect, store] = *call;
+  const std::string& key = parsed.operands()[1];
+  const std::optional<std::string> raw = Metadata::of_guest(store, id).json().find_path(key);
   if (!raw) {
     throw base::Refused("guest " + base::quoted(id) + " has no key " + base::quoted(key));
   }
@@ -121,18 +118,16 @@ int set_command(int argc, char** argv) {
       "snapshot-meta set", "[OPTION]... ID KEY=STRING|KEY:=JSON...",
       "Change values of a guest's metadata, durably; other keys stay as they are.");
   add_dry_run(options);
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
-  if (!parsed) {
+  const std::optional<GuestCall> call =
+      parse_guest_call(options, argc, argv, {2, SIZE_MAX, "ID and KEY=STRING or KEY:=JSON"});
+  if (!call) {
     return 0;
   }
-  parsed->require_operands(2, SIZE_MAX, "ID and KEY=STRING or KEY:=JSON");
-  const std::string id = id_operand(*parsed, 0);
+  const auto& [parsed, id, effect, store] = *call;
   std::vector<Assignment> assignments;
-  for (size_t i = 1; i < parsed->operands().size(); ++i) {
-    assignments.push_back(parse_assignment(parsed->operands()[i]));
+  for (size_t i = 1; i < parsed.operands().size(); ++i) {
+    assignments.push_back(parse_assignment(parsed.operands()[i]));
   }
-  const Effect effect = effect_of(*parsed);
-  const base::Store store = open_store();
   require_guest(store, id);
   std::optional<GuestLocks> lock;
   if (effect == Effect::real) {

@@ -32,7 +32,9 @@ constexpr std::array kVerbs{
     Verb{"fork-end", meta::fork_end_command},
     Verb{"trash", meta::trash_command},
     Verb{"verify", meta::verify_command},
+    Verb{"fsck", meta::fsck_command},
     Verb{"vmstate", meta::vmstate_command},
+    Verb{"rewrite-paths", meta::rewrite_paths_command},
     Verb{"host-paths", meta::host_paths_command},
 };
 
@@ -49,7 +51,9 @@ constexpr const char* kFooter =
   fork-end TEMPLATE FORK...        take back what is gone
   trash ID                         take a guest out of the store
   verify ID                        check that its parts agree
+  fsck [--repair]                  find and mend what killed programs left
   vmstate FILE                     what a state file says
+  rewrite-paths IN OUT             a state file with other paths
   host-paths ID                    what loading it opens elsewhere
 
 SNAPFORK_ROOT names the store (default: /var/lib/snapfork).

@@ -1,10 +1,6 @@
 // snapshot-meta list, state and verify: what there is, and whether it is whole.
-#include <dirent.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,34 +20,6 @@
 
 namespace meta {
 namespace {
-
-std::vector<std::string> guest_ids(const base::Store& store) {
-  const auto close_dir = [](DIR* dir) { ::closedir(dir); };
-  const std::unique_ptr<DIR, decltype(close_dir)> dir(::opendir(store.guests_dir().c_str()),
-                                                      close_dir);
-  std::vector<std::string> ids;
-  if (dir == nullptr) {
-    if (errno == ENOENT) {
-      return ids;  // a store that nothing was put into yet
-    }
-    base::throw_errno("cannot open " + base::quoted(store.guests_dir()));
-  }
-  for (;;) {
-    errno = 0;  // readdir(3): the only way to tell an error from the end
-    const struct dirent* entry = ::readdir(dir.get());
-    if (entry == nullptr) {
-      if (errno != 0) {
-        base::throw_errno("cannot read " + base::quoted(store.guests_dir()));
-      }
-      break;
-    }
-    if (base::is_valid_id(entry->d_name)) {
-      ids.emplace_back(entry->d_name);
-    }
-  }
-  std::ranges::sort(ids);
-  return ids;
-}
 
 struct Row {
   std::string id;
@@ -125,14 +93,14 @@ void print_table(const std::vector<Row>& rows) {
 int list_command(int argc, char** argv) {
   base::Options options("snapshot-meta list", "[OPTION]...",
                         "List all guests with their derived states.");
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
+  const std::optional<base::ParsedOptions> parsed =
+      parse_operands(options, argc, argv, {0, 0, "no operands"});
   if (!parsed) {
     return 0;
   }
-  parsed->require_operands(0, 0, "no operands");
   const base::Store store = open_store();
   std::vector<Row> rows;
-  for (const std::string& id : guest_ids(store)) {
+  for (const std::string& id : list_ids(store.guests_dir())) {
     const Row row = make_row(store, id);
     if (row.state == State::broken) {
       base::say_warning("guest " + base::quoted(id) + " is Broken: " + row.reason);
@@ -152,13 +120,11 @@ int list_command(int argc, char** argv) {
 int state_command(int argc, char** argv) {
   base::Options options("snapshot-meta state", "[OPTION]... ID",
                         "Print Stopped, Running, Standby, Template or Broken; --json says why.");
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
-  if (!parsed) {
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
     return 0;
   }
-  parsed->require_operands(1, 1, "ID");
-  const std::string id = id_operand(*parsed, 0);
-  const base::Store store = open_store();
+  const auto& [parsed, id, effect, store] = *call;
   const Metadata metadata = Metadata::of_guest(store, id);
   const GuestState state = derive_state(store, id, metadata);
   if (base::message_style().json) {
@@ -179,14 +145,13 @@ int verify_command(int argc, char** argv) {
   base::Options options("snapshot-meta verify", "[OPTION]... ID",
                         "Check whether the parts of a guest agree with each other.");
   options.flag("deep", "read all of a template's memory and compare its digest");
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
-  if (!parsed) {
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
     return 0;
   }
-  parsed->require_operands(1, 1, "ID");
-  const std::string id = id_operand(*parsed, 0);
+  const auto& [parsed, id, effect, store] = *call;
   const std::vector<std::string> problems =
-      verify_guest(open_store(), id, parsed->has("deep") ? Depth::deep : Depth::quick);
+      verify_guest(store, id, parsed.has("deep") ? Depth::deep : Depth::quick);
   for (const std::string& problem : problems) {
     base::say_error(problem);
   }

@@ -68,8 +68,9 @@ class TypeArena {
 // A part with a role, as a reader met it.
 struct Found {
   Role role;
-  size_t offset;   // of a text's first byte in the file; 0 for numbers
-  uint64_t value;  // a text's length, a number, a variant's index
+  size_t offset;      // of a text's first byte in the file; 0 for numbers
+  uint64_t value;     // a text's length, a number, a variant's index
+  size_t lengths_at;  // where a text's length stands; in bitcode: those of its whole column
   bool operator==(const Found&) const = default;
 };
 

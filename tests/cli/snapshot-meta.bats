@@ -9,7 +9,7 @@ teardown() { common_teardown; }
 
 @test "what a stranger tries first" {
   standard_cases snapshot-meta init show get set list state promote demote forks fork-begin \
-    fork-publish fork-end trash verify vmstate host-paths
+    fork-publish fork-end trash verify fsck vmstate rewrite-paths host-paths
 }
 
 @test "no verb, and one that does not exist" {
@@ -291,6 +291,88 @@ teardown() { common_teardown; }
   truncate -s 11M big
   run --separate-stderr -4 snapshot-meta vmstate big
 }
+
+@test "vmstate says what it cannot know, and what no state holds" {
+  make_snapshot drive=/d/one
+  run -0 snapshot-meta vmstate --json state
+  assert_equal "$(json '[.paths_complete, .paths_problem, (.not_in_state | join(" "))] | map(tostring) | join(",")')" \
+    'true,null,serial logger metrics mmds'
+  assert_equal "$(json '.boot_paths[0] | .kind + " " + .path')" 'kernel /boot/vmlinux'
+  offset=$(json '.boot_paths[0].offset')
+  assert_equal "$(dd if=state bs=1 skip="$offset" count=13 status=none)" /boot/vmlinux
+  "$HELPERS/write-vmstate" state 12.0.0 2 drive=/d/one
+  run -0 snapshot-meta vmstate state
+  assert_contains "$output" "paths_problem: the devices of snapshot version '12.0.0' are not understood"
+}
+
+# ---- rewrite-paths
+
+@test "rewrite-paths: any length, right CRC, and the old file as it was" {
+  make_snapshot drive=/d/one drive=/d/two drive=/e/three vsock=/d/v.sock tap=/d/tap
+  cp state before
+  chmod 640 state
+  run --separate-stderr -0 snapshot-meta rewrite-paths --from /d/ --to /some/where --from /e/three --to x state new
+  assert_equal "$output" $'drive\t/d/one\t/some/where/one\ndrive\t/d/two\t/some/where/two\ndrive\t/e/three\tx\nvsock\t/d/v.sock\t/some/where/v.sock'
+  cmp state before
+  assert_equal "$(stat -c %a new)" 640
+  run -0 snapshot-meta vmstate new
+  assert_contains "$output" $'crc_ok: yes'
+  assert_contains "$output" $'drive: /some/where/one\ndrive: /some/where/two\ndrive: x\nvsock: /some/where/v.sock\ntap: /d/tap'
+  run -0 snapshot-meta rewrite-paths --json --force --from /some/where --to /d --from x --to /e/three new new
+  assert_equal "$(json '[.type, .path, (.changes | length), .changes[2].to] | map(tostring) | join(" ")')" 'rewrite new 4 /e/three'
+  cmp new before
+}
+
+@test "rewrite-paths refuses by name, and writes nothing" {
+  make_snapshot drive=/d/one vsock=/v.sock
+  refused() { # <status> <message> <argument>...
+    local status=$1 message=$2
+    shift 2
+    run --separate-stderr "-$status" snapshot-meta rewrite-paths "$@"
+    assert_equal "$output" ''
+    assert_contains "$stderr" "$message"
+    [[ ! -e new ]] || fail 'it wrote new'
+  }
+  refused 1 "it names no path '/d/on' or below it" --from /d/on --to /x state new
+  refused 2 'each --from needs a --to' --from /d state new
+  refused 2 'each --from needs a --to' state new
+  refused 2 'is empty' --from '' --to /x state new
+  refused 2 'is empty' --from /d --to '' state new
+  refused 2 'too few operands' --from /d --to /x state
+  refused 2 107 --from /v.sock --to "/$(printf 's%.0s' {1..107})" state new
+  refused 5 "'none'" --from /d --to /x none new
+  refused 5 "'no/where/" --from /d --to /x state no/where/new
+  : >there
+  refused 1 "'there': it is there already" --from /d --to /x state there
+  printf X | dd of=state bs=1 seek=500 conv=notrunc status=none
+  refused 4 'its CRC is wrong' --from /d --to /x state new
+  "$HELPERS/write-vmstate" state 12.0.0 2 drive=/d/one
+  refused 3 "snapshot version '12.0.0' are not understood" --from /d --to /x state new
+  make_snapshot drive=/d/one
+  run -0 snapshot-meta rewrite-paths --dry-run --from /d --to /x state new
+  assert_equal "$output" $'drive\t/d/one\t/x/one'
+  [[ ! -e new ]]
+}
+
+@test "rewrite-paths killed anywhere: the old OUT or the new one" {
+  require_cmd strace
+  local call n status
+  make_snapshot drive=/d/one
+  cp state old
+  for call in rename openat fsync unlink write; do
+    for ((n = 1; n <= 60; ++n)); do
+      cp old out
+      status=0
+      kill_at "$call" "$n" snapshot-meta rewrite-paths --force --from /d --to /elsewhere state out >/dev/null 2>&1 || status=$?
+      cmp -s out old || assert_contains "$(snapshot-meta vmstate out)" 'drive: /elsewhere/one'
+      if ((status == 0)); then break; fi
+      ((status == 137)) || fail "killed before $call number $n: status $status"
+    done
+  done
+  assert_equal "$(ls -A)" $'memory\nold\nout\nroot\nstate'
+}
+
+# ---- host-paths
 
 @test "host-paths: kind, path and own file of what lies elsewhere" {
   echo disk >one.raw
