@@ -13,7 +13,6 @@
 #include "base/error.h"
 #include "base/message.h"
 #include "meta/disks.h"
-#include "meta/metadata.h"
 #include "meta/vmstate.h"
 
 namespace meta {
@@ -115,23 +114,6 @@ void link_into(const std::string& file, const std::string& target) {
   base::throw_errno(what);
 }
 
-Metadata make_metadata(const AdoptRequest& request, const VmState& state,
-                       const std::vector<Disk>& disks) {
-  Metadata metadata;
-  metadata.set_text("Id", request.id);
-  metadata.set_text("Name", request.name.empty() ? request.id : request.name);
-  metadata.set_text("CreatedAt", now_rfc3339());
-  metadata.set_number("Size", static_cast<int64_t>(state.mem_size_mib) * kMib);
-  metadata.set_text("HypervisorType", "firecracker");
-  metadata.set_flag("IsTemplate", false);
-  metadata.set_text("ForkOfTemplate", "");
-  metadata.set_text("HotPagesPath", "");
-  metadata.set_text("FirecrackerSnapshotCacheKey", "");
-  metadata.set_flag("FirecrackerUseUFFDOnNextRestore", false);
-  set_disks(metadata, disks);
-  return metadata;
-}
-
 // Builds the guest in a directory that nobody takes for one.
 void build(const std::string& dir, const AdoptRequest& request, const Metadata& metadata) {
   const std::string snapshot = dir + "/snapshots/snapshot-latest";
@@ -161,6 +143,21 @@ void unlink_source(const std::string& file, const std::string& id) {
 
 }  // namespace
 
+Metadata new_guest_metadata(std::string_view id, std::string_view name, int64_t memory_bytes) {
+  Metadata metadata;
+  metadata.set_text("Id", id);
+  metadata.set_text("Name", name);
+  metadata.set_text("CreatedAt", now_rfc3339());
+  metadata.set_number("Size", memory_bytes);
+  metadata.set_text("HypervisorType", "firecracker");
+  metadata.set_flag("IsTemplate", false);
+  metadata.set_text("ForkOfTemplate", "");
+  metadata.set_text("HotPagesPath", "");
+  metadata.set_text("FirecrackerSnapshotCacheKey", "");
+  metadata.set_flag("FirecrackerUseUFFDOnNextRestore", false);
+  return metadata;
+}
+
 void adopt(const base::Store& store, const AdoptRequest& request, Effect effect) {
   const auto refuse_existing = [&] {
     if (guest_exists(store, request.id)) {
@@ -184,7 +181,11 @@ void adopt(const base::Store& store, const AdoptRequest& request, Effect effect)
   const std::string dir = store.tmp_dir() + "/init." + request.id;
   remove_tree(dir);
   try {
-    build(dir, request, make_metadata(request, state, disks));
+    Metadata metadata =
+        new_guest_metadata(request.id, request.name.empty() ? request.id : request.name,
+                           static_cast<int64_t>(state.mem_size_mib) * kMib);
+    set_disks(metadata, disks);
+    build(dir, request, metadata);
     if (!rename_new(dir, store.guest_dir(request.id))) {
       throw base::Refused("cannot create guest " + base::quoted(request.id) + ": there is one");
     }

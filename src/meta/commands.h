@@ -19,6 +19,7 @@ int fork_publish_command(int argc, char** argv);
 int fork_end_command(int argc, char** argv);
 int trash_command(int argc, char** argv);
 int verify_command(int argc, char** argv);
+int fsck_command(int argc, char** argv);
 int vmstate_command(int argc, char** argv);
 int host_paths_command(int argc, char** argv);
 

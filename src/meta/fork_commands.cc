@@ -112,13 +112,17 @@ int fork_begin_command(int argc, char** argv) {
   const std::string memory = begun.links_memory ? "link" : "reflink";
   for (const std::string& id : ids) {
     const std::string dir = clone_dir(store, id);
-    base::write_out(base::message_style().json ? base::JsonLine("fork-begin")
-                                                         .text("id", id)
-                                                         .path("clone_dir", dir)
-                                                         .text("memory", memory)
-                                                         .str() +
-                                                     "\n"
-                                               : id + "\t" + dir + "\t" + memory + "\n");
+    std::string line = id;
+    if (base::message_style().json) {
+      line = base::JsonLine("fork-begin")
+                 .text("id", id)
+                 .path("clone_dir", dir)
+                 .text("memory", memory)
+                 .str();
+    } else {
+      line.append("\t").append(dir).append("\t").append(memory);
+    }
+    base::write_out(line.append("\n"));
   }
   return 0;
 }

@@ -1,18 +1,17 @@
 #include "meta/guest_state.h"
 
-#include <dirent.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <memory>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json_line.h"
 #include "base/process.h"
+#include "meta/files.h"
 
 namespace meta {
 namespace {
@@ -21,25 +20,8 @@ constexpr int64_t kMib = int64_t{1} << 20U;
 
 // Whether the directory holds anything; false as well when it is not there.
 bool has_entries(const std::string& path) {
-  const auto close_dir = [](DIR* dir) { ::closedir(dir); };
-  const std::unique_ptr<DIR, decltype(close_dir)> dir(::opendir(path.c_str()), close_dir);
-  if (dir == nullptr) {
-    if (errno == ENOENT) {
-      return false;
-    }
-    base::throw_errno("cannot open " + base::quoted(path));
-  }
-  errno = 0;
-  while (const struct dirent* entry = ::readdir(dir.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") {
-      return true;
-    }
-  }
-  if (errno != 0) {
-    base::throw_errno("cannot read " + base::quoted(path));
-  }
-  return false;
+  const std::optional<std::vector<std::string>> names = list_names(path);
+  return names && !names->empty();
 }
 
 std::optional<struct stat> stat_file(const std::string& path) {

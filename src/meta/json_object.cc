@@ -51,7 +51,8 @@ JsonObject nested(std::string_view raw) {
 }
 
 std::string indent(size_t level) {
-  return std::string(2 * level, ' ');
+  const std::string spaces(2 * level, ' ');
+  return spaces;
 }
 
 }  // namespace

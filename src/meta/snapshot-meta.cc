@@ -32,6 +32,7 @@ constexpr std::array kVerbs{
     Verb{"fork-end", meta::fork_end_command},
     Verb{"trash", meta::trash_command},
     Verb{"verify", meta::verify_command},
+    Verb{"fsck", meta::fsck_command},
     Verb{"vmstate", meta::vmstate_command},
     Verb{"host-paths", meta::host_paths_command},
 };
@@ -49,6 +50,7 @@ constexpr const char* kFooter =
   fork-end TEMPLATE FORK...        take back what is gone
   trash ID                         take a guest out of the store
   verify ID                        check that its parts agree
+  fsck [--repair]                  find and mend what killed programs left
   vmstate FILE                     what a state file says
   host-paths ID                    what loading it opens elsewhere
 

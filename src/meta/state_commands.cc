@@ -1,10 +1,6 @@
 // snapshot-meta list, state and verify: what there is, and whether it is whole.
-#include <dirent.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,34 +20,6 @@
 
 namespace meta {
 namespace {
-
-std::vector<std::string> guest_ids(const base::Store& store) {
-  const auto close_dir = [](DIR* dir) { ::closedir(dir); };
-  const std::unique_ptr<DIR, decltype(close_dir)> dir(::opendir(store.guests_dir().c_str()),
-                                                      close_dir);
-  std::vector<std::string> ids;
-  if (dir == nullptr) {
-    if (errno == ENOENT) {
-      return ids;  // a store that nothing was put into yet
-    }
-    base::throw_errno("cannot open " + base::quoted(store.guests_dir()));
-  }
-  for (;;) {
-    errno = 0;  // readdir(3): the only way to tell an error from the end
-    const struct dirent* entry = ::readdir(dir.get());
-    if (entry == nullptr) {
-      if (errno != 0) {
-        base::throw_errno("cannot read " + base::quoted(store.guests_dir()));
-      }
-      break;
-    }
-    if (base::is_valid_id(entry->d_name)) {
-      ids.emplace_back(entry->d_name);
-    }
-  }
-  std::ranges::sort(ids);
-  return ids;
-}
 
 struct Row {
   std::string id;
@@ -132,7 +100,7 @@ int list_command(int argc, char** argv) {
   parsed->require_operands(0, 0, "no operands");
   const base::Store store = open_store();
   std::vector<Row> rows;
-  for (const std::string& id : guest_ids(store)) {
+  for (const std::string& id : list_ids(store.guests_dir())) {
     const Row row = make_row(store, id);
     if (row.state == State::broken) {
       base::say_warning("guest " + base::quoted(id) + " is Broken: " + row.reason);

@@ -17,6 +17,7 @@ std::optional<base::ParsedOptions> parse(std::vector<std::string> words) {
   options.flag("n,now", "at once").value("size", "N", "how much").value("to", "WHERE", "where");
   words.insert(words.begin(), "tool");
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) {
     argv.push_back(word.data());
   }

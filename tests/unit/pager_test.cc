@@ -384,6 +384,7 @@ TEST_F(PagerTest, SessionsThatComeAndGoNeverMixTheirDescriptors) {
   Pager& pager = start();
   std::vector<std::thread> clients;
   std::atomic<int> wrong{0};
+  clients.reserve(4);
   for (int client = 0; client < 4; ++client) {
     clients.emplace_back([&, client] {
       for (int round = 0; round < 40; ++round) {

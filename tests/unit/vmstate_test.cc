@@ -32,6 +32,7 @@ meta::VmState parse_whole(const std::string& bytes, const std::string& name = "s
 
 std::vector<std::string> texts_of(const std::vector<meta::EmbeddedText>& list) {
   std::vector<std::string> texts;
+  texts.reserve(list.size());
   for (const meta::EmbeddedText& text : list) {
     texts.push_back(text.text);
   }
@@ -271,7 +272,7 @@ void expect_refused(const std::string& bytes, const std::string& why) {
 
 TEST(HostileVmState, IsRefusedByName) {
   expect_refused("", "it is empty");
-  expect_refused("{\"not\": \"a state\"}", "does not start as");
+  expect_refused(R"({"not": "a state"})", "does not start as");
   expect_refused(std::string(4096, '\0'), "does not start as");
   expect_refused(
       "\x7f"
