@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/id_lock.h"
+#include "base/id_lock_holders.h"
 #include "base/json_line.h"
 
 namespace meta {
@@ -32,6 +32,10 @@ std::vector<base::LockHolder> holders_of(const base::Store& store, std::string_v
   return base::lock_holders(store, id);
 }
 
+void number_or_null(base::JsonLine& line, std::string_view key, std::optional<int64_t> value) {
+  value ? line.number(key, *value) : line.null(key);
+}
+
 std::string holders_json(const std::vector<base::LockHolder>& holders) {
   std::string list = "[";
   for (const base::LockHolder& holder : holders) {
@@ -39,14 +43,11 @@ std::string holders_json(const std::vector<base::LockHolder>& holders) {
     line.number("pid", holder.pid)
         .text("mode", mode_name(holder.mode))
         .text("command", holder.name);
+    number_or_null(line, "since_ms", holder.since_ms);
     list += list.size() > 1 ? "," : "";
     list += line.str();
   }
   return list + "]";
-}
-
-void number_or_null(base::JsonLine& line, std::string_view key, std::optional<int64_t> value) {
-  value ? line.number(key, *value) : line.null(key);
 }
 
 std::string memory_text(const SnapshotFacts& snapshot) {
