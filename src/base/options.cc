@@ -168,6 +168,11 @@ Options& Options::group(std::string title) {
   return *this;
 }
 
+Options& Options::unlisted() {
+  impl_->group = "hidden";
+  return *this;
+}
+
 Options& Options::flag(const std::string& names, const std::string& help) {
   impl_->parser.add_options(impl_->group)(names, help);
   impl_->flags.push_back(long_name(names));

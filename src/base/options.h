@@ -61,6 +61,8 @@ class Options {
 
   // Options added from here on stand under this heading in --help.
   Options& group(std::string title);
+  // Options added from here on are taken, and not in --help.
+  Options& unlisted();
   // `names` is "name" or "n,name".
   Options& flag(const std::string& names, const std::string& help);
   // With a value shown as `argument` in --help. May be repeated.

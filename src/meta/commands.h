@@ -9,6 +9,8 @@ int init_command(int argc, char** argv);
 int show_command(int argc, char** argv);
 int get_command(int argc, char** argv);
 int set_command(int argc, char** argv);
+int unset_command(int argc, char** argv);
+int guard_create_command(int argc, char** argv);
 int list_command(int argc, char** argv);
 int state_command(int argc, char** argv);
 int promote_command(int argc, char** argv);

@@ -89,7 +89,7 @@ std::string objection(Intent intent, std::string_view id, const Subject& subject
     return "it may be a template: " + subject.problem;
   }
   if (intent == Intent::demote) {
-    return "it is no template";
+    return "it is no template, so there is nothing to demote";
   }
   if (!subject.is_template) {
     return forks;

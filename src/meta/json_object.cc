@@ -127,6 +127,24 @@ bool JsonObject::set_path(std::string_view path, std::string_view raw, size_t le
   return true;
 }
 
+bool JsonObject::erase_path(std::string_view path, size_t level) {
+  if (find(path) != nullptr) {
+    erase(path);
+    return true;
+  }
+  const size_t dot = path.find('.');
+  const std::string* outer = dot == std::string_view::npos ? nullptr : find(path.substr(0, dot));
+  if (outer == nullptr || !is_object(*outer)) {
+    return false;
+  }
+  JsonObject inner = nested(*outer);
+  const bool erased = inner.erase_path(path.substr(dot + 1), level + 1);
+  if (erased) {
+    set(path.substr(0, dot), inner.pretty(level));
+  }
+  return erased;
+}
+
 std::string JsonObject::pretty(size_t level) const {
   if (members_.empty()) {
     return "{}";

@@ -49,6 +49,9 @@ class JsonObject {
     return set_path(path, raw, 1);
   }
 
+  // Takes away a key of find_path; an object that is empty then stays. False when there is none.
+  bool erase_path(std::string_view path) { return erase_path(path, 1); }
+
   // Indented by two blanks a level, as Go's MarshalIndent does; without a final newline.
   std::string pretty(size_t level = 0) const;
   // On one line, without blanks between the tokens.
@@ -57,6 +60,7 @@ class JsonObject {
  private:
   // `level` is how deep the members stand, for the indentation of what is written anew.
   bool set_path(std::string_view path, std::string_view raw, size_t level);
+  bool erase_path(std::string_view path, size_t level);
 
   std::vector<Member> members_;
 };

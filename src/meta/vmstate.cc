@@ -138,6 +138,14 @@ void read_devices(std::string_view bytes, VmState& state) {
       state.hotplug_bytes = part.value;
       continue;
     }
+    if (part.role == Role::pmem_bytes) {
+      state.pmem_bytes.push_back(part.value);
+      continue;
+    }
+    if (part.role == Role::balloon) {
+      state.has_balloon = true;
+      continue;
+    }
     (part.role == Role::tap ? state.taps : state.paths).push_back(embedded_text(bytes, part));
   }
   std::ranges::stable_sort(state.paths, {}, &EmbeddedText::offset);

@@ -44,7 +44,9 @@ struct VmState {
   // Why there may be others: the version, or the layout of the devices, is not known. Empty when
   // these are all.
   std::string paths_problem = "its devices have not been looked at";
-  uint64_t hotplug_bytes = 0;  // of a virtio-mem device: the memory file is longer by as much
+  bool has_balloon = false;
+  std::vector<uint64_t> pmem_bytes;  // sizes of the pmem devices, in the order of their paths
+  uint64_t hotplug_bytes = 0;        // of a virtio-mem device: the memory file is longer by as much
 };
 
 // Reads the beginning of `bytes`, a whole state file, and checks its CRC (the answer is in crc_ok).

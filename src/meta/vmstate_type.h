@@ -39,6 +39,8 @@ enum class Role : uint8_t {
   pmem,              // file behind a pmem device
   vsock,             // socket that Firecracker creates
   tap,               // name of a host interface: no path
+  pmem_bytes,        // size of a pmem device, before its file
+  balloon,           // there is one
   hotplug_bytes,     // size of the hot-plug region, which the memory file holds, too
 };
 

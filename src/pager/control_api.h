@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "pager/control_request.h"
 #include "pager/hot_file.h"
 #include "pager/image.h"
 #include "pager/pager.h"
@@ -14,7 +15,8 @@ namespace pager {
 
 struct HttpReply {
   unsigned status = 200;
-  std::string body;  // JSON; empty with 204
+  std::string body;  // empty with 204
+  std::string_view type = "application/json";
 };
 // {"error":"..."}
 HttpReply error_reply(unsigned status, std::string_view message);
@@ -28,6 +30,7 @@ class ControlApi {
   struct Settings {
     std::string socket_dir;  // of the session sockets
     std::string version;
+    bool needs_cache_key = false;  // hypeman's pager refuses a session without one
     std::optional<Window> window{};
     OnFailure on_failure = OnFailure::poison;
   };
@@ -38,6 +41,8 @@ class ControlApi {
 
  private:
   HttpReply route(std::string_view method, std::string_view path, std::string_view body);
+  HttpReply describe(std::string_view id) const;
+  HttpReply act(const Target& target, bool post);
   HttpReply create(std::string_view body);
 
   Pager& pager_;

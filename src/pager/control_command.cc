@@ -169,7 +169,8 @@ base::Options make_options() {
           "  session ID           all about one, as JSON\n"
           "  close ID...          no new connection; a VMM that lives is served on\n"
           "  drain                no new sessions; the server ends with the last one\n"
-          "  health, stats        of the server, as JSON\n\n"
+          "  health, stats        of the server, as JSON\n"
+          "  metrics              of the server, as Prometheus reads them\n\n"
           "Exit status: 0 done, 1 no server there or it said no, 2 usage, 5 system.\n"
           "See uffd-serve(1).");
   return options;
@@ -209,8 +210,8 @@ int run_control_command(int argc, char** argv) {
   const std::string& verb = operands[0];
   const bool wants_one = verb == "session";
   const bool wants_some = verb == "create" || verb == "close";
-  const bool wants_none =
-      verb == "sessions" || verb == "health" || verb == "stats" || verb == "drain";
+  const bool wants_none = verb == "sessions" || verb == "health" || verb == "stats" ||
+                          verb == "metrics" || verb == "drain";
   if (!wants_one && !wants_some && !wants_none) {
     throw base::UsageError("unknown verb " + base::quoted(verb));
   }

@@ -72,14 +72,15 @@ struct ControlServer::Http {
   int requests = 0;  // begun, and their replies not sent
 
   enum MHD_Result reply(struct MHD_Connection* connection, const HttpReply& answer) const {
-    const std::string body = answer.body.empty() ? "" : answer.body + "\n";
+    const std::string body =
+        answer.body.empty() || answer.body.ends_with('\n') ? answer.body : answer.body + "\n";
     // The library copies the body, and does not write to it.
     struct MHD_Response* response =
         library.create_response(body.size(), const_cast<char*>(body.data()), MHD_RESPMEM_MUST_COPY);
     if (response == nullptr) {
       return MHD_NO;
     }
-    library.add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+    library.add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, std::string(answer.type).c_str());
     const enum MHD_Result result = library.queue_response(connection, answer.status, response);
     library.destroy_response(response);
     return result;

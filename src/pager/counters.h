@@ -30,6 +30,8 @@ enum class Count : size_t {
   read_errors,       // reads of the image that failed
   bytes_read,        //
   hot_list_refused,  //
+  faults_unlisted,   // for pages that are not in the hot list, where there is one
+  bytes_resident,    // installed, and not given back since: of sessions that have not ended
   fault_ns,          // from the read of the message to the answer, all faults together
   read_ns,           // of these, time in the image
   read_max_ns,       //
@@ -46,6 +48,8 @@ struct Totals {
   uint64_t operator[](Count count) const { return values[static_cast<size_t>(count)]; }
   // Sums, but for the maxima.
   void add(const Totals& other);
+  // Takes out what is true only while its session lasts.
+  void forget_gauges();
 };
 
 class Counters {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "pager/clock.h"
+#include "pager/features.h"
 
 namespace pager {
 namespace {
@@ -50,6 +51,7 @@ void FaultLoop::prefetch(std::shared_ptr<const HotFile> list) {
     return;
   }
   hot_ = std::move(list);
+  listed_ = hot_;
   next_hot_ = 0;
 }
 
@@ -67,6 +69,7 @@ bool FaultLoop::step() {
   if (last_batch_ == 0 && hot_ && !blocked && !over_) {
     prefetch_piece();
   }
+  parts_.counters.set(Count::bytes_resident, table_.installed_bytes());
   return !over_;
 }
 
@@ -87,11 +90,25 @@ void FaultLoop::handle(std::span<const uffd_msg> messages) {
     }
     parts_.counters.add(Count::faults);
     const uint64_t address = message.arg.pagefault.address;
-    if (const PageTable::RegionPages* in = table_.region_of_address(address);
-        in != nullptr && parts_.trace != nullptr) {
-      parts_.trace->fault((in->region.offset + (address - in->region.base)) / in->region.page_size);
+    if (parts_.trace != nullptr || listed_) {
+      note(address);
     }
     take({.address = address, .since_ns = read_at});
+  }
+}
+
+void FaultLoop::note(uint64_t address) {
+  const PageTable::RegionPages* in = table_.region_of_address(address);
+  if (in == nullptr) {
+    return;
+  }
+  const uint64_t page = (address - in->region.base) / in->region.page_size;
+  if (parts_.trace != nullptr) {
+    parts_.trace->fault(in->region.offset / in->region.page_size + page);
+  }
+  const auto region = static_cast<uint32_t>(in - table_.regions().data());
+  if (listed_ && !listed_->lists({.region = region, .offset = page * in->region.page_size})) {
+    parts_.counters.add(Count::faults_unlisted);
   }
 }
 
@@ -256,7 +273,7 @@ FaultLoop::Answer FaultLoop::give_up(const Fault& fault, const PageTable::Region
           ? "page at offset " + std::to_string(in->region.offset + (address - in->region.base)) +
                 " of " + base::quoted(parts_.image.path())
           : "page at address " + std::to_string(address);
-  if (parts_.state.on_failure == OnFailure::poison) {
+  if (parts_.state.on_failure == OnFailure::poison && features().has(Feature::poison)) {
     int error = EAGAIN;
     for (int i = 0; i <= kPatience && error == EAGAIN; ++i) {
       error = uffd_poison(parts_.uffd, address, size).error;

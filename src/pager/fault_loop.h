@@ -95,6 +95,7 @@ class FaultLoop {
   Answer wait_for_memory(Fault& fault, std::string_view what);
   Answer give_up(const Fault& fault, const PageTable::RegionPages* in, const std::string& why);
   void kill_vmm(const std::string& why);
+  void note(uint64_t address);
   void take(Fault fault);
   void serve_kept();
   void finish(const Fault& fault);
@@ -108,7 +109,8 @@ class FaultLoop {
   size_t last_batch_ = 0;    // messages of the last read, whose `event` is to be cleared
   std::vector<Fault> kept_;  // a successor needs none of these: it wakes everybody
   std::map<uint64_t, int> huge_rounds_;
-  std::shared_ptr<const HotFile> hot_;  // null when nothing is left of it
+  std::shared_ptr<const HotFile> hot_;     // null when nothing is left of it
+  std::shared_ptr<const HotFile> listed_;  // what it was
   size_t next_hot_ = 0;
   std::vector<uint64_t> piece_;
   bool hot_blocked_ = false;  // the last piece met a removal under way

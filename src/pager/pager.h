@@ -55,6 +55,19 @@ struct SessionInfo {
   Totals totals;
   uint64_t p50_ns = 0;
   uint64_t p99_ns = 0;
+  Octaves latency{};
+  std::string hot_list_path;      // empty: none
+  uint64_t hot_list_entries = 0;  // as they stand in the list
+};
+
+// Of all sessions together, at one moment.
+struct ServerInfo {
+  bool draining = false;
+  size_t waiting = 0;
+  size_t serving = 0;
+  size_t closing = 0;
+  Totals totals;  // since the start, but for what is said of sessions that have not ended
+  Octaves latency{};
 };
 
 // Thrown by Pager::open when no new session is taken any more.
@@ -112,6 +125,7 @@ class Pager {
   std::optional<SessionInfo> session(std::string_view id) const;
   // Of all sessions since the start.
   Totals totals() const;
+  ServerInfo info() const;
 
  private:
   using Key = uint64_t;
@@ -123,6 +137,7 @@ class Pager {
   struct Greeting {
     Key place = 0;
     base::Fd socket;
+    Vmm vmm;
     HandshakeReader reader;
     base::Deadline deadline = base::Deadline::never();
   };
@@ -172,6 +187,7 @@ class Pager {
   std::map<std::string, Key, std::less<>> ids_;  // of what waits, or is connected
   uint64_t many_count_ = 0;
   Totals ended_totals_;
+  Octaves ended_latency_{};
   bool draining_ = false;
   bool stop_ = false;
   bool had_session_ = false;

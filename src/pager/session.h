@@ -52,6 +52,7 @@ class Session {
   const Vmm& vmm() const { return vmm_; }
   const Image& image() const { return *plan_.image; }
   const std::vector<Region>& regions() const { return regions_; }
+  const HotFile* hot_list() const { return plan_.hot.get(); }  // may be null
   const Counters& counters() const { return counters_; }
   const SessionLog& log() const { return log_; }
   // The thread serves no more; the destructor does not block.

@@ -96,7 +96,8 @@ uint64_t PageTable::mark_removed(uint64_t start, uint64_t end) {
     const uint64_t last = (high - region.base) / region.page_size;
     if (first < last) {
       newly += removed_.set(entry.first_page + first, last - first);
-      installed_.clear(entry.first_page + first, last - first);
+      installed_bytes_ -=
+          installed_.clear(entry.first_page + first, last - first) * region.page_size;
     }
   }
   return newly;

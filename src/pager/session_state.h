@@ -107,7 +107,12 @@ class PageTable {
   bool installed(uint64_t page) const { return installed_.test(page); }
   // Neither installed nor removed: what prefetch and windows may touch.
   bool untouched(uint64_t page) const { return !removed(page) && !installed(page); }
-  void mark_installed(uint64_t first, uint64_t count) { installed_.set(first, count); }
+  // Pages of one region.
+  void mark_installed(uint64_t first, uint64_t count) {
+    installed_bytes_ += installed_.set(first, count) * region_of_page(first).region.page_size;
+  }
+  // Marked so by this object, and not removed since.
+  uint64_t installed_bytes() const { return installed_bytes_; }
   // The part of a VMM's address range that lies in regions, whole pages only; returns how many
   // pages were not removed before. The range comes from the kernel and may span regions.
   uint64_t mark_removed(uint64_t start, uint64_t end);
@@ -116,6 +121,7 @@ class PageTable {
   std::span<const RegionPages> regions_;
   PageBitmap removed_;
   PageBitmap installed_;
+  uint64_t installed_bytes_ = 0;
 };
 
 }  // namespace pager

@@ -8,7 +8,7 @@ setup() { common_setup; }
 teardown() { common_teardown; }
 
 @test "what a stranger tries first" {
-  standard_cases snapshot-meta init show get set list state promote demote forks fork-begin \
+  standard_cases snapshot-meta init show get set unset guard-create list state promote demote forks fork-begin \
     fork-publish fork-end trash verify fsck vmstate rewrite-paths host-paths
 }
 
@@ -73,6 +73,22 @@ teardown() { common_teardown; }
   before=$(store_picture)
   run -0 snapshot-meta set --dry-run a Name=x
   assert_equal "$output" "would set Name of 'a' to \"x\""
+  assert_equal "$(store_picture)" "$before"
+}
+
+@test "unset takes keys out, at any depth, and keeps all else" {
+  mkdir -p "$(guest_dir a)"
+  printf '{"Zebra":1.0,"Id":"a","x":{"y":{"z":1e400},"w":2},"a.b":1,"Tail":[1.50]}' >"$(guest_dir a)/metadata.json"
+  snapshot-meta unset a x.y.z a.b Nothing x.none.here
+  assert_equal "$(tr -d ' \n' <"$(guest_dir a)/metadata.json")" '{"Zebra":1.0,"Id":"a","x":{"y":{},"w":2},"Tail":[1.50]}'
+  before=$(store_picture)
+  for key in Id IsTemplate ForkOfTemplate; do
+    run --separate-stderr -2 snapshot-meta unset a Zebra "$key"
+    assert_contains "$stderr" "'$key' cannot be set"
+  done
+  run -0 snapshot-meta unset --dry-run a Zebra Nothing
+  assert_equal "$output" "would take Zebra out of the metadata of 'a'"
+  run --separate-stderr -2 snapshot-meta unset a
   assert_equal "$(store_picture)" "$before"
 }
 
@@ -187,6 +203,47 @@ teardown() { common_teardown; }
     'broken=Broken fork=Standby<template running=Running standby=Standby stopped=Stopped template=Template'
 }
 
+@test "list: some of them, in another order" {
+  init_template base
+  make_fork base fork-1 fork-2 >/dev/null
+  init_template other
+  make_fork other fork-3 >/dev/null
+  init_guest z
+  snapshot-meta set z Name='a first'
+  snapshot-meta set fork-2 Name='web 2'
+  make_fake_guest bad
+  echo '{' >"$(guest_dir bad)/metadata.json"
+  ids() { # <argument>...
+    snapshot-meta list -q --json "$@" | jq -rs 'map(.id) | join(" ")'
+    assert_equal "$(snapshot-meta list -q "$@" | awk 'NR > 1 { print $1 }' | paste -sd ' ')" \
+      "$(snapshot-meta list -q --json "$@" | jq -rs 'map(.id) | join(" ")')" >&2
+  }
+  assert_equal "$(ids)" 'bad base fork-1 fork-2 fork-3 other z'
+  assert_equal "$(ids --state template)" 'base other'
+  assert_equal "$(ids --state Broken --state template)" 'bad base other'
+  assert_equal "$(ids --template base)" 'fork-1 fork-2'
+  assert_equal "$(ids --name 'web *')" 'fork-2'
+  assert_equal "$(ids --name 'fork*' --template base --state standby)" 'fork-1'
+  assert_equal "$(ids --sort name)" 'bad z base fork-1 fork-3 other fork-2'
+  assert_equal "$(ids --sort forks)" 'base other bad fork-1 fork-2 fork-3 z'
+  assert_equal "$(ids --sort state)" 'bad fork-1 fork-2 fork-3 z base other'
+  assert_equal "$(ids --sort template)" 'bad base other z fork-1 fork-2 fork-3'
+  run --separate-stderr -2 snapshot-meta list --state live
+  assert_contains "$stderr" "bad value 'live' for --state"
+  run --separate-stderr -2 snapshot-meta list --sort size
+  run --separate-stderr -2 snapshot-meta list --template ../x
+}
+
+@test "list --json prints each guest as it finds it" {
+  require_cmd strace
+  init_guest a
+  init_guest b
+  strace -e trace=openat,write -o trace snapshot-meta list --json >out
+  first=$(grep -n '^write(1, ' trace | head -n 1 | cut -d: -f1)
+  second=$(grep -n '/guests/b/' trace | head -n 1 | cut -d: -f1)
+  ((first < second)) || fail 'the first record comes after the second guest was read'
+}
+
 @test "list goes on over a guest whose metadata is bad" {
   init_guest good
   make_fake_guest bad
@@ -207,10 +264,33 @@ teardown() { common_teardown; }
   run -0 snapshot-meta state --json a
   assert_equal "$(json '.facts | [.vmstate.crc_ok, .vmstate.mem_size_mib, .memory_bytes, .expected_memory_bytes, .compressed, .vmm_alive] | map(tostring) | join(" ")')" \
     'true 2 2097152 2097152 null false'
+  assert_equal "$(json '.facts | [.memory_links, .memory_sealed, .lock_holders, .process_start_time] | map(tostring) | join(" ")')" \
+    '1 false [] null'
+  run -0 template-lock --exclusive a -- env -u SNAPFORK_LOCK_FD snapshot-meta state --json a
+  assert_equal "$(json '.facts.lock_holders[0].mode')" exclusive
   mv "$(memory_of a)" "$(memory_of a).lz4"
   run -0 --separate-stderr snapshot-meta state --json a
   assert_equal "$(json '.state + " " + .facts.compressed')" 'Standby memory.lz4'
   assert_contains "$(json .reason)" 'compressed'
+}
+
+@test "state -v says the facts in words" {
+  init_template a
+  run --separate-stderr -0 snapshot-meta state -v a
+  assert_contains "$stderr" 'CRC right'
+  assert_contains "$stderr" 'memory: 2 MiB of 2 MiB, sealed, 1 link'
+  assert_contains "$stderr" 'no process is recorded'
+  assert_contains "$stderr" 'nobody is seen to hold it'
+}
+
+@test "a number that was given to another process is not the guest's" {
+  init_guest a
+  snapshot-meta set a "HypervisorPID:=$$" HypervisorStartTime:=7
+  run -0 snapshot-meta state --json a
+  assert_equal "$(json '[.state, .facts.vmm_alive, .facts.process_start_time] | map(tostring) | join(" ")')" \
+    "Standby false $(awk '{print $22}' /proc/$$/stat)"
+  run --separate-stderr -0 snapshot-meta state -v a
+  assert_contains "$stderr" 'has its number'
 }
 
 @test "verify: ok, and each thing that does not fit" {

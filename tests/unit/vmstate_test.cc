@@ -49,6 +49,9 @@ TEST(VmState, OfARealFirecrackerIsReadWhole) {
                                    ? meta::PageSize::huge_2m
                                    : meta::PageSize::normal);
 
+    EXPECT_EQ(state.has_balloon, real.state.string().find("balloon/") != std::string::npos ||
+                                     real.state.string().find("devices") != std::string::npos);
+
     const nlohmann::json texts = nlohmann::json::parse(slurp(real.texts));
     EXPECT_EQ(state.snapshot_version, texts[0]["text"]);
     EXPECT_EQ(state.encoding, state.snapshot_version == "8.0.0" ? meta::Encoding::bincode
@@ -127,8 +130,10 @@ TEST(SyntheticVmState, OfEveryReleaseNamesItsPaths) {
         plan.vsock = "v.sock";
         if (synthetic.release >= meta::Release::v1_14) {
           plan.pmems = {"/d/pmem"};
+          plan.pmem_bytes = 2 << 20;
           plan.hotplug_bytes = uint64_t{1} << 30U;
         }
+        plan.balloon = arch == meta::Arch::x86_64;
         const std::string bytes = make_state(plan, synthetic.release, filler());
         const meta::VmState state = parse_whole(bytes);
         EXPECT_TRUE(state.crc_ok);
@@ -139,6 +144,8 @@ TEST(SyntheticVmState, OfEveryReleaseNamesItsPaths) {
         EXPECT_EQ(state.initrd_path, plan.initrd);
         EXPECT_EQ(state.boot_args, plan.boot_args);
         EXPECT_EQ(state.hotplug_bytes, plan.hotplug_bytes);
+        EXPECT_EQ(state.has_balloon, plan.balloon);
+        EXPECT_EQ(state.pmem_bytes, std::vector<uint64_t>(plan.pmems.size(), plan.pmem_bytes));
         EXPECT_EQ(state.paths_problem, "");
         std::vector<std::string> expected = plan.drives;
         expected.push_back(*plan.vsock);

@@ -39,6 +39,8 @@ struct StatePlan {
   std::vector<std::string> pmems{};
   std::vector<std::string> taps{};
   std::optional<std::string> vsock{};
+  bool balloon = false;
+  uint64_t pmem_bytes = 0;
   uint64_t hotplug_bytes = 0;
   bool interrupts = true;  // each device has one, as real ones do
 };
@@ -100,6 +102,7 @@ class StateValueMaker {
   bool has(const meta::Type& inner) const {
     return (inner.kind == meta::Kind::u32 && plan_.interrupts) ||
            (contains(inner, meta::Role::vsock) && plan_.vsock) ||
+           (contains(inner, meta::Role::balloon) && plan_.balloon) ||
            (contains(inner, meta::Role::hotplug_bytes) && plan_.hotplug_bytes != 0) ||
            (contains(inner, meta::Role::initrd) && plan_.initrd) ||
            (contains(inner, meta::Role::boot_args) && plan_.boot_args);
@@ -124,6 +127,8 @@ class StateValueMaker {
         return plan_.mem_size_mib;
       case meta::Role::hotplug_bytes:
         return plan_.hotplug_bytes;
+      case meta::Role::pmem_bytes:
+        return plan_.pmem_bytes;
       default:
         return type.kind == meta::Kind::u32 ? 5 : 0;
     }

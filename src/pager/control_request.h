@@ -1,0 +1,39 @@
+// What requests to the control socket ask for, read from text that may be hostile.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "pager/session_state.h"
+
+namespace pager {
+
+// A path in its parts: "/sessions/vm1/close" is {"sessions", "vm1", "close"}, all of them views of
+// it.
+struct Target {
+  std::string_view collection;  // empty: a path that names nothing
+  std::string_view id;
+  std::string_view action;
+};
+Target parse_target(std::string_view path);
+
+// A body of POST /sessions. Paths are as they came; empty where they were not given.
+struct SessionRequest {
+  std::string id;  // fit for a file name
+  std::string instance_id;
+  std::string cache_key;
+  std::string memory_path;
+  std::string hot_list_path;
+  std::string trace_path;
+  std::optional<uid_t> peer_uid;
+  std::optional<OnFailure> on_failure;
+};
+// Fields of other names are ignored; null and "" count as not given. Throws base::BadData with the
+// words of the reply.
+SessionRequest parse_session_request(std::string_view body, bool needs_cache_key);
+
+}  // namespace pager
