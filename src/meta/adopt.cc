@@ -78,9 +78,10 @@ bool names_drive(const VmState& state, const std::string& path) {
 std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state) {
   std::vector<Disk> disks;
   for (const AdoptedDisk& adopted : request.disks) {
-    stat_regular(adopted.file);
+    const struct stat st = stat_regular(adopted.file);
     Disk disk{.file = base_name(adopted.file),
-              .embedded_path = adopted.embedded_path.value_or(absolute_path(adopted.file))};
+              .embedded_path = adopted.embedded_path.value_or(absolute_path(adopted.file)),
+              .bytes = st.st_size};
     const bool is_taken = std::ranges::find(kReservedNames, disk.file) != kReservedNames.end() ||
                           std::ranges::find(disks, disk.file, &Disk::file) != disks.end();
     if (is_taken) {
@@ -88,11 +89,11 @@ std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state)
                              base::quoted(disk.file) + ": it is taken");
     }
     if (!names_drive(state, disk.embedded_path)) {
-      throw base::BadData(
-          "cannot adopt " + base::quoted(adopted.file) + ": " + base::quoted(request.state) +
-          " names no drive " + base::quoted(disk.embedded_path) +
-          "; 'snapshot-meta vmstate' shows " +
-          (state.paths_complete ? "those that it names" : "what is understood of its version"));
+      throw base::BadData("cannot adopt " + base::quoted(adopted.file) + ": " +
+                          base::quoted(request.state) + " names no drive " +
+                          base::quoted(disk.embedded_path) + "; 'snapshot-meta vmstate' shows " +
+                          (state.paths_problem.empty() ? "those that it names"
+                                                       : "what is understood of its version"));
     }
     disks.push_back(std::move(disk));
   }

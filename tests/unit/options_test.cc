@@ -35,6 +35,16 @@ TEST(OptionsTest, FlagsValuesAndOperands) {
   EXPECT_FALSE(parsed->has("size"));
 }
 
+TEST(OptionsTest, WordsKeepTheirOrder) {
+  const auto parsed = parse({"a", "-n", "b", "--to=x", "--now", "c", "--", "-d"});
+  ASSERT_TRUE(parsed);
+  std::string words;
+  for (const auto& word : parsed->words()) {
+    words += word.name.empty() ? word.value + " " : "<" + word.name + "> ";
+  }
+  EXPECT_EQ(words, "a <now> b <to> <now> c -d ");
+}
+
 TEST(OptionsTest, WrongCommandLinesAreUsageErrorsInPlainAscii) {
   for (const auto& words : std::vector<std::vector<std::string>>{
            {"--unknown"}, {"-x"}, {"--size"}, {"--no"}, {"--now=1x"}}) {
