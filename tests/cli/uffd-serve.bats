@@ -370,6 +370,7 @@ teardown() { common_teardown; }
 
 @test "an idle server, with sessions that wait and one that is served, never wakes up" {
   require_userfaultfd
+  require_plain_build
   serve_control
   uffd-serve ctl create a=memory b=memory
   hold_vmm "$PWD/s/a.sock" --pages 20

@@ -77,6 +77,21 @@ require_userfaultfd() {
     || skip "needs userfaultfd"
 }
 
+# What the server holds.
+descriptors() { find "/proc/$server/fd" -mindepth 1 | wc -l; }
+threads() { find "/proc/$server/task" -mindepth 1 -maxdepth 1 | wc -l; }
+is_back_to() { # <descriptors> [threads]
+  (($(descriptors) <= $1)) && (($# < 2 || $(threads) <= ${2-0}))
+}
+serves_nobody() { # there is no thread of a session
+  ! grep -q '^vm ' "/proc/$server/task/"*/comm
+}
+
+# What a sanitizer adds (a thread, shadow memory, wakeups) is not what these tests are about.
+require_plain_build() {
+  [[ $(command -v uffd-serve) != */san-*/* ]] || skip "measures a build without sanitizers"
+}
+
 faults_of_probe() {
   jq -s 'map(select(.type == "summary"))[0].faults' <<<"$output"
 }
