@@ -65,6 +65,35 @@ OnFailure on_failure_field(const Json& request, OnFailure fallback) {
   return word == "poison" ? OnFailure::poison : OnFailure::kill;
 }
 
+// "window": "auto" or a number of pages; "lazy": true.
+std::optional<Window> window_field(const Json& request, std::optional<Window> fallback) {
+  const auto lazy = request.find("lazy");
+  const auto window = request.find("window");
+  if (lazy != request.end() && !lazy->is_null()) {
+    if (!lazy->is_boolean()) {
+      throw base::BadData("'lazy' is neither true nor false");
+    }
+    if (lazy->get<bool>()) {
+      if (window != request.end() && !window->is_null()) {
+        throw base::BadData("'lazy' and 'window' exclude each other");
+      }
+      return Window::lazy();
+    }
+  }
+  if (window == request.end() || window->is_null()) {
+    return fallback;
+  }
+  if (*window == "auto") {
+    return Window::automatic();
+  }
+  if (!window->is_number_unsigned() || window->get<uint64_t>() < 1 ||
+      window->get<uint64_t>() > Window::kLargest) {
+    throw base::BadData("'window' is neither \"auto\" nor a number from 1 to " +
+                        std::to_string(Window::kLargest));
+  }
+  return Window::fixed(window->get<uint64_t>());
+}
+
 // As hypeman's pager: what may not stand in a file name becomes '-'.
 std::string session_id_of(const Json& request) {
   std::string id = text_field(request, "session_id");
@@ -169,7 +198,7 @@ HttpReply ControlApi::create(std::string_view body) {
   place.cache_key = text_field(request, "cache_key");
   place.peer_uid = uid_field(request, "peer_uid");
   place.on_failure = on_failure_field(request, settings_.on_failure);
-  place.window = settings_.window;
+  place.window = window_field(request, settings_.window);
   place.socket_path = settings_.socket_dir + "/" + place.id + ".sock";
   base::check_socket_path(place.socket_path);
   const std::string memory = path_field(request, "backing_memory_path");

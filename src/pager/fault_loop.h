@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -42,7 +43,9 @@ struct FaultLoopParts {
 //                                          order was, so a batch is one moment)
 //   mark every removal of the batch        before any of its faults is answered
 //   answer the faults                      zeros for what was removed or is a hole
-//   only when nothing was waiting          one piece of prefetch
+//   only when nothing was waiting          one piece of what nobody has asked for yet: the rest of
+//   a
+//                                          window, else the hot list
 //
 // While a removal is not read, the kernel refuses to install anything (EAGAIN), and it goes on
 // refusing until the VMM's madvise has run: a fault that meets this is repeated a bounded number of
@@ -75,6 +78,13 @@ class FaultLoop {
   static constexpr int kReadAttempts = 4;
   // Rounds in which a 2 MiB page is "present" and faults again: then the pool of pages is empty.
   static constexpr int kHugeRounds = 3;
+  // After so many rounds with faults and no gap, a piece is installed all the same.
+  static constexpr int kBusyRounds = 4;
+  // A guest that jumps about gets the rest of the 128 KiB around a fault once it has touched this
+  // many pages of them, and the rest of the 2 MiB once this many of those are there: touching 256
+  // MiB in random order is then 4000 faults, and one page in a hundred stays one page.
+  static constexpr uint64_t kDense = 4;
+  static constexpr uint64_t kDenseWide = 32;
 
  private:
   // A fault that is not answered yet.
@@ -89,8 +99,11 @@ class FaultLoop {
   enum class Answer { given, keep };
 
   Answer serve(Fault& fault);
-  Answer follow(Fault& fault, const PageTable::RegionPages& in, const Run& run,
-                const Filled& filled);
+  Window::Plan plan_for(const Fault& fault, const PageTable::RegionPages& in, uint64_t page);
+  void select(const PageTable::RegionPages& in, const PageSpan& span, uint64_t wanted);
+  void queue_rest(const PageTable::RegionPages& in, uint64_t page, const PageSpan& later);
+  void queue(const PageTable::RegionPages& in, PageSpan span);
+  Answer follow(Fault& fault, const PageTable::RegionPages& in, const Filled& filled);
   Answer unreadable(Fault& fault, const PageTable::RegionPages& in, int error);
   Answer wait_for_memory(Fault& fault, std::string_view what);
   Answer give_up(const Fault& fault, const PageTable::RegionPages* in, const std::string& why);
@@ -98,8 +111,12 @@ class FaultLoop {
   void take(Fault fault);
   void serve_kept();
   void finish(const Fault& fault);
-  void prefetch_piece();
-  bool fill_piece();
+  bool has_gap_work() const { return !rest_.empty() || hot_; }
+  void work_in_gap();
+  void rest_piece();
+  void hot_piece();
+  void next_chunk();
+  Stop fill_in_gap(const PageTable::RegionPages& in);
 
   FaultLoopParts parts_;
   PageTable table_;
@@ -108,12 +125,23 @@ class FaultLoop {
   size_t last_batch_ = 0;    // messages of the last read, whose `event` is to be cleared
   std::vector<Fault> kept_;  // a successor needs none of these: it wakes everybody
   std::map<uint64_t, int> huge_rounds_;
+  // Work for when nothing waits. A successor needs none of it.
+  struct Rest {
+    const PageTable::RegionPages* in;
+    PageSpan span;
+  };
+  std::deque<Rest> rest_;
   std::shared_ptr<const HotFile> hot_;  // null when nothing is left of it
-  size_t next_hot_ = 0;
-  std::vector<uint64_t> piece_;
-  bool hot_blocked_ = false;  // the last piece met a removal under way
-  uint64_t moment_ns_ = 0;    // when the last batch was read, or the last fault answered
-  uint64_t read_ns_ = 0;      // of the fault that is being served
+  size_t next_hot_ = 0;                 // entry
+  std::vector<uint64_t> chunk_;         // of the list: page numbers that ascend
+  size_t next_in_chunk_ = 0;
+  int busy_rounds_ = 0;
+  bool gap_blocked_ = false;  // the last piece met a removal under way
+  bool listed_ = false;       // there was a hot list
+
+  std::vector<uint64_t> selected_;  // pages of the call that is made now
+  uint64_t moment_ns_ = 0;          // when the last batch was read, or the last fault answered
+  uint64_t read_ns_ = 0;            // of the fault that is being served
   bool memory_warned_ = false;
   bool over_ = false;
 };

@@ -59,7 +59,8 @@ base::Options make_options() {
       .value("control", "SOCK", "take sessions over HTTP; their sockets: s/ beside it")
       .flag("exit-when-idle", "end with the last session")
       .group("Serving")
-      .value("window", "N", "pages to install for a fault: auto, or 1 to 32")
+      .value("window", "N", "pages to install around a fault: auto, or 1 to 512")
+      .flag("lazy", "nothing but what is asked for, and the hot list")
       .value("on-failure", "WHAT", "a page that cannot be read: poison or kill")
       .value("handshake-timeout", "S", "drop a client that says nothing (5)")
       .value("ready-fd", "N", "write a newline to descriptor N when it serves")
@@ -70,11 +71,17 @@ base::Options make_options() {
 }
 
 std::optional<Window> window_of(const base::ParsedOptions& options) {
+  if (options.has("lazy")) {
+    if (options.has("window")) {
+      throw base::UsageError("--lazy and --window exclude each other");
+    }
+    return Window::lazy();
+  }
   if (options.value_or("window", "auto") == "auto") {
     return std::nullopt;
   }
   return Window::fixed(static_cast<uint64_t>(
-      options.number("window", 1, static_cast<int64_t>(Window::kMaxPages), 1)));
+      options.number("window", 1, static_cast<int64_t>(Window::kLargest), 1)));
 }
 
 base::Fd ready_fd_of(const base::ParsedOptions& options) {

@@ -107,6 +107,9 @@ class PageTable {
   bool installed(uint64_t page) const { return installed_.test(page); }
   // Neither installed nor removed: what prefetch and windows may touch.
   bool untouched(uint64_t page) const { return !removed(page) && !installed(page); }
+  uint64_t count_installed(uint64_t first, uint64_t count) const {
+    return installed_.count(first, count);
+  }
   void mark_installed(uint64_t first, uint64_t count) { installed_.set(first, count); }
   // The part of a VMM's address range that lies in regions, whole pages only; returns how many
   // pages were not removed before. The range comes from the kernel and may span regions.
