@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <climits>
 #include <string_view>
 
 #include "base/error.h"
@@ -103,6 +105,16 @@ void sync_tree(int dir, const std::string& path) {
     }
   }
   base::sync_fd(dir, path);
+}
+
+std::string name_of_open(int fd, const std::string& path) {
+  std::array<char, PATH_MAX> name{};
+  const std::string self = "/proc/self/fd/" + std::to_string(fd);
+  const ssize_t length = ::readlink(self.c_str(), name.data(), name.size() - 1);
+  if (length < 0) {
+    base::throw_errno("cannot look up " + base::quoted(path));
+  }
+  return {name.data(), static_cast<size_t>(length)};
 }
 
 void raise_descriptor_limit() {

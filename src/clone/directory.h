@@ -35,6 +35,9 @@ void remove_tree(int parent, const std::string& name);
 // Throws std::system_error.
 void sync_tree(int dir, const std::string& path);
 
+// The present path of an open file; `path` is for messages. Throws std::system_error.
+std::string name_of_open(int fd, const std::string& path);
+
 // A tree of N levels needs 2 N descriptors; many systems give 1024 at first and more on demand.
 void raise_descriptor_limit();
 

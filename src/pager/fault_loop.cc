@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "pager/clock.h"
+#include "pager/features.h"
 
 namespace pager {
 namespace {
@@ -50,7 +51,7 @@ void FaultLoop::prefetch(std::shared_ptr<const HotFile> list) {
     return;
   }
   hot_ = std::move(list);
-  listed_ = true;
+  listed_ = hot_;
   next_hot_ = 0;
   chunk_.clear();
   next_in_chunk_ = 0;
@@ -73,6 +74,10 @@ bool FaultLoop::step() {
     busy_rounds_ = 0;
     work_in_gap();
   }
+  if (parts_.state.poisoned_count > 0 && !over_ && monotonic_ns() >= heal_not_before_ns_) {
+    heal();
+  }
+  parts_.counters.set(Count::bytes_resident, table_.installed_bytes());
   return !over_;
 }
 
@@ -93,11 +98,25 @@ void FaultLoop::handle(std::span<const uffd_msg> messages) {
     }
     parts_.counters.add(Count::faults);
     const uint64_t address = message.arg.pagefault.address;
-    if (const PageTable::RegionPages* in = table_.region_of_address(address);
-        in != nullptr && parts_.trace != nullptr) {
-      parts_.trace->fault((in->region.offset + (address - in->region.base)) / in->region.page_size);
+    if (parts_.trace != nullptr || listed_) {
+      note(address);
     }
     take({.address = address, .since_ns = read_at});
+  }
+}
+
+void FaultLoop::note(uint64_t address) {
+  const PageTable::RegionPages* in = table_.region_of_address(address);
+  if (in == nullptr) {
+    return;
+  }
+  const uint64_t page = (address - in->region.base) / in->region.page_size;
+  if (parts_.trace != nullptr) {
+    parts_.trace->fault(in->region.offset / in->region.page_size + page);
+  }
+  const auto region = static_cast<uint32_t>(in - table_.regions().data());
+  if (listed_ && !listed_->lists({.region = region, .offset = page * in->region.page_size})) {
+    parts_.counters.add(Count::faults_unlisted);
   }
 }
 
@@ -108,9 +127,16 @@ std::optional<uint64_t> FaultLoop::wait_ns() const {
     const uint64_t now = monotonic_ns();
     wait = due == 0 ? kRemovalWaitNs : due - std::min(due, now);
   }
+  const auto no_later_than = [&](uint64_t ns) { wait = std::min(wait.value_or(ns), ns); };
+  const auto until = [](uint64_t due) { return due - std::min(due, monotonic_ns()); };
   if (has_gap_work()) {
-    const uint64_t piece = gap_blocked_ ? kRemovalWaitNs : 0;
-    wait = std::min(wait.value_or(piece), piece);
+    const bool only_completion = rest_.empty() && !hot_;
+    no_later_than(gap_blocked_      ? kRemovalWaitNs
+                  : only_completion ? until(complete_not_before_ns_)
+                                    : 0);
+  }
+  if (parts_.state.poisoned_count > 0) {
+    no_later_than(until(heal_not_before_ns_));
   }
   return wait;
 }
@@ -317,8 +343,9 @@ FaultLoop::Answer FaultLoop::wait_for_memory(Fault& fault, std::string_view what
 }
 
 FaultLoop::Answer FaultLoop::unreadable(Fault& fault, const PageTable::RegionPages& in, int error) {
-  if (++fault.reads < kReadAttempts) {
-    fault.not_before_ns = monotonic_ns() + back_off(kMillisecond, 2 * (fault.reads - 1));
+  if (++fault.reads < parts_.state.read_attempts) {
+    fault.not_before_ns =
+        monotonic_ns() + back_off(kMillisecond, 2 * (static_cast<int>(fault.reads) - 1));
     return Answer::keep;
   }
   return give_up(fault, &in, "it cannot be read: " + error_text(error));
@@ -333,7 +360,7 @@ FaultLoop::Answer FaultLoop::give_up(const Fault& fault, const PageTable::Region
           ? "page at offset " + std::to_string(in->region.offset + (address - in->region.base)) +
                 " of " + base::quoted(parts_.image.path())
           : "page at address " + std::to_string(address);
-  if (parts_.state.on_failure == OnFailure::poison) {
+  if (parts_.state.on_failure == OnFailure::poison && features().has(Feature::poison)) {
     int error = EAGAIN;
     for (int i = 0; i <= kPatience && error == EAGAIN; ++i) {
       error = uffd_poison(parts_.uffd, address, size).error;
@@ -341,6 +368,9 @@ FaultLoop::Answer FaultLoop::give_up(const Fault& fault, const PageTable::Region
     switch (error) {
       case 0:
         parts_.counters.add(Count::pages_poisoned);
+        if (in != nullptr) {
+          remember_poisoned(PageTable::page_at(*in, address));
+        }
         parts_.log.warn(page + ": " + why + "; poisoned, a touch is SIGBUS in the VMM");
         return Answer::given;
       case EAGAIN:
@@ -371,8 +401,10 @@ void FaultLoop::work_in_gap() {
   gap_blocked_ = false;
   if (!rest_.empty()) {
     rest_piece();
-  } else {
+  } else if (hot_) {
     hot_piece();
+  } else {
+    completion_piece();
   }
 }
 
@@ -414,6 +446,11 @@ void FaultLoop::hot_piece() {
     if (chunk_.empty()) {
       parts_.log.detail("hot list installed");
       hot_.reset();
+      if (!more_hot_.empty()) {
+        std::shared_ptr<const HotFile> list = std::move(more_hot_.front());
+        more_hot_.pop_front();
+        prefetch(std::move(list));
+      }
       return;
     }
   }
@@ -450,12 +487,12 @@ Stop FaultLoop::fill_in_gap(const PageTable::RegionPages& in) {
   } else if (stop == Stop::over) {
     over_ = true;
   } else if (stop == Stop::no_memory) {
-    if (hot_) {
+    if (hot_ && !completion_) {
       parts_.log.warn("the VMM may not have more memory; the rest of the hot list is dropped");
     }
     hot_.reset();
+    more_hot_.clear();
     rest_.clear();
-    selected_.clear();
   }
   return stop;
 }

@@ -10,9 +10,11 @@
 #include <span>
 #include <vector>
 
+#include "pager/completion.h"
 #include "pager/counters.h"
 #include "pager/hot_file.h"
 #include "pager/image.h"
+#include "pager/kernel_view.h"
 #include "pager/page_filler.h"
 #include "pager/session_log.h"
 #include "pager/session_state.h"
@@ -59,6 +61,21 @@ class FaultLoop {
   // regions is refused as a whole: nothing of it is installed, and the log says why.
   void prefetch(std::shared_ptr<const HotFile> list);
 
+  // As a second list, to a guest that runs: `list` follows what is left of the one before. Ends a
+  // pause. Null: only that.
+  void prefetch_more(std::shared_ptr<const HotFile> list);
+  // No more of the hot list and no completion until one of them is asked for again.
+  void pause();
+  // Installs everything that is missing and was not removed, whenever nothing else waits; then asks
+  // the kernel whether it is there, and unregisters the memory: from then on the VMM needs no
+  // server. detached() says that this has happened. What fails leaves the session as it was.
+  void complete(std::shared_ptr<Completion> completion);
+  bool detached() const { return detached_; }
+
+  // Large holes of the image need no server: the kernel gives zeros itself, before and after a
+  // removal. Call it before the first step, and not where faults are to be seen.
+  void release_holes();
+
   // One round, which never blocks. False when the VMM has ended, or had to be killed.
   bool step();
   // How long the caller may wait for the userfaultfd before the next step, in ns: nothing when
@@ -74,8 +91,6 @@ class FaultLoop {
   // a balloon's inflation than with none (real Firecracker, 32 MiB); more would delay the next
   // read.
   static constexpr int kPatience = 50;
-  // A page that cannot be read is tried this often, over 21 ms, before it is given up.
-  static constexpr int kReadAttempts = 4;
   // Rounds in which a 2 MiB page is "present" and faults again: then the pool of pages is empty.
   static constexpr int kHugeRounds = 3;
   // After so many rounds with faults and no gap, a piece is installed all the same.
@@ -93,7 +108,7 @@ class FaultLoop {
     uint64_t since_ns = 0;
     uint64_t not_before_ns = 0;  // 0: as soon as events were read again
     bool kept = false;           // met a reason to wait before
-    int reads = 0;               // that failed
+    uint32_t reads = 0;          // that failed
     int waits = 0;               // for memory
   };
   enum class Answer { given, keep };
@@ -108,14 +123,22 @@ class FaultLoop {
   Answer wait_for_memory(Fault& fault, std::string_view what);
   Answer give_up(const Fault& fault, const PageTable::RegionPages* in, const std::string& why);
   void kill_vmm(const std::string& why);
+  void note(uint64_t address);
   void take(Fault fault);
   void serve_kept();
   void finish(const Fault& fault);
-  bool has_gap_work() const { return !rest_.empty() || hot_; }
+  bool has_gap_work() const { return !rest_.empty() || (!paused_ && (hot_ || completion_)); }
   void work_in_gap();
   void rest_piece();
   void hot_piece();
   void next_chunk();
+  void completion_piece();
+  void verify_completion();
+  bool find_missing(const KernelView& view);
+  void detach();
+  void end_completion(const std::string& why);
+  void remember_poisoned(uint64_t page);
+  void heal();
   Stop fill_in_gap(const PageTable::RegionPages& in);
 
   FaultLoopParts parts_;
@@ -131,13 +154,24 @@ class FaultLoop {
     PageSpan span;
   };
   std::deque<Rest> rest_;
-  std::shared_ptr<const HotFile> hot_;  // null when nothing is left of it
-  size_t next_hot_ = 0;                 // entry
-  std::vector<uint64_t> chunk_;         // of the list: page numbers that ascend
+  std::shared_ptr<const HotFile> hot_;     // null when nothing is left of it
+  std::shared_ptr<const HotFile> listed_;  // what it was
+  size_t next_hot_ = 0;                    // entry
+  std::vector<uint64_t> chunk_;            // of the list: page numbers that ascend
   size_t next_in_chunk_ = 0;
   int busy_rounds_ = 0;
   bool gap_blocked_ = false;  // the last piece met a removal under way
-  bool listed_ = false;       // there was a hot list
+
+  std::deque<std::shared_ptr<const HotFile>> more_hot_;  // lists that follow
+  std::shared_ptr<Completion> completion_;               // null when none is under way
+  uint64_t next_to_complete_ = 0;                        // page
+  uint64_t complete_not_before_ns_ = 0;                  // to keep to its rate
+  int complete_rounds_ = 0;  // times that the kernel did not have what we believed it had
+  bool confirming_ = false;  // no view of the kernel: each page is copied again, to be told EEXIST
+  bool paused_ = false;
+  bool detached_ = false;
+  uint64_t heal_not_before_ns_ = 0;
+  uint64_t heal_wait_ns_ = 0;
 
   std::vector<uint64_t> selected_;  // pages of the call that is made now
   uint64_t moment_ns_ = 0;          // when the last batch was read, or the last fault answered

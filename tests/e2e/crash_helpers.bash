@@ -111,3 +111,38 @@ at_each_place() { # <prepare> <check> <flow...>
   done
   printf '# %d places\n' "${#list[@]}" >&3
 }
+
+# For one program instead of a flow: every system call that changes something, contents and modes among it.
+readonly WRITES=$CHANGES,openat,write,pwrite64,fchmod,fchmodat,utimensat,fsetxattr,fremovexattr
+
+# Prints "CALL NTH" for each of them in a recording, but for what goes to standard output and error.
+places_in() { # <recording>
+  awk '{
+    sub(/^[0-9]+ +/, ""); name = $0; sub(/\(.*/, "", name)
+    nth[name]++
+    if (name == "openat" && !/O_CREAT|O_TMPFILE|O_TRUNC/) next
+    if (name ~ /write/ && /^[a-z0-9]+\([012],/) next
+    if (name == "ioctl" && !/FICLONE/) next
+    print name, nth[name]
+  }' "$1"
+}
+
+# For each such call of a program: prepare, the program until it is killed just before that call, check.
+at_each_call() { # <prepare> <check> <command...>
+  local prepare=$1 check=$2 recording=$BATS_TEST_TMPDIR/calls list call nth place status
+  shift 2
+  "$prepare"
+  strace -f -qq -o "$recording" -e "trace=$WRITES" -- "$@" >/dev/null || return
+  "$check" || fail "after $1 that was not killed" || return
+  mapfile -t list < <(places_in "$recording")
+  ((${#list[@]} >= 3)) || fail "only ${#list[@]} calls" || return
+  for place in "${list[@]}"; do
+    read -r call nth <<<"$place"
+    "$prepare"
+    status=0
+    { kill_at "$call" "$nth" "$@" >/dev/null 2>&1 || status=$?; } 2>/dev/null
+    ((status == 137)) || fail "not killed at $call number $nth: status $status" || return
+    "$check" || fail "after the kill at $call number $nth of: $*" || return
+  done
+  printf '# %d calls\n' "${#list[@]}" >&3
+}

@@ -13,6 +13,7 @@
 #include <future>
 
 #include "base/error.h"
+#include "base/id_lock_holders.h"
 #include "tests/unit/child_process.h"
 #include "tests/unit/scratch_dir.h"
 
