@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cmath>
 #include <cstddef>
 #include <new>
 #include <span>
@@ -26,8 +25,8 @@ constexpr size_t kFiemapBytes =
     sizeof(struct fiemap) + kExtentsPerCall * sizeof(struct fiemap_extent);
 
 // Measured; XFS wants more from the second clone on, when reference counts are changed.
-constexpr double kSecondsPerExtentXfs = 35e-6;
-constexpr double kSecondsPerExtentBtrfs = 7e-6;
+constexpr int64_t kMicrosecondsPerExtentXfs = 35;
+constexpr int64_t kMicrosecondsPerExtentBtrfs = 7;
 
 // False where the filesystem has no FIEMAP.
 bool list_extents(int fd, struct fiemap& map, std::string_view name) {
@@ -105,11 +104,11 @@ void flush_dirty(int fd, std::string_view name) {
 }
 
 int64_t clone_cost_ms(int fd, int64_t extents) {
+  constexpr int64_t kMicrosecondsPerMs = 1000;
   struct statfs fs {};
   const bool is_btrfs = ::fstatfs(fd, &fs) == 0 && fs.f_type == BTRFS_SUPER_MAGIC;
-  const double seconds =
-      static_cast<double>(extents) * (is_btrfs ? kSecondsPerExtentBtrfs : kSecondsPerExtentXfs);
-  return static_cast<int64_t>(std::ceil(seconds * 1000));
+  const int64_t us = extents * (is_btrfs ? kMicrosecondsPerExtentBtrfs : kMicrosecondsPerExtentXfs);
+  return (us + kMicrosecondsPerMs - 1) / kMicrosecondsPerMs;
 }
 
 }  // namespace cloning
