@@ -3,6 +3,7 @@
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load helpers
+load ../mounts
 
 setup() {
   common_setup
@@ -12,7 +13,10 @@ setup() {
   head -c 8M /dev/urandom >memory
   chmod 400 memory
 }
-teardown() { common_teardown; }
+teardown() {
+  common_teardown
+  unmount_all
+}
 
 # Starts a server in the background and returns when it serves.
 serve() { # <option>...
@@ -207,4 +211,91 @@ ctl() { # <verb> [operand]...
   assert_contains "$output" "bad"
   kill "$feeder"
   wait_until 20 is_gone "$vmm"
+}
+
+# A memory file on a disk that ends in its middle: reads from page $bad on are EIO.
+make_failing_disk() {
+  mount_fs ext4 mnt 600
+  head -c 8M /dev/urandom >mnt/memory
+  chmod 400 mnt/memory
+  sync -f mnt
+  rm -f memory
+  cp mnt/memory memory # what it must read as
+  local block
+  bad=1024
+  block=$(filefrag -v -b4096 mnt/memory | awk -v page="$bad" '
+    /^ *[0-9]+:/ { gsub(/[.:]/, " "); if ($2 <= page && page <= $3) { print $4 + page - $2; exit } }')
+  [[ -n $block ]] || fail "no such block"
+  cp --sparse=always mnt.img whole
+  truncate -s $((block * 4096)) mnt.img
+  dd if=mnt/memory iflag=nocache count=0 status=none # out of the page cache
+}
+
+@test "a disk that fails: exactly the page that cannot be read is poisoned, and said with offset and errno" {
+  make_failing_disk
+  serve --mem mnt/memory --socket s.sock --read-attempts 2
+  seq 0 1000 >good
+  run -0 probe --socket s.sock --pattern trace:good
+  seq 2000 2047 >bad
+  run -1 probe --socket s.sock --pattern trace:bad --deadline 20
+  assert_contains "$output" '"signal":7'
+  kill "$server"
+  wait_until 20 is_gone "$server"
+  wait "$server" && fail "no failure told" || assert_equal $? 5
+  assert_contains "$(<server.log)" "page at offset 8192000 of 'mnt/memory': it cannot be read: Input/output error (errno 5)"
+  assert_equal "$(grep -c poisoned, server.log)" 1
+}
+
+@test "a disk that fails: --on-failure kill ends the VMM, at once and by name" {
+  make_failing_disk
+  serve --mem mnt/memory --socket s.sock --on-failure kill --read-attempts 1
+  seq 2000 2047 >bad
+  run -1 probe --socket s.sock --pattern trace:bad --deadline 20
+  assert_contains "$output" '"signal":9'
+  assert_contains "$(<server.log)" "killed the VMM"
+  kill "$server"
+}
+
+@test "a disk that fails and comes back: a hot list and a completion fail softly, and then do not" {
+  make_failing_disk
+  serve --control c.sock
+  ctl create "a=$PWD/mnt/memory" >/dev/null
+  rm -rf hold && mkfifo hold
+  spawn_to feeder.log bash -c 'exec 8>hold; sleep infinity'
+  feeder=$spawned_pid
+  spawn_to vmm.log bash -c 'exec uffd-probe --mem memory --socket s/a.sock --hold --pages 20 --pattern seq <hold'
+  vmm=$spawned_pid
+  wait_until 20 grep -qx ready vmm.log
+  run -1 ctl complete a
+  assert_contains "$output" "cannot be read"
+  assert_equal "$(ctl session a | jq .pages.poisoned)" 0
+  truncate -s 600M mnt.img
+  dd if=whole of=mnt.img bs=1M conv=notrunc,sparse status=none
+  dd if=mnt/memory iflag=nocache count=0 status=none
+  wait_until 20 ctl complete a
+  kill "$feeder"
+  wait_until 20 is_gone "$vmm"
+  kill "$server"
+  wait_until 20 is_gone "$server"
+}
+
+@test "2 MiB pages: every byte, holes, several VMMs, writes" {
+  ((EUID == 0)) || skip "needs root, to reserve 2 MiB pages"
+  local before
+  before=$(</proc/sys/vm/nr_hugepages)
+  echo $((before + 16)) >/proc/sys/vm/nr_hugepages
+  if (($(</sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages) < 16)); then
+    echo "$before" >/proc/sys/vm/nr_hugepages
+    skip "no 2 MiB pages can be reserved"
+  fi
+  rm -f memory
+  head -c 4M /dev/urandom >memory
+  truncate -s 10M memory
+  head -c 6M /dev/urandom >>memory
+  serve_memory
+  run probe --socket s.sock --socket s.sock --page-size 2M --jobs 2 --write 30
+  echo "$before" >/proc/sys/vm/nr_hugepages
+  ((status == 0)) || fail "$output"
+  kill "$server"
+  wait_until 20 is_gone "$server"
 }

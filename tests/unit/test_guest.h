@@ -116,7 +116,7 @@ class TestGuest {
   // Whether the page is there, as the kernel sees it.
   bool is_present(uint64_t page) const {
     unsigned char resident = 0;
-    return ::mincore(memory_ + page * page_size_, page_size_, &resident) == 0 &&
+    return ::mincore(memory_ + page * page_size_, kSmallPage, &resident) == 0 &&
            (resident & 1U) != 0;
   }
   // Faults that nobody has read from the userfaultfd.
