@@ -24,6 +24,11 @@ std::string why_not(int error_number) {
                                : std::string(std::strerror(error_number));
 }
 
+// One filesystem on both sides, which has no shared blocks.
+bool cannot_share(int error_number) {
+  return error_number == EOPNOTSUPP || error_number == ENOTTY;
+}
+
 std::string cost_text(const SourceFile& src, int64_t extents) {
   return "each clone of it takes up to " + std::to_string(clone_cost_ms(src.fd.get(), extents)) +
          " ms";
@@ -160,9 +165,11 @@ FileReport ContentCloner::clone(const SourceFile& src, int dst, const std::strin
 
 void ContentCloner::copy(const SourceFile& src, int dst, FileReport& report) {
   const PhaseTimer timer(report.phases.copy);
-  const CopyOptions options{.zeros = request_.dig || request_.sparse ? Zeros::dig : Zeros::keep,
-                            .jobs = request_.jobs,
-                            .progress = progress_for(src)};
+  const CopyOptions options{
+      .zeros = request_.dig || request_.sparse ? Zeros::dig : Zeros::keep,
+      .in_kernel = !request_.dig && !request_.sparse && cannot_share(report.refused),
+      .jobs = request_.jobs,
+      .progress = progress_for(src)};
   const CopyResult result = sparse_copy(src.fd.get(), src.st, dst, options, src.path, report.path);
   report.method = Method::copy;
   report.copied = result.copied;

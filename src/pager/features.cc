@@ -26,7 +26,7 @@ constexpr std::array<FeatureText, kFeatures> kTexts{{
     {.name = "pagemap-scan",
      .call = "PAGEMAP_SCAN",
      .since = "6.7",
-     .fallback = "what is installed is known from our own bitmap alone"},
+     .fallback = "a completion reads the pagemap, which takes longer"},
     {.name = "peerpidfd",
      .call = "SO_PEERPIDFD",
      .since = "6.5",

@@ -115,6 +115,7 @@ with_page_server() {
 
 @test "fork with a session: each call to the page server killed alone" {
   with_page_server
+  # shellcheck disable=SC2034 # of places
   only=uffd-serve
   KILL_ALL='' at_each_place nothing_to_prepare fork_is_understood snapfork fork base f
 }

@@ -89,6 +89,7 @@ is_counted() { # <template> <fork>
 
 # The steps of a fork, with files that are flushed.
 fork_durably() { # <source> <new>
+  # shellcheck disable=SC2016 # for the shell under the locks
   template-lock --shared "$1" --exclusive --no-wait "$2" -- bash -c 'set -e
     snapshot-meta fork-begin "$1" "$2" >/dev/null
     reflink-clone --durable --profile vm --memory=link --json "$SNAPFORK_ROOT/guests/$1" "$SNAPFORK_ROOT/.snapfork/tmp/fork.$2" \
