@@ -38,7 +38,8 @@ Session::Session(std::string id, ServingPlan plan, HandshakeReader::Result hands
       wake_(make_event_fd()),
       notify_(notify),
       log_(id_, vmm_.pid(), uffd_.get()),
-      mapping_(regions_, plan_.image->identity()) {
+      mapping_(regions_, plan_.image->identity()),
+      hot_list_(plan_.hot) {
   SessionState& state = mapping_.state();
   state.vmm_pid = vmm_.pid();
   state.vmm_start_time = vmm_.start_time();
@@ -99,8 +100,14 @@ std::shared_ptr<Completion> Session::complete(uint64_t bytes_per_second) {
   return completion_;
 }
 
+std::shared_ptr<const HotFile> Session::hot_list() const {
+  const std::lock_guard lock(orders_mutex_);
+  return hot_list_;
+}
+
 void Session::prefetch(std::shared_ptr<const HotFile> list) {
   const std::lock_guard lock(orders_mutex_);
+  hot_list_ = list ? list : hot_list_;
   order({.kind = Order::Kind::prefetch, .list = std::move(list)});
 }
 

@@ -184,12 +184,7 @@ IDS
 
 @test "no descriptors left: sessions are refused with the reason, requests answered, guests served on" {
   require_userfaultfd
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  rm -f ready && mkfifo ready
-  export SNAPFORK_PAGER=$PWD/c.sock
-  spawn_to server.log bash -c 'ulimit -n 64; exec uffd-serve --ready-fd 9 --control c.sock 9>ready'
-  server=$spawned_pid
-  read -r <ready
+  NOFILE=64 serve_control
   uffd-serve ctl create served=memory first=memory >/dev/null
   hold_vmm "$PWD/s/served.sock" --pages 20
   local i refused=0

@@ -189,7 +189,8 @@ ctl() { # <verb> [operand]...
   assert_contains "$(<reply)" "completion already in progress"
   assert_equal "$(post pause-prefetch '')" 204
   wait_until 10 bash -c 'uffd-serve ctl --control c.sock session a | jq -e ".pages.copied < 200"'
-  wait_until 10 test "$(post complete '{}')" = 204
+  completes() { [[ $(post complete '{}') == 204 ]]; }
+  wait_until 10 completes # once it has paused
   kill "$feeder"
   wait_until 20 is_gone "$vmm"
 }

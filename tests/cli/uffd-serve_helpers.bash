@@ -15,12 +15,14 @@ make_memory() { # <file>
   head -c $((2 << 20)) /dev/urandom >>"$1"
 }
 
-# Starts a server in the background and returns when it serves; its number is in $spawned_pid.
+# Starts a server in the background and returns when it serves; its number is in $server. With NOFILE=N
+# before it, it may have N descriptors.
 serve() { # <option>...
   rm -f ready
   mkfifo ready
+  export NOFILE=${NOFILE-}
   # shellcheck disable=SC2016 # expanded by the inner shell
-  spawn_to server.log bash -c 'exec uffd-serve --ready-fd 9 "$@" 9>ready' _ "$@"
+  spawn_to server.log bash -c '[[ -z $NOFILE ]] || ulimit -n "$NOFILE"; exec uffd-serve --ready-fd 9 "$@" 9>ready' _ "$@"
   server=$spawned_pid
   read -r <ready || fail "the server did not start: $(<server.log)"
 }
