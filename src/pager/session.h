@@ -25,6 +25,7 @@
 namespace pager {
 
 class FaultLoop;
+class VmmWatch;
 
 // What a VMM that connects is served with.
 struct ServingPlan {
@@ -81,7 +82,7 @@ class Session {
   void serve();
   void order(Order order);
   void take_orders(FaultLoop& loop);
-  void linger();
+  void linger(VmmWatch& watch);
 
   std::string id_;
   ServingPlan plan_;
