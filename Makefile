@@ -59,9 +59,10 @@ OBJS     := $(LIB_OBJS) $(MAINS:%.cc=$(O)/%.o) $(TESTS:%.cc=$(O)/%.o) $(HELPERS:
 CLANGXX  ?= clang++
 FUZZ     := build/fuzz
 FUZZERS  := $(patsubst tests/fuzz/%_fuzz.cc,$(FUZZ)/%,$(wildcard tests/fuzz/*_fuzz.cc))
-FUZZ_SRCS := $(addprefix src/base/,atomic_file.cc error.cc fd.cc json_line.cc message.cc output.cc store.cc) \
-  $(addprefix src/meta/,bincode_reader.cc bitcode_reader.cc crc64.cc guest_keys.cc image_record.cc json_object.cc \
-  json_scanner.cc metadata.cc vmstate.cc vmstate_layout.cc vmstate_search.cc)
+FUZZ_SRCS := $(addprefix src/base/,atomic_file.cc deadline.cc error.cc fd.cc json_line.cc message.cc output.cc store.cc \
+  unix_socket.cc) $(addprefix src/pager/,control_request.cc handshake.cc region.cc uffd.cc) \
+  $(addprefix src/meta/,bincode_reader.cc bitcode_packing.cc bitcode_reader.cc crc64.cc guest_keys.cc image_record.cc \
+  json_object.cc json_scanner.cc metadata.cc rewrite_paths.cc vmstate.cc vmstate_layout.cc vmstate_search.cc)
 FUZZ_OBJS := $(FUZZ_SRCS:%.cc=$(FUZZ)/%.o)
 FUZZ_CXX := -std=c++20 -pthread -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 MANS     := $(patsubst man/%.scd,$(O)/man/%,$(wildcard man/*.scd))
@@ -142,6 +143,9 @@ check-e2e: all helpers  ## the flows, on real filesystems, killing things (bats;
 check-fuzz: bootstrap-check  ## throw mutated input at the parsers; FUZZ_SECONDS=60 for each
 	$(Q)$(MAKE) --no-print-directory fuzzers
 	$(Q)set -e; for f in $(notdir $(FUZZERS)); do tests/fuzz/run.sh $$f; done
+soak: bootstrap-check  ## the storm, the race and the fuzz targets for long: SOAK_SECONDS=300 each
+	$(Q)$(MAKE) --no-print-directory all helpers fuzzers
+	$(Q)tests/soak/run.sh $(BIN) $(O)
 check-firecracker: all helpers  ## the flows on a real Firecracker: FIRECRACKER=PATH
 	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bats $(BATS_ARGS) tests/firecracker
 
@@ -186,5 +190,5 @@ clean:  ## remove bin/ and build/
 	$(Q)rm -rf bin build
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
-.PHONY: all demo check check-unit check-cli check-e2e check-fuzz check-firecracker bench lint format man install \
+.PHONY: all demo check check-unit check-cli check-e2e check-fuzz soak check-firecracker bench lint format man install \
   uninstall check-install clean help helpers fuzzers list-shell print-cppflags FORCE

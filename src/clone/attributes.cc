@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/message.h"
 
 namespace cloning {
 namespace {
@@ -54,8 +55,32 @@ std::string proc_name(int dir, const std::string& name) {
 AttributeCopier::AttributeCopier() : is_root_(::geteuid() == 0) {}
 
 void AttributeCopier::lose(const std::string& attribute, const std::string& dst_path) {
+  const std::scoped_lock lock(mutex_);
   if (lost_++ == 0) {
     first_lost_ = attribute + " of " + base::quoted(dst_path);
+  }
+}
+
+void AttributeCopier::note_flags(int src, const std::string& dst_path) {
+  struct statx flags {};
+  if (::statx(src, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &flags) == 0 &&
+      (flags.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) != 0) {
+    const std::scoped_lock lock(mutex_);
+    if (flagged_++ == 0) {
+      first_flagged_ = base::quoted(dst_path);
+    }
+  }
+}
+
+void AttributeCopier::warn() const {
+  if (lost_ > 0) {
+    base::say_warning("the destination does not take all attributes: " + std::to_string(lost_) +
+                      " not kept, the first is " + first_lost_);
+  }
+  if (flagged_ > 0) {
+    base::say_warning(
+        "immutable and append-only flags are not cloned: " + std::to_string(flagged_) +
+        " not set, the first is that of " + first_flagged_);
   }
 }
 
@@ -87,6 +112,7 @@ bool AttributeCopier::copy_xattrs(List list, Get get, Set set, const std::string
 
 void AttributeCopier::apply(int src, const struct stat& st, int dst, const std::string& dst_path,
                             mode_t also_mode) {
+  note_flags(src, dst_path);
   struct stat now {};
   if (::fstat(dst, &now) != 0) {
     base::throw_errno("cannot stat " + base::quoted(dst_path));

@@ -4,20 +4,17 @@
 
 #include <string>
 
-#include "clone/contents.h"
 #include "clone/progress.h"
 #include "clone/report.h"
 #include "clone/request.h"
+#include "clone/source_file.h"
 
 namespace cloning {
 
-// Opens what is to be cloned, a regular file or a directory; a symlink is followed. Throws BadData
-// for anything else, std::system_error when it is missing or unreadable.
-SourceFile open_operand(const std::string& path);
-
-// Makes `dst` a clone of `src`: nothing or the whole appears there, whatever happens to us. Throws
-// Refused when something is there already, UsageError when `dst` would be inside `src`, and
-// whatever the steps throw (staging.h, contents.h, tree.h); then `dst` is as before.
+// Makes `dst` a clone of `src`: nothing or the whole appears there, whatever happens to us. With
+// request.replace it takes the place of what is there, in one step. Throws Refused when something
+// is there already, UsageError when `dst` would be inside `src` or would replace it, and whatever
+// the steps throw (staging.h, contents.h, tree.h); then `dst` is as before.
 CloneReport clone_to(const SourceFile& src, const std::string& dst, const Request& request,
                      Progress& progress);
 

@@ -1,169 +1,201 @@
 #include "clone/contents.h"
 
-#include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 
 #include "base/error.h"
-#include "clone/data_ranges.h"
-#include "clone/directory.h"
+#include "base/message.h"
+#include "clone/extents.h"
 #include "clone/reflink.h"
 #include "clone/sparse_copy.h"
+#include "clone/verify.h"
 
 namespace cloning {
 namespace {
 
-// What FICLONE costs an extent, for the message that refuses to pay it (XFS 35 us, btrfs 7 us).
-constexpr double kSecondsPerExtent = 35e-6;
-
-bool same_time(const struct timespec& a, const struct timespec& b) {
-  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
+// Smaller files are not worth asking who has them open, nor a progress line beside others.
+constexpr off_t kLargeFile = 1 << 20;
 
 std::string why_not(int error_number) {
   return error_number == EXDEV ? "they are on different filesystems"
                                : std::string(std::strerror(error_number));
 }
 
-void check_extents(const SourceFile& src, int64_t limit, FileReport& report) {
-  const std::optional<ExtentSurvey> survey =
-      survey_extents(src.fd.get(), src.st.st_size, Flush::yes, src.path);
-  if (!survey) {
-    return;
-  }
-  report.extents = survey->extents;
-  if (survey->extents > limit) {
-    const double ms = std::ceil(static_cast<double>(survey->extents) * kSecondsPerExtent * 1000);
+// One filesystem on both sides, which has no shared blocks.
+bool cannot_share(int error_number) {
+  return error_number == EOPNOTSUPP || error_number == ENOTTY;
+}
+
+std::string cost_text(const SourceFile& src, int64_t extents) {
+  return "each clone of it takes up to " + std::to_string(clone_cost_ms(src.fd.get(), extents)) +
+         " ms";
+}
+
+void refuse_many_extents(const SourceFile& src, int64_t extents, int64_t limit) {
+  if (extents > limit) {
     throw base::Refused("cannot clone " + base::quoted(src.path) + ": it has " +
-                        std::to_string(survey->extents) + " extents, more than " +
-                        std::to_string(limit) + ", each clone would take up to " +
-                        std::to_string(static_cast<int64_t>(ms)) +
-                        " ms; rewrite it densely, or raise --max-extents");
+                        std::to_string(extents) + " extents, more than " + std::to_string(limit) +
+                        ", " + cost_text(src, extents) +
+                        "; rewrite it densely (--defrag), or raise --max-extents");
   }
 }
 
-// After the FICLONE, which has written out dirty data: what is data is known only then. Where none
-// was done (a dry run) the survey does it.
-void count_shared(const SourceFile& src, Flush flush, FileReport& report) {
-  report.method = Method::reflink;
-  report.shared = src.st.st_size;
-  const std::optional<ExtentSurvey> survey =
-      survey_extents(src.fd.get(), src.st.st_size, flush, src.path);
-  if (survey) {
-    report.shared = std::min<int64_t>(survey->data_bytes, src.st.st_size);
-    report.extents = survey->extents;
+// Size and bytes of what shares the source's blocks. Very many extents are not listed; st_blocks
+// says the same, but for compressed files and what XFS needs for the list itself.
+void measure_shared(int fd, FileReport& report) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(report.path));
   }
-  report.hole = src.st.st_size - report.shared;
+  report.size = st.st_size;  // a source that grows is shared as long as it was at that instant
+  report.shared = allocated_bytes(st);
+  if (report.extents.value_or(0) <= kFewExtents) {
+    const std::optional<ExtentSurvey> survey = survey_extents(fd, report.size, report.path);
+    report.shared = survey ? std::min<int64_t>(survey->data_bytes, report.size) : report.size;
+  }
+  report.hole = report.size - report.shared;
 }
 
-void check_unchanged(const SourceFile& src) {
-  struct stat now {};
-  if (::fstat(src.fd.get(), &now) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(src.path));
-  }
-  // Who links or unlinks a name of the inode changes its ctime, as do clones of sealed memory
-  // beside this one; that is no change of contents.
-  const bool relinked = now.st_nlink != src.st.st_nlink || (now.st_mode & 0222) == 0;
-  if (now.st_size != src.st.st_size || !same_time(now.st_mtim, src.st.st_mtim) ||
-      (!relinked && !same_time(now.st_ctim, src.st.st_ctim))) {
-    throw base::Refused("cannot clone " + base::quoted(src.path) +
-                        ": it changed meanwhile; stop who writes to it first");
+void warn_of_many_extents(const SourceFile& src, int64_t extents) {
+  if (extents > kManyExtents) {
+    base::say_warning(base::quoted(src.path) + " has " + std::to_string(extents) + " extents, " +
+                      cost_text(src, extents) + "; --defrag rewrites it densely");
   }
 }
 
 }  // namespace
 
-SourceFile open_source(int dir, const std::string& name, const std::string& path) {
-  SourceFile src{.fd = base::Fd(::openat(dir, name.c_str(), O_RDONLY | kNoFollow)), .path = path};
-  if (!src.fd) {
-    if (errno == ENOENT || errno == ELOOP) {
-      throw base::Refused("cannot clone " + base::quoted(path) +
-                          ": it went away meanwhile; run again when nobody changes the source");
-    }
-    base::throw_errno("cannot open " + base::quoted(path));
-  }
-  if (::fstat(src.fd.get(), &src.st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
-  if (!S_ISREG(src.st.st_mode)) {
-    throw base::Refused("cannot clone " + base::quoted(path) +
-                        ": it was replaced meanwhile; run again when nobody changes the source");
-  }
-  return src;
+Progress& ContentCloner::progress_for(const SourceFile& src) {
+  return request_.jobs > 1 && src.st.st_size < kLargeFile ? no_progress_ : progress_;
 }
 
-bool ContentCloner::shares(const SourceFile& src, const std::string& dst_path, ReflinkMode mode,
-                           FileReport& report, const std::function<int()>& reflink) {
+void ContentCloner::note_writer(const SourceFile& src, FileReport& report) const {
+  if (src.st.st_size >= kLargeFile &&
+      ReadLease(src.fd.get()).state() == ReadLease::State::refused) {
+    report.has_writer = true;
+    base::say_warning(base::quoted(src.path) +
+                      " is being written to: the clone has what is there at one instant" +
+                      writers_text(src));
+  }
+}
+
+// Whether the contents came to be shared. `ask` tells what the filesystem can, `act` does it; then
+// `made` has them.
+bool ContentCloner::shares(const SourceFile& src, int made, const std::string& dst_path,
+                           ReflinkMode mode, FileReport& report, const std::function<int()>& ask,
+                           const std::function<int()>& act) {
   if (mode == ReflinkMode::never) {
     return false;
   }
-  if (refused_device_ != src.st.st_dev) {
-    if (request_.max_extents > 0) {
-      check_extents(src, request_.max_extents, report);
+  {
+    const std::scoped_lock lock(mutex_);
+    if (asked_device_ != src.st.st_dev) {
+      refusal_ = ask();
+      asked_device_ = src.st.st_dev;
     }
-    report.refused = reflink();
-    if (report.refused == 0) {
-      count_shared(src, request_.dry_run ? Flush::yes : Flush::no, report);
-      return true;
-    }
-    if (report.refused != EINVAL) {  // which speaks of this file only
-      refused_device_ = src.st.st_dev;
-      refusal_ = report.refused;
-    }
-  } else {
     report.refused = refusal_;
   }
-  if (mode == ReflinkMode::always) {
+  if (report.refused == 0) {
+    reflink(src, made, report, act);
+  }
+  if (report.refused != 0 && mode == ReflinkMode::always) {
     throw base::Unsupported("cannot reflink " + base::quoted(src.path) + " to " +
                             base::quoted(dst_path) + ": " + why_not(report.refused) +
                             "; XFS or btrfs can, --reflink=auto copies");
   }
-  return false;
+  return report.refused == 0;
+}
+
+void ContentCloner::reflink(const SourceFile& src, int made, FileReport& report,
+                            const std::function<int()>& act) {
+  {
+    const PhaseTimer timer(report.phases.flush);
+    flush_dirty(src.fd.get(), src.path);
+  }
+  report.extents = count_extents(src.fd.get(), src.path);
+  if (report.extents && request_.max_extents) {
+    refuse_many_extents(src, *report.extents, *request_.max_extents);
+  }
+  {
+    const PhaseTimer timer(report.phases.reflink);
+    report.refused = act();
+  }
+  if (report.refused != 0) {
+    return;
+  }
+  if (report.extents && !request_.max_extents) {
+    warn_of_many_extents(src, *report.extents);
+  }
+  report.method = Method::reflink;
+  measure_shared(made, report);
 }
 
 FileReport ContentCloner::clone(const SourceFile& src, int dst, const std::string& dst_path,
                                 ReflinkMode mode) {
-  FileReport report{.path = dst_path, .size = src.st.st_size};
+  FileReport report{.path = dst_path, .size = src.st.st_size, .defragged = src.defragged};
   if (src.st.st_size > 0) {
     check_file_size_limit(src.st.st_size, dst_path);
-    const bool shared = shares(src, dst_path, mode, report,
-                               [&] { return try_reflink(src.fd.get(), dst, src.path, dst_path); });
+    note_writer(src, report);
+    const bool shared = shares(
+        src, dst, dst_path, mode, report, [&] { return ask_reflink(src.fd.get(), dst); },
+        [&] { return try_reflink(src.fd.get(), dst, src.path, dst_path); });
     if (!shared) {
       copy(src, dst, report);
     } else if (request_.dig) {
-      report.dug = dig_holes(src.fd.get(), dst, src.st.st_size, progress_, dst_path);
-      report.shared -= std::min(report.dug, report.shared);
-      report.hole = src.st.st_size - report.shared;
+      dig(src, dst, report);
+    }
+    // Counting very many once more would cost btrfs a twentieth of the clone.
+    report.extents_after = report.extents.value_or(0) <= kManyExtents || request_.dig
+                               ? count_extents(dst, dst_path)
+                               : kept_extent_count(dst);
+    if (request_.verify) {
+      const PhaseTimer timer(report.phases.verify);
+      require_same(src.fd.get(), dst, report.size, request_.jobs, progress_for(src), src.path,
+                   dst_path);
     }
   }
   if (request_.steady) {
-    check_unchanged(src);
+    require_unchanged(src);
   }
   return report;
 }
 
 void ContentCloner::copy(const SourceFile& src, int dst, FileReport& report) {
-  const CopyResult result =
-      sparse_copy(src.fd.get(), src.st, dst, request_.dig ? Zeros::dig : Zeros::keep, progress_,
-                  src.path, report.path);
+  const PhaseTimer timer(report.phases.copy);
+  const CopyOptions options{
+      .zeros = request_.dig || request_.sparse ? Zeros::dig : Zeros::keep,
+      .in_kernel = !request_.dig && !request_.sparse && cannot_share(report.refused),
+      .jobs = request_.jobs,
+      .progress = progress_for(src)};
+  const CopyResult result = sparse_copy(src.fd.get(), src.st, dst, options, src.path, report.path);
   report.method = Method::copy;
   report.copied = result.copied;
   report.dug = result.dug;
   report.hole = src.st.st_size - result.copied;
 }
 
+void ContentCloner::dig(const SourceFile& src, int dst, FileReport& report) {
+  const PhaseTimer timer(report.phases.dig);
+  const DigResult result =
+      dig_holes(src.fd.get(), dst, report.size, request_.jobs, progress_for(src), report.path);
+  report.dug = result.dug;
+  report.zero_kept = result.kept;
+  report.shared -= std::min(report.dug, report.shared);
+  report.hole = report.size - report.shared;
+}
+
 FileReport ContentCloner::plan(const SourceFile& src, int dst_dir, const std::string& dst_path,
                                ReflinkMode mode) {
-  FileReport report{.path = dst_path, .size = src.st.st_size};
+  FileReport report{.path = dst_path, .size = src.st.st_size, .defragged = src.defragged};
   if (src.st.st_size == 0) {
     return report;
   }
   check_file_size_limit(src.st.st_size, dst_path);
-  if (!shares(src, dst_path, mode, report,
-              [&] { return probe_reflink(src.fd.get(), dst_dir, dst_path); })) {
+  const auto probe = [&] { return probe_reflink(src.fd.get(), dst_dir, dst_path); };
+  if (!shares(src, src.fd.get(), dst_path, mode, report, probe, probe)) {
     report.method = Method::copy;
     report.copied = allocated_bytes(src.st);
     report.hole = src.st.st_size - report.copied;

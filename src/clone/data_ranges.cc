@@ -1,34 +1,17 @@
 #include "clone/data_ranges.h"
 
-#include <linux/fiemap.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstring>
-#include <new>
 #include <string>
 
 #include "base/error.h"
+#include "base/fd.h"
+#include "clone/parallel.h"
 
 namespace cloning {
-namespace {
-
-// 128 extents a call: a dense file needs one, and the buffer stays on the stack.
-constexpr uint32_t kExtentsPerCall = 128;
-constexpr size_t kFiemapBytes =
-    sizeof(struct fiemap) + kExtentsPerCall * sizeof(struct fiemap_extent);
-
-bool is_zero(std::span<const std::byte> block) {
-  return block[0] == std::byte{0} &&
-         std::memcmp(block.data(), block.data() + 1, block.size() - 1) == 0;
-}
-
-}  // namespace
-
 std::optional<Range> next_data(int fd, off_t from, off_t size, std::string_view name) {
   if (from >= size) {
     return std::nullopt;
@@ -56,50 +39,45 @@ std::optional<Range> next_data(int fd, off_t from, off_t size, std::string_view 
   return Range{.begin = begin, .end = std::min(end, size)};
 }
 
-std::optional<ExtentSurvey> survey_extents(int fd, off_t size, Flush flush, std::string_view name) {
-  ExtentSurvey survey;
-  // struct fiemap ends in an array without a length; room for it stands behind the struct.
-  alignas(struct fiemap) std::array<std::byte, kFiemapBytes> buffer;
-  auto* map = ::new (buffer.data()) struct fiemap;
-  const auto end = static_cast<uint64_t>(size);
-  bool last = false;
-  for (uint64_t from = 0; from < end && !last;) {
-    map->fm_start = from;
-    map->fm_length = end - from;
-    map->fm_flags = flush == Flush::yes ? FIEMAP_FLAG_SYNC : 0;
-    map->fm_extent_count = kExtentsPerCall;
-    map->fm_reserved = 0;
-    if (::ioctl(fd, FS_IOC_FIEMAP, map) != 0) {
-      if (errno == EOPNOTSUPP || errno == ENOTTY) {
-        return std::nullopt;
-      }
-      base::throw_errno("cannot list the extents of " + base::quoted(name));
-    }
-    last = map->fm_mapped_extents == 0;
-    for (const struct fiemap_extent& extent :
-         std::span(&map->fm_extents[0], map->fm_mapped_extents)) {
-      const auto extent_end = static_cast<uint64_t>(extent.fe_logical + extent.fe_length);
-      ++survey.extents;
-      if ((extent.fe_flags & FIEMAP_EXTENT_UNWRITTEN) == 0 && extent.fe_logical < end) {
-        const uint64_t data_begin = std::max<uint64_t>(extent.fe_logical, from);
-        survey.data_bytes += static_cast<int64_t>(std::min(extent_end, end) - data_begin);
-      }
-      from = std::max(from, extent_end);
-      last |= (extent.fe_flags & FIEMAP_EXTENT_LAST) != 0;
+std::vector<Range> data_pieces(int fd, off_t size, std::string_view name) {
+  std::vector<Range> pieces;
+  for (std::optional<Range> range = next_data(fd, 0, size, name); range;
+       range = next_data(fd, range->end, size, name)) {
+    for (off_t at = range->begin; at < range->end;) {
+      const off_t end = at + std::min(range->end - at, kPiece - at % kPiece);
+      pieces.push_back({.begin = at, .end = end});
+      at = end;
     }
   }
-  return survey;
+  return pieces;
 }
 
-BlockRun first_run(std::span<const std::byte> data) {
-  const auto block_at = [&](size_t offset) {
-    return data.subspan(offset, std::min(kHoleBlock, data.size() - offset));
-  };
-  BlockRun run{.length = block_at(0).size(), .zero = is_zero(block_at(0))};
-  while (run.length < data.size() && is_zero(block_at(run.length)) == run.zero) {
-    run.length += block_at(run.length).size();
+void read_pieces(int fd, std::span<const Range> pieces, off_t size, int jobs, std::string_view name,
+                 const UsePiece& use) {
+  for_each_index(jobs, pieces.size(), [&] {
+    return [&, buffer = std::vector<std::byte>(std::min(kPiece, size))](size_t index) mutable {
+      const Range& piece = pieces[index];
+      const std::span<std::byte> data =
+          std::span(buffer).first(static_cast<size_t>(piece.end - piece.begin));
+      if (base::pread_full(fd, data, piece.begin, name) < data.size()) {
+        require_length(fd, piece.end, name);
+        throw base::BadData("cannot read " + base::quoted(name) + ": it ends too early");
+      }
+      use(piece.begin, data);
+    };
+  });
+  require_length(fd, size, name);
+}
+
+void require_length(int fd, off_t size, std::string_view name) {
+  struct stat now {};
+  if (::fstat(fd, &now) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(name));
   }
-  return run;
+  if (now.st_size < size) {
+    throw base::Refused("cannot read " + base::quoted(name) +
+                        ": it got shorter meanwhile; run again when nobody writes to it");
+  }
 }
 
 }  // namespace cloning

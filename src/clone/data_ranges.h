@@ -1,14 +1,15 @@
-// Where a sparse file has data, how many extents it is made of, and which of its blocks are zero.
+// Where a sparse file has data.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstddef>
-#include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace cloning {
 
@@ -22,25 +23,19 @@ struct Range {
 // std::system_error.
 std::optional<Range> next_data(int fd, off_t from, off_t size, std::string_view name);
 
-struct ExtentSurvey {
-  int64_t extents = 0;
-  int64_t data_bytes = 0;  // without preallocated blocks and without what lies past `size`
-};
-enum class Flush { no, yes };
-// What FIEMAP says of the file; nothing where the filesystem does not answer it (tmpfs). Dirty data
-// that has no blocks yet counts as one extent a piece; Flush::yes writes it out first, so that the
-// number is exact. Costs about 0.1 us an extent. Throws std::system_error.
-std::optional<ExtentSurvey> survey_extents(int fd, off_t size, Flush flush, std::string_view name);
+// All data of the file in pieces of at most kPiece bytes, in order. A piece crosses no multiple of
+// kPiece.
+inline constexpr off_t kPiece = 1 << 20;
+std::vector<Range> data_pieces(int fd, off_t size, std::string_view name);
 
-// The unit in which holes are made: the page size of guest memory and the usual filesystem block.
-inline constexpr size_t kHoleBlock = 4096;
+// Throws Refused when the file is shorter than `size`: an end that was cut off looks like a hole.
+void require_length(int fd, off_t size, std::string_view name);
 
-struct BlockRun {
-  size_t length;
-  bool zero;
-};
-// How many blocks at the start of `data` (not empty) are alike, all zero or all not. The last block
-// may be a partial one. `data` starts on a block boundary.
-BlockRun first_run(std::span<const std::byte> data);
+// Reads pieces with up to `jobs` threads and calls use(offset, data) for each, from any of them and
+// in any order. Throws Refused when the file has got shorter than `size` meanwhile,
+// std::system_error, and what `use` throws.
+using UsePiece = std::function<void(off_t, std::span<const std::byte>)>;
+void read_pieces(int fd, std::span<const Range> pieces, off_t size, int jobs, std::string_view name,
+                 const UsePiece& use);
 
 }  // namespace cloning

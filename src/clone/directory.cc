@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <climits>
 #include <string_view>
 
 #include "base/error.h"
@@ -42,6 +44,9 @@ std::vector<Entry> list_directory(int dir, const std::string& path) {
     base::throw_errno("cannot read directory " + base::quoted(path));
   }
   own.release();
+  // To the beginning, as btrfs (since Linux 6.5) lists only what there was when the directory was
+  // opened: nothing, of one that has been filled since.
+  ::rewinddir(stream.get());
   std::vector<Entry> entries;
   for (;;) {
     errno = 0;
@@ -103,6 +108,16 @@ void sync_tree(int dir, const std::string& path) {
     }
   }
   base::sync_fd(dir, path);
+}
+
+std::string name_of_open(int fd, const std::string& path) {
+  std::array<char, PATH_MAX> name{};
+  const std::string self = "/proc/self/fd/" + std::to_string(fd);
+  const ssize_t length = ::readlink(self.c_str(), name.data(), name.size() - 1);
+  if (length < 0) {
+    base::throw_errno("cannot look up " + base::quoted(path));
+  }
+  return {name.data(), static_cast<size_t>(length)};
 }
 
 void raise_descriptor_limit() {

@@ -22,7 +22,7 @@ struct Entry {
   mode_t type;  // S_IFREG, S_IFDIR, ...
 };
 
-// All entries but "." and "..", sorted by name. Uses up the descriptor's position. `path` is for
+// All entries but "." and "..", sorted by name. Moves the descriptor's position. `path` is for
 // messages. Throws std::system_error.
 std::vector<Entry> list_directory(int dir, const std::string& path);
 
@@ -34,6 +34,9 @@ void remove_tree(int parent, const std::string& name);
 // first of them and the others find little to do, which is why this comes after the tree is built.
 // Throws std::system_error.
 void sync_tree(int dir, const std::string& path);
+
+// The present path of an open file; `path` is for messages. Throws std::system_error.
+std::string name_of_open(int fd, const std::string& path);
 
 // A tree of N levels needs 2 N descriptors; many systems give 1024 at first and more on demand.
 void raise_descriptor_limit();

@@ -10,7 +10,9 @@
 #include "base/error.h"
 #include "clone/attributes.h"
 #include "clone/contents.h"
+#include "clone/defrag.h"
 #include "clone/directory.h"
+#include "clone/extents.h"
 #include "clone/sparse_copy.h"
 #include "clone/staging.h"
 
@@ -42,27 +44,56 @@ FileReport own_copy(const Place& place, const Request& request, Progress& progre
     throw base::Refused("cannot unshare " + base::quoted(place.path()) +
                         ": it was replaced meanwhile; run again when nobody changes it");
   }
+  const PhaseTimer timer(report.phases.publish);
   staged.replace(request.durable);
   return report;
 }
 
-int64_t dig_file(const Place& place, const Request& request, Progress& progress) {
+void dig_file(const Place& place, const Request& request, Progress& progress, FileReport& report) {
+  {
+    const SourceFile file = open_source(place.parent(), place.name(), place.path());
+    if (ReadLease(file.fd.get()).state() == ReadLease::State::refused) {
+      throw base::Refused("cannot dig holes into " + base::quoted(place.path()) +
+                          ": it is being written to" + writers_text(file) +
+                          "; stop who writes to it first");
+    }
+  }
   const base::Fd fd = base::open_at(place.parent(), place.name(), O_RDWR | kNoFollow);
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) {
     base::throw_errno("cannot stat " + base::quoted(place.path()));
   }
-  const int64_t dug = dig_holes(fd.get(), fd.get(), st.st_size, progress, place.path());
-  if (dug > 0) {
+  report.extents = count_extents(fd.get(), place.path());
+  {
+    const PhaseTimer timer(report.phases.dig);
+    const DigResult result =
+        dig_holes(fd.get(), fd.get(), st.st_size, request.jobs, progress, place.path());
+    report.dug = result.dug;
+    report.zero_kept = result.kept;
+  }
+  if (report.dug > 0) {
     const std::array<struct timespec, 2> times{st.st_atim, st.st_mtim};
     if (::futimens(fd.get(), times.data()) != 0) {
       base::throw_errno("cannot set the times of " + base::quoted(place.path()));
     }
   }
+  report.extents_after = count_extents(fd.get(), place.path());
   if (request.durable == base::Durable::yes) {
+    const PhaseTimer timer(report.phases.publish);
     base::sync_fd(fd.get(), place.path());
   }
-  return dug;
+}
+
+void defrag_file(const Place& place, const Request& request, Progress& progress,
+                 FileReport& report) {
+  SourceFile file = open_source(place.parent(), place.name(), place.path());
+  {
+    const PhaseTimer timer(report.phases.copy);
+    defragment(place, file, request, progress);
+  }
+  report.defragged = file.defragged;
+  report.extents = count_extents(file.fd.get(), place.path());
+  report.extents_after = report.extents;
 }
 
 }  // namespace
@@ -78,17 +109,20 @@ InPlaceReport change_in_place(const std::string& path, bool unshare, const Reque
   InPlaceReport report{.file = {.path = place.path(), .size = st.st_size},
                        .links = static_cast<int64_t>(st.st_nlink),
                        .dry_run = request.dry_run};
-  if (report.links > 1 && !unshare) {
+  if (report.links > 1 && request.dig && !unshare) {
     throw base::Refused("cannot dig holes into " + base::quoted(path) + ": its inode has " +
                         std::to_string(report.links) + " links; add --unshare");
   }
-  if (report.links > 1) {
+  if (report.links > 1 && unshare) {
     report.file = own_copy(place, request, progress);
   } else if (!request.dry_run) {
     place.remove_leftover();
     if (request.dig) {
-      report.file.dug = dig_file(place, request, progress);
+      dig_file(place, request, progress, report.file);
     }
+  }
+  if (request.defrag) {
+    defrag_file(place, request, progress, report.file);
   }
   report.file.elapsed = Clock::now() - begun;
   return report;

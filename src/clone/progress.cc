@@ -12,9 +12,15 @@
 namespace cloning {
 namespace {
 
-constexpr std::chrono::seconds kPatience{1};
+constexpr std::chrono::milliseconds kPatience{1000};
 constexpr std::chrono::milliseconds kRedrawAfter{200};
 constexpr std::string_view kEraseLine = "\r\033[K";
+
+bool is_wanted(ProgressMode mode) {
+  const base::MessageStyle& style = base::message_style();
+  return mode == ProgressMode::always || (mode == ProgressMode::automatic &&
+                                          style.verbosity != base::Verbosity::quiet && !style.json);
+}
 
 void draw(std::string_view text) {
   // A terminal that has gone is no reason to give up the copy.
@@ -23,40 +29,48 @@ void draw(std::string_view text) {
 
 }  // namespace
 
-Progress::Progress()
-    : enabled_(base::message_style().verbosity != base::Verbosity::quiet &&
-               !base::message_style().json && ::isatty(STDERR_FILENO) == 1) {}
+Progress::Progress(ProgressMode mode)
+    : on_terminal_(is_wanted(mode) && ::isatty(STDERR_FILENO) == 1),
+      enabled_(on_terminal_ || mode == ProgressMode::always),
+      patience_(mode == ProgressMode::always ? std::chrono::milliseconds(0) : kPatience) {}
 
 void Progress::begin(std::string_view name, int64_t total) {
   if (!enabled_) {
     return;
   }
+  const std::scoped_lock lock(mutex_);
   erase();
   name_ = base::quoted(name);
   total_ = total;
   done_ = 0;
   begun_ = std::chrono::steady_clock::now();
-  next_draw_ = begun_ + kPatience;
+  next_draw_ = begun_ + patience_;
 }
 
 void Progress::add(int64_t bytes) {
   if (!enabled_) {
     return;
   }
+  const std::scoped_lock lock(mutex_);
   done_ += bytes;
   const std::chrono::steady_clock::time_point now = std::chrono::steady_clock::now();
-  if (now < next_draw_) {
+  const bool is_last = patience_ == patience_.zero() && done_ >= total_;
+  if (now < next_draw_ && !is_last) {
     return;
   }
   next_draw_ = now + kRedrawAfter;
-  const double seconds = std::chrono::duration<double>(now - begun_).count();
+  draw(on_terminal_ ? std::string(kEraseLine) + line() : line() + "\n");
+  drawn_ = on_terminal_;
+}
+
+std::string Progress::line() const {
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begun_).count();
   const int64_t percent = total_ > 0 ? std::min<int64_t>(100, done_ * 100 / total_) : 100;
-  std::string line(kEraseLine);
-  line += name_ + ": " + std::to_string(percent) + "%, " + human_bytes(done_) + " of " +
-          human_bytes(total_) + ", " +
-          human_bytes(static_cast<int64_t>(static_cast<double>(done_) / seconds)) + "/s";
-  draw(line);
-  drawn_ = true;
+  return name_ + ": " + std::to_string(percent) + "%, " + human_bytes(done_) + " of " +
+         human_bytes(total_) + ", " +
+         human_bytes(static_cast<int64_t>(static_cast<double>(done_) / std::max(seconds, 1e-3))) +
+         "/s";
 }
 
 void Progress::erase() {

@@ -1,19 +1,25 @@
-// How far a long copy is, on a terminal only.
+// How far a long copy is.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <mutex>
 #include <string>
 #include <string_view>
 
 namespace cloning {
 
-// Nothing is drawn in the first second, and nothing at all when standard error is no terminal or
-// with -q or --json. The line is erased at the end.
+enum class ProgressMode {
+  automatic,  // a line that is drawn after the first second, on a terminal, not with -q or --json
+  always,     // from the beginning; a line of its own each time where there is no terminal
+  never,
+};
+
+// The line on a terminal is erased at the end. Threads may call add() at the same time.
 class Progress {
  public:
-  Progress();
+  explicit Progress(ProgressMode mode = ProgressMode::automatic);
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   Progress(Progress&&) = delete;
@@ -27,7 +33,12 @@ class Progress {
   void erase();
 
  private:
+  std::string line() const;
+
+  bool on_terminal_;
   bool enabled_;
+  std::chrono::milliseconds patience_;
+  std::mutex mutex_;
   bool drawn_ = false;
   std::string name_;
   int64_t total_ = 0;

@@ -75,6 +75,16 @@ int try_reflink(int src, int dst, std::string_view src_path, std::string_view ds
   return 0;
 }
 
+int ask_reflink(int src, int dst) {
+  // Offset 1 is on no block's boundary. Who can reflink says EINVAL to that before it looks at the
+  // contents; EOPNOTSUPP, ENOTTY and EXDEV come earlier.
+  struct file_clone_range range {
+    .src_fd = src, .src_offset = 1, .src_length = 1, .dest_offset = 1
+  };
+  const bool refused = ::ioctl(dst, FICLONERANGE, &range) != 0 && errno != EINVAL;
+  return refused && is_an_answer(errno) ? errno : 0;  // what else there is, FICLONE will say
+}
+
 int probe_reflink(int src, int dst_dir, std::string_view dst_path) {
   int error = 0;
   const base::Fd dst = anonymous_file(dst_dir, error);

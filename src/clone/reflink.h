@@ -21,6 +21,10 @@ namespace cloning {
 [[nodiscard]] int try_reflink(int src, int dst, std::string_view src_path,
                               std::string_view dst_path);
 
+// Whether files of `src`'s filesystem can be reflinked to where `dst` is, without sharing or
+// flushing anything: 0, or the errno of an answer. It may be 0 for a single file that cannot.
+[[nodiscard]] int ask_reflink(int src, int dst);
+
 // The same answers for a first block only, and without leaving anything: tells whether files of
 // `src`'s filesystem can be reflinked into the directory `dst_dir`. `src` must not be empty.
 [[nodiscard]] int probe_reflink(int src, int dst_dir, std::string_view dst_path);

@@ -4,9 +4,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace cloning {
 
@@ -16,6 +16,34 @@ enum class Method {
   copy,      // has blocks of its own
   link,      // is the source's inode
   hardlink,  // is another file of the same destination, as in the source
+};
+
+// Where the time went.
+struct Phases {
+  std::chrono::nanoseconds flush{};  // dirty data of the source, written out before it is shared
+  std::chrono::nanoseconds reflink{};
+  std::chrono::nanoseconds copy{};
+  std::chrono::nanoseconds dig{};
+  std::chrono::nanoseconds verify{};
+  std::chrono::nanoseconds publish{};  // flushing the clone (--durable) and giving it its name
+
+  Phases& operator+=(const Phases& other);
+};
+
+// Adds its own lifetime to a phase.
+class PhaseTimer {
+ public:
+  explicit PhaseTimer(std::chrono::nanoseconds& phase)
+      : phase_(phase), begun_(std::chrono::steady_clock::now()) {}
+  PhaseTimer(const PhaseTimer&) = delete;
+  PhaseTimer& operator=(const PhaseTimer&) = delete;
+  PhaseTimer(PhaseTimer&&) = delete;
+  PhaseTimer& operator=(PhaseTimer&&) = delete;
+  ~PhaseTimer() { phase_ += std::chrono::steady_clock::now() - begun_; }
+
+ private:
+  std::chrono::nanoseconds& phase_;
+  std::chrono::steady_clock::time_point begun_;
 };
 
 // One regular file. Sizes are bytes; shared + copied + linked + hole is the file's length, but for
@@ -30,9 +58,14 @@ struct FileReport {
   int64_t copied = 0;
   int64_t linked = 0;
   int64_t hole = 0;
-  int64_t dug = 0;  // of `hole`: data that was zero and was turned into holes
-  std::optional<int64_t> extents =
-      std::nullopt;  // of a reflinked source; nothing where nobody counted
+  int64_t dug = 0;        // of `hole`: data that was zero and was turned into holes
+  int64_t zero_kept = 0;  // zero data that was looked at and is not worth a hole
+  // Of the source and of the clone; nothing where nobody counted.
+  std::optional<int64_t> extents = std::nullopt;
+  std::optional<int64_t> extents_after = std::nullopt;
+  std::optional<int64_t> defragged = std::nullopt;  // extents before the source was rewritten
+  bool has_writer = false;                          // somebody had the source open for writing
+  Phases phases = {};
   std::chrono::nanoseconds elapsed{};
 };
 
@@ -40,10 +73,11 @@ struct FileReport {
 struct CloneReport {
   std::string src;
   std::string dst;
-  std::vector<FileReport> files;
+  std::deque<FileReport> files;  // whose elements stay where they are when others are added
   int64_t directories = 0;
   int64_t symlinks = 0;
   int64_t skipped = 0;  // sockets, entries left out by the profile or by --exclude
+  Phases phases = {};   // of what is done for the destination as a whole
   std::chrono::nanoseconds elapsed{};
   bool dry_run = false;
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,10 +29,16 @@ struct Request {
   Profile profile = Profile::plain;
   std::vector<std::string> excludes;  // globs
   bool steady = false;                // refuse a source that changes while it is cloned
-  bool dig = false;                   // blocks that are zero become holes
+  bool dig = false;                   // zeros become holes, whatever the method
+  bool sparse = false;                // zeros become holes in what is copied
+  bool verify = false;                // compare before publishing
+  bool replace = false;               // take the place of what the destination's name stands for
+  bool defrag = false;                // rewrite a source that has too many extents
   bool dry_run = false;               // say what would be done, change nothing
   base::Durable durable = base::Durable::no;
-  int64_t max_extents = 0;  // refuse to reflink a file that has more; 0: no limit
+  // Refuse to reflink a file that has more extents; nothing: warn from kManyExtents on.
+  std::optional<int64_t> max_extents;
+  int jobs = 1;  // threads that copy, compare and look for zeros
 };
 
 }  // namespace cloning

@@ -5,24 +5,150 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
-#include <optional>
+#include <mutex>
 #include <span>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "clone/data_ranges.h"
+#include "clone/extents.h"
+#include "clone/parallel.h"
 #include "clone/reflink.h"
 #include "clone/report.h"
+#include "clone/zero_runs.h"
 
 namespace cloning {
 namespace {
 
-constexpr size_t kPiece = 1 << 20;
 constexpr int64_t kBlockUnit = 512;  // of st_blocks, whatever the filesystem's block is
+
+struct stat stat_of(int fd, std::string_view path) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(path));
+  }
+  return st;
+}
+
+void punch(int fd, const Range& hole, off_t size, std::string_view path) {
+  // A last block that the file fills in part only is given back when the hole covers all of it.
+  const off_t beyond = hole.end == size ? static_cast<off_t>(kHoleBlock) : 0;
+  if (::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, hole.begin,
+                  hole.end - hole.begin + beyond) != 0) {
+    if (errno == EOPNOTSUPP) {
+      throw base::Unsupported("cannot dig holes into " + base::quoted(path) +
+                              ": the filesystem has none");
+    }
+    throw_with_advice(errno, "cannot dig holes into " + base::quoted(path));
+  }
+}
+
+// One copy under way. Threads add to what it has done.
+class SparseCopy {
+ public:
+  SparseCopy(int src, int dst, const CopyOptions& options, std::string_view src_path,
+             std::string_view dst_path)
+      : src_(src), dst_(dst), options_(options), src_path_(src_path), dst_path_(dst_path) {}
+
+  CopyResult copy(off_t size) {
+    std::vector<Range> pieces = data_pieces(src_, size, src_path_);
+    if (options_.in_kernel) {
+      pieces = copy_in_kernel(pieces);
+    }
+    read_pieces(src_, pieces, size, options_.jobs, src_path_,
+                [&](off_t at, std::span<const std::byte> data) {
+                  if (options_.zeros == Zeros::dig) {
+                    write_around_zeros(at, data);
+                  } else {
+                    write(at, data);
+                  }
+                  options_.progress.add(static_cast<int64_t>(data.size()));
+                });
+    return {.copied = copied_, .dug = dug_};
+  }
+
+ private:
+  // Returns the pieces that the kernel does not copy.
+  std::vector<Range> copy_in_kernel(std::span<const Range> pieces) {
+    std::mutex mutex;
+    std::vector<Range> left;
+    for_each_index(options_.jobs, pieces.size(), [&] {
+      return [&](size_t index) {
+        if (!copy_in_kernel(pieces[index])) {
+          const std::scoped_lock lock(mutex);
+          left.push_back(pieces[index]);
+        }
+      };
+    });
+    return left;
+  }
+
+  bool copy_in_kernel(const Range& piece) {
+    off_t from = piece.begin;
+    off_t to = piece.begin;
+    while (from < piece.end) {
+      const ssize_t copied =
+          ::copy_file_range(src_, &from, dst_, &to, static_cast<size_t>(piece.end - from), 0);
+      if (copied == 0) {
+        require_length(src_, piece.end, src_path_);
+        return false;
+      }
+      if (copied < 0 && errno != EINTR) {
+        if (errno == EINVAL || errno == EOPNOTSUPP || errno == EXDEV || errno == ENOSYS) {
+          return false;
+        }
+        throw_with_advice(
+            errno, "cannot copy " + base::quoted(src_path_) + " to " + base::quoted(dst_path_));
+      }
+    }
+    copied_ += piece.end - piece.begin;
+    options_.progress.add(piece.end - piece.begin);
+    return true;
+  }
+
+  void write(off_t at, std::span<const std::byte> data) {
+    if (data.empty()) {
+      return;
+    }
+    try {
+      base::pwrite_full(dst_, data, at, dst_path_);
+    } catch (const std::system_error& error) {
+      throw_with_advice(error.code().value(), "cannot write " + base::quoted(dst_path_));
+    }
+    copied_ += static_cast<int64_t>(data.size());
+  }
+
+  void write_around_zeros(off_t begin, std::span<const std::byte> data) {
+    ZeroRuns zeros;
+    zeros.add(begin, data);
+    off_t at = begin;
+    const auto write_until = [&](off_t end) {
+      write(at, data.subspan(static_cast<size_t>(at - begin), static_cast<size_t>(end - at)));
+    };
+    for (const Range& hole : zeros.holes()) {
+      write_until(hole.begin);
+      dug_ += hole.end - hole.begin;
+      at = hole.end;
+    }
+    write_until(begin + static_cast<off_t>(data.size()));
+  }
+
+  int src_;
+  int dst_;
+  const CopyOptions& options_;
+  std::string_view src_path_;
+  std::string_view dst_path_;
+  std::atomic<int64_t> copied_ = 0;
+  std::atomic<int64_t> dug_ = 0;
+};
+
+}  // namespace
 
 void check_space(int dst, int64_t needed, std::string_view dst_path) {
   struct statvfs space {};
@@ -38,148 +164,49 @@ void check_space(int dst, int64_t needed, std::string_view dst_path) {
   }
 }
 
-[[noreturn]] void throw_got_shorter(std::string_view path) {
-  throw base::Refused("cannot read " + base::quoted(path) +
-                      ": it got shorter meanwhile; run again when nobody writes to it");
-}
-
-// Calls use(offset, piece) for all data of a file, a piece of at most kPiece at a time. Pieces
-// start on a multiple of kHoleBlock, unless the filesystem has smaller blocks.
-template <typename Use>
-void for_each_piece(int fd, off_t size, std::string_view path, Use use) {
-  std::vector<std::byte> buffer(std::min(kPiece, static_cast<size_t>(size)));
-  std::optional<Range> range = next_data(fd, 0, size, path);
-  while (range) {
-    for (off_t at = range->begin; at < range->end;) {
-      const size_t wanted = std::min(kPiece, static_cast<size_t>(range->end - at));
-      const std::span<std::byte> piece = std::span(buffer).first(wanted);
-      if (base::pread_full(fd, piece, at, path) < wanted) {
-        throw_got_shorter(path);
-      }
-      use(at, std::span<const std::byte>(piece));
-      at += static_cast<off_t>(wanted);
-    }
-    range = next_data(fd, range->end, size, path);
-  }
-  // An end that was cut off looks like a hole.
-  struct stat now {};
-  if (::fstat(fd, &now) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
-  if (now.st_size < size) {
-    throw_got_shorter(path);
-  }
-}
-
-// Collects runs of zeros that follow each other into one hole: punching costs microseconds a call.
-class HolePuncher {
- public:
-  HolePuncher(int fd, off_t size, std::string_view path) : fd_(fd), size_(size), path_(path) {}
-  void add(off_t begin, off_t length) {
-    if (begin != hole_.end) {
-      punch();
-      hole_.begin = begin;
-    }
-    hole_.end = begin + length;
-  }
-  // Ends the last hole; returns all bytes dug.
-  int64_t finish() {
-    punch();
-    return dug_;
-  }
-
- private:
-  void punch() {
-    const off_t length = hole_.end - hole_.begin;
-    if (length == 0) {
-      return;
-    }
-    // A last block that the file fills in part only is given back when the hole covers all of it.
-    const off_t beyond = hole_.end == size_ ? static_cast<off_t>(kHoleBlock) : 0;
-    if (::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, hole_.begin,
-                    length + beyond) != 0) {
-      if (errno == EOPNOTSUPP) {
-        throw base::Unsupported("cannot dig holes into " + base::quoted(path_) +
-                                ": the filesystem has none");
-      }
-      throw_with_advice(errno, "cannot dig holes into " + base::quoted(path_));
-    }
-    dug_ += length;
-    hole_.begin = hole_.end;
-  }
-
-  int fd_;
-  off_t size_;
-  std::string path_;
-  Range hole_{.begin = 0, .end = 0};
-  int64_t dug_ = 0;
-};
-
-}  // namespace
-
 int64_t allocated_bytes(const struct stat& st) {
   return std::min<int64_t>(st.st_size, st.st_blocks * kBlockUnit);
 }
 
-CopyResult sparse_copy(int src, const struct stat& st, int dst, Zeros zeros, Progress& progress,
+CopyResult sparse_copy(int src, const struct stat& st, int dst, const CopyOptions& options,
                        std::string_view src_path, std::string_view dst_path) {
-  CopyResult result;
   const int64_t allocated = allocated_bytes(st);
-  if (zeros == Zeros::keep) {
+  if (options.zeros == Zeros::keep) {
     check_space(dst, allocated, dst_path);
   }
   if (::ftruncate(dst, st.st_size) != 0) {
     throw_with_advice(errno, "cannot make " + base::quoted(dst_path) + " " +
                                  std::to_string(st.st_size) + " bytes long");
   }
-  progress.begin(dst_path, allocated);
-  const auto write = [&](off_t at, std::span<const std::byte> data) {
-    try {
-      base::pwrite_full(dst, data, at, dst_path);
-    } catch (const std::system_error& error) {
-      throw_with_advice(error.code().value(), "cannot write " + base::quoted(dst_path));
-    }
-    result.copied += static_cast<int64_t>(data.size());
-  };
-  for_each_piece(src, st.st_size, src_path, [&](off_t at, std::span<const std::byte> piece) {
-    progress.add(static_cast<int64_t>(piece.size()));
-    if (zeros == Zeros::keep) {
-      write(at, piece);
-      return;
-    }
-    while (!piece.empty()) {
-      const BlockRun run = first_run(piece);
-      if (run.zero) {
-        result.dug += static_cast<int64_t>(run.length);
-      } else {
-        write(at, piece.first(run.length));
-      }
-      at += static_cast<off_t>(run.length);
-      piece = piece.subspan(run.length);
-    }
-  });
-  return result;
+  options.progress.begin(dst_path, allocated);
+  return SparseCopy(src, dst, options, src_path, dst_path).copy(st.st_size);
 }
 
-int64_t dig_holes(int src, int dst, off_t size, Progress& progress, std::string_view path) {
-  struct stat st {};
-  if (::fstat(src, &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
+DigResult dig_holes(int src, int dst, off_t size, int jobs, Progress& progress,
+                    std::string_view path) {
+  const struct stat before = stat_of(src, path);
+  progress.begin(path, allocated_bytes(before));
+  ZeroRuns zeros;
+  read_pieces(src, data_pieces(src, size, path), size, jobs, path,
+              [&](off_t at, std::span<const std::byte> data) {
+                zeros.add(at, data);
+                progress.add(static_cast<int64_t>(data.size()));
+              });
+  const struct stat after = stat_of(src, path);
+  if (after.st_mtim.tv_sec != before.st_mtim.tv_sec ||
+      after.st_mtim.tv_nsec != before.st_mtim.tv_nsec) {
+    throw base::Refused("cannot dig holes into " + base::quoted(path) +
+                        ": somebody writes to it; stop that first");
   }
-  progress.begin(path, allocated_bytes(st));
-  HolePuncher holes(dst, size, path);
-  for_each_piece(src, size, path, [&](off_t at, std::span<const std::byte> piece) {
-    progress.add(static_cast<int64_t>(piece.size()));
-    while (!piece.empty()) {
-      const BlockRun run = first_run(piece);
-      if (run.zero) {
-        holes.add(at, static_cast<off_t>(run.length));
-      }
-      at += static_cast<off_t>(run.length);
-      piece = piece.subspan(run.length);
-    }
-  });
-  return holes.finish();
+  const int64_t cuts = count_extents(dst, path).value_or(1) - 1;  // that there are already
+  const int64_t most = static_cast<int64_t>(kMostHoles) - std::max<int64_t>(cuts, 0);
+  DigResult result;
+  for (const Range& hole : zeros.holes(static_cast<size_t>(std::max<int64_t>(most, 0)))) {
+    punch(dst, hole, size, path);
+    result.dug += hole.end - hole.begin;
+  }
+  result.kept = zeros.zero_bytes() - result.dug;
+  return result;
 }
 
 }  // namespace cloning

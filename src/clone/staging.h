@@ -2,43 +2,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/stat.h>
+
+#include <functional>
 #include <string>
 
 #include "base/atomic_file.h"
 #include "base/fd.h"
+#include "clone/place.h"
 
 namespace cloning {
-
-// Where a destination is to stand: an open parent directory and a name in it.
-class Place {
- public:
-  // Splits `path`, trailing slashes aside. Throws UsageError for a path that names no new entry
-  // ("",
-  // "/", "x/.."), std::system_error when the parent cannot be opened.
-  explicit Place(const std::string& path);
-
-  const std::string& path() const { return path_; }
-  const std::string& name() const { return name_; }
-  // base::temporary_name of the name.
-  const std::string& temporary() const { return temporary_; }
-  int parent() const { return parent_.get(); }
-
-  // Throws Refused "... already exists" when something stands there, be it a dangling symlink.
-  void require_free() const;
-  // Whether the place is in the directory that `dir` is open on, at any depth.
-  bool is_inside(int dir) const;
-  // Takes away what a killed run left under the temporary name. Throws Refused when a run that
-  // lives is at work there: the temporary belongs to whoever holds its flock.
-  void remove_leftover() const;
-  // fsync of the parent. Throws std::system_error.
-  void sync_parent() const;
-
- private:
-  std::string path_;
-  std::string name_;
-  std::string temporary_;
-  base::Fd parent_;
-};
 
 // A regular file under construction: unnamed (O_TMPFILE) where the filesystem can, so that a kill
 // leaves nothing at all; else under the temporary name. Mode 0600, no ACL. Destroyed unpublished,
@@ -57,12 +30,17 @@ class StagedFile {
   // Gives the file its name, in one step. Durable::yes: flushed before, and the directory after.
   // Throws Refused when the name has been taken meanwhile, std::system_error.
   void publish(base::Durable durable);
-  // The same, instead of the file that has the name now.
+  // The same, instead of what has the name now.
   void replace(base::Durable durable);
+  // The same, but only if that is what `is_expected` says it may be: asked after the two have
+  // changed places, and put back when it says no; then throws Refused with `why`.
+  void replace_if(const std::function<bool(const struct stat&)>& is_expected,
+                  const std::string& why, base::Durable durable);
 
  private:
   void create_named();
   void sync(base::Durable durable) const;
+  void take_temporary_name();
   bool link_to(const std::string& name) const;
 
   const Place& place_;
@@ -86,8 +64,12 @@ class StagedDirectory {
   // the parent after. Throws Refused when the name has been taken, Unsupported where the filesystem
   // lacks that rename, std::system_error.
   void publish(base::Durable durable);
+  // The same, instead of what has the name now, which is removed with all in it.
+  void replace(base::Durable durable);
 
  private:
+  bool rename_to_free_name() const;
+
   const Place& place_;
   base::Fd fd_;
   bool published_ = false;

@@ -7,8 +7,12 @@
 #include <cerrno>
 #include <chrono>
 #include <climits>
+#include <memory>
+#include <utility>
 
 #include "base/error.h"
+#include "clone/defrag.h"
+#include "clone/place.h"
 #include "clone/reflink.h"
 #include "clone/skip_rules.h"
 #include "clone/sparse_copy.h"
@@ -17,6 +21,9 @@ namespace cloning {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// A file of more data is copied by several threads itself, and not beside others.
+constexpr int64_t kWorthItsOwnThreads = 64 << 20;
 
 constexpr mode_t kWriteBits = 0222;
 constexpr mode_t kPermissionBits = 0777;
@@ -55,6 +62,7 @@ void TreeCloner::clone(int src, int dst) {
   dst_root_ = dst;
   const struct stat st = stat_of(src, report_.src);
   clone_children(src, dst, "");
+  pool_.wait();
   if (!request_.dry_run) {
     attributes_.apply(src, st, dst, report_.dst);
   }
@@ -91,8 +99,7 @@ void TreeCloner::clone_directory(const Step& step) {
   const base::Fd src(::openat(step.src_dir, step.name.c_str(), O_RDONLY | O_DIRECTORY | kNoFollow));
   if (!src) {
     if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) {
-      throw base::Refused("cannot clone " + base::quoted(path) +
-                          ": it went away meanwhile; run again when nobody changes the source");
+      throw_went_away(path);
     }
     base::throw_errno("cannot open directory " + base::quoted(path));
   }
@@ -122,6 +129,9 @@ void TreeCloner::clone_symlink(const Step& step) {
   const ssize_t length =
       ::readlinkat(step.src_dir, step.name.c_str(), text.data(), text.size() - 1);
   if (length < 0 || ::fstatat(step.src_dir, step.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT || errno == EINVAL) {  // EINVAL: it is no symlink any more
+      throw_went_away(src_path(step.relative));
+    }
     base::throw_errno("cannot read symlink " + base::quoted(src_path(step.relative)));
   }
   if (request_.dry_run) {
@@ -134,48 +144,72 @@ void TreeCloner::clone_symlink(const Step& step) {
   attributes_.apply_symlink(step.src_dir, st, step.dst_dir, step.name, path);
 }
 
-void TreeCloner::clone_file(const Step& step) {
-  const Clock::time_point begun = Clock::now();
-  const SourceFile src = open_source(step.src_dir, step.name, src_path(step.relative));
-  const std::string path = dst_path(step.relative);
-  const auto take = [&]() -> FileReport {
-    if (request_.profile == Profile::vm && request_.memory == MemoryMode::link &&
-        is_memory_path(step.relative)) {
-      return link_memory(step, src, path);
-    }
-    if (src.st.st_nlink > 1) {
-      const auto [sibling, is_first] =
-          seen_.try_emplace({src.st.st_dev, src.st.st_ino}, step.relative);
-      if (!is_first) {
-        return link_to_sibling(step, src, sibling->second, path);
-      }
-    }
-    return clone_contents(step, src, path);
-  };
-  FileReport report = take();
-  report.elapsed = Clock::now() - begun;
-  report_.files.push_back(std::move(report));
+SourceFile TreeCloner::open_file(const Step& step) {
+  SourceFile src = open_source(step.src_dir, step.name, src_path(step.relative));
+  if (request_.defrag) {
+    defragment(Place(step.src_dir, step.name, src.path), src, request_, progress_);
+  }
+  return src;
 }
 
-FileReport TreeCloner::clone_contents(const Step& step, const SourceFile& src,
-                                      const std::string& dst_path) {
+void TreeCloner::clone_file(const Step& step) {
+  const Clock::time_point begun = Clock::now();
+  SourceFile src = open_file(step);
+  const std::string path = dst_path(step.relative);
+  FileReport& report = report_.files.emplace_back();
+  if (request_.profile == Profile::vm && request_.memory == MemoryMode::link &&
+      is_memory_path(step.relative)) {
+    report = link_memory(step, src, path);
+    report.elapsed = Clock::now() - begun;
+    return;
+  }
+  if (src.st.st_nlink > 1) {
+    const auto [sibling, is_first] =
+        seen_.try_emplace({src.st.st_dev, src.st.st_ino}, step.relative);
+    if (!is_first) {
+      report = link_to_sibling(step, src, sibling->second, path);
+      report.elapsed = Clock::now() - begun;
+      return;
+    }
+  }
+  report.path = path;
+  clone_contents(step, std::move(src), report);
+}
+
+void TreeCloner::clone_contents(const Step& step, SourceFile src, FileReport& report) {
   const bool copies_memory = request_.profile == Profile::vm &&
                              request_.memory == MemoryMode::copy && is_memory_path(step.relative);
   const ReflinkMode mode = copies_memory ? ReflinkMode::never : request_.reflink;
   if (request_.dry_run) {
-    return contents_.plan(src, step.dst_dir, dst_path, mode);
+    report = contents_.plan(src, step.dst_dir, report.path, mode);
+    return;
   }
   // Writable by us until it has its attributes: who is not root needs that to set some of them.
   base::Fd dst(::openat(step.dst_dir, step.name.c_str(),
-                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                        (src.st.st_mode & kPermissionBits) | S_IWUSR));
+                        O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                        (src.st.st_mode & kPermissionBits) | S_IRUSR | S_IWUSR));
   if (!dst) {
-    throw_with_advice(errno, "cannot make " + base::quoted(dst_path));
+    throw_with_advice(errno, "cannot make " + base::quoted(report.path));
   }
-  FileReport report = contents_.clone(src, dst.get(), dst_path, mode);
-  attributes_.apply(src.fd.get(), src.st, dst.get(), dst_path);
-  dst.close_checked(dst_path);
-  return report;
+  const bool is_large = allocated_bytes(src.st) >= kWorthItsOwnThreads;
+  // std::function must be copyable, so what the task owns is shared with its copies.
+  const auto files =
+      std::make_shared<std::pair<SourceFile, base::Fd>>(std::move(src), std::move(dst));
+  const auto task = [this, files, mode, &report] {
+    const Clock::time_point begun = Clock::now();
+    const SourceFile& from = files->first;
+    base::Fd& to = files->second;
+    const std::string path = report.path;
+    report = contents_.clone(from, to.get(), path, mode);
+    attributes_.apply(from.fd.get(), from.st, to.get(), path);
+    to.close_checked(path);
+    report.elapsed = Clock::now() - begun;
+  };
+  if (is_large) {
+    task();
+  } else {
+    pool_.submit(task);
+  }
 }
 
 FileReport TreeCloner::link_memory(const Step& step, const SourceFile& src,

@@ -12,19 +12,27 @@
 #include "clone/attributes.h"
 #include "clone/contents.h"
 #include "clone/directory.h"
+#include "clone/parallel.h"
+#include "clone/progress.h"
 #include "clone/report.h"
 #include "clone/request.h"
 
 namespace cloning {
 
 // Clones one tree into one destination. The walk holds descriptors of the directories that it is
-// in, on both sides; entries are opened by name in them and never followed.
+// in, on both sides; entries are opened by name in them and never followed. With request.jobs > 1
+// the contents of small files are left to other threads; names are made by the walk alone.
 class TreeCloner {
  public:
   // All must outlive the object. What is done is added to `report`.
   TreeCloner(const Request& request, ContentCloner& contents, AttributeCopier& attributes,
-             CloneReport& report)
-      : request_(request), contents_(contents), attributes_(attributes), report_(report) {}
+             Progress& progress, CloneReport& report)
+      : request_(request),
+        contents_(contents),
+        attributes_(attributes),
+        progress_(progress),
+        report_(report),
+        pool_(request.jobs) {}
 
   // Fills the empty directory `dst` from `src`, and gives it the attributes of `src`. With a dry
   // run `dst` is the directory in which the clone would be, and stays as it is. Throws BadData,
@@ -44,7 +52,8 @@ class TreeCloner {
   void clone_directory(const Step& step);
   void clone_file(const Step& step);
   void clone_symlink(const Step& step);
-  FileReport clone_contents(const Step& step, const SourceFile& src, const std::string& dst_path);
+  SourceFile open_file(const Step& step);
+  void clone_contents(const Step& step, SourceFile src, FileReport& report);
   FileReport link_memory(const Step& step, const SourceFile& src,
                          const std::string& dst_path) const;
   FileReport link_to_sibling(const Step& step, const SourceFile& src, const std::string& sibling,
@@ -55,10 +64,12 @@ class TreeCloner {
   const Request& request_;
   ContentCloner& contents_;
   AttributeCopier& attributes_;
+  Progress& progress_;
   CloneReport& report_;
   int dst_root_ = -1;
   // Inodes with several links, and where in the destination the first of them is.
   std::map<std::pair<dev_t, ino_t>, std::string> seen_;
+  TaskPool pool_;
 };
 
 }  // namespace cloning

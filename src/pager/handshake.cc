@@ -106,7 +106,7 @@ void JsonCollector::add(std::string_view piece) {
   for (const char c : piece) {
     const bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r';
     if (!in_string_ && blank) {
-      if (!text_.empty() && text_.back() != ' ') {
+      if (text_.empty() || text_.back() != ' ') {
         text_ += ' ';
       }
       continue;

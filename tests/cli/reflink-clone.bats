@@ -5,14 +5,13 @@
 
 load helpers
 load ../mounts
+load reflink-clone_helpers
 
-# One of each, for all tests of the file: a mount costs more than most tests.
 setup_file() {
   load helpers
   load ../mounts
-  local type
-  ((EUID == 0)) || return 0
-  for type in xfs btrfs ext4 tmpfs; do mount_fs "$type" "$BATS_FILE_TMPDIR/$type"; done
+  load reflink-clone_helpers
+  mount_each
 }
 
 teardown_file() {
@@ -21,96 +20,11 @@ teardown_file() {
 
 setup() {
   common_setup
-  export ASAN_OPTIONS=detect_leaks=0 # which cannot be under strace
 }
 
 teardown() {
   common_teardown
   unmount_all # what the test itself mounted
-}
-
-# Goes to a new, empty directory on the filesystem.
-on() { # <xfs|btrfs|ext4|tmpfs>
-  local dir=$BATS_FILE_TMPDIR/$1
-  mountpoint -q "$dir" || skip "needs root, to mount $1"
-  dir=$dir/$BATS_TEST_NUMBER
-  rm -rf "$dir"
-  mkdir "$dir"
-  cd "$dir" || return 1
-}
-
-can_reflink() { # <filesystem>
-  [[ $1 == xfs || $1 == btrfs ]]
-}
-
-# 9 MiB long, data in [1,2) and [5,7) MiB and an odd end.
-make_disk() { # <file>
-  head -c 1M /dev/urandom | dd of="$1" bs=1M seek=1 conv=notrunc status=none
-  head -c 2M /dev/urandom | dd of="$1" bs=1M seek=5 conv=notrunc status=none
-  truncate -s 9437185 "$1"
-}
-
-# A guest with everything that a clone must keep, and then what it must not.
-make_guest() { # <dir>
-  mkdir -p "$1"/snapshots/snapshot-latest "$1"/empty "$1/odd"
-  make_disk "$1/overlay.raw"
-  head -c 2M /dev/urandom >"$1/snapshots/snapshot-latest/memory"
-  printf state >"$1/snapshots/snapshot-latest/state"
-  printf '{}\n' >"$1/metadata.json"
-  : >"$1/nothing"
-  ln "$1/overlay.raw" "$1/empty/the-same-disk"
-  ln -s ../some/where "$1/link"
-  ln -s "$(printf 'x%.0s' {1..300})" "$1/long-link"
-  printf odd >"$1/odd/"$'new\nline'
-  printf odd >"$1/odd/"$'\xff\xfe'
-  printf odd >"$1/odd/-rf *"
-  chmod 0640 "$1/metadata.json"
-  chmod 4751 "$1/nothing"
-  if ((EUID == 0)); then
-    chmod 0555 "$1/empty"
-    chown -h 1234:5678 "$1/metadata.json" "$1/odd" "$1/link"
-  fi
-  chmod 2750 "$1/odd"
-  touch -h -d '2001-02-03 04:05:06.123456789' "$1/link" "$1/metadata.json"
-  touch -d '2011-12-13 14:15:16.171819202' "$1/empty"
-  setfattr -n user.colour -v green "$1/metadata.json" 2>/dev/null || true
-  setfattr -n trusted.snapfork -v $'\x01\x02' "$1/snapshots" 2>/dev/null || true
-  setfacl -m u:4321:rw,m::r "$1/metadata.json" 2>/dev/null || true
-  setfacl -d -m g:8765:rwx "$1/odd" 2>/dev/null || true
-}
-
-# Of each record in $output, one a line.
-records() { # <jq filter>
-  jq -c "$1" <<<"$output"
-}
-
-# All of a tree but contents: names, types, modes, owners, times, links, texts, holes, attributes.
-manifest() { # <dir>
-  (
-    cd "$1" || exit 1
-    find . -printf '%y %m %U:%G %T@ %P -> %l\0' | sort -z | tr '\0' '\n'
-    find . -type f -links +1 -printf '%n %P\n' | sort
-    find . -print0 | sort -z | xargs -0 getfattr -h -d -m - --absolute-names 2>/dev/null
-    find . ! -type l -print0 | sort -z | xargs -0 getfacl -n -p 2>/dev/null
-  )
-}
-
-assert_same_tree() { # <dir> <dir>
-  diff -a <(manifest "$1") <(manifest "$2") || fail "$1 and $2 differ"
-  diff -r --no-dereference "$1" "$2"
-}
-
-blocks() { stat -c %b "$1"; }
-inode() { stat -c %i "$1"; }
-
-# How many extents of the file FIEMAP calls shared, and how many it does not.
-shared_extents() { filefrag -v "$1" | grep -cE '^ *[0-9]+:.*shared' || true; }
-own_extents() { filefrag -v "$1" | grep -E '^ *[0-9]+:' | grep -cv shared || true; }
-
-no_temporaries() {
-  local left
-  left=$(find . -name '.*.snapfork-tmp')
-  assert_equal "$left" ''
 }
 
 # ---- what every program does, and the command line
@@ -586,7 +500,7 @@ dig_on() { # <filesystem>
   on tmpfs
   head -c 3M /dev/urandom >src
   # Each piece of 1 MiB takes this long.
-  local slow='strace -qq -o /dev/null -e trace=pwrite64 -e inject=pwrite64:delay_enter=600000'
+  local slow='strace -qq -o /dev/null -e trace=copy_file_range -e inject=copy_file_range:delay_enter=600000'
   run -0 script -qec "$slow reflink-clone src dst" /dev/null
   [[ $output =~ \'dst\':\ [0-9]+%,\ .*\ of\ 3\.0\ MiB ]] || fail 'no progress'
   $slow reflink-clone src dst2 >out 2>err
@@ -675,7 +589,7 @@ dig_on() { # <filesystem>
   cp src tree/a
   cp src tree/b
   reflink-clone -q src small/first
-  run --separate-stderr strace -f -qq -o trace -e trace=pwrite64 reflink-clone src small/second
+  run --separate-stderr strace -f -qq -o trace -e trace=copy_file_range,pwrite64 reflink-clone src small/second
   assert_equal "$status" 5
   assert_contains "$stderr" 'it needs 3.0 MiB'
   assert_contains "$stderr" 'No space left on device'
@@ -693,23 +607,24 @@ dig_on() { # <filesystem>
   [[ ! -e dst ]]
 }
 
-@test "errors in the middle of a clone leave nothing" {
+@test "FICLONE's errno decides: an answer leads to a copy, an error ends the clone" {
   on xfs
   make_guest guest
-  local fault
-  for fault in ioctl:error=ENOSPC:when=3 ioctl:error=EIO:when=1 ioctl:error=EDQUOT:when=1 openat:error=EIO:when=30 \
-    utimensat:error=EIO:when=5 renameat2:error=EIO:when=1 symlinkat:error=ENOSPC:when=2; do
-    run --separate-stderr strace -f -qq -o /dev/null -e inject="$fault" reflink-clone -q guest dst
+  local errno n
+  n=$(number_of ioctl FICLONE, reflink-clone --progress=never guest/overlay.raw dst)
+  rm dst
+  # ENOSPC must not lead to a copy, which would need more.
+  for errno in ENOSPC EIO EDQUOT EPERM EROFS ETXTBSY; do
+    run --separate-stderr strace -f -qq -o /dev/null -e inject="ioctl:error=$errno:when=$n" \
+      reflink-clone --progress=never guest/overlay.raw dst
     assert_equal "$status" 5
+    assert_contains "$stderr" "cannot reflink 'guest/overlay.raw' to 'dst': "
+    [[ $stderr == *'; '* ]] || fail "no advice: $stderr"
     assert_equal "$(ls -A)" guest
   done
-  # ENOSPC of FICLONE must not lead to a copy, which would need more.
-  run -5 strace -f -qq -o /dev/null -e inject=ioctl:error=ENOSPC:when=1 reflink-clone -q guest/overlay.raw dst
-  assert_contains "$output" 'free some space'
-  # The other answers do.
-  for fault in EXDEV EOPNOTSUPP ENOTTY EINVAL; do
-    run -0 strace -f -qq -o /dev/null -e inject="ioctl:error=$fault:when=1" reflink-clone --json guest/overlay.raw dst
-    assert_equal "$(records 'select(.type == "file") | .refused')" "\"$fault\""
+  for errno in EXDEV EOPNOTSUPP ENOTTY EINVAL; do
+    run -0 strace -f -qq -o /dev/null -e inject="ioctl:error=$errno:when=$n" reflink-clone --progress=never --json guest/overlay.raw dst
+    assert_equal "$(records 'select(.type == "file") | [.method, .refused]')" "[\"copy\",\"$errno\"]"
     cmp guest/overlay.raw dst
     rm dst
   done

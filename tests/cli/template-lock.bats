@@ -322,7 +322,7 @@ SCRIPT
   wait_until 10 is_gone "$spawned_pid"
   # Another program that locks the same file does not say since when.
   require_cmd flock
-  spawn flock "$locks/base.lock" tail -f /dev/null
+  spawn flock --no-fork "$locks/base.lock" tail -f /dev/null
   has_holder() { template-lock holders base | grep -q $'exclusive\t-\ttail'; }
   wait_until 10 has_holder
 }

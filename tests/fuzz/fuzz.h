@@ -24,14 +24,14 @@ inline std::string_view text_of(const uint8_t* data, size_t size) {
   return {reinterpret_cast<const char*>(data), size};
 }
 
-// Whether `parse` accepts: bad input is refused by base::BadData. Anything else that is thrown goes
+// Whether `parse` accepts: bad input is refused by a base::Error. Anything else that is thrown goes
 // up and ends the target.
 template <typename Parse>
 bool accepts(const Parse& parse) {
   try {
     parse();
     return true;
-  } catch (const base::BadData&) {
+  } catch (const base::Error&) {
     return false;
   }
 }

@@ -1,0 +1,72 @@
+#include "clone/clean.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json_line.h"
+#include "clone/directory.h"
+#include "clone/source_file.h"
+
+namespace cloning {
+namespace {
+
+// Whoever makes a temporary of this program holds its flock; metadata that is being written has
+// none, but is open for writing.
+bool is_in_use(int fd) {
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    return true;
+  }
+  return ReadLease(fd).state() == ReadLease::State::refused;
+}
+
+bool is_made_by_us(mode_t type) {
+  return type == S_IFREG || type == S_IFDIR;
+}
+
+}  // namespace
+
+std::vector<Leftover> remove_leftovers(const std::string& directory, bool dry_run) {
+  const base::Fd dir = base::open_file(directory, O_RDONLY | O_DIRECTORY);
+  std::vector<Leftover> found;
+  for (const Entry& entry : list_directory(dir.get(), directory)) {
+    if (!base::is_temporary_name(entry.name) || !is_made_by_us(entry.type)) {
+      continue;
+    }
+    const base::Fd fd(::openat(dir.get(), entry.name.c_str(), O_RDONLY | kNoFollow));
+    if (!fd) {
+      if (errno == ENOENT) {
+        continue;  // published or removed meanwhile
+      }
+      base::throw_errno("cannot open " + base::quoted(directory + "/" + entry.name));
+    }
+    found.push_back({.path = directory + "/" + entry.name, .in_use = is_in_use(fd.get())});
+    if (!found.back().in_use && !dry_run) {
+      remove_tree(dir.get(), entry.name);  // while the lock is held
+    }
+  }
+  return found;
+}
+
+std::string leftover_record(const Leftover& leftover, bool dry_run) {
+  return base::JsonLine("leftover")
+      .path("path", leftover.path)
+      .boolean("in_use", leftover.in_use)
+      .boolean("removed", !leftover.in_use && !dry_run)
+      .boolean("dry_run", dry_run)
+      .str();
+}
+
+std::string leftover_line(const Leftover& leftover, bool dry_run) {
+  return base::quoted(leftover.path) + (leftover.in_use
+                                            ? ": left alone, a run that lives is at work there\n"
+                                        : dry_run ? ": would be removed\n"
+                                                  : ": removed\n");
+}
+
+}  // namespace cloning

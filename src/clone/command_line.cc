@@ -1,0 +1,140 @@
+#include "clone/command_line.h"
+
+#include <limits>
+
+#include "base/error.h"
+
+namespace cloning {
+namespace {
+
+constexpr const char* kFooter =
+    "Examples:\n"
+    "  reflink-clone base.raw vm1.raw vm2.raw\n"
+    "  reflink-clone --profile vm --memory=link guests/base guests/fork\n"
+    "  reflink-clone --unshare --dig snapshot/memory\n"
+    "Exit: 0 done, 1 refused, 2 usage, 3 unsupported, 4 bad data, 5 system error.\n"
+    "See reflink-clone(1).";
+
+constexpr int64_t kMostJobs = 256;
+
+Request request_of(const base::ParsedOptions& options) {
+  Request request;
+  const std::string reflink = options.choice("reflink", {"auto", "always", "never"});
+  request.reflink = reflink == "always"  ? ReflinkMode::always
+                    : reflink == "never" ? ReflinkMode::never
+                                         : ReflinkMode::automatic;
+  const std::string memory = options.choice("memory", {"reflink", "link", "copy"});
+  request.memory = memory == "link"   ? MemoryMode::link
+                   : memory == "copy" ? MemoryMode::copy
+                                      : MemoryMode::reflink;
+  request.profile =
+      options.choice("profile", {"plain", "vm"}) == "vm" ? Profile::vm : Profile::plain;
+  request.excludes = options.values("exclude");
+  request.dig = options.has("dig");
+  request.sparse = options.has("sparse");
+  request.verify = options.has("verify");
+  request.replace = options.has("replace");
+  request.defrag = options.has("defrag");
+  request.dry_run = options.has("dry-run");
+  request.durable = options.has("durable") ? base::Durable::yes : base::Durable::no;
+  if (options.has("max-extents")) {
+    request.max_extents = options.number("max-extents", 1, std::numeric_limits<int64_t>::max(), 1);
+  }
+  request.jobs = static_cast<int>(options.number("jobs", 1, kMostJobs, 1));
+  return request;
+}
+
+ProgressMode progress_of(const base::ParsedOptions& options) {
+  const std::string progress = options.choice("progress", {"auto", "always", "never"});
+  return progress == "always"  ? ProgressMode::always
+         : progress == "never" ? ProgressMode::never
+                               : ProgressMode::automatic;
+}
+
+Job job_of(const base::ParsedOptions& options) {
+  Job job = Job::clone;
+  std::string chosen;
+  const auto choose = [&](const char* name, Job its) {
+    if (options.has(name)) {
+      if (!chosen.empty()) {
+        throw base::UsageError("--" + chosen + " and --" + name + " exclude each other");
+      }
+      chosen = name;
+      job = its;
+    }
+  };
+  choose("unshare", Job::in_place);
+  choose("stat", Job::stat);
+  choose("probe", Job::probe);
+  choose("clean", Job::clean);
+  const bool changes_one_file =
+      (options.has("dig") || options.has("defrag")) && options.operands().size() == 1;
+  return chosen.empty() && changes_one_file ? Job::in_place : job;
+}
+
+}  // namespace
+
+base::Options make_options() {
+  base::Options options("reflink-clone", "[options] SRC DST...",
+                        "Clone a file or a directory by sharing its blocks, all or nothing.");
+  options.group("Contents")
+      .value("reflink", "WHEN", "auto (copy what cannot share), always, never")
+      .flag("sparse", "make holes of long zeros in what is copied")
+      .flag("dig", "make holes of long zeros; without DST in SRC")
+      .flag("verify", "compare before the clone gets its name")
+      .value("max-extents", "N", "refuse to reflink a file that has more")
+      .flag("defrag", "rewrite a SRC that has more; DST may be left out")
+      .value("profile", "NAME", "plain, or vm: leave out what is the VMM's own")
+      .value("memory", "HOW", "snapshots/*/memory: reflink, link (sealed), copy")
+      .value("exclude", "GLOB", "leave out; may be repeated")
+      .group("Making")
+      .flag("replace", "take the place of an existing DST")
+      .flag("durable", "flush to the disk before the name appears")
+      .value("jobs", "N", "threads that copy (1)")
+      .value("progress", "WHEN", "auto (on a terminal), always, never")
+      .flag("dry-run", "say what would be done, change nothing")
+      .group("Action")
+      .flag("unshare", "FILE...: give one with several links an own inode")
+      .flag("stat", "FILE...: extents, what is shared, holes, links")
+      .value("probe", "PATH", "say what the filesystem is and can")
+      .value("clean", "DIR", "remove what killed runs left in it")
+      .footer(kFooter);
+  return options;
+}
+
+CommandLine command_line_of(const base::ParsedOptions& options) {
+  constexpr size_t kAny = std::numeric_limits<size_t>::max();
+  CommandLine line{.job = job_of(options),
+                   .request = request_of(options),
+                   .unshare = options.has("unshare"),
+                   .progress = progress_of(options),
+                   .path = options.value_or("probe", options.value_or("clean", "")),
+                   .operands = options.operands()};
+  switch (line.job) {
+    case Job::probe:
+    case Job::clean:
+      options.require_operands(0, 0, "no operands");
+      break;
+    case Job::stat:
+      options.require_operands(1, kAny, "FILE");
+      break;
+    case Job::in_place:
+      options.require_operands(1, kAny, "FILE");
+      for (const char* name : {"profile", "exclude", "memory", "replace"}) {
+        if (options.has(name)) {
+          throw base::UsageError("--" + std::string(name) + " is for a clone, not for a FILE");
+        }
+      }
+      break;
+    case Job::clone:
+      options.require_operands(2, kAny, "SRC and DST");
+      if (options.has("memory") && line.request.profile != Profile::vm) {
+        throw base::UsageError("--memory needs --profile vm");
+      }
+      break;
+  }
+  line.request.steady = line.request.profile == Profile::vm || line.unshare;
+  return line;
+}
+
+}  // namespace cloning

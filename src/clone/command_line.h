@@ -1,0 +1,29 @@
+// The command line of reflink-clone.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/options.h"
+#include "clone/progress.h"
+#include "clone/request.h"
+
+namespace cloning {
+
+enum class Job { clone, in_place, stat, probe, clean };
+
+struct CommandLine {
+  Job job = Job::clone;
+  cloning::Request request;
+  bool unshare = false;
+  cloning::ProgressMode progress = cloning::ProgressMode::automatic;
+  std::string path;  // of --probe and --clean
+  std::vector<std::string> operands;
+};
+
+base::Options make_options();
+// Throws base::UsageError for options that do not go together.
+CommandLine command_line_of(const base::ParsedOptions& options);
+
+}  // namespace cloning

@@ -1,0 +1,143 @@
+#include "clone/defrag.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "clone/attributes.h"
+#include "clone/data_ranges.h"
+#include "clone/directory.h"
+#include "clone/extents.h"
+#include "clone/reflink.h"
+#include "clone/sparse_copy.h"
+#include "clone/staging.h"
+#include "clone/zero_runs.h"
+
+namespace cloning {
+namespace {
+
+using Lease = ReadLease::State;
+
+[[noreturn]] void refuse(const SourceFile& src, const std::string& why) {
+  throw base::Refused("cannot rewrite " + base::quoted(src.path) + ": " + why);
+}
+
+// Everything but the largest holes, in pieces.
+std::vector<Range> pieces_to_write(const SourceFile& src) {
+  const off_t size = src.st.st_size;
+  std::vector<Range> holes;
+  off_t at = 0;
+  for (std::optional<Range> data = next_data(src.fd.get(), 0, size, src.path); data;
+       data = next_data(src.fd.get(), at, size, src.path)) {
+    holes.push_back({.begin = at, .end = data->begin});
+    at = data->end;
+  }
+  holes.push_back({.begin = at, .end = size});
+  std::erase_if(holes, [](const Range& hole) { return hole.end - hole.begin < kSmallestHole; });
+  holes = longest(std::move(holes), kMostHoles);
+  holes.push_back({.begin = size, .end = size});
+  std::vector<Range> pieces;
+  at = 0;
+  for (const Range& hole : holes) {
+    for (; at < hole.begin; at = pieces.back().end) {
+      pieces.push_back({.begin = at, .end = std::min(hole.begin, at + kPiece)});
+    }
+    at = hole.end;
+  }
+  return pieces;
+}
+
+void write_densely(const SourceFile& src, int dst, const ReadLease& lease, Progress& progress) {
+  const std::vector<Range> pieces = pieces_to_write(src);
+  int64_t bytes = 0;
+  for (const Range& piece : pieces) {
+    bytes += piece.end - piece.begin;
+  }
+  check_space(dst, bytes, src.path);
+  if (::ftruncate(dst, src.st.st_size) != 0) {
+    throw_with_advice(errno, "cannot rewrite " + base::quoted(src.path));
+  }
+  progress.begin(src.path, bytes);
+  // One thread: the filesystem lays out what comes in order in few extents.
+  read_pieces(src.fd.get(), pieces, src.st.st_size, 1, src.path,
+              [&](off_t at, std::span<const std::byte> data) {
+                if (lease.state() == Lease::refused) {
+                  refuse(src, "somebody opens it for writing; run again when nobody does");
+                }
+                try {
+                  base::pwrite_full(dst, data, at, src.path);
+                } catch (const std::system_error& error) {
+                  throw_with_advice(error.code().value(),
+                                    "cannot rewrite " + base::quoted(src.path));
+                }
+                progress.add(static_cast<int64_t>(data.size()));
+              });
+}
+
+void rewrite(const Place& place, const SourceFile& src, const ReadLease& lease,
+             Progress& progress) {
+  StagedFile staged(place);
+  write_densely(src, staged.fd(), lease, progress);
+  AttributeCopier attributes;
+  attributes.apply(src.fd.get(), src.st, staged.fd(), src.path);
+  if (attributes.lost() > 0) {
+    refuse(src, "the copy cannot have " + attributes.first_lost());
+  }
+  require_unchanged(src);
+  // Who waits for the lease has looked up the old inode already and would write where nobody
+  // reads, so the lease is asked after the exchange, which is undone then.
+  staged.replace_if(
+      [&](const struct stat& old) {
+        return old.st_dev == src.st.st_dev && old.st_ino == src.st.st_ino &&
+               lease.state() == Lease::held;
+      },
+      "somebody opens or replaces it; run again when nobody does", base::Durable::yes);
+}
+
+}  // namespace
+
+void defragment(const Place& place, SourceFile& src, const Request& request, Progress& progress) {
+  flush_dirty(src.fd.get(), src.path);
+  const std::optional<int64_t> extents = count_extents(src.fd.get(), src.path);
+  if (!extents || *extents <= request.max_extents.value_or(kManyExtents)) {
+    return;
+  }
+  if (src.st.st_nlink > 1) {
+    refuse(src, "its inode has " + std::to_string(src.st.st_nlink) +
+                    " links, and the others would keep the old extents; --unshare it first");
+  }
+  {
+    const ReadLease lease(src.fd.get());
+    if (lease.state() == Lease::refused) {
+      refuse(src, "it is being written to" + writers_text(src) + "; stop who writes to it first");
+    }
+    if (lease.state() == Lease::unknown) {
+      refuse(src,
+             "no lease on it is to be had, which would tell who writes to it; be its owner or "
+             "root");
+    }
+    if (!request.dry_run) {
+      rewrite(place, src, lease, progress);
+    }
+  }
+  if (!request.dry_run) {
+    src = open_source(place.parent(), place.name(), src.path);
+  }
+  src.defragged = extents;
+}
+
+void defragment_operand(SourceFile& src, const Request& request, Progress& progress) {
+  if (S_ISREG(src.st.st_mode)) {
+    const Place real(name_of_open(src.fd.get(), src.path));  // SRC may be a symlink
+    defragment(Place(real.parent(), real.name(), src.path), src, request, progress);
+  }
+}
+
+}  // namespace cloning

@@ -1,0 +1,163 @@
+#include "clone/place.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <exception>
+#include <utility>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/message.h"
+#include "clone/directory.h"
+
+namespace cloning {
+namespace {
+
+bool same_inode(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+}  // namespace
+
+Place::Place(const std::string& path) : path_(path) {
+  while (path_.size() > 1 && path_.ends_with('/')) {
+    path_.pop_back();
+  }
+  const size_t slash = path_.find_last_of('/');
+  name_ = slash == std::string::npos ? path_ : path_.substr(slash + 1);
+  if (name_.empty() || name_ == "." || name_ == "..") {
+    throw base::UsageError("bad destination " + base::quoted(path) + ": it names no new file");
+  }
+  temporary_ = base::temporary_name(name_);
+  const std::string parent = slash == std::string::npos ? "."
+                             : slash == 0               ? "/"
+                                                        : path_.substr(0, slash);
+  parent_ = base::open_file(parent, O_PATH | O_DIRECTORY);
+}
+
+Place::Place(int parent, const std::string& name, const std::string& path)
+    : path_(path),
+      name_(name),
+      temporary_(base::temporary_name(name)),
+      parent_(base::open_at(parent, ".", O_PATH | O_DIRECTORY)) {}
+
+bool Place::is_taken() const {
+  struct stat st {};
+  if (::fstatat(parent(), name_.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) {
+    return true;
+  }
+  if (errno != ENOENT) {
+    base::throw_errno("cannot make " + base::quoted(path_));
+  }
+  return false;
+}
+
+void Place::require_free() const {
+  if (is_taken()) {
+    throw_exists();
+  }
+}
+
+bool Place::is_inside(int dir) const {
+  struct stat wanted {};
+  struct stat here {};
+  if (::fstat(dir, &wanted) != 0 || ::fstat(parent(), &here) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(path_));
+  }
+  base::Fd climber = base::open_at(parent(), ".", O_PATH | O_DIRECTORY);
+  for (;;) {
+    if (same_inode(here, wanted)) {
+      return true;
+    }
+    const struct stat below = here;
+    base::Fd above(::openat(climber.get(), "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!above && errno == EACCES) {
+      return false;  // no walk that starts further up could come through here either
+    }
+    climber = std::move(above);
+    if (::fstat(climber.get(), &here) != 0) {
+      base::throw_errno("cannot stat the directories above " + base::quoted(path_));
+    }
+    if (same_inode(here, below)) {
+      return false;  // the root directory is its own parent
+    }
+  }
+}
+
+void Place::remove_leftover() const {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    struct stat st {};
+    if (::fstatat(parent(), temporary_.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == ENOENT) {
+        return;
+      }
+      base::throw_errno("cannot stat " + base::quoted(temporary_));
+    }
+    if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) {
+      const base::Fd leftover(::openat(parent(), temporary_.c_str(), O_RDONLY | kNoFollow));
+      if (!leftover) {
+        if (errno == ENOENT) {
+          continue;
+        }
+        base::throw_errno("cannot open the leftover " + base::quoted(temporary_));
+      }
+      if (!try_lock(leftover.get())) {
+        throw_busy();
+      }
+      if (!still_named(leftover.get())) {
+        continue;
+      }
+      remove_tree(parent(), temporary_);  // while the lock is held
+      return;
+    }
+    remove_tree(parent(), temporary_);  // no file of ours, but our name
+  }
+  throw_busy();
+}
+
+void Place::remove_replaced() const {
+  try {
+    remove_leftover();
+  } catch (const std::exception& error) {
+    base::say_warning(base::quoted(path_) + " is in place, but what was there is left as " +
+                      base::quoted(temporary_) + ": " + error.what());
+  }
+}
+
+void Place::sync_parent() const {
+  const base::Fd dir = base::open_at(parent(), ".", O_RDONLY | O_DIRECTORY);
+  base::sync_fd(dir.get(), "the directory of " + path_);
+}
+
+bool Place::try_lock(int fd) const {
+  if (::flock(fd, LOCK_EX | LOCK_NB) == 0) {
+    return true;
+  }
+  if (errno == EWOULDBLOCK) {
+    return false;
+  }
+  base::throw_errno("cannot lock " + base::quoted(temporary_));
+}
+
+bool Place::still_named(int fd) const {
+  struct stat open {};
+  struct stat named {};
+  return ::fstat(fd, &open) == 0 &&
+         ::fstatat(parent(), temporary_.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         same_inode(open, named);
+}
+
+void Place::throw_busy() const {
+  throw base::Refused("cannot make " + base::quoted(path_) +
+                      ": another run is making it; wait for that one");
+}
+
+void Place::throw_exists() const {
+  throw base::Refused("cannot make " + base::quoted(path_) +
+                      ": it already exists; remove it, or --replace it");
+}
+
+}  // namespace cloning

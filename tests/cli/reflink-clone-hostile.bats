@@ -1,0 +1,266 @@
+#!/usr/bin/env bats
+# reflink-clone: sources and destinations that change, are full, in use, not allowed or very large.
+# shellcheck disable=SC2154 # output, stderr, lines and status are set by run
+# shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
+
+load helpers
+load ../mounts
+load reflink-clone_helpers
+
+setup_file() {
+  load helpers
+  load ../mounts
+  load reflink-clone_helpers
+  mount_each
+}
+
+teardown_file() {
+  unmount_all
+}
+
+setup() {
+  common_setup
+}
+
+teardown() {
+  common_teardown
+  unmount_all
+}
+
+# ---- sources that change
+
+@test "an entry that goes away during the walk ends the clone, and nothing is left" {
+  require_cmd strace
+  on xfs
+  local kind status
+  for kind in file directory link; do
+    rm -rf tree
+    mkdir -p tree/directory
+    printf x | tee tree/file >tree/directory/x
+    ln -s somewhere tree/link
+    # All names of the tree have been read (a signal that waits ends the first call early).
+    stop_after getdents64 2 reflink-clone tree dst
+    rm -r "tree/$kind"
+    status=0
+    go_on || status=$?
+    assert_equal "$status" 1
+    grep -q "cannot clone 'tree/$kind': it went away meanwhile" said || fail "$(<said)"
+    assert_equal "$(ls -A)" $'said\ntrace\ntree'
+  done
+}
+
+@test "a symlink that is swapped in during the walk leads nowhere" {
+  require_cmd strace
+  on ext4
+  mkdir secret
+  printf secret | tee secret/x >secret/file
+  local kind status
+  for kind in file directory; do
+    rm -rf tree
+    mkdir -p tree/directory
+    printf x | tee tree/file >tree/directory/x
+    stop_after getdents64 2 reflink-clone tree dst
+    rm -r "tree/$kind"
+    ln -s "$PWD/secret" "tree/$kind"
+    [[ $kind == directory ]] || ln -sfT "$PWD/secret/file" "tree/$kind"
+    status=0
+    go_on || status=$?
+    assert_equal "$status" 1
+    grep -q "cannot clone 'tree/$kind': it went away meanwhile" said || fail "$(<said)"
+    [[ ! -e dst ]]
+    no_temporaries
+  done
+}
+
+@test "a source that gets shorter while it is copied is refused" {
+  require_cmd strace
+  on ext4
+  head -c 5M /dev/urandom >src
+  stop_after copy_file_range 1 reflink-clone src dst
+  truncate -s 1500K src
+  local status=0
+  go_on || status=$?
+  assert_equal "$status" 1
+  grep -q "cannot read 'src': it got shorter meanwhile" said || fail "$(<said)"
+  [[ ! -e dst ]]
+  no_temporaries
+}
+
+@test "a source that grows is taken as it was at one instant; --profile vm refuses it" {
+  require_cmd strace
+  local type status
+  for type in xfs ext4; do
+    on "$type"
+    mkdir tree
+    head -c 2M /dev/urandom >tree/disk
+    cp tree/disk before
+    local call=copy_file_range
+    can_reflink "$type" && call=ioctl
+    # At the first ioctl nothing is shared yet, at the first copy_file_range all but nothing is copied.
+    stop_after "$call" 1 reflink-clone --progress=never --json tree/disk dst
+    printf more >>tree/disk
+    go_on
+    if can_reflink "$type"; then
+      cmp dst tree/disk
+      assert_equal "$(jq -c 'select(.type == "file") | .size_bytes' said)" 2097156
+    else
+      cmp dst before
+    fi
+    stop_after "$call" 1 reflink-clone --progress=never --profile vm tree dst-tree
+    exec {writer}>>tree/disk
+    printf more >&"$writer"
+    status=0
+    go_on || status=$?
+    exec {writer}>&-
+    assert_equal "$status" 1
+    grep -q "cannot clone 'tree/disk': it changed meanwhile; process $BASHPID (bash) has it open for writing" said \
+      || fail "$(<said)"
+    [[ ! -e dst-tree ]]
+  done
+}
+
+@test "a running program and one whose name is gone can be cloned" {
+  local type
+  for type in xfs ext4; do
+    on "$type"
+    cp "$(type -P sleep)" program
+    spawn ./program 1000
+    wait_until 10 grep -q program "/proc/$spawned_pid/cmdline"
+    reflink-clone -q program dst
+    cmp program dst
+    [[ -x dst ]]
+    exec {open}<program
+    rm program
+    reflink-clone -q "/proc/self/fd/$open" dst2
+    cmp dst dst2
+    exec {open}<&-
+  done
+}
+
+# ---- what must not be
+
+@test "an active swap file is refused or copied, as the filesystem says" {
+  require_cmd mkswap swapon
+  local type
+  for type in xfs btrfs; do
+    on "$type"
+    : >swap
+    chmod 0600 swap
+    [[ $type == xfs ]] || chattr +C swap
+    dd if=/dev/zero of=swap bs=1M count=4 status=none
+    mkswap -q swap
+    sync swap
+    swapon swap 2>/dev/null || skip 'cannot swapon'
+    run --separate-stderr reflink-clone --json swap dst
+    swapoff swap
+    if [[ $type == xfs ]]; then
+      assert_equal "$status" 5
+      assert_contains "$stderr" 'swapoff first'
+      [[ ! -e dst ]]
+    else
+      assert_equal "$status $(records 'select(.type == "file") | [.method, .refused]')" '0 ["copy","EINVAL"]'
+      cmp swap dst
+    fi
+  done
+}
+
+@test "a quota that is used up is named" {
+  require_cmd btrfs
+  mount_fs btrfs "$BATS_TEST_TMPDIR/fs"
+  cd fs || return 1
+  btrfs -q subvolume create limited
+  btrfs -q quota enable . || skip 'no quota'
+  btrfs -q qgroup limit 1M limited
+  head -c 8M /dev/urandom >src
+  run --separate-stderr -5 reflink-clone --reflink=never src limited/dst
+  assert_contains "$stderr" 'Disk quota exceeded; the quota there is used up'
+  mkdir tree
+  ln src tree/disk
+  run --separate-stderr -5 reflink-clone --reflink=never tree limited/dst
+  assert_contains "$stderr" 'the quota there is used up'
+  [[ -z $(ls -A limited) ]] || fail "left: $(ls -A limited)"
+}
+
+@test "a full filesystem: nothing is left of a clone" {
+  local type
+  for type in xfs btrfs; do
+    mount_fs "$type" "$BATS_TEST_TMPDIR/$type"
+    head -c 8M /dev/urandom >"$type/src"
+    truncate -s 300M "$type/sparse"
+    head -c 500M /dev/zero >"$type/filler" 2>/dev/null || true
+    sync -f "$type"
+    run --separate-stderr -5 reflink-clone --reflink=never "$type/src" "$type/dst"
+    assert_contains "$stderr" 'No space left on device'
+    # Holes need no space.
+    reflink-clone -q --reflink=never "$type/sparse" "$type/dst" || true
+    rm -f "$type/dst"
+    assert_equal "$(ls -A "$type")" $'filler\nsparse\nsrc'
+  done
+}
+
+@test "directories without search permission: kept by root, named to others" {
+  on xfs
+  require_cmd setpriv
+  mkdir -p tree/locked tree/open mine
+  printf x | tee tree/locked/x >tree/open/x
+  chmod 0000 tree/locked
+  reflink-clone -q tree dst
+  assert_same_tree tree dst
+  chmod 0644 tree/locked
+  chown -R 65534:65534 tree mine
+  run --separate-stderr -5 setpriv --reuid=65534 --regid=65534 --clear-groups "$(type -P reflink-clone)" tree mine/dst
+  assert_contains "$stderr" "'tree/locked/x': Permission denied"
+  [[ -z $(ls -A mine) ]]
+}
+
+@test "immutable and append-only flags are not cloned, and named" {
+  local type
+  for type in xfs btrfs ext4; do
+    on "$type"
+    mkdir tree
+    printf x | tee tree/fixed >tree/log
+    chattr +i tree/fixed
+    chattr +a tree/log
+    run --separate-stderr -0 reflink-clone tree dst
+    chattr -i tree/fixed
+    chattr -a tree/log
+    assert_contains "$stderr" "flags are not cloned: 2 not set, the first is that of 'dst/fixed'"
+    diff -r tree dst
+    printf more >>dst/fixed
+    rm -r dst
+  done
+}
+
+@test "100,000 entries in one directory, and names of all bytes" {
+  on tmpfs
+  mkdir tree
+  python3 - <<'PYTHON'
+import os
+for i in range(100000): os.close(os.open(b"tree/%d" % i, os.O_CREAT | os.O_WRONLY))
+for byte in set(range(1, 256)) - {ord("/")}: os.symlink(b"x", b"tree/name-" + bytes([byte]))
+PYTHON
+  run -0 reflink-clone tree dst
+  assert_contains "$output" "'dst': 100000 files"
+  cmp <(find tree -mindepth 1 -printf '%P\0' | sort -z) <(find dst -mindepth 1 -printf '%P\0' | sort -z)
+  rm -rf tree dst
+}
+
+@test "SIGTERM in the middle: nothing under the name, and the next run clears up" {
+  require_cmd strace
+  on ext4
+  mkdir tree
+  head -c 3M /dev/urandom >tree/disk
+  local src status
+  for src in tree tree/disk; do
+    stop_after copy_file_range 1 reflink-clone -q "$src" dst
+    kill -TERM "$program"
+    status=0
+    go_on || status=$?
+    assert_equal "$status" 143
+    [[ ! -e dst ]]
+    reflink-clone -q "$src" dst
+    diff -r "$src" dst
+    rm -r dst
+    no_temporaries
+  done
+}
