@@ -55,9 +55,19 @@ GUEST_SRCS := tests/guest/boot.S $(wildcard tests/guest/*.c)
 GUEST    := $(if $(filter x86_64-%,$(MAKE_HOST)),$(O)/tests/guest.elf)
 LIB_OBJS := $(LIB_SRCS:%.cc=$(O)/%.o)
 OBJS     := $(LIB_OBJS) $(MAINS:%.cc=$(O)/%.o) $(TESTS:%.cc=$(O)/%.o) $(HELPERS:%.cc=$(O)/%.o)
+# Fuzz targets are built by clang, apart from all else, with only the sources that parse.
+CLANGXX  ?= clang++
+FUZZ     := build/fuzz
+FUZZERS  := $(patsubst tests/fuzz/%_fuzz.cc,$(FUZZ)/%,$(wildcard tests/fuzz/*_fuzz.cc))
+FUZZ_SRCS := $(addprefix src/base/,atomic_file.cc deadline.cc error.cc fd.cc json_line.cc message.cc output.cc store.cc \
+  unix_socket.cc) $(addprefix src/pager/,control_request.cc handshake.cc region.cc uffd.cc) \
+  $(addprefix src/meta/,bincode_reader.cc bitcode_packing.cc bitcode_reader.cc crc64.cc guest_keys.cc image_record.cc \
+  json_object.cc json_scanner.cc metadata.cc rewrite_paths.cc vmstate.cc vmstate_layout.cc vmstate_search.cc)
+FUZZ_OBJS := $(FUZZ_SRCS:%.cc=$(FUZZ)/%.o)
+FUZZ_CXX := -std=c++20 -pthread -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 MANS     := $(patsubst man/%.scd,$(O)/man/%,$(wildcard man/*.scd))
 SHELL_SRCS = scripts/snapfork scripts/snapfork-mount scripts/bootstrap $(wildcard scripts/*.sh scripts/*.bash tests/*.bash \
-  tests/*/*.bash tests/*/*.bats bench/*.sh completions/*) .ci/run
+  tests/*.sh tests/*/*.bash tests/*/*.sh tests/*/*.bats bench/*.sh completions/*) .ci/run
 Q        := $(if $(V),,@)
 msg       = $(if $(V),,$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-6s %s\n' $(1) $(2)))
 
@@ -99,6 +109,21 @@ $(O)/tests/guest.elf: $(GUEST_SRCS) $(wildcard tests/guest/*.h) tests/guest/gues
 	  -T tests/guest/guest.ld $(GUEST_SRCS) -o $@
 helpers: $(HELPER_PROGS) $(GUEST)
 
+# Without a clang that has libFuzzer there are no fuzz targets, and tests/run-all.sh says so.
+fuzzers:
+	$(Q)if printf 'extern "C" int LLVMFuzzerTestOneInput(const char*, long) { return 0; }' \
+	    | $(CLANGXX) -fsanitize=fuzzer,address -x c++ - -o /dev/null 2>/dev/null; \
+	  then $(MAKE) --no-print-directory $(FUZZERS); else rm -f $(FUZZERS); fi
+$(FUZZ)/%.o: %.cc Makefile
+	$(call msg,FUZZ,$<)
+	$(Q)mkdir -p $(@D) && $(CLANGXX) $(ALL_CPP) $(FUZZ_CXX) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+$(FUZZ)/libfuzz.a: $(FUZZ_OBJS)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(FUZZERS): $(FUZZ)/%: $(FUZZ)/tests/fuzz/%_fuzz.o $(FUZZ)/libfuzz.a
+	$(call msg,LD,$@)
+	$(Q)$(CLANGXX) $(FUZZ_CXX) -fsanitize=fuzzer -Wl,--as-needed $^ $(PKG_LIBS) -o $@
+-include $(FUZZ_OBJS:.o=.d) $(patsubst $(FUZZ)/%,$(FUZZ)/tests/fuzz/%_fuzz.d,$(FUZZERS))
+
 bootstrap-%:
 	@scripts/bootstrap $*
 
@@ -107,7 +132,7 @@ demo: bootstrap-$(if $(FIRECRACKER),check,demo)  ## the main job on a built-in s
 	$(Q)scripts/demo.sh
 
 check: bootstrap-check  ## install what is missing, build, run every test
-	$(Q)$(MAKE) --no-print-directory all helpers $(O)/tests/unit-tests
+	$(Q)$(MAKE) --no-print-directory all helpers fuzzers $(O)/tests/unit-tests
 	$(Q)tests/run-all.sh $(BIN) $(O)
 check-unit: $(O)/tests/unit-tests  ## GoogleTest only; GTEST_ARGS=--gtest_filter=...
 	$(Q)$< $(GTEST_ARGS)
@@ -115,6 +140,12 @@ check-cli: all helpers  ## each program as a user meets it (bats); BATS_ARGS=--f
 	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bats $(BATS_ARGS) tests/cli
 check-e2e: all helpers  ## the flows, on real filesystems, killing things (bats; root)
 	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bats $(BATS_ARGS) tests/e2e
+check-fuzz: bootstrap-check  ## throw mutated input at the parsers; FUZZ_SECONDS=60 for each
+	$(Q)$(MAKE) --no-print-directory fuzzers
+	$(Q)set -e; for f in $(notdir $(FUZZERS)); do tests/fuzz/run.sh $$f; done
+soak: bootstrap-check  ## the storm, the race and the fuzz targets for long: SOAK_SECONDS=300 each
+	$(Q)$(MAKE) --no-print-directory all helpers fuzzers
+	$(Q)tests/soak/run.sh $(BIN) $(O)
 check-firecracker: all helpers  ## the flows on a real Firecracker: FIRECRACKER=PATH
 	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bats $(BATS_ARGS) tests/firecracker
 
@@ -159,5 +190,5 @@ clean:  ## remove bin/ and build/
 	$(Q)rm -rf bin build
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
-.PHONY: all demo check check-unit check-cli check-e2e check-firecracker bench lint format man install \
-  uninstall check-install clean help helpers list-shell print-cppflags FORCE
+.PHONY: all demo check check-unit check-cli check-e2e check-fuzz soak check-firecracker bench lint format man install \
+  uninstall check-install clean help helpers fuzzers list-shell print-cppflags FORCE

@@ -13,12 +13,19 @@ run_bats() { # <file> <log>
   bats --tap "$1" >"$2" 2>&1 </dev/null
 }
 
+# 77: it cannot run here.
+run_fuzz() { # <fuzz/NAME> <log>
+  tests/fuzz/run.sh "${1#fuzz/}" >"$2" 2>&1 </dev/null
+}
+
 run_one() { # <what> <build dir> <log dir>: leaves LOG, LOG.seconds, LOG.status
   local what=$1 build=$2 log started status=0
   log=$3/${what//\//_}.log
   started=$EPOCHREALTIME
   if [[ $what == unit ]]; then
     run_unit "$build" "$log" || status=$?
+  elif [[ $what == fuzz/* ]]; then
+    run_fuzz "$what" "$log" || status=$?
   else
     run_bats "$what" "$log" || status=$?
   fi
@@ -40,6 +47,12 @@ report() { # <what> <log>
     skip=$(sed -nE 's/^\[  SKIPPED \] ([0-9]+) tests?\.$/\1/p' "$log")
     [[ -z $skip ]] || grep -A1 ': Skipped$' "$log" || true
     ok=${ok:-0} bad=${bad:-0} skip=${skip:-0}
+  elif [[ $what == fuzz/* ]]; then
+    case $status in
+      0) ok=1 ;;
+      77) skip=1 && printf '  skipped: %s\n' "$(<"$log")" ;;
+      *) bad=1 ;;
+    esac
   else
     skip=$(count '^ok .* # skip' "$log")
     ok=$(($(count '^ok ' "$log") - skip))
@@ -47,10 +60,10 @@ report() { # <what> <log>
     grep -E '^ok .* # skip' "$log" | sed 's/^ok [0-9]* /  skipped: /' || true
   fi
   # A run that broke off counts as a failure even when no single test says so.
-  ((status == 0 || bad > 0)) || bad=1
+  ((status == 0 || bad > 0)) || [[ $what == fuzz/* ]] || bad=1
   if ((bad > 0)); then
     printf -- '---- %s\n' "$what"
-    if [[ $what == unit ]]; then cat "$log"; else grep -vE '^ok ' "$log" || true; fi
+    if [[ $what == unit || $what == fuzz/* ]]; then cat "$log"; else grep -vE '^ok ' "$log" || true; fi
     printf -- '----\n'
   fi
   printf '%6s s  %4d passed %3d failed %3d skipped  %s\n' "$(<"$log.seconds")" "$ok" "$bad" "$skip" "$what"
@@ -68,7 +81,9 @@ main() {
   rm -rf "$logs"
   mkdir -p "$logs"
   # The long ones first, so that the two workers end together.
-  local list=(tests/e2e/*.bats tests/firecracker/*.bats unit tests/cli/*.bats)
+  local fuzzers=(tests/fuzz/*_fuzz.cc)
+  fuzzers=("${fuzzers[@]#tests/}")
+  local list=(tests/e2e/*.bats tests/firecracker/*.bats unit tests/cli/*.bats "${fuzzers[@]%_fuzz.cc}")
   for what in "${list[@]}"; do
     while (($(jobs -rp | wc -l) >= jobs)); do wait -n || true; done
     run_one "$what" "$build" "$logs" &

@@ -14,24 +14,15 @@
 #include <ctime>
 
 #include "base/error.h"
+#include "base/id_lock_file.h"
+#include "base/id_lock_holders.h"
 #include "base/open_files.h"
-#include "base/process.h"
 
 namespace base {
 namespace {
 
 // How long a caller that will not wait bears with the gate, which others hold for microseconds.
 constexpr std::chrono::milliseconds kGatePatience{50};
-
-constexpr std::string_view kLockSuffix = ".lock";
-
-std::string lock_path(const Store& store, std::string_view id) {
-  return store.locks_dir() + "/" + std::string(id) + std::string(kLockSuffix);
-}
-
-std::string gate_path(const Store& store, std::string_view id) {
-  return store.locks_dir() + "/" + std::string(id) + ".gate";
-}
 
 // While it lives, a blocking system call of this thread ends with EINTR soon after `deadline`.
 // flock(2) has no timeout, and polling for the lock would lose its place among the waiters.
@@ -140,17 +131,6 @@ bool is_current(int fd, const std::string& path) {
          is_same_file(locked, named);
 }
 
-// The flock mode that fdinfo shows ("lock:\t1: FLOCK  ADVISORY  WRITE ..."); nothing for none. The
-// kernel lists there what is held through this open file description, not what is waited for.
-std::optional<LockMode> mode_in_fdinfo(std::string_view text) {
-  const size_t line = text.find("FLOCK");
-  if (line == std::string_view::npos) {
-    return std::nullopt;
-  }
-  const std::string_view rest = text.substr(line, text.find('\n', line) - line);
-  return rest.find("WRITE") != std::string_view::npos ? LockMode::exclusive : LockMode::shared;
-}
-
 std::optional<int> parse_number(std::string_view text) {
   int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -170,32 +150,6 @@ std::vector<int> listed_fds() {
     rest.remove_prefix(std::min(comma + 1, rest.size()));
   }
   return fds;
-}
-
-// Who holds a flock on the file of that name, one record a process.
-std::vector<LockHolder> holders_of(const std::string& path) {
-  std::vector<LockHolder> holders;
-  struct stat file {};
-  if (::stat(path.c_str(), &file) != 0) {
-    return holders;
-  }
-  for (const OpenFile& open : find_open_files(file)) {
-    const std::optional<LockMode> mode = mode_in_fdinfo(open.fdinfo);
-    if (mode && (holders.empty() || holders.back().pid != open.pid)) {
-      holders.push_back({.pid = open.pid, .name = process_name(open.pid), .mode = *mode});
-    }
-  }
-  return holders;
-}
-
-// "4711 (cp), 4712 (cp), ...": a message stays readable with hundreds of them.
-std::string list_of(const std::vector<LockHolder>& holders) {
-  constexpr size_t kNamed = 5;
-  std::string text;
-  for (size_t i = 0; i < std::min(holders.size(), kNamed); ++i) {
-    text += (i == 0 ? "" : ", ") + std::to_string(holders[i].pid) + " (" + holders[i].name + ")";
-  }
-  return text + (holders.size() > kNamed ? ", ..." : "");
 }
 
 }  // namespace
@@ -218,6 +172,7 @@ std::optional<IdLock> IdLock::acquire(const Store& store, std::string_view id, L
       return std::nullopt;
     }
     if (is_current(fd.get(), path)) {
+      note_time(fd.get());
       return IdLock(std::move(fd));
     }
   }
@@ -230,8 +185,8 @@ std::optional<LockMode> inherited_lock(const Store& store, std::string_view id) 
     return std::nullopt;
   }
   for (const int fd : fds) {
-    if (const auto mode = mode_in_fdinfo(own_fdinfo(fd, wanted))) {
-      return mode;
+    if (const std::optional<HeldLock> held = lock_in_fdinfo(own_fdinfo(fd, wanted))) {
+      return held->mode;
     }
   }
   return std::nullopt;
@@ -247,12 +202,19 @@ std::vector<std::string> inherited_ids(const Store& store) {
     name.remove_prefix(name.find_last_of('/') + 1);
     name.remove_suffix(name.ends_with(kLockSuffix) ? kLockSuffix.size() : 0);
     // The name is only a hint: the store may have been reached by another path.
-    if (is_valid_id(name) && inherited_lock(store, name)) {
+    struct stat file {};
+    if (is_valid_id(name) && ::stat(lock_path(store, name).c_str(), &file) == 0 &&
+        lock_in_fdinfo(own_fdinfo(fd, file))) {
       ids.emplace_back(name);
     }
   }
   std::ranges::sort(ids);
   return ids;
+}
+
+std::string last_inherited_id(const Store& store) {
+  const std::vector<std::string> ids = inherited_ids(store);
+  return ids.empty() ? "" : ids.back();
 }
 
 std::optional<IdLock> require_lock(const Store& store, std::string_view id, LockMode mode,
@@ -264,27 +226,35 @@ std::optional<IdLock> require_lock(const Store& store, std::string_view id, Lock
     }
     return std::nullopt;
   }
-  std::optional<IdLock> lock = IdLock::acquire(store, id, mode, deadline);
+  const std::string held = last_inherited_id(store);
+  const bool waits = held < id;
+  std::optional<IdLock> lock = IdLock::acquire(
+      store, id, mode, waits ? deadline : Deadline::after(std::chrono::milliseconds(0)));
   if (!lock) {
     throw Refused("cannot lock " + quoted(id) + ": " + describe_conflict(store, id) +
-                  "; wait for it to end");
+                  (waits ? "; wait for it to end" : "; " + why_not_waited_for(held)));
   }
   return lock;
 }
 
-std::vector<LockHolder> lock_holders(const Store& store, std::string_view id) {
-  return holders_of(lock_path(store, id));
+std::string why_not_waited_for(std::string_view held) {
+  return "not waited for, since the lock on " + quoted(held) +
+         " is held already; take both in one call of template-lock";
 }
 
-std::string describe_conflict(const Store& store, std::string_view id) {
-  const std::vector<LockHolder> holders = lock_holders(store, id);
-  const std::vector<LockHolder> waiters = holders_of(gate_path(store, id));
-  std::string text = "held by a process that cannot be seen";
-  if (!holders.empty()) {
-    const bool exclusive = holders.front().mode == LockMode::exclusive;
-    text = (exclusive ? "held exclusively by " : "held shared by ") + list_of(holders);
+bool wait_until_free(const Store& store, std::string_view id, const Deadline& deadline) {
+  check_id(id);
+  const std::string path = lock_path(store, id);
+  // Without the gate: who only looks on must not keep anybody out.
+  while (const std::optional<Fd> fd = try_open(path, kLockFileFlags & ~O_CREAT)) {
+    if (!lock_file(fd->get(), LOCK_EX, deadline, path)) {
+      return false;
+    }
+    if (is_current(fd->get(), path)) {
+      break;
+    }
   }
-  return waiters.empty() ? text : text + ", awaited by " + list_of(waiters);
+  return true;
 }
 
 }  // namespace base

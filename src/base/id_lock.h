@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <sys/types.h>
-
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,13 +14,6 @@
 namespace base {
 
 enum class LockMode { shared, exclusive };
-
-// A process that has a lock file open and locked.
-struct LockHolder {
-  pid_t pid;
-  std::string name;  // process_name
-  LockMode mode;
-};
 
 // flock(2) on <root>/.snapfork/locks/<id>.lock. The lock belongs to the open file description: it
 // is inherited by children and ends when the last process that has it ends, however that dies. The
@@ -60,18 +51,22 @@ std::optional<LockMode> inherited_lock(const Store& store, std::string_view id);
 // The ids whose locks this process has inherited, sorted.
 std::vector<std::string> inherited_ids(const Store& store);
 
+// The last of them; empty for none. An id before it is not waited for: who holds that may be
+// waiting for this one. `why_not_waited_for` says so in a refusal.
+std::string last_inherited_id(const Store& store);
+std::string why_not_waited_for(std::string_view held);
+
 // What a program that changes `id` calls first. Returns at once with nothing when an inherited lock
-// covers it; else takes the lock, waiting at most `deadline`, and returns it to be kept until the
-// end. Throws Refused, naming the holders, when it cannot be had, or when the inherited lock is
-// shared and an exclusive one is needed.
+// covers it; else takes the lock, waiting at most `deadline` (not at all for an id that comes
+// before an inherited one), and returns it to be kept until the end. Throws Refused, naming the
+// holders, when it cannot be had, or when the inherited lock is shared and an exclusive one is
+// needed.
 std::optional<IdLock> require_lock(const Store& store, std::string_view id, LockMode mode,
                                    const Deadline& deadline);
 
-// Who holds the lock on `id` now, one record a process, from /proc (processes of other users only
-// when root). Somebody may come or go meanwhile: for messages and people, never for a decision.
-std::vector<LockHolder> lock_holders(const Store& store, std::string_view id);
-// Why a lock could not be had: "held exclusively by 4711 (snapfork)", "held shared by 4711 (cp),
-// 4712 (cp), awaited by 4713 (template-lock)" or "held by a process that cannot be seen".
-std::string describe_conflict(const Store& store, std::string_view id);
+// Whether nobody holds the lock on `id` now, or until `deadline` (then false). It waits as one who
+// wants the exclusive lock, but keeps nobody out meanwhile; so it may see no end where others come
+// all the time.
+bool wait_until_free(const Store& store, std::string_view id, const Deadline& deadline);
 
 }  // namespace base

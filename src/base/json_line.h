@@ -1,4 +1,4 @@
-// Writing JSON: one object a line. (Reading it is nlohmann-json's work, in the rooms that read.)
+// Writing JSON: one object a line. Reading it is the work of the rooms that read.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

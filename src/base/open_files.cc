@@ -82,6 +82,11 @@ bool is_writable(const OpenFile& open) {
 }
 
 std::string own_fdinfo(int fd, const struct stat& file) {
+  // fstat first: of hundreds of inherited descriptors nearly all are on other files.
+  struct stat st {};
+  if (::fstat(fd, &st) != 0 || !is_same_file(st, file)) {
+    return "";
+  }
   return fdinfo_of("/proc/self", std::to_string(fd), file).value_or("");
 }
 

@@ -18,6 +18,7 @@ namespace base {
 namespace {
 
 constexpr size_t kHelpWidth = 80;
+constexpr const char* kOperands = "operands";  // how cxxopts is told to call them
 
 // cxxopts quotes with UTF-8 whatever the locale is.
 std::string with_plain_quotes(std::string text) {
@@ -53,8 +54,8 @@ struct Options::Impl {
     parser.add_options("Common")("json", "print JSON, one object a line")(
         "q,quiet", "no warnings, no summaries")("v,verbose", "say each step")(
         "h,help", "print this help")("V,version", "print the version");
-    parser.add_options("hidden")("operands", "", cxxopts::value<std::vector<std::string>>());
-    parser.parse_positional({"operands"});
+    parser.add_options("hidden")(kOperands, "", cxxopts::value<std::vector<std::string>>());
+    parser.parse_positional({kOperands});
     groups.emplace_back("Common");
     flags.insert(flags.end(), {"json", "quiet", "verbose", "help", "version"});
   }
@@ -170,6 +171,11 @@ Options& Options::group(std::string title) {
   return *this;
 }
 
+Options& Options::unlisted() {
+  impl_->group = "hidden";
+  return *this;
+}
+
 Options& Options::flag(const std::string& names, const std::string& help) {
   impl_->parser.add_options(impl_->group)(names, help);
   impl_->flags.push_back(long_name(names));
@@ -204,8 +210,12 @@ std::optional<ParsedOptions> Options::parse(int argc, char** argv) {
         parsed.values_[name] = result[name].as<std::vector<std::string>>();
       }
     }
-    if (result.count("operands") != 0) {
-      parsed.operands_ = result["operands"].as<std::vector<std::string>>();
+    if (result.count(kOperands) != 0) {
+      parsed.operands_ = result[kOperands].as<std::vector<std::string>>();
+    }
+    for (const cxxopts::KeyValue& word : result.arguments()) {
+      parsed.words_.push_back(
+          {.name = word.key() == kOperands ? "" : word.key(), .value = word.value()});
     }
   } catch (const cxxopts::exceptions::exception& error) {
     throw UsageError(with_plain_quotes(error.what()));

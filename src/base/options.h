@@ -30,6 +30,13 @@ class ParsedOptions {
   std::string choice(const std::string& name,
                      std::initializer_list<std::string_view> allowed) const;
   const std::vector<std::string>& operands() const { return operands_; }
+  // Options and operands in the order in which they stood, for where it matters. An operand has no
+  // name.
+  struct Word {
+    std::string name;
+    std::string value;
+  };
+  const std::vector<Word>& words() const { return words_; }
   // Throws UsageError unless there are `low` to `high` operands; `what` names them ("SRC and DST").
   void require_operands(size_t low, size_t high, std::string_view what) const;
 
@@ -37,6 +44,7 @@ class ParsedOptions {
   friend class Options;
   std::map<std::string, std::vector<std::string>> values_;
   std::vector<std::string> operands_;
+  std::vector<Word> words_;
 };
 
 // A program's, or a subcommand's, options and the text of its --help (80 columns).
@@ -53,6 +61,8 @@ class Options {
 
   // Options added from here on stand under this heading in --help.
   Options& group(std::string title);
+  // Options added from here on are taken, and not in --help.
+  Options& unlisted();
   // `names` is "name" or "n,name".
   Options& flag(const std::string& names, const std::string& help);
   // With a value shown as `argument` in --help. May be repeated.

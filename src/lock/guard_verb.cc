@@ -1,3 +1,6 @@
+#include <sys/stat.h>
+
+#include <algorithm>
 #include <optional>
 
 #include "base/error.h"
@@ -16,15 +19,47 @@ namespace {
 meta::Intent intent_of(std::string_view word) {
   return word == "delete"   ? meta::Intent::remove
          : word == "demote" ? meta::Intent::demote
+         : word == "write"  ? meta::Intent::write
                             : meta::Intent::restore;
+}
+
+// A memory file that other guests have a link to is theirs, too: whoever writes gets its own first.
+void refuse_shared_memory(const base::Store& store, const std::string& id,
+                          meta::GuardAnswer& answer) {
+  struct stat memory {};
+  const std::string path = store.memory_path(id);
+  if (answer.allowed && ::stat(path.c_str(), &memory) == 0 && memory.st_nlink > 1) {
+    answer.allowed = false;
+    answer.reason = "cannot write " + base::quoted(id) + ": its memory has " +
+                    std::to_string(memory.st_nlink) +
+                    " links, other guests have it too; give it its own first (reflink-clone "
+                    "--unshare " +
+                    path + ")";
+  }
+}
+
+void print_record(const std::string& id, const std::string& intent,
+                  const meta::GuardAnswer& answer) {
+  base::JsonLine line("guard");
+  line.text("id", id).text("for", intent).boolean("allowed", answer.allowed);
+  if (answer.allowed) {
+    line.null("reason");
+  } else {
+    line.text("reason", answer.reason);
+  }
+  base::write_line_out(line.raw("forks", base::json_array(answer.forks))
+                           .raw("under_way", base::json_array(answer.under_way))
+                           .raw("stale", base::json_array(answer.stale))
+                           .raw("unreadable", base::json_array(answer.unreadable))
+                           .str());
 }
 
 }  // namespace
 
 int run_guard(int argc, char** argv) {
-  base::Options options("template-lock guard", "--for delete|demote|restore ID",
+  base::Options options("template-lock guard", "--for delete|demote|restore|write ID",
                         "Say whether that may be done to the guest now, as far as its forks go.");
-  options.value("for", "INTENT", "delete, demote or restore")
+  options.value("for", "INTENT", "delete, demote, restore or write")
       .footer(
           "It takes no lock: an answer holds for as long as the caller holds one. Under\n"
           "an inherited exclusive lock it drops index entries whose fork does not exist.\n"
@@ -36,33 +71,32 @@ int run_guard(int argc, char** argv) {
     return 0;
   }
   if (!parsed->has("for")) {
-    throw base::UsageError("--for delete, --for demote or --for restore is needed");
+    throw base::UsageError("--for delete, demote, restore or write is needed");
   }
-  const std::string intent = parsed->choice("for", {"delete", "demote", "restore"});
+  const std::string intent = parsed->choice("for", {"delete", "demote", "restore", "write"});
   parsed->require_operands(1, 1, "an ID is");
   const std::string& id = parsed->operands()[0];
 
   const base::Store store = base::Store::from_environment();
-  const meta::GuardAnswer answer = meta::guard(store, id, intent_of(intent));
+  meta::GuardAnswer answer = meta::guard(store, id, intent_of(intent));
+  if (intent == "write") {
+    refuse_shared_memory(store, id, answer);
+  }
   meta::drop_fork_index_entries(store, id, answer.stale);
   for (const std::string& fork : answer.stale) {
     base::say_detail("dropped the stale entry of fork " + base::quoted(fork));
+  }
+  for (const std::string& fork : answer.forks) {
+    base::say_detail("fork " + base::quoted(fork) +
+                     (std::ranges::find(answer.under_way, fork) == answer.under_way.end()
+                          ? " lives"
+                          : " is under way, or left over"));
   }
   if (!answer.allowed) {
     base::say_error(answer.reason);
   }
   if (base::message_style().json) {
-    base::JsonLine line("guard");
-    line.text("id", id).text("for", intent).boolean("allowed", answer.allowed);
-    if (answer.allowed) {
-      line.null("reason");
-    } else {
-      line.text("reason", answer.reason);
-    }
-    base::write_line_out(line.raw("forks", base::json_array(answer.forks))
-                             .raw("stale", base::json_array(answer.stale))
-                             .raw("unreadable", base::json_array(answer.unreadable))
-                             .str());
+    print_record(id, intent, answer);
   }
   return answer.allowed ? 0 : static_cast<int>(base::ExitCode::no);
 }

@@ -1,8 +1,13 @@
+#include <array>
 #include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <ctime>
 #include <optional>
 
 #include "base/error.h"
 #include "base/id_lock.h"
+#include "base/id_lock_holders.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/options.h"
@@ -21,15 +26,58 @@ std::string one_line(std::string text) {
   return text;
 }
 
+// RFC 3339, UTC.
+std::string time_text(int64_t ms) {
+  const time_t seconds = ms / 1000;
+  struct tm utc {};
+  ::gmtime_r(&seconds, &utc);
+  std::array<char, 32> text{};
+  const size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &utc);
+  static_cast<void>(std::snprintf(text.data() + length, text.size() - length, ".%03dZ",
+                                  static_cast<int>(ms % 1000)));
+  return text.data();
+}
+
+const char* mode_name(const base::LockHolder& holder) {
+  return holder.mode == base::LockMode::exclusive ? "exclusive" : "shared";
+}
+
+std::string record_of(const std::string& id, const base::LockHolder& holder) {
+  base::JsonLine line("holder");
+  line.text("id", id).number("pid", holder.pid).text("mode", mode_name(holder));
+  if (holder.since_ms) {
+    line.text("since", time_text(*holder.since_ms));
+  } else {
+    line.null("since");
+  }
+  if (holder.left_behind_by != 0) {
+    line.number("left_behind_by", holder.left_behind_by);
+  } else {
+    line.null("left_behind_by");
+  }
+  return line.text("command", base::process_command_line(holder.pid)).str();
+}
+
+std::string line_of(const base::LockHolder& holder) {
+  std::string line = std::to_string(holder.pid) + "\t" + mode_name(holder) + "\t" +
+                     (holder.since_ms ? time_text(*holder.since_ms) : "-") + "\t" +
+                     one_line(base::process_command_line(holder.pid));
+  if (holder.left_behind_by != 0) {
+    line += "\tleft behind by " + std::to_string(holder.left_behind_by);
+  }
+  return line;
+}
+
 }  // namespace
 
 int run_holders(int argc, char** argv) {
   base::Options options(
       "template-lock holders", "ID",
-      "Print who holds the lock on a guest: PID, mode and command line, one a line.");
+      "Print who holds the lock on a guest: PID, mode, since when, and command line.");
   options.footer(
-      "Nothing is printed when nobody does. Processes of other users are seen only by\n"
-      "root.\n"
+      "Nothing is printed when nobody does. A process that inherited the lock from one\n"
+      "that has ended is \"left behind by\" that. Processes of other users are seen only\n"
+      "by root.\n"
       "\n"
       "Exit status: 0 printed, 2 usage, 5 system\n"
       "More: man template-lock");
@@ -43,17 +91,7 @@ int run_holders(int argc, char** argv) {
   const base::Store store = base::Store::from_environment();
   store.require_root();
   for (const base::LockHolder& holder : base::lock_holders(store, id)) {
-    const char* mode = holder.mode == base::LockMode::exclusive ? "exclusive" : "shared";
-    const std::string command = base::process_command_line(holder.pid);
-    base::write_out(base::message_style().json ? base::JsonLine("holder")
-                                                         .text("id", id)
-                                                         .number("pid", holder.pid)
-                                                         .text("mode", mode)
-                                                         .text("command", command)
-                                                         .str() +
-                                                     "\n"
-                                               : std::to_string(holder.pid) + "\t" + mode + "\t" +
-                                                     one_line(command) + "\n");
+    base::write_out((base::message_style().json ? record_of(id, holder) : line_of(holder)) + "\n");
   }
   return 0;
 }
@@ -64,7 +102,7 @@ int run_wait(int argc, char** argv) {
   options.value("until", "WHAT", "free: what is waited for (the default)")
       .value("t,timeout", "S", "wait at most S seconds (default: for ever)")
       .footer(
-          "It queues as one who wants the exclusive lock, and gives it up at once.\n"
+          "It keeps nobody out meanwhile: where others come all the time it sees no end.\n"
           "\n"
           "Exit status: 0 free, 1 still held, 2 usage, 5 system\n"
           "More: man template-lock");
@@ -85,7 +123,7 @@ int run_wait(int argc, char** argv) {
     throw base::Refused("cannot wait for " + base::quoted(id) +
                         ": this process has inherited the lock on it");
   }
-  if (!base::IdLock::acquire(store, id, base::LockMode::exclusive, deadline)) {
+  if (!base::wait_until_free(store, id, deadline)) {
     throw base::Refused(base::quoted(id) + " is not free: " + base::describe_conflict(store, id));
   }
   return 0;

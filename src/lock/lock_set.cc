@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/id_lock_holders.h"
 #include "base/message.h"
 
 namespace lock {
@@ -30,17 +31,11 @@ void make_room(size_t count) {
   }
 }
 
-// The id that comes last among those whose locks this process has inherited; empty for none.
-std::string last_inherited(const base::Store& store) {
-  const std::vector<std::string> ids = base::inherited_ids(store);
-  return ids.empty() ? "" : ids.back();
-}
-
 std::string refusal(const base::Store& store, const std::string& id) {
   return "cannot lock " + base::quoted(id) + ": " + base::describe_conflict(store, id);
 }
 
-base::IdLock take_one(const base::Store& store, const std::string& id, base::LockMode mode,
+base::IdLock wait_for(const base::Store& store, const std::string& id, base::LockMode mode,
                       const base::Deadline& deadline) {
   const base::Deadline quiet = base::Deadline::after(kQuietWait);
   const bool patient = deadline.is_never() || deadline.poll_timeout() > quiet.poll_timeout();
@@ -56,16 +51,54 @@ base::IdLock take_one(const base::Store& store, const std::string& id, base::Loc
   return std::move(*lock);
 }
 
-// Without waiting: whoever holds `id` may wait for `held`, which we have.
-base::IdLock take_out_of_order(const base::Store& store, const std::string& id, base::LockMode mode,
-                               const std::string& held) {
+base::IdLock take_now(const base::Store& store, const std::string& id, base::LockMode mode,
+                      const std::string& what_next) {
   std::optional<base::IdLock> lock =
       base::IdLock::acquire(store, id, mode, base::Deadline::after(std::chrono::milliseconds(0)));
   if (!lock) {
-    throw base::Refused(refusal(store, id) + "; not waited for, since the lock on " +
-                        base::quoted(held) + " is held already; take both in one call");
+    throw base::Refused(refusal(store, id) + "; " + what_next);
   }
   return std::move(*lock);
+}
+
+// `held`: the id that comes last among those whose locks are inherited. Who holds an id before it
+// may be waiting for it.
+base::IdLock take(const base::Store& store, const WantedLock& wanted, const std::string& held,
+                  const base::Deadline& deadline) {
+  if (!wanted.waits) {
+    return take_now(store, wanted.id, wanted.mode, "wait for it to end");
+  }
+  if (wanted.id < held) {
+    return take_now(store, wanted.id, wanted.mode, base::why_not_waited_for(held));
+  }
+  return wait_for(store, wanted.id, wanted.mode, deadline);
+}
+
+// Sorts, and takes out what is wanted twice.
+void put_in_order(std::vector<WantedLock>& wanted) {
+  std::ranges::sort(wanted, {}, &WantedLock::id);
+  std::vector<WantedLock> once;
+  for (WantedLock& lock : wanted) {
+    if (once.empty() || once.back().id != lock.id) {
+      once.push_back(std::move(lock));
+    } else if (once.back().mode != lock.mode) {
+      throw base::UsageError(base::quoted(lock.id) + " is wanted both shared and exclusive");
+    } else {
+      once.back().waits = once.back().waits && lock.waits;
+    }
+  }
+  std::ranges::stable_partition(once, &WantedLock::waits);
+  wanted = std::move(once);
+}
+
+bool is_covered(const base::Store& store, const WantedLock& wanted) {
+  const std::optional<base::LockMode> inherited = base::inherited_lock(store, wanted.id);
+  if (inherited == base::LockMode::shared && wanted.mode == base::LockMode::exclusive) {
+    throw base::Refused("cannot lock " + base::quoted(wanted.id) +
+                        " exclusively: the inherited lock is shared; take the exclusive one from "
+                        "the start");
+  }
+  return inherited.has_value();
 }
 
 base::Fd move_up(base::Fd fd) {
@@ -78,27 +111,18 @@ base::Fd move_up(base::Fd fd) {
 
 }  // namespace
 
-LockSet LockSet::take(const base::Store& store, std::vector<std::string> ids, base::LockMode mode,
+LockSet LockSet::take(const base::Store& store, std::vector<WantedLock> wanted,
                       const base::Deadline& deadline) {
-  std::ranges::for_each(ids, base::check_id);
-  std::ranges::sort(ids);
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  std::erase_if(ids, [&](const std::string& id) {
-    const std::optional<base::LockMode> inherited = base::inherited_lock(store, id);
-    if (inherited == base::LockMode::shared && mode == base::LockMode::exclusive) {
-      throw base::Refused("cannot lock " + base::quoted(id) +
-                          " exclusively: the inherited lock is shared; take the exclusive one from "
-                          "the start");
-    }
-    return inherited.has_value();
-  });
-  make_room(ids.size());
-  const std::string held = last_inherited(store);
+  for (const WantedLock& lock : wanted) {
+    base::check_id(lock.id);
+  }
+  put_in_order(wanted);
+  std::erase_if(wanted, [&](const WantedLock& lock) { return is_covered(store, lock); });
+  make_room(wanted.size());
+  const std::string held = base::last_inherited_id(store);
   LockSet set;
-  for (const std::string& id : ids) {
-    base::IdLock lock =
-        id < held ? take_out_of_order(store, id, mode, held) : take_one(store, id, mode, deadline);
-    set.fds_.push_back(move_up(std::move(lock).take_fd()));
+  for (const WantedLock& lock : wanted) {
+    set.fds_.push_back(move_up(lock::take(store, lock, held, deadline).take_fd()));
   }
   return set;
 }

@@ -12,18 +12,26 @@
 
 namespace lock {
 
+struct WantedLock {
+  std::string id;
+  base::LockMode mode = base::LockMode::exclusive;
+  bool waits = true;
+};
+
 // Locked descriptors that are ready to be inherited. They stand above the numbers that shell
 // scripts use for themselves, so that `exec 3>file` in the command does not end a lock.
 class LockSet {
  public:
-  // Takes the locks that no inherited one covers, in the order of the ids, whatever order they come
-  // in: two processes that want the same ids never wait for each other in a circle. For the same
-  // reason an id that comes before one whose lock is inherited is not waited for.
+  // Takes the locks that no inherited one covers, whatever order they come in: first those that are
+  // waited for, in the order of the ids, then the others. So whoever waits holds only locks on
+  // names before the one it waits for, and processes never wait for each other in a circle. For the
+  // same reason an id that comes before one whose lock is inherited is not waited for.
   //
-  // Throws base::Refused, naming the holders, when one cannot be had until `deadline` or the
-  // inherited lock on it is shared and an exclusive one is wanted; then none is kept. Says on
-  // standard error what it waits for when that takes a second.
-  static LockSet take(const base::Store& store, std::vector<std::string> ids, base::LockMode mode,
+  // Throws base::UsageError when an id is wanted in two modes; base::Refused, naming the holders,
+  // when one cannot be had (until `deadline`, if it is waited for) or the inherited lock on it is
+  // shared and an exclusive one is wanted; then none is kept. Says on standard error what it waits
+  // for when that takes a second.
+  static LockSet take(const base::Store& store, std::vector<WantedLock> wanted,
                       const base::Deadline& deadline);
 
   // SNAPFORK_LOCK_FD for the command: what it was, and these.

@@ -5,73 +5,13 @@
 #include <cstring>
 #include <optional>
 
-#include "base/deadline.h"
 #include "base/error.h"
 #include "base/message.h"
-#include "base/options.h"
-#include "lock/lock_set.h"
+#include "lock/lock_request.h"
 #include "lock/verbs.h"
 
 namespace lock {
 namespace {
-
-constexpr int64_t kDefaultPatienceMs = 10'000;  // as every program that takes a lock itself
-
-struct Request {
-  std::vector<std::string> ids;
-  base::LockMode mode = base::LockMode::exclusive;
-  base::Deadline deadline = base::Deadline::never();
-  int conflict_status = static_cast<int>(base::ExitCode::no);
-};
-
-base::Options make_options() {
-  base::Options options("template-lock", "[OPTION]... ID... -- COMMAND [ARGUMENT]...",
-                        "Run COMMAND while it holds the locks on the guests ID.");
-  options.flag("s,shared", "shared lock: others may hold it shared, too")
-      .flag("x,exclusive", "exclusive lock (the default)")
-      .value("t,timeout", "S", "wait at most S seconds (default 10)")
-      .flag("n,no-wait", "do not wait")
-      .value("E,conflict-exit-code", "N", "exit status when locked (default 1)")
-      .footer(
-          "Verbs, without --:\n"
-          "  template-lock guard --for delete|demote|restore ID    may that be done now?\n"
-          "  template-lock seal ID       make a guest's memory unwritable; unseal: undo it\n"
-          "  template-lock holders ID    who holds the lock\n"
-          "  template-lock wait ID       wait until nobody holds it\n"
-          "\n"
-          "The lock ends with the last process that inherited it from COMMAND.\n"
-          "\n"
-          "Example: template-lock --shared base -- cp memory /backup/\n"
-          "\n"
-          "Exit status: COMMAND's; 1 locked, 2 usage, 125 own failure, 126 COMMAND cannot\n"
-          "be run, 127 COMMAND not found. Verbs: 0 ok, 1 no, 2 usage, 3 unsupported,\n"
-          "4 bad data, 5 system. More: man template-lock");
-  return options;
-}
-
-// Nothing when --help or --version has been answered.
-std::optional<Request> parse(int argc, char** argv) {
-  const std::optional<base::ParsedOptions> options = make_options().parse(argc, argv);
-  if (!options) {
-    return std::nullopt;
-  }
-  if (options->has("shared") && options->has("exclusive")) {
-    throw base::UsageError("--shared and --exclusive exclude each other");
-  }
-  if (options->has("timeout") && options->has("no-wait")) {
-    throw base::UsageError("--timeout and --no-wait exclude each other");
-  }
-  options->require_operands(1, SIZE_MAX, "one ID or more is");
-  constexpr int64_t kMaxStatus = 255;
-  const int64_t patience_ms =
-      options->has("no-wait") ? 0 : options->seconds_as_ms("timeout", kDefaultPatienceMs);
-  return Request{
-      .ids = options->operands(),
-      .mode = options->has("shared") ? base::LockMode::shared : base::LockMode::exclusive,
-      .deadline = base::Deadline::after(std::chrono::milliseconds(patience_ms)),
-      .conflict_status = static_cast<int>(options->number("conflict-exit-code", 0, kMaxStatus,
-                                                          static_cast<int>(base::ExitCode::no)))};
-}
 
 // Becomes the command. Returns, with the status that env(1) gives, only when it cannot be run.
 int execute(const LockSet& locks, const std::vector<std::string>& command) {
@@ -97,7 +37,7 @@ int execute(const LockSet& locks, const std::vector<std::string>& command) {
 }  // namespace
 
 int run_command(int argc, char** argv, const std::vector<std::string>& command) {
-  const std::optional<Request> request = parse(argc, argv);
+  const std::optional<LockRequest> request = parse_lock_request(argc, argv);
   if (!request) {
     return 0;
   }
@@ -106,7 +46,7 @@ int run_command(int argc, char** argv, const std::vector<std::string>& command) 
   }
   try {
     const base::Store store = base::Store::from_environment();
-    return execute(LockSet::take(store, request->ids, request->mode, request->deadline), command);
+    return execute(LockSet::take(store, request->locks, request->deadline), command);
   } catch (const base::UsageError&) {
     throw;
   } catch (const base::Refused& refused) {
@@ -120,7 +60,7 @@ int run_command(int argc, char** argv, const std::vector<std::string>& command) 
 }
 
 int run_without_command(int argc, char** argv) {
-  if (parse(argc, argv)) {
+  if (parse_lock_request(argc, argv)) {
     throw base::UsageError("no command: template-lock ID... -- COMMAND");
   }
   return 0;

@@ -13,7 +13,6 @@
 #include "base/error.h"
 #include "base/message.h"
 #include "meta/disks.h"
-#include "meta/metadata.h"
 #include "meta/vmstate.h"
 
 namespace meta {
@@ -79,9 +78,10 @@ bool names_drive(const VmState& state, const std::string& path) {
 std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state) {
   std::vector<Disk> disks;
   for (const AdoptedDisk& adopted : request.disks) {
-    stat_regular(adopted.file);
+    const struct stat st = stat_regular(adopted.file);
     Disk disk{.file = base_name(adopted.file),
-              .embedded_path = adopted.embedded_path.value_or(absolute_path(adopted.file))};
+              .embedded_path = adopted.embedded_path.value_or(absolute_path(adopted.file)),
+              .bytes = st.st_size};
     const bool is_taken = std::ranges::find(kReservedNames, disk.file) != kReservedNames.end() ||
                           std::ranges::find(disks, disk.file, &Disk::file) != disks.end();
     if (is_taken) {
@@ -89,11 +89,11 @@ std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state)
                              base::quoted(disk.file) + ": it is taken");
     }
     if (!names_drive(state, disk.embedded_path)) {
-      throw base::BadData(
-          "cannot adopt " + base::quoted(adopted.file) + ": " + base::quoted(request.state) +
-          " names no drive " + base::quoted(disk.embedded_path) +
-          "; 'snapshot-meta vmstate' shows " +
-          (state.paths_complete ? "those that it names" : "what is understood of its version"));
+      throw base::BadData("cannot adopt " + base::quoted(adopted.file) + ": " +
+                          base::quoted(request.state) + " names no drive " +
+                          base::quoted(disk.embedded_path) + "; 'snapshot-meta vmstate' shows " +
+                          (state.paths_problem.empty() ? "those that it names"
+                                                       : "what is understood of its version"));
     }
     disks.push_back(std::move(disk));
   }
@@ -113,23 +113,6 @@ void link_into(const std::string& file, const std::string& target) {
     throw base::Unsupported(what + ": it is immutable, or its filesystem has no hard links");
   }
   base::throw_errno(what);
-}
-
-Metadata make_metadata(const AdoptRequest& request, const VmState& state,
-                       const std::vector<Disk>& disks) {
-  Metadata metadata;
-  metadata.set_text("Id", request.id);
-  metadata.set_text("Name", request.name.empty() ? request.id : request.name);
-  metadata.set_text("CreatedAt", now_rfc3339());
-  metadata.set_number("Size", static_cast<int64_t>(state.mem_size_mib) * kMib);
-  metadata.set_text("HypervisorType", "firecracker");
-  metadata.set_flag("IsTemplate", false);
-  metadata.set_text("ForkOfTemplate", "");
-  metadata.set_text("HotPagesPath", "");
-  metadata.set_text("FirecrackerSnapshotCacheKey", "");
-  metadata.set_flag("FirecrackerUseUFFDOnNextRestore", false);
-  set_disks(metadata, disks);
-  return metadata;
 }
 
 // Builds the guest in a directory that nobody takes for one.
@@ -161,6 +144,21 @@ void unlink_source(const std::string& file, const std::string& id) {
 
 }  // namespace
 
+Metadata new_guest_metadata(std::string_view id, std::string_view name, int64_t memory_bytes) {
+  Metadata metadata;
+  metadata.set_text("Id", id);
+  metadata.set_text("Name", name);
+  metadata.set_text("CreatedAt", now_rfc3339());
+  metadata.set_number("Size", memory_bytes);
+  metadata.set_text("HypervisorType", "firecracker");
+  metadata.set_flag("IsTemplate", false);
+  metadata.set_text("ForkOfTemplate", "");
+  metadata.set_text("HotPagesPath", "");
+  metadata.set_text("FirecrackerSnapshotCacheKey", "");
+  metadata.set_flag("FirecrackerUseUFFDOnNextRestore", false);
+  return metadata;
+}
+
 void adopt(const base::Store& store, const AdoptRequest& request, Effect effect) {
   const auto refuse_existing = [&] {
     if (guest_exists(store, request.id)) {
@@ -184,7 +182,11 @@ void adopt(const base::Store& store, const AdoptRequest& request, Effect effect)
   const std::string dir = store.tmp_dir() + "/init." + request.id;
   remove_tree(dir);
   try {
-    build(dir, request, make_metadata(request, state, disks));
+    Metadata metadata =
+        new_guest_metadata(request.id, request.name.empty() ? request.id : request.name,
+                           static_cast<int64_t>(state.mem_size_mib) * kMib);
+    set_disks(metadata, disks);
+    build(dir, request, metadata);
     if (!rename_new(dir, store.guest_dir(request.id))) {
       throw base::Refused("cannot create guest " + base::quoted(request.id) + ": there is one");
     }

@@ -2,14 +2,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/store.h"
 #include "meta/files.h"
+#include "meta/metadata.h"
 
 namespace meta {
+
+// The metadata of a guest that is new: a Standby one of Firecracker, no template and no fork.
+Metadata new_guest_metadata(std::string_view id, std::string_view name, int64_t memory_bytes);
 
 struct AdoptedDisk {
   std::string file;

@@ -82,7 +82,7 @@ class BincodeReader {
         !base::is_utf8(bytes_.substr(at_, *length))) {
       return false;
     }
-    note(type, at_, *length);
+    note(type, at_, *length, at_ - sizeof(uint64_t));
     at_ += *length;
     return true;
   }
@@ -101,9 +101,10 @@ class BincodeReader {
     return true;
   }
 
-  void note(const Type& type, size_t offset, uint64_t value) {
+  void note(const Type& type, size_t offset, uint64_t value, size_t lengths_at = 0) {
     if (type.role != Role::none) {
-      found_.push_back({.role = type.role, .offset = offset, .value = value});
+      found_.push_back(
+          {.role = type.role, .offset = offset, .value = value, .lengths_at = lengths_at});
     }
   }
 

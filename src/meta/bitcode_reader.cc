@@ -82,7 +82,8 @@ bool BitcodeReader::read_value(size_t column) {
   }
   const auto note = [&](size_t offset, uint64_t value) {
     if (c.type->role != Role::none) {
-      found_->push_back({.role = c.type->role, .offset = offset, .value = value});
+      found_->push_back(
+          {.role = c.type->role, .offset = offset, .value = value, .lengths_at = c.lengths_at});
     }
   };
   switch (c.type->kind) {
@@ -150,6 +151,7 @@ bool BitcodeReader::unpack(size_t column) {
       return unpack_booleans(c.count);
     case Kind::text: {
       uint64_t sum = 0;
+      c.lengths_at = at_;
       if (!unpack_lengths(c, sum) || sum > left() || !effort_->spend(sum) ||
           !base::is_utf8(bytes_.substr(at_, sum))) {
         return false;

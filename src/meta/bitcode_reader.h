@@ -41,7 +41,8 @@ class BitcodeReader {
     std::vector<uint8_t> small{};  // bytes, variants, lengths
     std::vector<uint64_t> wide{};  // numbers that matter; lengths from 255 on
     size_t next_wide = 0;
-    size_t text_at = 0;  // offset of the next text
+    size_t lengths_at = 0;  // offset of the lengths of texts
+    size_t text_at = 0;     // offset of the next text
   };
 
   void add_parts(size_t column);

@@ -1,6 +1,7 @@
 #include "meta/command_line.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/json_line.h"
 #include "base/message.h"
@@ -25,6 +26,27 @@ void announce(Effect effect, std::string_view text) {
   base::write_line_out(base::message_style().json
                            ? base::JsonLine("dry-run").text("action", line).str()
                            : plain_text(line));
+}
+
+std::optional<base::ParsedOptions> parse_operands(base::Options& options, int argc, char** argv,
+                                                  const Operands& operands) {
+  std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
+  if (parsed) {
+    parsed->require_operands(operands.least, operands.most, operands.what);
+  }
+  return parsed;
+}
+
+std::optional<GuestCall> parse_guest_call(base::Options& options, int argc, char** argv,
+                                          const Operands& operands) {
+  std::optional<base::ParsedOptions> parsed = parse_operands(options, argc, argv, operands);
+  if (!parsed) {
+    return std::nullopt;
+  }
+  std::string id = id_operand(*parsed, 0);
+  const Effect effect = effect_of(*parsed);
+  return GuestCall{
+      .options = *std::move(parsed), .id = std::move(id), .effect = effect, .store = open_store()};
 }
 
 std::string id_operand(const base::ParsedOptions& parsed, size_t index) {

@@ -9,6 +9,8 @@ int init_command(int argc, char** argv);
 int show_command(int argc, char** argv);
 int get_command(int argc, char** argv);
 int set_command(int argc, char** argv);
+int unset_command(int argc, char** argv);
+int guard_create_command(int argc, char** argv);
 int list_command(int argc, char** argv);
 int state_command(int argc, char** argv);
 int promote_command(int argc, char** argv);
@@ -19,7 +21,10 @@ int fork_publish_command(int argc, char** argv);
 int fork_end_command(int argc, char** argv);
 int trash_command(int argc, char** argv);
 int verify_command(int argc, char** argv);
+int fsck_command(int argc, char** argv);
 int vmstate_command(int argc, char** argv);
+int rewrite_paths_command(int argc, char** argv);
+int merge_diff_command(int argc, char** argv);
 int host_paths_command(int argc, char** argv);
 
 }  // namespace meta

@@ -35,8 +35,10 @@ std::vector<Disk> disks_of(const Metadata& metadata) {
   }
   for (const std::string& element : *elements) {
     const JsonObject object = JsonObject::parse(element, "snapfork.disks");
+    const std::string* bytes = object.find("bytes");
     Disk disk{.file = member_text(object, "file"),
-              .embedded_path = member_text(object, "embedded_path")};
+              .embedded_path = member_text(object, "embedded_path"),
+              .bytes = bytes != nullptr ? json_integer(*bytes) : std::nullopt};
     if (disk.file.find('/') != std::string::npos || disk.file == "." || disk.file == "..") {
       refuse("the file " + base::quoted(disk.file) + " is no plain name");
     }
@@ -50,6 +52,9 @@ void set_disks(Metadata& metadata, const std::vector<Disk>& disks) {
   for (const Disk& disk : disks) {
     base::JsonLine line;
     line.text("file", disk.file).text("embedded_path", disk.embedded_path);
+    if (disk.bytes) {
+      line.number("bytes", *disk.bytes);
+    }
     list += list.size() > 1 ? "," : "";
     list += line.str();
   }

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,8 +13,9 @@
 namespace meta {
 
 struct Disk {
-  std::string file;           // in the guest's directory
-  std::string embedded_path;  // in the state file
+  std::string file;                // in the guest's directory
+  std::string embedded_path;       // in the state file
+  std::optional<int64_t> bytes{};  // its length when it was adopted; nothing where not recorded
 };
 
 // Throws base::BadData when what stands there has another form, or `file` is no plain name.

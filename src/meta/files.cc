@@ -1,5 +1,6 @@
 #include "meta/files.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -65,6 +67,40 @@ bool path_exists(const std::string& path) {
   return false;
 }
 
+std::optional<std::vector<std::string>> list_names(const std::string& path) {
+  const auto close_dir = [](DIR* dir) { ::closedir(dir); };
+  const std::unique_ptr<DIR, decltype(close_dir)> dir(::opendir(path.c_str()), close_dir);
+  if (dir == nullptr) {
+    if (errno == ENOENT) {
+      return std::nullopt;
+    }
+    base::throw_errno("cannot open " + base::quoted(path));
+  }
+  std::vector<std::string> names;
+  for (;;) {
+    errno = 0;  // readdir(3): the only way to tell an error from the end
+    const struct dirent* entry = ::readdir(dir.get());
+    if (entry == nullptr) {
+      if (errno != 0) {
+        base::throw_errno("cannot read " + base::quoted(path));
+      }
+      break;
+    }
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") {
+      names.emplace_back(name);
+    }
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+std::vector<std::string> list_ids(const std::string& path) {
+  std::vector<std::string> names = list_names(path).value_or(std::vector<std::string>());
+  std::erase_if(names, [](const std::string& name) { return !base::is_valid_id(name); });
+  return names;
+}
+
 std::string absolute_path(const std::string& path) {
   return path.starts_with('/') ? path : std::filesystem::absolute(path).lexically_normal().string();
 }
@@ -85,5 +121,24 @@ GuestLocks::GuestLocks(const base::Store& store, std::vector<Wanted> wanted) {
 
 GuestLocks::GuestLocks(const base::Store& store, const std::string& id)
     : GuestLocks(store, {Wanted{.id = id, .mode = base::LockMode::exclusive}}) {}
+
+std::optional<GuestLocks> GuestLocks::try_take(const base::Store& store,
+                                               const std::vector<Wanted>& wanted) {
+  GuestLocks locks;
+  for (const Wanted& lock : wanted) {
+    if (const std::optional<base::LockMode> inherited = base::inherited_lock(store, lock.id)) {
+      if (*inherited == base::LockMode::shared && lock.mode == base::LockMode::exclusive) {
+        return std::nullopt;
+      }
+      continue;
+    }
+    locks.locks_.push_back(base::IdLock::acquire(
+        store, lock.id, lock.mode, base::Deadline::after(std::chrono::milliseconds(0))));
+    if (!locks.locks_.back()) {
+      return std::nullopt;
+    }
+  }
+  return locks;
+}
 
 }  // namespace meta

@@ -30,6 +30,12 @@ void sync_file(const std::string& path);
 
 bool path_exists(const std::string& path);
 
+// The names in a directory, sorted, without "." and ".."; nothing when there is no such directory.
+// Throws std::system_error when it cannot be read whole.
+std::optional<std::vector<std::string>> list_names(const std::string& path);
+// Those of them that are ids; none when there is no such directory.
+std::vector<std::string> list_ids(const std::string& path);
+
 // The path itself when it is absolute, else below the working directory. Symlinks stay.
 std::string absolute_path(const std::string& path);
 
@@ -48,8 +54,12 @@ class GuestLocks {
   GuestLocks(const base::Store& store, std::vector<Wanted> wanted);
   // Of one id, exclusively.
   GuestLocks(const base::Store& store, const std::string& id);
+  // Without waiting; nothing when one of them cannot be had now.
+  static std::optional<GuestLocks> try_take(const base::Store& store,
+                                            const std::vector<Wanted>& wanted);
 
  private:
+  GuestLocks() = default;
   std::vector<std::optional<base::IdLock>> locks_;
 };
 

@@ -60,13 +60,11 @@ std::map<std::string, std::string, std::less<>> read_clone_reports(const std::st
 int forks_command(int argc, char** argv) {
   base::Options options("snapshot-meta forks", "[OPTION]... ID",
                         "Print the ids of a template's live forks, one a line.");
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
-  if (!parsed) {
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
     return 0;
   }
-  parsed->require_operands(1, 1, "ID");
-  const std::string id = id_operand(*parsed, 0);
-  const base::Store store = open_store();
+  const auto& [parsed, id, effect, store] = *call;
   std::vector<std::string> live;
   std::vector<std::string> under_way;
   std::vector<std::string> unreadable;
@@ -100,25 +98,28 @@ int fork_begin_command(int argc, char** argv) {
   base::Options options("snapshot-meta fork-begin", "[OPTION]... SOURCE NEW...",
                         "Announce forks of a guest; print where to clone each to.");
   add_dry_run(options);
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
-  if (!parsed) {
+  const std::optional<GuestCall> call =
+      parse_guest_call(options, argc, argv, {2, SIZE_MAX, "SOURCE and NEW"});
+  if (!call) {
     return 0;
   }
-  parsed->require_operands(2, SIZE_MAX, "SOURCE and NEW");
-  const std::string source = id_operand(*parsed, 0);
-  const std::vector<std::string> ids = id_operands(*parsed, 1);
-  const base::Store store = open_store();
-  const BegunForks begun = begin_forks(store, source, ids, effect_of(*parsed));
+  const auto& [parsed, source, effect, store] = *call;
+  const std::vector<std::string> ids = id_operands(parsed, 1);
+  const BegunForks begun = begin_forks(store, source, ids, effect);
   const std::string memory = begun.links_memory ? "link" : "reflink";
   for (const std::string& id : ids) {
     const std::string dir = clone_dir(store, id);
-    base::write_out(base::message_style().json ? base::JsonLine("fork-begin")
-                                                         .text("id", id)
-                                                         .path("clone_dir", dir)
-                                                         .text("memory", memory)
-                                                         .str() +
-                                                     "\n"
-                                               : id + "\t" + dir + "\t" + memory + "\n");
+    std::string line = id;
+    if (base::message_style().json) {
+      line = base::JsonLine("fork-begin")
+                 .text("id", id)
+                 .path("clone_dir", dir)
+                 .text("memory", memory)
+                 .str();
+    } else {
+      line.append("\t").append(dir).append("\t").append(memory);
+    }
+    base::write_out(line.append("\n"));
   }
   return 0;
 }
@@ -131,16 +132,16 @@ int fork_publish_command(int argc, char** argv) {
       .value("clone-report", "FILE", "records of 'reflink-clone --json', - for standard input")
       .value("name", "NAME", "the fork's name, for a single one (default: its id)");
   add_dry_run(options);
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
-  if (!parsed) {
+  const std::optional<GuestCall> call =
+      parse_guest_call(options, argc, argv, {2, SIZE_MAX, "SOURCE and NEW"});
+  if (!call) {
     return 0;
   }
-  parsed->require_operands(2, SIZE_MAX, "SOURCE and NEW");
-  const std::string source = id_operand(*parsed, 0);
-  const std::vector<std::string> ids = id_operands(*parsed, 1);
-  PublishOptions publish{.uses_uffd = parsed->choice("backend", {"uffd", "file"}) == "uffd",
+  const auto& [parsed, source, effect, store] = *call;
+  const std::vector<std::string> ids = id_operands(parsed, 1);
+  PublishOptions publish{.uses_uffd = parsed.choice("backend", {"uffd", "file"}) == "uffd",
                          .socket_dir = "",
-                         .name = parsed->value_or("name", ""),
+                         .name = parsed.value_or("name", ""),
                          .clone_reports = {}};
   if (!publish.name.empty() && ids.size() > 1) {
     throw base::UsageError("--name is for a single fork");
@@ -149,13 +150,12 @@ int fork_publish_command(int argc, char** argv) {
     throw base::UsageError("the name is not UTF-8");
   }
   if (publish.uses_uffd) {
-    publish.socket_dir = absolute_path(parsed->value_or("socket-dir", default_socket_dir()));
+    publish.socket_dir = absolute_path(parsed.value_or("socket-dir", default_socket_dir()));
   }
-  if (const std::optional<std::string> report = parsed->value("clone-report")) {
+  if (const std::optional<std::string> report = parsed.value("clone-report")) {
     publish.clone_reports = read_clone_reports(*report);
   }
-  const PublishResult result =
-      publish_forks(open_store(), source, ids, publish, effect_of(*parsed));
+  const PublishResult result = publish_forks(store, source, ids, publish, effect);
   for (const std::string& record : result.records) {
     base::write_out(record + "\n");
   }
@@ -171,11 +171,11 @@ int fork_end_command(int argc, char** argv) {
       "snapshot-meta fork-end", "[OPTION]... TEMPLATE FORK...",
       "Take back forks that are gone, or were never published; TEMPLATE may be -.");
   add_dry_run(options);
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
+  const std::optional<base::ParsedOptions> parsed =
+      parse_operands(options, argc, argv, {2, SIZE_MAX, "TEMPLATE and FORK"});
   if (!parsed) {
     return 0;
   }
-  parsed->require_operands(2, SIZE_MAX, "TEMPLATE and FORK");
   const std::string parent = parsed->operands()[0] == "-" ? "" : id_operand(*parsed, 0);
   const std::vector<std::string> ids = id_operands(*parsed, 1);
   const Effect effect = effect_of(*parsed);

@@ -95,6 +95,7 @@ void end_forks(const base::Store& store, const std::string& template_id,
   std::optional<GuestLocks> locks;
   if (effect == Effect::real) {
     std::vector<GuestLocks::Wanted> wanted;
+    wanted.reserve(fork_ids.size());
     for (const std::string& id : fork_ids) {
       wanted.push_back({.id = id, .mode = base::LockMode::exclusive});
     }

@@ -1,6 +1,7 @@
 #include "meta/fork_guard.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -42,6 +43,8 @@ const char* verb_of(Intent intent) {
       return "restore";
     case Intent::unseal:
       return "unseal";
+    case Intent::write:
+      return "write";
   }
   return "change";
 }
@@ -59,9 +62,12 @@ std::string count_and_names(const std::vector<std::string>& ids, const std::stri
 
 // Why the forks forbid it, without the beginning of the sentence; empty when they do not.
 std::string objection_of_forks(const GuardAnswer& answer) {
-  std::string text;
-  if (!answer.forks.empty()) {
-    text = count_and_names(answer.forks, "live");
+  std::vector<std::string> live;
+  std::ranges::set_difference(answer.forks, answer.under_way, std::back_inserter(live));
+  std::string text = live.empty() ? "" : count_and_names(live, "live");
+  if (!answer.under_way.empty()) {
+    text +=
+        (text.empty() ? "" : ", ") + count_and_names(answer.under_way, "under way or left over");
   }
   if (!answer.unreadable.empty()) {
     text += (text.empty() ? "" : ", ") + count_and_names(answer.unreadable, "unreadable") +
@@ -83,7 +89,7 @@ std::string objection(Intent intent, std::string_view id, const Subject& subject
     return "it may be a template: " + subject.problem;
   }
   if (intent == Intent::demote) {
-    return "it is no template";
+    return "it is no template, so there is nothing to demote";
   }
   if (!subject.is_template) {
     return forks;
@@ -91,8 +97,10 @@ std::string objection(Intent intent, std::string_view id, const Subject& subject
   if (!forks.empty()) {
     return forks + ", then demote it";
   }
-  const std::string rule =
-      intent == Intent::restore ? "a template is never restored" : "a template stays sealed";
+  const std::string rule = intent == Intent::unseal
+                               ? "a template stays sealed"
+                               : std::string("a template is never ") +
+                                     (intent == Intent::restore ? "restored" : "written");
   return rule + "; demote it first (snapfork demote " + std::string(id) + ")";
 }
 
@@ -128,6 +136,9 @@ GuardAnswer guard(const base::Store& store, std::string_view id, Intent intent,
     if (record.state == ForkState::unreadable) {
       answer.unreadable.push_back(std::move(record.id));
     } else if (record.state == ForkState::live || !alone) {
+      if (record.state != ForkState::live) {
+        answer.under_way.push_back(record.id);
+      }
       answer.forks.push_back(std::move(record.id));
     } else {
       answer.stale.push_back(std::move(record.id));

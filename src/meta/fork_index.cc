@@ -1,20 +1,18 @@
 #include "meta/fork_index.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <memory>
 #include <optional>
 #include <utility>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "meta/files.h"
 #include "meta/guest_keys.h"
 
 namespace meta {
@@ -24,54 +22,7 @@ std::string entry_path(const std::string& dir, const std::string& name) {
   return dir + "/" + name;
 }
 
-// The ids among the names in a directory, sorted; nothing when there is no such directory.
-std::optional<std::vector<std::string>> list_ids(const std::string& path) {
-  const auto close_dir = [](DIR* dir) { ::closedir(dir); };
-  const std::unique_ptr<DIR, decltype(close_dir)> dir(::opendir(path.c_str()), close_dir);
-  if (dir == nullptr) {
-    if (errno == ENOENT) {
-      return std::nullopt;
-    }
-    base::throw_errno("cannot open " + base::quoted(path));
-  }
-  std::vector<std::string> ids;
-  for (;;) {
-    errno = 0;  // readdir(3): the only way to tell an error from the end
-    const struct dirent* entry = ::readdir(dir.get());
-    if (entry == nullptr) {
-      if (errno != 0) {
-        base::throw_errno("cannot read " + base::quoted(path));
-      }
-      break;
-    }
-    if (base::is_valid_id(entry->d_name)) {
-      ids.emplace_back(entry->d_name);
-    }
-  }
-  std::ranges::sort(ids);
-  return ids;
-}
-
-ForkRecord look_at(const base::Store& store, std::string_view template_id, std::string fork_id) {
-  ForkRecord record{.id = std::move(fork_id), .state = ForkState::live, .problem = ""};
-  try {
-    const std::optional<GuestKeys> keys = read_guest_keys(store, record.id);
-    record.state = !keys                                   ? ForkState::absent
-                   : keys->fork_of_template == template_id ? ForkState::live
-                                                           : ForkState::foreign;
-  } catch (const std::exception& error) {
-    record.state = ForkState::unreadable;
-    record.problem = error.what();
-  }
-  return record;
-}
-
-// Creates the entries, all or none, and flushes them; entries that are there already are kept.
-//
-// One flush, of the directory: an entry is a name without contents, and the inode behind it comes
-// with it (ext4 and XFS have one journal, btrfs logs new inodes with their directory; tried on all
-// three with an image of the disk taken right after the flush). A flush of each would cost a device
-// flush a fork.
+// Creates the entries, all or none; entries that are there already are kept.
 void write_entries(const std::string& dir, std::span<const std::string> names) {
   const base::Fd dir_fd = base::open_file(dir, O_RDONLY | O_DIRECTORY);
   std::vector<std::string> made;
@@ -85,7 +36,6 @@ void write_entries(const std::string& dir, std::span<const std::string> names) {
         base::throw_errno("cannot create " + base::quoted(entry_path(dir, name)));
       }
     }
-    base::sync_fd(dir_fd.get(), dir);
   } catch (...) {
     for (const std::string& name : made) {
       ::unlinkat(dir_fd.get(), name.c_str(), 0);
@@ -129,26 +79,35 @@ bool has_fork_index(const base::Store& store, std::string_view template_id) {
   return false;
 }
 
+ForkRecord look_at_fork(const base::Store& store, std::string_view template_id,
+                        std::string fork_id) {
+  ForkRecord record{.id = std::move(fork_id), .state = ForkState::live, .problem = ""};
+  try {
+    const std::optional<GuestKeys> keys = read_guest_keys(store, record.id);
+    record.state = !keys                                   ? ForkState::absent
+                   : keys->fork_of_template == template_id ? ForkState::live
+                                                           : ForkState::foreign;
+  } catch (const std::exception& error) {
+    record.state = ForkState::unreadable;
+    record.problem = error.what();
+  }
+  return record;
+}
+
 std::vector<ForkRecord> read_fork_index(const base::Store& store, std::string_view template_id) {
   std::vector<ForkRecord> records;
-  const auto ids = list_ids(store.fork_index_dir(template_id));
-  if (ids) {
-    for (const std::string& id : *ids) {
-      records.push_back(look_at(store, template_id, id));
-    }
+  for (const std::string& id : list_ids(store.fork_index_dir(template_id))) {
+    records.push_back(look_at_fork(store, template_id, id));
   }
   return records;
 }
 
 std::vector<ForkRecord> scan_for_forks(const base::Store& store, std::string_view template_id) {
   std::vector<ForkRecord> records;
-  const auto ids = list_ids(store.guests_dir());
-  if (ids) {
-    for (const std::string& id : *ids) {
-      ForkRecord record = look_at(store, template_id, id);
-      if (record.state == ForkState::live || record.state == ForkState::unreadable) {
-        records.push_back(std::move(record));
-      }
+  for (const std::string& id : list_ids(store.guests_dir())) {
+    ForkRecord record = look_at_fork(store, template_id, id);
+    if (record.state == ForkState::live || record.state == ForkState::unreadable) {
+      records.push_back(std::move(record));
     }
   }
   return records;
@@ -175,6 +134,7 @@ void create_fork_index(const base::Store& store, std::string_view template_id) {
   const std::string path = store.fork_index_dir(template_id);
   try {
     write_entries(temporary, forks);
+    sync_dir(temporary);
     // Another process that shares the lock may have made the index meanwhile: then theirs stays.
     if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) {
       if (errno != EEXIST) {
@@ -193,6 +153,13 @@ void add_fork_index_entries(const base::Store& store, std::string_view template_
                             std::span<const std::string> fork_ids) {
   create_fork_index(store, template_id);
   write_entries(store.fork_index_dir(template_id), fork_ids);
+}
+
+// One flush, of the directory: an entry is a name without contents, and the inode behind it comes
+// with it (ext4 and XFS have one journal, btrfs logs new inodes with their directory; tried on all
+// three with an image of the disk taken right after the flush).
+void sync_fork_index(const base::Store& store, std::string_view template_id) {
+  sync_dir(store.fork_index_dir(template_id));
 }
 
 void drop_fork_index_entries(const base::Store& store, std::string_view template_id,

@@ -25,6 +25,10 @@ struct ForkRecord {
   std::string problem;  // of an unreadable one
 };
 
+// What the fork's own metadata says of an entry `fork_id` of the index.
+ForkRecord look_at_fork(const base::Store& store, std::string_view template_id,
+                        std::string fork_id);
+
 // Whether the directory template/forks exists. promote makes it and forks are entered into it. A
 // template without it was flagged by another program, whose forks only a scan finds. Throws
 // std::system_error when that cannot be told.
@@ -45,10 +49,13 @@ std::vector<ForkRecord> scan_for_forks(const base::Store& store, std::string_vie
 // on the template, shared or exclusive. Throws std::system_error, base::BadData.
 void create_fork_index(const base::Store& store, std::string_view template_id);
 
-// Adds entries, durable when it returns; present ones are kept. Makes the index when there is none.
-// On failure, which throws std::system_error, the entries that it made are gone again.
+// Adds entries; present ones are kept. Makes the index when there is none. On failure, which throws
+// std::system_error, the entries that it made are gone again.
 void add_fork_index_entries(const base::Store& store, std::string_view template_id,
                             std::span<const std::string> fork_ids);
+// Flushes the entries: what must have happened before a fork that they count is published. Throws
+// std::system_error.
+void sync_fork_index(const base::Store& store, std::string_view template_id);
 // Removes entries; absent ones, and a template that is gone, are no error.
 void drop_fork_index_entries(const base::Store& store, std::string_view template_id,
                              std::span<const std::string> fork_ids);

@@ -12,6 +12,7 @@
 #include "base/message.h"
 #include "base/unix_socket.h"
 #include "meta/fork_flow.h"
+#include "meta/fork_index.h"
 #include "meta/fork_metadata.h"
 #include "meta/guest_state.h"
 #include "meta/metadata.h"
@@ -121,6 +122,8 @@ class Publisher {
         .write(clone + "/metadata.json", base::Durable::no);
   }
 
+  bool is_template() const { return is_template_; }
+
   std::string socket_of(const std::string& id) const {
     return options_.socket_dir + "/" + id + ".sock";
   }
@@ -222,10 +225,14 @@ PublishResult publish_forks(const base::Store& store, const std::string& source_
   for (const std::string& id : fork_ids) {
     publisher.write_metadata(id);
   }
-  // All are written before the first is flushed: the journal then takes them in one go.
+  // All is written before the first flush, the index entries too: a journal takes them in one go,
+  // and a flush of the device is most of what a fork costs.
   for (const std::string& id : fork_ids) {
     sync_file(clone_dir(store, id) + "/metadata.json");
     sync_dir(clone_dir(store, id));
+  }
+  if (publisher.is_template()) {
+    sync_fork_index(store, source_id);
   }
   PublishResult result;
   const size_t done = rename_clones(store, fork_ids, result.failure);

@@ -51,11 +51,11 @@ int init_command(int argc, char** argv) {
           "repeated")
       .value("name", "NAME", "the guest's name (default: ID)");
   add_dry_run(options);
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
+  const std::optional<base::ParsedOptions> parsed =
+      parse_operands(options, argc, argv, {1, 1, "ID"});
   if (!parsed) {
     return 0;
   }
-  parsed->require_operands(1, 1, "ID");
   AdoptRequest request{.id = id_operand(*parsed, 0),
                        .name = parsed->value_or("name", ""),
                        .state = required(*parsed, "state"),
@@ -79,14 +79,11 @@ int promote_command(int argc, char** argv) {
   base::Options options("snapshot-meta promote", "[OPTION]... ID",
                         "Make a template of a guest in Standby whose memory is sealed.");
   add_dry_run(options);
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
-  if (!parsed) {
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
     return 0;
   }
-  parsed->require_operands(1, 1, "ID");
-  const std::string id = id_operand(*parsed, 0);
-  const Effect effect = effect_of(*parsed);
-  const base::Store store = open_store();
+  const auto& [parsed, id, effect, store] = *call;
   promote(store, id, effect);
   announce(effect, "read the memory of '" + id + "', write " + store.template_dir(id) +
                        "/image.json and set IsTemplate");
@@ -97,14 +94,11 @@ int demote_command(int argc, char** argv) {
   base::Options options("snapshot-meta demote", "[OPTION]... ID",
                         "Make a guest in Standby of a template without live forks.");
   add_dry_run(options);
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
-  if (!parsed) {
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
     return 0;
   }
-  parsed->require_operands(1, 1, "ID");
-  const std::string id = id_operand(*parsed, 0);
-  const Effect effect = effect_of(*parsed);
-  const base::Store store = open_store();
+  const auto& [parsed, id, effect, store] = *call;
   demote(store, id, effect);
   announce(effect, "clear IsTemplate of '" + id + "' and remove " + store.template_dir(id));
   return 0;
@@ -114,14 +108,12 @@ int trash_command(int argc, char** argv) {
   base::Options options("snapshot-meta trash", "[OPTION]... ID",
                         "Take a guest out of the store; print where it lies and its template.");
   add_dry_run(options);
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
-  if (!parsed) {
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
     return 0;
   }
-  parsed->require_operands(1, 1, "ID");
-  const std::string id = id_operand(*parsed, 0);
-  const Effect effect = effect_of(*parsed);
-  const Trashed trashed = trash_guest(open_store(), id, effect);
+  const auto& [parsed, id, effect, store] = *call;
+  const Trashed trashed = trash_guest(store, id, effect);
   if (effect == Effect::dry_run) {
     announce(effect, "move '" + id + "' to " + trashed.path);
   } else if (base::message_style().json) {

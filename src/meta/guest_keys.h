@@ -18,8 +18,9 @@ struct GuestKeys {
 // Reads guests/<id>/metadata.json without keeping the rest of it. A missing key, or null, is what
 // Go writes for a zero value. Nothing when there is no directory guests/<id>. Whatever else keeps
 // the keys from being known throws, so that nobody takes it for "no": base::BadData for text that
-// is no JSON object, has one of the keys in another type or is longer than 16 MiB;
-// std::system_error for what cannot be read, a directory without metadata.json among it.
+// is no JSON object (see JsonObject::parse for what else is refused) or has one of the keys in
+// another type; std::system_error for what cannot be read, a directory without metadata.json among
+// it.
 std::optional<GuestKeys> read_guest_keys(const base::Store& store, std::string_view id);
 
 }  // namespace meta

@@ -1,18 +1,17 @@
 #include "meta/guest_state.h"
 
-#include <dirent.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <memory>
+#include <limits>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/json_line.h"
 #include "base/process.h"
+#include "meta/files.h"
 
 namespace meta {
 namespace {
@@ -21,25 +20,8 @@ constexpr int64_t kMib = int64_t{1} << 20U;
 
 // Whether the directory holds anything; false as well when it is not there.
 bool has_entries(const std::string& path) {
-  const auto close_dir = [](DIR* dir) { ::closedir(dir); };
-  const std::unique_ptr<DIR, decltype(close_dir)> dir(::opendir(path.c_str()), close_dir);
-  if (dir == nullptr) {
-    if (errno == ENOENT) {
-      return false;
-    }
-    base::throw_errno("cannot open " + base::quoted(path));
-  }
-  errno = 0;
-  while (const struct dirent* entry = ::readdir(dir.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") {
-      return true;
-    }
-  }
-  if (errno != 0) {
-    base::throw_errno("cannot read " + base::quoted(path));
-  }
-  return false;
+  const std::optional<std::vector<std::string>> names = list_names(path);
+  return names && !names->empty();
 }
 
 std::optional<struct stat> stat_file(const std::string& path) {
@@ -67,12 +49,12 @@ std::string look_at_vmstate(const std::string& path, SnapshotFacts& facts, std::
   return facts.vmstate->crc_ok ? "" : "the CRC of its state file is wrong";
 }
 
+}  // namespace
+
 std::string mib_text(int64_t bytes) {
   return bytes % kMib == 0 ? std::to_string(bytes / kMib) + " MiB"
                            : std::to_string(bytes) + " bytes";
 }
-
-}  // namespace
 
 const char* state_name(State state) {
   switch (state) {
@@ -105,6 +87,7 @@ SnapshotFacts look_at_snapshot(const base::Store& store, std::string_view id) {
   if (memory) {
     facts.memory_bytes = memory->st_size;
     facts.memory_links = memory->st_nlink;
+    facts.memory_sealed = (memory->st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0;
   } else {
     constexpr std::array<std::string_view, 2> kCompressed{"memory.zst", "memory.lz4"};
     const auto* const found = std::ranges::find_if(kCompressed, [&](std::string_view name) {
@@ -140,11 +123,14 @@ GuestState derive_state(const base::Store& store, std::string_view id, const Met
   result.vmm.pid = metadata.number("HypervisorPID");
   result.vmm.start_time = metadata.number("HypervisorStartTime");
   const bool knows_start = result.vmm.start_time.value_or(0) != 0;
-  if (result.vmm.pid.value_or(0) > 0) {
+  if (result.vmm.pid.value_or(0) > 0 && *result.vmm.pid <= std::numeric_limits<pid_t>::max()) {
     const std::optional<uint64_t> started =
         base::process_start_time(static_cast<pid_t>(*result.vmm.pid));
+    if (started) {
+      result.vmm.process_start_time = static_cast<int64_t>(*started);
+    }
     result.vmm.alive =
-        started && (!knows_start || static_cast<int64_t>(*started) == *result.vmm.start_time);
+        started && (!knows_start || result.vmm.process_start_time == result.vmm.start_time);
   }
   const SnapshotFacts& snapshot = result.snapshot;
   const bool is_template = metadata.is_template();
@@ -165,35 +151,6 @@ GuestState derive_state(const base::Store& store, std::string_view id, const Met
         snapshot.compressed.empty() ? "" : "its memory is compressed (" + snapshot.compressed + ")";
   }
   return result;
-}
-
-std::string facts_json(const GuestState& state, const Metadata& metadata) {
-  const auto number_or_null = [](base::JsonLine& line, std::string_view key,
-                                 std::optional<int64_t> value) {
-    value ? line.number(key, *value) : line.null(key);
-  };
-  base::JsonLine facts;
-  facts.boolean("is_template", metadata.is_template());
-  const SnapshotFacts& snapshot = state.snapshot;
-  facts.boolean("snapshot_exists", snapshot.exists);
-  if (snapshot.vmstate) {
-    base::JsonLine vmstate;
-    vmstate.text("snapshot_version", snapshot.vmstate->snapshot_version)
-        .boolean("crc_ok", snapshot.vmstate->crc_ok)
-        .number("mem_size_mib", static_cast<int64_t>(snapshot.vmstate->mem_size_mib));
-    facts.raw("vmstate", vmstate.str());
-  } else {
-    facts.null("vmstate");
-  }
-  number_or_null(facts, "memory_bytes", snapshot.memory_bytes);
-  number_or_null(facts, "expected_memory_bytes", snapshot.expected_bytes);
-  facts.number("memory_links", static_cast<int64_t>(snapshot.memory_links));
-  snapshot.compressed.empty() ? facts.null("compressed")
-                              : facts.text("compressed", snapshot.compressed);
-  number_or_null(facts, "vmm_pid", state.vmm.pid);
-  number_or_null(facts, "vmm_start_time", state.vmm.start_time);
-  facts.boolean("vmm_alive", state.vmm.alive);
-  return facts.str();
 }
 
 void require_whole_snapshot(const GuestState& state, std::string_view id, std::string_view verb) {

@@ -25,12 +25,14 @@ struct SnapshotFacts {
   std::optional<int64_t> memory_bytes;
   std::optional<int64_t> expected_bytes;
   nlink_t memory_links = 0;
-  std::string compressed;  // "memory.zst" or "memory.lz4" where it stands in for `memory`
-  std::string problem;     // why it is not complete; empty when it is, or when there is none
+  bool memory_sealed = false;  // nobody has a write bit
+  std::string compressed;      // "memory.zst" or "memory.lz4" where it stands in for `memory`
+  std::string problem;         // why it is not complete; empty when it is, or when there is none
 };
 struct VmmFacts {
   std::optional<int64_t> pid;
-  std::optional<int64_t> start_time;
+  std::optional<int64_t> start_time;          // as recorded
+  std::optional<int64_t> process_start_time;  // of whatever has that number now
   bool alive = false;
 };
 struct GuestState {
@@ -50,8 +52,8 @@ SnapshotFacts look_at_snapshot(const base::Store& store, std::string_view id);
 // Stopped (Broken when flagged as a template).
 GuestState derive_state(const base::Store& store, std::string_view id, const Metadata& metadata);
 
-// The facts as a JSON object, for `state --json`.
-std::string facts_json(const GuestState& state, const Metadata& metadata);
+// "128 MiB", or "1000 bytes" for what is no whole number of MiB.
+std::string mib_text(int64_t bytes);
 
 // What a flow needs before it reads the raw memory. Throws base::Refused saying that `id` has no
 // complete snapshot with memory that is not compressed, and why: `verb` is "promote", "fork".

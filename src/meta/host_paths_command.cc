@@ -50,23 +50,20 @@ std::string file_for(const std::string& path, const std::vector<Disk>& disks,
 int host_paths_command(int argc, char** argv) {
   base::Options options("snapshot-meta host-paths", "[OPTION]... ID",
                         "Print the paths outside of its directory that loading a guest opens.");
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
-  if (!parsed) {
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
     return 0;
   }
-  parsed->require_operands(1, 1, "ID");
-  const std::string id = id_operand(*parsed, 0);
-  const base::Store store = open_store();
+  const auto& [parsed, id, effect, store] = *call;
   const std::vector<Disk> disks = disks_of(Metadata::of_guest(store, id));
   const std::string own_dir = store.guest_dir(id);
   const std::string bytes = read_vmstate_file(store.state_path(id));
   VmState state = parse_vmstate(bytes, store.state_path(id));
   read_devices(bytes, state);
-  if (!state.paths_complete) {
+  if (!state.paths_problem.empty()) {
     // Half an answer would let a fork write to the disks that are missing from it.
     throw base::Unsupported("cannot tell which paths loading " + base::quoted(id) +
-                            " opens: the devices of snapshot version " +
-                            base::quoted(state.snapshot_version) + " are not understood");
+                            " opens: " + state.paths_problem);
   }
   for (const EmbeddedText& path : state.paths) {
     if (!is_foreign_path(path.text, own_dir)) {

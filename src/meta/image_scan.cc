@@ -103,7 +103,7 @@ off_t size_of(int fd, std::string_view name) {
 class Scanner {
  public:
   Scanner(int fd, std::string_view name)
-      : fd_(fd), name_(name), size_(size_of(fd, name)), buffer_(kReadBytes) {}
+      : name_(name), size_(size_of(fd, name)), fd_(fd), buffer_(kReadBytes) {}
 
   ImageScan run() {
     off_t at = 0;
@@ -166,11 +166,11 @@ class Scanner {
     }
   }
 
-  int fd_;
+  Digest digest_;  // aligned for vectors, so it comes first
   std::string name_;
   off_t size_;
+  int fd_;
   std::vector<std::byte> buffer_;
-  Digest digest_;
   ImageScan scan_;
 };
 

@@ -51,22 +51,30 @@ JsonObject nested(std::string_view raw) {
 }
 
 std::string indent(size_t level) {
-  return std::string(2 * level, ' ');
+  const std::string spaces(2 * level, ' ');
+  return spaces;
 }
 
 }  // namespace
 
 JsonObject JsonObject::parse(std::string_view text, std::string_view name) {
   JsonObject object;
-  scan(text, name, [&](std::string_view key, std::string_view value) {
-    object.members_.push_back({.key = key.empty() ? std::string() : decode_json_string(key),
-                               .raw_key = std::string(key),
-                               .raw = std::string(value)});
+  scan_json_object(text, name, [&](std::string_view key, std::string_view value) {
+    object.members_.push_back(
+        {.key = decode_json_string(key), .raw_key = std::string(key), .raw = std::string(value)});
   });
-  if (!is_object(text.substr(text.find_first_not_of(" \t\n\r")))) {
+  return object;
+}
+
+void scan_json_object(
+    std::string_view text, std::string_view name,
+    const std::function<void(std::string_view raw_key, std::string_view raw_value)>& visit) {
+  const size_t start = text.find_first_not_of(" \t\n\r");
+  const bool opens = start != std::string_view::npos && is_object(text.substr(start));
+  scan(text, name, opens ? visit : nullptr);
+  if (!opens) {
     throw base::BadData("cannot read " + base::quoted(name) + ": not a JSON object");
   }
-  return object;
 }
 
 const std::string* JsonObject::find(std::string_view key) const {
@@ -117,6 +125,24 @@ bool JsonObject::set_path(std::string_view path, std::string_view raw, size_t le
   }
   set(key, inner.pretty(level));
   return true;
+}
+
+bool JsonObject::erase_path(std::string_view path, size_t level) {
+  if (find(path) != nullptr) {
+    erase(path);
+    return true;
+  }
+  const size_t dot = path.find('.');
+  const std::string* outer = dot == std::string_view::npos ? nullptr : find(path.substr(0, dot));
+  if (outer == nullptr || !is_object(*outer)) {
+    return false;
+  }
+  JsonObject inner = nested(*outer);
+  const bool erased = inner.erase_path(path.substr(dot + 1), level + 1);
+  if (erased) {
+    set(path.substr(0, dot), inner.pretty(level));
+  }
+  return erased;
 }
 
 std::string JsonObject::pretty(size_t level) const {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,7 +18,7 @@ inline constexpr int kMaxJsonDepth = 100;
 
 // The members of one object in their order, each value as the text that stood in the source. So
 // what somebody else wrote survives a change of another key to the letter: 1.0, 1e400, integers of
-// any length, \u escapes. (A tree of numbers, as nlohmann-json builds, cannot keep these; that is
+// any length, \u escapes. (A tree of numbers, as JSON libraries build, cannot keep these; that is
 // why this room reads JSON itself.)
 class JsonObject {
  public:
@@ -48,6 +49,9 @@ class JsonObject {
     return set_path(path, raw, 1);
   }
 
+  // Takes away a key of find_path; an object that is empty then stays. False when there is none.
+  bool erase_path(std::string_view path) { return erase_path(path, 1); }
+
   // Indented by two blanks a level, as Go's MarshalIndent does; without a final newline.
   std::string pretty(size_t level = 0) const;
   // On one line, without blanks between the tokens.
@@ -56,9 +60,15 @@ class JsonObject {
  private:
   // `level` is how deep the members stand, for the indentation of what is written anew.
   bool set_path(std::string_view path, std::string_view raw, size_t level);
+  bool erase_path(std::string_view path, size_t level);
 
   std::vector<Member> members_;
 };
+
+// Walks over the members of an object without keeping them: the same checks as JsonObject::parse.
+void scan_json_object(
+    std::string_view text, std::string_view name,
+    const std::function<void(std::string_view raw_key, std::string_view raw_value)>& visit);
 
 // One value of any kind: throws base::BadData, as JsonObject::parse does, unless `text` is one.
 void check_json(std::string_view text, std::string_view name);

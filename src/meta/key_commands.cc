@@ -1,5 +1,7 @@
-// snapshot-meta show, get and set: the keys of one guest.
+// snapshot-meta show, get, set and unset: the keys of one guest.
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -25,8 +27,11 @@ struct Assignment {
   std::string raw;
 };
 
-bool is_reserved(std::string_view key) {
-  return key == "Id" || key == "IsTemplate" || key == "ForkOfTemplate";
+void refuse_reserved(const std::string& key) {
+  if (key == "Id" || key == "IsTemplate" || key == "ForkOfTemplate") {
+    throw base::UsageError("the key " + base::quoted(key) +
+                           " cannot be set; it changes by init, promote, demote and fork only");
+  }
 }
 
 Assignment parse_assignment(const std::string& operand) {
@@ -41,10 +46,7 @@ Assignment parse_assignment(const std::string& operand) {
   if (assignment.key.empty()) {
     throw base::UsageError("bad assignment " + base::quoted(operand) + ": the key is empty");
   }
-  if (is_reserved(assignment.key)) {
-    throw base::UsageError("the key " + base::quoted(assignment.key) +
-                           " cannot be set; it changes by init, promote, demote and fork only");
-  }
+  refuse_reserved(assignment.key);
   if (!is_json) {
     if (!base::is_utf8(assignment.raw)) {
       throw base::UsageError("the value of " + base::quoted(assignment.key) + " is not UTF-8");
@@ -67,18 +69,30 @@ Assignment parse_assignment(const std::string& operand) {
   return assignment;
 }
 
+// Reads the guest's metadata, changes it and writes it back, all under the guest's lock.
+void change_metadata(const GuestCall& call, const std::function<void(Metadata&)>& change) {
+  require_guest(call.store, call.id);
+  std::optional<GuestLocks> lock;
+  if (call.effect == Effect::real) {
+    lock.emplace(call.store, call.id);
+  }
+  Metadata metadata = Metadata::of_guest(call.store, call.id);
+  change(metadata);
+  if (call.effect == Effect::real) {
+    metadata.write(call.store.metadata_path(call.id), base::Durable::yes);
+  }
+}
+
 }  // namespace
 
 int show_command(int argc, char** argv) {
   base::Options options("snapshot-meta show", "[OPTION]... ID",
                         "Print the metadata of a guest, and its derived state.");
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
-  if (!parsed) {
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
     return 0;
   }
-  parsed->require_operands(1, 1, "ID");
-  const std::string id = id_operand(*parsed, 0);
-  const base::Store store = open_store();
+  const auto& [parsed, id, effect, store] = *call;
   Metadata metadata = Metadata::of_guest(store, id);
   const GuestState state = derive_state(store, id, metadata);
   JsonObject shown = metadata.json();
@@ -92,14 +106,13 @@ int show_command(int argc, char** argv) {
 int get_command(int argc, char** argv) {
   base::Options options("snapshot-meta get", "[OPTION]... ID KEY",
                         "Print one value of a guest's metadata: strings bare, all else as JSON.");
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
-  if (!parsed) {
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv, {2, 2, "ID and KEY"});
+  if (!call) {
     return 0;
   }
-  parsed->require_operands(2, 2, "ID and KEY");
-  const std::string id = id_operand(*parsed, 0);
-  const std::string& key = parsed->operands()[1];
-  const std::optional<std::string> raw = Metadata::of_guest(open_store(), id).json().find_path(key);
+  const auto& [parsed, id, effect, store] = *call;
+  const std::string& key = parsed.operands()[1];
+  const std::optional<std::string> raw = Metadata::of_guest(store, id).json().find_path(key);
   if (!raw) {
     throw base::Refused("guest " + base::quoted(id) + " has no key " + base::quoted(key));
   }
@@ -121,34 +134,48 @@ int set_command(int argc, char** argv) {
       "snapshot-meta set", "[OPTION]... ID KEY=STRING|KEY:=JSON...",
       "Change values of a guest's metadata, durably; other keys stay as they are.");
   add_dry_run(options);
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
-  if (!parsed) {
+  const std::optional<GuestCall> call =
+      parse_guest_call(options, argc, argv, {2, SIZE_MAX, "ID and KEY=STRING or KEY:=JSON"});
+  if (!call) {
     return 0;
   }
-  parsed->require_operands(2, SIZE_MAX, "ID and KEY=STRING or KEY:=JSON");
-  const std::string id = id_operand(*parsed, 0);
   std::vector<Assignment> assignments;
-  for (size_t i = 1; i < parsed->operands().size(); ++i) {
-    assignments.push_back(parse_assignment(parsed->operands()[i]));
+  for (size_t i = 1; i < call->options.operands().size(); ++i) {
+    assignments.push_back(parse_assignment(call->options.operands()[i]));
   }
-  const Effect effect = effect_of(*parsed);
-  const base::Store store = open_store();
-  require_guest(store, id);
-  std::optional<GuestLocks> lock;
-  if (effect == Effect::real) {
-    lock.emplace(store, id);
-  }
-  Metadata metadata = Metadata::of_guest(store, id);
-  for (const Assignment& assignment : assignments) {
-    if (!metadata.json().set_path(assignment.key, assignment.raw)) {
-      throw base::Refused("cannot set " + base::quoted(assignment.key) + " of " + base::quoted(id) +
-                          ": something before the last dot is no object");
+  change_metadata(*call, [&](Metadata& metadata) {
+    for (const Assignment& assignment : assignments) {
+      if (!metadata.json().set_path(assignment.key, assignment.raw)) {
+        throw base::Refused("cannot set " + base::quoted(assignment.key) + " of " +
+                            base::quoted(call->id) +
+                            ": something before the last dot is no object");
+      }
+      announce(call->effect,
+               "set " + assignment.key + " of '" + call->id + "' to " + assignment.raw);
     }
-    announce(effect, "set " + assignment.key + " of '" + id + "' to " + assignment.raw);
+  });
+  return 0;
+}
+
+int unset_command(int argc, char** argv) {
+  base::Options options("snapshot-meta unset", "[OPTION]... ID KEY...",
+                        "Take keys out of a guest's metadata, durably; absent ones are no error.");
+  add_dry_run(options);
+  const std::optional<GuestCall> call =
+      parse_guest_call(options, argc, argv, {2, SIZE_MAX, "ID and KEY"});
+  if (!call) {
+    return 0;
   }
-  if (effect == Effect::real) {
-    metadata.write(store.metadata_path(id), base::Durable::yes);
-  }
+  const std::vector<std::string> keys(call->options.operands().begin() + 1,
+                                      call->options.operands().end());
+  std::ranges::for_each(keys, refuse_reserved);
+  change_metadata(*call, [&](Metadata& metadata) {
+    for (const std::string& key : keys) {
+      if (metadata.json().erase_path(key)) {
+        announce(call->effect, "take " + key + " out of the metadata of '" + call->id + "'");
+      }
+    }
+  });
   return 0;
 }
 

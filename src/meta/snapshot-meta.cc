@@ -22,6 +22,8 @@ constexpr std::array kVerbs{
     Verb{"show", meta::show_command},
     Verb{"get", meta::get_command},
     Verb{"set", meta::set_command},
+    Verb{"unset", meta::unset_command},
+    Verb{"guard-create", meta::guard_create_command},
     Verb{"list", meta::list_command},
     Verb{"state", meta::state_command},
     Verb{"promote", meta::promote_command},
@@ -32,24 +34,31 @@ constexpr std::array kVerbs{
     Verb{"fork-end", meta::fork_end_command},
     Verb{"trash", meta::trash_command},
     Verb{"verify", meta::verify_command},
+    Verb{"fsck", meta::fsck_command},
     Verb{"vmstate", meta::vmstate_command},
+    Verb{"rewrite-paths", meta::rewrite_paths_command},
+    Verb{"merge-diff", meta::merge_diff_command},
     Verb{"host-paths", meta::host_paths_command},
 };
 
 constexpr const char* kFooter =
     R"(Verbs, each with its own --help:
   init ID --state F --memory F     make a guest of files that Firecracker wrote
-  list                             all guests, with their derived states
+  list [--state S] [--sort KEY]    guests, with their derived states
   show ID, get ID KEY, state ID    metadata, one value of it, the state
-  set ID KEY=STRING KEY:=JSON...   change metadata
+  set ID KEY=STRING KEY:=JSON...   change metadata; unset ID KEY... removes it
   promote ID, demote ID            Standby to Template and back
   forks ID                         live forks of a template
   fork-begin SOURCE NEW...         announce forks
   fork-publish SOURCE NEW...       make guests of their clones
   fork-end TEMPLATE FORK...        take back what is gone
   trash ID                         take a guest out of the store
+  guard-create ID --type full|diff may a snapshot be written there now
   verify ID                        check that its parts agree
+  fsck [--repair]                  find and mend what killed programs left
   vmstate FILE                     what a state file says
+  rewrite-paths IN OUT             a state file with other paths
+  merge-diff DIFF MEMORY           a Diff memory file over its base
   host-paths ID                    what loading it opens elsewhere
 
 SNAPFORK_ROOT names the store (default: /var/lib/snapfork).

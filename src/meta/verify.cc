@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "meta/disks.h"
 #include "meta/files.h"
 #include "meta/fork_index.h"
 #include "meta/guest_state.h"
@@ -17,6 +16,7 @@
 #include "meta/image_scan.h"
 #include "meta/metadata.h"
 #include "meta/template_flow.h"
+#include "meta/verify_files.h"
 
 namespace meta {
 namespace {
@@ -30,11 +30,14 @@ class Verifier {
     if (metadata_.text("Id") != id_) {
       problem("its metadata has the Id " + base::quoted(metadata_.text("Id")));
     }
-    check_snapshot();
-    check_disks();
+    const GuestState state = derive_state(store_, id_, metadata_);
+    check_snapshot(state);
+    add(check_disks(store_, id_, metadata_));
+    add(check_memory_links(store_, id_, metadata_));
     check_parent();
     if (metadata_.is_template()) {
       check_template();
+      add(check_hot_list(store_, id_, metadata_, state));
     }
     return std::move(problems_);
   }
@@ -42,8 +45,11 @@ class Verifier {
  private:
   void problem(const std::string& text) { problems_.push_back(base::quoted(id_) + ": " + text); }
 
-  void check_snapshot() {
-    const GuestState state = derive_state(store_, id_, metadata_);
+  void add(const std::vector<std::string>& texts) {
+    std::ranges::for_each(texts, [&](const std::string& text) { problem(text); });
+  }
+
+  void check_snapshot(const GuestState& state) {
     if (!state.snapshot.problem.empty()) {
       problem(state.snapshot.problem);
     } else if (state.state == State::broken) {
@@ -52,18 +58,6 @@ class Verifier {
     if (state.snapshot.vmstate && releases_of(state.snapshot.vmstate->snapshot_version).empty()) {
       problem("the snapshot version " + base::quoted(state.snapshot.vmstate->snapshot_version) +
               " of its state file is not known");
-    }
-  }
-
-  void check_disks() {
-    for (const Disk& disk : disks_of(metadata_)) {
-      struct stat st {};
-      const std::string path = store_.guest_dir(id_) + "/" + disk.file;
-      if (::stat(path.c_str(), &st) != 0) {
-        problem("its disk " + base::quoted(disk.file) + " is missing");
-      } else if (st.st_size == 0) {
-        problem("its disk " + base::quoted(disk.file) + " is empty");
-      }
     }
   }
 
@@ -84,6 +78,9 @@ class Verifier {
     for (const ForkRecord& fork : read_fork_index(store_, id_)) {
       if (fork.state == ForkState::unreadable) {
         problem("its fork " + base::quoted(fork.id) + " cannot be read: " + fork.problem);
+      } else if (fork.state == ForkState::foreign) {
+        problem("its index counts " + base::quoted(fork.id) +
+                ", which is no fork of it; 'snapshot-meta fsck --repair' mends that");
       }
     }
     const std::string path = store_.memory_path(id_);

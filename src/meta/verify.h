@@ -12,8 +12,8 @@ namespace meta {
 enum class Depth { quick, deep };
 
 // Everything that does not fit, a sentence each; none when all does. Checks the snapshot (CRC,
-// version known, length of memory), the disks that snapfork.disks lists, that a fork's template
-// counts it, that none of a template's fork records is unreadable, its seal and its image.json;
+// version known, length of memory), the disks and the links of the memory (verify_files.h), that a
+// fork's template counts it, a template's fork records, its hot list, its seal and its image.json;
 // with Depth::deep also the digest, for which all of the memory is read. Takes no lock. Throws
 // base::Refused when there is no such guest, base::BadData when its metadata cannot be read.
 std::vector<std::string> verify_guest(const base::Store& store, const std::string& id, Depth depth);

@@ -57,6 +57,13 @@ PageSize page_size_of(uint64_t variant, unsigned major) {
   return major >= kFirstWithTransparent && variant == 1 ? PageSize::transparent : PageSize::huge_2m;
 }
 
+EmbeddedText embedded_text(std::string_view bytes, const Found& part) {
+  return {.role = part.role,
+          .text = std::string(bytes.substr(part.offset, part.value)),
+          .offset = part.offset,
+          .lengths_at = part.lengths_at};
+}
+
 }  // namespace
 
 VmState parse_vmstate(std::string_view bytes, std::string_view name) {
@@ -96,10 +103,9 @@ VmState parse_vmstate(std::string_view bytes, std::string_view name) {
       state.snapshot_version = text();
     } else if (part.role == Role::mem_size_mib) {
       state.mem_size_mib = part.value;
-    } else if (part.role == Role::kernel) {
-      state.kernel_path = text();
-    } else if (part.role == Role::initrd) {
-      state.initrd_path = text();
+    } else if (part.role == Role::kernel || part.role == Role::initrd) {
+      (part.role == Role::kernel ? state.kernel_path : state.initrd_path.emplace()) = text();
+      state.boot_paths.push_back(embedded_text(bytes, part));
     } else if (part.role == Role::boot_args) {
       state.boot_args = text();
     } else if (part.role == Role::huge_pages) {
@@ -122,20 +128,27 @@ void read_devices(std::string_view bytes, VmState& state) {
   const std::optional<std::vector<Found>> found =
       search_devices(body, state.snapshot_version, state.encoding, state.arch);
   if (!found) {
+    state.paths_problem = "the devices of snapshot version " +
+                          base::quoted(state.snapshot_version) + " are not understood";
     return;
   }
-  state.paths_complete = true;
+  state.paths_problem.clear();
   for (const Found& part : *found) {
     if (part.role == Role::hotplug_bytes) {
       state.hotplug_bytes = part.value;
       continue;
     }
-    EmbeddedText text{.role = part.role,
-                      .text = std::string(bytes.substr(part.offset, part.value)),
-                      .offset = part.offset};
-    (part.role == Role::tap ? state.taps : state.paths).push_back(std::move(text));
+    if (part.role == Role::pmem_bytes) {
+      state.pmem_bytes.push_back(part.value);
+      continue;
+    }
+    if (part.role == Role::balloon) {
+      state.has_balloon = true;
+      continue;
+    }
+    (part.role == Role::tap ? state.taps : state.paths).push_back(embedded_text(bytes, part));
   }
-  std::ranges::sort(state.paths, {}, &EmbeddedText::offset);
+  std::ranges::stable_sort(state.paths, {}, &EmbeddedText::offset);
 }
 
 std::string read_vmstate_file(const std::string& path) {
@@ -173,6 +186,10 @@ const char* role_name(Role role) {
       return "vsock";
     case Role::tap:
       return "tap";
+    case Role::kernel:
+      return "kernel";
+    case Role::initrd:
+      return "initrd";
     default:
       return "other";
   }
@@ -184,9 +201,10 @@ bool is_foreign_path(std::string_view path, std::string_view own_dir) {
 }
 
 bool names_foreign_paths(const VmState& state, std::string_view own_dir) {
-  return !state.paths_complete || std::ranges::any_of(state.paths, [&](const EmbeddedText& path) {
-    return is_foreign_path(path.text, own_dir);
-  });
+  return !state.paths_problem.empty() ||
+         std::ranges::any_of(state.paths, [&](const EmbeddedText& path) {
+           return is_foreign_path(path.text, own_dir);
+         });
 }
 
 }  // namespace meta

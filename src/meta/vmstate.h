@@ -20,9 +20,10 @@ enum class PageSize { normal, huge_2m, transparent };
 
 // A text of the host in a state: where its bytes stand, and what it is.
 struct EmbeddedText {
-  Role role;  // drive, vhost_user_block, pmem, vsock, tap
+  Role role;  // drive, vhost_user_block, pmem, vsock, tap; kernel, initrd
   std::string text;
   size_t offset;
+  size_t lengths_at;  // offset of its length; in bitcode: of the lengths of its whole column
 };
 
 struct VmState {
@@ -35,14 +36,17 @@ struct VmState {
   std::string kernel_path;
   std::optional<std::string> initrd_path;
   std::optional<std::string> boot_args;
+  std::vector<EmbeddedText> boot_paths;  // kernel and initrd: no load opens them
 
-  // The following only from read_devices. Kernel and initrd are not among the paths: nothing opens
-  // them when a snapshot is loaded.
+  // The following only from read_devices.
   std::vector<EmbeddedText> paths;  // in the order of their offsets
   std::vector<EmbeddedText> taps;
-  // False when the version or the layout of the devices is not known: then there may be others.
-  bool paths_complete = false;
-  uint64_t hotplug_bytes = 0;  // of a virtio-mem device: the memory file is longer by as much
+  // Why there may be others: the version, or the layout of the devices, is not known. Empty when
+  // these are all.
+  std::string paths_problem = "its devices have not been looked at";
+  bool has_balloon = false;
+  std::vector<uint64_t> pmem_bytes;  // sizes of the pmem devices, in the order of their paths
+  uint64_t hotplug_bytes = 0;        // of a virtio-mem device: the memory file is longer by as much
 };
 
 // Reads the beginning of `bytes`, a whole state file, and checks its CRC (the answer is in crc_ok).

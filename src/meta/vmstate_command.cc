@@ -1,4 +1,5 @@
 // snapshot-meta vmstate: what a state file says.
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +15,9 @@
 
 namespace meta {
 namespace {
+
+// What Firecracker never writes into a state: whoever loads one configures these anew.
+const std::array<std::string, 4> kNotInState{"serial", "logger", "metrics", "mmds"};
 
 const char* yes_no(bool value) {
   return value ? "yes" : "no";
@@ -48,10 +52,13 @@ std::string to_json(const VmState& state, const std::string& path) {
       .text("kernel_path", state.kernel_path);
   text_or_null(line, "initrd_path", state.initrd_path);
   text_or_null(line, "boot_args", state.boot_args);
-  return line.raw("paths", texts(state.paths, "path"))
+  const bool is_complete = state.paths_problem.empty();
+  line.raw("paths", texts(state.paths, "path"))
       .raw("taps", texts(state.taps, "name"))
-      .boolean("paths_complete", state.paths_complete)
-      .str();
+      .raw("boot_paths", texts(state.boot_paths, "path"))
+      .boolean("paths_complete", is_complete);
+  is_complete ? line.null("paths_problem") : line.text("paths_problem", state.paths_problem);
+  return line.raw("not_in_state", base::json_array(kNotInState)).str();
 }
 
 std::string to_lines(const VmState& state) {
@@ -78,7 +85,10 @@ std::string to_lines(const VmState& state) {
   for (const EmbeddedText& tap : state.taps) {
     add(role_name(tap.role), tap.text);
   }
-  add("paths_complete", yes_no(state.paths_complete));
+  add("paths_complete", yes_no(state.paths_problem.empty()));
+  if (!state.paths_problem.empty()) {
+    add("paths_problem", state.paths_problem);
+  }
   return text;
 }
 
@@ -87,11 +97,11 @@ std::string to_lines(const VmState& state) {
 int vmstate_command(int argc, char** argv) {
   base::Options options("snapshot-meta vmstate", "[OPTION]... FILE",
                         "Print what a Firecracker state file says, of any release since 1.10.");
-  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
+  const std::optional<base::ParsedOptions> parsed =
+      parse_operands(options, argc, argv, {1, 1, "FILE"});
   if (!parsed) {
     return 0;
   }
-  parsed->require_operands(1, 1, "FILE");
   const std::string& path = parsed->operands()[0];
   const std::string bytes = read_vmstate_file(path);
   VmState state = parse_vmstate(bytes, path);

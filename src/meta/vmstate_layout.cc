@@ -189,7 +189,8 @@ class Devices {
   const Type* balloon() {
     const Type* statistics = times(release_ < Release::v1_14 ? 10 : 16, option(u64()));
     const Type* hinting = tuple({u32(), u32(), option(u32()), boolean()});
-    return tuple({u16(), option(u16()), statistics, tuple({u32(), u32()}),
+    const Type* polling_interval = leaf(Kind::u16, Role::balloon);
+    return tuple({polling_interval, option(u16()), statistics, tuple({u32(), u32()}),
                   since(Release::v1_14, hinting), virtio()});
   }
 
@@ -199,7 +200,8 @@ class Devices {
     const Type* bucket = tuple({u64(), option(u64()), u64()});
     const Type* config = tuple({text(), text(Role::pmem), boolean(), boolean(),
                                 since(Release::v1_16, option(times(2, option(bucket))))});
-    return tuple({virtio(), tuple({u64(), u64()}), config, since(Release::v1_16, rate_limiter())});
+    const Type* config_space = tuple({u64(), leaf(Kind::u64, Role::pmem_bytes)});
+    return tuple({virtio(), config_space, config, since(Release::v1_16, rate_limiter())});
   }
 
   const Type* memory() {

@@ -39,6 +39,8 @@ enum class Role : uint8_t {
   pmem,              // file behind a pmem device
   vsock,             // socket that Firecracker creates
   tap,               // name of a host interface: no path
+  pmem_bytes,        // size of a pmem device, before its file
+  balloon,           // there is one
   hotplug_bytes,     // size of the hot-plug region, which the memory file holds, too
 };
 
@@ -68,8 +70,9 @@ class TypeArena {
 // A part with a role, as a reader met it.
 struct Found {
   Role role;
-  size_t offset;   // of a text's first byte in the file; 0 for numbers
-  uint64_t value;  // a text's length, a number, a variant's index
+  size_t offset;      // of a text's first byte in the file; 0 for numbers
+  uint64_t value;     // a text's length, a number, a variant's index
+  size_t lengths_at;  // where a text's length stands; in bitcode: those of its whole column
   bool operator==(const Found&) const = default;
 };
 

@@ -1,5 +1,6 @@
 #include "meta/zero_map.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace meta {
@@ -38,12 +39,7 @@ bool is_zero(std::span<const std::byte> bytes) {
   // fastest loop at hand, and data mostly differs in the first word.
   constexpr size_t kWord = sizeof(uint64_t);
   if (bytes.size() < kWord) {
-    for (const std::byte byte : bytes) {
-      if (byte != std::byte{0}) {
-        return false;
-      }
-    }
-    return true;
+    return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
   }
   uint64_t word = 0;
   std::memcpy(&word, bytes.data(), kWord);

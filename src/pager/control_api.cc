@@ -1,88 +1,40 @@
 #include "pager/control_api.h"
 
-#include <algorithm>
-#include <limits>
-#include <nlohmann/json.hpp>
+#include <chrono>
+#include <utility>
 
 #include "base/error.h"
 #include "base/json_line.h"
 #include "base/message.h"
+#include "pager/control_request.h"
+#include "pager/metrics.h"
 #include "pager/session_report.h"
 
 namespace pager {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr unsigned kOk = 200;
+constexpr unsigned kAccepted = 202;
 constexpr unsigned kNoContent = 204;
 constexpr unsigned kBadRequest = 400;
 constexpr unsigned kNotFound = 404;
 constexpr unsigned kWrongMethod = 405;
+constexpr unsigned kConflict = 409;
 constexpr unsigned kFailed = 500;
 constexpr unsigned kUnavailable = 503;
 
-// The text of an optional field; null and "" count as not given.
-std::string text_field(const Json& request, const char* name) {
-  const auto field = request.find(name);
-  if (field == request.end() || field->is_null()) {
-    return "";
+HttpReply ordered_reply(Pager::Ordered ordered) {
+  switch (ordered) {
+    case Pager::Ordered::unknown:
+      return error_reply(kNotFound, "session not found");
+    case Pager::Ordered::not_connected:
+      return error_reply(kConflict, "no VMM is connected");
+    case Pager::Ordered::under_way:
+      return error_reply(kConflict, "completion already in progress");
+    case Pager::Ordered::yes:
+      break;
   }
-  if (!field->is_string()) {
-    throw base::BadData("'" + std::string(name) + "' is no text");
-  }
-  return field->get<std::string>();
-}
-
-std::string path_field(const Json& request, const char* name) {
-  std::string path = text_field(request, name);
-  if (path.find('\0') != std::string::npos) {
-    throw base::BadData("'" + std::string(name) + "' holds a zero byte");
-  }
-  return path;
-}
-
-std::optional<uid_t> uid_field(const Json& request, const char* name) {
-  const auto field = request.find(name);
-  if (field == request.end() || field->is_null()) {
-    return std::nullopt;
-  }
-  constexpr uint64_t kMax = std::numeric_limits<uid_t>::max() - 1;  // the last one means "nobody"
-  if (!field->is_number_unsigned() || field->get<uint64_t>() > kMax) {
-    throw base::BadData("'" + std::string(name) + "' is no user id");
-  }
-  return field->get<uid_t>();
-}
-
-OnFailure on_failure_field(const Json& request, OnFailure fallback) {
-  const std::string word = text_field(request, "on_failure");
-  if (word.empty()) {
-    return fallback;
-  }
-  if (word != "poison" && word != "kill") {
-    throw base::BadData(R"('on_failure' is neither "poison" nor "kill")");
-  }
-  return word == "poison" ? OnFailure::poison : OnFailure::kill;
-}
-
-// As hypeman's pager: what may not stand in a file name becomes '-'.
-std::string session_id_of(const Json& request) {
-  std::string id = text_field(request, "session_id");
-  if (id.empty()) {
-    id = text_field(request, "instance_id");
-  }
-  if (id.empty()) {
-    throw base::BadData("session_id or instance_id is required");
-  }
-  for (char& c : id) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '.' || c == '_' || c == '-';
-    c = plain ? c : '-';
-  }
-  if (id[0] == '.') {
-    id[0] = '-';  // no hidden file, and not the directory above
-  }
-  return id;
+  return {.status = kNoContent, .body = ""};
 }
 
 }  // namespace
@@ -107,83 +59,130 @@ HttpReply ControlApi::answer(std::string_view method, std::string_view path,
 }
 
 HttpReply ControlApi::route(std::string_view method, std::string_view path, std::string_view body) {
-  constexpr std::string_view kSessions = "/sessions";
+  const Target target = parse_target(path);
   const bool get = method == "GET";
   const bool post = method == "POST";
-  if (path == "/health") {
-    return get ? HttpReply{.body = health_json(pager_, settings_.version)}
-               : error_reply(kWrongMethod, "GET only");
+  if (target.collection == "sessions") {
+    if (!target.action.empty()) {
+      return act(target, post, body);
+    }
+    if (!target.id.empty()) {
+      return get ? describe(target.id) : error_reply(kWrongMethod, "GET only");
+    }
+    return get    ? HttpReply{.body = sessions_json(pager_.sessions())}
+           : post ? create(body)
+                  : error_reply(kWrongMethod, "GET and POST only");
   }
-  if (path == "/stats") {
-    return get ? HttpReply{.body = stats_json(pager_, settings_.version)}
-               : error_reply(kWrongMethod, "GET only");
+  if (!target.id.empty()) {
+    return error_reply(kNotFound, "no such path");
   }
-  if (path == "/drain") {
+  if (target.collection == "drain") {
     if (!post) {
       return error_reply(kWrongMethod, "POST only");
     }
     pager_.drain();
     return {.status = kNoContent, .body = ""};
   }
-  if (path == kSessions) {
-    return get    ? HttpReply{.body = sessions_json(pager_.sessions())}
-           : post ? create(body)
-                  : error_reply(kWrongMethod, "GET and POST only");
-  }
-  if (!path.starts_with(kSessions) || path.size() < kSessions.size() + 2 ||
-      path[kSessions.size()] != '/') {
-    return error_reply(kNotFound, "no such path");
-  }
-  std::string_view id = path.substr(kSessions.size() + 1);
-  constexpr std::string_view kClose = "/close";
-  if (id.ends_with(kClose)) {
-    id.remove_suffix(kClose.size());
-    if (!post) {
-      return error_reply(kWrongMethod, "POST only");
-    }
-    pager_.close(id);  // unknown ids too: closing twice is no error
-    return {.status = kNoContent, .body = ""};
-  }
-  if (id.find('/') != std::string_view::npos) {
+  const bool known = target.collection == "health" || target.collection == "stats" ||
+                     target.collection == "metrics";
+  if (!known) {
     return error_reply(kNotFound, "no such path");
   }
   if (!get) {
     return error_reply(kWrongMethod, "GET only");
   }
+  if (target.collection == "metrics") {
+    return {.body = metrics_text(pager_.info(), settings_.version), .type = kMetricsType};
+  }
+  return {.body = target.collection == "health" ? health_json(pager_, settings_.version)
+                                                : stats_json(pager_, settings_.version)};
+}
+
+HttpReply ControlApi::describe(std::string_view id) const {
   const std::optional<SessionInfo> info = pager_.session(id);
   return info ? HttpReply{.body = session_json(*info)}
               : error_reply(kNotFound, "session not found");
 }
 
-HttpReply ControlApi::create(std::string_view body) {
-  const Json request = Json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (!request.is_object()) {
-    return error_reply(kBadRequest, "the body is no JSON object");
+HttpReply ControlApi::act(const Target& target, bool post, std::string_view body) {
+  const std::string_view action = target.action;
+  if (action != "close" && action != "complete" && action != "prefetch" &&
+      action != "pause-prefetch") {
+    return error_reply(kNotFound, "no such path");
   }
+  if (!post) {
+    return error_reply(kWrongMethod, "POST only");
+  }
+  if (action == "complete") {
+    return complete(target.id, body);
+  }
+  if (action == "prefetch") {
+    return prefetch(target.id, body);
+  }
+  if (action == "pause-prefetch") {
+    return ordered_reply(pager_.pause_prefetch(target.id));
+  }
+  pager_.close(target.id);  // unknown ids too: closing twice is no error
+  return {.status = kNoContent, .body = ""};
+}
+
+// Each request has a thread of its own, so it may wait. It goes on when its client leaves.
+HttpReply ControlApi::complete(std::string_view id, std::string_view body) {
+  const CompleteRequest request = parse_complete_request(body);
+  const Pager::CompletionOrder order = pager_.complete(id, request.bytes_per_second);
+  if (order.ordered != Pager::Ordered::yes) {
+    return ordered_reply(order.ordered);
+  }
+  if (!request.wait) {
+    return {.status = kAccepted, .body = R"({"state":"running"})"};
+  }
+  constexpr std::chrono::milliseconds kLook{200};
+  while (!order.completion->wait(kLook)) {
+    if (stopping_.load(std::memory_order_relaxed)) {
+      return error_reply(kUnavailable, "pager is draining");
+    }
+    if (order.completion->state() == Completion::State::paused) {
+      return error_reply(kConflict, "completion paused");
+    }
+  }
+  return order.completion->state() == Completion::State::done
+             ? HttpReply{.status = kNoContent, .body = ""}
+             : error_reply(kFailed, order.completion->why());
+}
+
+HttpReply ControlApi::prefetch(std::string_view id, std::string_view body) {
+  const std::string path = parse_prefetch_request(body);
+  std::shared_ptr<const HotFile> list;
+  if (!path.empty()) {
+    const std::shared_ptr<const Image> image = pager_.image_of(id);
+    if (!image) {
+      return ordered_reply(pager_.prefetch(id, nullptr));
+    }
+    list = hot_files_.open(path, *image);
+  }
+  return ordered_reply(pager_.prefetch(id, std::move(list)));
+}
+
+HttpReply ControlApi::create(std::string_view body) {
+  const SessionRequest request = parse_session_request(body, settings_.needs_cache_key);
   if (pager_.draining()) {
     throw Draining("pager is draining");  // before any file is opened
   }
   Place place;
-  place.id = session_id_of(request);
-  place.instance_id = text_field(request, "instance_id");
-  place.cache_key = text_field(request, "cache_key");
-  place.peer_uid = uid_field(request, "peer_uid");
-  place.on_failure = on_failure_field(request, settings_.on_failure);
-  place.window = settings_.window;
+  place.id = request.id;
+  place.instance_id = request.instance_id;
+  place.cache_key = request.cache_key;
+  place.peer_uid = request.peer_uid;
+  place.on_failure = request.on_failure.value_or(settings_.on_failure);
+  place.read_attempts = settings_.read_attempts;
+  place.window = request.window ? request.window : settings_.window;
   place.socket_path = settings_.socket_dir + "/" + place.id + ".sock";
   base::check_socket_path(place.socket_path);
-  const std::string memory = path_field(request, "backing_memory_path");
-  if (memory.empty()) {
-    return error_reply(kBadRequest, "backing_memory_path is required");
+  place.image = images_.open(request.memory_path);
+  if (!request.hot_list_path.empty()) {
+    place.hot = hot_files_.open(request.hot_list_path, *place.image);
   }
-  place.image = images_.open(memory);
-  if (const std::string hot = path_field(request, "hot_list_path"); !hot.empty()) {
-    place.hot = hot_files_.open(hot, *place.image);
-  }
-  place.trace_path = path_field(request, "trace_path");
-  if (place.trace_path == "-") {
-    throw base::BadData(R"('trace_path' is "-": a service has no output to write it to)");
-  }
+  place.trace_path = request.trace_path;
   if (!place.trace_path.empty()) {
     place.trace = TraceWriter::open(place.trace_path);
   }
@@ -193,7 +192,7 @@ HttpReply ControlApi::create(std::string_view body) {
                                 .text("pager_version", settings_.version)
                                 .str();
   base::say_detail("session " + base::quoted(place.id) + ": waiting for its VMM, image " +
-                   base::quoted(memory));
+                   base::quoted(request.memory_path));
   pager_.open(std::move(place));
   return {.status = kOk, .body = reply};
 }

@@ -72,14 +72,15 @@ struct ControlServer::Http {
   int requests = 0;  // begun, and their replies not sent
 
   enum MHD_Result reply(struct MHD_Connection* connection, const HttpReply& answer) const {
-    const std::string body = answer.body.empty() ? "" : answer.body + "\n";
+    const std::string body =
+        answer.body.empty() || answer.body.ends_with('\n') ? answer.body : answer.body + "\n";
     // The library copies the body, and does not write to it.
     struct MHD_Response* response =
         library.create_response(body.size(), const_cast<char*>(body.data()), MHD_RESPMEM_MUST_COPY);
     if (response == nullptr) {
       return MHD_NO;
     }
-    library.add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+    library.add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, std::string(answer.type).c_str());
     const enum MHD_Result result = library.queue_response(connection, answer.status, response);
     library.destroy_response(response);
     return result;
@@ -154,9 +155,10 @@ ControlServer::ControlServer(const base::UnixListener& listener, ControlApi& api
   }
   constexpr unsigned kTimeoutSeconds = 30;  // of a connection on which nothing happens
   http_->daemon = http_->library.start_daemon(
-      MHD_USE_EPOLL_INTERNAL_THREAD, 0, nullptr, nullptr, &Http::on_request, http_.get(),
-      MHD_OPTION_LISTEN_SOCKET, copy.get(), MHD_OPTION_NOTIFY_COMPLETED, &Http::on_completed,
-      http_.get(), MHD_OPTION_CONNECTION_TIMEOUT, kTimeoutSeconds, MHD_OPTION_END);
+      MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, nullptr,
+      nullptr, &Http::on_request, http_.get(), MHD_OPTION_LISTEN_SOCKET, copy.get(),
+      MHD_OPTION_NOTIFY_COMPLETED, &Http::on_completed, http_.get(), MHD_OPTION_CONNECTION_TIMEOUT,
+      kTimeoutSeconds, MHD_OPTION_END);
   if (http_->daemon == nullptr) {
     base::throw_errno("cannot serve " + base::quoted(listener.path()));
   }
@@ -166,6 +168,7 @@ ControlServer::ControlServer(const base::UnixListener& listener, ControlApi& api
 ControlServer::~ControlServer() {
   // Stopping cuts connections off, and the request that ends the server wants its reply.
   constexpr std::chrono::seconds kPatience{1};
+  http_->api.stop_waiting();
   std::unique_lock lock(http_->mutex);
   http_->none_left.wait_for(lock, kPatience, [this] { return http_->requests == 0; });
   lock.unlock();

@@ -13,6 +13,12 @@ void Totals::add(const Totals& other) {
   }
 }
 
+void Totals::forget_gauges() {
+  for (const Count gauge : {Count::waiting, Count::bytes_resident}) {
+    values[static_cast<size_t>(gauge)] = 0;
+  }
+}
+
 Totals Counters::totals() const {
   Totals totals;
   for (size_t i = 0; i < kCounts; ++i) {

@@ -20,6 +20,8 @@ enum class Count : size_t {
   pages_prefetched,  // from the hot list, copied or zeroed
   pages_removed,     // by the VMM, each counted once
   pages_poisoned,    //
+  pages_healed,      // of these, by a later good read
+  bytes_released,    // of large holes, unregistered at the start
   copies,            // calls to install something
   copy_errors,       // of these, failed for good
   eagain,            // of these, met a removal under way
@@ -30,6 +32,8 @@ enum class Count : size_t {
   read_errors,       // reads of the image that failed
   bytes_read,        //
   hot_list_refused,  //
+  faults_unlisted,   // for pages that are not in the hot list, where there is one
+  bytes_resident,    // installed, and not given back since: of sessions that have not ended
   fault_ns,          // from the read of the message to the answer, all faults together
   read_ns,           // of these, time in the image
   read_max_ns,       //
@@ -46,6 +50,8 @@ struct Totals {
   uint64_t operator[](Count count) const { return values[static_cast<size_t>(count)]; }
   // Sums, but for the maxima.
   void add(const Totals& other);
+  // Takes out what is true only while its session lasts.
+  void forget_gauges();
 };
 
 class Counters {

@@ -102,11 +102,16 @@ std::string compose_handshake(std::span<const Region> regions) {
   return body + "]";
 }
 
-bool JsonEnd::found_in(std::string_view added) {
-  for (const char c : added) {
-    if (found_) {
-      break;
+void JsonCollector::add(std::string_view piece) {
+  for (const char c : piece) {
+    const bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r';
+    if (!in_string_ && blank) {
+      if (text_.empty() || text_.back() != ' ') {
+        text_ += ' ';
+      }
+      continue;
     }
+    text_ += c;
     if (in_string_) {
       in_string_ = escaped_ || c != '"';
       escaped_ = !escaped_ && c == '\\';
@@ -116,17 +121,15 @@ bool JsonEnd::found_in(std::string_view added) {
       ++depth_;
     } else if (c == ']' || c == '}') {
       depth_ -= depth_ > 0 ? 1 : 0;
-      found_ = depth_ == 0;
-    } else if (depth_ == 0 && c != ' ' && c != '\t' && c != '\n' && c != '\r') {
-      found_ = true;
     }
+    whole_ = whole_ || depth_ == 0;
   }
-  return found_;
 }
 
 std::optional<HandshakeReader::Result> HandshakeReader::read_from(int socket) {
   std::array<std::byte, size_t{16} << 10U> buffer{};
-  for (;;) {
+  constexpr int kReads = 64;  // then others have their turn
+  for (int i = 0; i < kReads; ++i) {
     const base::Received received = base::recv_with_fds(socket, buffer, fds_);
     if (received.fds_truncated || fds_.size() > 1) {
       refuse("more than one descriptor came with it");
@@ -135,26 +138,28 @@ std::optional<HandshakeReader::Result> HandshakeReader::read_from(int socket) {
       break;
     }
     if (received.bytes == 0) {
-      if (body_is_whole_ && !fds_.empty()) {
+      if (body_.is_whole() && !fds_.empty()) {
         break;  // Firecracker before 1.12 closes as soon as it has sent
       }
-      refuse("the peer closed after " + std::to_string(body_.size()) + " bytes and " +
+      refuse("the peer closed after " + std::to_string(received_) + " bytes and " +
              (fds_.empty() ? "no descriptor" : "its descriptor"));
     }
-    if (body_.size() + received.bytes > kMaxHandshakeBytes) {
-      refuse("longer than " + std::to_string(kMaxHandshakeBytes) + " bytes");
+    received_ += received.bytes;
+    body_.add({reinterpret_cast<const char*>(buffer.data()), received.bytes});
+    if (received_ > kMaxHandshakeBytes || body_.text().size() > kMaxHandshakeText) {
+      refuse(
+          "longer than " +
+          std::to_string(received_ > kMaxHandshakeBytes ? kMaxHandshakeBytes : kMaxHandshakeText) +
+          " bytes" + (received_ > kMaxHandshakeBytes ? "" : " of text"));
     }
-    const std::string_view added(reinterpret_cast<const char*>(buffer.data()), received.bytes);
-    body_ += added;
-    body_is_whole_ = end_.found_in(added);
   }
   if (fds_.size() == 1 && !is_userfaultfd(fds_[0].get())) {
     refuse("the descriptor that came with it is no userfaultfd");
   }
-  if (!body_is_whole_ || fds_.empty()) {
+  if (!body_.is_whole() || fds_.empty()) {
     return std::nullopt;
   }
-  Result result{.regions = parse_handshake(body_), .uffd = {}};
+  Result result{.regions = parse_handshake(body_.text()), .uffd = {}};
   result.uffd = std::move(fds_[0]);
   fds_.clear();
   return result;

@@ -14,8 +14,10 @@
 
 namespace pager {
 
-// Enough for kMaxRegions regions with blanks between; a longer body is refused.
-inline constexpr size_t kMaxHandshakeBytes = size_t{1} << 20U;
+// What one peer may send: enough for the regions with megabytes of blanks between. More is refused.
+inline constexpr size_t kMaxHandshakeBytes = size_t{16} << 20U;
+// What is kept of it, blanks left out: enough for kMaxRegions regions.
+inline constexpr size_t kMaxHandshakeText = size_t{1} << 20U;
 
 // The regions of a body: a bare array of {base_host_virt_addr, size, offset, page_size,
 // page_size_kib}, or {"mappings": [...]} around it. `page_size` is missing before Firecracker 1.12;
@@ -27,19 +29,22 @@ std::vector<Region> parse_handshake(std::string_view body);
 // The body that Firecracker would send.
 std::string compose_handshake(std::span<const Region> regions);
 
-// Finds the end of one JSON array or object in text that comes in pieces, looking at each byte
-// once: a peer that sends a large body byte by byte costs no more than one that sends it whole.
-class JsonEnd {
+// Collects one JSON array or object that comes in pieces, and finds its end. Blanks are kept only
+// within texts, and one between words; each byte is looked at once, so that a peer that sends byte
+// by byte costs no more than one that sends all at once.
+class JsonCollector {
  public:
-  // Looks at what was added. True once the outermost bracket has been closed, whatever follows it,
-  // and at once for text that starts with none.
-  bool found_in(std::string_view added);
+  void add(std::string_view piece);
+  // The outermost bracket has been closed, whatever followed; or the text starts with none.
+  bool is_whole() const { return whole_; }
+  const std::string& text() const { return text_; }
 
  private:
+  std::string text_;
   size_t depth_ = 0;
   bool in_string_ = false;
   bool escaped_ = false;
-  bool found_ = false;
+  bool whole_ = false;
 };
 
 // Collects one handshake from a socket, over as many reads as it takes: the body may come split,
@@ -57,9 +62,8 @@ class HandshakeReader {
   std::optional<Result> read_from(int socket);
 
  private:
-  std::string body_;
-  JsonEnd end_;
-  bool body_is_whole_ = false;
+  JsonCollector body_;
+  size_t received_ = 0;
   std::vector<base::Fd> fds_;
 };
 

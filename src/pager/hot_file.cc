@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -24,8 +25,10 @@ std::shared_ptr<const HotFile> HotFileStore::open(const std::string& path, const
     }
   }
   if (!file) {
-    file = std::make_shared<const HotFile>(
-        HotFile{.path = path, .pages = decode_hpl1(base::read_file(path, kMaxHotListBytes), path)});
+    HotFile read{.path = path, .pages = decode_hpl1(base::read_file(path, kMaxHotListBytes), path)};
+    read.sorted = read.pages;
+    std::ranges::sort(read.sorted, HotFile::is_before);
+    file = std::make_shared<const HotFile>(std::move(read));
     const std::lock_guard lock(mutex_);
     files_[key] = file;
   }

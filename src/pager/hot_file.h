@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,6 +19,14 @@ namespace pager {
 struct HotFile {
   std::string path;
   std::vector<HotPage> pages;
+  std::vector<HotPage> sorted{};  // the same, for `lists`
+
+  bool lists(const HotPage& page) const {
+    return std::ranges::binary_search(sorted, page, is_before);
+  }
+  static bool is_before(const HotPage& a, const HotPage& b) {
+    return a.region != b.region ? a.region < b.region : a.offset < b.offset;
+  }
 };
 
 // The hot lists that are in use now. Safe to use from any thread.

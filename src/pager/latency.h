@@ -23,6 +23,14 @@ inline void raise_relaxed(std::atomic<uint64_t>& maximum, uint64_t value) {
   }
 }
 
+// Counts by powers of two: entry k is of values below 2^k, and not below 2^(k-1), ns.
+using Octaves = std::array<uint64_t, 41>;
+inline void add_octaves(Octaves& sum, const Octaves& other) {
+  for (size_t i = 0; i < sum.size(); ++i) {
+    sum[i] += other[i];
+  }
+}
+
 // Nanoseconds in buckets of a sixteenth of a power of two: percentiles are within 6 percent.
 class Latency {
  public:
@@ -31,6 +39,15 @@ class Latency {
     raise_relaxed(max_, ns);
   }
   uint64_t max() const { return max_.load(std::memory_order_relaxed); }
+  Octaves octaves() const {
+    Octaves counts{};
+    for (size_t i = 0; i < buckets_.size(); ++i) {
+      // A bucket's lowest value has the bit width of all of them.
+      counts[static_cast<size_t>(std::bit_width(lowest_of(i)))] +=
+          buckets_[i].load(std::memory_order_relaxed);
+    }
+    return counts;
+  }
   // The value that `share` (0 to 1) of the recorded ones do not exceed; 0 when none was recorded.
   uint64_t percentile(double share) const {
     uint64_t total = 0;
@@ -61,12 +78,12 @@ class Latency {
     const auto shift = static_cast<unsigned>(std::bit_width(value)) - 1 - kSubBits;
     return (shift + 1) * kSub + static_cast<size_t>(value >> shift) - kSub;
   }
+  static uint64_t lowest_of(size_t bucket) {
+    return bucket < kSub ? bucket : (bucket % kSub + kSub) << (bucket / kSub - 1);
+  }
   static uint64_t middle_of(size_t bucket) {
-    if (bucket < kSub) {
-      return bucket;
-    }
-    const auto shift = static_cast<unsigned>(bucket / kSub) - 1;
-    return ((bucket % kSub + kSub) << shift) + ((uint64_t{1} << shift) >> 1U);
+    return bucket < kSub ? bucket
+                         : lowest_of(bucket) + ((uint64_t{1} << (bucket / kSub - 1)) >> 1U);
   }
 
   std::array<std::atomic<uint32_t>, (kTopBit - kSubBits + 1) * kSub> buckets_{};

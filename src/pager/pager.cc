@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -30,6 +31,18 @@ base::Fd owned(int fd, const char* what) {
     base::throw_errno(std::string("cannot create ") + what);
   }
   return base::Fd(fd);
+}
+
+// Numbers are given out from below, so a high one means that few are left: what is new is refused
+// while those that are there, and requests about them, still get theirs.
+void refuse_when_scarce(int fd) {
+  constexpr rlim_t kReserve = 16;
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+      (fd < 0 || static_cast<rlim_t>(fd) + kReserve >= limit.rlim_cur)) {
+    base::throw_error_number(EMFILE, "no more sessions: " + std::to_string(limit.rlim_cur) +
+                                         " descriptors (RLIMIT_NOFILE) are too few");
+  }
 }
 
 bool may_connect(const base::PeerCredentials& peer, const Place& place) {
@@ -160,10 +173,13 @@ void Pager::admit(Key place, const Place& of, base::Fd socket) {
                         " may not be served here");
     return;
   }
+  refuse_when_scarce(socket.get());
+  Vmm vmm = Vmm::of_peer(socket.get());
   const Key key = next_key_++;
   watch(socket.get(), key);
   greetings_.emplace(key, Greeting{.place = place,
                                    .socket = std::move(socket),
+                                   .vmm = std::move(vmm),
                                    .reader = {},
                                    .deadline = base::Deadline::after(settings_.handshake_timeout)});
 }
@@ -187,7 +203,8 @@ ServingPlan Pager::plan_for(Place& place, const std::string& session_id) {
   ServingPlan plan{.image = place.image,
                    .hot = place.hot,
                    .trace = std::exchange(place.trace, std::nullopt),
-                   .on_failure = place.on_failure};
+                   .on_failure = place.on_failure,
+                   .read_attempts = place.read_attempts};
   if (!plan.trace && !place.trace_path.empty() && place.trace_path != "-") {
     plan.trace =
         TraceWriter::open(place.many ? place.trace_path + "." + session_id : place.trace_path);
@@ -200,14 +217,13 @@ void Pager::connect(Key key, Greeting& greeting, HandshakeReader::Result handsha
   Place& place = waiting_.at(greeting.place).place;
   const std::string id = place.many ? std::to_string(++many_count_) : place.id;
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, greeting.socket.get(), nullptr);
-  Vmm vmm = Vmm::of_peer(greeting.socket.get());
   if (const auto problem = layout_problem(handshake.regions, place.image->size())) {
     throw base::BadData("the handshake does not fit " + base::quoted(place.image->path()) + ": " +
                         *problem);
   }
   ServingPlan plan = plan_for(place, id);
   // Before the first fault is answered, so that a server that is killed has always left it.
-  write_record(id, vmm);
+  write_record(id, greeting.vmm);
   const auto connected = connected_
                              .emplace(key, Connected{.id = id,
                                                      .instance_id = place.instance_id,
@@ -217,9 +233,9 @@ void Pager::connect(Key key, Greeting& greeting, HandshakeReader::Result handsha
                                                      .session = nullptr})
                              .first;
   try {
-    connected->second.session =
-        std::make_unique<Session>(id, std::move(plan), std::move(handshake),
-                                  std::move(greeting.socket), std::move(vmm), notify_.get());
+    connected->second.session = std::make_unique<Session>(id, std::move(plan), std::move(handshake),
+                                                          std::move(greeting.socket),
+                                                          std::move(greeting.vmm), notify_.get());
   } catch (...) {
     connected_.erase(connected);
     remove_record(id);
@@ -308,8 +324,10 @@ void Pager::reap() {
         ++it;
         continue;
       }
-      const Totals totals = connected.session->counters().totals();
+      Totals totals = connected.session->counters().totals();
+      totals.forget_gauges();
       ended_totals_.add(totals);
+      add_octaves(ended_latency_, connected.session->counters().latency.octaves());
       remove_record(connected.id);
       ids_.erase(connected.id);
       connected.session->log().detail("ended after " + std::to_string(totals[Count::faults]) +
@@ -350,6 +368,8 @@ void Pager::open(Place place) {
   if (draining_) {
     throw Draining("pager is draining");
   }
+  // Before anything is changed for it.
+  refuse_when_scarce(base::Fd(::fcntl(epoll_.get(), F_DUPFD_CLOEXEC, 0)).get());
   supersede(place.id);
   base::UnixListener listener(place.socket_path, place.claim);
   if (place.peer_uid) {
@@ -384,6 +404,57 @@ bool Pager::close(std::string_view id) {
   return found;
 }
 
+Pager::Ordered Pager::find_connected(std::string_view id, Session*& session) const {
+  const auto entry = ids_.find(id);
+  if (entry == ids_.end()) {
+    return Ordered::unknown;
+  }
+  const auto connected = connected_.find(entry->second);
+  if (connected == connected_.end()) {
+    return Ordered::not_connected;
+  }
+  session = connected->second.session.get();
+  return Ordered::yes;
+}
+
+Pager::CompletionOrder Pager::complete(std::string_view id, uint64_t bytes_per_second) {
+  const std::lock_guard lock(mutex_);
+  Session* session = nullptr;
+  CompletionOrder order{.ordered = find_connected(id, session)};
+  if (session != nullptr) {
+    order.completion = session->complete(bytes_per_second);
+    order.ordered = order.completion ? Ordered::yes : Ordered::under_way;
+  }
+  return order;
+}
+
+Pager::Ordered Pager::prefetch(std::string_view id, std::shared_ptr<const HotFile> list) {
+  const std::lock_guard lock(mutex_);
+  Session* session = nullptr;
+  const Ordered ordered = find_connected(id, session);
+  if (session != nullptr) {
+    session->prefetch(std::move(list));
+  }
+  return ordered;
+}
+
+Pager::Ordered Pager::pause_prefetch(std::string_view id) {
+  const std::lock_guard lock(mutex_);
+  Session* session = nullptr;
+  const Ordered ordered = find_connected(id, session);
+  if (session != nullptr) {
+    session->pause();
+  }
+  return ordered;
+}
+
+std::shared_ptr<const Image> Pager::image_of(std::string_view id) const {
+  const std::lock_guard lock(mutex_);
+  Session* session = nullptr;
+  static_cast<void>(find_connected(id, session));
+  return session != nullptr ? session->shared_image() : nullptr;
+}
+
 void Pager::drain() {
   {
     const std::lock_guard lock(mutex_);
@@ -410,6 +481,10 @@ SessionInfo Pager::info_of(const Waiting& waiting) {
   info.cache_key = place.cache_key;
   info.socket_path = place.socket_path;
   info.memory_path = place.image->path();
+  if (place.hot) {
+    info.hot_list_path = place.hot->path;
+    info.hot_list_entries = place.hot->pages.size();
+  }
   return info;
 }
 
@@ -427,6 +502,11 @@ SessionInfo Pager::info_of(const Connected& connected) {
   info.totals = session.counters().totals();
   info.p50_ns = session.counters().latency.percentile(0.50);
   info.p99_ns = session.counters().latency.percentile(0.99);
+  info.latency = session.counters().latency.octaves();
+  if (const std::shared_ptr<const HotFile> hot = session.hot_list()) {
+    info.hot_list_path = hot->path;
+    info.hot_list_entries = hot->pages.size();
+  }
   return info;
 }
 
@@ -454,13 +534,22 @@ std::optional<SessionInfo> Pager::session(std::string_view id) const {
                                        : info_of(waiting_.at(entry->second));
 }
 
-Totals Pager::totals() const {
+ServerInfo Pager::info() const {
   const std::lock_guard lock(mutex_);
-  Totals totals = ended_totals_;
+  ServerInfo info{.draining = draining_,
+                  .waiting = waiting_.size(),
+                  .totals = ended_totals_,
+                  .latency = ended_latency_};
   for (const auto& [key, connected] : connected_) {
-    totals.add(connected.session->counters().totals());
+    ++(connected.closing ? info.closing : info.serving);
+    info.totals.add(connected.session->counters().totals());
+    add_octaves(info.latency, connected.session->counters().latency.octaves());
   }
-  return totals;
+  return info;
+}
+
+Totals Pager::totals() const {
+  return info().totals;
 }
 
 }  // namespace pager

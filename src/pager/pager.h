@@ -39,6 +39,7 @@ struct Place {
   std::string trace_path;              // may be empty; further sessions of one place: PATH.SESSION
   std::optional<TraceWriter> trace;    // opened already, for the first
   OnFailure on_failure = OnFailure::poison;
+  uint32_t read_attempts = kReadAttempts;
   std::optional<Window> window;  // not given: automatic, and for a traced session each page alone
 };
 
@@ -55,6 +56,19 @@ struct SessionInfo {
   Totals totals;
   uint64_t p50_ns = 0;
   uint64_t p99_ns = 0;
+  Octaves latency{};
+  std::string hot_list_path;      // empty: none
+  uint64_t hot_list_entries = 0;  // as they stand in the list
+};
+
+// Of all sessions together, at one moment.
+struct ServerInfo {
+  bool draining = false;
+  size_t waiting = 0;
+  size_t serving = 0;
+  size_t closing = 0;
+  Totals totals;  // since the start, but for what is said of sessions that have not ended
+  Octaves latency{};
 };
 
 // Thrown by Pager::open when no new session is taken any more.
@@ -102,6 +116,18 @@ class Pager {
   void open(Place place);
   // No VMM can connect any more; one that is connected is served until it ends. False: no such id.
   bool close(std::string_view id);
+  // What became of an order to a session.
+  enum class Ordered { yes, unknown, not_connected, under_way };
+  struct CompletionOrder {
+    Ordered ordered = Ordered::unknown;
+    std::shared_ptr<Completion> completion{};  // when it is `yes`
+  };
+  CompletionOrder complete(std::string_view id, uint64_t bytes_per_second);
+  // Null: goes on with the list that was paused.
+  Ordered prefetch(std::string_view id, std::shared_ptr<const HotFile> list);
+  Ordered pause_prefetch(std::string_view id);
+  // What a session serves; null when there is no such session.
+  std::shared_ptr<const Image> image_of(std::string_view id) const;
   // No new sessions from now on; what is there goes on, and run() returns when the last one has
   // ended.
   void drain();
@@ -112,6 +138,7 @@ class Pager {
   std::optional<SessionInfo> session(std::string_view id) const;
   // Of all sessions since the start.
   Totals totals() const;
+  ServerInfo info() const;
 
  private:
   using Key = uint64_t;
@@ -123,6 +150,7 @@ class Pager {
   struct Greeting {
     Key place = 0;
     base::Fd socket;
+    Vmm vmm;
     HandshakeReader reader;
     base::Deadline deadline = base::Deadline::never();
   };
@@ -153,6 +181,7 @@ class Pager {
   void write_record(const std::string& id, const Vmm& vmm) const;
   void remove_record(const std::string& id) const;
   void supersede(const std::string& id);
+  Ordered find_connected(std::string_view id, Session*& session) const;
   static SessionInfo info_of(const Waiting& waiting);
   static SessionInfo info_of(const Connected& connected);
 
@@ -172,6 +201,7 @@ class Pager {
   std::map<std::string, Key, std::less<>> ids_;  // of what waits, or is connected
   uint64_t many_count_ = 0;
   Totals ended_totals_;
+  Octaves ended_latency_{};
   bool draining_ = false;
   bool stop_ = false;
   bool had_session_ = false;

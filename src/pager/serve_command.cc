@@ -1,14 +1,11 @@
 #include "pager/serve_command.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <csignal>
-#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -16,122 +13,17 @@
 #include "base/fd.h"
 #include "base/json_line.h"
 #include "base/message.h"
-#include "base/options.h"
 #include "base/output.h"
 #include "base/unix_socket.h"
-#include "base/version.h"
 #include "pager/control_api.h"
 #include "pager/control_server.h"
+#include "pager/features.h"
 #include "pager/pager.h"
+#include "pager/serve_options.h"
 #include "pager/service_dir.h"
 
 namespace pager {
 namespace {
-
-struct Settings {
-  std::string memory;  // foreground
-  std::string socket;
-  std::string hot;
-  std::string trace;
-  bool once = false;
-  std::optional<uid_t> peer_uid;
-  std::string control;  // service
-  bool exit_when_idle = false;
-  std::chrono::milliseconds handshake_timeout{};
-  std::optional<Window> window;
-  OnFailure on_failure = OnFailure::poison;
-  base::Fd ready;
-  bool json = false;
-};
-
-base::Options make_options() {
-  base::Options options(
-      "uffd-serve", "--mem FILE --socket PATH | --control SOCK | ctl VERB...",
-      "Serve guest memory, page by page, to VMMs that connect with a userfaultfd.");
-  options.group("Foreground")
-      .value("mem", "FILE", "the memory file of a snapshot")
-      .value("socket", "PATH", "where VMMs connect; any number at once")
-      .value("hot", "LIST", "install these hot pages before they are asked for")
-      .value("trace", "FILE", "write the demand faults to FILE, - for stdout")
-      .flag("once", "end when the last client has left")
-      .value("peer-uid", "UID", "give the socket to this user")
-      .group("Service")
-      .value("control", "SOCK", "take sessions over HTTP; their sockets: s/ beside it")
-      .flag("exit-when-idle", "end with the last session")
-      .group("Serving")
-      .value("window", "N", "pages to install for a fault: auto, or 1 to 32")
-      .value("on-failure", "WHAT", "a page that cannot be read: poison or kill")
-      .value("handshake-timeout", "S", "drop a client that says nothing (5)")
-      .value("ready-fd", "N", "write a newline to descriptor N when it serves")
-      .footer(
-          "Exit status: 0 done, 1 another server is there, 2 usage, 4 bad file, 5 system,\n"
-          "or a page had to be poisoned. See uffd-serve(1); uffd-serve ctl --help.");
-  return options;
-}
-
-std::optional<Window> window_of(const base::ParsedOptions& options) {
-  if (options.value_or("window", "auto") == "auto") {
-    return std::nullopt;
-  }
-  return Window::fixed(static_cast<uint64_t>(
-      options.number("window", 1, static_cast<int64_t>(Window::kMaxPages), 1)));
-}
-
-base::Fd ready_fd_of(const base::ParsedOptions& options) {
-  constexpr int64_t kMaxFd = 1 << 20;
-  const auto fd = static_cast<int>(options.number("ready-fd", 3, kMaxFd, -1));
-  if (fd >= 0 && ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
-    throw base::UsageError("bad value '" + std::to_string(fd) + "' for --ready-fd: it is not open");
-  }
-  return base::Fd(fd);
-}
-
-Settings read_settings(const base::ParsedOptions& options) {
-  options.require_operands(0, 0, "");
-  const bool service = options.has("control");
-  const auto exclusive = [&](const char* name, bool foreign) {
-    if (foreign && options.has(name)) {
-      throw base::UsageError("--" + std::string(name) +
-                             (service ? " and --control exclude each other" : " needs --control"));
-    }
-  };
-  for (const char* name : {"mem", "socket", "hot", "trace", "once", "peer-uid"}) {
-    exclusive(name, service);
-  }
-  exclusive("exit-when-idle", !service);
-  if (!service && !(options.has("mem") && options.has("socket"))) {
-    throw base::UsageError("--mem and --socket, or --control, are needed");
-  }
-  Settings settings;
-  settings.memory = options.value_or("mem", "");
-  settings.socket = options.value_or("socket", "");
-  settings.hot = options.value_or("hot", "");
-  settings.trace = options.value_or("trace", "");
-  settings.once = options.has("once");
-  if (service) {
-    // What a client is told of the sessions' sockets must not depend on its directory.
-    settings.control = std::filesystem::absolute(*options.value("control")).string();
-  }
-  settings.exit_when_idle = options.has("exit-when-idle");
-  constexpr int64_t kDefaultTimeoutMs = 5000;
-  settings.handshake_timeout =
-      std::chrono::milliseconds(options.seconds_as_ms("handshake-timeout", kDefaultTimeoutMs));
-  settings.window = window_of(options);
-  settings.on_failure = options.choice("on-failure", {"poison", "kill"}) == "kill"
-                            ? OnFailure::kill
-                            : OnFailure::poison;
-  if (options.has("peer-uid")) {
-    constexpr int64_t kMaxUid = 0xfffffffe;
-    settings.peer_uid = static_cast<uid_t>(options.number("peer-uid", 0, kMaxUid, 0));
-  }
-  settings.ready = ready_fd_of(options);
-  settings.json = options.has("json");
-  if (settings.json && settings.trace == "-") {
-    throw base::UsageError("--json and --trace - exclude each other: both write standard output");
-  }
-  base::check_socket_path(service ? settings.control : settings.socket);
-  return settings;
-}
 
 // A session needs three descriptors and more; the default limit of 1024 is for programs that use
 // select.
@@ -177,7 +69,7 @@ void print_summary(const Totals& totals) {
                            .str());
 }
 
-void serve_file(Settings& settings, int signals) {
+void serve_file(ServeSettings& settings, int signals) {
   Place place;
   place.id = settings.socket;
   place.socket_path = settings.socket;
@@ -186,6 +78,7 @@ void serve_file(Settings& settings, int signals) {
   place.peer_uid = settings.peer_uid;
   place.window = settings.window;
   place.on_failure = settings.on_failure;
+  place.read_attempts = settings.read_attempts;
   place.image = Image::open(settings.memory);
   HotFileStore hot_files;
   if (!settings.hot.empty()) {
@@ -213,17 +106,22 @@ void serve_file(Settings& settings, int signals) {
   }
 }
 
-void serve_sessions(Settings& settings, int signals) {
-  const base::UnixListener listener(settings.control, base::SocketClaim::by_lock);
-  const std::string dir = prepare_service_dir(settings.control);
+void serve_sessions(ServeSettings& settings, int signals) {
+  const ServicePaths& paths = *settings.service;
+  make_control_dir(paths);
+  const base::UnixListener listener(paths.control, base::SocketClaim::by_lock);
+  prepare_sessions_dir(paths.sessions);
+  const PidFile pid_file(paths.pid_file);
   Pager pager({.end = settings.exit_when_idle ? Pager::End::when_idle : Pager::End::when_told,
                .handshake_timeout = settings.handshake_timeout,
-               .record_dir = dir,
+               .record_dir = paths.sessions,
                .signals = signals});
-  ControlApi api(pager, {.socket_dir = dir,
-                         .version = base::kVersion,
+  ControlApi api(pager, {.socket_dir = paths.sessions,
+                         .version = settings.version,
+                         .needs_cache_key = settings.needs_cache_key,
                          .window = settings.window,
-                         .on_failure = settings.on_failure});
+                         .on_failure = settings.on_failure,
+                         .read_attempts = settings.read_attempts});
   const ControlServer server(listener, api);
   say_ready(settings.ready);
   pager.run();
@@ -232,21 +130,45 @@ void serve_sessions(Settings& settings, int signals) {
   }
 }
 
+void print_features(bool json) {
+  for (size_t i = 0; i < kFeatures; ++i) {
+    const auto feature = static_cast<Feature>(i);
+    const FeatureText& text = text_of(feature);
+    const std::string_view found = support_name(features().support(feature));
+    base::write_line_out(json ? base::JsonLine("feature")
+                                    .text("name", text.name)
+                                    .text("found", found)
+                                    .text("call", text.call)
+                                    .text("since", text.since)
+                                    .text("without", text.fallback)
+                                    .str()
+                              : std::string(text.name) + "\t" + std::string(found) + "\t" +
+                                    std::string(text.call) + ", Linux " + std::string(text.since) +
+                                    "\twithout: " + std::string(text.fallback));
+  }
+}
+
 }  // namespace
 
 int run_serve_command(int argc, char** argv) {
-  base::Options definition = make_options();
+  base::Options definition = make_serve_options();
   const std::optional<base::ParsedOptions> options = definition.parse(argc, argv);
   if (!options) {
     return 0;
   }
-  Settings settings = read_settings(*options);
+  features().probe(options->value_or("without", ""));
+  if (options->has("features")) {
+    print_features(options->has("json"));
+    return 0;
+  }
+  ServeSettings settings = read_serve_settings(*options);
+  say_missing_features();
   const base::Fd signals = take_signals();
   raise_descriptor_limit();
-  if (settings.control.empty()) {
-    serve_file(settings, signals.get());
-  } else {
+  if (settings.service) {
     serve_sessions(settings, signals.get());
+  } else {
+    serve_file(settings, signals.get());
   }
   return 0;
 }

@@ -5,7 +5,10 @@
 
 #include <charconv>
 #include <filesystem>
+#include <system_error>
+#include <utility>
 
+#include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/message.h"
@@ -37,9 +40,37 @@ bool names_living_process(const std::string& record) {
 
 }  // namespace
 
-std::string prepare_service_dir(const std::string& control_path) {
-  const size_t slash = control_path.find_last_of('/');
-  std::string dir = (slash == std::string::npos ? "" : control_path.substr(0, slash + 1)) + "s";
+ServicePaths own_layout(const std::string& control_path) {
+  const fs::path control = fs::absolute(control_path);
+  return {.control = control.string(),
+          .sessions = (control.parent_path() / "s").string(),
+          .pid_file = ""};
+}
+
+ServicePaths hypeman_layout(const std::string& data_dir, const std::string& version_key) {
+  if (version_key.empty() || version_key.starts_with('.') ||
+      version_key.find('/') != std::string::npos) {
+    throw base::UsageError("bad value " + base::quoted(version_key) +
+                           " for --version-key: a plain name such as 0.1.6 is needed");
+  }
+  const fs::path dir = fs::absolute(data_dir) / "uffd" / version_key;
+  return {.control = (dir / "control.sock").string(),
+          .sessions = (dir / "sessions").string(),
+          .pid_file = (dir / "pager.pid").string()};
+}
+
+void make_control_dir(const ServicePaths& paths) {
+  if (!paths.pid_file.empty()) {
+    const fs::path dir = fs::path(paths.control).parent_path();
+    std::error_code error;
+    fs::create_directories(dir, error);
+    if (error) {
+      base::throw_error_number(error.value(), "cannot create " + base::quoted(dir.string()));
+    }
+  }
+}
+
+void prepare_sessions_dir(const std::string& dir) {
   constexpr mode_t kMode = 0700;
   if (::mkdir(dir.c_str(), kMode) != 0 && errno != EEXIST) {
     base::throw_errno("cannot create " + base::quoted(dir));
@@ -69,7 +100,19 @@ std::string prepare_service_dir(const std::string& control_path) {
       }
     }
   }
-  return dir;
+}
+
+PidFile::PidFile(std::string path) : path_(std::move(path)) {
+  if (!path_.empty()) {
+    constexpr mode_t kMode = 0644;
+    base::write_file_atomic(path_, std::to_string(::getpid()) + "\n", kMode, base::Durable::no);
+  }
+}
+
+PidFile::~PidFile() {
+  if (!path_.empty()) {
+    ::unlink(path_.c_str());
+  }
 }
 
 }  // namespace pager

@@ -1,5 +1,7 @@
 #include "pager/session_report.h"
 
+#include <algorithm>
+
 #include "base/json_line.h"
 
 namespace pager {
@@ -36,6 +38,37 @@ std::string regions_json(std::span<const Region> regions) {
   return "[" + list + "]";
 }
 
+// Powers of two that hold any: {"below":NS,"count":N}.
+std::string histogram_json(const Octaves& octaves) {
+  std::string list;
+  for (size_t i = 0; i < octaves.size(); ++i) {
+    if (octaves[i] > 0) {
+      list += (list.empty() ? "" : ",") +
+              JsonLine().number("below", int64_t{1} << i).number("count", number(octaves[i])).str();
+    }
+  }
+  return "[" + list + "]";
+}
+
+// How far what the guest does is from what its list foresaw.
+std::string hot_list_json(const SessionInfo& info) {
+  if (info.hot_list_path.empty()) {
+    return "null";
+  }
+  const uint64_t unlisted = info.totals[Count::faults_unlisted];
+  const uint64_t faults = info.totals[Count::faults];
+  constexpr uint64_t kPercent = 100;
+  const uint64_t known = info.hot_list_entries + unlisted;
+  return JsonLine()
+      .path("path", info.hot_list_path)
+      .number("pages", number(info.hot_list_entries))
+      .boolean("refused", info.totals[Count::hot_list_refused] != 0)
+      .number("faults_listed", number(faults - std::min(faults, unlisted)))
+      .number("faults_unlisted", number(unlisted))
+      .number("drift_percent", known == 0 ? 0 : number(unlisted * kPercent / known))
+      .str();
+}
+
 }  // namespace
 
 std::string session_json(const SessionInfo& info) {
@@ -55,17 +88,22 @@ std::string session_json(const SessionInfo& info) {
                         .number("prefetched", count(Count::pages_prefetched))
                         .number("removed", count(Count::pages_removed))
                         .number("poisoned", count(Count::pages_poisoned))
+                        .number("healed", count(Count::pages_healed))
                         .str())
       .number("eagain", count(Count::eagain))
       .number("retries", count(Count::retries))
       .number("out_of_memory", count(Count::out_of_memory))
       .number("read_errors", count(Count::read_errors))
+      .number("bytes_released", count(Count::bytes_released))
       .number("bytes_read", count(Count::bytes_read))
+      .number("bytes_resident", count(Count::bytes_resident))
+      .raw("hot_list", hot_list_json(info))
       .boolean("hot_list_refused", totals[Count::hot_list_refused] != 0)
       .raw("latency_ns", JsonLine()
                              .number("p50", number(info.p50_ns))
                              .number("p99", number(info.p99_ns))
                              .number("max", count(Count::fault_max_ns))
+                             .raw("histogram", histogram_json(info.latency))
                              .str());
   return json.str();
 }

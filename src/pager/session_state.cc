@@ -52,6 +52,9 @@ StateMapping::StateMapping(std::span<const Region> regions, const ImageIdentity&
                                      .vmm_pid = 0,
                                      .on_failure = OnFailure::poison,
                                      .vmm_start_time = 0,
+                                     .read_attempts = kReadAttempts,
+                                     .poisoned_count = 0,
+                                     .poisoned = {},
                                      .events = {}};
   uint64_t first_page = 0;
   std::ranges::transform(regions, regions_at(*state_).begin(), [&](const Region& region) {
@@ -96,7 +99,8 @@ uint64_t PageTable::mark_removed(uint64_t start, uint64_t end) {
     const uint64_t last = (high - region.base) / region.page_size;
     if (first < last) {
       newly += removed_.set(entry.first_page + first, last - first);
-      installed_.clear(entry.first_page + first, last - first);
+      installed_bytes_ -=
+          installed_.clear(entry.first_page + first, last - first) * region.page_size;
     }
   }
   return newly;

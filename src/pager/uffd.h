@@ -9,17 +9,7 @@
 #include <span>
 
 #include "base/fd.h"
-
-// Debian 12's headers are those of Linux 6.1; POISON came with 6.6
-// (include/uapi/linux/userfaultfd.h).
-#ifndef UFFDIO_POISON
-struct uffdio_poison {
-  struct uffdio_range range;
-  __u64 mode;
-  __s64 updated;
-};
-#define UFFDIO_POISON _IOWR(UFFDIO, 0x08, struct uffdio_poison)
-#endif
+#include "pager/kernel_abi.h"
 
 namespace pager {
 

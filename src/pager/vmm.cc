@@ -6,24 +6,38 @@
 
 #include <cerrno>
 #include <csignal>
+#include <optional>
+#include <utility>
 
 #include "base/process.h"
 #include "base/unix_socket.h"
+#include "pager/features.h"
+#include "pager/kernel_abi.h"
 #include "pager/region.h"
 #include "pager/uffd.h"
-
-// Debian 12's headers are those of Linux 6.1 (include/uapi/asm-generic/socket.h, Linux 6.5).
-#ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77
-#endif
 
 namespace pager {
 namespace {
 
-base::Fd pidfd_of_peer(int socket) {
+// Nothing where the kernel, or --without, has no SO_PEERPIDFD; -1 when the peer has ended.
+std::optional<base::Fd> pidfd_of_peer(int socket) {
+  if (!features().has(Feature::peerpidfd)) {
+    return std::nullopt;
+  }
   int fd = -1;
   socklen_t length = sizeof fd;
-  return base::Fd(::getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &fd, &length) == 0 ? fd : -1);
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &fd, &length) == 0) {
+    return base::Fd(fd);
+  }
+  return errno == ENOPROTOOPT ? std::nullopt : std::optional(base::Fd());
+}
+
+// By number. Read on both sides of the open, the start time is that of the process that the
+// descriptor means; another process can have got the number only between connect and here.
+base::Fd pidfd_of_number(pid_t pid) {
+  const std::optional<uint64_t> before = base::process_start_time(pid);
+  std::optional<base::Fd> opened = before ? base::open_pidfd(pid) : std::nullopt;
+  return opened && base::process_start_time(pid) == before ? std::move(*opened) : base::Fd();
 }
 
 }  // namespace
@@ -33,16 +47,11 @@ Vmm Vmm::of_peer(int socket) {
   Vmm vmm;
   vmm.pid_ = peer.pid;
   vmm.uid_ = peer.uid;
-  vmm.pidfd_ = pidfd_of_peer(socket);
-  if (!vmm.pidfd_ && peer.pid > 0) {
-    if (std::optional<base::Fd> opened = base::open_pidfd(peer.pid)) {
-      vmm.pidfd_ = std::move(*opened);
-    }
-  }
-  // Read after the descriptor is there: it is the start time of the process that the descriptor
-  // means, or of none. (A number can be given out again between connect and pidfd_open only where
-  // the peer has ended; then its memory is gone too, and the first answer to a fault says so.)
-  vmm.start_time_ = base::process_start_time(peer.pid).value_or(0);
+  std::optional<base::Fd> pidfd = pidfd_of_peer(socket);
+  vmm.pidfd_ = pidfd ? std::move(*pidfd) : pidfd_of_number(peer.pid);
+  // Of the process that the descriptor means, as this cannot have another's number yet; or, where
+  // it has ended and there is none, perhaps of another: then nothing is known.
+  vmm.start_time_ = vmm.pidfd_ ? base::process_start_time(peer.pid).value_or(0) : 0;
   return vmm;
 }
 

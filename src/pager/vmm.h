@@ -13,8 +13,8 @@ namespace pager {
 
 class Vmm {
  public:
-  // The peer of a connected socket: by SO_PEERPIDFD (Linux 6.5), which cannot mean another process
-  // that was given the number since; else by pidfd_open, checked by the start time. Throws
+  // The peer of a socket that was just accepted: by SO_PEERPIDFD (Linux 6.5), which cannot mean
+  // another process that was given the number since; else by pidfd_open and the start time. Throws
   // std::system_error.
   static Vmm of_peer(int socket);
 

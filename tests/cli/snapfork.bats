@@ -104,7 +104,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
   local before
   before=$(find "$SNAPFORK_ROOT" -printf '%P %T@\n' | sort)
   run -0 --separate-stderr snapfork --dry-run fork a b
-  assert_contains "$output" '+ template-lock --shared a -- template-lock --exclusive --no-wait b -- bash'
+  assert_contains "$output" '+ template-lock --shared a --exclusive --no-wait b -- bash'
   assert_contains "$output" '+ snapshot-meta fork-begin a b'
   assert_contains "$output" '+ reflink-clone --profile vm --memory=reflink'
   assert_contains "$output" '+ snapshot-meta fork-publish a b --backend uffd'

@@ -8,8 +8,8 @@ setup() { common_setup; }
 teardown() { common_teardown; }
 
 @test "what a stranger tries first" {
-  standard_cases snapshot-meta init show get set list state promote demote forks fork-begin \
-    fork-publish fork-end trash verify vmstate host-paths
+  standard_cases snapshot-meta init show get set unset guard-create list state promote demote forks fork-begin \
+    fork-publish fork-end trash verify fsck vmstate rewrite-paths merge-diff host-paths
 }
 
 @test "no verb, and one that does not exist" {
@@ -73,6 +73,22 @@ teardown() { common_teardown; }
   before=$(store_picture)
   run -0 snapshot-meta set --dry-run a Name=x
   assert_equal "$output" "would set Name of 'a' to \"x\""
+  assert_equal "$(store_picture)" "$before"
+}
+
+@test "unset takes keys out, at any depth, and keeps all else" {
+  mkdir -p "$(guest_dir a)"
+  printf '{"Zebra":1.0,"Id":"a","x":{"y":{"z":1e400},"w":2},"a.b":1,"Tail":[1.50]}' >"$(guest_dir a)/metadata.json"
+  snapshot-meta unset a x.y.z a.b Nothing x.none.here
+  assert_equal "$(tr -d ' \n' <"$(guest_dir a)/metadata.json")" '{"Zebra":1.0,"Id":"a","x":{"y":{},"w":2},"Tail":[1.50]}'
+  before=$(store_picture)
+  for key in Id IsTemplate ForkOfTemplate; do
+    run --separate-stderr -2 snapshot-meta unset a Zebra "$key"
+    assert_contains "$stderr" "'$key' cannot be set"
+  done
+  run -0 snapshot-meta unset --dry-run a Zebra Nothing
+  assert_equal "$output" "would take Zebra out of the metadata of 'a'"
+  run --separate-stderr -2 snapshot-meta unset a
   assert_equal "$(store_picture)" "$before"
 }
 
@@ -187,6 +203,47 @@ teardown() { common_teardown; }
     'broken=Broken fork=Standby<template running=Running standby=Standby stopped=Stopped template=Template'
 }
 
+@test "list: some of them, in another order" {
+  init_template base
+  make_fork base fork-1 fork-2 >/dev/null
+  init_template other
+  make_fork other fork-3 >/dev/null
+  init_guest z
+  snapshot-meta set z Name='a first'
+  snapshot-meta set fork-2 Name='web 2'
+  make_fake_guest bad
+  echo '{' >"$(guest_dir bad)/metadata.json"
+  ids() { # <argument>...
+    snapshot-meta list -q --json "$@" | jq -rs 'map(.id) | join(" ")'
+    assert_equal "$(snapshot-meta list -q "$@" | awk 'NR > 1 { print $1 }' | paste -sd ' ')" \
+      "$(snapshot-meta list -q --json "$@" | jq -rs 'map(.id) | join(" ")')" >&2
+  }
+  assert_equal "$(ids)" 'bad base fork-1 fork-2 fork-3 other z'
+  assert_equal "$(ids --state template)" 'base other'
+  assert_equal "$(ids --state Broken --state template)" 'bad base other'
+  assert_equal "$(ids --template base)" 'fork-1 fork-2'
+  assert_equal "$(ids --name 'web *')" 'fork-2'
+  assert_equal "$(ids --name 'fork*' --template base --state standby)" 'fork-1'
+  assert_equal "$(ids --sort name)" 'bad z base fork-1 fork-3 other fork-2'
+  assert_equal "$(ids --sort forks)" 'base other bad fork-1 fork-2 fork-3 z'
+  assert_equal "$(ids --sort state)" 'bad fork-1 fork-2 fork-3 z base other'
+  assert_equal "$(ids --sort template)" 'bad base other z fork-1 fork-2 fork-3'
+  run --separate-stderr -2 snapshot-meta list --state live
+  assert_contains "$stderr" "bad value 'live' for --state"
+  run --separate-stderr -2 snapshot-meta list --sort size
+  run --separate-stderr -2 snapshot-meta list --template ../x
+}
+
+@test "list --json prints each guest as it finds it" {
+  require_cmd strace
+  init_guest a
+  init_guest b
+  strace -e trace=openat,write -o trace snapshot-meta list --json >out
+  first=$(grep -n '^write(1, ' trace | head -n 1 | cut -d: -f1)
+  second=$(grep -n '/guests/b/' trace | head -n 1 | cut -d: -f1)
+  ((first < second)) || fail 'the first record comes after the second guest was read'
+}
+
 @test "list goes on over a guest whose metadata is bad" {
   init_guest good
   make_fake_guest bad
@@ -207,10 +264,33 @@ teardown() { common_teardown; }
   run -0 snapshot-meta state --json a
   assert_equal "$(json '.facts | [.vmstate.crc_ok, .vmstate.mem_size_mib, .memory_bytes, .expected_memory_bytes, .compressed, .vmm_alive] | map(tostring) | join(" ")')" \
     'true 2 2097152 2097152 null false'
+  assert_equal "$(json '.facts | [.memory_links, .memory_sealed, .lock_holders, .process_start_time] | map(tostring) | join(" ")')" \
+    '1 false [] null'
+  run -0 template-lock --exclusive a -- env -u SNAPFORK_LOCK_FD snapshot-meta state --json a
+  assert_equal "$(json '.facts.lock_holders[0].mode')" exclusive
   mv "$(memory_of a)" "$(memory_of a).lz4"
   run -0 --separate-stderr snapshot-meta state --json a
   assert_equal "$(json '.state + " " + .facts.compressed')" 'Standby memory.lz4'
   assert_contains "$(json .reason)" 'compressed'
+}
+
+@test "state -v says the facts in words" {
+  init_template a
+  run --separate-stderr -0 snapshot-meta state -v a
+  assert_contains "$stderr" 'CRC right'
+  assert_contains "$stderr" 'memory: 2 MiB of 2 MiB, sealed, 1 link'
+  assert_contains "$stderr" 'no process is recorded'
+  assert_contains "$stderr" 'nobody is seen to hold it'
+}
+
+@test "a number that was given to another process is not the guest's" {
+  init_guest a
+  snapshot-meta set a "HypervisorPID:=$$" HypervisorStartTime:=7
+  run -0 snapshot-meta state --json a
+  assert_equal "$(json '[.state, .facts.vmm_alive, .facts.process_start_time] | map(tostring) | join(" ")')" \
+    "Standby false $(awk '{print $22}' /proc/$$/stat)"
+  run --separate-stderr -0 snapshot-meta state -v a
+  assert_contains "$stderr" 'has its number'
 }
 
 @test "verify: ok, and each thing that does not fit" {
@@ -291,6 +371,88 @@ teardown() { common_teardown; }
   truncate -s 11M big
   run --separate-stderr -4 snapshot-meta vmstate big
 }
+
+@test "vmstate says what it cannot know, and what no state holds" {
+  make_snapshot drive=/d/one
+  run -0 snapshot-meta vmstate --json state
+  assert_equal "$(json '[.paths_complete, .paths_problem, (.not_in_state | join(" "))] | map(tostring) | join(",")')" \
+    'true,null,serial logger metrics mmds'
+  assert_equal "$(json '.boot_paths[0] | .kind + " " + .path')" 'kernel /boot/vmlinux'
+  offset=$(json '.boot_paths[0].offset')
+  assert_equal "$(dd if=state bs=1 skip="$offset" count=13 status=none)" /boot/vmlinux
+  "$HELPERS/write-vmstate" state 12.0.0 2 drive=/d/one
+  run -0 snapshot-meta vmstate state
+  assert_contains "$output" "paths_problem: the devices of snapshot version '12.0.0' are not understood"
+}
+
+# ---- rewrite-paths
+
+@test "rewrite-paths: any length, right CRC, and the old file as it was" {
+  make_snapshot drive=/d/one drive=/d/two drive=/e/three vsock=/d/v.sock tap=/d/tap
+  cp state before
+  chmod 640 state
+  run --separate-stderr -0 snapshot-meta rewrite-paths --from /d/ --to /some/where --from /e/three --to x state new
+  assert_equal "$output" $'drive\t/d/one\t/some/where/one\ndrive\t/d/two\t/some/where/two\ndrive\t/e/three\tx\nvsock\t/d/v.sock\t/some/where/v.sock'
+  cmp state before
+  assert_equal "$(stat -c %a new)" 640
+  run -0 snapshot-meta vmstate new
+  assert_contains "$output" $'crc_ok: yes'
+  assert_contains "$output" $'drive: /some/where/one\ndrive: /some/where/two\ndrive: x\nvsock: /some/where/v.sock\ntap: /d/tap'
+  run -0 snapshot-meta rewrite-paths --json --force --from /some/where --to /d --from x --to /e/three new new
+  assert_equal "$(json '[.type, .path, (.changes | length), .changes[2].to] | map(tostring) | join(" ")')" 'rewrite new 4 /e/three'
+  cmp new before
+}
+
+@test "rewrite-paths refuses by name, and writes nothing" {
+  make_snapshot drive=/d/one vsock=/v.sock
+  refused() { # <status> <message> <argument>...
+    local status=$1 message=$2
+    shift 2
+    run --separate-stderr "-$status" snapshot-meta rewrite-paths "$@"
+    assert_equal "$output" ''
+    assert_contains "$stderr" "$message"
+    [[ ! -e new ]] || fail 'it wrote new'
+  }
+  refused 1 "it names no path '/d/on' or below it" --from /d/on --to /x state new
+  refused 2 'each --from needs a --to' --from /d state new
+  refused 2 'each --from needs a --to' state new
+  refused 2 'is empty' --from '' --to /x state new
+  refused 2 'is empty' --from /d --to '' state new
+  refused 2 'too few operands' --from /d --to /x state
+  refused 2 107 --from /v.sock --to "/$(printf 's%.0s' {1..107})" state new
+  refused 5 "'none'" --from /d --to /x none new
+  refused 5 "'no/where/" --from /d --to /x state no/where/new
+  : >there
+  refused 1 "'there': it is there already" --from /d --to /x state there
+  printf X | dd of=state bs=1 seek=500 conv=notrunc status=none
+  refused 4 'its CRC is wrong' --from /d --to /x state new
+  "$HELPERS/write-vmstate" state 12.0.0 2 drive=/d/one
+  refused 3 "snapshot version '12.0.0' are not understood" --from /d --to /x state new
+  make_snapshot drive=/d/one
+  run -0 snapshot-meta rewrite-paths --dry-run --from /d --to /x state new
+  assert_equal "$output" $'drive\t/d/one\t/x/one'
+  [[ ! -e new ]]
+}
+
+@test "rewrite-paths killed anywhere: the old OUT or the new one" {
+  require_cmd strace
+  local call n status
+  make_snapshot drive=/d/one
+  cp state old
+  for call in rename openat fsync unlink write; do
+    for ((n = 1; n <= 60; ++n)); do
+      cp old out
+      status=0
+      kill_at "$call" "$n" snapshot-meta rewrite-paths --force --from /d --to /elsewhere state out >/dev/null 2>&1 || status=$?
+      cmp -s out old || assert_contains "$(snapshot-meta vmstate out)" 'drive: /elsewhere/one'
+      if ((status == 0)); then break; fi
+      ((status == 137)) || fail "killed before $call number $n: status $status"
+    done
+  done
+  assert_equal "$(ls -A)" $'memory\nold\nout\nroot\nstate'
+}
+
+# ---- host-paths
 
 @test "host-paths: kind, path and own file of what lies elsewhere" {
   echo disk >one.raw

@@ -60,7 +60,8 @@ memory_of() { printf '%s\n' "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/
     '--no-wait --timeout 1 base -- touch ran' '--timeout x base -- touch ran' '--timeout -1 base -- touch ran' \
     '--conflict-exit-code 256 base -- touch ran' '../x -- touch ran' 'a/b -- touch ran' '.x -- touch ran' \
     'guard base' 'guard --for delete' 'guard --for fun base' 'guard --for delete a b' 'seal' 'unseal a b' \
-    'holders' 'wait --until never base'; do
+    'holders' 'wait --until never base' '--shared a --exclusive -- touch ran' '--shared -- touch ran' \
+    '--shared a --exclusive a -- touch ran' '-s a -n -x b -n -t 1 -- touch ran'; do
     # shellcheck disable=SC2086 # one word an argument
     run -2 --separate-stderr template-lock $arguments
     assert_equal "$output" ''
@@ -104,6 +105,30 @@ memory_of() { printf '%s\n' "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/
   run -1 template-lock --no-wait base -- true
 }
 
+@test "shared and exclusive in one call: each mode option is for the ids after it" {
+  run -0 template-lock -s z a -x m b -- bash -c 'for id in z a m b; do template-lock holders $id | head -n 1 | cut -f2; done; echo $SNAPFORK_LOCK_FD'
+  assert_equal "$output" $'shared\nshared\nexclusive\nexclusive\n64,65,66,67'
+  run -0 template-lock one -s two -- bash -c 'for id in one two; do template-lock holders $id | head -n 1 | cut -f2; done'
+  assert_equal "$output" $'exclusive\nshared'
+  run -0 template-lock one two --shared -- bash -c 'for id in one two; do template-lock holders $id | head -n 1 | cut -f2; done'
+  assert_equal "$output" $'shared\nshared'
+}
+
+@test "--no-wait is for the ids of its mode option, and these are taken last" {
+  hold src
+  # Were it not only for `new`, this would be refused; were `new` taken first, it would be kept from others.
+  spawn template-lock --timeout 60 --shared src --exclusive --no-wait new -- touch got
+  wait_until 10 has_waiter "$locks/src.lock"
+  run -0 template-lock --no-wait new -- true
+  kill -KILL "${spawned[0]}"
+  wait_until 10 test -e got
+  hold new
+  run -1 template-lock --timeout 60 --shared src --exclusive --no-wait new -- touch ran
+  run -1 template-lock --no-wait --shared src --exclusive new -- touch ran
+  run -1 template-lock new --no-wait -- touch ran
+  [[ ! -e ran ]] || fail "the command ran"
+}
+
 @test "it waits, says so, and is served when the holder is killed" {
   hold base
   spawn_to waiting template-lock --timeout 60 base -- touch got
@@ -130,7 +155,12 @@ memory_of() { printf '%s\n' "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/
   child=$(<child)
   spawned+=("$child")
   run -1 template-lock --no-wait base -- true
-  assert_contains "$output" "held exclusively by $child (tail)"
+  assert_contains "$output" "held exclusively by $child (tail, left behind by "
+  run -0 template-lock holders base
+  local pattern="$child"$'\texclusive\t20.*Z\ttail -f /dev/null\tleft behind by [0-9]+'
+  [[ $output =~ ^$pattern$ ]] || fail "no such holder"
+  run -0 template-lock holders --json base
+  [[ $(json .left_behind_by) =~ ^[0-9]+$ ]]
   kill -KILL "$child"
   run -0 template-lock base -- true
 }
@@ -203,6 +233,44 @@ memory_of() { printf '%s\n' "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/
   assert_equal "$(<up)" ''
 }
 
+# Each holds one to three locks, then asks under them for more, down to three levels: waiting, nested, inherited,
+# shared and exclusive, in any order. What would be out of order must be refused at once, and all else served:
+# a circle would stay until a timeout, which is none here.
+@test "waiting, inheriting and nesting at random cannot deadlock" {
+  cat >nest <<'SCRIPT'
+#!/bin/bash
+# nest LEVEL: status 0 although a lock was refused, but not for another reason.
+RANDOM=$((SEED++))
+ids=() mode=
+for n in 1 2 3; do
+  ((n > 1 && RANDOM % 2)) || { ((RANDOM % 3)) && mode=-x || mode=-s; ids+=("$mode" "${NAMES:RANDOM % 5:1}"); }
+done
+export SEED
+said=$( { if (($1)); then template-lock --timeout 100 "${ids[@]}" -- "$0" $(($1 - 1))
+  else template-lock --timeout 100 "${ids[@]}" -- true; fi } 2>&1) && exit
+case $said in
+  *'not waited for, since'* | *'the inherited lock is shared'* | *'both shared and exclusive'*) exit 0 ;;
+  *) printf '%s\n' "$said" >>failed; exit 1 ;;
+esac
+SCRIPT
+  chmod +x nest
+  local i
+  export NAMES=abcde
+  printf '# seed %d\n' "${SEED:=$RANDOM}" >&3
+  for i in 1 2 3 4 5 6; do
+    spawn bash -c "for ((n = 0; n < 15; n++)); do SEED=\$(($SEED + 1000 * $i + 10 * n)) ./nest 2; done; touch done.$i"
+  done
+  for i in 1 2 3 4 5 6; do wait_until 60 test -e "done.$i"; done
+  [[ ! -e failed ]] || fail "$(<failed)"
+}
+
+@test "a program under a lock does not wait for an id before it, whoever started it" {
+  make_fake_guest a
+  hold a
+  run -1 template-lock b -- snapshot-meta set a Name=new
+  assert_contains "$output" "cannot lock 'a': held exclusively by $spawned_pid (tail); not waited for, since the lock on 'b' is held"
+}
+
 @test "many ids: the soft limit of descriptors grows, and the command has room left" {
   local ids
   mapfile -t ids < <(printf 'id%d\n' {1..500})
@@ -233,15 +301,30 @@ memory_of() { printf '%s\n' "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/
 
 # ---- holders, wait
 
-@test "holders lists pid, mode and command line; nobody is nothing" {
+@test "holders lists pid, mode, since when and command line; nobody is nothing" {
+  local started
+  started=$(date +%s)
   run -0 template-lock holders base
   assert_equal "$output" ''
   hold --shared base
   run -0 template-lock holders base
-  assert_equal "$output" "$spawned_pid"$'\tshared\ttail -f /dev/null'
+  local pattern="$spawned_pid"$'\tshared\t(.*)Z\ttail -f /dev/null'
+  [[ $output =~ ^$pattern$ ]] || fail "no such holder"
+  # Since when: after the beginning of this test, and not in the future.
+  local since
+  since=$(date -d "${BASH_REMATCH[1]}Z" +%s)
+  ((since >= started && since <= $(date +%s)))
   run -0 template-lock --json holders base
-  assert_equal "$(json '[.type, .v, .id, .pid, .mode, .command] | map(tostring) | join(" ")')" \
-    "holder 1 base $spawned_pid shared tail -f /dev/null"
+  assert_equal "$(json '[.type, .v, .id, .pid, .mode, .left_behind_by, .command] | map(tostring) | join(" ")')" \
+    "holder 1 base $spawned_pid shared null tail -f /dev/null"
+  [[ $(json .since) == 20*Z ]]
+  kill -KILL "$spawned_pid"
+  wait_until 10 is_gone "$spawned_pid"
+  # Another program that locks the same file does not say since when.
+  require_cmd flock
+  spawn flock --no-fork "$locks/base.lock" tail -f /dev/null
+  has_holder() { template-lock holders base | grep -q $'exclusive\t-\ttail'; }
+  wait_until 10 has_holder
 }
 
 @test "wait returns when the lock is free" {
@@ -255,6 +338,13 @@ memory_of() { printf '%s\n' "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/
   wait_until 10 test -e free
   run -1 template-lock base -- template-lock wait base
   assert_contains "$output" 'inherited'
+}
+
+@test "who waits for a free lock keeps nobody out" {
+  hold --shared base
+  spawn template-lock wait base
+  wait_until 10 has_waiter "$locks/base.lock"
+  run -0 template-lock --no-wait --shared base -- true
 }
 
 # ---- guard
@@ -287,15 +377,37 @@ memory_of() { printf '%s\n' "$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/
   run -1 template-lock guard --for demote plain
   run -0 template-lock guard --for delete plain --json
   assert_equal "$output" \
-    '{"type":"guard","v":1,"id":"plain","for":"delete","allowed":true,"reason":null,"forks":[],"stale":[],"unreadable":[]}'
+    '{"type":"guard","v":1,"id":"plain","for":"delete","allowed":true,"reason":null,"forks":[],"under_way":[],"stale":[],"unreadable":[]}'
   run -1 template-lock guard --for delete nobody
   assert_contains "$output" "no such guest 'nobody'"
   SNAPFORK_ROOT=$PWD/absent run -5 template-lock guard --for delete base
 }
 
+@test "guard --for write: never a template, nor memory that others have" {
+  make_fake_template base
+  run -1 template-lock guard --for write base
+  assert_contains "$output" "cannot write template 'base': a template is never written; demote it first"
+  make_fake_guest plain
+  run -0 template-lock guard --for write plain
+  ln "$(memory_of plain)" "$SNAPFORK_ROOT/another"
+  run -1 --separate-stderr template-lock guard --for write plain --json
+  assert_contains "$stderr" 'its memory has 2 links'
+  assert_contains "$stderr" "reflink-clone --unshare $(memory_of plain)"
+  assert_equal "$(json '.allowed | tostring' || true)" false
+  run -0 template-lock guard --for restore plain
+}
+
 @test "guard: an entry without its fork counts, and is dropped under the exclusive lock only" {
   make_fake_template base
+  make_fake_fork base a1
   touch "$SNAPFORK_ROOT/guests/base/template/forks/gone"
+  run -1 template-lock guard --for delete base
+  assert_contains "$output" "1 fork live (a1), 1 fork under way or left over (gone); delete them first"
+  run -1 --separate-stderr template-lock guard --for delete base --json
+  assert_equal "$(json '[.forks, .under_way, .stale] | map(join("+")) | join(" ")')" 'a1+gone gone '
+  run -1 template-lock -v guard --for delete base
+  assert_contains "$output" "fork 'a1' lives"
+  rm -r "$SNAPFORK_ROOT/guests/a1" "$SNAPFORK_ROOT/guests/base/template/forks/a1"
   run -1 template-lock guard --for delete base
   run -1 template-lock --shared base -- template-lock guard --for delete base
   run -1 template-lock other -- template-lock guard --for delete base

@@ -3,96 +3,10 @@
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load helpers
+load uffd-serve_helpers
 
-setup() {
-  common_setup
-  unset XDG_RUNTIME_DIR
-  make_memory memory
-}
+setup() { serve_setup; }
 teardown() { common_teardown; }
-
-# 8 MiB: noise, a hole of 2 MiB, 1 MiB of stored zeros, noise. Page 5 of the end differs from any other.
-make_memory() { # <file>
-  head -c $((3 << 20)) /dev/urandom >"$1"
-  truncate -s $((5 << 20)) "$1"
-  head -c $((1 << 20)) /dev/zero >>"$1"
-  head -c $((2 << 20)) /dev/urandom >>"$1"
-}
-
-# Starts a server in the background and returns when it serves; its number is in $spawned_pid.
-serve() { # <option>...
-  rm -f ready
-  mkfifo ready
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  spawn_to server.log bash -c 'exec uffd-serve --ready-fd 9 "$@" 9>ready' _ "$@"
-  server=$spawned_pid
-  read -r <ready || fail "the server did not start: $(<server.log)"
-}
-
-serve_memory() { # <option>...
-  serve --mem memory --socket s.sock "$@"
-}
-
-serve_control() { # <option>...
-  export SNAPFORK_PAGER=$PWD/c.sock
-  serve --control c.sock "$@"
-}
-
-probe() { # <option>...
-  require_userfaultfd
-  uffd-probe --mem memory --json "$@"
-}
-
-require_userfaultfd() {
-  ((EUID == 0)) || [[ $(</proc/sys/vm/unprivileged_userfaultfd) == 1 ]] || [[ -r /dev/userfaultfd ]] \
-    || skip "needs userfaultfd"
-}
-
-faults_of_probe() {
-  jq -s 'map(select(.type == "summary"))[0].faults' <<<"$output"
-}
-
-# Starts a VMM that touches its pages and lives until `release_vmm`; returns when it has touched them.
-hold_vmm() { # <socket> <option>...
-  rm -f hold
-  mkfifo hold
-  spawn_to hold tail -f /dev/null
-  holder=$spawned_pid
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  spawn_to vmm.log bash -c 'exec uffd-probe --mem memory --socket "$@" --hold <hold' _ "$@"
-  vmm=$spawned_pid
-  wait_until 20 grep -q ready vmm.log
-}
-release_vmm() { kill -KILL "$holder"; }
-
-wait_for_end() { # <pid> <status>
-  local got=0
-  wait_until 20 is_gone "$1" || return 1
-  wait "$1" || got=$?
-  ((got == $2)) || fail "ended with status $got, not $2" "$(<server.log)"
-}
-
-leb128() { # <number>
-  local rest=$1
-  while ((rest >= 128)); do
-    # shellcheck disable=SC2059 # the format is the byte
-    printf "\\x$(printf %02x $((rest & 127 | 128)))"
-    rest=$((rest >> 7))
-  done
-  # shellcheck disable=SC2059 # the format is the byte
-  printf "\\x$(printf %02x "$rest")"
-}
-
-# An HPL1 list of these pages of region 0.
-hot_list() { # <page>...
-  local page
-  printf HPL1
-  leb128 "$#"
-  for page; do
-    leb128 0
-    leb128 $((page * 4096))
-  done
-}
 
 @test "uffd-serve: help, version, unknown options, closed streams" {
   standard_cases uffd-serve ctl
@@ -190,20 +104,6 @@ hot_list() { # <page>...
   assert_contains "$(<server.log)" "the trace ends here"
 }
 
-@test "--window: walking faults less with a wider one; --window 1 faults for each page" {
-  serve_memory --window 1
-  run -0 probe --socket s.sock --pattern seq
-  assert_equal "$(faults_of_probe)" 2048
-  kill "$server"
-  wait_for_end "$server" 0
-  serve_memory
-  run -0 probe --socket s.sock --pattern seq
-  (($(faults_of_probe) < 200)) || fail "the window did not open"
-  run -2 uffd-serve --mem memory --socket t.sock --window 0
-  run -2 uffd-serve --mem memory --socket t.sock --window 33
-  run -2 uffd-serve --mem memory --socket t.sock --window wide
-}
-
 @test "a second server on the socket is refused, and the first goes on" {
   serve_memory
   run --separate-stderr -1 uffd-serve --mem memory --socket s.sock
@@ -274,18 +174,6 @@ hot_list() { # <page>...
   kill -TERM "$server"
   wait_for_end "$server" 0
   assert_contains "$(<server.log)" "the guest hangs"
-}
-
-@test "bad handshakes are refused, named, and cost nobody else anything" {
-  require_userfaultfd
-  serve_memory --handshake-timeout 0.2
-  local how
-  for how in silent partial garbage no-fd wrong-fd two-fds overlap unaligned beyond huge; do
-    run -0 uffd-probe --mem memory --socket s.sock --misbehave "$how"
-  done
-  assert_equal "$(grep -c 'connection refused' server.log)" 10
-  run -0 uffd-probe --mem memory --socket s.sock --misbehave split
-  run -0 probe --socket s.sock --pages 100
 }
 
 @test "a page that cannot be read: poisoned, named with its offset, exit status 5" {
@@ -365,6 +253,9 @@ hot_list() { # <page>...
   run --separate-stderr -1 uffd-serve ctl --control none.sock health
   assert_contains "$stderr" "no server at 'none.sock'"
   run --separate-stderr -1 env SNAPFORK_PAGER="$PWD/none.sock" uffd-serve ctl health
+  serve_memory # which speaks no HTTP
+  run --separate-stderr -1 uffd-serve ctl --control s.sock health
+  assert_contains "$stderr" "ended before it answered"
   serve_control
   run --separate-stderr -1 uffd-serve ctl session none
   assert_contains "$stderr" "session not found"
@@ -463,46 +354,22 @@ hot_list() { # <page>...
   assert_contains "$stderr" "other/s'"
 }
 
-@test "HTTP: a body of 2 MiB is 413, garbage is 400, unknown paths 404, wrong methods 405" {
-  require_cmd curl
-  serve_control
-  local ask=(curl -s --unix-socket c.sock -o /dev/null -w '%{http_code}')
-  head -c $((2 << 20)) /dev/zero | tr '\0' ' ' >large
-  assert_equal "$("${ask[@]}" --data-binary @large http://pager/sessions)" 413
-  assert_equal "$("${ask[@]}" --data-binary nonsense http://pager/sessions)" 400
-  assert_equal "$("${ask[@]}" http://pager/nothing)" 404
-  assert_equal "$("${ask[@]}" -X PUT http://pager/sessions)" 405
-  assert_equal "$("${ask[@]}" -X POST http://pager/sessions/none/close)" 204
-  assert_equal "$("${ask[@]}" --data '{"session_id":"a","backing_memory_path":"'"$PWD"'/memory"}' http://pager/sessions)" 200
-}
-
-@test "no descriptors left: sessions are refused, and those that are there are served on" {
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  rm -f ready && mkfifo ready
-  export SNAPFORK_PAGER=$PWD/c.sock
-  spawn_to server.log bash -c 'ulimit -n 40; exec uffd-serve --ready-fd 9 --control c.sock 9>ready'
-  server=$spawned_pid
-  read -r <ready
-  uffd-serve ctl create first=memory
-  local i refused=0
-  for i in {1..40}; do
-    uffd-serve ctl create "s$i=memory" >/dev/null 2>&1 || ((refused += 1))
-  done
-  ((refused > 0)) || fail "none was refused"
-  for i in {1..10}; do uffd-serve ctl close "s$i"; done
-  run -0 probe --socket s/first.sock
-}
-
-@test "an idle server with waiting sessions does not wake up" {
+@test "an idle server, with sessions that wait and one that is served, never wakes up" {
+  require_userfaultfd
+  require_plain_build
   serve_control
   uffd-serve ctl create a=memory b=memory
-  uffd-serve ctl health >/dev/null
-  # Nothing can be waited for here: what the server does for itself within a second would show.
-  local before after
-  switches() { cat "/proc/$server/task/"*/status | awk '/^voluntary_ctxt_switches/ { n += $2 } END { print n }'; }
-  wait_until 5 bash -c "grep -qs '^State:.S' /proc/$server/task/*/status"
-  before=$(switches)
+  hold_vmm "$PWD/s/a.sock" --pages 20
+  switches() { cat "/proc/$server/task/"*/status | awk '/ctxt_switches/ { n += $2 } END { print n }'; }
+  # Until nothing is left of what was asked of it.
+  local before=-1
+  settled() {
+    local last=$before
+    before=$(switches)
+    ((before == last))
+  }
+  wait_until 5 settled
+  # What it did for itself within a second would show.
   run timeout 1 tail -f /dev/null
-  after=$(switches)
-  ((after - before <= 1)) || fail "$((after - before)) wakeups in a second"
+  assert_equal "$(switches)" "$before"
 }

@@ -1,5 +1,6 @@
-// Writes a made-up state file: write-vmstate FILE VERSION MIB [drive=PATH|vsock=PATH|tap=NAME]...
-// For tests that need one of a small memory, or with other paths, than the fixtures have.
+// Writes a made-up state file: write-vmstate FILE VERSION MIB
+// [drive=PATH|pmem=PATH|vsock=PATH|tap=NAME| pmem-bytes=N|balloon=1]... For tests that need one of
+// a small memory, or with other paths, than the fixtures have.
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -32,6 +33,12 @@ int run(int argc, char** argv) {
       plan.taps.push_back(text);
     } else if (kind == "vsock") {
       plan.vsock = text;
+    } else if (kind == "pmem") {
+      plan.pmems.push_back(text);
+    } else if (kind == "pmem-bytes") {
+      plan.pmem_bytes = std::stoull(text);
+    } else if (kind == "balloon") {
+      plan.balloon = true;
     } else {
       std::cerr << "unknown kind: " << kind << "\n";
       return 2;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <string_view>
 
 namespace cloning {
 namespace {
@@ -42,7 +43,8 @@ TEST(Report, ATotalSaysHow) {
   const auto method_of = [](const std::deque<FileReport>& files) {
     const std::string record =
         total_record({.src = "s", .dst = "d", .files = files, .elapsed = {}, .dry_run = false});
-    const size_t at = record.find("\"method\":\"") + 10;
+    constexpr std::string_view kKey = R"("method":")";
+    const size_t at = record.find(kKey) + kKey.size();
     return record.substr(at, record.find('"', at) - at);
   };
   const FileReport shared{.path = "a", .method = Method::reflink, .shared = 1};

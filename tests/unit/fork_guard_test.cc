@@ -71,17 +71,18 @@ TEST_F(ForkGuardTest, AThousandForksMakeAShortMessageAndAWholeList) {
   const GuardAnswer answer = ask(Intent::remove);
   EXPECT_EQ(answer.forks.size(), 1000U);
   EXPECT_LT(answer.reason.size(), 150U);
-  EXPECT_NE(answer.reason.find("1000 forks live (f0, f1, "), std::string::npos);
+  EXPECT_NE(answer.reason.find("1000 forks under way or left over (f0, f1, "), std::string::npos);
 }
 
 TEST_F(ForkGuardTest, AnEntryWithoutItsForkCountsUnlessTheExclusiveLockIsHeld) {
   make_fork(store, "elsewhere", "other");
   enter({"gone", "elsewhere"});
   EXPECT_EQ(ask(Intent::remove).forks, (Ids{"elsewhere", "gone"}));
+  EXPECT_EQ(ask(Intent::remove).under_way, (Ids{"elsewhere", "gone"}));
   const GuardAnswer alone = ask(Intent::remove, true);
   EXPECT_TRUE(alone.allowed);
   EXPECT_EQ(alone.stale, (Ids{"elsewhere", "gone"}));
-  EXPECT_TRUE(alone.forks.empty());
+  EXPECT_TRUE(alone.forks.empty() && alone.under_way.empty());
 }
 
 TEST_F(ForkGuardTest, OnlyAnInheritedExclusiveLockMakesEntriesStale) {
@@ -117,7 +118,7 @@ TEST_F(ForkGuardTest, WhatIsNoTemplateMayBeDeletedAndRestoredButNotDemoted) {
   EXPECT_TRUE(ask(Intent::remove, false, "plain").allowed);
   EXPECT_TRUE(ask(Intent::restore, false, "plain").allowed);
   EXPECT_TRUE(ask(Intent::unseal, false, "plain").allowed);
-  EXPECT_EQ(ask(Intent::demote, false, "plain").reason, "cannot demote 'plain': it is no template");
+  EXPECT_EQ(ask(Intent::demote, false, "plain").reason, "cannot demote 'plain': it is no template, so there is nothing to demote");
 }
 
 TEST_F(ForkGuardTest, ForksForbidEvenWhereTheFlagHasBeenLost) {

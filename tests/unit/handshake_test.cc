@@ -78,14 +78,30 @@ TEST(HandshakeBody, RefusesWhatIsInBadForm) {
   EXPECT_NE(refusal(std::string(500000, '[')), "");
 }
 
-TEST(JsonEnd, FindsTheEndWhereverTheTextIsCut) {
+TEST(JsonCollector, FindsTheEndWhereverTheTextIsCut) {
   const std::string text = R"( [{"a]\"}":"\\"},[]] )";
   for (size_t cut = 0; cut <= text.size(); ++cut) {
-    JsonEnd end;
-    const bool first = end.found_in(std::string_view(text).substr(0, cut));
-    EXPECT_EQ(first, cut >= text.size() - 1) << cut;
-    EXPECT_TRUE(end.found_in(std::string_view(text).substr(cut))) << cut;
+    JsonCollector collector;
+    collector.add(std::string_view(text).substr(0, cut));
+    EXPECT_EQ(collector.is_whole(), cut >= text.size() - 1) << cut;
+    collector.add(std::string_view(text).substr(cut));
+    EXPECT_TRUE(collector.is_whole()) << cut;
+    EXPECT_EQ(collector.text(), text) << cut;
   }
+}
+
+TEST(JsonCollector, KeepsBlanksInTextsAndOneBetweenWords) {
+  JsonCollector collector;
+  collector.add("[ \t\r\n \"a  b\" ,  1   2,\"\\\"  \"]");
+  EXPECT_EQ(collector.text(), "[ \"a  b\" , 1 2,\"\\\"  \"]");
+}
+
+TEST(JsonCollector, TextWithoutABracketIsWholeAtOnce) {
+  JsonCollector collector;
+  collector.add("  ");
+  EXPECT_FALSE(collector.is_whole());
+  collector.add("x");
+  EXPECT_TRUE(collector.is_whole());
 }
 
 class HandshakeSocket : public testing::Test {
@@ -177,14 +193,71 @@ TEST_F(HandshakeSocket, RefusesAnEarlyEnd) {
   EXPECT_NE(refusal().find("closed after 1 bytes and its descriptor"), std::string::npos);
 }
 
-TEST_F(HandshakeSocket, RefusesMoreThanOneMebibyte) {
+TEST_F(HandshakeSocket, EightMebibytesOfBlanksAreTaken) {
   const std::string piece(64 << 10, ' ');
+  send("[", {uffd_.get()});
+  for (int i = 0; i < 128; ++i) {
+    send(piece, {});
+    EXPECT_FALSE(reader_.read_from(server_.get()));
+  }
+  send(std::string_view(kOne).substr(1), {});
+  const auto result = reader_.read_from(server_.get());
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->regions.size(), 1U);
+}
+
+TEST_F(HandshakeSocket, RefusesBlanksWithoutEnd) {
+  const std::string piece(64 << 10, ' ');
+  std::string why;
+  for (int i = 0; i < 257 && why.empty(); ++i) {
+    send(piece, {});
+    why = refusal();
+  }
+  EXPECT_NE(why.find("longer than 16777216 bytes"), std::string::npos);
+}
+
+TEST_F(HandshakeSocket, RefusesMoreThanOneMebibyteOfText) {
+  const std::string piece(64 << 10, '[');
   std::string why;
   for (int i = 0; i < 17 && why.empty(); ++i) {
     send(piece, {});
     why = refusal();
   }
-  EXPECT_NE(why.find("longer than 1048576 bytes"), std::string::npos);
+  EXPECT_NE(why.find("longer than 1048576 bytes of text"), std::string::npos);
+}
+
+// A stream has no borders: what was sent in two parts may be read as one.
+TEST_F(HandshakeSocket, PartsThatAreReadTogetherAreOneHandshake) {
+  const std::string_view body = kOne;
+  send(body.substr(0, 9), {});
+  send(body.substr(9, 20), {});
+  send(body.substr(29), {uffd_.get()});
+  EXPECT_TRUE(reader_.read_from(server_.get()));
+}
+
+TEST_F(HandshakeSocket, RefusesTwoHandshakesInOne) {
+  send(std::string(kOne) + kOne, {uffd_.get()});
+  EXPECT_NE(refusal().find("no JSON"), std::string::npos);
+}
+
+TEST_F(HandshakeSocket, WaitsForADescriptorThatIsMissing) {
+  send(kOne, {});
+  EXPECT_FALSE(reader_.read_from(server_.get()));
+  vmm_.reset();
+  EXPECT_NE(refusal().find("and no descriptor"), std::string::npos);
+}
+
+TEST_F(HandshakeSocket, ClosesEveryDescriptorOfARefusedHandshake) {
+  std::array<int, 2> pipe{};
+  ASSERT_EQ(::pipe2(pipe.data(), O_CLOEXEC | O_NONBLOCK), 0);
+  const base::Fd read_end(pipe[0]);
+  base::Fd write_end(pipe[1]);
+  send(kOne, {write_end.get(), write_end.get(), write_end.get()});
+  write_end.reset();
+  EXPECT_NE(refusal(), "");
+  { const HandshakeReader gone = std::move(reader_); }
+  char byte = 0;
+  EXPECT_EQ(::read(read_end.get(), &byte, 1), 0) << "somebody still has the other end";
 }
 
 }  // namespace

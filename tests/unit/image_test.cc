@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -114,9 +115,9 @@ TEST(ImageStore, AFileThatWasWrittenToIsAnotherImage) {
   ImageStore store;
   write_memory_file(dir / "memory", 4);
   const std::shared_ptr<const Image> first = store.open(dir / "memory");
-  const struct timespec later[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
-                                    {.tv_sec = 5, .tv_nsec = 0}};
-  ASSERT_EQ(::utimensat(AT_FDCWD, (dir / "memory").c_str(), later, 0), 0);
+  const std::array<struct timespec, 2> later{
+      {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, {.tv_sec = 5, .tv_nsec = 0}}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, (dir / "memory").c_str(), later.data(), 0), 0);
   EXPECT_NE(store.open(dir / "memory"), first);
 }
 

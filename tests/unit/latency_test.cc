@@ -32,5 +32,22 @@ TEST(Latency, TakesAnyNumber) {
   EXPECT_EQ(latency.max(), ~uint64_t{0});
 }
 
+TEST(Latency, OctavesCountEachValueBelowItsPowerOfTwo) {
+  Latency latency;
+  for (const uint64_t ns : {uint64_t{0}, uint64_t{1}, uint64_t{15}, uint64_t{16}, uint64_t{1023},
+                            uint64_t{1024}, ~uint64_t{0}}) {
+    latency.record(ns);
+  }
+  Octaves expected{};
+  expected[0] = 1;
+  expected[1] = 1;
+  expected[4] = 1;
+  expected[5] = 1;
+  expected[10] = 1;
+  expected[11] = 1;
+  expected[40] = 1;  // all that is longer
+  EXPECT_EQ(latency.octaves(), expected);
+}
+
 }  // namespace
 }  // namespace pager

@@ -17,6 +17,7 @@ std::optional<base::ParsedOptions> parse(std::vector<std::string> words) {
   options.flag("n,now", "at once").value("size", "N", "how much").value("to", "WHERE", "where");
   words.insert(words.begin(), "tool");
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) {
     argv.push_back(word.data());
   }
@@ -32,6 +33,16 @@ TEST(OptionsTest, FlagsValuesAndOperands) {
   EXPECT_EQ(parsed->value("to"), "z");
   EXPECT_EQ(parsed->operands(), (std::vector<std::string>{"a", "b", "-c"}));
   EXPECT_FALSE(parsed->has("size"));
+}
+
+TEST(OptionsTest, WordsKeepTheirOrder) {
+  const auto parsed = parse({"a", "-n", "b", "--to=x", "--now", "c", "--", "-d"});
+  ASSERT_TRUE(parsed);
+  std::string words;
+  for (const auto& word : parsed->words()) {
+    words += word.name.empty() ? word.value + " " : "<" + word.name + "> ";
+  }
+  EXPECT_EQ(words, "a <now> b <to> <now> c -d ");
 }
 
 TEST(OptionsTest, WrongCommandLinesAreUsageErrorsInPlainAscii) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -144,6 +145,51 @@ TEST_F(PagerTest, AVmmIsServedAndAllOfItFreedWhenItEnds) {
   EXPECT_GT(pager.totals()[Count::faults], 0U);
 }
 
+// poll(2) answers POLLERR for such a one.
+TEST_F(PagerTest, AUserfaultfdInBlockingModeIsServed) {
+  start().open(place("vm"));
+  FakeVmm vmm(dir_ / "vm.sock", kPages,
+              [](const TestGuest& guest, const base::Fd&, const FakeVmm::Ready& ready) {
+                require(guest.word(0) == page_word(0));
+                require(::fcntl(guest.uffd(), F_SETFL, O_RDWR) == 0);
+                require(all_right(guest));
+                ready();
+              });
+  EXPECT_TRUE(vmm.wait_ready());
+  EXPECT_TRUE(vmm.ended_well());
+}
+
+// A launcher that connects for the VMM and ends. Then only the memory itself tells whether it
+// lives.
+TEST_F(PagerTest, AVmmThatSomebodyElseConnectedForIsServedUntilItsOwnEnd) {
+  start().open(place("vm"));
+  const base::Fd go(::eventfd(0, 0));
+  ChildProcess launcher([&](const std::function<void()>& ready) {
+    std::optional<base::Fd> socket =
+        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+    require(socket.has_value());
+    if (::fork() != 0) {
+      return;  // before the VMM's first fault, perhaps
+    }
+    ::alarm(60);
+    const TestGuest guest(kPages);
+    const std::array fds{guest.uffd()};
+    base::send_with_fds(socket->get(), compose_handshake(std::vector{guest.region()}), fds);
+    uint64_t value = 0;
+    const bool right = ::read(go.get(), &value, sizeof value) == sizeof value && all_right(guest);
+    if (right) {
+      ready();
+    }
+    ::_exit(0);
+  });
+  launcher.wait();
+  ASSERT_TRUE(wait_for_state("vm", "serving"));
+  const uint64_t one = 1;
+  ASSERT_EQ(::write(go.get(), &one, sizeof one), 8);
+  EXPECT_TRUE(launcher.wait_ready()) << "it was not served after its launcher's end";
+  EXPECT_TRUE(wait_for_state("vm", "none"));
+}
+
 // Firecracker before 1.12.
 TEST_F(PagerTest, AVmmThatClosesItsSocketAtOnceIsServedOn) {
   start().open(place("vm"));
@@ -241,6 +287,80 @@ TEST_F(PagerTest, ABadHandshakeCostsItsClientTheConnectionAndNobodyElse) {
   EXPECT_FALSE(exists("vm.vmm"));
 }
 
+// Firecracker before 1.12 sends no page_size, and one that holds bytes as page_size_kib.
+TEST_F(PagerTest, AHandshakeWithoutAPageSizeIsServed) {
+  start().open(place("vm"));
+  ChildProcess vmm([&](const std::function<void()>& ready) {
+    const TestGuest guest(kPages);
+    std::optional<base::Fd> socket =
+        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+    const std::array fds{guest.uffd()};
+    base::send_with_fds(socket.value().get(),
+                        R"([{"base_host_virt_addr":)" + std::to_string(guest.base()) +
+                            R"(,"size":262144,"offset":0,"page_size_kib":4096}])",
+                        fds);
+    require(all_right(guest));
+    ready();
+  });
+  EXPECT_TRUE(vmm.wait_ready());
+}
+
+TEST_F(PagerTest, RegionsThatOverflowAreRefused) {
+  start().open(place("vm"));
+  const TestGuest guest(kPages);
+  for (const char* region :
+       {R"({"base_host_virt_addr":18446744073709547520,"size":8192,"offset":0})",
+        R"({"base_host_virt_addr":4096,"size":8192,"offset":18446744073709547520})",
+        R"({"base_host_virt_addr":4096,"size":18446744073709547520,"offset":4096})"}) {
+    std::optional<base::Fd> socket =
+        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+    const std::array fds{guest.uffd()};
+    base::send_with_fds(socket.value().get(), std::string("[") + region + "]", fds);
+    EXPECT_TRUE(base::wait_for(socket->get(), POLLIN, base::Deadline::after(5s))) << region;
+  }
+  EXPECT_EQ(state_of("vm"), "waiting");
+}
+
+TEST_F(PagerTest, WithoutDescriptorsLeftWhatIsThereIsServedOnAndNothingElse) {
+  Pager& pager = start();
+  pager.open(place("vm"));
+  pager.open(place("late"));
+  const base::Fd go(::eventfd(0, 0));
+  const auto work = [&](const TestGuest& guest, const base::Fd&, const FakeVmm::Ready& ready) {
+    require(guest.word(0) == page_word(0));
+    ready();
+    uint64_t value = 0;
+    require(::read(go.get(), &value, sizeof value) == sizeof value);
+    require(all_right(guest));
+  };
+  FakeVmm vmm(dir_ / "vm.sock", kPages, work);
+  ASSERT_TRUE(vmm.wait_ready());
+  struct rlimit before {};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  struct rlimit limit = before;
+  limit.rlim_cur = 64;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+  size_t opened = 0;
+  EXPECT_THROW(
+      for (; opened < 64; ++opened) { pager.open(place("s" + std::to_string(opened))); },
+      std::system_error);
+  EXPECT_THROW(pager.open(place("late")), std::system_error);
+  EXPECT_EQ(state_of("late"), "waiting") << "a session that was there is lost";
+  {
+    std::optional<base::Fd> socket =
+        base::connect_unix(dir_ / "late.sock", base::Deadline::after(5s));
+    ASSERT_TRUE(socket);
+    EXPECT_TRUE(base::wait_for(socket->get(), POLLIN, base::Deadline::after(5s)))
+        << "a VMM waits for a server that cannot take it";
+  }
+  const uint64_t one = 1;
+  ASSERT_EQ(::write(go.get(), &one, sizeof one), 8);
+  EXPECT_TRUE(vmm.ended_well());
+  EXPECT_TRUE(wait_for_state("vm", "none"));
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(state_of("late"), "waiting");
+}
+
 TEST_F(PagerTest, ManySessionsThatNobodyConnectsToCostNoThreads) {
   Pager& pager = start();
   const size_t threads_before = threads();
@@ -264,6 +384,7 @@ TEST_F(PagerTest, SessionsThatComeAndGoNeverMixTheirDescriptors) {
   Pager& pager = start();
   std::vector<std::thread> clients;
   std::atomic<int> wrong{0};
+  clients.reserve(4);
   for (int client = 0; client < 4; ++client) {
     clients.emplace_back([&, client] {
       for (int round = 0; round < 40; ++round) {
@@ -352,8 +473,19 @@ TEST_F(PagerTest, ASocketIsGivenToThePeersUser) {
   ASSERT_EQ(::stat((dir_ / "vm.sock").c_str(), &st), 0);
   EXPECT_EQ(st.st_uid, 12345U);
   EXPECT_EQ(st.st_mode & 07777, 0600U);
-  // A peer of a third user, who got at the socket somehow.
   ASSERT_EQ(::chmod(dir_.path().c_str(), 0755), 0);
+  // A third user, to whom the kernel says no.
+  ChildProcess other([&](const std::function<void()>& ready) {
+    require(::setuid(12346) == 0);
+    try {
+      static_cast<void>(base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s)));
+    } catch (const std::system_error& error) {
+      require(error.code().value() == EACCES);
+      ready();
+    }
+  });
+  EXPECT_TRUE(other.wait_ready());
+  // The same, who got at the socket somehow.
   ASSERT_EQ(::chmod((dir_ / "vm.sock").c_str(), 0666), 0);
   ChildProcess stranger([&](const std::function<void()>& ready) {
     require(::setuid(12346) == 0);
@@ -365,6 +497,17 @@ TEST_F(PagerTest, ASocketIsGivenToThePeersUser) {
     ready();
   });
   EXPECT_TRUE(stranger.wait_ready());
+  EXPECT_EQ(state_of("vm"), "waiting");
+  // The one that it is for.
+  ASSERT_EQ(::chmod((dir_ / "vm.sock").c_str(), 0600), 0);
+  ChildProcess jailed([&](const std::function<void()>& ready) {
+    const TestGuest guest(kPages);
+    require(::setuid(12345) == 0);
+    const base::Fd socket = greet(dir_ / "vm.sock", guest);
+    require(all_right(guest));
+    ready();
+  });
+  EXPECT_TRUE(jailed.wait_ready());
 }
 
 }  // namespace

@@ -74,6 +74,19 @@ TEST_F(SessionStateTest, ARemovalTakesWholePagesInWhateverRegionsItMeets) {
   EXPECT_FALSE(table_.installed(5));
 }
 
+TEST_F(SessionStateTest, KnowsHowManyBytesAreInstalledAndNotGivenBack) {
+  EXPECT_EQ(table_.installed_bytes(), 0U);
+  table_.mark_installed(0, 3);
+  table_.mark_installed(2, 2);
+  EXPECT_EQ(table_.installed_bytes(), 4 * kSmallPage);
+  table_.mark_installed(24, 2);
+  EXPECT_EQ(table_.installed_bytes(), 4 * kSmallPage + 2 * kHugePage);
+  table_.mark_removed(kRegions[2].base, kRegions[2].base + kHugePage);
+  table_.mark_removed(kRegions[0].base, kRegions[0].base + kSmallPage);
+  table_.mark_removed(kRegions[0].base, kRegions[0].base + kSmallPage);
+  EXPECT_EQ(table_.installed_bytes(), 3 * kSmallPage + kHugePage);
+}
+
 TEST_F(SessionStateTest, APartOfA2MibPageIsNotRemoved) {
   const uint64_t base = kRegions[2].base;
   EXPECT_EQ(table_.mark_removed(base + kSmallPage, base + 3 * kHugePage - kSmallPage), 1U);

@@ -2,27 +2,19 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "meta/rewrite_paths.h"
+#include "tests/unit/real_states.h"
 #include "tests/unit/vmstate_writer.h"
 
 namespace {
 
 using meta::Role;
-
-std::string slurp(const std::filesystem::path& path) {
-  std::ostringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
 
 meta::VmState parse_whole(const std::string& bytes, const std::string& name = "state") {
   meta::VmState state = meta::parse_vmstate(bytes, name);
@@ -32,6 +24,7 @@ meta::VmState parse_whole(const std::string& bytes, const std::string& name = "s
 
 std::vector<std::string> texts_of(const std::vector<meta::EmbeddedText>& list) {
   std::vector<std::string> texts;
+  texts.reserve(list.size());
   for (const meta::EmbeddedText& text : list) {
     texts.push_back(text.text);
   }
@@ -39,30 +32,6 @@ std::vector<std::string> texts_of(const std::vector<meta::EmbeddedText>& list) {
 }
 
 // ---- states that a real Firecracker wrote
-
-struct RealState {
-  std::filesystem::path state;
-  std::filesystem::path texts;  // every text in it, with offsets
-};
-
-std::vector<RealState> real_states() {
-  std::vector<RealState> states{{"tests/fixtures/plain/state", "tests/fixtures/plain/texts.json"}};
-  const char* folder = std::getenv("SNAPFORK_FIXTURES");
-  const std::filesystem::path fixtures = folder != nullptr ? folder : "../shared/fixtures";
-  if (!std::filesystem::exists(fixtures)) {
-    return states;
-  }
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(fixtures)) {
-    const std::string name = entry.path().filename().string();
-    const std::filesystem::path texts =
-        entry.path().parent_path() /
-        ("texts" + name.substr(std::min<size_t>(name.size(), 5)) + ".json");
-    if (name.starts_with("state") && std::filesystem::exists(texts)) {
-      states.push_back({entry.path(), texts});
-    }
-  }
-  return states;
-}
 
 TEST(VmState, OfARealFirecrackerIsReadWhole) {
   for (const RealState& real : real_states()) {
@@ -73,13 +42,16 @@ TEST(VmState, OfARealFirecrackerIsReadWhole) {
     }
     const meta::VmState state = parse_whole(bytes, real.state);
     EXPECT_TRUE(state.crc_ok);
-    EXPECT_TRUE(state.paths_complete);
+    EXPECT_EQ(state.paths_problem, "");
     EXPECT_EQ(state.arch, meta::Arch::x86_64);
     EXPECT_EQ(state.mem_size_mib,
               real.state.string().find("two-regions") != std::string::npos ? 3584U : 128U);
     EXPECT_EQ(state.page_size, real.state.string().find("huge") != std::string::npos
                                    ? meta::PageSize::huge_2m
                                    : meta::PageSize::normal);
+
+    EXPECT_EQ(state.has_balloon, real.state.string().find("balloon/") != std::string::npos ||
+                                     real.state.string().find("devices") != std::string::npos);
 
     const nlohmann::json texts = nlohmann::json::parse(slurp(real.texts));
     EXPECT_EQ(state.snapshot_version, texts[0]["text"]);
@@ -99,6 +71,7 @@ TEST(VmState, OfARealFirecrackerIsReadWhole) {
       for (const meta::EmbeddedText& text : list) {
         found.emplace_back(text.offset, text.text);
         EXPECT_EQ(bytes.substr(text.offset, text.text.size()), text.text);
+        EXPECT_LT(text.lengths_at, text.offset);
         EXPECT_EQ(text.role == Role::vsock, text.text.ends_with(".sock"));
         EXPECT_EQ(text.role == Role::tap, text.text.starts_with("hype-"));
       }
@@ -158,8 +131,10 @@ TEST(SyntheticVmState, OfEveryReleaseNamesItsPaths) {
         plan.vsock = "v.sock";
         if (synthetic.release >= meta::Release::v1_14) {
           plan.pmems = {"/d/pmem"};
+          plan.pmem_bytes = 2 << 20;
           plan.hotplug_bytes = uint64_t{1} << 30U;
         }
+        plan.balloon = arch == meta::Arch::x86_64;
         const std::string bytes = make_state(plan, synthetic.release, filler());
         const meta::VmState state = parse_whole(bytes);
         EXPECT_TRUE(state.crc_ok);
@@ -170,7 +145,9 @@ TEST(SyntheticVmState, OfEveryReleaseNamesItsPaths) {
         EXPECT_EQ(state.initrd_path, plan.initrd);
         EXPECT_EQ(state.boot_args, plan.boot_args);
         EXPECT_EQ(state.hotplug_bytes, plan.hotplug_bytes);
-        EXPECT_TRUE(state.paths_complete);
+        EXPECT_EQ(state.has_balloon, plan.balloon);
+        EXPECT_EQ(state.pmem_bytes, std::vector<uint64_t>(plan.pmems.size(), plan.pmem_bytes));
+        EXPECT_EQ(state.paths_problem, "");
         std::vector<std::string> expected = plan.drives;
         expected.push_back(*plan.vsock);
         expected.insert(expected.end(), plan.pmems.begin(), plan.pmems.end());
@@ -187,7 +164,7 @@ TEST(SyntheticVmState, OfEveryReleaseWithoutDevicesIsCompleteAndEmpty) {
     const std::string bytes =
         make_state({.version = synthetic.version}, synthetic.release, filler());
     const meta::VmState state = parse_whole(bytes);
-    EXPECT_TRUE(state.paths_complete);
+    EXPECT_EQ(state.paths_problem, "");
     EXPECT_TRUE(state.paths.empty());
     EXPECT_FALSE(meta::names_foreign_paths(state, "/root/guests/a"));
   }
@@ -220,7 +197,7 @@ TEST(SyntheticVmState, OfAnUnknownVersionIsNotClaimedToBeComplete) {
   const meta::VmState state = parse_whole(make_state(plan, meta::Release::after_v1_16, filler()));
   EXPECT_EQ(state.snapshot_version, "12.0.0");
   EXPECT_EQ(state.mem_size_mib, 128U);
-  EXPECT_FALSE(state.paths_complete);
+  EXPECT_NE(state.paths_problem, "");
   EXPECT_TRUE(meta::names_foreign_paths(state, "/d"));
 }
 
@@ -229,7 +206,7 @@ TEST(SyntheticVmState, WithDevicesThatDoNotFitIsNotClaimedToBeComplete) {
   bytes.resize(bytes.size() - 8);
   const meta::VmState state = parse_whole(with_crc(bytes + "one more member"));
   EXPECT_TRUE(state.crc_ok);
-  EXPECT_FALSE(state.paths_complete);
+  EXPECT_NE(state.paths_problem, "");
 }
 
 TEST(SyntheticVmState, WithZerosAmidItsDevicesIsReadFromTheirStart) {
@@ -240,7 +217,7 @@ TEST(SyntheticVmState, WithZerosAmidItsDevicesIsReadFromTheirStart) {
     StatePlan plan{.version = synthetic.version, .interrupts = false};
     plan.drives = {"/d/one"};
     const meta::VmState state = parse_whole(make_state(plan, synthetic.release, filler()));
-    EXPECT_TRUE(state.paths_complete);
+    EXPECT_EQ(state.paths_problem, "");
     EXPECT_EQ(texts_of(state.paths), plan.drives);
   }
 }
@@ -271,7 +248,7 @@ void expect_refused(const std::string& bytes, const std::string& why) {
 
 TEST(HostileVmState, IsRefusedByName) {
   expect_refused("", "it is empty");
-  expect_refused("{\"not\": \"a state\"}", "does not start as");
+  expect_refused(R"({"not": "a state"})", "does not start as");
   expect_refused(std::string(4096, '\0'), "does not start as");
   expect_refused(
       "\x7f"
@@ -300,6 +277,72 @@ TEST(HostileVmState, LengthsBeyondTheEndAreRefused) {
     std::string bytes = make_state({}, meta::Release::v1_16);
     bytes.replace(9, 1, escaped);
     expect_refused(bytes, "it ends early");
+  }
+}
+
+// Whatever stands in the bytes, paths lie in them, and can be rewritten or are refused.
+void expect_borne(const std::string& bytes) {
+  try {
+    const meta::VmState state = parse_whole(bytes);
+    for (const meta::EmbeddedText& path : state.paths) {
+      ASSERT_EQ(bytes.substr(path.offset, path.text.size()), path.text);
+    }
+    const std::vector<meta::PathChange> changes{{.from = "/d", .to = "/elsewhere"}};
+    static_cast<void>(meta::rewrite_paths(bytes, "hostile", changes));
+  } catch (const base::Error&) {
+  }
+}
+
+// As the CRC is right, nothing but the reading itself stands between these and a crash.
+void expect_borne_with(const std::string& good, size_t at, uint64_t length, size_t width) {
+  constexpr size_t kCrc = 8;
+  std::string field;
+  append_number(field, length, width);
+  if (at + width + kCrc <= good.size()) {
+    std::string bytes = good.substr(0, good.size() - kCrc);
+    bytes.replace(at, width, field);
+    expect_borne(with_crc(std::move(bytes)));
+  }
+}
+
+// Every `step`th place, as if it were a length; and all kinds of lengths for each text.
+void expect_borne_with_hostile_lengths(const std::string& good, size_t step) {
+  for (size_t at = 0; at < good.size(); at += step) {
+    expect_borne_with(good, at, 0xff, 1);
+    expect_borne_with(good, at, ~0ULL, 8);
+  }
+  const meta::VmState state = parse_whole(good);
+  for (const auto& texts : {state.boot_paths, state.paths, state.taps}) {
+    for (const meta::EmbeddedText& text : texts) {
+      for (const uint64_t length : {1ULL << 63U, (1ULL << 63U) - 1, 1ULL << 32U, 0ULL}) {
+        expect_borne_with(good, text.lengths_at, length, 1);
+        expect_borne_with(good, text.lengths_at, length, 8);
+      }
+    }
+  }
+}
+
+TEST(HostileVmState, EveryLengthOfEveryReleaseMayBeHostile) {
+  for (const Synthetic& synthetic : kSynthetic) {
+    SCOPED_TRACE(synthetic.version);
+    StatePlan plan{.version = synthetic.version};
+    plan.drives = {"/d/one", "/d/two", "/d/three"};
+    plan.taps = {"tap0"};
+    plan.vsock = "/d/v";
+    plan.balloon = true;
+    const std::string good = make_state(plan, synthetic.release);
+    ASSERT_EQ(parse_whole(good).paths_problem, "");
+    expect_borne_with_hostile_lengths(good, 1);
+  }
+}
+
+TEST(HostileVmState, SoMayThoseOfARealFirecracker) {
+  for (const RealState& real : real_states()) {
+    const std::string bytes = slurp(real.state);
+    const std::string parent = real.state.parent_path().filename().string();
+    if (!bytes.empty() && (parent == "plain" || parent == "devices")) {
+      expect_borne_with_hostile_lengths(bytes, 2999);
+    }
   }
 }
 
@@ -337,7 +380,7 @@ TEST(HostileVmState, OfTheGreatestSizeEndsTheSearch) {
   }
   meta::VmState state = meta::parse_vmstate(bytes, "big");
   meta::read_devices(bytes, state);
-  EXPECT_FALSE(state.paths_complete);
+  EXPECT_NE(state.paths_problem, "");
 }
 
 }  // namespace

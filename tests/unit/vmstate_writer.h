@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "meta/bitcode_packing.h"
 #include "meta/crc64.h"
 #include "meta/vmstate_layout.h"
 
@@ -39,15 +39,13 @@ struct StatePlan {
   std::vector<std::string> pmems{};
   std::vector<std::string> taps{};
   std::optional<std::string> vsock{};
+  bool balloon = false;
+  uint64_t pmem_bytes = 0;
   uint64_t hotplug_bytes = 0;
   bool interrupts = true;  // each device has one, as real ones do
 };
 
-inline void append_number(std::string& bytes, uint64_t number, size_t width) {
-  for (size_t i = 0; i < width; ++i) {
-    bytes += static_cast<char>(number >> (8 * i) & 0xffU);
-  }
-}
+using meta::append_number;
 
 class StateValueMaker {
  public:
@@ -104,6 +102,7 @@ class StateValueMaker {
   bool has(const meta::Type& inner) const {
     return (inner.kind == meta::Kind::u32 && plan_.interrupts) ||
            (contains(inner, meta::Role::vsock) && plan_.vsock) ||
+           (contains(inner, meta::Role::balloon) && plan_.balloon) ||
            (contains(inner, meta::Role::hotplug_bytes) && plan_.hotplug_bytes != 0) ||
            (contains(inner, meta::Role::initrd) && plan_.initrd) ||
            (contains(inner, meta::Role::boot_args) && plan_.boot_args);
@@ -128,6 +127,8 @@ class StateValueMaker {
         return plan_.mem_size_mib;
       case meta::Role::hotplug_bytes:
         return plan_.hotplug_bytes;
+      case meta::Role::pmem_bytes:
+        return plan_.pmem_bytes;
       default:
         return type.kind == meta::Kind::u32 ? 5 : 0;
     }
@@ -207,8 +208,6 @@ inline void write_bincode(const meta::Type& type, const StateValue& value, std::
   }
 }
 
-// bitcode's rules for the choice of a packing: the smallest that takes the greatest value; with an
-// offset when there are more than five values and that makes it smaller.
 class BitcodeWriter {
  public:
   std::string write(const meta::Type& type, const StateValue& value) {
@@ -222,30 +221,7 @@ class BitcodeWriter {
     return bytes;
   }
 
-  static void pack_bytes(std::vector<uint64_t> values, std::string& bytes) {
-    if (values.size() > 2) {
-      const auto [low, high] = std::ranges::minmax(values);
-      const unsigned basic = packing_for(high);
-      const unsigned shifted = packing_for(high - low);
-      const bool offset = shifted > basic && values.size() > 5;
-      bytes += static_cast<char>(2 * (offset ? shifted : basic) - (offset ? 1 : 0));
-      if (offset) {
-        bytes += static_cast<char>(low);
-        for (uint64_t& value : values) {
-          value -= low;
-        }
-      }
-      pack_dense(values, kFactors[offset ? shifted : basic], kPerByte[offset ? shifted : basic],
-                 bytes);
-      return;
-    }
-    pack_dense(values, 256, 1, bytes);
-  }
-
  private:
-  static constexpr std::array<unsigned, 6> kFactors{256, 16, 6, 4, 3, 2};
-  static constexpr std::array<unsigned, 6> kPerByte{1, 2, 3, 4, 5, 8};
-
   struct Column {
     bool seen = false;
     std::vector<uint64_t> numbers;  // lengths and variants too
@@ -253,49 +229,12 @@ class BitcodeWriter {
     std::vector<std::unique_ptr<Column>> parts;
   };
 
-  static unsigned packing_for(uint64_t most) {
-    return most <= 1 ? 5 : most == 2 ? 4 : most == 3 ? 3 : most <= 5 ? 2 : most <= 15 ? 1 : 0;
-  }
-  static void pack_dense(const std::vector<uint64_t>& values, unsigned factor, unsigned per_byte,
-                         std::string& bytes) {
-    for (size_t i = 0; i < values.size(); i += per_byte) {
-      unsigned byte = 0;
-      for (size_t k = std::min(values.size(), i + per_byte); k > i; --k) {
-        byte = byte * factor + static_cast<unsigned>(values[k - 1]);
+  static void pack_booleans(const std::vector<uint64_t>& values, std::string& bytes) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (i % 8 == 0) {
+        bytes += '\0';
       }
-      bytes += static_cast<char>(byte);
-    }
-  }
-  static void pack_numbers(std::vector<uint64_t> values, size_t width, std::string& bytes) {
-    if (values.empty()) {
-      return;
-    }
-    size_t halvings = 0;
-    if (width > 1 && !(width == 2 && values.size() == 1)) {
-      const auto halvings_for = [&](uint64_t most) {
-        size_t count = 0;
-        for (size_t w = width / 2; w > 0 && most < uint64_t{1} << (8 * w); w /= 2) {
-          ++count;
-        }
-        return count;
-      };
-      const auto [low, high] = std::ranges::minmax(values);
-      const bool offset = halvings_for(high - low) > halvings_for(high) && values.size() > 5;
-      halvings = halvings_for(offset ? high - low : high);
-      bytes += static_cast<char>(2 * halvings - (offset ? 1 : 0));
-      if (offset) {
-        append_number(bytes, low, width);
-        for (uint64_t& value : values) {
-          value -= low;
-        }
-      }
-    }
-    if (width >> halvings == 1) {
-      pack_bytes(values, bytes);
-      return;
-    }
-    for (const uint64_t value : values) {
-      append_number(bytes, value, width >> halvings);
+      bytes.back() = static_cast<char>(bytes.back() | static_cast<char>(values[i] << i % 8));
     }
   }
 
@@ -347,35 +286,25 @@ class BitcodeWriter {
       case meta::Kind::u8:
       case meta::Kind::option:
       case meta::Kind::choice:
-        pack_bytes(column.numbers, bytes);
+        meta::pack_bytes(column.numbers, bytes);
         break;
       case meta::Kind::u16:
-        pack_numbers(column.numbers, 2, bytes);
+        meta::pack_numbers(column.numbers, 2, bytes);
         break;
       case meta::Kind::u32:
-        pack_numbers(column.numbers, 4, bytes);
+        meta::pack_numbers(column.numbers, 4, bytes);
         break;
       case meta::Kind::u64:
-        pack_numbers(column.numbers, 8, bytes);
+        meta::pack_numbers(column.numbers, 8, bytes);
         break;
       case meta::Kind::boolean:
-        pack_dense(column.numbers, 2, 8, bytes);
+        pack_booleans(column.numbers, bytes);
         break;
       case meta::Kind::text:
-      case meta::Kind::sequence: {
-        std::vector<uint64_t> small;
-        std::vector<uint64_t> large;
-        for (const uint64_t length : column.numbers) {
-          small.push_back(std::min<uint64_t>(length, 255));
-          if (length >= 255) {
-            large.push_back(length);
-          }
-        }
-        pack_bytes(small, bytes);
-        pack_numbers(large, 8, bytes);
+      case meta::Kind::sequence:
+        meta::pack_lengths(column.numbers, bytes);
         bytes += column.text;
         break;
-      }
       case meta::Kind::tuple:
         break;
     }

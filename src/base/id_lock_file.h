@@ -1,0 +1,39 @@
+// The lock file of an id, and what /proc tells of a lock on it. For id_lock*.cc.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/id_lock.h"
+#include "base/store.h"
+
+namespace base {
+
+inline constexpr std::string_view kLockSuffix = ".lock";
+
+std::string lock_path(const Store& store, std::string_view id);
+std::string gate_path(const Store& store, std::string_view id);
+
+// Notes in a locked descriptor when that was. The note is its file position: nobody reads a lock
+// file, and the position belongs to the open file description, as the lock does. So every process
+// that has inherited it shows it in fdinfo, however the one that took it has ended, and it ends
+// with the lock. Nothing is written, and where the filesystem allows no such position there is no
+// note.
+void note_time(int fd);
+
+struct HeldLock {
+  LockMode mode = LockMode::shared;
+  pid_t taker = 0;                  // who locked it; 0 when that is not known
+  std::optional<int64_t> since_ms;  // after 1970
+};
+// The flock that fdinfo (proc(5)) shows ("lock:\t1: FLOCK  ADVISORY  WRITE 4711 ..."); nothing for
+// none. The kernel lists there what is held through this open file description, not what is waited
+// for.
+std::optional<HeldLock> lock_in_fdinfo(std::string_view text);
+
+}  // namespace base

@@ -1,0 +1,111 @@
+#include "lock/lock_request.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "base/error.h"
+#include "base/options.h"
+
+namespace lock {
+namespace {
+
+constexpr int64_t kDefaultPatienceMs = 10'000;  // as every program that takes a lock itself
+
+base::Options make_options() {
+  base::Options options("template-lock", "[OPTION]... ID... -- COMMAND [ARGUMENT]...",
+                        "Run COMMAND while it holds the locks on the guests ID.");
+  options.flag("s,shared", "the ids that follow: others may share the lock")
+      .flag("x,exclusive", "the ids that follow: alone (the default)")
+      .value("t,timeout", "S", "wait at most S seconds (default 10)")
+      .flag("n,no-wait", "do not wait; after -s or -x: not for its ids")
+      .value("E,conflict-exit-code", "N", "exit status when locked (default 1)")
+      .footer(
+          "Verbs, without --:\n"
+          "  template-lock guard --for delete|demote|restore|write ID   may it be done now?\n"
+          "  template-lock seal ID       make a guest's memory unwritable; unseal: undo it\n"
+          "  template-lock holders ID    who holds the lock\n"
+          "  template-lock wait ID       wait until nobody holds it\n"
+          "\n"
+          "The lock ends with the last process that inherited it from COMMAND.\n"
+          "\n"
+          "Example: template-lock --shared base --exclusive -n copy -- ./copy base copy\n"
+          "\n"
+          "Exit status: COMMAND's; 1 locked, 2 usage, 125 own failure, 126 COMMAND cannot\n"
+          "be run, 127 COMMAND not found. Verbs: 0 ok, 1 no, 2 usage, 3 unsupported,\n"
+          "4 bad data, 5 system. More: man template-lock");
+  return options;
+}
+
+// The ids that stand with one mode option.
+struct Group {
+  base::LockMode mode = base::LockMode::exclusive;
+  bool waits = true;
+  std::vector<std::string> ids;
+};
+
+std::vector<Group> split_into_groups(const std::vector<base::ParsedOptions::Word>& words) {
+  std::vector<Group> groups(1);
+  for (const auto& [name, value] : words) {
+    if (name.empty()) {
+      groups.back().ids.push_back(value);
+    } else if (name == "no-wait") {
+      groups.back().waits = false;
+    } else if (name == "shared" || name == "exclusive") {
+      groups.push_back(
+          {.mode = name == "shared" ? base::LockMode::shared : base::LockMode::exclusive,
+           .waits = true,
+           .ids = {}});
+    }
+  }
+  return groups;
+}
+
+// "ID --shared" is what one may type, too: a mode option after all ids, when it is the only one.
+void let_last_mode_apply(std::vector<Group>& groups) {
+  if (groups.size() == 2 && groups[1].ids.empty()) {
+    groups[1].ids.swap(groups[0].ids);
+    groups[1].waits = groups[1].waits && groups[0].waits;
+  }
+}
+
+std::vector<WantedLock> locks_of(std::vector<Group> groups) {
+  let_last_mode_apply(groups);
+  const bool none_waits = groups[0].ids.empty() && !groups[0].waits;
+  std::vector<WantedLock> locks;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const Group& group = groups[i];
+    if (i > 0 && group.ids.empty()) {
+      throw base::UsageError(std::string("no ID after --") +
+                             (group.mode == base::LockMode::shared ? "shared" : "exclusive"));
+    }
+    for (const std::string& id : group.ids) {
+      locks.push_back({.id = id, .mode = group.mode, .waits = group.waits && !none_waits});
+    }
+  }
+  return locks;
+}
+
+}  // namespace
+
+std::optional<LockRequest> parse_lock_request(int argc, char** argv) {
+  const std::optional<base::ParsedOptions> options = make_options().parse(argc, argv);
+  if (!options) {
+    return std::nullopt;
+  }
+  options->require_operands(1, SIZE_MAX, "one ID or more is");
+  LockRequest request;
+  request.locks = locks_of(split_into_groups(options->words()));
+  if (options->has("timeout") && std::ranges::none_of(request.locks, &WantedLock::waits)) {
+    throw base::UsageError("--timeout and --no-wait exclude each other");
+  }
+  const int64_t patience_ms = options->seconds_as_ms("timeout", kDefaultPatienceMs);
+  request.deadline = base::Deadline::after(std::chrono::milliseconds(patience_ms));
+  constexpr int kMaxStatus = 255;
+  request.conflict_status = static_cast<int>(
+      options->number("conflict-exit-code", 0, kMaxStatus, static_cast<int>(base::ExitCode::no)));
+  return request;
+}
+
+}  // namespace lock

@@ -1,0 +1,169 @@
+#include "meta/metadata_rebuild.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/open_files.h"
+#include "base/process.h"
+#include "meta/adopt.h"
+#include "meta/files.h"
+#include "meta/fork_index.h"
+#include "meta/fork_metadata.h"
+#include "meta/guest_state.h"
+#include "meta/image_record.h"
+#include "meta/metadata.h"
+#include "meta/template_flow.h"
+
+namespace meta {
+namespace {
+
+std::string damaged_text(const std::string& path) {
+  try {
+    return base::read_file(path, kMaxJsonBytes);
+  } catch (const base::BadData&) {
+    return "";  // longer than any metadata
+  }
+}
+
+// The number behind `key` wherever it stands in a text that is no JSON; 0 for none.
+int64_t number_after(std::string_view text, std::string_view key) {
+  const size_t at = text.find("\"" + std::string(key) + "\"");
+  const size_t digit =
+      at == std::string_view::npos ? at : text.find_first_not_of(" \t\r\n:", at + key.size() + 2);
+  int64_t number = 0;
+  if (digit != std::string_view::npos) {
+    std::from_chars(text.data() + digit, text.data() + text.size(), number);
+  }
+  return number;
+}
+
+// A file of the guest that only a VMM of its own would have open; empty for none. (A memory file
+// with several links is other guests' as well.)
+std::string open_file_of(const std::string& dir) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
+    struct stat st {};
+    if (::lstat(entry.path().c_str(), &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
+        !base::find_open_files(st).empty()) {
+      return entry.path().string();
+    }
+  }
+  return "";
+}
+
+void refuse_running(const base::Store& store, const std::string& id) {
+  const std::string text = damaged_text(store.metadata_path(id));
+  const int64_t pid = number_after(text, "HypervisorPID");
+  const std::optional<uint64_t> started =
+      pid > 0 ? base::process_start_time(static_cast<pid_t>(pid)) : std::nullopt;
+  const int64_t recorded = number_after(text, "HypervisorStartTime");
+  if (started && (recorded == 0 || recorded == static_cast<int64_t>(*started))) {
+    throw base::Refused("it may be running, as process " + std::to_string(pid) +
+                        "; end that first");
+  }
+  if (const std::string path = open_file_of(store.guest_dir(id)); !path.empty()) {
+    throw base::Refused("it may be running: a process has " + base::quoted(path) +
+                        " open; end that first");
+  }
+}
+
+// The template that counts `id`; empty for none.
+std::string template_of(const base::Store& store, const std::string& id) {
+  std::string parent;
+  for (const std::string& guest : list_ids(store.guests_dir())) {
+    if (guest == id || !path_exists(store.fork_index_dir(guest) + "/" + id)) {
+      continue;
+    }
+    if (!parent.empty()) {
+      throw base::Refused("both " + base::quoted(parent) + " and " + base::quoted(guest) +
+                          " count it as a fork; remove the wrong one's entry from template/forks");
+    }
+    parent = guest;
+  }
+  return parent;
+}
+
+// A template leaves a record of its memory, which is sealed, or forks that say so.
+bool was_template(const base::Store& store, const std::string& id) {
+  const std::vector<ForkRecord> forks = read_fork_index(store, id);
+  if (std::ranges::any_of(forks, [](const ForkRecord& fork) {
+        return fork.state == ForkState::live || fork.state == ForkState::unreadable;
+      })) {
+    return true;
+  }
+  struct stat memory {};
+  if (!path_exists(image_record_path(store, id)) ||
+      ::stat(store.memory_path(id).c_str(), &memory) != 0) {
+    return false;
+  }
+  return seal_problem(memory, true).empty();
+}
+
+Metadata fork_metadata(const base::Store& store, const std::string& id, const std::string& parent) {
+  return make_fork_metadata(Metadata::of_guest(store, parent),
+                            {.id = id,
+                             .name = id,
+                             .source_id = parent,
+                             .source_dir = store.guest_dir(parent),
+                             .fork_dir = store.guest_dir(id),
+                             .template_id = parent,
+                             .cache_key = "",
+                             .uses_uffd = false});
+}
+
+Metadata plain_metadata(const base::Store& store, const std::string& id) {
+  const SnapshotFacts snapshot = look_at_snapshot(store, id);
+  Metadata metadata = new_guest_metadata(id, id, snapshot.expected_bytes.value_or(0));
+  metadata.set_flag("IsTemplate", was_template(store, id));
+  return metadata;
+}
+
+// A second name for the damaged file: it stays even if what follows is cut short.
+std::string keep_aside(const std::string& path) {
+  struct stat damaged {};
+  if (::lstat(path.c_str(), &damaged) != 0) {
+    base::throw_errno("cannot look at " + base::quoted(path));
+  }
+  for (int number = 1;; ++number) {
+    const std::string aside = path + ".damaged-" + std::to_string(number);
+    struct stat st {};
+    if (::linkat(AT_FDCWD, path.c_str(), AT_FDCWD, aside.c_str(), 0) == 0 ||
+        (errno == EEXIST && ::lstat(aside.c_str(), &st) == 0 && base::is_same_file(st, damaged))) {
+      return aside;
+    }
+    if (errno != EEXIST) {
+      base::throw_errno("cannot keep " + base::quoted(path) + " as " + base::quoted(aside));
+    }
+  }
+}
+
+}  // namespace
+
+std::string rebuild_metadata(const base::Store& store, const std::string& id) {
+  const std::string path = store.metadata_path(id);
+  refuse_running(store, id);
+  const std::string parent = template_of(store, id);
+  const Metadata metadata =
+      parent.empty() ? plain_metadata(store, id) : fork_metadata(store, id, parent);
+  const std::string aside = keep_aside(path);
+  metadata.write(path, base::Durable::yes);
+  return "kept as " + base::quoted(aside) + " and written anew, " +
+         (!parent.empty()          ? "as a fork of " + base::quoted(parent)
+          : metadata.is_template() ? "as a template"
+                                   : "as 'init' makes it") +
+         (parent.empty()
+              ? "; its disks are not known ('snapshot-meta set " + id + " snapfork.disks:=...')"
+              : "");
+}
+
+}  // namespace meta

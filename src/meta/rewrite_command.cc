@@ -1,0 +1,105 @@
+// snapshot-meta rewrite-paths: a state file with other paths in it.
+#include <sys/stat.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/json_line.h"
+#include "base/message.h"
+#include "base/options.h"
+#include "base/output.h"
+#include "meta/command_line.h"
+#include "meta/commands.h"
+#include "meta/files.h"
+#include "meta/rewrite_paths.h"
+
+namespace meta {
+namespace {
+
+// Without slashes at the end, but for "/" itself.
+std::string trimmed(std::string path, const std::string& option) {
+  while (path.size() > 1 && path.back() == '/') {
+    path.pop_back();
+  }
+  if (path.empty()) {
+    throw base::UsageError("the path after --" + option + " is empty");
+  }
+  return path;
+}
+
+std::vector<PathChange> changes_of(const base::ParsedOptions& parsed) {
+  const std::vector<std::string> from = parsed.values("from");
+  const std::vector<std::string> to = parsed.values("to");
+  if (from.empty() || from.size() != to.size()) {
+    throw base::UsageError("each --from needs a --to, and one of each is needed at least");
+  }
+  std::vector<PathChange> changes;
+  for (size_t i = 0; i < from.size(); ++i) {
+    changes.push_back({.from = trimmed(from[i], "from"), .to = trimmed(to[i], "to")});
+  }
+  return changes;
+}
+
+mode_t mode_of(const std::string& path) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) {
+    base::throw_errno("cannot look at " + base::quoted(path));
+  }
+  return st.st_mode & 0777U;
+}
+
+void print(const std::string& out, const RewrittenState& result) {
+  std::string list = "[";
+  for (const ChangedPath& change : result.changes) {
+    if (!base::message_style().json) {
+      base::write_out(std::string(role_name(change.role)) + "\t" + plain_text(change.from) + "\t" +
+                      plain_text(change.to) + "\n");
+    }
+    base::JsonLine line;
+    line.text("kind", role_name(change.role)).text("from", change.from).text("to", change.to);
+    list += list.size() > 1 ? "," : "";
+    list += line.str();
+  }
+  if (base::message_style().json) {
+    base::write_line_out(
+        base::JsonLine("rewrite").path("path", out).raw("changes", list + "]").str());
+  }
+}
+
+}  // namespace
+
+int rewrite_paths_command(int argc, char** argv) {
+  base::Options options("snapshot-meta rewrite-paths", "--from A --to B [OPTION]... IN OUT",
+                        "Copy a state file with other paths in it, of any length.");
+  options.value("from", "A", "a path, or a directory of paths, that the state names")
+      .value("to", "B", "what it is to be; --from and --to may be repeated, in pairs")
+      .flag("force", "replace OUT if it is there; it may be IN");
+  add_dry_run(options);
+  options.footer(
+      "Paths of drives, vsock and vhost-user sockets, pmem files, kernel and initrd are\n"
+      "rewritten, interface names are not. Prints KIND, old path and new one.\n"
+      "Exit status: 3 when the state's devices are not understood: nothing is guessed.");
+  const std::optional<base::ParsedOptions> parsed =
+      parse_operands(options, argc, argv, {2, 2, "IN and OUT"});
+  if (!parsed) {
+    return 0;
+  }
+  const std::vector<PathChange> changes = changes_of(*parsed);
+  const std::string& in = parsed->operands()[0];
+  const std::string& out = parsed->operands()[1];
+  const RewrittenState result = rewrite_paths(read_vmstate_file(in), in, changes);
+  if (!parsed->has("force") && path_exists(out)) {
+    throw base::Refused("cannot write " + base::quoted(out) +
+                        ": it is there already; give another name, or --force");
+  }
+  if (effect_of(*parsed) == Effect::real) {
+    base::write_file_atomic(out, result.bytes, mode_of(in), base::Durable::yes);
+  }
+  print(out, result);
+  return 0;
+}
+
+}  // namespace meta

@@ -1,0 +1,202 @@
+#!/usr/bin/env bats
+# Bad input to the service: memory files, ids, bodies, numbers of sessions, descriptors.
+# shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
+
+load helpers
+load uffd-serve_helpers
+
+setup() {
+  require_cmd curl
+  serve_setup
+}
+teardown() { common_teardown; }
+
+# A session of this file is refused with this status, the file is named, and nothing has changed.
+refuse_memory() { # <status> <path> <words>
+  ask_for "$1" POST /sessions "{\"session_id\":\"a\",\"backing_memory_path\":\"$2\"}"
+  assert_contains "$(json .error)" "$2"
+  assert_contains "$(json .error)" "$3"
+  ask_for 200 GET /sessions
+  assert_equal "$output" '{"sessions":[]}'
+  assert_equal "$(ls s)" ""
+}
+
+@test "a memory file that is a directory" {
+  serve_control
+  refuse_memory 400 "$PWD" "not a regular file"
+}
+
+@test "a memory file that is a device" {
+  serve_control
+  refuse_memory 400 /dev/zero "not a regular file"
+}
+
+@test "a memory file that is a fifo: the server does not wait for it" {
+  serve_control
+  mkfifo fifo
+  refuse_memory 400 "$PWD/fifo" "not a regular file"
+}
+
+@test "a memory file that is empty" {
+  serve_control
+  : >empty
+  refuse_memory 400 "$PWD/empty" "it is empty"
+}
+
+@test "a memory file of no whole pages" {
+  serve_control
+  truncate -s 5000 odd
+  refuse_memory 400 "$PWD/odd" "no multiple of 4096"
+}
+
+@test "a memory file that is not there, or may not be read" {
+  serve_control
+  refuse_memory 500 "$PWD/absent" "No such file"
+  refuse_memory 500 "$PWD/memory/below" "Not a directory"
+}
+
+@test "a memory file that grows: who has it is served as before, who comes later gets the rest, too" {
+  require_userfaultfd
+  serve_control
+  cp memory whole
+  ask_for 200 POST /sessions "$(session_body old)"
+  head -c 8192 /dev/urandom >>memory
+  cp memory larger
+  ask_for 200 POST /sessions "$(session_body new)"
+  run -0 uffd-probe --mem larger --socket s/new.sock
+  run -0 uffd-probe --mem whole --socket s/old.sock
+}
+
+@test "a handshake for more than the memory file had when its session was made is refused" {
+  require_userfaultfd
+  serve_control --handshake-timeout 1
+  ask_for 200 POST /sessions "$(session_body old)"
+  head -c 8192 /dev/urandom >>memory
+  run uffd-probe --mem memory --socket s/old.sock --deadline 5
+  ((status != 0)) || fail "it was served"
+  assert_contains "$(<server.log)" "beyond the memory file's 8388608 bytes"
+}
+
+@test "sessions of the same id: the last one counts, whoever is served is served on" {
+  require_userfaultfd
+  serve_control
+  ask_for 200 POST /sessions "$(session_body vm)"
+  hold_vmm "$PWD/s/vm.sock" --pages 20
+  ask_for 200 POST /sessions "$(session_body vm)"
+  ask_for 200 POST /sessions "$(session_body vm)"
+  ask_for 200 GET /sessions
+  assert_equal "$(json '[.sessions[].state] | sort | tostring')" '["closing","waiting"]'
+  run -0 probe --socket s/vm.sock
+  ask_for 200 GET /sessions
+  assert_equal "$(json '.sessions | length')" 1
+}
+
+@test "hostile ids stay in the directory, and in one line of the log" {
+  serve_control -v
+  local id name
+  while IFS=$'\t' read -r id name; do
+    ask_for 200 POST /sessions "$(session_body "$id")"
+    assert_equal "$(json .session_id)" "$name"
+    [[ -S s/$name.sock ]] || fail "no socket for $id"
+    ask_for 204 POST "/sessions/$name/close"
+  done <<'IDS'
+../../x	-.-..-x
+..	-.
+.hidden	-hidden
+a/b	a-b
+a\u0000b	a-b
+a\nuffd-serve: b	a-uffd-serve--b
+$(reboot)	--reboot-
+-rf	-rf
+IDS
+  refute_contains "$(<server.log)" $'\nuffd-serve: b'
+  [[ ! -e x.sock && ! -e ../x.sock ]] || fail "a socket outside"
+  ask_for 400 POST /sessions "$(session_body "$(printf 'x%.0s' {1..120})")"
+  assert_contains "$(json .error)" 107
+}
+
+@test "10,000 sessions that nobody connects to: made, listed, closed, and nothing is left" {
+  require_userfaultfd
+  (($(ulimit -Hn) >= 10200)) || skip "needs 10,200 descriptors, and $(ulimit -Hn) are allowed"
+  serve_control
+  local before operands
+  before=$(descriptors)
+  mapfile -t operands < <(seq -f 'n%.0f=memory' 10000)
+  uffd-serve ctl create "${operands[@]}" >made
+  assert_equal "$(wc -l <made)" 10000
+  assert_equal "$(uffd-serve ctl sessions | wc -l)" 10000
+  serves_nobody || fail "threads for nobody"
+  run -0 probe --socket s/n5000.sock
+  uffd-serve ctl close "${operands[@]%%=*}"
+  ask_for 200 GET /health
+  assert_equal "$(json .active_sessions)" 0
+  assert_equal "$(ls s)" ""
+  wait_until 5 is_back_to "$before"
+}
+
+@test "HTTP: a body of 2 MiB is 413, and the connection is of use afterwards" {
+  serve_control
+  head -c $((2 << 20)) /dev/zero | tr '\0' ' ' >large
+  run -0 curl -s --unix-socket c.sock -o /dev/null -w '%{http_code} %{num_connects}\n' \
+    --data-binary @large http://pager/sessions --next \
+    --unix-socket c.sock -s -o /dev/null -w '%{http_code}\n' http://pager/health
+  assert_equal "$(head -c 3 <<<"$output") ${lines[1]}" "413 200"
+}
+
+@test "HTTP: fields of the wrong type are named, and change nothing" {
+  serve_control
+  local pair name
+  for pair in 'session_id=7' 'session_id=["a"]' 'instance_id={}' 'cache_key=true' 'hot_list_path=1.5' \
+    'trace_path=[]' 'on_failure=0' 'on_failure="explode"' 'peer_uid="0"' 'peer_uid=-1' 'peer_uid=1.5' \
+    'peer_uid=4294967295' 'peer_uid=true' 'backing_memory_path=7' 'backing_memory_path="/a\u0000b"'; do
+    name=${pair%%=*}
+    ask_for 400 POST /sessions "$(session_body a "$pair")"
+    assert_contains "$(json .error)" "'$name'"
+  done
+  local body
+  for body in '' '[]' '7' 'null' '"a"' '{' '{}x' 'nonsense' "$(printf '[%.0s' {1..100000})"; do
+    ask_for 400 POST /sessions "$body"
+  done
+  ask_for 200 GET /health
+  assert_equal "$(json .active_sessions)" 0
+}
+
+@test "HTTP: unknown fields are ignored, null and empty ones count as not given" {
+  serve_control
+  ask_for 200 POST /sessions "$(session_body a what='{"is":["this"]}' hot_list_path=null trace_path='""' \
+    peer_uid=null on_failure=null instance_id=null overlays=null)"
+}
+
+@test "HTTP: unknown paths are 404, wrong methods 405, a request that is none does no harm" {
+  serve_control
+  local path
+  for path in / /sessionsx /sessions/ /sessions/a/b /sessions/a/b/c /sessions//close /health/x //health; do
+    ask_for 404 GET "$path"
+  done
+  for path in /health /stats /metrics /sessions/a; do ask_for 405 POST "$path"; done
+  for path in /drain /sessions/a/close; do ask_for 405 GET "$path"; done
+  ask_for 405 DELETE /sessions
+  head -c 100000 /dev/urandom >noise
+  run curl -s -m 5 --unix-socket c.sock telnet://pager/ -T noise
+  ask_for 200 GET /health
+  assert_equal "$(json .draining)" false
+}
+
+@test "no descriptors left: sessions are refused with the reason, requests answered, guests served on" {
+  require_userfaultfd
+  NOFILE=64 serve_control
+  uffd-serve ctl create served=memory first=memory >/dev/null
+  hold_vmm "$PWD/s/served.sock" --pages 20
+  local i refused=0
+  for i in {1..60}; do
+    uffd-serve ctl create "s$i=memory" >/dev/null 2>refusal || ((refused += 1))
+  done
+  ((refused > 10)) || fail "only $refused were refused"
+  assert_contains "$(<refusal)" "64 descriptors (RLIMIT_NOFILE) are too few"
+  run -0 uffd-serve ctl session served
+  assert_equal "$(json .state)" serving
+  run -0 uffd-serve ctl session first
+  assert_equal "$(json .state)" waiting
+  for i in {1..10}; do uffd-serve ctl close "s$i"; done
+  run -0 probe --socket s/first.sock
+}

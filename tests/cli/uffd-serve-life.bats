@@ -1,0 +1,181 @@
+#!/usr/bin/env bats
+# The life of uffd-serve's sessions: what is freed when, and who is let in.
+# shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
+
+load helpers
+load uffd-serve_helpers
+
+setup() { serve_setup; }
+teardown() { common_teardown; }
+
+# What the server has written to, in KiB.
+private_kib() { awk '/^Private_Dirty/ {print $2}' "/proc/$server/smaps_rollup"; }
+
+# A session, a VMM that is killed half way, and the session gone.
+kill_one_vmm() { # <id>
+  uffd-serve ctl create "$1=memory" >/dev/null
+  run uffd-probe --mem memory --socket "s/$1.sock" --kill-after 100
+  wait_until 10 test ! -e "s/$1.vmm"
+}
+
+@test "50 VMMs that were killed leave no session, thread, descriptor, file or memory" {
+  require_userfaultfd
+  require_plain_build
+  serve_control
+  local i
+  for i in {1..5}; do kill_one_vmm "w$i"; done
+  wait_until 5 serves_nobody
+  local descriptors_before threads_before kib_before
+  descriptors_before=$(descriptors) threads_before=$(threads) kib_before=$(private_kib)
+  for i in {1..50}; do kill_one_vmm "v$i"; done
+  wait_until 5 is_back_to "$descriptors_before" "$threads_before"
+  run -0 uffd-serve ctl sessions
+  assert_equal "$output" ""
+  assert_equal "$(ls s)" ""
+  # 50 sessions' buffers would be 12 MiB.
+  (($(private_kib) < kib_before + 1024)) || fail "$(($(private_kib) - kib_before)) KiB are kept"
+}
+
+@test "the end of a VMM is an event: the wait for it has no time limit, and nothing else happens" {
+  require_userfaultfd
+  require_cmd strace
+  serve_control
+  uffd-serve ctl create a=memory
+  hold_vmm "$PWD/s/a.sock" --pages 50
+  local thread vmm_pid
+  read -r vmm_pid _ <s/a.vmm
+  for thread in "/proc/$server/task/"*; do
+    [[ $(<"$thread/comm") != "vm a" ]] || break
+  done
+  spawn_to trace strace -p "${thread##*/}" -e trace=ppoll,poll,read,ioctl
+  wait_until 10 grep -q ppoll trace
+  kill -KILL "$vmm_pid"
+  wait_until 10 test ! -e s/a.vmm
+  wait_until 10 grep -q exited trace
+  # The wait, without a limit, is ended by the pidfd; then the memory is asked, and has ended, too.
+  grep ppoll trace | head -n 1 | grep -Eq ', 4, NULL, NULL, .*\) = [12] ' || fail "$(<trace)"
+  grep -Eq 'ioctl.*ESRCH' trace || fail "$(<trace)"
+}
+
+@test "memory: at most 256 KiB and 2 bits a page for a session" {
+  require_userfaultfd
+  require_plain_build
+  serve_control
+  local i ids=() sockets=()
+  for i in {1..32}; do
+    ids+=("m$i=memory")
+    sockets+=(--socket "$PWD/s/m$i.sock")
+  done
+  hold_vmm_of_one() { uffd-serve ctl create warm=memory >/dev/null && probe --socket s/warm.sock; }
+  run -0 hold_vmm_of_one
+  wait_until 5 test ! -e s/warm.vmm
+  local before after
+  before=$(private_kib)
+  run -0 uffd-serve ctl create "${ids[@]}"
+  rm -f hold && mkfifo hold
+  spawn_to hold tail -f /dev/null
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  spawn_to vmm.log bash -c 'exec uffd-probe --mem memory --hold "$@" <hold' _ "${sockets[@]}"
+  wait_until 20 grep -q ready vmm.log
+  after=$(private_kib)
+  # 2048 pages: half a KiB.
+  (((after - before) <= 32 * 257)) || fail "$(((after - before) / 32)) KiB a session"
+}
+
+@test "a silent client is dropped after --handshake-timeout, and its VMM may still come" {
+  require_userfaultfd
+  serve_control --handshake-timeout 0.2
+  uffd-serve ctl create a=memory
+  run -0 uffd-probe --mem memory --socket s/a.sock --misbehave silent
+  assert_contains "$(<server.log)" "no whole handshake within 200 ms"
+  run -0 probe --socket s/a.sock --pages 10
+}
+
+@test "peer_uid: that user is served through a link in its jail; the directory stays closed" {
+  require_root
+  require_cmd setpriv curl
+  chmod 755 . "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR"
+  serve_control
+  run -0 uffd-serve ctl create --peer-uid 12345 a=memory
+  assert_equal "$(stat -c '%u %a' s/a.sock)" "12345 600"
+  assert_equal "$(stat -c %a s)" 700
+  mkdir -m 755 jail
+  ln s/a.sock jail/a.sock
+  chmod 644 memory
+  # Connecting is enough: the server says nothing to it, and closes nobody else's.
+  as() { setpriv --reuid "$1" --clear-groups curl -s -m 2 -o /dev/null --unix-socket jail/a.sock http://x/; }
+  run as 12346
+  ((status == 7)) || fail "a third user could connect: $status"
+  run as 12345
+  ((status != 7)) || fail "the user cannot connect"
+  run -0 env SNAPFORK_PAGER="$PWD/c.sock" uffd-serve ctl session a
+  assert_equal "$(json .state)" waiting
+}
+
+@test "the control socket answers nobody but root and its own user" {
+  require_root
+  require_cmd setpriv curl
+  chmod 755 . "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR"
+  serve_control
+  run setpriv --reuid 12345 --clear-groups curl -s -m 5 --unix-socket c.sock http://x/health
+  ((status == 7)) || fail "another user could connect"
+  chmod 666 c.sock # somebody opened the door
+  run -0 setpriv --reuid 12345 --clear-groups curl -s -m 5 --unix-socket c.sock http://x/health
+  assert_contains "$output" "not your pager"
+  run -0 setpriv --reuid 12345 --clear-groups curl -s -m 5 -X POST --unix-socket c.sock http://x/drain
+  assert_contains "$output" "not your pager"
+  run -0 uffd-serve ctl health
+  assert_equal "$(json .draining)" false
+}
+
+@test "a directory s of another user is refused; a wider one is closed" {
+  require_root
+  mkdir -m 777 s
+  serve_control
+  assert_equal "$(stat -c %a s)" 700
+  kill "$server"
+  wait_for_end "$server" 0
+  chown 12345 s
+  run --separate-stderr -1 uffd-serve --control c.sock
+  assert_contains "$stderr" "belongs to user 12345"
+}
+
+@test "4 clients that make, close, replace and kill sessions at once: no guest gets another's bytes or hangs" {
+  require_userfaultfd
+  serve_control -q
+  uffd-serve ctl create warm=memory
+  run -0 probe --socket s/warm.sock
+  wait_until 5 test ! -e s/warm.vmm
+  wait_until 5 serves_nobody
+  local before threads_before
+  before=$(descriptors) threads_before=$(threads)
+  run -0 "$HELPERS/session-storm" --control c.sock --make storm-memory --clients 4 --sessions 1000
+  assert_equal "$output" '{"type":"storm","v":1,"sessions":1000,"wrong":0,"hung":0,"broken":0}'
+  wait_until 5 is_back_to "$before" "$threads_before"
+  run -0 uffd-serve ctl sessions
+  assert_equal "$output" ""
+  assert_equal "$(<server.log)" ""
+}
+
+@test "close while a guest is served: it reads every page right, and then its session is gone" {
+  require_userfaultfd
+  serve_control --window 1
+  uffd-serve ctl create a=memory
+  spawn_to probe.log uffd-probe --mem memory --json --socket s/a.sock --jobs 2 --overlap
+  local vmm=$spawned_pid
+  wait_until 10 test -e s/a.vmm
+  uffd-serve ctl close a
+  wait_until 20 is_gone "$vmm"
+  wait "$vmm"
+  assert_equal "$(jq -s '.[1].wrong_pages' probe.log)" 0
+  wait_until 5 test ! -e s/a.vmm
+}
+
+@test "SIGTERM: sockets and the pid file go" {
+  serve --data-dir data --version-key 1
+  local api=$PWD/data/uffd/1
+  uffd-serve ctl --control "$api/control.sock" create --cache-key k a=memory
+  kill -TERM "$server"
+  wait_for_end "$server" 0
+  assert_equal "$(find data ! -type d -printf '%f\n')" control.sock.lock
+}

@@ -1,0 +1,141 @@
+# What the tests of uffd-serve share: a server, and uffd-probe as its VMMs.
+# shellcheck shell=bash disable=SC2154,SC2030,SC2031,SC2034 # run sets output and status; each test is a subshell; tests use what is set here
+
+serve_setup() {
+  common_setup
+  unset XDG_RUNTIME_DIR
+  make_memory memory
+}
+
+# 8 MiB: noise, a hole of 2 MiB, 1 MiB of stored zeros, noise. Page 5 of the end differs from any other.
+make_memory() { # <file>
+  head -c $((3 << 20)) /dev/urandom >"$1"
+  truncate -s $((5 << 20)) "$1"
+  head -c $((1 << 20)) /dev/zero >>"$1"
+  head -c $((2 << 20)) /dev/urandom >>"$1"
+}
+
+# Starts a server in the background and returns when it serves; its number is in $server. With NOFILE=N
+# before it, it may have N descriptors.
+serve() { # <option>...
+  rm -f ready
+  mkfifo ready
+  export NOFILE=${NOFILE-}
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  spawn_to server.log bash -c '[[ -z $NOFILE ]] || ulimit -n "$NOFILE"; exec uffd-serve --ready-fd 9 "$@" 9>ready' _ "$@"
+  server=$spawned_pid
+  read -r <ready || fail "the server did not start: $(<server.log)"
+}
+
+serve_memory() { # <option>...
+  serve --mem memory --socket s.sock "$@"
+}
+
+serve_control() { # <option>...
+  export SNAPFORK_PAGER=$PWD/c.sock
+  serve --control c.sock "$@"
+}
+
+# A server as hypeman starts its pager; the API's functions below ask it.
+serve_hypeman() { # <option>...
+  serve --data-dir data --version-key 0.1.6 "$@"
+  api=$PWD/data/uffd/0.1.6
+  export SNAPFORK_PAGER=$api/control.sock
+}
+
+# One request; its status is in $http_status, its body in $output.
+ask() { # <method> <path> [body]
+  local reply
+  reply=$(curl -s --unix-socket "$SNAPFORK_PAGER" -X "$1" ${3+--data-binary "$3"} \
+    -w '%{http_code}' "http://pager$2")
+  http_status=${reply: -3}
+  output=${reply%???}
+  output=${output%$'\n'}
+}
+
+# The same, which must be answered with this status.
+ask_for() { # <status> <method> <path> [body]
+  local wanted=$1
+  shift
+  ask "$@"
+  [[ $http_status == "$wanted" ]] || fail "$1 $2 ${3-}: $http_status, not $wanted"
+}
+
+# The body of POST /sessions for a session of `memory`, with these fields beside.
+session_body() { # <id> [KEY=JSON]...
+  local pair body="\"session_id\":\"$1\",\"cache_key\":\"k\",\"backing_memory_path\":\"$PWD/memory\""
+  shift
+  for pair; do body+=",\"${pair%%=*}\":${pair#*=}"; done
+  printf '{%s}' "$body"
+}
+
+probe() { # <option>...
+  require_userfaultfd
+  uffd-probe --mem memory --json "$@"
+}
+
+require_userfaultfd() {
+  ((EUID == 0)) || [[ $(</proc/sys/vm/unprivileged_userfaultfd) == 1 ]] || [[ -r /dev/userfaultfd ]] \
+    || skip "needs userfaultfd"
+}
+
+# What the server holds.
+descriptors() { find "/proc/$server/fd" -mindepth 1 | wc -l; }
+threads() { find "/proc/$server/task" -mindepth 1 -maxdepth 1 | wc -l; }
+is_back_to() { # <descriptors> [threads]
+  (($(descriptors) <= $1)) && (($# < 2 || $(threads) <= ${2-0}))
+}
+serves_nobody() { # there is no thread of a session
+  ! grep -q '^vm ' "/proc/$server/task/"*/comm
+}
+
+# What a sanitizer adds (a thread, shadow memory, wakeups) is not what these tests are about.
+require_plain_build() {
+  [[ $(command -v uffd-serve) != */san-*/* ]] || skip "measures a build without sanitizers"
+}
+
+faults_of_probe() {
+  jq -s 'map(select(.type == "summary"))[0].faults' <<<"$output"
+}
+
+# Starts a VMM that touches its pages and lives until `release_vmm`; returns when it has touched them.
+hold_vmm() { # <socket> <option>...
+  rm -f hold
+  mkfifo hold
+  spawn_to hold tail -f /dev/null
+  holder=$spawned_pid
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  spawn_to vmm.log bash -c 'exec uffd-probe --mem memory --socket "$@" --hold <hold' _ "$@"
+  vmm=$spawned_pid
+  wait_until 20 grep -q ready vmm.log
+}
+release_vmm() { kill -KILL "$holder"; }
+
+wait_for_end() { # <pid> <status>
+  local got=0
+  wait_until 20 is_gone "$1" || return 1
+  wait "$1" || got=$?
+  ((got == $2)) || fail "ended with status $got, not $2" "$(<server.log)"
+}
+
+leb128() { # <number>
+  local rest=$1
+  while ((rest >= 128)); do
+    # shellcheck disable=SC2059 # the format is the byte
+    printf "\\x$(printf %02x $((rest & 127 | 128)))"
+    rest=$((rest >> 7))
+  done
+  # shellcheck disable=SC2059 # the format is the byte
+  printf "\\x$(printf %02x "$rest")"
+}
+
+# An HPL1 list of these pages of region 0.
+hot_list() { # <page>...
+  local page
+  printf HPL1
+  leb128 "$#"
+  for page; do
+    leb128 0
+    leb128 $((page * 4096))
+  done
+}

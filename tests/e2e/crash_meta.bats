@@ -1,0 +1,185 @@
+#!/usr/bin/env bats
+# kill -9 at each system call that writes: snapshot-meta's verbs, promote and demote. The next command understands
+# what is left, and fsck has nothing that it cannot mend.
+# shellcheck disable=SC2154 # SNAPSHOT and others are set by the helpers
+
+load helpers
+load crash_helpers
+
+setup() {
+  require_root
+  require_cmd strace
+  make_small_store
+  set +T # the trace of bats takes longer than the programs
+}
+
+teardown() {
+  drop_store
+}
+
+# A guest `g` of 1 MiB, the fork `f` of a template `base`, and a copy of all of it in $BATS_TEST_TMPDIR/fs/pristine.
+make_small_store() {
+  common_setup
+  mount_fs xfs "$BATS_TEST_TMPDIR/fs" 300
+  export SNAPFORK_ROOT=$BATS_TEST_TMPDIR/fs/store SNAPFORK_PAGER=$BATS_TEST_TMPDIR/run/p.sock
+  SOURCE=$BATS_TEST_TMPDIR/fs/source
+  mkdir "$SNAPFORK_ROOT" "$SOURCE"
+  "$HELPERS/write-vmstate" "$SOURCE/state" 10.0.0 1 drive=/srv/a/disk.raw vsock=/srv/a/v.sock
+  { head -c 300000 /dev/urandom && head -c 200000 /dev/zero && head -c 548576 /dev/urandom; } >"$SOURCE/memory"
+  digest=$(sha256sum <"$SOURCE/memory")
+  local id
+  for id in g base; do
+    snapfork -q import "$id" --state "$SOURCE/state" --memory "$SOURCE/memory"
+  done
+  snapfork -q promote base
+  snapfork -q fork --backend file base f >/dev/null
+  keep_as_pristine
+}
+
+keep_as_pristine() {
+  rm -rf "$BATS_TEST_TMPDIR/fs/pristine"
+  cp -a --reflink=always "$SNAPFORK_ROOT" "$BATS_TEST_TMPDIR/fs/pristine"
+}
+
+restore_store() {
+  rm -rf "$SNAPFORK_ROOT"
+  cp -a --reflink=always "$BATS_TEST_TMPDIR/fs/pristine" "$SNAPFORK_ROOT"
+}
+
+# Nobody has touched what was not asked for, and what is wrong can be mended.
+others_are_as_before() {
+  [[ $(snapshot-meta state base) == Template && $(snapshot-meta forks base) == f ]] || fail "base: $(snapfork list)" || return
+  [[ $(sha256sum <"$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory") == "$digest" ]] || fail 'base changed' || return
+  snapshot-meta fsck --repair >"$BATS_TEST_TMPDIR/mended" || fail "fsck: $(<"$BATS_TEST_TMPDIR/mended")" || return
+  snapshot-meta fsck >"$BATS_TEST_TMPDIR/left" || fail "fsck finds its own work: $(<"$BATS_TEST_TMPDIR/left")"
+}
+
+memory_is_whole() {
+  [[ $(sha256sum <"$SNAPFORK_ROOT/guests/g/snapshots/snapshot-latest/memory") == "$digest" ]] || fail 'g changed'
+}
+
+# Standby as it was, or promoted as a whole: then forks can be made of it.
+promote_is_understood() {
+  local state
+  state=$(snapshot-meta state g)
+  [[ $state == Standby || $state == Template ]] || fail "state of g: $state" || return
+  memory_is_whole && others_are_as_before || return
+  [[ $(snapshot-meta state g) == "$state" ]] || fail 'fsck has changed the state' || return
+  [[ $state == Template ]] || snapfork -q promote g || return
+  snapshot-meta verify --deep g >/dev/null && snapfork -q fork --backend file g g1 >/dev/null || return
+  snapfork -q delete g1 && snapfork -q demote g && [[ -w $SNAPFORK_ROOT/guests/g/snapshots/snapshot-latest/memory ]]
+}
+
+@test "promote: killed at each call of each program" {
+  make_stand_ins
+  KILL_ALL=1 at_each_place restore_store promote_is_understood snapfork promote g
+}
+
+@test "snapshot-meta promote: killed at each write" {
+  template-lock seal g
+  keep_as_pristine
+  at_each_call restore_store promote_is_understood snapshot-meta promote g
+}
+
+demote_is_understood() {
+  local state
+  state=$(snapshot-meta state g)
+  [[ $state == Standby || $state == Template ]] || fail "state of g: $state" || return
+  memory_is_whole && others_are_as_before || return
+  [[ $state == Standby ]] || snapfork -q demote g || return
+  snapfork -q promote g && snapshot-meta verify --deep g >/dev/null && snapfork -q fork --backend file g g1 >/dev/null
+}
+
+@test "demote: killed at each call of each program" {
+  snapfork -q promote g
+  keep_as_pristine
+  make_stand_ins
+  KILL_ALL=1 at_each_place restore_store demote_is_understood snapfork demote g
+}
+
+@test "snapshot-meta demote: killed at each write" {
+  snapfork -q promote g
+  keep_as_pristine
+  at_each_call restore_store demote_is_understood snapshot-meta demote g
+}
+
+set_is_understood() {
+  local name
+  name=$(snapshot-meta get g Name) || return
+  [[ $name == g || $name == new ]] || fail "Name: $name" || return
+  [[ $(snapshot-meta get g snapfork.fuzz 2>/dev/null) == 1.0 ]] || [[ $name == g ]] || fail 'half set' || return
+  others_are_as_before && snapshot-meta set g Name=new snapfork.fuzz:=1.0 || return
+  [[ $(snapshot-meta get g Name) == new ]]
+}
+
+@test "set: killed at each write" {
+  at_each_call restore_store set_is_understood snapshot-meta set g Name=new snapfork.fuzz:=1.0
+}
+
+init_inputs() {
+  restore_store
+  rm -rf "$SNAPFORK_ROOT"/../in && mkdir "$SNAPFORK_ROOT/../in"
+  cp --reflink=always "$SOURCE/state" "$SOURCE/memory" "$SNAPFORK_ROOT/../in"
+  printf 'disk\n' >"$SNAPFORK_ROOT/../in/disk.raw"
+}
+
+# There, whole, and what is left of the inputs is only another name; or not there, and the inputs are.
+init_is_understood() {
+  local in=$SNAPFORK_ROOT/../in
+  others_are_as_before || return
+  if [[ ! -e $SNAPFORK_ROOT/guests/n ]]; then
+    snapshot-meta init n --state "$in/state" --memory "$in/memory" --disk "$in/disk.raw=/srv/a/disk.raw" || return
+  fi
+  snapshot-meta verify n >/dev/null && [[ $(snapshot-meta state n) == Standby && -f $SNAPFORK_ROOT/guests/n/disk.raw ]] || return
+  [[ $(sha256sum <"$SNAPFORK_ROOT/guests/n/snapshots/snapshot-latest/memory") == "$digest" ]] || return
+  snapfork -q promote n && [[ $(stat -c %h "$SNAPFORK_ROOT/guests/n/snapshots/snapshot-latest/memory") == 1 ]]
+}
+
+@test "init: killed at each write" {
+  local in=$SNAPFORK_ROOT/../in
+  at_each_call init_inputs init_is_understood snapshot-meta init n --state "$in/state" --memory "$in/memory" \
+    --disk "$in/disk.raw=/srv/a/disk.raw"
+}
+
+remove_rewritten() {
+  rm -rf "$SOURCE/out" && mkdir "$SOURCE/out"
+}
+
+# All of it or nothing, and the same again makes it; no temporary file stays.
+rewrite_is_understood() {
+  local call=(snapshot-meta rewrite-paths --from /srv/a --to /a/longer/place "$SOURCE/state" "$SOURCE/out/state")
+  [[ -e $SOURCE/out/state ]] || "${call[@]}" >/dev/null || return
+  snapshot-meta vmstate "$SOURCE/out/state" | grep -q '^drive: /a/longer/place/disk.raw' || return
+  assert_equal "$(ls -A "$SOURCE/out")" state
+}
+
+@test "rewrite-paths: killed at each write" {
+  at_each_call remove_rewritten rewrite_is_understood \
+    snapshot-meta rewrite-paths --from /srv/a --to /a/longer/place "$SOURCE/state" "$SOURCE/out/state"
+}
+
+# One of each kind of thing that fsck mends.
+break_store() {
+  restore_store
+  local guests=$SNAPFORK_ROOT/guests
+  touch "$guests/base/template/forks/gone" "$guests/g/.metadata.json.snapfork-tmp"
+  rm "$guests/base/template/forks/f"
+  mkdir -p "$SNAPFORK_ROOT/.snapfork/tmp/fork.half" "$SNAPFORK_ROOT/.snapfork/trash/old"
+  touch "$SNAPFORK_ROOT/.snapfork/tmp/fork.half/overlay.raw"
+  printf '{"Id":"old"}' >"$SNAPFORK_ROOT/.snapfork/trash/old/metadata.json"
+  printf '{"Id":' >"$guests/g/metadata.json"
+}
+
+# The next one ends it; then all is as it was before things went wrong, and the template has its fork.
+fsck_is_understood() {
+  local refused=0
+  snapshot-meta fsck --repair >/dev/null || return
+  others_are_as_before && memory_is_whole && [[ $(snapshot-meta state g) == Standby ]] || return
+  [[ $(find "$SNAPFORK_ROOT"/.snapfork/{tmp,trash} -mindepth 1) == '' ]] || fail 'leftovers' || return
+  snapfork -q delete base 2>/dev/null || refused=$?
+  ((refused == 1)) || fail "delete base: $refused"
+}
+
+@test "fsck --repair: killed at each write" {
+  at_each_call break_store fsck_is_understood snapshot-meta fsck --repair
+}

@@ -1,0 +1,28 @@
+// Fuzzes the reading of template/image.json: its runs lie in the image, and what is written of it
+// is read as the same.
+// SPDX-License-Identifier: Apache-2.0
+#include "meta/image_record.h"
+#include "tests/fuzz/fuzz.h"
+
+namespace {
+
+void check(std::string_view text) {
+  const meta::ImageRecord record = meta::parse_image_record(text, "fuzzed");
+  uint64_t end = 0;
+  for (const meta::PageRun& run : record.zero_runs) {
+    FUZZ_REQUIRE(run.count > 0 && run.first >= end && run.first + run.count > run.first);
+    end = run.first + run.count;
+  }
+  FUZZ_REQUIRE(end <= record.memory_bytes / meta::kZeroMapPage + 1);
+  const std::string written = meta::to_json(record);
+  const meta::ImageRecord again = meta::parse_image_record(written, "written");
+  FUZZ_REQUIRE(meta::to_json(again) == written);
+  FUZZ_REQUIRE(again.digest == record.digest && again.zero_runs == record.zero_runs);
+}
+
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  fuzz::accepts([&] { check(fuzz::text_of(data, size)); });
+  return 0;
+}

@@ -1,0 +1,104 @@
+// Fuzzes the reading of metadata.json: what is accepted survives a change of another key to the
+// letter, and both readers of the keys that forks are counted by agree.
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <optional>
+#include <string>
+
+#include "base/fd.h"
+#include "base/store.h"
+#include "meta/guest_keys.h"
+#include "meta/metadata.h"
+#include "tests/fuzz/fuzz.h"
+
+namespace {
+
+using meta::JsonObject;
+
+// A store with one guest, for the reader that opens the file itself; gone with the process.
+class OneGuest {
+ public:
+  OneGuest() : root_("/dev/shm/snapfork-fuzz-" + std::to_string(::getpid())), store_(root_) {
+    base::make_dirs(store_.guest_dir("g"), 0700);
+  }
+  ~OneGuest() {
+    ::unlink(store_.metadata_path("g").c_str());
+    for (const std::string& dir : {store_.guest_dir("g"), store_.guests_dir(), root_}) {
+      ::rmdir(dir.c_str());
+    }
+  }
+  OneGuest(const OneGuest&) = delete;
+  OneGuest(OneGuest&&) = delete;
+  OneGuest& operator=(const OneGuest&) = delete;
+  OneGuest& operator=(OneGuest&&) = delete;
+
+  std::optional<meta::GuestKeys> read(std::string_view text) const {
+    const std::string path = store_.metadata_path("g");
+    const base::Fd file = base::open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    base::write_full(file.get(), text, path);
+    std::optional<meta::GuestKeys> keys;
+    fuzz::accepts([&] { keys = meta::read_guest_keys(store_, "g"); });
+    return keys;
+  }
+
+ private:
+  std::string root_;
+  base::Store store_;
+};
+
+// The same members: what was written is read as what it was written from.
+void require_same(const JsonObject& a, const JsonObject& b) {
+  FUZZ_REQUIRE(a.members().size() == b.members().size());
+  for (size_t i = 0; i < a.members().size(); ++i) {
+    FUZZ_REQUIRE(a.members()[i].key == b.members()[i].key);
+    FUZZ_REQUIRE(meta::compact_json(a.members()[i].raw) == meta::compact_json(b.members()[i].raw));
+  }
+}
+
+// Another key set, replaced and taken away: all else is as it was, to the letter.
+void check_change(const JsonObject& object) {
+  constexpr std::string_view kKey = "snapfork.fuzz\x01";
+  JsonObject changed = object;
+  changed.set(kKey, "[1.0]");
+  changed.set(kKey, R"({"deep":1e400})");
+  const JsonObject read = JsonObject::parse(changed.pretty(), "changed");
+  FUZZ_REQUIRE(read.find(kKey) != nullptr);
+  changed.erase(kKey);
+  if (object.find(kKey) == nullptr) {
+    FUZZ_REQUIRE(changed.pretty() == object.pretty());
+  }
+}
+
+void check_keys(std::string_view text, const meta::Metadata& metadata) {
+  static const OneGuest guest;
+  const std::optional<meta::GuestKeys> keys = guest.read(text);
+  if (!keys) {
+    return;
+  }
+  FUZZ_REQUIRE(metadata.is_template() == keys->is_template);
+  FUZZ_REQUIRE(metadata.fork_of_template() == keys->fork_of_template);
+}
+
+void check(std::string_view text) {
+  const meta::Metadata metadata = meta::Metadata::parse(text, "fuzzed");
+  const JsonObject& object = metadata.json();
+  require_same(object, JsonObject::parse(object.pretty(), "pretty"));
+  require_same(object, JsonObject::parse(object.compact(), "compact"));
+  check_change(object);
+  for (const JsonObject::Member& member : object.members()) {
+    meta::fits_key(member.key, member.raw);
+    meta::json_elements(member.raw);
+    object.find_path(member.key);
+  }
+  check_keys(text, metadata);
+}
+
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  fuzz::accepts([&] { check(fuzz::text_of(data, size)); });
+  return 0;
+}

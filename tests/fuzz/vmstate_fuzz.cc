@@ -1,0 +1,73 @@
+// Fuzzes the reading of vmstates, and of those that other paths are put into: whatever is found in
+// one stands there.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "meta/crc64.h"
+#include "meta/rewrite_paths.h"
+#include "meta/vmstate.h"
+#include "tests/fuzz/fuzz.h"
+
+namespace {
+
+void check_text(std::string_view bytes, const meta::EmbeddedText& text) {
+  FUZZ_REQUIRE(text.offset <= bytes.size() && text.text.size() <= bytes.size() - text.offset);
+  FUZZ_REQUIRE(bytes.substr(text.offset, text.text.size()) == text.text);
+}
+
+// The same bytes with the checksum that they ought to have, which no mutation finds.
+std::string with_crc(std::string_view bytes) {
+  constexpr size_t kCrcBytes = 8;
+  std::string whole(bytes.substr(0, bytes.size() - kCrcBytes));
+  const uint64_t crc = meta::crc64(whole);
+  for (size_t i = 0; i < kCrcBytes; ++i) {
+    whole += static_cast<char>(crc >> (8 * i) & 0xffU);
+  }
+  return whole;
+}
+
+// Each path that loading opens gets another length; then there are as many, and the CRC is right.
+void check_rewriting(std::string_view bytes, const meta::VmState& state) {
+  std::vector<meta::PathChange> changes;
+  for (const meta::EmbeddedText& path : state.paths) {
+    if (!path.text.empty()) {
+      const size_t length = path.text.size() * 37 % 300 + 1;
+      changes.push_back({.from = path.text, .to = "/" + std::string(length, 'n')});
+    }
+  }
+  if (changes.empty()) {
+    return;
+  }
+  const std::string rewritten = meta::rewrite_paths(with_crc(bytes), "fuzzed", changes).bytes;
+  meta::VmState again = meta::parse_vmstate(rewritten, "rewritten");
+  meta::read_devices(rewritten, again);
+  FUZZ_REQUIRE(again.crc_ok && again.paths_problem.empty());
+  FUZZ_REQUIRE(again.paths.size() == state.paths.size());
+  FUZZ_REQUIRE(again.taps.size() == state.taps.size());
+}
+
+void check(std::string_view bytes) {
+  meta::VmState state = meta::parse_vmstate(bytes, "fuzzed");
+  FUZZ_REQUIRE(state.mem_size_mib > 0);
+  FUZZ_REQUIRE(!state.snapshot_version.empty());
+  FUZZ_REQUIRE(bytes.find(state.kernel_path) != std::string_view::npos);
+  meta::read_devices(bytes, state);
+  FUZZ_REQUIRE(state.paths_problem.empty() || (state.paths.empty() && state.taps.empty()));
+  FUZZ_REQUIRE(std::ranges::is_sorted(state.paths, {}, &meta::EmbeddedText::offset));
+  for (const meta::EmbeddedText& path : state.paths) {
+    check_text(bytes, path);
+  }
+  for (const meta::EmbeddedText& tap : state.taps) {
+    check_text(bytes, tap);
+  }
+  check_rewriting(bytes, state);
+}
+
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  fuzz::accepts([&] { check(fuzz::text_of(data, size)); });
+  return 0;
+}
