@@ -1,5 +1,8 @@
 #include "pager/control_api.h"
 
+#include <chrono>
+#include <utility>
+
 #include "base/error.h"
 #include "base/json_line.h"
 #include "base/message.h"
@@ -11,12 +14,28 @@ namespace pager {
 namespace {
 
 constexpr unsigned kOk = 200;
+constexpr unsigned kAccepted = 202;
 constexpr unsigned kNoContent = 204;
 constexpr unsigned kBadRequest = 400;
 constexpr unsigned kNotFound = 404;
 constexpr unsigned kWrongMethod = 405;
+constexpr unsigned kConflict = 409;
 constexpr unsigned kFailed = 500;
 constexpr unsigned kUnavailable = 503;
+
+HttpReply ordered_reply(Pager::Ordered ordered) {
+  switch (ordered) {
+    case Pager::Ordered::unknown:
+      return error_reply(kNotFound, "session not found");
+    case Pager::Ordered::not_connected:
+      return error_reply(kConflict, "no VMM is connected");
+    case Pager::Ordered::under_way:
+      return error_reply(kConflict, "completion already in progress");
+    case Pager::Ordered::yes:
+      break;
+  }
+  return {.status = kNoContent, .body = ""};
+}
 
 }  // namespace
 
@@ -45,7 +64,7 @@ HttpReply ControlApi::route(std::string_view method, std::string_view path, std:
   const bool post = method == "POST";
   if (target.collection == "sessions") {
     if (!target.action.empty()) {
-      return act(target, post);
+      return act(target, post, body);
     }
     if (!target.id.empty()) {
       return get ? describe(target.id) : error_reply(kWrongMethod, "GET only");
@@ -85,15 +104,63 @@ HttpReply ControlApi::describe(std::string_view id) const {
               : error_reply(kNotFound, "session not found");
 }
 
-HttpReply ControlApi::act(const Target& target, bool post) {
-  if (target.action != "close") {
+HttpReply ControlApi::act(const Target& target, bool post, std::string_view body) {
+  const std::string_view action = target.action;
+  if (action != "close" && action != "complete" && action != "prefetch" &&
+      action != "pause-prefetch") {
     return error_reply(kNotFound, "no such path");
   }
   if (!post) {
     return error_reply(kWrongMethod, "POST only");
   }
+  if (action == "complete") {
+    return complete(target.id, body);
+  }
+  if (action == "prefetch") {
+    return prefetch(target.id, body);
+  }
+  if (action == "pause-prefetch") {
+    return ordered_reply(pager_.pause_prefetch(target.id));
+  }
   pager_.close(target.id);  // unknown ids too: closing twice is no error
   return {.status = kNoContent, .body = ""};
+}
+
+// Each request has a thread of its own, so it may wait. It goes on when its client leaves.
+HttpReply ControlApi::complete(std::string_view id, std::string_view body) {
+  const CompleteRequest request = parse_complete_request(body);
+  const Pager::CompletionOrder order = pager_.complete(id, request.bytes_per_second);
+  if (order.ordered != Pager::Ordered::yes) {
+    return ordered_reply(order.ordered);
+  }
+  if (!request.wait) {
+    return {.status = kAccepted, .body = R"({"state":"running"})"};
+  }
+  constexpr std::chrono::milliseconds kLook{200};
+  while (!order.completion->wait(kLook)) {
+    if (stopping_.load(std::memory_order_relaxed)) {
+      return error_reply(kUnavailable, "pager is draining");
+    }
+    if (order.completion->state() == Completion::State::paused) {
+      return error_reply(kConflict, "completion paused");
+    }
+  }
+  return order.completion->state() == Completion::State::done
+             ? HttpReply{.status = kNoContent, .body = ""}
+             : error_reply(kFailed, order.completion->why());
+}
+
+HttpReply ControlApi::prefetch(std::string_view id, std::string_view body) {
+  const std::string path = parse_prefetch_request(body);
+  std::shared_ptr<const HotFile> list;
+  if (!path.empty()) {
+    const std::shared_ptr<const Image> image = pager_.image_of(id);
+    if (!image) {
+      return ordered_reply(pager_.prefetch(id, nullptr));
+    }
+    list = hot_files_.open(path, *image);
+  }
+  return ordered_reply(pager_.prefetch(id, std::move(list)));
 }
 
 HttpReply ControlApi::create(std::string_view body) {
@@ -107,7 +174,8 @@ HttpReply ControlApi::create(std::string_view body) {
   place.cache_key = request.cache_key;
   place.peer_uid = request.peer_uid;
   place.on_failure = request.on_failure.value_or(settings_.on_failure);
-  place.window = settings_.window;
+  place.read_attempts = settings_.read_attempts;
+  place.window = request.window ? request.window : settings_.window;
   place.socket_path = settings_.socket_dir + "/" + place.id + ".sock";
   base::check_socket_path(place.socket_path);
   place.image = images_.open(request.memory_path);

@@ -2,6 +2,7 @@
 // itself. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -33,18 +34,25 @@ class ControlApi {
     bool needs_cache_key = false;  // hypeman's pager refuses a session without one
     std::optional<Window> window{};
     OnFailure on_failure = OnFailure::poison;
+    uint32_t read_attempts = kReadAttempts;
   };
   ControlApi(Pager& pager, Settings settings) : pager_(pager), settings_(std::move(settings)) {}
 
   // Never throws: what goes wrong is a reply.
   HttpReply answer(std::string_view method, std::string_view path, std::string_view body);
 
+  // Requests that wait for something are answered now, and none waits from now on.
+  void stop_waiting() { stopping_.store(true, std::memory_order_relaxed); }
+
  private:
   HttpReply route(std::string_view method, std::string_view path, std::string_view body);
   HttpReply describe(std::string_view id) const;
-  HttpReply act(const Target& target, bool post);
+  HttpReply act(const Target& target, bool post, std::string_view body);
+  HttpReply complete(std::string_view id, std::string_view body);
+  HttpReply prefetch(std::string_view id, std::string_view body);
   HttpReply create(std::string_view body);
 
+  std::atomic<bool> stopping_{false};
   Pager& pager_;
   Settings settings_;
   ImageStore images_;

@@ -41,7 +41,11 @@ class Control {
 
   // The body of a reply that says yes.
   std::string ask(std::string_view method, const std::string& target, std::string_view body = "") {
-    HttpClient::Reply reply = client_->request(method, target, body, deadline());
+    return ask(method, target, body, deadline());
+  }
+  std::string ask(std::string_view method, const std::string& target, std::string_view body,
+                  const base::Deadline& deadline) {
+    HttpClient::Reply reply = client_->request(method, target, body, deadline);
     if (reply.status == kOk || reply.status == kNoContent) {
       while (reply.body.ends_with('\n')) {
         reply.body.pop_back();
@@ -168,6 +172,9 @@ base::Options make_options() {
           "  sessions             ID, state and VMM pid of each\n"
           "  session ID           all about one, as JSON\n"
           "  close ID...          no new connection; a VMM that lives is served on\n"
+          "  complete ID          give it all its memory: it needs no server then\n"
+          "  prefetch ID [LIST]   a hot list for a guest that runs; without: go on\n"
+          "  pause-prefetch ID    stop either of them for now\n"
           "  drain                no new sessions; the server ends with the last one\n"
           "  health, stats        of the server, as JSON\n"
           "  metrics              of the server, as Prometheus reads them\n\n"
@@ -208,7 +215,8 @@ int run_control_command(int argc, char** argv) {
     throw base::UsageError("too few operands: VERB needed");
   }
   const std::string& verb = operands[0];
-  const bool wants_one = verb == "session";
+  const bool wants_one =
+      verb == "session" || verb == "complete" || verb == "prefetch" || verb == "pause-prefetch";
   const bool wants_some = verb == "create" || verb == "close";
   const bool wants_none = verb == "sessions" || verb == "health" || verb == "stats" ||
                           verb == "metrics" || verb == "drain";
@@ -217,7 +225,7 @@ int run_control_command(int argc, char** argv) {
   }
   options->require_operands(wants_none ? 1 : 2,
                             wants_none  ? 1
-                            : wants_one ? 2
+                            : wants_one ? (verb == "prefetch" ? 3 : 2)
                                         : SIZE_MAX,
                             verb == "create" ? "create ID=MEMORY" : verb + " ID");
   for (const char* name : {"hot", "trace", "cache-key", "on-failure", "peer-uid"}) {
@@ -236,6 +244,15 @@ int run_control_command(int argc, char** argv) {
     list_sessions(control, options->has("json"));
   } else if (verb == "session") {
     base::write_line_out(control.ask("GET", target_of(operands[1])));
+  } else if (verb == "complete") {
+    control.ask("POST", target_of(operands[1]) + "/complete", "", base::Deadline::never());
+  } else if (verb == "prefetch") {
+    control.ask("POST", target_of(operands[1]) + "/prefetch",
+                operands.size() > 2
+                    ? base::JsonLine().text("hot_list_path", absolute(operands[2])).str()
+                    : "");
+  } else if (verb == "pause-prefetch") {
+    control.ask("POST", target_of(operands[1]) + "/pause-prefetch");
   } else if (verb == "close") {
     for (size_t i = 1; i < operands.size(); ++i) {
       control.ask("POST", target_of(operands[i]) + "/close");

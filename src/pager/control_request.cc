@@ -54,6 +54,50 @@ std::optional<OnFailure> on_failure_field(const Json& request) {
   return word == "poison" ? OnFailure::poison : OnFailure::kill;
 }
 
+bool flag_field(const Json& request, const char* name, bool fallback) {
+  const auto field = request.find(name);
+  if (field == request.end() || field->is_null()) {
+    return fallback;
+  }
+  if (!field->is_boolean()) {
+    throw base::BadData("'" + std::string(name) + "' is neither true nor false");
+  }
+  return field->get<bool>();
+}
+
+// "window": "auto" or a number of pages; "lazy": true.
+std::optional<Window> window_field(const Json& request) {
+  const auto window = request.find("window");
+  const bool given = window != request.end() && !window->is_null();
+  if (flag_field(request, "lazy", false)) {
+    if (given) {
+      throw base::BadData("'lazy' and 'window' exclude each other");
+    }
+    return Window::lazy();
+  }
+  if (!given) {
+    return std::nullopt;
+  }
+  if (*window == "auto") {
+    return Window::automatic();
+  }
+  if (!window->is_number_unsigned() || window->get<uint64_t>() < 1 ||
+      window->get<uint64_t>() > Window::kLargest) {
+    throw base::BadData("'window' is neither \"auto\" nor a number from 1 to " +
+                        std::to_string(Window::kLargest));
+  }
+  return Window::fixed(window->get<uint64_t>());
+}
+
+// A body that may be empty.
+Json object_or_nothing(std::string_view body) {
+  Json json = body.empty() ? Json::object() : Json::parse(body, nullptr, false);
+  if (!json.is_object()) {
+    throw base::BadData("the body is no JSON object");
+  }
+  return json;
+}
+
 // As hypeman's pager: what may not stand in a file name becomes '-'.
 std::string session_id_of(const Json& request) {
   std::string id = text_field(request, "session_id");
@@ -116,7 +160,8 @@ SessionRequest parse_session_request(std::string_view body, bool needs_cache_key
                          .hot_list_path = path_field(json, "hot_list_path"),
                          .trace_path = path_field(json, "trace_path"),
                          .peer_uid = uid_field(json, "peer_uid"),
-                         .on_failure = on_failure_field(json)};
+                         .on_failure = on_failure_field(json),
+                         .window = window_field(json)};
   if (request.memory_path.empty()) {
     throw base::BadData("backing_memory_path is required");
   }
@@ -128,6 +173,23 @@ SessionRequest parse_session_request(std::string_view body, bool needs_cache_key
   }
   refuse_overlays(json);
   return request;
+}
+
+CompleteRequest parse_complete_request(std::string_view body) {
+  const Json json = object_or_nothing(body);
+  CompleteRequest request{.bytes_per_second = 0, .wait = flag_field(json, "wait", true)};
+  const auto rate = json.find("bytes_per_second");
+  if (rate != json.end() && !rate->is_null()) {
+    if (!rate->is_number_unsigned()) {
+      throw base::BadData("'bytes_per_second' is no number");
+    }
+    request.bytes_per_second = rate->get<uint64_t>();
+  }
+  return request;
+}
+
+std::string parse_prefetch_request(std::string_view body) {
+  return path_field(object_or_nothing(body), "hot_list_path");
 }
 
 }  // namespace pager

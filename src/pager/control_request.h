@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "pager/session_state.h"
+#include "pager/window.h"
 
 namespace pager {
 
@@ -31,9 +32,21 @@ struct SessionRequest {
   std::string trace_path;
   std::optional<uid_t> peer_uid;
   std::optional<OnFailure> on_failure;
+  std::optional<Window> window;
 };
 // Fields of other names are ignored; null and "" count as not given. Throws base::BadData with the
 // words of the reply.
 SessionRequest parse_session_request(std::string_view body, bool needs_cache_key);
+
+// A body of POST /sessions/{id}/complete, which may be empty. Throws base::BadData.
+struct CompleteRequest {
+  uint64_t bytes_per_second = 0;  // 0: as fast as the gaps between faults allow
+  bool wait = true;               // the reply comes when it is done
+};
+CompleteRequest parse_complete_request(std::string_view body);
+
+// A body of POST /sessions/{id}/prefetch: the path of a hot list, "" for the one that was paused.
+// Throws base::BadData.
+std::string parse_prefetch_request(std::string_view body);
 
 }  // namespace pager

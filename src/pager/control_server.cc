@@ -155,9 +155,10 @@ ControlServer::ControlServer(const base::UnixListener& listener, ControlApi& api
   }
   constexpr unsigned kTimeoutSeconds = 30;  // of a connection on which nothing happens
   http_->daemon = http_->library.start_daemon(
-      MHD_USE_EPOLL_INTERNAL_THREAD, 0, nullptr, nullptr, &Http::on_request, http_.get(),
-      MHD_OPTION_LISTEN_SOCKET, copy.get(), MHD_OPTION_NOTIFY_COMPLETED, &Http::on_completed,
-      http_.get(), MHD_OPTION_CONNECTION_TIMEOUT, kTimeoutSeconds, MHD_OPTION_END);
+      MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, nullptr,
+      nullptr, &Http::on_request, http_.get(), MHD_OPTION_LISTEN_SOCKET, copy.get(),
+      MHD_OPTION_NOTIFY_COMPLETED, &Http::on_completed, http_.get(), MHD_OPTION_CONNECTION_TIMEOUT,
+      kTimeoutSeconds, MHD_OPTION_END);
   if (http_->daemon == nullptr) {
     base::throw_errno("cannot serve " + base::quoted(listener.path()));
   }
@@ -167,6 +168,7 @@ ControlServer::ControlServer(const base::UnixListener& listener, ControlApi& api
 ControlServer::~ControlServer() {
   // Stopping cuts connections off, and the request that ends the server wants its reply.
   constexpr std::chrono::seconds kPatience{1};
+  http_->api.stop_waiting();
   std::unique_lock lock(http_->mutex);
   http_->none_left.wait_for(lock, kPatience, [this] { return http_->requests == 0; });
   lock.unlock();

@@ -20,6 +20,8 @@ enum class Count : size_t {
   pages_prefetched,  // from the hot list, copied or zeroed
   pages_removed,     // by the VMM, each counted once
   pages_poisoned,    //
+  pages_healed,      // of these, by a later good read
+  bytes_released,    // of large holes, unregistered at the start
   copies,            // calls to install something
   copy_errors,       // of these, failed for good
   eagain,            // of these, met a removal under way

@@ -53,6 +53,8 @@ void FaultLoop::prefetch(std::shared_ptr<const HotFile> list) {
   hot_ = std::move(list);
   listed_ = hot_;
   next_hot_ = 0;
+  chunk_.clear();
+  next_in_chunk_ = 0;
 }
 
 bool FaultLoop::step() {
@@ -66,8 +68,14 @@ bool FaultLoop::step() {
   handle(std::span(events).first(last_batch_));
   const bool blocked =
       std::ranges::any_of(kept_, [](const Fault& fault) { return fault.not_before_ns == 0; });
-  if (last_batch_ == 0 && hot_ && !blocked && !over_) {
-    prefetch_piece();
+  // On one core with its VMM, each answer runs the guest up to its next fault, and there is no gap.
+  busy_rounds_ = last_batch_ == 0 ? 0 : busy_rounds_ + 1;
+  if ((last_batch_ == 0 || busy_rounds_ == kBusyRounds) && has_gap_work() && !blocked && !over_) {
+    busy_rounds_ = 0;
+    work_in_gap();
+  }
+  if (parts_.state.poisoned_count > 0 && !over_ && monotonic_ns() >= heal_not_before_ns_) {
+    heal();
   }
   parts_.counters.set(Count::bytes_resident, table_.installed_bytes());
   return !over_;
@@ -119,9 +127,16 @@ std::optional<uint64_t> FaultLoop::wait_ns() const {
     const uint64_t now = monotonic_ns();
     wait = due == 0 ? kRemovalWaitNs : due - std::min(due, now);
   }
-  if (hot_) {
-    const uint64_t piece = hot_blocked_ ? kRemovalWaitNs : 0;
-    wait = std::min(wait.value_or(piece), piece);
+  const auto no_later_than = [&](uint64_t ns) { wait = std::min(wait.value_or(ns), ns); };
+  const auto until = [](uint64_t due) { return due - std::min(due, monotonic_ns()); };
+  if (has_gap_work()) {
+    const bool only_completion = rest_.empty() && !hot_;
+    no_later_than(gap_blocked_      ? kRemovalWaitNs
+                  : only_completion ? until(complete_not_before_ns_)
+                                    : 0);
+  }
+  if (parts_.state.poisoned_count > 0) {
+    no_later_than(until(heal_not_before_ns_));
   }
   return wait;
 }
@@ -191,24 +206,95 @@ FaultLoop::Answer FaultLoop::serve(Fault& fault) {
     fault.waits = rounds->second - kHugeRounds;
     return wait_for_memory(fault, "the pool of 2 MiB pages is empty");
   }
-  // A fault that was kept gets its page alone: it has waited long enough, and is no new step of a
-  // walk.
-  const uint64_t pages = fault.kept ? 1 : window_.pages_for(page);
-  Run run = filler_.run_from(*in, page, pages - 1, window_.zero_block());
-  Filled filled = filler_.fill(run, page, kPatience);
-  if (!filled.answered && run.count > 1 &&
+  const Window::Plan plan = plan_for(fault, *in, page);
+  select(*in, plan.now, page);
+  Filled filled = filler_.fill(*in, selected_, page, kPatience);
+  if (!filled.answered && selected_.size() > 1 &&
       (filled.stop == Stop::unreadable || filled.stop == Stop::gone)) {
     // Perhaps only a neighbour cannot be read, or the VMM has split the mapping beside this page.
-    run = {.in = in, .first = page, .count = 1, .zero = run.zero};
-    filled = filler_.fill(run, page, kPatience);
+    selected_ = {page};
+    filled = filler_.fill(*in, selected_, page, kPatience);
   }
-  if (!fault.kept) {
-    window_.installed_until(run.end());
+  if (filled.answered && !filled.present_before) {
+    queue_rest(*in, page, plan.later);
   }
-  return follow(fault, *in, run, filled);
+  return follow(fault, *in, filled);
 }
 
-FaultLoop::Answer FaultLoop::follow(Fault& fault, const PageTable::RegionPages& in, const Run& run,
+Window::Plan FaultLoop::plan_for(const Fault& fault, const PageTable::RegionPages& in,
+                                 uint64_t page) {
+  const Window::Plan alone{.now = {.first = page, .count = 1}, .later = {}};
+  // A fault that was kept has waited long enough, and is no new step of a walk; one on a page that
+  // is there is another vCPU that came a moment too early.
+  if (fault.kept || in.region.page_size != kSmallPage || table_.installed(page)) {
+    return alone;
+  }
+  const Window::Plan plan = window_.plan(page);
+  if (plan.now.count == 1 && filler_.is_zero(in, page)) {
+    const uint64_t block = window_.zero_block();
+    return {.now = {.first = page - (page - in.first_page) % block, .count = block}, .later = {}};
+  }
+  return plan;
+}
+
+// Of a span: the wanted page, and what else of it nobody has touched. Beside a removed page, what
+// was removed too; beside a hole, when it is more than a window, only holes.
+void FaultLoop::select(const PageTable::RegionPages& in, const PageSpan& span, uint64_t wanted) {
+  const bool removed = table_.removed(wanted);
+  const bool only_zeros = span.count > Window::kMostAtOnce;
+  const uint64_t end = std::min(span.end(), PageTable::end_page(in));
+  selected_.clear();
+  for (uint64_t page = std::max(span.first, in.first_page); page < end; ++page) {
+    const bool fits = table_.untouched(page) ? !only_zeros || filler_.is_zero(in, page)
+                                             : removed && !table_.installed(page);
+    if (page == wanted || fits) {
+      selected_.push_back(page);
+    }
+  }
+}
+
+void FaultLoop::queue_rest(const PageTable::RegionPages& in, uint64_t page, const PageSpan& later) {
+  if (later.count > 0) {
+    queue(in, later);
+  }
+  // What a hot list has installed says nothing about what the guest touches.
+  if (!window_.is_automatic() || listed_ || in.region.page_size != kSmallPage) {
+    return;
+  }
+  const auto around = [&](uint64_t pages) {
+    const uint64_t first = page - (page - in.first_page) % pages;
+    return PageSpan{.first = first, .count = std::min(pages, PageTable::end_page(in) - first)};
+  };
+  constexpr uint64_t kNear = 32;
+  constexpr uint64_t kWide = 512;
+  const PageSpan wide = around(kWide);
+  const PageSpan near = around(kNear);
+  if (const uint64_t there = table_.count_installed(wide.first, wide.count);
+      there >= kDenseWide && there < wide.count) {
+    queue(in, wide);
+  } else if (const uint64_t beside = table_.count_installed(near.first, near.count);
+             beside >= kDense && beside < near.count) {
+    queue(in, near);
+  }
+}
+
+void FaultLoop::queue(const PageTable::RegionPages& in, PageSpan span) {
+  const uint64_t first = std::max(span.first, in.first_page);
+  const uint64_t end = std::min(span.end(), PageTable::end_page(in));
+  if (first >= end) {
+    return;
+  }
+  span = {.first = first, .count = end - first};
+  constexpr size_t kMost = 64;  // more only means that the guest is faster than we are
+  const bool known = std::ranges::any_of(rest_, [&](const Rest& rest) {
+    return rest.span.first <= span.first && rest.span.end() >= span.end();
+  });
+  if (!known && rest_.size() < kMost) {
+    rest_.push_back({.in = &in, .span = span});
+  }
+}
+
+FaultLoop::Answer FaultLoop::follow(Fault& fault, const PageTable::RegionPages& in,
                                     const Filled& filled) {
   const uint64_t page = PageTable::page_at(in, fault.address);
   read_ns_ = filled.read_ns;
@@ -217,13 +303,13 @@ FaultLoop::Answer FaultLoop::follow(Fault& fault, const PageTable::RegionPages& 
     return Answer::given;
   }
   if (filled.answered) {
-    parts_.counters.add(Count::zero_faults, run.zero ? 1 : 0);
+    parts_.counters.add(Count::zero_faults, filler_.is_zero(in, page) ? 1 : 0);
     parts_.counters.add(Count::hit_before, filled.present_before ? 1 : 0);
     if (!filled.present_before) {
       memory_warned_ = false;
       huge_rounds_.erase(page);
     } else if (in.region.page_size == kHugePage && !table_.installed(page)) {
-      // On 2 MiB pages EEXIST means "present" or "the pool is empty". Who waited was woken; when
+      // On 2 MiB pages EEXIST means "present" or "the pool is empty". Who waits was woken; when
       // the page faults again and again, it is the pool.
       ++huge_rounds_[page];
     }
@@ -257,8 +343,9 @@ FaultLoop::Answer FaultLoop::wait_for_memory(Fault& fault, std::string_view what
 }
 
 FaultLoop::Answer FaultLoop::unreadable(Fault& fault, const PageTable::RegionPages& in, int error) {
-  if (++fault.reads < kReadAttempts) {
-    fault.not_before_ns = monotonic_ns() + back_off(kMillisecond, 2 * (fault.reads - 1));
+  if (++fault.reads < parts_.state.read_attempts) {
+    fault.not_before_ns =
+        monotonic_ns() + back_off(kMillisecond, 2 * (static_cast<int>(fault.reads) - 1));
     return Answer::keep;
   }
   return give_up(fault, &in, "it cannot be read: " + error_text(error));
@@ -281,6 +368,9 @@ FaultLoop::Answer FaultLoop::give_up(const Fault& fault, const PageTable::Region
     switch (error) {
       case 0:
         parts_.counters.add(Count::pages_poisoned);
+        if (in != nullptr) {
+          remember_poisoned(PageTable::page_at(*in, address));
+        }
         parts_.log.warn(page + ": " + why + "; poisoned, a touch is SIGBUS in the VMM");
         return Answer::given;
       case EAGAIN:
@@ -306,57 +396,105 @@ void FaultLoop::kill_vmm(const std::string& why) {
                                            : "; the VMM cannot be killed from here and hangs"));
 }
 
-void FaultLoop::prefetch_piece() {
-  const size_t start = next_hot_;
-  uint64_t bytes = 0;
-  piece_.clear();
-  while (next_hot_ < hot_->pages.size() && bytes < PageFiller::kMaxRunBytes) {
-    const HotPage& hot = hot_->pages[next_hot_++];
-    const PageTable::RegionPages& in = table_.regions()[hot.region];
-    const uint64_t page = in.first_page + hot.offset / in.region.page_size;
-    if (table_.untouched(page)) {
-      piece_.push_back(page);
-      bytes += in.region.page_size;
-    }
-  }
-  // In the order of addresses, neighbours are read and installed in one call.
-  std::ranges::sort(piece_);
-  piece_.erase(std::unique(piece_.begin(), piece_.end()), piece_.end());
-  hot_blocked_ = !fill_piece();
-  if (hot_blocked_) {
-    next_hot_ = start;  // what was installed is passed over the next time
-  } else if (hot_ && next_hot_ == hot_->pages.size()) {
-    parts_.log.detail("hot list installed");
-    hot_.reset();
+// One piece of what nobody waits for.
+void FaultLoop::work_in_gap() {
+  gap_blocked_ = false;
+  if (!rest_.empty()) {
+    rest_piece();
+  } else if (hot_) {
+    hot_piece();
+  } else {
+    completion_piece();
   }
 }
 
-bool FaultLoop::fill_piece() {
-  for (size_t i = 0; i < piece_.size() && !over_;) {
-    const PageTable::RegionPages& in = table_.region_of_page(piece_[i]);
-    Run run{.in = &in, .first = piece_[i], .count = 1, .zero = filler_.is_zero(in, piece_[i])};
-    for (++i; i < piece_.size() && piece_[i] == run.end() && run.end() < PageTable::end_page(in) &&
-              filler_.is_zero(in, piece_[i]) == run.zero;
-         ++i) {
-      ++run.count;
-    }
-    const Filled filled = filler_.fill(run, std::nullopt, 0);
-    parts_.counters.add(Count::pages_prefetched, filled.pages);
-    switch (filled.stop) {
-      case Stop::again:
-        return false;
-      case Stop::over:
-        over_ = true;
-        break;
-      case Stop::no_memory:
-        parts_.log.warn("the VMM may not have more memory; the rest of the hot list is dropped");
-        hot_.reset();
-        return true;
-      default:
-        break;  // what cannot be read or installed is left to the faults, which report it
+void FaultLoop::rest_piece() {
+  Rest& rest = rest_.front();
+  const uint64_t end = rest.span.end();
+  uint64_t page = rest.span.first;
+  for (selected_.clear(); page < end && selected_.size() < Window::kMostAtOnce; ++page) {
+    if (table_.untouched(page)) {
+      selected_.push_back(page);
     }
   }
-  return true;
+  if (fill_in_gap(*rest.in) != Stop::again) {
+    rest.span = {.first = page, .count = end - page};
+    if (page == end) {
+      rest_.pop_front();
+    }
+  }
+}
+
+// Part of the list in the order of addresses: neighbours go in one call, and the kernel's walks are
+// short. A chunk is installed in some 10 ms, so what is touched first still comes first.
+void FaultLoop::next_chunk() {
+  constexpr size_t kChunk = 4096;
+  chunk_.clear();
+  next_in_chunk_ = 0;
+  for (; next_hot_ < hot_->pages.size() && chunk_.size() < kChunk; ++next_hot_) {
+    const HotPage& hot = hot_->pages[next_hot_];
+    const PageTable::RegionPages& in = table_.regions()[hot.region];
+    chunk_.push_back(in.first_page + hot.offset / in.region.page_size);
+  }
+  std::ranges::sort(chunk_);
+  chunk_.erase(std::unique(chunk_.begin(), chunk_.end()), chunk_.end());
+}
+
+void FaultLoop::hot_piece() {
+  if (next_in_chunk_ == chunk_.size()) {
+    next_chunk();
+    if (chunk_.empty()) {
+      parts_.log.detail("hot list installed");
+      hot_.reset();
+      if (!more_hot_.empty()) {
+        std::shared_ptr<const HotFile> list = std::move(more_hot_.front());
+        more_hot_.pop_front();
+        prefetch(std::move(list));
+      }
+      return;
+    }
+  }
+  const PageTable::RegionPages& in = table_.region_of_page(chunk_[next_in_chunk_]);
+  const uint64_t most = std::max(uint64_t{1}, PageFiller::kMaxBytes / in.region.page_size);
+  size_t next = next_in_chunk_;
+  for (selected_.clear();
+       next < chunk_.size() && chunk_[next] < PageTable::end_page(in) && selected_.size() < most;
+       ++next) {
+    if (table_.untouched(chunk_[next])) {
+      selected_.push_back(chunk_[next]);
+    }
+  }
+  const uint64_t before =
+      parts_.counters.get(Count::pages_copied) + parts_.counters.get(Count::pages_zeroed);
+  const Stop stop = fill_in_gap(in);
+  parts_.counters.add(
+      Count::pages_prefetched,
+      parts_.counters.get(Count::pages_copied) + parts_.counters.get(Count::pages_zeroed) - before);
+  if (stop != Stop::again) {
+    next_in_chunk_ = next;  // else what was installed is passed over the next time
+  }
+}
+
+// Installs what is selected. What cannot be read or installed is left to the faults, which report
+// it.
+Stop FaultLoop::fill_in_gap(const PageTable::RegionPages& in) {
+  if (selected_.empty()) {
+    return Stop::done;
+  }
+  const Stop stop = filler_.fill(in, selected_, std::nullopt, 0).stop;
+  if (stop == Stop::again) {
+    gap_blocked_ = true;
+  } else if (stop == Stop::over) {
+    over_ = true;
+  } else if (stop == Stop::no_memory) {
+    if (hot_ && !completion_) {
+      parts_.log.warn("the VMM may not have more memory; the rest of the hot list is dropped");
+    }
+    hot_.reset();
+    more_hot_.clear();
+    rest_.clear();
+  }
+  return stop;
 }
 
 }  // namespace pager

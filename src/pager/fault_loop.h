@@ -3,15 +3,18 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "pager/completion.h"
 #include "pager/counters.h"
 #include "pager/hot_file.h"
 #include "pager/image.h"
+#include "pager/kernel_view.h"
 #include "pager/page_filler.h"
 #include "pager/session_log.h"
 #include "pager/session_state.h"
@@ -42,7 +45,9 @@ struct FaultLoopParts {
 //                                          order was, so a batch is one moment)
 //   mark every removal of the batch        before any of its faults is answered
 //   answer the faults                      zeros for what was removed or is a hole
-//   only when nothing was waiting          one piece of prefetch
+//   only when nothing was waiting          one piece of what nobody has asked for yet: the rest of
+//   a
+//                                          window, else the hot list
 //
 // While a removal is not read, the kernel refuses to install anything (EAGAIN), and it goes on
 // refusing until the VMM's madvise has run: a fault that meets this is repeated a bounded number of
@@ -55,6 +60,21 @@ class FaultLoop {
   // Installs these pages, in their order, whenever nothing else waits. A list that does not fit the
   // regions is refused as a whole: nothing of it is installed, and the log says why.
   void prefetch(std::shared_ptr<const HotFile> list);
+
+  // As a second list, to a guest that runs: `list` follows what is left of the one before. Ends a
+  // pause. Null: only that.
+  void prefetch_more(std::shared_ptr<const HotFile> list);
+  // No more of the hot list and no completion until one of them is asked for again.
+  void pause();
+  // Installs everything that is missing and was not removed, whenever nothing else waits; then asks
+  // the kernel whether it is there, and unregisters the memory: from then on the VMM needs no
+  // server. detached() says that this has happened. What fails leaves the session as it was.
+  void complete(std::shared_ptr<Completion> completion);
+  bool detached() const { return detached_; }
+
+  // Large holes of the image need no server: the kernel gives zeros itself, before and after a
+  // removal. Call it before the first step, and not where faults are to be seen.
+  void release_holes();
 
   // One round, which never blocks. False when the VMM has ended, or had to be killed.
   bool step();
@@ -71,10 +91,15 @@ class FaultLoop {
   // a balloon's inflation than with none (real Firecracker, 32 MiB); more would delay the next
   // read.
   static constexpr int kPatience = 50;
-  // A page that cannot be read is tried this often, over 21 ms, before it is given up.
-  static constexpr int kReadAttempts = 4;
   // Rounds in which a 2 MiB page is "present" and faults again: then the pool of pages is empty.
   static constexpr int kHugeRounds = 3;
+  // After so many rounds with faults and no gap, a piece is installed all the same.
+  static constexpr int kBusyRounds = 4;
+  // A guest that jumps about gets the rest of the 128 KiB around a fault once it has touched this
+  // many pages of them, and the rest of the 2 MiB once this many of those are there: touching 256
+  // MiB in random order is then 4000 faults, and one page in a hundred stays one page.
+  static constexpr uint64_t kDense = 4;
+  static constexpr uint64_t kDenseWide = 32;
 
  private:
   // A fault that is not answered yet.
@@ -83,14 +108,17 @@ class FaultLoop {
     uint64_t since_ns = 0;
     uint64_t not_before_ns = 0;  // 0: as soon as events were read again
     bool kept = false;           // met a reason to wait before
-    int reads = 0;               // that failed
+    uint32_t reads = 0;          // that failed
     int waits = 0;               // for memory
   };
   enum class Answer { given, keep };
 
   Answer serve(Fault& fault);
-  Answer follow(Fault& fault, const PageTable::RegionPages& in, const Run& run,
-                const Filled& filled);
+  Window::Plan plan_for(const Fault& fault, const PageTable::RegionPages& in, uint64_t page);
+  void select(const PageTable::RegionPages& in, const PageSpan& span, uint64_t wanted);
+  void queue_rest(const PageTable::RegionPages& in, uint64_t page, const PageSpan& later);
+  void queue(const PageTable::RegionPages& in, PageSpan span);
+  Answer follow(Fault& fault, const PageTable::RegionPages& in, const Filled& filled);
   Answer unreadable(Fault& fault, const PageTable::RegionPages& in, int error);
   Answer wait_for_memory(Fault& fault, std::string_view what);
   Answer give_up(const Fault& fault, const PageTable::RegionPages* in, const std::string& why);
@@ -99,8 +127,19 @@ class FaultLoop {
   void take(Fault fault);
   void serve_kept();
   void finish(const Fault& fault);
-  void prefetch_piece();
-  bool fill_piece();
+  bool has_gap_work() const { return !rest_.empty() || (!paused_ && (hot_ || completion_)); }
+  void work_in_gap();
+  void rest_piece();
+  void hot_piece();
+  void next_chunk();
+  void completion_piece();
+  void verify_completion();
+  bool find_missing(const KernelView& view);
+  void detach();
+  void end_completion(const std::string& why);
+  void remember_poisoned(uint64_t page);
+  void heal();
+  Stop fill_in_gap(const PageTable::RegionPages& in);
 
   FaultLoopParts parts_;
   PageTable table_;
@@ -109,13 +148,34 @@ class FaultLoop {
   size_t last_batch_ = 0;    // messages of the last read, whose `event` is to be cleared
   std::vector<Fault> kept_;  // a successor needs none of these: it wakes everybody
   std::map<uint64_t, int> huge_rounds_;
+  // Work for when nothing waits. A successor needs none of it.
+  struct Rest {
+    const PageTable::RegionPages* in;
+    PageSpan span;
+  };
+  std::deque<Rest> rest_;
   std::shared_ptr<const HotFile> hot_;     // null when nothing is left of it
   std::shared_ptr<const HotFile> listed_;  // what it was
-  size_t next_hot_ = 0;
-  std::vector<uint64_t> piece_;
-  bool hot_blocked_ = false;  // the last piece met a removal under way
-  uint64_t moment_ns_ = 0;    // when the last batch was read, or the last fault answered
-  uint64_t read_ns_ = 0;      // of the fault that is being served
+  size_t next_hot_ = 0;                    // entry
+  std::vector<uint64_t> chunk_;            // of the list: page numbers that ascend
+  size_t next_in_chunk_ = 0;
+  int busy_rounds_ = 0;
+  bool gap_blocked_ = false;  // the last piece met a removal under way
+
+  std::deque<std::shared_ptr<const HotFile>> more_hot_;  // lists that follow
+  std::shared_ptr<Completion> completion_;               // null when none is under way
+  uint64_t next_to_complete_ = 0;                        // page
+  uint64_t complete_not_before_ns_ = 0;                  // to keep to its rate
+  int complete_rounds_ = 0;  // times that the kernel did not have what we believed it had
+  bool confirming_ = false;  // no view of the kernel: each page is copied again, to be told EEXIST
+  bool paused_ = false;
+  bool detached_ = false;
+  uint64_t heal_not_before_ns_ = 0;
+  uint64_t heal_wait_ns_ = 0;
+
+  std::vector<uint64_t> selected_;  // pages of the call that is made now
+  uint64_t moment_ns_ = 0;          // when the last batch was read, or the last fault answered
+  uint64_t read_ns_ = 0;            // of the fault that is being served
   bool memory_warned_ = false;
   bool over_ = false;
 };

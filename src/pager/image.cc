@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -101,6 +102,27 @@ std::shared_ptr<const Image> Image::open(const std::string& path) {
   DataMap data = DataMap::read(fd.get(), identity.size, path);
   return std::shared_ptr<const Image>(
       new Image(path, std::move(fd), identity, view, std::move(data)));
+}
+
+Image::Image(std::string path, base::Fd fd, ImageIdentity identity, View view, DataMap data)
+    : path_(std::move(path)),
+      fd_(std::move(fd)),
+      identity_(identity),
+      view_(view),
+      data_(std::move(data)) {
+  if (view_ == View::unprotected) {
+    return;
+  }
+  void* mapped = ::mmap(nullptr, size(), PROT_READ, MAP_SHARED | MAP_NORESERVE, fd_.get(), 0);
+  if (mapped != MAP_FAILED) {  // else it is read, which is only slower
+    mapping_ = {static_cast<const std::byte*>(mapped), size()};
+  }
+}
+
+Image::~Image() {
+  if (!mapping_.empty()) {
+    ::munmap(const_cast<std::byte*>(mapping_.data()), mapping_.size());
+  }
 }
 
 int Image::read_at(uint64_t offset, std::span<std::byte> buffer) const {

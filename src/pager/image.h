@@ -43,6 +43,11 @@ class Image {
 
   // A regular file, not empty, a multiple of 4096 bytes. Throws base::BadData or std::system_error.
   static std::shared_ptr<const Image> open(const std::string& path);
+  ~Image();
+  Image(const Image&) = delete;
+  Image(Image&&) = delete;
+  Image& operator=(const Image&) = delete;
+  Image& operator=(Image&&) = delete;
 
   const std::string& path() const { return path_; }
   const ImageIdentity& identity() const { return identity_; }
@@ -50,25 +55,28 @@ class Image {
   View view() const { return view_; }
   // Read at the first open; a page without data is zero and need not be read.
   const DataMap& data() const { return data_; }
+  // Whether it is known of all that data() calls data that no page of it is zero.
+  bool data_is_nonzero() const { return data_is_nonzero_; }
   int fd() const { return fd_.get(); }
+  // All of it as memory, as the source of a COPY: what cannot be read is EFAULT for the kernel, and
+  // SIGBUS for us (see guarded_read.h). Empty for an unprotected one, which could be cut
+  // short in the middle of a page: that would be zeros, and no error.
+  std::span<const std::byte> mapped() const { return mapping_; }
 
   // Reads all of `buffer` at `offset`. Returns 0 or an errno; ENODATA when the file is shorter than
   // it was (a short read is never filled up with zeros).
   int read_at(uint64_t offset, std::span<std::byte> buffer) const;
 
  private:
-  Image(std::string path, base::Fd fd, ImageIdentity identity, View view, DataMap data)
-      : path_(std::move(path)),
-        fd_(std::move(fd)),
-        identity_(identity),
-        view_(view),
-        data_(std::move(data)) {}
+  Image(std::string path, base::Fd fd, ImageIdentity identity, View view, DataMap data);
 
   std::string path_;
   base::Fd fd_;
   ImageIdentity identity_;
   View view_;
   DataMap data_;
+  bool data_is_nonzero_ = false;
+  std::span<const std::byte> mapping_;
 };
 
 // The images that are open now. A session's cache key is a label and has no part in this: bytes are

@@ -20,6 +20,18 @@ class PageBitmap {
   explicit PageBitmap(std::span<uint64_t> words) : words_(words) {}
 
   bool test(uint64_t index) const { return ((words_[index / kBits] >> (index % kBits)) & 1U) != 0; }
+  // How many bits of [first, first + count) are set.
+  uint64_t count(uint64_t first, uint64_t count) const {
+    uint64_t set = 0;
+    while (count > 0) {
+      const uint64_t bit = first % kBits;
+      const uint64_t here = count < kBits - bit ? count : kBits - bit;
+      set += static_cast<uint64_t>(std::popcount(words_[first / kBits] & mask_of(bit, here)));
+      first += here;
+      count -= here;
+    }
+    return set;
+  }
   // Each returns how many bits it changed.
   uint64_t set(uint64_t first, uint64_t count) {
     return change(first, count, [](uint64_t word, uint64_t mask) { return word | mask; });
@@ -29,15 +41,18 @@ class PageBitmap {
   }
 
  private:
+  static uint64_t mask_of(uint64_t bit, uint64_t count) {
+    return (count == kBits ? ~uint64_t{0} : (uint64_t{1} << count) - 1) << bit;
+  }
+
   template <typename Change>
   uint64_t change(uint64_t first, uint64_t count, Change apply) {
     uint64_t changed = 0;
     while (count > 0) {
       const uint64_t bit = first % kBits;
       const uint64_t here = count < kBits - bit ? count : kBits - bit;
-      const uint64_t mask = (here == kBits ? ~uint64_t{0} : (uint64_t{1} << here) - 1) << bit;
       uint64_t& word = words_[first / kBits];
-      const uint64_t next = apply(word, mask);
+      const uint64_t next = apply(word, mask_of(bit, here));
       changed += static_cast<uint64_t>(std::popcount(word ^ next));
       if (next != word) {
         word = next;  // an untouched page of a large bitmap stays untouched

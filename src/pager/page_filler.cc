@@ -3,14 +3,20 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
 #include "base/error.h"
 #include "pager/clock.h"
+#include "pager/guarded_read.h"
 
 namespace pager {
 namespace {
+
+// Below this many pages a demand fault reads: the mapping may have to be filled first, and the look
+// at it costs a call.
+constexpr size_t kMappedFrom = 4;
 
 // Most pages with data differ from zero early, and cost one comparison.
 bool all_zero(const std::byte* page, uint64_t size) {
@@ -28,7 +34,7 @@ PageFiller::PageFiller(int uffd, PageTable& table, const Image& image, Counters&
     : uffd_(uffd), table_(table), image_(image), counters_(counters) {
   // The zeros are for 2 MiB pages, which know no ZEROPAGE: copied from memory that is never
   // written.
-  const uint64_t size = std::max(kMaxRunBytes, largest_page(table.regions()));
+  const uint64_t size = std::max(kMaxBytes, largest_page(table.regions()));
   void* memory = ::mmap(nullptr, 2 * size, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
@@ -50,70 +56,164 @@ bool PageFiller::is_zero(const PageTable::RegionPages& in, uint64_t page) const 
   return !image_.data().has_data(offset, offset + in.region.page_size);
 }
 
-Run PageFiller::run_from(const PageTable::RegionPages& in, uint64_t page, uint64_t ahead,
-                         uint64_t zero_block) const {
-  const bool removed = table_.removed(page);
-  const bool hole = !removed && is_zero(in, page);
-  const auto alike = [&](uint64_t other) {
-    return !table_.installed(other) && table_.removed(other) == removed &&
-           (removed || is_zero(in, other) == hole);
+Filled PageFiller::fill(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
+                        std::optional<uint64_t> wanted, int patience) {
+  choose_sources(in, pages, wanted.has_value());
+  make_runs(in, pages);
+  // While there is more than one run, nobody who waits for one of the pages is woken before the
+  // last: who walks through memory would only fault again.
+  const bool together = wanted && runs_.size() > 1;
+  Task task{.wanted = wanted, .patience = patience, .wake = together ? Wake::no : Wake::yes};
+  Filled total;
+  for (const Run& run : runs_) {
+    if (total.stop != Stop::done) {
+      break;
+    }
+    fill_run(run, task, total);
+  }
+  if (wanted && task.wake == Wake::no) {
+    const uint64_t count = pages.back() - pages.front() + 1;
+    uffd_wake(uffd_, PageTable::address_of(in, pages.front()), count * in.region.page_size);
+  }
+  return total;
+}
+
+void PageFiller::choose_sources(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
+                                bool demand) {
+  const bool huge = in.region.page_size != kSmallPage;
+  const bool map = !image_.mapped().empty() && (huge || !demand || pages.size() >= kMappedFrom);
+  bool any_mapped = false;
+  sources_.clear();
+  for (const uint64_t page : pages) {
+    const bool zero = is_zero(in, page);
+    sources_.push_back(zero ? Source::zeros : map ? Source::mapped : Source::read);
+    any_mapped = any_mapped || (map && !zero);
+  }
+  // A page of 2 MiB costs the same memory whatever is in it: no need to look.
+  if (any_mapped && !huge && !image_.data_is_nonzero()) {
+    look_at_mapped(in, pages);
+  }
+}
+
+// Zero pages that the file stores are not to be copied. The first word of nearly all others is not
+// 0; for the rest, reading tells.
+void PageFiller::look_at_mapped(const PageTable::RegionPages& in, std::span<const uint64_t> pages) {
+  std::array<const std::byte*, kMaxBytes / kSmallPage> addresses{};
+  std::array<uint64_t, addresses.size()> words{};
+  size_t count = 0;
+  for (size_t i = 0; i < pages.size(); ++i) {
+    if (sources_[i] == Source::mapped) {
+      SNAPFORK_CHECK(count < addresses.size());
+      addresses[count++] = image_.mapped().data() + PageTable::offset_of(in, pages[i]);
+    }
+  }
+  const bool fetched = fetch_words(std::span(addresses).first(count), words);
+  size_t at = 0;
+  for (Source& source : sources_) {
+    if (source == Source::mapped && (words[at++] == 0 || !fetched)) {
+      source = Source::read;  // which also names what is wrong with it
+    }
+  }
+}
+
+void PageFiller::make_runs(const PageTable::RegionPages& in, std::span<const uint64_t> pages) {
+  runs_.clear();
+  for (size_t i = 0; i < pages.size(); ++i) {
+    if (runs_.empty() || runs_.back().end() != pages[i] || runs_.back().source != sources_[i]) {
+      runs_.push_back({.in = &in, .first = pages[i], .count = 0, .source = sources_[i]});
+    }
+    ++runs_.back().count;
+  }
+}
+
+void PageFiller::fill_run(const Run& run, Task& task, Filled& total) {
+  switch (run.source) {
+    case Source::zeros:
+      install(run, run.in->region.page_size == kSmallPage ? nullptr : zeros_, task, total);
+      break;
+    case Source::mapped:
+      install(run, image_.mapped().data() + PageTable::offset_of(*run.in, run.first), task, total);
+      if (total.stop == Stop::unreadable) {
+        // EFAULT: reading tells why, and which of the pages it is.
+        total.stop = Stop::done;
+        fill_read(run, task, total);
+      } else {
+        counters_.add(Count::bytes_read, run.bytes());
+      }
+      break;
+    case Source::read:
+      fill_read(run, task, total);
+      break;
+  }
+}
+
+void PageFiller::fill_read(const Run& run, Task& task, Filled& total) {
+  const uint64_t read_from = task.wanted ? monotonic_ns() : 0;
+  if (const int error = read(run); error != 0) {
+    total.stop = Stop::unreadable;
+    total.error = error;
+    return;
+  }
+  total.read_ns += task.wanted ? monotonic_ns() - read_from : 0;
+  const uint64_t page_size = run.in->region.page_size;
+  if (page_size != kSmallPage) {
+    install(run, buffer_.data(), task, total);
+    return;
+  }
+  // Zero pages that the file stores as data are not copied.
+  const auto zero_at = [&](uint64_t i) {
+    return all_zero(buffer_.data() + i * kSmallPage, kSmallPage);
   };
-  const uint64_t most = std::max(uint64_t{1}, kMaxRunBytes / in.region.page_size);
-  uint64_t low = page;
-  uint64_t high = page + std::min(ahead + 1, most);
-  if (hole) {
-    const uint64_t block = std::min(zero_block, most);
-    low = page - (page - in.first_page) % block;
-    high = low + block;
+  bool zero = zero_at(0);
+  for (uint64_t start = 0; start < run.count && total.stop == Stop::done;) {
+    uint64_t end = start + 1;
+    bool next_zero = zero;
+    while (end < run.count && (next_zero = zero_at(end)) == zero) {
+      ++end;
+    }
+    if (task.wanted && end - start < run.count) {
+      task.wake = Wake::no;
+    }
+    const Run part{.in = run.in, .first = run.first + start, .count = end - start};
+    install(part, zero ? nullptr : buffer_.data() + start * kSmallPage, task, total);
+    start = end;
+    zero = next_zero;
   }
-  high = std::min(high, PageTable::end_page(in));
-  Run run{.in = &in, .first = page, .count = 1, .zero = removed || hole};
-  while (run.first > low && alike(run.first - 1)) {
-    --run.first;
-    ++run.count;
-  }
-  while (run.end() < high && alike(run.end())) {
-    ++run.count;
-  }
-  return run;
 }
 
 int PageFiller::read(const Run& run) {
-  const uint64_t bytes = run.count * run.in->region.page_size;
-  SNAPFORK_CHECK(bytes <= buffer_.size());
-  const int error = image_.read_at(PageTable::offset_of(*run.in, run.first), buffer_.first(bytes));
+  SNAPFORK_CHECK(run.bytes() <= buffer_.size());
+  const int error =
+      image_.read_at(PageTable::offset_of(*run.in, run.first), buffer_.first(run.bytes()));
   if (error == 0) {
-    counters_.add(Count::bytes_read, bytes);
+    counters_.add(Count::bytes_read, run.bytes());
   } else {
     counters_.add(Count::read_errors);
   }
   return error;
 }
 
-// One segment, all of one source. The results of the calls, in the order of userfaultfd's own
-// rules: a partial one goes on from where it stopped, and the next call names the reason.
-Filled PageFiller::install(const Run& run, const std::byte* source, std::optional<uint64_t> wanted,
-                           Wake wake, int& patience) {
+// The results of the calls, in the order of userfaultfd's own rules: a partial one goes on from
+// where it stopped, and the next call names the reason. Without a source: ZEROPAGE.
+void PageFiller::install(const Run& run, const std::byte* source, Task& task, Filled& total) {
   const uint64_t page_size = run.in->region.page_size;
-  Filled filled;
+  const bool zeros = source == nullptr || source == zeros_;
   uint64_t page = run.first;
   const auto took = [&](uint64_t pages) {
     table_.mark_installed(page, pages);
-    filled.answered = filled.answered || (wanted && *wanted >= page && *wanted - page < pages);
-    filled.pages += pages;
+    total.answered =
+        total.answered || (task.wanted && *task.wanted >= page && *task.wanted - page < pages);
+    total.pages += pages;
     page += pages;
-    counters_.add(source == nullptr || source == zeros_ ? Count::pages_zeroed : Count::pages_copied,
-                  pages);
+    counters_.add(zeros ? Count::pages_zeroed : Count::pages_copied, pages);
   };
-  while (page < run.end() && filled.stop == Stop::done) {
+  while (page < run.end() && total.stop == Stop::done) {
     const uint64_t address = PageTable::address_of(*run.in, page);
     const uint64_t length = (run.end() - page) * page_size;
-    const RangeResult result =
-        source == nullptr
-            ? uffd_zeropage(uffd_, address, length, wake)
-            : uffd_copy(uffd_, address,
-                        source == zeros_ ? zeros_ : source + (page - run.first) * page_size, length,
-                        wake);
+    const std::byte* from = zeros ? source : source + (page - run.first) * page_size;
+    const RangeResult result = source == nullptr
+                                   ? uffd_zeropage(uffd_, address, length, task.wake)
+                                   : uffd_copy(uffd_, address, from, length, task.wake);
     counters_.add(Count::copies);
     if (result.done > 0) {
       took(result.done / page_size);
@@ -122,8 +222,8 @@ Filled PageFiller::install(const Run& run, const std::byte* source, std::optiona
     switch (result.error) {
       case EAGAIN:
         counters_.add(Count::eagain);
-        if (patience-- <= 0) {
-          filled.stop = Stop::again;
+        if (task.patience-- <= 0) {
+          total.stop = Stop::again;
         }
         break;
       case EEXIST:
@@ -132,79 +232,32 @@ Filled PageFiller::install(const Run& run, const std::byte* source, std::optiona
         if (page_size == kSmallPage) {
           table_.mark_installed(page, 1);
         }
-        if (wanted == page) {
-          filled.answered = true;
-          filled.present_before = true;
+        if (task.wanted == page) {
+          total.answered = true;
+          total.present_before = true;
         }
         ++page;
         break;
       case ENOMEM:
-        filled.stop = Stop::no_memory;
-        counters_.add(Count::out_of_memory);
+        total.stop = Stop::no_memory;
         break;
       case ENOENT:
-        filled.stop = Stop::gone;
+        total.stop = Stop::gone;
         break;
       case ESRCH:
-        filled.stop = Stop::over;
+        total.stop = Stop::over;
+        break;
+      case EFAULT:
+        total.stop = Stop::unreadable;
+        total.error = EFAULT;
         break;
       default:
-        filled.stop = Stop::failed;
-        filled.error = result.error;
+        total.stop = Stop::failed;
+        total.error = result.error;
         counters_.add(Count::copy_errors);
         break;
     }
   }
-  return filled;
-}
-
-Filled PageFiller::fill(const Run& run, std::optional<uint64_t> wanted, int patience) {
-  const bool huge = run.in->region.page_size != kSmallPage;
-  if (run.zero) {
-    return install(run, huge ? zeros_ : nullptr, wanted, Wake::yes, patience);
-  }
-  const uint64_t read_from = wanted ? monotonic_ns() : 0;
-  Filled total;
-  if (const int error = read(run); error != 0) {
-    return {.stop = Stop::unreadable, .error = error};
-  }
-  total.read_ns = wanted ? monotonic_ns() - read_from : 0;
-  if (huge) {
-    Filled filled = install(run, buffer_.data(), wanted, Wake::yes, patience);
-    filled.read_ns = total.read_ns;
-    return filled;
-  }
-  // Zero pages that the file stores as data are not copied. The run falls into segments; while
-  // there is more than one, nobody is woken before the last: who walks through memory would only
-  // fault again.
-  const auto zero_at = [&](uint64_t i) {
-    return all_zero(buffer_.data() + i * kSmallPage, kSmallPage);
-  };
-  bool woken = true;
-  bool zero = zero_at(0);
-  for (uint64_t start = 0; start < run.count && total.stop == Stop::done;) {
-    uint64_t end = start + 1;
-    bool next_zero = zero;
-    while (end < run.count && (next_zero = zero_at(end)) == zero) {
-      ++end;
-    }
-    const bool whole = start == 0 && end == run.count;
-    const Run segment{.in = run.in, .first = run.first + start, .count = end - start, .zero = zero};
-    const Filled part = install(segment, zero ? nullptr : buffer_.data() + start * kSmallPage,
-                                wanted, whole ? Wake::yes : Wake::no, patience);
-    woken = woken && whole;
-    total.stop = part.stop;
-    total.error = part.error;
-    total.pages += part.pages;
-    total.answered = total.answered || part.answered;
-    total.present_before = total.present_before || part.present_before;
-    start = end;
-    zero = next_zero;
-  }
-  if (!woken) {
-    uffd_wake(uffd_, PageTable::address_of(*run.in, run.first), run.count * kSmallPage);
-  }
-  return total;
 }
 
 }  // namespace pager

@@ -1,4 +1,4 @@
-// Puts runs of pages into a VMM: what the image holds, zeros where it holds nothing.
+// Puts pages into a VMM: what the image holds, zeros where it holds nothing.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "pager/counters.h"
 #include "pager/image.h"
@@ -13,16 +14,6 @@
 #include "pager/uffd.h"
 
 namespace pager {
-
-// Pages of one region that are filled the same way.
-struct Run {
-  const PageTable::RegionPages* in = nullptr;
-  uint64_t first = 0;
-  uint64_t count = 0;
-  bool zero = false;  // removed by the VMM, or a hole of the image
-
-  uint64_t end() const { return first + count; }
-};
 
 // Why filling ended.
 enum class Stop {
@@ -54,34 +45,61 @@ class PageFiller {
   PageFiller& operator=(const PageFiller&) = delete;
   PageFiller& operator=(PageFiller&&) = delete;
 
-  // The largest run: 128 KiB, or one page of 2 MiB. A piece of that size between two reads of
-  // events costs the demand path nothing (measured: 49 us median against 50 to 56 without any).
-  static constexpr uint64_t kMaxRunBytes = uint64_t{128} << 10U;
+  // The most that one call may fill: 128 KiB, or one page of 2 MiB. A piece of that size between
+  // two reads of events costs the demand path nothing (measured: 49 us median against 50 to 56
+  // without any).
+  static constexpr uint64_t kMaxBytes = uint64_t{128} << 10U;
 
-  // Whether `page` needs no bytes of the image.
+  // Whether `page` needs no bytes of the image: it was removed by the VMM, or is a hole.
   bool is_zero(const PageTable::RegionPages& in, uint64_t page) const;
-  // `page` and those of the `ahead` pages after it that are not installed and of the same kind, up
-  // to the first that is not. In a hole it is what of the aligned block of `zero_block` pages
-  // around `page` is a hole too: zero pages cost next to nothing (1 us for 64 KiB).
-  Run run_from(const PageTable::RegionPages& in, uint64_t page, uint64_t ahead,
-               uint64_t zero_block) const;
 
-  // Installs a run. `wanted` is the page that a fault waits for; without it this is prefetch. Calls
-  // that meet a removal under way are repeated in place up to `patience` times.
-  Filled fill(const Run& run, std::optional<uint64_t> wanted, int patience);
+  // Installs pages of one region, which ascend; neighbours go in one call. `wanted` is the one
+  // among them that a fault waits for; without it this is prefetch. Calls that meet a removal under
+  // way are repeated in place up to `patience` times.
+  Filled fill(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
+              std::optional<uint64_t> wanted, int patience);
 
  private:
+  // Where the contents of a page come from.
+  enum class Source : uint8_t {
+    zeros,
+    mapped,  // COPY straight from the mapped image: saves the copy of a read, half of the cost
+    read,    // into the buffer, to look at it or to learn why it cannot be read
+  };
+  // Neighbours with one source.
+  struct Run {
+    const PageTable::RegionPages* in = nullptr;
+    uint64_t first = 0;
+    uint64_t count = 0;
+    Source source = Source::zeros;
+
+    uint64_t end() const { return first + count; }
+    uint64_t bytes() const { return count * in->region.page_size; }
+  };
+  struct Task {
+    std::optional<uint64_t> wanted;
+    int patience;
+    Wake wake;
+  };
+
+  void choose_sources(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
+                      bool demand);
+  void look_at_mapped(const PageTable::RegionPages& in, std::span<const uint64_t> pages);
+  void make_runs(const PageTable::RegionPages& in, std::span<const uint64_t> pages);
+  void fill_run(const Run& run, Task& task, Filled& total);
+  void fill_read(const Run& run, Task& task, Filled& total);
+  void install(const Run& run, const std::byte* source, Task& task, Filled& total);
   int read(const Run& run);
-  Filled install(const Run& run, const std::byte* source, std::optional<uint64_t> wanted, Wake wake,
-                 int& patience);
 
   int uffd_;
   PageTable& table_;
   const Image& image_;
   Counters& counters_;
   std::span<std::byte>
-      buffer_;  // one run, hot in the cache; and its size again in never-written zeros
+      buffer_;  // one call's pages, hot in the cache; and its size again in never-written zeros
   const std::byte* zeros_ = nullptr;
+  std::vector<Source> sources_;  // of the pages of a call
+  std::vector<Run> runs_;
 };
 
 }  // namespace pager

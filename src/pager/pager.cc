@@ -203,7 +203,8 @@ ServingPlan Pager::plan_for(Place& place, const std::string& session_id) {
   ServingPlan plan{.image = place.image,
                    .hot = place.hot,
                    .trace = std::exchange(place.trace, std::nullopt),
-                   .on_failure = place.on_failure};
+                   .on_failure = place.on_failure,
+                   .read_attempts = place.read_attempts};
   if (!plan.trace && !place.trace_path.empty() && place.trace_path != "-") {
     plan.trace =
         TraceWriter::open(place.many ? place.trace_path + "." + session_id : place.trace_path);
@@ -403,6 +404,57 @@ bool Pager::close(std::string_view id) {
   return found;
 }
 
+Pager::Ordered Pager::find_connected(std::string_view id, Session*& session) const {
+  const auto entry = ids_.find(id);
+  if (entry == ids_.end()) {
+    return Ordered::unknown;
+  }
+  const auto connected = connected_.find(entry->second);
+  if (connected == connected_.end()) {
+    return Ordered::not_connected;
+  }
+  session = connected->second.session.get();
+  return Ordered::yes;
+}
+
+Pager::CompletionOrder Pager::complete(std::string_view id, uint64_t bytes_per_second) {
+  const std::lock_guard lock(mutex_);
+  Session* session = nullptr;
+  CompletionOrder order{.ordered = find_connected(id, session)};
+  if (session != nullptr) {
+    order.completion = session->complete(bytes_per_second);
+    order.ordered = order.completion ? Ordered::yes : Ordered::under_way;
+  }
+  return order;
+}
+
+Pager::Ordered Pager::prefetch(std::string_view id, std::shared_ptr<const HotFile> list) {
+  const std::lock_guard lock(mutex_);
+  Session* session = nullptr;
+  const Ordered ordered = find_connected(id, session);
+  if (session != nullptr) {
+    session->prefetch(std::move(list));
+  }
+  return ordered;
+}
+
+Pager::Ordered Pager::pause_prefetch(std::string_view id) {
+  const std::lock_guard lock(mutex_);
+  Session* session = nullptr;
+  const Ordered ordered = find_connected(id, session);
+  if (session != nullptr) {
+    session->pause();
+  }
+  return ordered;
+}
+
+std::shared_ptr<const Image> Pager::image_of(std::string_view id) const {
+  const std::lock_guard lock(mutex_);
+  Session* session = nullptr;
+  static_cast<void>(find_connected(id, session));
+  return session != nullptr ? session->shared_image() : nullptr;
+}
+
 void Pager::drain() {
   {
     const std::lock_guard lock(mutex_);
@@ -451,7 +503,7 @@ SessionInfo Pager::info_of(const Connected& connected) {
   info.p50_ns = session.counters().latency.percentile(0.50);
   info.p99_ns = session.counters().latency.percentile(0.99);
   info.latency = session.counters().latency.octaves();
-  if (const HotFile* hot = session.hot_list(); hot != nullptr) {
+  if (const std::shared_ptr<const HotFile> hot = session.hot_list()) {
     info.hot_list_path = hot->path;
     info.hot_list_entries = hot->pages.size();
   }

@@ -39,6 +39,7 @@ struct Place {
   std::string trace_path;              // may be empty; further sessions of one place: PATH.SESSION
   std::optional<TraceWriter> trace;    // opened already, for the first
   OnFailure on_failure = OnFailure::poison;
+  uint32_t read_attempts = kReadAttempts;
   std::optional<Window> window;  // not given: automatic, and for a traced session each page alone
 };
 
@@ -115,6 +116,18 @@ class Pager {
   void open(Place place);
   // No VMM can connect any more; one that is connected is served until it ends. False: no such id.
   bool close(std::string_view id);
+  // What became of an order to a session.
+  enum class Ordered { yes, unknown, not_connected, under_way };
+  struct CompletionOrder {
+    Ordered ordered = Ordered::unknown;
+    std::shared_ptr<Completion> completion{};  // when it is `yes`
+  };
+  CompletionOrder complete(std::string_view id, uint64_t bytes_per_second);
+  // Null: goes on with the list that was paused.
+  Ordered prefetch(std::string_view id, std::shared_ptr<const HotFile> list);
+  Ordered pause_prefetch(std::string_view id);
+  // What a session serves; null when there is no such session.
+  std::shared_ptr<const Image> image_of(std::string_view id) const;
   // No new sessions from now on; what is there goes on, and run() returns when the last one has
   // ended.
   void drain();
@@ -168,6 +181,7 @@ class Pager {
   void write_record(const std::string& id, const Vmm& vmm) const;
   void remove_record(const std::string& id) const;
   void supersede(const std::string& id);
+  Ordered find_connected(std::string_view id, Session*& session) const;
   static SessionInfo info_of(const Waiting& waiting);
   static SessionInfo info_of(const Connected& connected);
 

@@ -78,6 +78,7 @@ void serve_file(ServeSettings& settings, int signals) {
   place.peer_uid = settings.peer_uid;
   place.window = settings.window;
   place.on_failure = settings.on_failure;
+  place.read_attempts = settings.read_attempts;
   place.image = Image::open(settings.memory);
   HotFileStore hot_files;
   if (!settings.hot.empty()) {
@@ -119,7 +120,8 @@ void serve_sessions(ServeSettings& settings, int signals) {
                          .version = settings.version,
                          .needs_cache_key = settings.needs_cache_key,
                          .window = settings.window,
-                         .on_failure = settings.on_failure});
+                         .on_failure = settings.on_failure,
+                         .read_attempts = settings.read_attempts});
   const ControlServer server(listener, api);
   say_ready(settings.ready);
   pager.run();

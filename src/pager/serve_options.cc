@@ -24,11 +24,14 @@ constexpr std::array<std::pair<const char*, const char*>, 5> kForeign{{
 }};
 
 std::optional<Window> window_of(const base::ParsedOptions& options) {
+  if (options.has("lazy")) {
+    return Window::lazy();
+  }
   if (options.value_or("window", "auto") == "auto") {
     return std::nullopt;
   }
   return Window::fixed(static_cast<uint64_t>(
-      options.number("window", 1, static_cast<int64_t>(Window::kMaxPages), 1)));
+      options.number("window", 1, static_cast<int64_t>(Window::kLargest), 1)));
 }
 
 base::Fd ready_fd_of(const base::ParsedOptions& options) {
@@ -56,6 +59,7 @@ void check_combination(const base::ParsedOptions& options) {
   };
   exclude("control", {"mem", "socket", "hot", "trace", "once", "peer-uid", "data-dir"});
   exclude("data-dir", {"mem", "socket", "hot", "trace", "once", "peer-uid"});
+  exclude("lazy", {"window"});
   need("data-dir", "version-key");
   need("version-key", "data-dir");
   for (const auto& [name, why] : kForeign) {
@@ -92,8 +96,10 @@ base::Options make_serve_options() {
       .value("version-key", "KEY", "with it: DIR/uffd/KEY/control.sock")
       .flag("exit-when-idle", "end with the last session")
       .group("Serving")
-      .value("window", "N", "pages to install for a fault: auto, or 1 to 32")
+      .value("window", "N", "pages to install around a fault: auto, or 1 to 512")
+      .flag("lazy", "nothing but what is asked for, and the hot list")
       .value("on-failure", "WHAT", "a page that cannot be read: poison or kill")
+      .value("read-attempts", "N", "before a page cannot be read (4)")
       .value("handshake-timeout", "S", "drop a client that says nothing (5)")
       .value("ready-fd", "N", "write a newline to descriptor N when it serves")
       .value("without", "LIST", "do without these kernel features")
@@ -136,6 +142,8 @@ ServeSettings read_serve_settings(const base::ParsedOptions& options) {
   settings.on_failure = options.choice("on-failure", {"poison", "kill"}) == "kill"
                             ? OnFailure::kill
                             : OnFailure::poison;
+  settings.read_attempts =
+      static_cast<uint32_t>(options.number("read-attempts", 1, kMostReadAttempts, kReadAttempts));
   if (options.has("peer-uid")) {
     constexpr int64_t kMaxUid = 0xfffffffe;
     settings.peer_uid = static_cast<uid_t>(options.number("peer-uid", 0, kMaxUid, 0));

@@ -32,6 +32,7 @@ struct ServeSettings {
   std::chrono::milliseconds handshake_timeout{};
   std::optional<Window> window;
   OnFailure on_failure = OnFailure::poison;
+  uint32_t read_attempts = kReadAttempts;
   base::Fd ready;
   bool json = false;
 };

@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <pthread.h>
 
+#include <array>
 #include <utility>
 
 #include "base/error.h"
+#include "pager/clock.h"
 #include "pager/event_fd.h"
 #include "pager/fault_loop.h"
 #include "pager/vmm_watch.h"
@@ -34,11 +36,13 @@ Session::Session(std::string id, ServingPlan plan, HandshakeReader::Result hands
       wake_(make_event_fd()),
       notify_(notify),
       log_(id_, vmm_.pid(), uffd_.get()),
-      mapping_(regions_, plan_.image->identity()) {
+      mapping_(regions_, plan_.image->identity()),
+      hot_list_(plan_.hot) {
   SessionState& state = mapping_.state();
   state.vmm_pid = vmm_.pid();
   state.vmm_start_time = vmm_.start_time();
   state.on_failure = plan_.on_failure;
+  state.read_attempts = plan_.read_attempts;
   thread_ = std::thread(&Session::run, this);
 }
 
@@ -60,8 +64,93 @@ void Session::run() {
     log_.warn(std::string(error.what()) +
               (vmm_.kill() ? "; killed the VMM" : "; the VMM is not served any more"));
   }
-  ended_.store(true, std::memory_order_release);
+  {
+    const std::lock_guard lock(orders_mutex_);
+    if (completion_) {
+      completion_->set(Completion::State::failed, "session closed before completion");
+    }
+    ended_.store(true, std::memory_order_release);
+  }
   signal_event(notify_);
+}
+
+void Session::order(Order order) {
+  orders_.push_back(std::move(order));
+  has_orders_.store(true, std::memory_order_release);
+  signal_event(wake_.get());
+}
+
+std::shared_ptr<Completion> Session::complete(uint64_t bytes_per_second) {
+  const std::lock_guard lock(orders_mutex_);
+  const auto state = completion_ ? completion_->state() : Completion::State::failed;
+  if (state == Completion::State::running) {
+    return nullptr;
+  }
+  if (state == Completion::State::done) {
+    return completion_;  // to ask twice is no error
+  }
+  completion_ = std::make_shared<Completion>(bytes_per_second);
+  if (ended()) {
+    completion_->set(Completion::State::failed, "session closed before completion");
+  } else {
+    order({.kind = Order::Kind::complete, .completion = completion_});
+  }
+  return completion_;
+}
+
+std::shared_ptr<const HotFile> Session::hot_list() const {
+  const std::lock_guard lock(orders_mutex_);
+  return hot_list_;
+}
+
+void Session::prefetch(std::shared_ptr<const HotFile> list) {
+  const std::lock_guard lock(orders_mutex_);
+  hot_list_ = list ? list : hot_list_;
+  order({.kind = Order::Kind::prefetch, .list = std::move(list)});
+}
+
+void Session::pause() {
+  const std::lock_guard lock(orders_mutex_);
+  order({.kind = Order::Kind::pause});
+}
+
+void Session::take_orders(FaultLoop& loop) {
+  std::vector<Order> orders;
+  {
+    const std::lock_guard lock(orders_mutex_);
+    clear_event(wake_.get());
+    has_orders_.store(false, std::memory_order_relaxed);
+    orders.swap(orders_);
+  }
+  for (Order& order : orders) {
+    switch (order.kind) {
+      case Order::Kind::complete:
+        loop.complete(std::move(order.completion));
+        break;
+      case Order::Kind::prefetch:
+        loop.prefetch_more(std::move(order.list));
+        break;
+      case Order::Kind::pause:
+        loop.pause();
+        break;
+    }
+  }
+}
+
+// After a completion: a madvise that had seen the memory registered may be about to queue its
+// removal, and waits until somebody has read it.
+void Session::linger(VmmWatch& watch) {
+  constexpr uint64_t kSecond = 1'000'000'000;
+  const uint64_t end = monotonic_ns() + kSecond;
+  std::array<uffd_msg, SessionState::kEvents> ignored{};
+  for (uint64_t now = end - kSecond; now < end && !stop_.load(std::memory_order_relaxed);
+       now = monotonic_ns()) {
+    if (!watch.wait(end - now)) {
+      return;
+    }
+    clear_event(wake_.get());
+    uffd_read(uffd_.get(), ignored);
+  }
 }
 
 void Session::serve() {
@@ -85,7 +174,13 @@ void Session::serve() {
   if (plan_.hot) {
     loop.prefetch(plan_.hot);
   }
+  if (trace == nullptr) {
+    loop.release_holes();
+  }
   while (!stop_.load(std::memory_order_relaxed)) {
+    if (has_orders_.load(std::memory_order_acquire)) {
+      take_orders(loop);
+    }
     const std::optional<uint64_t> wait_ns = loop.wait_ns();
     if (!wait_ns) {
       loop.flush();
@@ -93,9 +188,12 @@ void Session::serve() {
     if (wait_ns != 0 && !watch.wait(wait_ns)) {
       break;
     }
-    if (!loop.step()) {
+    if (!loop.step() || loop.detached()) {
       break;
     }
+  }
+  if (loop.detached()) {
+    linger(watch);
   }
   loop.flush();
 }

@@ -4,12 +4,14 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/fd.h"
+#include "pager/completion.h"
 #include "pager/counters.h"
 #include "pager/handshake.h"
 #include "pager/hot_file.h"
@@ -22,12 +24,16 @@
 
 namespace pager {
 
+class FaultLoop;
+class VmmWatch;
+
 // What a VMM that connects is served with.
 struct ServingPlan {
   std::shared_ptr<const Image> image;
   std::shared_ptr<const HotFile> hot;  // may be null
   std::optional<TraceWriter> trace;
   OnFailure on_failure = OnFailure::poison;
+  uint32_t read_attempts = kReadAttempts;
   Window window = Window::automatic();
 };
 
@@ -51,16 +57,32 @@ class Session {
   const std::string& id() const { return id_; }
   const Vmm& vmm() const { return vmm_; }
   const Image& image() const { return *plan_.image; }
+  const std::shared_ptr<const Image>& shared_image() const { return plan_.image; }
   const std::vector<Region>& regions() const { return regions_; }
-  const HotFile* hot_list() const { return plan_.hot.get(); }  // may be null
+  // The last one that it was given; may be null.
+  std::shared_ptr<const HotFile> hot_list() const;
   const Counters& counters() const { return counters_; }
   const SessionLog& log() const { return log_; }
+  // Orders for the thread, from any other. Each ends a pause, but for pause() itself.
+  // The completion, perhaps done already; null when one is under way.
+  std::shared_ptr<Completion> complete(uint64_t bytes_per_second);
+  void prefetch(std::shared_ptr<const HotFile> list);  // null: go on with the one before
+  void pause();
+
   // The thread serves no more; the destructor does not block.
   bool ended() const { return ended_.load(std::memory_order_acquire); }
 
  private:
+  struct Order {
+    enum class Kind { complete, prefetch, pause } kind;
+    std::shared_ptr<Completion> completion{};
+    std::shared_ptr<const HotFile> list{};
+  };
   void run();
   void serve();
+  void order(Order order);
+  void take_orders(FaultLoop& loop);
+  void linger(VmmWatch& watch);
 
   std::string id_;
   ServingPlan plan_;
@@ -73,6 +95,11 @@ class Session {
   SessionLog log_;
   StateMapping mapping_;
   Counters counters_;
+  mutable std::mutex orders_mutex_;
+  std::vector<Order> orders_;
+  std::shared_ptr<Completion> completion_;   // the last one
+  std::shared_ptr<const HotFile> hot_list_;  // the last one
+  std::atomic<bool> has_orders_{false};
   std::atomic<bool> stop_{false};
   std::atomic<bool> ended_{false};
   std::thread thread_;

@@ -52,6 +52,9 @@ StateMapping::StateMapping(std::span<const Region> regions, const ImageIdentity&
                                      .vmm_pid = 0,
                                      .on_failure = OnFailure::poison,
                                      .vmm_start_time = 0,
+                                     .read_attempts = kReadAttempts,
+                                     .poisoned_count = 0,
+                                     .poisoned = {},
                                      .events = {}};
   uint64_t first_page = 0;
   std::ranges::transform(regions, regions_at(*state_).begin(), [&](const Region& region) {

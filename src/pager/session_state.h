@@ -23,6 +23,10 @@ enum class OnFailure : uint32_t {
   kill,    // the VMM is killed
 };
 
+// A page that cannot be read is tried this often, over 21 ms, before it is given up.
+inline constexpr uint32_t kReadAttempts = 4;
+inline constexpr uint32_t kMostReadAttempts = 1000;
+
 // One mapping of memory: this structure, then the regions, then two bitmaps, found by their
 // offsets. It holds no pointers, so that another process may map it elsewhere. Together with the
 // userfaultfd, a descriptor of the image and one of the VMM it is enough to serve on after the
@@ -36,6 +40,7 @@ struct SessionState {
   static constexpr std::array<char, 8> kMagic{'S', 'F', 'S', 'E', 'S', 'S', 'I', 'O'};
   static constexpr uint32_t kVersion = 1;
   static constexpr size_t kEvents = 64;
+  static constexpr size_t kPoisoned = 64;
 
   struct RegionPages {
     Region region;
@@ -56,6 +61,11 @@ struct SessionState {
   int32_t vmm_pid;  // 0: not known
   OnFailure on_failure;
   uint64_t vmm_start_time;  // clock ticks after boot (base::process_start_time); 0: not known
+  uint32_t read_attempts;
+  // Poisoned pages, which are read again from time to time: a good read heals them. More of them
+  // stay as they are.
+  uint32_t poisoned_count;
+  std::array<uint64_t, kPoisoned> poisoned;
   // Where messages are read into. `event` of each is 0 but for those of the last read.
   std::array<uffd_msg, kEvents> events;
 };
@@ -107,9 +117,16 @@ class PageTable {
   bool installed(uint64_t page) const { return installed_.test(page); }
   // Neither installed nor removed: what prefetch and windows may touch.
   bool untouched(uint64_t page) const { return !removed(page) && !installed(page); }
+  uint64_t count_installed(uint64_t first, uint64_t count) const {
+    return installed_.count(first, count);
+  }
   // Pages of one region.
   void mark_installed(uint64_t first, uint64_t count) {
     installed_bytes_ += installed_.set(first, count) * region_of_page(first).region.page_size;
+  }
+  // The kernel does not have what was installed.
+  void mark_missing(uint64_t first, uint64_t count) {
+    installed_bytes_ -= installed_.clear(first, count) * region_of_page(first).region.page_size;
   }
   // Marked so by this object, and not removed since.
   uint64_t installed_bytes() const { return installed_bytes_; }

@@ -19,7 +19,7 @@ teardown() {
 
 # Every system call of the program that changes a filesystem, and openat, which may.
 changes=mkdirat,openat,ioctl,ftruncate,pwrite64,fallocate,linkat,symlinkat,fchown,fchownat,fchmod,fsetxattr,fremovexattr
-changes+=,utimensat,fsync,renameat,renameat2,unlinkat,flock,fcntl
+changes+=,copy_file_range,utimensat,fsync,renameat,renameat2,unlinkat,flock,fcntl
 
 make_tree() { # <dir>
   mkdir -p "$1/snapshots/s" "$1/locked"
@@ -245,7 +245,7 @@ check_dig() { # <when>
   n=$(strace -f -qq -e trace=openat reflink-clone -q src dst 2>&1 | grep -n O_TMPFILE | cut -d: -f1)
   rm dst
   local no_tmpfile=(-e inject="openat:error=EOPNOTSUPP:when=$n")
-  for call in ftruncate ioctl pwrite64 utimensat linkat unlinkat; do
+  for call in ftruncate ioctl copy_file_range utimensat linkat unlinkat; do
     status=0
     strace -f -qq -o /dev/null "${no_tmpfile[@]}" -e inject="$call:signal=SIGKILL:when=1" \
       reflink-clone -q src dst 2>/dev/null || status=$?

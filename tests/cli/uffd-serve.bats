@@ -104,20 +104,6 @@ teardown() { common_teardown; }
   assert_contains "$(<server.log)" "the trace ends here"
 }
 
-@test "--window: walking faults less with a wider one; --window 1 faults for each page" {
-  serve_memory --window 1
-  run -0 probe --socket s.sock --pattern seq
-  assert_equal "$(faults_of_probe)" 2048
-  kill "$server"
-  wait_for_end "$server" 0
-  serve_memory
-  run -0 probe --socket s.sock --pattern seq
-  (($(faults_of_probe) < 200)) || fail "the window did not open"
-  run -2 uffd-serve --mem memory --socket t.sock --window 0
-  run -2 uffd-serve --mem memory --socket t.sock --window 33
-  run -2 uffd-serve --mem memory --socket t.sock --window wide
-}
-
 @test "a second server on the socket is refused, and the first goes on" {
   serve_memory
   run --separate-stderr -1 uffd-serve --mem memory --socket s.sock
@@ -370,6 +356,7 @@ teardown() { common_teardown; }
 
 @test "an idle server, with sessions that wait and one that is served, never wakes up" {
   require_userfaultfd
+  require_plain_build
   serve_control
   uffd-serve ctl create a=memory b=memory
   hold_vmm "$PWD/s/a.sock" --pages 20

@@ -88,9 +88,10 @@ class TestGuest {
     return {.base = base(), .size = size_, .offset = 0, .page_size = page_size_};
   }
 
-  // The first word of a page, read now: blocks when the page is missing.
-  uint64_t word(uint64_t page) const {
-    return *reinterpret_cast<const volatile uint64_t*>(memory_ + page * page_size_);
+  // The first word of a page, or another, read now: blocks when the page is missing.
+  uint64_t word(uint64_t page, uint64_t index = 0) const {
+    return *reinterpret_cast<const volatile uint64_t*>(memory_ + page * page_size_ +
+                                                       index * sizeof(uint64_t));
   }
   // The same by another thread.
   std::future<uint64_t> touch(uint64_t page) const {
@@ -115,7 +116,7 @@ class TestGuest {
   // Whether the page is there, as the kernel sees it.
   bool is_present(uint64_t page) const {
     unsigned char resident = 0;
-    return ::mincore(memory_ + page * page_size_, page_size_, &resident) == 0 &&
+    return ::mincore(memory_ + page * page_size_, kSmallPage, &resident) == 0 &&
            (resident & 1U) != 0;
   }
   // Faults that nobody has read from the userfaultfd.

@@ -1,0 +1,251 @@
+// The part of FaultLoop that makes itself superfluous, and what it does at the start.
+#include <algorithm>
+#include <cerrno>
+#include <string>
+#include <utility>
+
+#include "pager/clock.h"
+#include "pager/fault_loop.h"
+
+namespace pager {
+namespace {
+
+constexpr uint64_t kSecond = 1'000'000'000;
+constexpr int kMostRounds = 8;
+
+}  // namespace
+
+void FaultLoop::release_holes() {
+  // A piece in the middle of memory makes two mappings more, and there are at most 65,530 of them.
+  constexpr int kMost = 1024;
+  int left = kMost;
+  for (const PageTable::RegionPages& entry : table_.regions()) {
+    const Region& region = entry.region;
+    const auto release = [&](uint64_t from, uint64_t to) {  // offsets in the file
+      const uint64_t start =
+          (region.base + (from - region.offset) + kHugePage - 1) & ~(kHugePage - 1);
+      const uint64_t end = (region.base + (to - region.offset)) & ~(kHugePage - 1);
+      if (start < end && left > 0 && uffd_unregister(parts_.uffd, start, end - start) == 0) {
+        --left;
+        parts_.counters.add(Count::bytes_released, end - start);
+        table_.mark_removed(start, end);  // as those, they read zero for ever
+      }
+    };
+    uint64_t at = region.offset;
+    const uint64_t end = region.offset + region.size;
+    for (const Extent& extent : parts_.image.data().extents()) {
+      if (extent.end <= at) {
+        continue;
+      }
+      if (extent.start >= end) {
+        break;
+      }
+      if (extent.start > at) {
+        release(at, extent.start);
+      }
+      at = extent.end;
+    }
+    if (at < end) {
+      release(at, end);
+    }
+  }
+}
+
+void FaultLoop::prefetch_more(std::shared_ptr<const HotFile> list) {
+  paused_ = false;
+  if (!list) {
+    return;
+  }
+  if (hot_) {
+    more_hot_.push_back(std::move(list));
+  } else {
+    prefetch(std::move(list));
+  }
+}
+
+void FaultLoop::pause() {
+  paused_ = true;
+  if (completion_) {
+    completion_->set(Completion::State::paused);
+  }
+}
+
+void FaultLoop::complete(std::shared_ptr<Completion> completion) {
+  paused_ = false;
+  if (completion_) {
+    completion_->set(Completion::State::failed, "superseded by another request");
+  }
+  completion_ = std::move(completion);
+  next_to_complete_ = 0;
+  complete_not_before_ns_ = 0;
+  complete_rounds_ = 0;
+  confirming_ = false;
+}
+
+void FaultLoop::completion_piece() {
+  if (monotonic_ns() < complete_not_before_ns_) {
+    return;
+  }
+  // So many pages are looked at in one piece at most: 30 us.
+  constexpr uint64_t kLook = 8192;
+  const uint64_t count = parts_.state.page_count;
+  if (next_to_complete_ == count) {
+    verify_completion();
+    return;
+  }
+  const PageTable::RegionPages& in = table_.region_of_page(next_to_complete_);
+  const uint64_t most = std::max(uint64_t{1}, PageFiller::kMaxBytes / in.region.page_size);
+  const uint64_t end = std::min(PageTable::end_page(in), next_to_complete_ + kLook);
+  uint64_t page = next_to_complete_;
+  for (selected_.clear(); page < end && selected_.size() < most; ++page) {
+    if (confirming_ ? !table_.removed(page) : table_.untouched(page)) {
+      selected_.push_back(page);
+    }
+  }
+  const std::shared_ptr<Completion> completion = completion_;
+  switch (fill_in_gap(in)) {
+    case Stop::again:
+      return;
+    case Stop::no_memory:
+      end_completion("the VMM may not have more memory");
+      return;
+    case Stop::unreadable:
+      end_completion("pages at offset " +
+                     std::to_string(PageTable::offset_of(in, selected_.front())) +
+                     " and after cannot be read");
+      return;
+    case Stop::failed:
+    case Stop::gone:
+      end_completion("pages at offset " +
+                     std::to_string(PageTable::offset_of(in, selected_.front())) +
+                     " and after cannot be installed");
+      return;
+    case Stop::over:
+      return;
+    case Stop::done:
+      break;
+  }
+  next_to_complete_ = page;
+  if (const uint64_t rate = completion->bytes_per_second(); rate > 0) {
+    const uint64_t bytes = selected_.size() * in.region.page_size;
+    complete_not_before_ns_ =
+        monotonic_ns() +
+        static_cast<uint64_t>(static_cast<double>(bytes) * kSecond / static_cast<double>(rate));
+  }
+}
+
+// Unregistering makes zeros of every page that is missing: right for those that were removed, and
+// the ruin of the guest for any other. So it is not our own books that are asked, but the kernel.
+// Nothing can go missing between the answer and the act but by a removal.
+void FaultLoop::verify_completion() {
+  if (confirming_) {
+    detach();
+    return;
+  }
+  const std::optional<KernelView> view = KernelView::open(parts_.vmm);
+  const bool huge = std::ranges::any_of(table_.regions(), [](const PageTable::RegionPages& in) {
+    return in.region.page_size != kSmallPage;
+  });
+  if (!view && huge) {
+    // EEXIST would say so little of them: see FaultLoop::follow.
+    end_completion("the pagemap of the VMM cannot be read, and 2 MiB pages need it");
+  } else if (!view) {
+    parts_.log.detail(
+        "its pagemap cannot be read; each page is copied again to see that it is there");
+    confirming_ = true;
+    next_to_complete_ = 0;
+  } else if (!find_missing(*view)) {
+    detach();
+  } else if (++complete_rounds_ > kMostRounds) {
+    end_completion("pages that were installed are missing again and again");
+  } else {
+    next_to_complete_ = 0;
+  }
+}
+
+// Whether the kernel misses pages that were not removed; they count as not installed from now on.
+bool FaultLoop::find_missing(const KernelView& view) {
+  bool any = false;
+  for (const PageTable::RegionPages& in : table_.regions()) {
+    const auto ranges = view.missing(in.region.base, in.region.end());
+    if (!ranges) {
+      return true;
+    }
+    for (const AddressRange& range : *ranges) {
+      const uint64_t first = PageTable::page_at(in, range.start);
+      const uint64_t last = PageTable::page_at(in, range.end - 1);
+      for (uint64_t page = first; page <= last; ++page) {
+        if (!table_.removed(page)) {
+          table_.mark_missing(page, 1);
+          any = true;
+        }
+      }
+    }
+  }
+  return any;
+}
+
+void FaultLoop::detach() {
+  for (const PageTable::RegionPages& in : table_.regions()) {
+    const int error = uffd_unregister(parts_.uffd, in.region.base, in.region.size);
+    if (error == ESRCH || error == ENOMEM) {  // the VMM has ended
+      over_ = true;
+      return;
+    }
+    if (error != 0) {
+      // What was unregistered already holds all that it should, as the rest does.
+      end_completion("the memory cannot be unregistered: errno " + std::to_string(error));
+      return;
+    }
+  }
+  detached_ = true;
+  kept_.clear();  // all were woken, and have their pages
+  rest_.clear();
+  parts_.counters.set(Count::waiting, 0);
+  parts_.log.detail("has all of its memory, and needs no server any more");
+  std::exchange(completion_, nullptr)->set(Completion::State::done);
+}
+
+void FaultLoop::end_completion(const std::string& why) {
+  parts_.log.warn("cannot complete: " + why + "; served on");
+  std::exchange(completion_, nullptr)->set(Completion::State::failed, why);
+}
+
+void FaultLoop::remember_poisoned(uint64_t page) {
+  SessionState& state = parts_.state;
+  const auto known = std::span(state.poisoned).first(state.poisoned_count);
+  if (std::ranges::find(known, page) == known.end() &&
+      state.poisoned_count < SessionState::kPoisoned) {
+    state.poisoned[state.poisoned_count++] = page;
+  }
+  heal_wait_ns_ = kSecond;
+  heal_not_before_ns_ = monotonic_ns() + heal_wait_ns_;
+}
+
+// Nobody says when a disk is well again: poisoned pages are read again after 1 s, 2 s, up to 60 s.
+// A COPY takes the poison's place.
+void FaultLoop::heal() {
+  SessionState& state = parts_.state;
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < state.poisoned_count; ++i) {
+    const uint64_t page = state.poisoned[i];
+    if (!table_.untouched(page)) {
+      continue;  // removed, which takes the poison away; or healed by a window or a list
+    }
+    selected_ = {page};
+    const PageTable::RegionPages& in = table_.region_of_page(page);
+    if (!over_ && fill_in_gap(in) == Stop::done && table_.installed(page)) {
+      parts_.counters.add(Count::pages_healed);
+      parts_.log.warn("page at offset " + std::to_string(PageTable::offset_of(in, page)) + " of " +
+                      parts_.image.path() + " can be read again; healed");
+    } else {
+      state.poisoned[kept++] = page;
+    }
+  }
+  state.poisoned_count = kept;
+  constexpr uint64_t kLongest = 60 * kSecond;
+  heal_wait_ns_ = std::min(std::max(heal_wait_ns_, kSecond) * 2, kLongest);
+  heal_not_before_ns_ = monotonic_ns() + heal_wait_ns_;
+}
+
+}  // namespace pager

@@ -1,0 +1,93 @@
+#include "pager/kernel_view.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "base/process.h"
+#include "pager/features.h"
+#include "pager/kernel_abi.h"
+#include "pager/region.h"
+
+namespace pager {
+
+std::optional<KernelView> KernelView::open(const Vmm& vmm) {
+  if (vmm.pid() <= 0) {
+    return std::nullopt;
+  }
+  base::Fd fd(
+      ::open(("/proc/" + std::to_string(vmm.pid()) + "/pagemap").c_str(), O_RDONLY | O_CLOEXEC));
+  // The number may have been given out again before the file was opened, and not after.
+  if (!fd || base::process_start_time(vmm.pid()).value_or(0) != vmm.start_time()) {
+    return std::nullopt;
+  }
+  return KernelView(std::move(fd));
+}
+
+std::optional<std::vector<AddressRange>> KernelView::missing(uint64_t start, uint64_t end) const {
+  if (features().has(Feature::pagemap_scan)) {
+    if (auto found = scan(start, end)) {
+      return found;
+    }
+  }
+  return read(start, end);
+}
+
+std::optional<std::vector<AddressRange>> KernelView::scan(uint64_t start, uint64_t end) const {
+  constexpr uint64_t kThere = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
+  std::vector<AddressRange> missing;
+  std::array<struct page_region, 512> found{};
+  while (start < end) {
+    struct pm_scan_arg arg {};
+    arg.size = sizeof arg;
+    arg.start = start;
+    arg.end = end;
+    arg.vec = reinterpret_cast<uintptr_t>(found.data());
+    arg.vec_len = found.size();
+    arg.category_inverted = kThere;
+    arg.category_mask = kThere;
+    arg.return_mask = kThere;
+    const int count = ::ioctl(pagemap_.get(), PAGEMAP_SCAN, &arg);
+    if (count < 0 || arg.walk_end <= start) {
+      return std::nullopt;
+    }
+    std::transform(found.begin(), found.begin() + count, std::back_inserter(missing),
+                   [](const struct page_region& region) {
+                     return AddressRange{.start = region.start, .end = region.end};
+                   });
+    start = arg.walk_end;
+  }
+  return missing;
+}
+
+// One word for each 4 KiB, whatever the size of the pages is
+// (Documentation/admin-guide/mm/pagemap).
+std::optional<std::vector<AddressRange>> KernelView::read(uint64_t start, uint64_t end) const {
+  constexpr uint64_t kThere = uint64_t{3} << 62U;  // present, swapped
+  std::vector<AddressRange> missing;
+  std::vector<uint64_t> words(size_t{64} << 10U);
+  for (uint64_t at = start; at < end;) {
+    const size_t wanted = std::min<uint64_t>(words.size(), (end - at) / kSmallPage);
+    const ssize_t bytes = ::pread(pagemap_.get(), words.data(), wanted * sizeof(uint64_t),
+                                  static_cast<off_t>(at / kSmallPage * sizeof(uint64_t)));
+    if (bytes < static_cast<ssize_t>(sizeof(uint64_t))) {
+      return std::nullopt;
+    }
+    for (size_t i = 0; i < static_cast<size_t>(bytes) / sizeof(uint64_t); ++i, at += kSmallPage) {
+      if ((words[i] & kThere) != 0) {
+        continue;
+      }
+      if (missing.empty() || missing.back().end != at) {
+        missing.push_back({.start = at, .end = at});
+      }
+      missing.back().end += kSmallPage;
+    }
+  }
+  return missing;
+}
+
+}  // namespace pager
