@@ -38,7 +38,7 @@ check_model() { # <seconds> <option of pager-model>...
   ((status == 0)) || fail "$stderr" "$(tail -n 20 server.log)"
   printf '# %s\n' "$output" >&3
   # No page was given up, no VMM killed; what has replaced memory cannot be completed, as is said.
-  if grep -E 'poison|kill|not served' server.log; then fail 'the server gave up'; fi
+  if grep -E 'poison|kill|not served|Sanitizer|runtime error' server.log; then fail 'the server gave up'; fi
 }
 
 @test "a service: every word right, every touch answered, every session freed" {
