@@ -82,6 +82,7 @@ class Model {
     base::send_with_fds(socket->get(), pager::compose_handshake(memory_.regions()), fds);
     std::jthread watchdog([this] { watch(); });
     {
+      std::jthread noise([this](const std::stop_token& stop) { disturb(stop); });
       std::vector<std::jthread> threads;
       for (size_t i = 0; i < config_.threads; ++i) {
         threads.emplace_back([this, i] { work(i); });
@@ -121,6 +122,16 @@ class Model {
       ++steps_;
     }
     progress_[index] = kEnded;
+  }
+
+  // Touches, without a look at it, what is given back at that moment: a fault beside its removal.
+  void disturb(const std::stop_token& stop) {
+    pager::Random random(config_.seed);
+    while (!stop.stop_requested()) {
+      const uint64_t removing = removing_.load(std::memory_order_relaxed);
+      const auto page = static_cast<PageNumber>((removing + random.below(2)) % file_.pages());
+      static_cast<void>(*const_cast<const volatile uint64_t*>(word_at(page, 0)));
+    }
   }
 
   void act(pager::Random& random, PageNumber first, PageNumber last) {
@@ -189,6 +200,7 @@ class Model {
   void remove(PageNumber page, PageNumber count) {
     // A removal never spans regions here: their addresses have gaps.
     count = static_cast<PageNumber>(std::min<uint64_t>(count, memory_.region_end(page) - page));
+    removing_.store(page, std::memory_order_relaxed);
     if (::madvise(memory_.address(page), count * config_.page_size, MADV_DONTNEED) != 0) {
       base::throw_errno("cannot give memory back");
     }
@@ -261,6 +273,7 @@ class Model {
   std::atomic<uint64_t> steps_{0};
   std::atomic<uint64_t> wrong_{0};
   std::atomic<bool> done_{false};
+  std::atomic<uint64_t> removing_{0};  // the page that somebody gives back now, or gave back last
 };
 
 int run(int argc, char** argv) {
