@@ -143,6 +143,9 @@ check-e2e: all helpers  ## the flows, on real filesystems, killing things (bats;
 check-fuzz: bootstrap-check  ## throw mutated input at the parsers; FUZZ_SECONDS=60 for each
 	$(Q)$(MAKE) --no-print-directory fuzzers
 	$(Q)set -e; for f in $(notdir $(FUZZERS)); do tests/fuzz/run.sh $$f; done
+soak: bootstrap-check  ## the storm, the race and the fuzz targets for long: SOAK_SECONDS=300 each
+	$(Q)$(MAKE) --no-print-directory all helpers fuzzers
+	$(Q)tests/soak/run.sh $(BIN) $(O)
 check-firecracker: all helpers  ## the flows on a real Firecracker: FIRECRACKER=PATH
 	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bats $(BATS_ARGS) tests/firecracker
 
@@ -187,5 +190,5 @@ clean:  ## remove bin/ and build/
 	$(Q)rm -rf bin build
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
-.PHONY: all demo check check-unit check-cli check-e2e check-fuzz check-firecracker bench lint format man install \
+.PHONY: all demo check check-unit check-cli check-e2e check-fuzz soak check-firecracker bench lint format man install \
   uninstall check-install clean help helpers fuzzers list-shell print-cppflags FORCE

@@ -1,34 +1,30 @@
 #!/usr/bin/env bash
-# reflink-clone against cp -a --reflink=always on the directory of a VM: a disk of 10 GiB (sparse, 64 pieces),
-# 4 GiB of memory, 40 small files, on XFS in a file. The two take turns, so that what else the machine does
-# meets both; process starts are counted. Needs root, for the mount.
+# reflink-clone against what else there is: cp, a bare FICLONE, a sequential read, an empty program. Each pair takes
+# turns, so that what else the machine does meets both; medians are compared. Needs root, for the mounts.
+# FULL=1 takes the sizes of the aims instead of a quarter (4 GiB of memory, 8 GiB to copy).
 set -euo pipefail
 shopt -s inherit_errexit
 
-readonly ROUNDS=${ROUNDS:-61} # of which the median is shown
-readonly AT_ONCE=10           # destinations in one call
+readonly ROUNDS=${ROUNDS:-31}
+readonly QUARTER=$((${FULL:-0} ? 4 : 1)) # in quarters of the full size
+readonly AT_ONCE=10                      # destinations in one call
 
 cleanup() {
-  umount "$dir/fs" 2>/dev/null || true
+  local type
+  cd /
+  for type in xfs btrfs ext4; do
+    umount "$dir/$type" 2>/dev/null || true
+  done
   rm -rf "$dir"
 }
 
-prepare() {
-  local i vm=$dir/fs/vm
-  truncate -s 24G "$dir/image"
-  mkfs.xfs -q -m reflink=1 "$dir/image"
-  mkdir "$dir/fs"
-  mount -o loop "$dir/image" "$dir/fs"
-  mkdir -p "$vm/snapshots/snapshot-latest" "$vm/config"
-  truncate -s 10G "$vm/overlay.raw"
-  for ((i = 0; i < 64; i++)); do
-    dd if=/dev/urandom of="$vm/overlay.raw" bs=1M count=1 seek=$((i * 160)) conv=notrunc status=none
-  done
-  dd if=/dev/zero of="$vm/snapshots/snapshot-latest/memory" bs=4M count=1024 status=none
-  for ((i = 0; i < 40; i++)); do
-    head -c $((200 * (i + 1))) /dev/urandom >"$vm/config/file-$i"
-  done
-  sync -f "$dir/fs"
+mount_image() { # <xfs|btrfs|ext4> <GiB>
+  local force=-f
+  [[ $1 != ext4 ]] || force=-F
+  truncate -s "${2}G" "$dir/$1.img"
+  "mkfs.$1" -q "$force" "$dir/$1.img" >/dev/null 2>&1
+  mkdir "$dir/$1"
+  mount -o loop "$dir/$1.img" "$dir/$1"
 }
 
 # Prints the microseconds that a command takes.
@@ -41,52 +37,170 @@ time_of() { # <command> [argument]...
 
 # The clones go, and the filesystem comes to rest, before the next is measured.
 clear_away() {
-  rm -rf "$dir"/fs/clone*
-  sync -f "$dir/fs"
+  rm -rf clone*
+  sync -f .
 }
 
 median() { # <file>
   sort -n "$1" | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'
 }
 
-# Ratio of the medians of ours and theirs, with ours divided by the destinations it made.
-compare() { # <what> <aim> <destinations> <command...>
-  local what=$1 aim=$2 destinations=$3 round i ours theirs shown
-  shift 3
-  local targets=()
-  for ((i = 0; i < destinations; i++)); do targets+=("clone-$i"); done
+# Takes turns at two functions that each print microseconds; a row with the ratio of the medians.
+compare() { # <what> <aim> <rounds> <ours> <theirs> <shown> [divide ours by]
+  local what=$1 aim=$2 rounds=$3 our_function=$4 their_function=$5 shown=$6 share=${7-1} round
   : >"$dir/ours"
   : >"$dir/theirs"
-  for ((round = 0; round < ROUNDS; round++)); do
-    time_of cp -a --reflink=always vm clone-cp >>"$dir/theirs"
+  for ((round = 0; round < rounds; round++)); do
+    "$their_function" >>"$dir/theirs"
     clear_away
-    time_of "$@" vm "${targets[@]}" >>"$dir/ours"
+    "$our_function" >>"$dir/ours"
     clear_away
   done
-  ours=$(median "$dir/ours")
-  theirs=$(median "$dir/theirs")
-  shown="$* vm clone"
-  ((destinations == 1)) || shown+="-0 ... clone-$((destinations - 1))"
-  awk -v what="$what" -v aim="$aim" -v ours="$ours" -v theirs="$theirs" -v n="$destinations" -v shown="$shown" 'BEGIN {
-    printf "| %s | %.2f (%.2f ms against %.2f ms) | %s | `%s` |\n",
+  awk -v what="$what" -v aim="$aim" -v ours="$(median "$dir/ours")" -v theirs="$(median "$dir/theirs")" -v n="$share" \
+    -v shown="$shown" 'BEGIN { printf "| %s | %.2f (%.2f ms against %.2f ms) | %s | `%s` |\n",
       what, ours / n / theirs, ours / n / 1000, theirs / 1000, aim, shown }'
+}
+
+# ---- the directory of a VM: a disk of 10 GiB (sparse, 64 pieces), 4 GiB of memory, 40 small files
+
+prepare_vm() {
+  local i
+  mkdir -p vm/snapshots/snapshot-latest vm/config
+  truncate -s 10G vm/overlay.raw
+  for ((i = 0; i < 64; i++)); do
+    dd if=/dev/urandom of=vm/overlay.raw bs=1M count=1 seek=$((i * 160)) conv=notrunc status=none
+  done
+  dd if=/dev/zero of=vm/snapshots/snapshot-latest/memory bs=4M count=$((QUARTER * 256)) status=none
+  for ((i = 0; i < 40; i++)); do
+    head -c $((200 * (i + 1))) /dev/urandom >"vm/config/file-$i"
+  done
+  sync -f .
+}
+
+vm_by_cp() { time_of cp -a --reflink=always vm clone; }
+vm_by_us() { time_of reflink-clone -q --profile vm vm clone; }
+vm_linked() { time_of reflink-clone -q --profile vm --memory=link vm clone; }
+vm_at_once() {
+  local i targets=()
+  for ((i = 0; i < AT_ONCE; i++)); do targets+=("clone-$i"); done
+  time_of reflink-clone -q --profile vm vm "${targets[@]}"
+}
+
+bench_vm() { # <filesystem>
+  local us='reflink-clone -q --profile vm vm clone'
+  compare "VM directory on $1, time as a ratio to cp -a --reflink=always" 1.0 "$ROUNDS" vm_by_us vm_by_cp "$us"
+  compare "the same, $AT_ONCE destinations in one call, each" 1.0 "$ROUNDS" vm_at_once vm_by_cp \
+    "$us-0 ... clone-$((AT_ONCE - 1))" "$AT_ONCE"
+  chmod 0444 vm/snapshots/snapshot-latest/memory
+  compare 'the same, sealed memory linked' 1.0 "$ROUNDS" vm_linked vm_by_cp "${us/vm vm/vm --memory=link vm}"
+}
+
+# ---- one file, without the start of the process
+
+file_by_us() {
+  reflink-clone -q --json file clone >"$dir/report"
+  jq 'select(.type == "total") | .seconds * 1000000 | floor' "$dir/report"
+}
+file_by_ficlone() { "$HELPERS/bench-clone" ficlone file clone; }
+
+bench_extents() { # <filesystem>
+  local extents rounds
+  for extents in 1 1000 100000; do
+    rounds=$ROUNDS
+    ((extents <= 1000)) || rounds=3
+    "$HELPERS/bench-clone" fragment file "$extents"
+    compare "file of $extents extents on $1, without process start, as a ratio to open, FICLONE, linkat" 1.05 "$rounds" \
+      file_by_us file_by_ficlone 'reflink-clone file clone'
+    rm file
+  done
+}
+
+# ---- copies and zeros
+
+copy_by_cp() { time_of cp --sparse=always sparse clone; }
+copy_by_us() { time_of reflink-clone -q sparse clone; }
+copy_by_two() { time_of reflink-clone -q --jobs 2 sparse clone; }
+
+bench_copy() {
+  local i what="copy of a sparse file of $((QUARTER * 2)) GiB with $((QUARTER * 256)) MiB of data on ext4"
+  truncate -s "$((QUARTER * 2))G" sparse
+  for ((i = 0; i < 16; i++)); do
+    dd if=/dev/urandom of=sparse bs=1M count=$((QUARTER * 16)) seek=$((i * QUARTER * 128)) conv=notrunc status=none
+  done
+  sync -f .
+  compare "$what, as a ratio to cp --sparse=always" 0.8 11 copy_by_us copy_by_cp 'reflink-clone sparse clone'
+  compare 'the same, two threads' 0.8 11 copy_by_two copy_by_cp 'reflink-clone --jobs 2 sparse clone'
+}
+
+read_memory() { time_of dd if=memory of=/dev/null bs=1M status=none; }
+dig_memory() { time_of reflink-clone -q --dig memory; }
+
+bench_dig() {
+  "$HELPERS/bench-clone" memory memory $((QUARTER * 1024))
+  compare "--dig of $QUARTER GiB, 60 % zero pages scattered, as a ratio to a sequential read (both cached)" 1.2 11 \
+    dig_memory read_memory 'reflink-clone --dig memory'
+  rm memory
+}
+
+# ---- the start: both under a library that ends the process at its first FICLONE
+
+prepare_start() {
+  cat >"$dir/end.c" <<'C'
+#include <linux/fs.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int ioctl(int fd, unsigned long request, ...) {
+  va_list list;
+  va_start(list, request);
+  void* argument = va_arg(list, void*);
+  va_end(list);
+  if (request == FICLONE) _exit(0);
+  return (int)syscall(SYS_ioctl, fd, request, argument);
+}
+C
+  "${CC:-gcc}" -O2 -shared -fPIC "$dir/end.c" -o "$dir/end.so"
+  printf 'int main() {}\n' >"$dir/empty.cc"
+  "${CXX:-g++}" -O2 -static-libstdc++ -static-libgcc "$dir/empty.cc" -o "$dir/empty"
+}
+
+start_of_us() { LD_PRELOAD=$dir/end.so time_of reflink-clone -q file clone; }
+start_of_empty() { LD_PRELOAD=$dir/end.so time_of "$dir/empty"; }
+
+bench_start() {
+  prepare_start
+  printf x >file
+  compare 'process start to first FICLONE, as a ratio to an empty C++ program' 1.3 101 start_of_us start_of_empty \
+    'reflink-clone file clone'
+  rm file
 }
 
 main() {
   if ((EUID != 0)); then
-    printf '| reflink-clone of a VM directory | skipped: needs root | | |\n'
+    printf '| reflink-clone | skipped: needs root | | |\n'
     return
   fi
+  local type
   dir=$(mktemp -d "${TMPDIR:-/tmp}/snapfork-bench.XXXXXX")
   trap cleanup EXIT
-  prepare
-  cd "$dir/fs"
-  compare 'VM directory, time as a ratio to cp -a --reflink=always' '1.0' 1 \
-    reflink-clone -q --profile vm
-  compare "the same, $AT_ONCE destinations in one call, each" '1.0' "$AT_ONCE" reflink-clone -q --profile vm
-  chmod 0444 vm/snapshots/snapshot-latest/memory
-  compare 'the same, sealed memory linked' '1.0' 1 reflink-clone -q --profile vm --memory=link
-  cd /
+  for type in xfs btrfs; do
+    mount_image "$type" 24
+    cd "$dir/$type"
+    prepare_vm
+    bench_vm "$type"
+    rm -rf vm
+    bench_extents "$type"
+    if [[ $type == xfs ]]; then
+      bench_dig
+      bench_start
+    fi
+    cd "$dir"
+    umount "$dir/$type"
+    rm "$dir/$type.img"
+  done
+  mount_image ext4 24
+  cd "$dir/ext4"
+  bench_copy
 }
 
 main "$@"

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 
@@ -45,7 +46,8 @@ std::optional<HeldLock> lock_in_fdinfo(std::string_view text) {
        {std::pair("READ", LockMode::shared), std::pair("WRITE", LockMode::exclusive)}) {
     if (const size_t at = rest.find(word); at != std::string_view::npos) {
       held.mode = mode;
-      held.taker = number_at<pid_t>(rest.substr(at + std::string_view(word).size())).value_or(0);
+      held.taker = std::max(
+          0, number_at<pid_t>(rest.substr(at + std::string_view(word).size())).value_or(0));
     }
   }
   if (text.starts_with(kPosition)) {

@@ -25,6 +25,14 @@ std::optional<std::string> read_proc(pid_t pid, const char* name) {
   }
 }
 
+std::string_view base_name(std::string_view path) {
+  return path.substr(path.find_last_of('/') + 1);
+}
+
+bool is_interpreter(std::string_view name) {
+  return name == "bash" || name == "sh" || name == "dash" || name.starts_with("python");
+}
+
 }  // namespace
 
 std::optional<uint64_t> process_start_time(pid_t pid) {
@@ -82,10 +90,15 @@ std::string process_command_line(pid_t pid) {
 
 std::string process_name(pid_t pid) {
   const std::optional<std::string> line = read_proc(pid, "cmdline");
-  if (line && !line->empty() && line->front() != '\0') {
-    return line->substr(0, line->find('\0'));
+  if (!line || line->empty() || line->front() == '\0') {
+    return process_command_line(pid);
   }
-  return process_command_line(pid);
+  const std::string_view words(*line);
+  const std::string_view first = words.substr(0, words.find('\0'));
+  const std::string_view rest = words.substr(std::min(first.size() + 1, words.size()));
+  const std::string_view second = rest.substr(0, rest.find('\0'));
+  const bool is_script = is_interpreter(base_name(first)) && !second.empty() && second[0] != '-';
+  return std::string(is_script ? base_name(second) : first);
 }
 
 }  // namespace base

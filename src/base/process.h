@@ -21,7 +21,8 @@ std::optional<uint64_t> process_start_time(pid_t pid);
 // Throws std::system_error on other failures (Linux 5.3 is needed).
 std::optional<Fd> open_pidfd(pid_t pid);
 
-// The command line's first word, or the kernel's short name, for messages; "?" when it is gone.
+// For messages: the command line's first word, or the name of the script that a shell or Python
+// runs; else the kernel's short name; "?" when it is gone.
 std::string process_name(pid_t pid);
 // The whole command line, its words joined by blanks, for people; else as process_name.
 std::string process_command_line(pid_t pid);

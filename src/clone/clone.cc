@@ -24,7 +24,7 @@ void clone_file(const SourceFile& src, const Place& place, const Request& reques
     report.files.push_back(contents.plan(src, place.parent(), place.path(), request.reflink));
   } else {
     AttributeCopier attributes;
-    StagedFile staged(place);
+    StagedFile staged(place, src.st.st_mode & ACCESSPERMS);
     report.files.push_back(contents.clone(src, staged.fd(), place.path(), request.reflink));
     attributes.apply(src.fd.get(), src.st, staged.fd(), place.path());
     const PhaseTimer timer(report.phases.publish);

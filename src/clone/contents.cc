@@ -24,6 +24,11 @@ std::string why_not(int error_number) {
                                : std::string(std::strerror(error_number));
 }
 
+// One filesystem on both sides, which has no shared blocks.
+bool cannot_share(int error_number) {
+  return error_number == EOPNOTSUPP || error_number == ENOTTY;
+}
+
 std::string cost_text(const SourceFile& src, int64_t extents) {
   return "each clone of it takes up to " + std::to_string(clone_cost_ms(src.fd.get(), extents)) +
          " ms";
@@ -38,20 +43,36 @@ void refuse_many_extents(const SourceFile& src, int64_t extents, int64_t limit) 
   }
 }
 
-// Size and bytes of what shares the source's blocks. Very many extents are not listed; st_blocks
-// says the same, but for compressed files and what XFS needs for the list itself.
+// Size, bytes and extents of what shares the source's blocks. Very many extents are not listed:
+// st_blocks says the same, but for compressed files and what XFS needs for the list itself; and to
+// count them once more would cost btrfs a twentieth of the clone.
 void measure_shared(int fd, FileReport& report) {
   struct stat st {};
   if (::fstat(fd, &st) != 0) {
     base::throw_errno("cannot stat " + base::quoted(report.path));
   }
   report.size = st.st_size;  // a source that grows is shared as long as it was at that instant
-  report.shared = allocated_bytes(st);
-  if (report.extents.value_or(0) <= kFewExtents) {
-    const std::optional<ExtentSurvey> survey = survey_extents(fd, report.size, report.path);
-    report.shared = survey ? std::min<int64_t>(survey->data_bytes, report.size) : report.size;
+  const std::optional<FewExtents> few = list_few_extents(fd, report.size, Flush::no, report.path);
+  if (few && few->is_all) {
+    report.shared = few->survey.data_bytes;
+    report.extents_after = few->survey.extents;
+  } else {
+    report.shared = few ? allocated_bytes(st) : report.size;
+    report.extents_after = report.extents.value_or(0) <= kManyExtents
+                               ? count_extents(fd, report.path)
+                               : kept_extent_count(fd);
   }
   report.hole = report.size - report.shared;
+}
+
+// Writes out what is dirty. Nothing where the filesystem does not tell.
+std::optional<int64_t> flush_and_count(const SourceFile& src) {
+  const std::optional<FewExtents> few =
+      list_few_extents(src.fd.get(), src.st.st_size, Flush::yes, src.path);
+  if (!few) {
+    return std::nullopt;
+  }
+  return few->is_all ? few->survey.extents : count_extents(src.fd.get(), src.path);
 }
 
 void warn_of_many_extents(const SourceFile& src, int64_t extents) {
@@ -61,13 +82,7 @@ void warn_of_many_extents(const SourceFile& src, int64_t extents) {
   }
 }
 
-}  // namespace
-
-Progress& ContentCloner::progress_for(const SourceFile& src) {
-  return request_.jobs > 1 && src.st.st_size < kLargeFile ? no_progress_ : progress_;
-}
-
-void ContentCloner::note_writer(const SourceFile& src, FileReport& report) const {
+void note_writer(const SourceFile& src, FileReport& report) {
   if (src.st.st_size >= kLargeFile &&
       ReadLease(src.fd.get()).state() == ReadLease::State::refused) {
     report.has_writer = true;
@@ -75,6 +90,12 @@ void ContentCloner::note_writer(const SourceFile& src, FileReport& report) const
                       " is being written to: the clone has what is there at one instant" +
                       writers_text(src));
   }
+}
+
+}  // namespace
+
+Progress& ContentCloner::progress_for(const SourceFile& src) {
+  return request_.jobs > 1 && src.st.st_size < kLargeFile ? no_progress_ : progress_;
 }
 
 // Whether the contents came to be shared. `ask` tells what the filesystem can, `act` does it; then
@@ -108,9 +129,8 @@ void ContentCloner::reflink(const SourceFile& src, int made, FileReport& report,
                             const std::function<int()>& act) {
   {
     const PhaseTimer timer(report.phases.flush);
-    flush_dirty(src.fd.get(), src.path);
+    report.extents = flush_and_count(src);
   }
-  report.extents = count_extents(src.fd.get(), src.path);
   if (report.extents && request_.max_extents) {
     refuse_many_extents(src, *report.extents, *request_.max_extents);
   }
@@ -142,10 +162,6 @@ FileReport ContentCloner::clone(const SourceFile& src, int dst, const std::strin
     } else if (request_.dig) {
       dig(src, dst, report);
     }
-    // Counting very many once more would cost btrfs a twentieth of the clone.
-    report.extents_after = report.extents.value_or(0) <= kManyExtents || request_.dig
-                               ? count_extents(dst, dst_path)
-                               : kept_extent_count(dst);
     if (request_.verify) {
       const PhaseTimer timer(report.phases.verify);
       require_same(src.fd.get(), dst, report.size, request_.jobs, progress_for(src), src.path,
@@ -160,9 +176,11 @@ FileReport ContentCloner::clone(const SourceFile& src, int dst, const std::strin
 
 void ContentCloner::copy(const SourceFile& src, int dst, FileReport& report) {
   const PhaseTimer timer(report.phases.copy);
-  const CopyOptions options{.zeros = request_.dig || request_.sparse ? Zeros::dig : Zeros::keep,
-                            .jobs = request_.jobs,
-                            .progress = progress_for(src)};
+  const CopyOptions options{
+      .zeros = request_.dig || request_.sparse ? Zeros::dig : Zeros::keep,
+      .in_kernel = !request_.dig && !request_.sparse && cannot_share(report.refused),
+      .jobs = request_.jobs,
+      .progress = progress_for(src)};
   const CopyResult result = sparse_copy(src.fd.get(), src.st, dst, options, src.path, report.path);
   report.method = Method::copy;
   report.copied = result.copied;
@@ -172,11 +190,10 @@ void ContentCloner::copy(const SourceFile& src, int dst, FileReport& report) {
 
 void ContentCloner::dig(const SourceFile& src, int dst, FileReport& report) {
   const PhaseTimer timer(report.phases.dig);
-  const DigResult result =
+  report.dug =
       dig_holes(src.fd.get(), dst, report.size, request_.jobs, progress_for(src), report.path);
-  report.dug = result.dug;
-  report.zero_kept = result.kept;
   report.shared -= std::min(report.dug, report.shared);
+  report.extents_after = count_extents(dst, report.path);
   report.hole = report.size - report.shared;
 }
 

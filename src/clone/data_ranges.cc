@@ -12,15 +12,6 @@
 #include "clone/parallel.h"
 
 namespace cloning {
-namespace {
-
-[[noreturn]] void throw_got_shorter(std::string_view path) {
-  throw base::Refused("cannot read " + base::quoted(path) +
-                      ": it got shorter meanwhile; run again when nobody writes to it");
-}
-
-}  // namespace
-
 std::optional<Range> next_data(int fd, off_t from, off_t size, std::string_view name) {
   if (from >= size) {
     return std::nullopt;
@@ -69,18 +60,23 @@ void read_pieces(int fd, std::span<const Range> pieces, off_t size, int jobs, st
       const std::span<std::byte> data =
           std::span(buffer).first(static_cast<size_t>(piece.end - piece.begin));
       if (base::pread_full(fd, data, piece.begin, name) < data.size()) {
-        throw_got_shorter(name);
+        require_length(fd, piece.end, name);
+        throw base::BadData("cannot read " + base::quoted(name) + ": it ends too early");
       }
       use(piece.begin, data);
     };
   });
-  // An end that was cut off looks like a hole.
+  require_length(fd, size, name);
+}
+
+void require_length(int fd, off_t size, std::string_view name) {
   struct stat now {};
   if (::fstat(fd, &now) != 0) {
     base::throw_errno("cannot stat " + base::quoted(name));
   }
   if (now.st_size < size) {
-    throw_got_shorter(name);
+    throw base::Refused("cannot read " + base::quoted(name) +
+                        ": it got shorter meanwhile; run again when nobody writes to it");
   }
 }
 

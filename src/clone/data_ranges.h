@@ -28,6 +28,9 @@ std::optional<Range> next_data(int fd, off_t from, off_t size, std::string_view 
 inline constexpr off_t kPiece = 1 << 20;
 std::vector<Range> data_pieces(int fd, off_t size, std::string_view name);
 
+// Throws Refused when the file is shorter than `size`: an end that was cut off looks like a hole.
+void require_length(int fd, off_t size, std::string_view name);
+
 // Reads pieces with up to `jobs` threads and calls use(offset, data) for each, from any of them and
 // in any order. Throws Refused when the file has got shorter than `size` meanwhile,
 // std::system_error, and what `use` throws.

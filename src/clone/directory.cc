@@ -44,6 +44,9 @@ std::vector<Entry> list_directory(int dir, const std::string& path) {
     base::throw_errno("cannot read directory " + base::quoted(path));
   }
   own.release();
+  // To the beginning, as btrfs (since Linux 6.5) lists only what there was when the directory was
+  // opened: nothing, of one that has been filled since.
+  ::rewinddir(stream.get());
   std::vector<Entry> entries;
   for (;;) {
     errno = 0;

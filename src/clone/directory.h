@@ -22,7 +22,7 @@ struct Entry {
   mode_t type;  // S_IFREG, S_IFDIR, ...
 };
 
-// All entries but "." and "..", sorted by name. Uses up the descriptor's position. `path` is for
+// All entries but "." and "..", sorted by name. Moves the descriptor's position. `path` is for
 // messages. Throws std::system_error.
 std::vector<Entry> list_directory(int dir, const std::string& path);
 

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cmath>
 #include <cstddef>
 #include <new>
 #include <span>
@@ -26,8 +25,8 @@ constexpr size_t kFiemapBytes =
     sizeof(struct fiemap) + kExtentsPerCall * sizeof(struct fiemap_extent);
 
 // Measured; XFS wants more from the second clone on, when reference counts are changed.
-constexpr double kSecondsPerExtentXfs = 35e-6;
-constexpr double kSecondsPerExtentBtrfs = 7e-6;
+constexpr int64_t kMicrosecondsPerExtentXfs = 35;
+constexpr int64_t kMicrosecondsPerExtentBtrfs = 7;
 
 // False where the filesystem has no FIEMAP.
 bool list_extents(int fd, struct fiemap& map, std::string_view name) {
@@ -40,44 +39,83 @@ bool list_extents(int fd, struct fiemap& map, std::string_view name) {
   base::throw_errno("cannot list the extents of " + base::quoted(name));
 }
 
+// Adds up what FIEMAP says, one call after the other.
+class ExtentLister {
+ public:
+  ExtentLister(int fd, off_t size, std::string_view name)
+      : fd_(fd),
+        end_(static_cast<uint64_t>(size)),
+        name_(name),
+        map_(::new (buffer_.data()) struct fiemap) {}
+
+  // False where the filesystem has no FIEMAP.
+  bool next(Flush flush) {
+    map_->fm_start = from_;
+    map_->fm_length = end_ - from_;
+    map_->fm_flags = flush == Flush::yes ? FIEMAP_FLAG_SYNC : 0;
+    map_->fm_extent_count = kExtentsPerCall;
+    map_->fm_reserved = 0;
+    if (!list_extents(fd_, *map_, name_)) {
+      return false;
+    }
+    saw_last_ = map_->fm_mapped_extents == 0;
+    for (const struct fiemap_extent& extent :
+         std::span(&map_->fm_extents[0], map_->fm_mapped_extents)) {
+      add(extent);
+    }
+    return true;
+  }
+
+  bool at_end() const { return saw_last_ || from_ >= end_; }
+  const ExtentSurvey& survey() const { return survey_; }
+
+ private:
+  void add(const struct fiemap_extent& extent) {
+    const auto extent_end = static_cast<uint64_t>(extent.fe_logical + extent.fe_length);
+    ++survey_.extents;
+    if (extent.fe_logical < end_) {
+      const uint64_t data_begin = std::max<uint64_t>(extent.fe_logical, from_);
+      const auto bytes = static_cast<int64_t>(std::min(extent_end, end_) - data_begin);
+      if ((extent.fe_flags & FIEMAP_EXTENT_UNWRITTEN) != 0) {
+        survey_.preallocated_bytes += bytes;
+      } else {
+        survey_.data_bytes += bytes;
+        survey_.shared_bytes += (extent.fe_flags & FIEMAP_EXTENT_SHARED) != 0 ? bytes : 0;
+      }
+    }
+    from_ = std::max(from_, extent_end);
+    saw_last_ |= (extent.fe_flags & FIEMAP_EXTENT_LAST) != 0;
+  }
+
+  int fd_;
+  uint64_t end_;
+  std::string_view name_;
+  uint64_t from_ = 0;
+  bool saw_last_ = false;
+  ExtentSurvey survey_;
+  // struct fiemap ends in an array without a length; room for it stands behind the struct.
+  alignas(struct fiemap) std::array<std::byte, kFiemapBytes> buffer_;
+  struct fiemap* map_;
+};
+
 }  // namespace
 
+std::optional<FewExtents> list_few_extents(int fd, off_t size, Flush flush, std::string_view name) {
+  ExtentLister lister(fd, size, name);
+  if (!lister.next(flush)) {
+    return std::nullopt;
+  }
+  return FewExtents{.is_all = lister.at_end(), .survey = lister.survey()};
+}
+
 std::optional<ExtentSurvey> survey_extents(int fd, off_t size, std::string_view name) {
-  ExtentSurvey survey;
-  // struct fiemap ends in an array without a length; room for it stands behind the struct.
-  alignas(struct fiemap) std::array<std::byte, kFiemapBytes> buffer;
-  auto* map = ::new (buffer.data()) struct fiemap;
-  const auto end = static_cast<uint64_t>(size);
-  bool last = false;
-  for (uint64_t from = 0; from < end && !last;) {
-    map->fm_start = from;
-    map->fm_length = end - from;
-    map->fm_flags = 0;
-    map->fm_extent_count = kExtentsPerCall;
-    map->fm_reserved = 0;
-    if (!list_extents(fd, *map, name)) {
+  ExtentLister lister(fd, size, name);
+  while (!lister.at_end()) {
+    if (!lister.next(Flush::no)) {
       return std::nullopt;
     }
-    last = map->fm_mapped_extents == 0;
-    for (const struct fiemap_extent& extent :
-         std::span(&map->fm_extents[0], map->fm_mapped_extents)) {
-      const auto extent_end = static_cast<uint64_t>(extent.fe_logical + extent.fe_length);
-      ++survey.extents;
-      if (extent.fe_logical < end) {
-        const uint64_t data_begin = std::max<uint64_t>(extent.fe_logical, from);
-        const auto bytes = static_cast<int64_t>(std::min(extent_end, end) - data_begin);
-        if ((extent.fe_flags & FIEMAP_EXTENT_UNWRITTEN) != 0) {
-          survey.preallocated_bytes += bytes;
-        } else {
-          survey.data_bytes += bytes;
-          survey.shared_bytes += (extent.fe_flags & FIEMAP_EXTENT_SHARED) != 0 ? bytes : 0;
-        }
-      }
-      from = std::max(from, extent_end);
-      last |= (extent.fe_flags & FIEMAP_EXTENT_LAST) != 0;
-    }
   }
-  return survey;
+  return lister.survey();
 }
 
 std::optional<int64_t> count_extents(int fd, std::string_view name) {
@@ -105,11 +143,11 @@ void flush_dirty(int fd, std::string_view name) {
 }
 
 int64_t clone_cost_ms(int fd, int64_t extents) {
+  constexpr int64_t kMicrosecondsPerMs = 1000;
   struct statfs fs {};
   const bool is_btrfs = ::fstatfs(fd, &fs) == 0 && fs.f_type == BTRFS_SUPER_MAGIC;
-  const double seconds =
-      static_cast<double>(extents) * (is_btrfs ? kSecondsPerExtentBtrfs : kSecondsPerExtentXfs);
-  return static_cast<int64_t>(std::ceil(seconds * 1000));
+  const int64_t us = extents * (is_btrfs ? kMicrosecondsPerExtentBtrfs : kMicrosecondsPerExtentXfs);
+  return (us + kMicrosecondsPerMs - 1) / kMicrosecondsPerMs;
 }
 
 }  // namespace cloning

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
+#include <mutex>
 #include <span>
 #include <string>
 #include <system_error>
@@ -17,6 +18,7 @@
 #include "base/fd.h"
 #include "clone/data_ranges.h"
 #include "clone/extents.h"
+#include "clone/parallel.h"
 #include "clone/reflink.h"
 #include "clone/report.h"
 #include "clone/zero_runs.h"
@@ -34,14 +36,6 @@ struct stat stat_of(int fd, std::string_view path) {
   return st;
 }
 
-void write_data(int dst, std::span<const std::byte> data, off_t at, std::string_view dst_path) {
-  try {
-    base::pwrite_full(dst, data, at, dst_path);
-  } catch (const std::system_error& error) {
-    throw_with_advice(error.code().value(), "cannot write " + base::quoted(dst_path));
-  }
-}
-
 void punch(int fd, const Range& hole, off_t size, std::string_view path) {
   // A last block that the file fills in part only is given back when the hole covers all of it.
   const off_t beyond = hole.end == size ? static_cast<off_t>(kHoleBlock) : 0;
@@ -54,6 +48,105 @@ void punch(int fd, const Range& hole, off_t size, std::string_view path) {
     throw_with_advice(errno, "cannot dig holes into " + base::quoted(path));
   }
 }
+
+// One copy under way. Threads add to what it has done.
+class SparseCopy {
+ public:
+  SparseCopy(int src, int dst, const CopyOptions& options, std::string_view src_path,
+             std::string_view dst_path)
+      : src_(src), dst_(dst), options_(options), src_path_(src_path), dst_path_(dst_path) {}
+
+  CopyResult copy(off_t size) {
+    std::vector<Range> pieces = data_pieces(src_, size, src_path_);
+    if (options_.in_kernel) {
+      pieces = copy_in_kernel(pieces);
+    }
+    read_pieces(src_, pieces, size, options_.jobs, src_path_,
+                [&](off_t at, std::span<const std::byte> data) {
+                  if (options_.zeros == Zeros::dig) {
+                    write_around_zeros(at, data);
+                  } else {
+                    write(at, data);
+                  }
+                  options_.progress.add(static_cast<int64_t>(data.size()));
+                });
+    return {.copied = copied_, .dug = dug_};
+  }
+
+ private:
+  // Returns the pieces that the kernel does not copy.
+  std::vector<Range> copy_in_kernel(std::span<const Range> pieces) {
+    std::mutex mutex;
+    std::vector<Range> left;
+    for_each_index(options_.jobs, pieces.size(), [&] {
+      return [&](size_t index) {
+        if (!copy_in_kernel(pieces[index])) {
+          const std::scoped_lock lock(mutex);
+          left.push_back(pieces[index]);
+        }
+      };
+    });
+    return left;
+  }
+
+  bool copy_in_kernel(const Range& piece) {
+    off_t from = piece.begin;
+    off_t to = piece.begin;
+    while (from < piece.end) {
+      const ssize_t copied =
+          ::copy_file_range(src_, &from, dst_, &to, static_cast<size_t>(piece.end - from), 0);
+      if (copied == 0) {
+        require_length(src_, piece.end, src_path_);
+        return false;
+      }
+      if (copied < 0 && errno != EINTR) {
+        if (errno == EINVAL || errno == EOPNOTSUPP || errno == EXDEV || errno == ENOSYS) {
+          return false;
+        }
+        throw_with_advice(
+            errno, "cannot copy " + base::quoted(src_path_) + " to " + base::quoted(dst_path_));
+      }
+    }
+    copied_ += piece.end - piece.begin;
+    options_.progress.add(piece.end - piece.begin);
+    return true;
+  }
+
+  void write(off_t at, std::span<const std::byte> data) {
+    if (data.empty()) {
+      return;
+    }
+    try {
+      base::pwrite_full(dst_, data, at, dst_path_);
+    } catch (const std::system_error& error) {
+      throw_with_advice(error.code().value(), "cannot write " + base::quoted(dst_path_));
+    }
+    copied_ += static_cast<int64_t>(data.size());
+  }
+
+  void write_around_zeros(off_t begin, std::span<const std::byte> data) {
+    ZeroRuns zeros;
+    zeros.add(begin, data);
+    off_t at = begin;
+    const auto write_until = [&](off_t end) {
+      write(at, data.subspan(static_cast<size_t>(at - begin), static_cast<size_t>(end - at)));
+    };
+    for (const Range& hole : zeros.holes()) {
+      write_until(hole.begin);
+      dug_ += hole.end - hole.begin;
+      at = hole.end;
+    }
+    write_until(begin + static_cast<off_t>(data.size()));
+  }
+
+  int src_;
+  int dst_;
+  const CopyOptions& options_;
+  std::string_view src_path_;
+  std::string_view dst_path_;
+  std::atomic<int64_t> copied_ = 0;
+  std::atomic<int64_t> dug_ = 0;
+};
 
 }  // namespace
 
@@ -86,39 +179,11 @@ CopyResult sparse_copy(int src, const struct stat& st, int dst, const CopyOption
                                  std::to_string(st.st_size) + " bytes long");
   }
   options.progress.begin(dst_path, allocated);
-  std::atomic<int64_t> copied = 0;
-  std::atomic<int64_t> dug = 0;
-  const auto copy = [&](off_t at, std::span<const std::byte> data) {
-    if (!data.empty()) {
-      write_data(dst, data, at, dst_path);
-      copied += static_cast<int64_t>(data.size());
-    }
-  };
-  const auto copy_around_zeros = [&](off_t begin, std::span<const std::byte> data) {
-    ZeroRuns zeros;
-    zeros.add(begin, data);
-    off_t at = begin;
-    for (const Range& hole : zeros.holes()) {
-      copy(at, data.subspan(static_cast<size_t>(at - begin), static_cast<size_t>(hole.begin - at)));
-      dug += hole.end - hole.begin;
-      at = hole.end;
-    }
-    copy(at, data.subspan(static_cast<size_t>(at - begin)));
-  };
-  read_pieces(src, data_pieces(src, st.st_size, src_path), st.st_size, options.jobs, src_path,
-              [&](off_t at, std::span<const std::byte> data) {
-                if (options.zeros == Zeros::dig) {
-                  copy_around_zeros(at, data);
-                } else {
-                  copy(at, data);
-                }
-                options.progress.add(static_cast<int64_t>(data.size()));
-              });
-  return {.copied = copied, .dug = dug};
+  return SparseCopy(src, dst, options, src_path, dst_path).copy(st.st_size);
 }
 
-DigResult dig_holes(int src, int dst, off_t size, int jobs, Progress& progress,
-                    std::string_view path) {
+int64_t dig_holes(int src, int dst, off_t size, int jobs, Progress& progress,
+                  std::string_view path) {
   const struct stat before = stat_of(src, path);
   progress.begin(path, allocated_bytes(before));
   ZeroRuns zeros;
@@ -135,13 +200,12 @@ DigResult dig_holes(int src, int dst, off_t size, int jobs, Progress& progress,
   }
   const int64_t cuts = count_extents(dst, path).value_or(1) - 1;  // that there are already
   const int64_t most = static_cast<int64_t>(kMostHoles) - std::max<int64_t>(cuts, 0);
-  DigResult result;
+  int64_t dug = 0;
   for (const Range& hole : zeros.holes(static_cast<size_t>(std::max<int64_t>(most, 0)))) {
     punch(dst, hole, size, path);
-    result.dug += hole.end - hole.begin;
+    dug += hole.end - hole.begin;
   }
-  result.kept = zeros.zero_bytes() - result.dug;
-  return result;
+  return dug;
 }
 
 }  // namespace cloning

@@ -27,28 +27,27 @@ int64_t allocated_bytes(const struct stat& st);
 // How a copy is made, and who is told how far it is.
 struct CopyOptions {
   Zeros zeros;
-  int jobs;  // threads
+  bool in_kernel;  // by copy_file_range, with Zeros::keep
+  int jobs;        // threads
   Progress& progress;
 };
 
 // Makes `dst` (new and empty, open for writing) `st.st_size` bytes long and copies the data of
-// `src` into it, reading and writing: copy_file_range fills holes on ext4, and shares blocks on XFS
-// and btrfs where nobody asked for it. Zeros are looked for in each piece of kPiece for itself.
-// Throws base::Error (exit status 5) when the space there is plainly too small, before the first
-// byte; Refused when the source gets shorter meanwhile; std::system_error.
+// `src` into it. In the kernel that is half the work, for each byte moves once; but where blocks
+// can be shared, copy_file_range shares them though nobody asked for it, so that it is for
+// filesystems that have refused to reflink. (It fills holes, and so gets none to see.) Zeros are
+// looked for in each piece of kPiece for itself. Throws base::Error (exit status 5) when the space
+// there is plainly too small, before the first byte; Refused when the source gets shorter
+// meanwhile; std::system_error.
 CopyResult sparse_copy(int src, const struct stat& st, int dst, const CopyOptions& options,
                        std::string_view src_path, std::string_view dst_path);
 
-struct DigResult {
-  int64_t dug = 0;
-  int64_t kept = 0;  // zero bytes in runs that are not worth a hole
-};
 // Punches holes into `dst` where `src`, of the same contents and `size` bytes, has zeros that are
 // worth it (zero_runs.h); the two may be one descriptor. Contents never change, so that it may end
 // at any point. Throws Unsupported where the filesystem has no holes; Refused, before the first
-// hole, when `src` is written to meanwhile; std::system_error.
-DigResult dig_holes(int src, int dst, off_t size, int jobs, Progress& progress,
-                    std::string_view path);
+// hole, when `src` is written to meanwhile; std::system_error. Returns the bytes dug.
+int64_t dig_holes(int src, int dst, off_t size, int jobs, Progress& progress,
+                  std::string_view path);
 
 // Throws base::Error (exit status 5) when the filesystem of `dst` has not `needed` bytes free.
 void check_space(int dst, int64_t needed, std::string_view dst_path);

@@ -29,9 +29,9 @@ void exchange(const Place& place) {
 
 }  // namespace
 
-StagedFile::StagedFile(const Place& place) : place_(place) {
+StagedFile::StagedFile(const Place& place, mode_t mode) : place_(place) {
   place.remove_leftover();
-  fd_ = base::Fd(::openat(place.parent(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  fd_ = base::Fd(::openat(place.parent(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode));
   if (!fd_) {
     if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOENT) {
       throw_with_advice(errno, "cannot make " + base::quoted(place.path()));

@@ -14,12 +14,13 @@
 namespace cloning {
 
 // A regular file under construction: unnamed (O_TMPFILE) where the filesystem can, so that a kill
-// leaves nothing at all; else under the temporary name. Mode 0600, no ACL. Destroyed unpublished,
-// it is gone.
+// leaves nothing at all; else under the temporary name, with mode 0600. No ACL. Destroyed
+// unpublished, it is gone.
 class StagedFile {
  public:
-  // Removes a leftover first. `place` must outlive the object.
-  explicit StagedFile(const Place& place);
+  // Removes a leftover first. `place` must outlive the object. An unnamed file, which nobody else
+  // can open, gets `mode` at once: to change it later is one more transaction of the filesystem.
+  explicit StagedFile(const Place& place, mode_t mode = S_IRUSR | S_IWUSR);
   StagedFile(const StagedFile&) = delete;
   StagedFile& operator=(const StagedFile&) = delete;
   StagedFile(StagedFile&&) = delete;

@@ -24,6 +24,7 @@ int verify_command(int argc, char** argv);
 int fsck_command(int argc, char** argv);
 int vmstate_command(int argc, char** argv);
 int rewrite_paths_command(int argc, char** argv);
+int merge_diff_command(int argc, char** argv);
 int host_paths_command(int argc, char** argv);
 
 }  // namespace meta

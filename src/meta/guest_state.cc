@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <limits>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -122,7 +123,7 @@ GuestState derive_state(const base::Store& store, std::string_view id, const Met
   result.vmm.pid = metadata.number("HypervisorPID");
   result.vmm.start_time = metadata.number("HypervisorStartTime");
   const bool knows_start = result.vmm.start_time.value_or(0) != 0;
-  if (result.vmm.pid.value_or(0) > 0) {
+  if (result.vmm.pid.value_or(0) > 0 && *result.vmm.pid <= std::numeric_limits<pid_t>::max()) {
     const std::optional<uint64_t> started =
         base::process_start_time(static_cast<pid_t>(*result.vmm.pid));
     if (started) {

@@ -37,6 +37,7 @@ constexpr std::array kVerbs{
     Verb{"fsck", meta::fsck_command},
     Verb{"vmstate", meta::vmstate_command},
     Verb{"rewrite-paths", meta::rewrite_paths_command},
+    Verb{"merge-diff", meta::merge_diff_command},
     Verb{"host-paths", meta::host_paths_command},
 };
 
@@ -57,6 +58,7 @@ constexpr const char* kFooter =
   fsck [--repair]                  find and mend what killed programs left
   vmstate FILE                     what a state file says
   rewrite-paths IN OUT             a state file with other paths
+  merge-diff DIFF MEMORY           a Diff memory file over its base
   host-paths ID                    what loading it opens elsewhere
 
 SNAPFORK_ROOT names the store (default: /var/lib/snapfork).

@@ -72,16 +72,15 @@ Support probe_peerpidfd() {
 }
 
 Feature feature_named(std::string_view name) {
-  const auto found = std::ranges::find(kTexts, name, &FeatureText::name);
-  if (found == kTexts.end()) {
-    std::string list;
-    for (const FeatureText& text : kTexts) {
-      list += (list.empty() ? "" : ", ") + std::string(text.name);
+  std::string list;
+  for (size_t i = 0; i < kFeatures; ++i) {
+    if (kTexts[i].name == name) {
+      return static_cast<Feature>(i);
     }
-    throw base::UsageError("bad value " + base::quoted(name) + " for --without: one of " + list +
-                           " is needed");
+    list += (list.empty() ? "" : ", ") + std::string(kTexts[i].name);
   }
-  return static_cast<Feature>(found - kTexts.begin());
+  throw base::UsageError("bad value " + base::quoted(name) + " for --without: one of " + list +
+                         " is needed");
 }
 
 }  // namespace

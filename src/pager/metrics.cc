@@ -69,11 +69,12 @@ void add_counts(Page& page, const Totals& totals) {
                 totals[entry.count]);
   }
   constexpr std::array kPages{
-      Labelled{"copied", Count::pages_copied}, Labelled{"zeroed", Count::pages_zeroed},
+      Labelled{"copied", Count::pages_copied},         Labelled{"zeroed", Count::pages_zeroed},
       Labelled{"prefetched", Count::pages_prefetched}, Labelled{"removed", Count::pages_removed},
-      Labelled{"poisoned", Count::pages_poisoned}};
+      Labelled{"poisoned", Count::pages_poisoned},     Labelled{"healed", Count::pages_healed}};
   page.family("uffd_serve_pages_total", "counter",
-              "Pages: copied, zeroed; of these prefetched; removed by guests; poisoned.");
+              "Pages: copied, zeroed; of these prefetched; removed by guests; poisoned, and of "
+              "these healed.");
   for (const Labelled& entry : kPages) {
     page.sample("uffd_serve_pages_total", std::string("kind=\"") + entry.label + "\"",
                 totals[entry.count]);
@@ -87,6 +88,8 @@ void add_counts(Page& page, const Totals& totals) {
           Count::out_of_memory);
   counter("uffd_serve_read_errors_total", "Reads of memory files that failed.", Count::read_errors);
   counter("uffd_serve_read_bytes_total", "Bytes read from memory files.", Count::bytes_read);
+  counter("uffd_serve_released_bytes_total", "Large holes that were unregistered at the start.",
+          Count::bytes_released);
   counter("uffd_serve_hot_lists_refused_total", "Hot lists that did not fit a VMM's regions.",
           Count::hot_list_refused);
   page.one("uffd_serve_resident_bytes", "gauge",

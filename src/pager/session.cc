@@ -1,15 +1,13 @@
 #include "pager/session.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 
 #include <array>
-#include <chrono>
 #include <utility>
 
-#include "base/deadline.h"
 #include "base/error.h"
+#include "pager/clock.h"
 #include "pager/event_fd.h"
 #include "pager/fault_loop.h"
 #include "pager/vmm_watch.h"
@@ -38,7 +36,8 @@ Session::Session(std::string id, ServingPlan plan, HandshakeReader::Result hands
       wake_(make_event_fd()),
       notify_(notify),
       log_(id_, vmm_.pid(), uffd_.get()),
-      mapping_(regions_, plan_.image->identity()) {
+      mapping_(regions_, plan_.image->identity()),
+      hot_list_(plan_.hot) {
   SessionState& state = mapping_.state();
   state.vmm_pid = vmm_.pid();
   state.vmm_start_time = vmm_.start_time();
@@ -99,8 +98,14 @@ std::shared_ptr<Completion> Session::complete(uint64_t bytes_per_second) {
   return completion_;
 }
 
+std::shared_ptr<const HotFile> Session::hot_list() const {
+  const std::lock_guard lock(orders_mutex_);
+  return hot_list_;
+}
+
 void Session::prefetch(std::shared_ptr<const HotFile> list) {
   const std::lock_guard lock(orders_mutex_);
+  hot_list_ = list ? list : hot_list_;
   order({.kind = Order::Kind::prefetch, .list = std::move(list)});
 }
 
@@ -134,16 +139,16 @@ void Session::take_orders(FaultLoop& loop) {
 
 // After a completion: a madvise that had seen the memory registered may be about to queue its
 // removal, and waits until somebody has read it.
-void Session::linger() {
-  const base::Deadline end = base::Deadline::after(std::chrono::seconds(1));
+void Session::linger(VmmWatch& watch) {
+  constexpr uint64_t kSecond = 1'000'000'000;
+  const uint64_t end = monotonic_ns() + kSecond;
   std::array<uffd_msg, SessionState::kEvents> ignored{};
-  while (!end.passed() && !stop_.load(std::memory_order_relaxed)) {
-    std::array<struct pollfd, 2> fds{{{.fd = uffd_.get(), .events = POLLIN, .revents = 0},
-                                      {.fd = wake_.get(), .events = POLLIN, .revents = 0}}};
-    ::poll(fds.data(), fds.size(), end.poll_timeout());
-    if (fds[1].revents != 0) {
-      clear_event(wake_.get());
+  for (uint64_t now = end - kSecond; now < end && !stop_.load(std::memory_order_relaxed);
+       now = monotonic_ns()) {
+    if (!watch.wait(end - now)) {
+      return;
     }
+    clear_event(wake_.get());
     uffd_read(uffd_.get(), ignored);
   }
 }
@@ -188,7 +193,7 @@ void Session::serve() {
     }
   }
   if (loop.detached()) {
-    linger();
+    linger(watch);
   }
   loop.flush();
 }

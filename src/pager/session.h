@@ -25,6 +25,7 @@
 namespace pager {
 
 class FaultLoop;
+class VmmWatch;
 
 // What a VMM that connects is served with.
 struct ServingPlan {
@@ -58,7 +59,8 @@ class Session {
   const Image& image() const { return *plan_.image; }
   const std::shared_ptr<const Image>& shared_image() const { return plan_.image; }
   const std::vector<Region>& regions() const { return regions_; }
-  const HotFile* hot_list() const { return plan_.hot.get(); }  // may be null
+  // The last one that it was given; may be null.
+  std::shared_ptr<const HotFile> hot_list() const;
   const Counters& counters() const { return counters_; }
   const SessionLog& log() const { return log_; }
   // Orders for the thread, from any other. Each ends a pause, but for pause() itself.
@@ -80,7 +82,7 @@ class Session {
   void serve();
   void order(Order order);
   void take_orders(FaultLoop& loop);
-  void linger();
+  void linger(VmmWatch& watch);
 
   std::string id_;
   ServingPlan plan_;
@@ -93,9 +95,10 @@ class Session {
   SessionLog log_;
   StateMapping mapping_;
   Counters counters_;
-  std::mutex orders_mutex_;
+  mutable std::mutex orders_mutex_;
   std::vector<Order> orders_;
-  std::shared_ptr<Completion> completion_;  // the last one
+  std::shared_ptr<Completion> completion_;   // the last one
+  std::shared_ptr<const HotFile> hot_list_;  // the last one
   std::atomic<bool> has_orders_{false};
   std::atomic<bool> stop_{false};
   std::atomic<bool> ended_{false};

@@ -17,9 +17,9 @@ teardown() {
   unmount_all
 }
 
-# Every system call of the program that changes a filesystem.
-changes=(mkdirat openat ioctl ftruncate pwrite64 fallocate linkat symlinkat fchown fchownat fchmod fsetxattr
-  fremovexattr utimensat fsync renameat renameat2 unlinkat flock)
+# Every system call of the program that changes a filesystem, and openat, which may.
+changes=mkdirat,openat,ioctl,ftruncate,pwrite64,fallocate,linkat,symlinkat,fchown,fchownat,fchmod,fsetxattr,fremovexattr
+changes+=,copy_file_range,utimensat,fsync,renameat,renameat2,unlinkat,flock,fcntl
 
 make_tree() { # <dir>
   mkdir -p "$1/snapshots/s" "$1/locked"
@@ -42,23 +42,26 @@ manifest() { # <file or dir>
   )
 }
 
-# Kills the command at the first, second, ... call of each kind until it survives. After each kill the
-# check is called; then a run without kills must succeed and leave nothing but the destination.
-kill_everywhere() { # <check> <command> [argument]...
-  local check=$1 call n status kills=0
-  shift
-  for call in "${changes[@]}"; do
-    for ((n = 1; ; n++)); do
+# Runs the command under a fault at each of these calls: killed just before it (SIGKILL), or the call
+# fails (ENOSPC, EIO). After each the check is called; a run without a fault must succeed, and the check then
+# sees the whole.
+fault_everywhere() { # <SIGKILL|ENOSPC|EIO> <check> <command> [argument]...
+  local fault=$1 check=$2 call count n status hits=0 injection
+  shift 2
+  strace -f -qq -o calls -e trace="$changes" -- "$@" >/dev/null 2>&1 || fail "$* fails with status $? when traced"
+  mv calls "$BATS_TEST_TMPDIR/calls"
+  "$check" survived
+  while read -r count call; do
+    for ((n = 1; n <= count; n++)); do
+      injection=$call:signal=SIGKILL:when=$n
+      [[ $fault == SIGKILL ]] || injection=$call:error=$fault:when=$n
       status=0
-      kill_at "$call" "$n" "$@" >/dev/null 2>&1 || status=$?
-      ((status == 137)) || break
-      ((kills += 1))
-      "$check" "killed before $call number $n"
+      strace -f -qq -o /dev/null -e trace="$call" -e inject="$injection" -- "$@" >/dev/null 2>&1 || status=$?
+      ((status == 0 || (hits += 1)))
+      "$check" "$fault at $call number $n, status $status"
     done
-    ((status == 0)) || fail "$* fails with status $status when traced"
-    "$check" "survived $call"
-  done
-  ((kills >= 10)) || fail "only $kills places to kill $*"
+  done < <(sed -nE 's/^[0-9]+ +([a-z0-9_]+)\(.*/\1/p' "$BATS_TEST_TMPDIR/calls" | sort | uniq -c)
+  ((hits >= 10)) || fail "only $hits places to hit $*"
 }
 
 # Nothing or the whole; then, unless it is the whole, the next run makes it so.
@@ -76,12 +79,12 @@ crash_clones_on() { # <filesystem>
   cd fs || return 1
   make_tree src
   expected=$(manifest src)
-  kill_everywhere check_clone reflink-clone -q --durable src dst
+  fault_everywhere SIGKILL check_clone reflink-clone -q --durable src dst
   mv src/disk disk
   rm -rf src
   mv disk src
   expected=$(manifest src | sed 's/src/dst/')
-  kill_everywhere check_clone reflink-clone -q --durable --dig src dst
+  fault_everywhere SIGKILL check_clone reflink-clone -q --durable --dig src dst
 }
 
 @test "kill -9 anywhere in a clone on XFS" { crash_clones_on xfs; }
@@ -99,15 +102,136 @@ check_unshare() { # <when>
   ln other memory
 }
 
-@test "kill -9 anywhere in --unshare --dig" {
-  mount_fs xfs "$BATS_TEST_TMPDIR/fs"
+crash_unshare_on() { # <filesystem>
+  mount_fs "$1" "$BATS_TEST_TMPDIR/fs"
   cd fs || return 1
   head -c 100K /dev/urandom >other
   head -c 100K /dev/zero >>other
   chmod 0444 other
   ln other memory
   expected=$(sha256sum <other)
-  kill_everywhere check_unshare reflink-clone -q --durable --unshare --dig memory
+  local fault
+  for fault in SIGKILL "${@:2}"; do
+    fault_everywhere "$fault" check_unshare reflink-clone -q --durable --unshare --dig memory
+  done
+}
+
+@test "kill -9, ENOSPC, EIO anywhere in --unshare --dig on XFS" { crash_unshare_on xfs ENOSPC EIO; }
+@test "kill -9 anywhere in --unshare --dig on btrfs" { crash_unshare_on btrfs; }
+@test "kill -9 anywhere in --unshare --dig on ext4" { crash_unshare_on ext4; }
+
+# The old one or the new one, and after the next run the new one alone.
+check_replace() { # <when>
+  local found
+  found=$(manifest dst)
+  [[ $found == "$old" || $found == "$expected" ]] || fail "neither the old one nor the new one, $1: $found"
+  reflink-clone -q --replace src dst || fail "the next run fails, $1"
+  [[ $(manifest dst) == "$expected" ]] || fail "not replaced, $1"
+  [[ -z $(find . -name '.*.snapfork-tmp') ]] || fail "something is left, $1: $(ls -A)"
+  rm -rf dst
+  cp -a before dst
+}
+
+crash_replace_on() { # <filesystem> [fault of a tree [fault of a file]]
+  mount_fs "$1" "$BATS_TEST_TMPDIR/fs"
+  cd fs || return 1
+  mkdir src before before/old
+  printf old >before/old/file
+  head -c 20000 /dev/urandom >src/disk
+  cp -a before dst
+  old=$(manifest before)
+  expected=$(manifest src)
+  local fault
+  for fault in SIGKILL ${2-}; do
+    fault_everywhere "$fault" check_replace reflink-clone -q --durable --replace src dst
+  done
+  mv src/disk disk
+  rm -rf src before dst
+  mv disk src
+  printf old >before
+  printf old >dst
+  old=$(manifest dst)
+  expected=$(manifest src | sed 's/src/dst/')
+  for fault in SIGKILL ${3-}; do
+    fault_everywhere "$fault" check_replace reflink-clone -q --durable --replace src dst
+  done
+}
+
+@test "kill -9, ENOSPC, EIO anywhere in --replace on XFS" { crash_replace_on xfs ENOSPC EIO; }
+@test "kill -9 anywhere in --replace on btrfs" { crash_replace_on btrfs; }
+@test "kill -9 anywhere in --replace on ext4" { crash_replace_on ext4; }
+
+# The source keeps its contents whatever happens, and the next run rewrites it; there is a clone or none.
+check_defrag() { # <when>
+  [[ $(sha256sum <src) == "$expected" ]] || fail "the source is lost, $1"
+  [[ ! -e dst || $(sha256sum <dst) == "$expected" ]] || fail "half a clone, $1"
+  rm -f dst
+  reflink-clone -q --defrag --max-extents 9 src dst || fail "the next run fails, $1"
+  [[ $(sha256sum <src) == "$expected" && $(stat -c '%a %h' src) == '640 1' ]] || fail "not the source, $1"
+  reflink-clone -q --clean . # the leftover of a run that had rewritten it
+  [[ -z $(find . -name '.*.snapfork-tmp') ]] || fail "something is left, $1: $(ls -A)"
+  rm -f dst src
+  cp --sparse=always -p before src
+  sync src
+}
+
+crash_defrag_on() { # <filesystem> [fault]...
+  mount_fs "$1" "$BATS_TEST_TMPDIR/fs"
+  cd fs || return 1
+  truncate -s 160K before
+  local i fault
+  for ((i = 0; i < 10; i++)); do
+    printf '%s' "$i" | dd of=before bs=8K seek="$i" conv=notrunc status=none
+  done
+  chmod 0640 before
+  cp --sparse=always -p before src
+  sync src
+  expected=$(sha256sum <src)
+  for fault in SIGKILL "${@:2}"; do
+    fault_everywhere "$fault" check_defrag reflink-clone -q --defrag --max-extents 9 src dst
+  done
+}
+
+@test "kill -9, ENOSPC, EIO anywhere in --defrag on XFS" { crash_defrag_on xfs ENOSPC EIO; }
+@test "kill -9 anywhere in --defrag on btrfs" { crash_defrag_on btrfs; }
+@test "kill -9 anywhere in --defrag on ext4" { crash_defrag_on ext4; }
+
+check_dig() { # <when>
+  [[ $(sha256sum <file) == "$expected" ]] || fail "contents lost, $1"
+  rm file
+  cp before file
+  sync file
+}
+
+@test "kill -9, EIO anywhere in --dig of a file" {
+  mount_fs ext4 "$BATS_TEST_TMPDIR/fs" 32
+  cd fs || return 1
+  local fault
+  for ((i = 0; i < 4; i++)); do
+    head -c 4096 /dev/urandom
+    head -c 128K /dev/zero
+  done >before
+  cp before file
+  expected=$(sha256sum <before)
+  for fault in SIGKILL EIO; do
+    fault_everywhere "$fault" check_dig reflink-clone -q --durable --dig file
+  done
+}
+
+@test "ENOSPC, EIO anywhere in a clone, shared and copied" {
+  local type fault
+  for type in xfs ext4; do
+    mount_fs "$type" "$BATS_TEST_TMPDIR/$type"
+    cd "$BATS_TEST_TMPDIR/$type" || return 1
+    mkdir src
+    head -c 5000 /dev/urandom >src/disk
+    ln src/disk src/same
+    ln -s somewhere src/link
+    expected=$(manifest src)
+    for fault in ENOSPC EIO; do
+      fault_everywhere "$fault" check_clone reflink-clone -q --durable src dst
+    done
+  done
 }
 
 # Where a filesystem has no unnamed files, the temporary name is used for files, too.
@@ -121,7 +245,7 @@ check_unshare() { # <when>
   n=$(strace -f -qq -e trace=openat reflink-clone -q src dst 2>&1 | grep -n O_TMPFILE | cut -d: -f1)
   rm dst
   local no_tmpfile=(-e inject="openat:error=EOPNOTSUPP:when=$n")
-  for call in ftruncate ioctl pwrite64 utimensat linkat unlinkat; do
+  for call in ftruncate ioctl copy_file_range utimensat linkat unlinkat; do
     status=0
     strace -f -qq -o /dev/null "${no_tmpfile[@]}" -e inject="$call:signal=SIGKILL:when=1" \
       reflink-clone -q src dst 2>/dev/null || status=$?

@@ -45,7 +45,7 @@ teardown() {
     go_on || status=$?
     assert_equal "$status" 1
     grep -q "cannot clone 'tree/$kind': it went away meanwhile" said || fail "$(<said)"
-    assert_equal "$(ls -A | paste -sd ' ')" 'said trace tree'
+    assert_equal "$(ls -A)" $'said\ntrace\ntree'
   done
 }
 
@@ -76,7 +76,7 @@ teardown() {
   require_cmd strace
   on ext4
   head -c 5M /dev/urandom >src
-  stop_after pwrite64 1 reflink-clone src dst
+  stop_after copy_file_range 1 reflink-clone src dst
   truncate -s 1500K src
   local status=0
   go_on || status=$?
@@ -94,9 +94,9 @@ teardown() {
     mkdir tree
     head -c 2M /dev/urandom >tree/disk
     cp tree/disk before
-    local call=pwrite64
+    local call=copy_file_range
     can_reflink "$type" && call=ioctl
-    # At the first ioctl nothing is shared yet, at the first pwrite64 all but nothing is copied.
+    # At the first ioctl nothing is shared yet, at the first copy_file_range all but nothing is copied.
     stop_after "$call" 1 reflink-clone --progress=never --json tree/disk dst
     printf more >>tree/disk
     go_on
@@ -194,7 +194,7 @@ teardown() {
     # Holes need no space.
     reflink-clone -q --reflink=never "$type/sparse" "$type/dst" || true
     rm -f "$type/dst"
-    assert_equal "$(ls -A "$type" | paste -sd ' ')" 'filler sparse src'
+    assert_equal "$(ls -A "$type")" $'filler\nsparse\nsrc'
   done
 }
 
@@ -252,7 +252,7 @@ PYTHON
   head -c 3M /dev/urandom >tree/disk
   local src status
   for src in tree tree/disk; do
-    stop_after pwrite64 1 reflink-clone -q "$src" dst
+    stop_after copy_file_range 1 reflink-clone -q "$src" dst
     kill -TERM "$program"
     status=0
     go_on || status=$?

@@ -500,7 +500,7 @@ dig_on() { # <filesystem>
   on tmpfs
   head -c 3M /dev/urandom >src
   # Each piece of 1 MiB takes this long.
-  local slow='strace -qq -o /dev/null -e trace=pwrite64 -e inject=pwrite64:delay_enter=600000'
+  local slow='strace -qq -o /dev/null -e trace=copy_file_range -e inject=copy_file_range:delay_enter=600000'
   run -0 script -qec "$slow reflink-clone src dst" /dev/null
   [[ $output =~ \'dst\':\ [0-9]+%,\ .*\ of\ 3\.0\ MiB ]] || fail 'no progress'
   $slow reflink-clone src dst2 >out 2>err
@@ -589,7 +589,7 @@ dig_on() { # <filesystem>
   cp src tree/a
   cp src tree/b
   reflink-clone -q src small/first
-  run --separate-stderr strace -f -qq -o trace -e trace=pwrite64 reflink-clone src small/second
+  run --separate-stderr strace -f -qq -o trace -e trace=copy_file_range,pwrite64 reflink-clone src small/second
   assert_equal "$status" 5
   assert_contains "$stderr" 'it needs 3.0 MiB'
   assert_contains "$stderr" 'No space left on device'

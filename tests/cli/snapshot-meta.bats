@@ -9,7 +9,7 @@ teardown() { common_teardown; }
 
 @test "what a stranger tries first" {
   standard_cases snapshot-meta init show get set unset guard-create list state promote demote forks fork-begin \
-    fork-publish fork-end trash verify fsck vmstate rewrite-paths host-paths
+    fork-publish fork-end trash verify fsck vmstate rewrite-paths merge-diff host-paths
 }
 
 @test "no verb, and one that does not exist" {

@@ -127,6 +127,16 @@ require_prometheus() {
   json '.pages.prefetched + .hot_list.faults_listed >= 6' >/dev/null
 }
 
+@test "session: a hot list that came later is the one that counts" {
+  hot_list 10 11 12 >hot
+  serve_control --window 1
+  uffd-serve ctl create a=memory
+  hold_vmm "$PWD/s/a.sock" --pattern seq --pages 3
+  uffd-serve ctl prefetch a hot
+  run -0 uffd-serve ctl session a
+  assert_equal "$(json '.hot_list | [.path, .pages, .faults_unlisted] | tostring')" "[\"$PWD/hot\",3,0]"
+}
+
 @test "--features: each with what is done without it; --without switches one off; nothing is served" {
   run -0 --separate-stderr uffd-serve --features
   assert_equal "$stderr" ""

@@ -171,6 +171,25 @@ fault_max_nanos read_page_nanos read_page_max_nanos backing_read_nanos backing_r
   ask_for 204 POST /sessions/none/close
 }
 
+@test "hypeman: POST /sessions/ID/complete is 204 and detaches, 404 without a session, 409 under way" {
+  require_userfaultfd
+  serve_hypeman
+  ask_for 404 POST /sessions/none/complete
+  assert_equal "$(json .error)" "session not found"
+  ask_for 200 POST /sessions "$(session_body vm)"
+  hold_vmm "$api/sessions/vm.sock" --pages 20
+  ask_for 202 POST /sessions/vm/complete '{"wait":false,"bytes_per_second":4096}'
+  ask_for 409 POST /sessions/vm/complete
+  assert_equal "$(json .error)" "completion already in progress"
+  ask_for 204 POST /sessions/vm/pause-prefetch
+  completes() { ask POST /sessions/vm/complete && [[ "$http_status $output" == "204 " ]]; }
+  wait_until 10 completes # once it has paused
+  # The VM needs no server any more.
+  kill -TERM "$server"
+  wait_for_end "$server" 0
+  ! is_gone "$vmm" || fail "the VMM ended with it"
+}
+
 @test "hypeman: POST /drain is 204; then 503, health says so, and the last session ends the pager" {
   serve_hypeman
   ask_for 200 POST /sessions "$(session_body vm)"

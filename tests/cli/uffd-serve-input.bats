@@ -120,18 +120,18 @@ IDS
   (($(ulimit -Hn) >= 10200)) || skip "needs 10,200 descriptors, and $(ulimit -Hn) are allowed"
   serve_control
   local before operands
-  before=$(find "/proc/$server/fd" -mindepth 1 | wc -l)
+  before=$(descriptors)
   mapfile -t operands < <(seq -f 'n%.0f=memory' 10000)
   uffd-serve ctl create "${operands[@]}" >made
   assert_equal "$(wc -l <made)" 10000
   assert_equal "$(uffd-serve ctl sessions | wc -l)" 10000
-  (($(find "/proc/$server/task" -mindepth 1 -maxdepth 1 | wc -l) == 2)) || fail "threads for nobody"
+  serves_nobody || fail "threads for nobody"
   run -0 probe --socket s/n5000.sock
   uffd-serve ctl close "${operands[@]%%=*}"
   ask_for 200 GET /health
   assert_equal "$(json .active_sessions)" 0
   assert_equal "$(ls s)" ""
-  wait_until 5 eval '(($(find "/proc/$server/fd" -mindepth 1 | wc -l) <= before))'
+  wait_until 5 is_back_to "$before"
 }
 
 @test "HTTP: a body of 2 MiB is 413, and the connection is of use afterwards" {
@@ -184,12 +184,7 @@ IDS
 
 @test "no descriptors left: sessions are refused with the reason, requests answered, guests served on" {
   require_userfaultfd
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  rm -f ready && mkfifo ready
-  export SNAPFORK_PAGER=$PWD/c.sock
-  spawn_to server.log bash -c 'ulimit -n 64; exec uffd-serve --ready-fd 9 --control c.sock 9>ready'
-  server=$spawned_pid
-  read -r <ready
+  NOFILE=64 serve_control
   uffd-serve ctl create served=memory first=memory >/dev/null
   hold_vmm "$PWD/s/served.sock" --pages 20
   local i refused=0

@@ -13,22 +13,22 @@ teardown() { common_teardown; }
 
 # A handshake that is bad in this way is refused with these words; the next one is served, and the server
 # holds no more descriptors than before.
-refuse_handshake() { # <how> <words>
-  serve_memory --handshake-timeout 0.3
+refuse_handshake() { # <how> <words> [handshake timeout]
+  serve_memory --handshake-timeout "${3-20}"
   local before
-  before=$(find "/proc/$server/fd" -mindepth 1 | wc -l)
+  before=$(descriptors)
   run -0 uffd-probe --mem memory --socket s.sock --misbehave "$1"
   assert_equal "$(grep -c 'connection refused' server.log)" 1
   assert_contains "$(<server.log)" "session 's.sock': connection refused: "
   assert_contains "$(<server.log)" "$2"
   run -0 probe --socket s.sock --pages 100
-  wait_until 5 eval '(($(find "/proc/$server/fd" -mindepth 1 | wc -l) <= before))'
+  wait_until 5 is_back_to "$before"
 }
 
-@test "trap: a client that says nothing" { refuse_handshake silent "no whole handshake within 300 ms"; }
-@test "trap: half a handshake" { refuse_handshake partial "no whole handshake within 300 ms"; }
+@test "trap: a client that says nothing" { refuse_handshake silent "no whole handshake within 300 ms" 0.3; }
+@test "trap: half a handshake" { refuse_handshake partial "no whole handshake within 300 ms" 0.3; }
 @test "trap: a handshake that is no JSON" { refuse_handshake garbage "the body is no JSON"; }
-@test "trap: no descriptor" { refuse_handshake no-fd "no whole handshake within 300 ms"; }
+@test "trap: no descriptor" { refuse_handshake no-fd "no whole handshake within 300 ms" 0.3; }
 @test "trap: a descriptor that is no userfaultfd" { refuse_handshake wrong-fd "is no userfaultfd"; }
 @test "trap: two descriptors" { refuse_handshake two-fds "more than one descriptor"; }
 @test "trap: regions that overlap" { refuse_handshake overlap "regions 0 and 1 overlap"; }
@@ -110,6 +110,7 @@ refuse_handshake() { # <how> <words>
 @test "trap: sessions that are asked for while the server drains are refused, each of them" {
   serve_control
   uffd-serve ctl create keep=memory
+  # shellcheck disable=SC2016 # expanded by the inner shell
   spawn_to many bash -c 'for i in {1..200}; do uffd-serve ctl create "m$i=memory" || true; done'
   wait_until 10 grep -q m5 many
   uffd-serve ctl drain

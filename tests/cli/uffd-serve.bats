@@ -253,6 +253,9 @@ teardown() { common_teardown; }
   run --separate-stderr -1 uffd-serve ctl --control none.sock health
   assert_contains "$stderr" "no server at 'none.sock'"
   run --separate-stderr -1 env SNAPFORK_PAGER="$PWD/none.sock" uffd-serve ctl health
+  serve_memory # which speaks no HTTP
+  run --separate-stderr -1 uffd-serve ctl --control s.sock health
+  assert_contains "$stderr" "ended before it answered"
   serve_control
   run --separate-stderr -1 uffd-serve ctl session none
   assert_contains "$stderr" "session not found"
@@ -353,6 +356,7 @@ teardown() { common_teardown; }
 
 @test "an idle server, with sessions that wait and one that is served, never wakes up" {
   require_userfaultfd
+  require_plain_build
   serve_control
   uffd-serve ctl create a=memory b=memory
   hold_vmm "$PWD/s/a.sock" --pages 20

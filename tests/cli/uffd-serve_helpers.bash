@@ -15,12 +15,14 @@ make_memory() { # <file>
   head -c $((2 << 20)) /dev/urandom >>"$1"
 }
 
-# Starts a server in the background and returns when it serves; its number is in $spawned_pid.
+# Starts a server in the background and returns when it serves; its number is in $server. With NOFILE=N
+# before it, it may have N descriptors.
 serve() { # <option>...
   rm -f ready
   mkfifo ready
+  export NOFILE=${NOFILE-}
   # shellcheck disable=SC2016 # expanded by the inner shell
-  spawn_to server.log bash -c 'exec uffd-serve --ready-fd 9 "$@" 9>ready' _ "$@"
+  spawn_to server.log bash -c '[[ -z $NOFILE ]] || ulimit -n "$NOFILE"; exec uffd-serve --ready-fd 9 "$@" 9>ready' _ "$@"
   server=$spawned_pid
   read -r <ready || fail "the server did not start: $(<server.log)"
 }
@@ -75,6 +77,21 @@ probe() { # <option>...
 require_userfaultfd() {
   ((EUID == 0)) || [[ $(</proc/sys/vm/unprivileged_userfaultfd) == 1 ]] || [[ -r /dev/userfaultfd ]] \
     || skip "needs userfaultfd"
+}
+
+# What the server holds.
+descriptors() { find "/proc/$server/fd" -mindepth 1 | wc -l; }
+threads() { find "/proc/$server/task" -mindepth 1 -maxdepth 1 | wc -l; }
+is_back_to() { # <descriptors> [threads]
+  (($(descriptors) <= $1)) && (($# < 2 || $(threads) <= ${2-0}))
+}
+serves_nobody() { # there is no thread of a session
+  ! grep -q '^vm ' "/proc/$server/task/"*/comm
+}
+
+# What a sanitizer adds (a thread, shadow memory, wakeups) is not what these tests are about.
+require_plain_build() {
+  [[ $(command -v uffd-serve) != */san-*/* ]] || skip "measures a build without sanitizers"
 }
 
 faults_of_probe() {

@@ -11,6 +11,9 @@ setup() {
   make_template
   make_stand_ins
   baseline=$(store_listing)
+  back_end=(--backend file)
+  sessions=''
+  set +T # the trace of bats takes longer than the programs
 }
 
 teardown() {
@@ -30,13 +33,19 @@ fork_is_understood() {
   if [[ -e $SNAPFORK_ROOT/guests/f ]]; then
     is_live_fork && snapshot-meta verify f >/dev/null || return
   else
-    snapfork fork --backend file base f >/dev/null || return
+    snapfork fork "${back_end[@]}" base f >/dev/null || return
   fi
   local refused=0
   snapfork delete base 2>/dev/null || refused=$?
   ((refused == 1)) || fail "delete base: $refused with a live fork" || return
   snapfork -q delete f || return
-  assert_equal "$(store_listing)" "$baseline"
+  assert_equal "$(store_listing)" "$baseline" && sessions_are_as_before
+}
+
+# Whoever had a session before has it, nobody else; without one there is no page server, or it is about to leave.
+sessions_are_as_before() {
+  [[ -n $sessions ]] || wait_until 10 no_pager || return
+  assert_equal "$(uffd-serve ctl sessions 2>/dev/null | cut -f1)" "$sessions"
 }
 
 # The same, but the id is never used again: to delete it, or its template, is enough.
@@ -48,7 +57,7 @@ rest_goes_with_the_template() {
 }
 
 fork_exists() {
-  [[ -e $SNAPFORK_ROOT/guests/f ]] || snapfork -q fork --backend file base f >/dev/null
+  [[ -e $SNAPFORK_ROOT/guests/f ]] || snapfork -q fork "${back_end[@]}" base f >/dev/null
 }
 
 # The fork is as it was, or it is gone and the rest goes with the next delete.
@@ -62,7 +71,15 @@ delete_is_understood() {
     snapfork -q delete f 2>/dev/null || status=$? # 1: nothing was left to do
     ((status <= 1)) || fail "delete f: $status" || return
   fi
-  assert_equal "$(store_listing)" "$baseline"
+  assert_equal "$(store_listing)" "$baseline" && sessions_are_as_before
+}
+
+# From here on forks have sessions: of a page server that runs already, for the fork `other`.
+with_page_server() {
+  snapfork -q fork base other >/dev/null
+  baseline=$(store_listing)
+  back_end=(--backend uffd)
+  sessions=other
 }
 
 @test "fork: everything killed at each change; the same fork is made, then deleted" {
@@ -88,4 +105,28 @@ delete_is_understood() {
 @test "the driver killed at each step of fork and delete: the step goes on alone, then the next command" {
   at_each_step nothing_to_prepare fork_is_understood snapfork fork --backend file base f
   at_each_step fork_exists delete_is_understood snapfork delete f
+}
+
+@test "fork and delete with a session: everything killed at each change and each message to the page server" {
+  with_page_server
+  KILL_ALL=1 at_each_place nothing_to_prepare fork_is_understood snapfork fork base f
+  KILL_ALL=1 at_each_place fork_exists delete_is_understood snapfork delete f
+}
+
+@test "fork with a session: each call to the page server killed alone" {
+  with_page_server
+  # shellcheck disable=SC2034 # of places
+  only=uffd-serve
+  KILL_ALL='' at_each_place nothing_to_prepare fork_is_understood snapfork fork base f
+}
+
+@test "the driver killed at each step of fork and delete with a session" {
+  with_page_server
+  at_each_step nothing_to_prepare fork_is_understood snapfork fork base f
+  at_each_step fork_exists delete_is_understood snapfork delete f
+}
+
+@test "the driver killed at each step of the fork that starts the page server" {
+  back_end=(--backend uffd)
+  at_each_step nothing_to_prepare fork_is_understood snapfork fork base f
 }

@@ -40,7 +40,7 @@ pager_pids() {
   local file words
   for file in /proc/[0-9]*/cmdline; do
     mapfile -d '' -t words <"$file" || continue
-    if [[ ${words[0]-} == uffd-serve && "${words[*]}" == *"--control $SNAPFORK_PAGER"* ]]; then
+    if [[ ${words[0]##*/} == uffd-serve && "${words[*]}" == *"--control $SNAPFORK_PAGER"* ]]; then
       basename "${file%/cmdline}"
     fi
   done 2>/dev/null

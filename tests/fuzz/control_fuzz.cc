@@ -45,5 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   check_target(text);
   fuzz::accepts([&] { check_request(text, false); });
   fuzz::accepts([&] { check_request(text, true); });
+  fuzz::accepts([&] { pager::parse_complete_request(text); });
+  fuzz::accepts(
+      [&] { FUZZ_REQUIRE(pager::parse_prefetch_request(text).find('\0') == std::string::npos); });
   return 0;
 }

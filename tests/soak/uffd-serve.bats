@@ -16,9 +16,9 @@ teardown() { common_teardown; }
   run -0 probe --socket s/warm.sock
   wait_until 5 test ! -e s/warm.vmm
   local before
-  before=$(find "/proc/$server/fd" -mindepth 1 | wc -l)
+  before=$(descriptors)
   run -0 "$HELPERS/session-storm" --control c.sock --make storm-memory --clients 4 --sessions 15000
   assert_equal "$output" '{"type":"storm","v":1,"sessions":15000,"wrong":0,"hung":0,"broken":0}'
-  wait_until 5 eval '(($(find "/proc/$server/fd" -mindepth 1 | wc -l) <= before))'
+  wait_until 5 is_back_to "$before"
   assert_equal "$(<server.log)" ""
 }

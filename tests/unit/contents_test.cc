@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "clone/clone.h"
 #include "clone/reflink.h"
+#include "clone/verify.h"
 #include "tests/unit/scratch_dir.h"
 
 namespace cloning {
@@ -72,6 +73,42 @@ TEST_F(ContentsTest, RefusesASourceThatChangedMeanwhile) {
   EXPECT_THROW(contents.clone(src, dst.get(), path("dst"), ReflinkMode::automatic), base::Refused);
   request.steady = false;
   EXPECT_NO_THROW(contents.clone(src, dst.get(), path("dst"), ReflinkMode::automatic));
+}
+
+TEST_F(ContentsTest, AShorterSourceIsRefusedAndALongerOneCutWhereItWas) {
+  const Request request;
+  Progress progress;
+  ContentCloner contents(request, progress);
+  const SourceFile src = open_operand(path("src"));
+  std::ofstream(path("src"), std::ios::app) << " and more";
+  const base::Fd dst = new_file();
+  static_cast<void>(contents.clone(src, dst.get(), path("dst"), ReflinkMode::never));
+  EXPECT_EQ(base::read_file(path("dst"), 100), "some text");
+  write("src", "some");
+  EXPECT_THROW(contents.clone(src, dst.get(), path("dst"), ReflinkMode::never), base::Refused);
+}
+
+TEST_F(ContentsTest, ALeaseTellsOfAWriter) {
+  const SourceFile src = open_operand(path("src"));
+  EXPECT_NE(ReadLease(src.fd.get()).state(), ReadLease::State::refused);
+  const base::Fd writer = base::open_file(path("src"), O_RDWR);
+  EXPECT_EQ(ReadLease(src.fd.get()).state(), ReadLease::State::refused);
+  EXPECT_NE(writers_text(src).find(std::to_string(::getpid())), std::string::npos);
+}
+
+TEST_F(ContentsTest, VerifyFindsTheDifference) {
+  const SourceFile src = open_operand(path("src"));
+  write("same", "some text");
+  write("other", "some tent");
+  write("longer", "some text and more");
+  Progress progress;
+  const auto verify = [&](const std::string& name) {
+    const base::Fd dst = base::open_file(path(name), O_RDWR);
+    require_same(src.fd.get(), dst.get(), src.st.st_size, 2, progress, "src", name);
+  };
+  EXPECT_NO_THROW(verify("same"));
+  EXPECT_THROW(verify("other"), base::Refused);
+  EXPECT_THROW(verify("longer"), base::Refused);
 }
 
 TEST_F(ContentsTest, ANewLinkToTheSourceIsNoChange) {

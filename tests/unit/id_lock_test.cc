@@ -13,6 +13,7 @@
 #include <future>
 
 #include "base/error.h"
+#include "base/id_lock_file.h"
 #include "base/id_lock_holders.h"
 #include "tests/unit/child_process.h"
 #include "tests/unit/scratch_dir.h"
@@ -251,6 +252,92 @@ TEST_F(IdLockTest, RequireLockUsesWhatCoversAndTakesWhatDoesNot) {
   // Waiting for it would be waiting for ourselves.
   EXPECT_THROW(base::require_lock(store, "base", LockMode::exclusive, Deadline::never()),
                base::Refused);
+}
+
+// Who waits for an id under the lock on a later one might wait in a circle.
+TEST_F(IdLockTest, RequireLockDoesNotWaitForAnIdBeforeAnInheritedOne) {
+  const ChildProcess holder([this](const auto& ready) {
+    const auto before = acquire(LockMode::exclusive, milliseconds(0), "a");
+    const auto after = acquire(LockMode::exclusive, milliseconds(0), "c");
+    ready();
+    ::pause();
+  });
+  ASSERT_TRUE(holder.wait_ready());
+  const auto inherited = acquire(LockMode::exclusive, milliseconds(0), "b");
+  list_fds(std::to_string(inherited->fd()));
+  EXPECT_EQ(base::last_inherited_id(store), "b");
+  const auto start = steady_clock::now();
+  EXPECT_THROW(base::require_lock(store, "a", LockMode::exclusive, Deadline::never()),
+               base::Refused);
+  EXPECT_THROW(
+      base::require_lock(store, "c", LockMode::exclusive, Deadline::after(milliseconds(30))),
+      base::Refused);
+  EXPECT_GE(steady_clock::now() - start, milliseconds(30));
+  EXPECT_TRUE(base::require_lock(store, "0", LockMode::exclusive, Deadline::never()));
+}
+
+TEST_F(IdLockTest, WhoWaitsForAFreeLockKeepsNobodyOutAndIsToldOfTheEnd) {
+  EXPECT_TRUE(base::wait_until_free(store, "base", Deadline::never()));
+  EXPECT_NE(::access(lock_file().c_str(), F_OK), 0) << "who only looks makes no files";
+  ChildProcess holder([this](const auto& ready) {
+    const auto lock = acquire(LockMode::shared);
+    ready();
+    ::pause();
+  });
+  ASSERT_TRUE(holder.wait_ready());
+  EXPECT_FALSE(base::wait_until_free(store, "base", Deadline::after(milliseconds(30))));
+  auto waiter = std::async(std::launch::async, [this] {
+    return base::wait_until_free(store, "base", Deadline::never());
+  });
+  wait_for_waiter(lock_file());
+  EXPECT_TRUE(acquire(LockMode::shared));
+  holder.kill();
+  EXPECT_TRUE(waiter.get());
+  EXPECT_TRUE(acquire(LockMode::exclusive));
+}
+
+TEST_F(IdLockTest, ALockTellsSinceWhenAndWhoLeftItBehind) {
+  const auto now_ms = [] {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<milliseconds>(now).count();
+  };
+  const int64_t before = now_ms();
+  const auto lock = acquire(LockMode::shared);
+  const auto mine = base::lock_holders(store, "base");
+  ASSERT_EQ(mine.size(), 1U);
+  EXPECT_GE(mine[0].since_ms.value_or(0), before);
+  EXPECT_LE(mine[0].since_ms.value_or(0), now_ms());
+  EXPECT_EQ(mine[0].left_behind_by, 0);
+
+  const ChildProcess child([](const auto& ready) {
+    ready();
+    ::pause();
+  });
+  ASSERT_TRUE(child.wait_ready());
+  EXPECT_EQ(base::lock_holders(store, "base").at(1).left_behind_by, 0) << "we have it, too";
+}
+
+TEST(LockInFdinfoTest, WhatTheKernelShows) {
+  const auto held = base::lock_in_fdinfo(
+      "pos:\t1769000000123\nflags:\t02100000\nmnt_id:\t29\n"
+      "lock:\t1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF\n");
+  ASSERT_TRUE(held);
+  EXPECT_EQ(held->mode, LockMode::exclusive);
+  EXPECT_EQ(held->taker, 4711);
+  EXPECT_EQ(held->since_ms, 1769000000123);
+
+  const auto foreign =
+      base::lock_in_fdinfo("pos:\t0\nlock:\t1: FLOCK  ADVISORY  READ -1 fe:00:1 0 EOF");
+  ASSERT_TRUE(foreign);
+  EXPECT_EQ(foreign->mode, LockMode::shared);
+  EXPECT_EQ(foreign->taker, 0);
+  EXPECT_FALSE(foreign->since_ms);
+
+  EXPECT_FALSE(base::lock_in_fdinfo(""));
+  EXPECT_FALSE(base::lock_in_fdinfo("pos:\t5\nflags:\t02\nlock:\t1: POSIX ADVISORY WRITE 5"));
+  for (const char* odd : {"FLOCK", "pos:FLOCK WRITE", "pos:\t99999999999999999999\nFLOCK READ x"}) {
+    EXPECT_TRUE(base::lock_in_fdinfo(odd)) << odd;
+  }
 }
 
 TEST_F(IdLockTest, ARefusalNamesHoldersAndWaiters) {

@@ -3,13 +3,18 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <fstream>
 
 #include "base/deadline.h"
 #include "base/unix_socket.h"
+#include "tests/unit/child_process.h"
+#include "tests/unit/scratch_dir.h"
 
 namespace {
 
@@ -42,6 +47,21 @@ TEST(ProcessTest, ADeadOrZombieProcessHasNoStartTime) {
 TEST(ProcessTest, NamesAreForMessages) {
   EXPECT_NE(base::process_name(::getpid()).find("unit-tests"), std::string::npos);
   EXPECT_EQ(base::process_name(0), "?");
+}
+
+TEST(ProcessTest, AScriptIsCalledByItsOwnName) {
+  const ScratchDir dir;
+  const std::string script = dir / "its-name";
+  std::ofstream(script) << ": >" << dir / "runs"
+                        << "; read -r < " << dir / "fifo";
+  ASSERT_EQ(::mkfifo((dir / "fifo").c_str(), 0600), 0);
+  const ChildProcess child([&](const auto& /*ready*/) {
+    ::execlp("bash", "/usr/bin/bash", script.c_str(), "word", nullptr);
+  });
+  while (::access((dir / "runs").c_str(), F_OK) != 0) {
+    ::sched_yield();
+  }
+  EXPECT_EQ(base::process_name(child.pid()), "its-name");
 }
 
 }  // namespace

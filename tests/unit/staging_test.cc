@@ -106,6 +106,35 @@ TEST_F(StagingTest, ReplacingLeavesOneFile) {
   EXPECT_EQ(names(), Names{"old"});
 }
 
+TEST_F(StagingTest, WhatWasNotExpectedIsPutBack) {
+  write(path("old"), "old");
+  const Place place(path("old"));
+  {
+    StagedFile file(place);
+    base::write_full(file.fd(), "new", "old");
+    EXPECT_THROW(file.replace_if([](const struct stat&) { return false; }, "no", base::Durable::no),
+                 base::Refused);
+  }
+  EXPECT_EQ(read(path("old")), "old");
+  EXPECT_EQ(names(), Names{"old"});
+  StagedFile file(place);
+  base::write_full(file.fd(), "new", "old");
+  file.replace_if([](const struct stat& old) { return old.st_size == 3; }, "no", base::Durable::no);
+  EXPECT_EQ(read(path("old")), "new");
+  EXPECT_EQ(names(), Names{"old"});
+}
+
+TEST_F(StagingTest, ADirectoryTakesThePlaceOfAnother) {
+  fs::create_directories(path("old/deep"));
+  const Place place(path("old"));
+  StagedDirectory directory(place);
+  EXPECT_EQ(::mkdirat(directory.fd(), "child", 0700), 0);
+  directory.replace(base::Durable::yes);
+  EXPECT_EQ(names(), Names{"old"});
+  EXPECT_TRUE(fs::is_directory(path("old/child")));
+  EXPECT_FALSE(fs::exists(path("old/deep")));
+}
+
 TEST_F(StagingTest, ADirectoryAppearsWhenItIsPublished) {
   const Place place(path("new"));
   StagedDirectory directory(place);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "meta/rewrite_paths.h"
 #include "tests/unit/real_states.h"
 #include "tests/unit/vmstate_writer.h"
 
@@ -276,6 +277,72 @@ TEST(HostileVmState, LengthsBeyondTheEndAreRefused) {
     std::string bytes = make_state({}, meta::Release::v1_16);
     bytes.replace(9, 1, escaped);
     expect_refused(bytes, "it ends early");
+  }
+}
+
+// Whatever stands in the bytes, paths lie in them, and can be rewritten or are refused.
+void expect_borne(const std::string& bytes) {
+  try {
+    const meta::VmState state = parse_whole(bytes);
+    for (const meta::EmbeddedText& path : state.paths) {
+      ASSERT_EQ(bytes.substr(path.offset, path.text.size()), path.text);
+    }
+    const std::vector<meta::PathChange> changes{{.from = "/d", .to = "/elsewhere"}};
+    static_cast<void>(meta::rewrite_paths(bytes, "hostile", changes));
+  } catch (const base::Error&) {
+  }
+}
+
+// As the CRC is right, nothing but the reading itself stands between these and a crash.
+void expect_borne_with(const std::string& good, size_t at, uint64_t length, size_t width) {
+  constexpr size_t kCrc = 8;
+  std::string field;
+  append_number(field, length, width);
+  if (at + width + kCrc <= good.size()) {
+    std::string bytes = good.substr(0, good.size() - kCrc);
+    bytes.replace(at, width, field);
+    expect_borne(with_crc(std::move(bytes)));
+  }
+}
+
+// Every `step`th place, as if it were a length; and all kinds of lengths for each text.
+void expect_borne_with_hostile_lengths(const std::string& good, size_t step) {
+  for (size_t at = 0; at < good.size(); at += step) {
+    expect_borne_with(good, at, 0xff, 1);
+    expect_borne_with(good, at, ~0ULL, 8);
+  }
+  const meta::VmState state = parse_whole(good);
+  for (const auto& texts : {state.boot_paths, state.paths, state.taps}) {
+    for (const meta::EmbeddedText& text : texts) {
+      for (const uint64_t length : {1ULL << 63U, (1ULL << 63U) - 1, 1ULL << 32U, 0ULL}) {
+        expect_borne_with(good, text.lengths_at, length, 1);
+        expect_borne_with(good, text.lengths_at, length, 8);
+      }
+    }
+  }
+}
+
+TEST(HostileVmState, EveryLengthOfEveryReleaseMayBeHostile) {
+  for (const Synthetic& synthetic : kSynthetic) {
+    SCOPED_TRACE(synthetic.version);
+    StatePlan plan{.version = synthetic.version};
+    plan.drives = {"/d/one", "/d/two", "/d/three"};
+    plan.taps = {"tap0"};
+    plan.vsock = "/d/v";
+    plan.balloon = true;
+    const std::string good = make_state(plan, synthetic.release);
+    ASSERT_EQ(parse_whole(good).paths_problem, "");
+    expect_borne_with_hostile_lengths(good, 1);
+  }
+}
+
+TEST(HostileVmState, SoMayThoseOfARealFirecracker) {
+  for (const RealState& real : real_states()) {
+    const std::string bytes = slurp(real.state);
+    const std::string parent = real.state.parent_path().filename().string();
+    if (!bytes.empty() && (parent == "plain" || parent == "devices")) {
+      expect_borne_with_hostile_lengths(bytes, 2999);
+    }
   }
 }
 

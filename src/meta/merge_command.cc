@@ -1,0 +1,45 @@
+// snapshot-meta merge-diff: the pages of a Diff memory file over those of its base.
+#include <optional>
+#include <string>
+
+#include "base/json_line.h"
+#include "base/message.h"
+#include "base/options.h"
+#include "base/output.h"
+#include "meta/command_line.h"
+#include "meta/commands.h"
+#include "meta/merge_diff.h"
+
+namespace meta {
+
+int merge_diff_command(int argc, char** argv) {
+  base::Options options("snapshot-meta merge-diff", "[OPTION]... DIFF MEMORY",
+                        "Write the pages that a Diff memory file holds into a copy of its base.");
+  add_dry_run(options);
+  options.footer(
+      "MEMORY is changed in place. DIFF must have the holes that Firecracker left in\n"
+      "it: what is a hole has not changed, and zeros that are none have.");
+  const std::optional<base::ParsedOptions> parsed =
+      parse_operands(options, argc, argv, {2, 2, "DIFF and MEMORY"});
+  if (!parsed) {
+    return 0;
+  }
+  const std::string& memory = parsed->operands()[1];
+  const Effect effect = effect_of(*parsed);
+  const MergedDiff merged = merge_diff(parsed->operands()[0], memory, effect);
+  if (effect == Effect::dry_run) {
+    announce(effect, "write " + std::to_string(merged.bytes) + " bytes into " + memory);
+  } else if (base::message_style().json) {
+    base::write_line_out(base::JsonLine("merge")
+                             .path("path", memory)
+                             .number("bytes", static_cast<int64_t>(merged.bytes))
+                             .number("extents", static_cast<int64_t>(merged.extents))
+                             .str());
+  } else {
+    base::say_detail("wrote " + std::to_string(merged.bytes) + " bytes in " +
+                     std::to_string(merged.extents) + " pieces into '" + memory + "'");
+  }
+  return 0;
+}
+
+}  // namespace meta

@@ -1,0 +1,27 @@
+// The pages of a Diff memory file over those of its base.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "meta/files.h"
+
+namespace meta {
+
+struct MergedDiff {
+  uint64_t bytes = 0;    // that the Diff holds
+  uint64_t extents = 0;  // in so many pieces
+};
+
+// Firecracker writes a Diff as a sparse file of full length: what is data in it, zeros too, has
+// changed; what is a hole has not. Copies the data over `memory`, in place, durably; blocks are
+// shared where the filesystem can. Killed, it leaves a part of the Diff in `memory`; it may be
+// called again.
+//
+// Throws base::BadData when the two differ in length, and when `diff` has no hole: then it is no
+// Diff, or one that lost its holes on the way, and nothing would be left of the base.
+// base::Refused when `memory` has several links, or is sealed. std::system_error.
+MergedDiff merge_diff(const std::string& diff, const std::string& memory, Effect effect);
+
+}  // namespace meta

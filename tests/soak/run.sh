@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# What `make check` does for seconds, for SOAK_SECONDS (300) each: the storm, every fuzz target, and the tests of
+# this folder, which read SOAK_SECONDS themselves. Called by `make soak`: tests/soak/run.sh BIN-DIR BUILD-DIR.
+set -euo pipefail
+shopt -s inherit_errexit nullglob
+
+main() {
+  local seconds=${SOAK_SECONDS:-300} name failed=0
+  PATH=$(realpath "$1"):$PATH
+  HELPERS=$(realpath "$2")/tests
+  export PATH HELPERS SOAK_SECONDS=$seconds STORM_SECONDS=$seconds FUZZ_SECONDS=$seconds
+  export BATS_TEST_TIMEOUT=$((seconds + 600))
+  cd "$(dirname "$0")/../.."
+  bats tests/e2e/storm.bats || failed=1
+  MODEL_SECONDS=$((2 * seconds)) BATS_TEST_TIMEOUT=$((seconds + 600)) bats tests/e2e/pager_model.bats || failed=1
+  ROUNDS=$((seconds * 10)) bats -f 'three forks race' tests/e2e/race.bats || failed=1
+  for name in tests/soak/*.bats; do
+    bats "$name" || failed=1
+  done
+  for name in tests/fuzz/*_fuzz.cc; do
+    name=${name##*/}
+    tests/fuzz/run.sh "${name%_fuzz.cc}" || (($? == 77)) || failed=1
+  done
+  return "$failed"
+}
+
+main "$@"
