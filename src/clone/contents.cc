@@ -82,13 +82,7 @@ void warn_of_many_extents(const SourceFile& src, int64_t extents) {
   }
 }
 
-}  // namespace
-
-Progress& ContentCloner::progress_for(const SourceFile& src) {
-  return request_.jobs > 1 && src.st.st_size < kLargeFile ? no_progress_ : progress_;
-}
-
-void ContentCloner::note_writer(const SourceFile& src, FileReport& report) const {
+void note_writer(const SourceFile& src, FileReport& report) {
   if (src.st.st_size >= kLargeFile &&
       ReadLease(src.fd.get()).state() == ReadLease::State::refused) {
     report.has_writer = true;
@@ -96,6 +90,12 @@ void ContentCloner::note_writer(const SourceFile& src, FileReport& report) const
                       " is being written to: the clone has what is there at one instant" +
                       writers_text(src));
   }
+}
+
+}  // namespace
+
+Progress& ContentCloner::progress_for(const SourceFile& src) {
+  return request_.jobs > 1 && src.st.st_size < kLargeFile ? no_progress_ : progress_;
 }
 
 // Whether the contents came to be shared. `ask` tells what the filesystem can, `act` does it; then
@@ -190,10 +190,8 @@ void ContentCloner::copy(const SourceFile& src, int dst, FileReport& report) {
 
 void ContentCloner::dig(const SourceFile& src, int dst, FileReport& report) {
   const PhaseTimer timer(report.phases.dig);
-  const DigResult result =
+  report.dug =
       dig_holes(src.fd.get(), dst, report.size, request_.jobs, progress_for(src), report.path);
-  report.dug = result.dug;
-  report.zero_kept = result.kept;
   report.shared -= std::min(report.dug, report.shared);
   report.extents_after = count_extents(dst, report.path);
   report.hole = report.size - report.shared;

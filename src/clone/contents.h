@@ -42,7 +42,6 @@ class ContentCloner {
                const std::function<int()>& act);
   void copy(const SourceFile& src, int dst, FileReport& report);
   void dig(const SourceFile& src, int dst, FileReport& report);
-  void note_writer(const SourceFile& src, FileReport& report) const;
   Progress& progress_for(const SourceFile& src);
 
   const Request& request_;

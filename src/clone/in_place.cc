@@ -66,10 +66,7 @@ void dig_file(const Place& place, const Request& request, Progress& progress, Fi
   report.extents = count_extents(fd.get(), place.path());
   {
     const PhaseTimer timer(report.phases.dig);
-    const DigResult result =
-        dig_holes(fd.get(), fd.get(), st.st_size, request.jobs, progress, place.path());
-    report.dug = result.dug;
-    report.zero_kept = result.kept;
+    report.dug = dig_holes(fd.get(), fd.get(), st.st_size, request.jobs, progress, place.path());
   }
   if (report.dug > 0) {
     const std::array<struct timespec, 2> times{st.st_atim, st.st_mtim};

@@ -38,10 +38,10 @@ Place::Place(const std::string& path) : path_(path) {
   parent_ = base::open_file(parent, O_PATH | O_DIRECTORY);
 }
 
-Place::Place(int parent, const std::string& name, const std::string& path)
-    : path_(path),
-      name_(name),
-      temporary_(base::temporary_name(name)),
+Place::Place(int parent, std::string name, std::string path)
+    : path_(std::move(path)),
+      name_(std::move(name)),
+      temporary_(base::temporary_name(name_)),
       parent_(base::open_at(parent, ".", O_PATH | O_DIRECTORY)) {}
 
 bool Place::is_taken() const {

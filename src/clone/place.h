@@ -19,7 +19,7 @@ class Place {
   // empty one, "/", "x/.."), std::system_error when the parent cannot be opened.
   explicit Place(const std::string& path);
   // `name` in an open directory; `path` is for messages. Throws std::system_error.
-  Place(int parent, const std::string& name, const std::string& path);
+  Place(int parent, std::string name, std::string path);
 
   const std::string& path() const { return path_; }
   const std::string& name() const { return name_; }

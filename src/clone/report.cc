@@ -48,7 +48,6 @@ struct Sums {
   int64_t linked = 0;
   int64_t hole = 0;
   int64_t dug = 0;
-  int64_t zero_kept = 0;
   Phases phases = {};
   bool reflinked_any = false;
   bool copied_any = false;
@@ -61,7 +60,6 @@ void add_file(Sums& sums, const FileReport& file) {
   sums.linked += file.linked;
   sums.hole += file.hole;
   sums.dug += file.dug;
-  sums.zero_kept += file.zero_kept;
   sums.phases += file.phases;
   sums.reflinked_any |= file.method == Method::reflink;
   sums.copied_any |= file.method == Method::copy;
@@ -95,7 +93,6 @@ std::string parts(const Sums& sums) {
   add(sums.linked, "linked");
   add(sums.hole - sums.dug, "hole");
   add(sums.dug, "dug");
-  add(sums.zero_kept, "of zeros kept");
   return text.empty() ? "no data" : text;
 }
 
@@ -156,8 +153,7 @@ base::JsonLine& with_file(base::JsonLine&& line, const FileReport& file) {
       .number("bytes_copied", file.copied)
       .number("bytes_linked", file.linked)
       .number("bytes_hole", file.hole)
-      .number("bytes_dug", file.dug)
-      .number("bytes_zero_kept", file.zero_kept);
+      .number("bytes_dug", file.dug);
   add(line, "extents", file.extents);
   add(line, "extents_after", file.extents_after);
   add(line, "defragged", file.defragged);
@@ -224,7 +220,6 @@ std::string total_record(const CloneReport& report) {
       .number("bytes_linked", sums.linked)
       .number("bytes_hole", sums.hole)
       .number("bytes_dug", sums.dug)
-      .number("bytes_zero_kept", sums.zero_kept)
       .raw("seconds", seconds_text(report.elapsed))
       .raw("phases", phases_object(sums.phases))
       .boolean("dry_run", report.dry_run)
@@ -274,9 +269,6 @@ std::string in_place_line(const InPlaceReport& report) {
             method_name(file.method) + ", " + parts(sums_of(file));
   } else {
     text += "keeps its inode, which has no other link, " + human_bytes(file.dug) + " dug";
-    if (file.zero_kept != 0) {
-      text += ", " + human_bytes(file.zero_kept) + " of zeros kept";
-    }
   }
   return text + extents_text(file) + ", " + human_time(file.elapsed) + flush_text(file.phases) +
          "\n";

@@ -58,8 +58,7 @@ struct FileReport {
   int64_t copied = 0;
   int64_t linked = 0;
   int64_t hole = 0;
-  int64_t dug = 0;        // of `hole`: data that was zero and was turned into holes
-  int64_t zero_kept = 0;  // zero data that was looked at and is not worth a hole
+  int64_t dug = 0;  // of `hole`: data that was zero and was turned into holes
   // Of the source and of the clone; nothing where nobody counted.
   std::optional<int64_t> extents = std::nullopt;
   std::optional<int64_t> extents_after = std::nullopt;

@@ -84,7 +84,7 @@ std::string writers_text(const SourceFile& src) {
   return "";
 }
 
-ReadLease::ReadLease(int fd) : fd_(fd), state_(State::held) {
+ReadLease::ReadLease(int fd) : fd_(fd) {
   if (::fcntl(fd, F_SETLEASE, F_RDLCK) != 0) {
     state_ = errno == EAGAIN ? State::refused : State::unknown;
   }

@@ -59,7 +59,7 @@ class ReadLease {
 
  private:
   int fd_;
-  State state_;
+  State state_ = State::held;
 };
 
 }  // namespace cloning

@@ -182,8 +182,8 @@ CopyResult sparse_copy(int src, const struct stat& st, int dst, const CopyOption
   return SparseCopy(src, dst, options, src_path, dst_path).copy(st.st_size);
 }
 
-DigResult dig_holes(int src, int dst, off_t size, int jobs, Progress& progress,
-                    std::string_view path) {
+int64_t dig_holes(int src, int dst, off_t size, int jobs, Progress& progress,
+                  std::string_view path) {
   const struct stat before = stat_of(src, path);
   progress.begin(path, allocated_bytes(before));
   ZeroRuns zeros;
@@ -200,13 +200,12 @@ DigResult dig_holes(int src, int dst, off_t size, int jobs, Progress& progress,
   }
   const int64_t cuts = count_extents(dst, path).value_or(1) - 1;  // that there are already
   const int64_t most = static_cast<int64_t>(kMostHoles) - std::max<int64_t>(cuts, 0);
-  DigResult result;
+  int64_t dug = 0;
   for (const Range& hole : zeros.holes(static_cast<size_t>(std::max<int64_t>(most, 0)))) {
     punch(dst, hole, size, path);
-    result.dug += hole.end - hole.begin;
+    dug += hole.end - hole.begin;
   }
-  result.kept = zeros.zero_bytes() - result.dug;
-  return result;
+  return dug;
 }
 
 }  // namespace cloning

@@ -42,16 +42,12 @@ struct CopyOptions {
 CopyResult sparse_copy(int src, const struct stat& st, int dst, const CopyOptions& options,
                        std::string_view src_path, std::string_view dst_path);
 
-struct DigResult {
-  int64_t dug = 0;
-  int64_t kept = 0;  // zero bytes in runs that are not worth a hole
-};
 // Punches holes into `dst` where `src`, of the same contents and `size` bytes, has zeros that are
 // worth it (zero_runs.h); the two may be one descriptor. Contents never change, so that it may end
 // at any point. Throws Unsupported where the filesystem has no holes; Refused, before the first
-// hole, when `src` is written to meanwhile; std::system_error.
-DigResult dig_holes(int src, int dst, off_t size, int jobs, Progress& progress,
-                    std::string_view path);
+// hole, when `src` is written to meanwhile; std::system_error. Returns the bytes dug.
+int64_t dig_holes(int src, int dst, off_t size, int jobs, Progress& progress,
+                  std::string_view path);
 
 // Throws base::Error (exit status 5) when the filesystem of `dst` has not `needed` bytes free.
 void check_space(int dst, int64_t needed, std::string_view dst_path);

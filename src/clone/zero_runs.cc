@@ -22,36 +22,51 @@ bool is_before(const Range& a, const Range& b) {
 
 }  // namespace
 
-BlockRun first_run(std::span<const std::byte> data) {
-  const auto block_at = [&](size_t offset) {
-    return data.subspan(offset, std::min(kHoleBlock, data.size() - offset));
-  };
-  BlockRun run{.length = block_at(0).size(), .zero = is_zero(block_at(0))};
-  while (run.length < data.size() && is_zero(block_at(run.length)) == run.zero) {
-    run.length += block_at(run.length).size();
-  }
-  return run;
-}
-
 void ZeroRuns::add(off_t offset, std::span<const std::byte> data) {
+  constexpr size_t kLong = kSmallestHole / kHoleBlock;
+  const size_t blocks = (data.size() + kHoleBlock - 1) / kHoleBlock;
+  const auto zero = [&](size_t block) {
+    const size_t at = block * kHoleBlock;
+    return is_zero(data.subspan(at, std::min(kHoleBlock, data.size() - at)));
+  };
   std::vector<Range> found;
-  int64_t zeros = 0;
-  for (size_t at = 0; at < data.size();) {
-    const BlockRun run = first_run(data.subspan(at));
-    if (run.zero) {
-      zeros += static_cast<int64_t>(run.length);
-      const Range range{.begin = offset + static_cast<off_t>(at),
-                        .end = offset + static_cast<off_t>(at + run.length)};
-      // One that touches an end of the piece may go on in the next.
-      if (length_of(range) >= kSmallestHole || at == 0 || at + run.length == data.size()) {
-        found.push_back(range);
-      }
+  const auto note = [&](size_t begin, size_t end) {
+    found.push_back({.begin = offset + static_cast<off_t>(begin * kHoleBlock),
+                     .end = offset + static_cast<off_t>(std::min(end * kHoleBlock, data.size()))});
+  };
+  // A run at either end of the piece may go on in the next one, so it counts however short it is.
+  size_t from = 0;  // before it all is known
+  while (from < blocks && zero(from)) {
+    ++from;
+  }
+  if (from > 0) {
+    note(0, from);
+  }
+  // A long run that begins at `from` or later has the block kLong - 1 further on. So in scattered
+  // zeros hardly more than one block of kLong is looked at.
+  for (size_t probe = from + kLong - 1; probe < blocks; probe = from + kLong - 1) {
+    size_t begin = probe + 1;
+    while (begin > from && zero(begin - 1)) {
+      --begin;
     }
-    at += run.length;
+    size_t end = probe + 1;
+    while (begin <= probe && end < blocks && zero(end)) {
+      ++end;
+    }
+    if (end - begin >= kLong || (begin <= probe && end == blocks)) {
+      note(begin, end);
+    }
+    from = end;
+  }
+  size_t begin = blocks;
+  while (begin > from && zero(begin - 1)) {
+    --begin;
+  }
+  if (begin < blocks) {
+    note(begin, blocks);
   }
   const std::scoped_lock lock(mutex_);
   runs_.insert(runs_.end(), found.begin(), found.end());
-  zero_bytes_ += zeros;
 }
 
 std::vector<Range> ZeroRuns::holes(size_t most) {

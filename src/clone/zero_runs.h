@@ -10,7 +10,6 @@
 #include <sys/types.h>
 
 #include <cstddef>
-#include <cstdint>
 #include <mutex>
 #include <span>
 #include <vector>
@@ -26,27 +25,17 @@ inline constexpr off_t kSmallestHole = 64 << 10;
 // So many in a dense file: it then has as many extents as can be cloned without a warning.
 inline constexpr size_t kMostHoles = kManyExtents - 1;
 
-struct BlockRun {
-  size_t length;
-  bool zero;
-};
-// How many blocks at the start of `data` (not empty) are alike, all zero or all not. The last block
-// may be a partial one. `data` starts on a block boundary.
-BlockRun first_run(std::span<const std::byte> data);
-
-// Collects the zeros of a file that is read in pieces, by any thread and in any order.
+// Collects the long runs of zeros of a file that is read in pieces, by any thread and in any order.
 class ZeroRuns {
  public:
+  // `offset` is a multiple of kHoleBlock. Looks at few of the blocks where no run is long.
   void add(off_t offset, std::span<const std::byte> data);
   // The runs that are worth a hole, at most `most` of them, in order.
   std::vector<Range> holes(size_t most = kMostHoles);
-  // All bytes of zero blocks.
-  int64_t zero_bytes() const { return zero_bytes_; }
 
  private:
   std::mutex mutex_;
   std::vector<Range> runs_;
-  int64_t zero_bytes_ = 0;
 };
 
 // The `most` longest of `ranges`, in order of their place.
