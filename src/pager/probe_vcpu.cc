@@ -197,7 +197,7 @@ struct Vcpus::Machine {
     call(cpu.fd.get(), KVM_SET_REGS, &registers, "set the registers of a vCPU");
     while (::ioctl(cpu.fd.get(), KVM_RUN, 0) < 0) {
       if (errno == EFAULT || errno == EHWPOISON) {
-        ::raise(SIGBUS);
+        static_cast<void>(::raise(SIGBUS));
       }
       if (errno != EINTR && errno != EAGAIN) {
         base::throw_errno("cannot run a vCPU");
