@@ -143,7 +143,7 @@ check-e2e: all helpers  ## the flows, on real filesystems, killing things (bats;
 check-fuzz: bootstrap-check  ## throw mutated input at the parsers; FUZZ_SECONDS=60 for each
 	$(Q)$(MAKE) --no-print-directory fuzzers
 	$(Q)set -e; for f in $(notdir $(FUZZERS)); do tests/fuzz/run.sh $$f; done
-soak: bootstrap-check  ## the storm, the race and the fuzz targets for long: SOAK_SECONDS=300 each
+soak: bootstrap-check  ## the storm, the race, the model check, the fuzz targets for long: SOAK_SECONDS=300 each
 	$(Q)$(MAKE) --no-print-directory all helpers fuzzers
 	$(Q)tests/soak/run.sh $(BIN) $(O)
 check-firecracker: all helpers  ## the flows on a real Firecracker: FIRECRACKER=PATH

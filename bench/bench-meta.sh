@@ -14,7 +14,7 @@ readonly ROUNDS=${ROUNDS:-3}
 compare() { # <command>...
   local round
   for round in {0..9}; do
-    hyperfine -N -i --warmup 5 --runs "${RUNS:-100}" --export-json "$dir/$round.json" "$@" >/dev/null 2>&1
+    hyperfine -N -i --warmup "${WARMUP:-5}" --runs "${RUNS:-100}" --export-json "$dir/$round.json" "$@" >/dev/null 2>&1
   done
   jq -rs 'map([.results[].median]) | transpose | map(min * 1e6 | round) | @tsv' "$dir"/?.json
   rm "$dir"/?.json
@@ -59,7 +59,7 @@ bench_state() {
 bench_list() {
   local ours cat
   make_guests "$dir/list" "$GUESTS"
-  read -r ours cat < <(RUNS=5 SNAPFORK_ROOT=$dir/list compare 'snapshot-meta list --json' \
+  read -r ours cat < <(RUNS=2 WARMUP=1 SNAPFORK_ROOT=$dir/list compare 'snapshot-meta list --json' \
     "find $dir/list -name metadata.json -exec cat {} +")
   row "list of $GUESTS guests in Standby, against reading all metadata" "$ours" "$cat" "at most 1.5" \
     'snapshot-meta list --json`, `find -name metadata.json -exec cat {} +'

@@ -87,7 +87,8 @@ void put_in_order(std::vector<WantedLock>& wanted) {
       once.back().waits = once.back().waits && lock.waits;
     }
   }
-  std::ranges::stable_partition(once, &WantedLock::waits);
+  std::stable_partition(once.begin(), once.end(),
+                        [](const WantedLock& lock) { return lock.waits; });
   wanted = std::move(once);
 }
 

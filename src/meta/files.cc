@@ -56,6 +56,10 @@ bool rename_new(const std::string& from, const std::string& to) {
   base::throw_errno(what);
 }
 
+std::string path_in(const std::string& dir, const std::string& name) {
+  return dir + "/" + name;
+}
+
 bool path_exists(const std::string& path) {
   struct stat st {};
   if (::lstat(path.c_str(), &st) == 0) {

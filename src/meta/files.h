@@ -28,6 +28,8 @@ void sync_file(const std::string& path);
 // base::Unsupported when the two are on different filesystems or the filesystem cannot do it.
 [[nodiscard]] bool rename_new(const std::string& from, const std::string& to);
 
+// DIR/NAME.
+std::string path_in(const std::string& dir, const std::string& name);
 bool path_exists(const std::string& path);
 
 // The names in a directory, sorted, without "." and ".."; nothing when there is no such directory.

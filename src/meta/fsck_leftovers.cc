@@ -57,7 +57,7 @@ std::string remove_leftover(const std::string& path) {
 void check_tmp(const FsckRun& run) {
   const std::string dir = run.store().tmp_dir();
   for (const std::string& name : list_names(dir).value_or(std::vector<std::string>())) {
-    const std::string path = dir + "/" + name;
+    const std::string path = path_in(dir, name);
     const std::optional<std::string> id = owner_in_tmp(name);
     if (!id) {
       run.leave("unknown_file", "", path,
@@ -86,7 +86,7 @@ std::string finish_delete(const base::Store& store, const std::string& id,
   }
   for (const std::string& name : list_names(path).value_or(std::vector<std::string>())) {
     if (name != "metadata.json") {
-      remove_tree(path + "/" + name);
+      remove_tree(path_in(path, name));
     }
   }
   if (base::is_valid_id(parent) && look_at_fork(store, parent, id).state == ForkState::absent) {
@@ -99,7 +99,7 @@ std::string finish_delete(const base::Store& store, const std::string& id,
 void check_trash(const FsckRun& run) {
   const std::string dir = run.store().trash_dir();
   for (const std::string& id : list_names(dir).value_or(std::vector<std::string>())) {
-    const std::string path = dir + "/" + id;
+    const std::string path = path_in(dir, id);
     if (!base::is_valid_id(id)) {
       run.leave("unknown_file", "", path,
                 "it is not known whose this is; remove it if it is not used");
@@ -146,7 +146,7 @@ void check_guest_dirs(const FsckRun& run) {
   };
   for (const std::string& name :
        list_names(store.guests_dir()).value_or(std::vector<std::string>())) {
-    const std::string path = store.guests_dir() + "/" + name;
+    const std::string path = path_in(store.guests_dir(), name);
     const std::string id(bare_name(name));
     if (!base::is_valid_id(id)) {
       continue;  // such as lost+found

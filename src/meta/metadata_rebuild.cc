@@ -81,7 +81,7 @@ void refuse_running(const base::Store& store, const std::string& id) {
 std::string template_of(const base::Store& store, const std::string& id) {
   std::string parent;
   for (const std::string& guest : list_ids(store.guests_dir())) {
-    if (guest == id || !path_exists(store.fork_index_dir(guest) + "/" + id)) {
+    if (guest == id || !path_exists(path_in(store.fork_index_dir(guest), id))) {
       continue;
     }
     if (!parent.empty()) {
@@ -135,7 +135,7 @@ std::string keep_aside(const std::string& path) {
     base::throw_errno("cannot look at " + base::quoted(path));
   }
   for (int number = 1;; ++number) {
-    const std::string aside = path + ".damaged-" + std::to_string(number);
+    std::string aside = path + ".damaged-" + std::to_string(number);
     struct stat st {};
     if (::linkat(AT_FDCWD, path.c_str(), AT_FDCWD, aside.c_str(), 0) == 0 ||
         (errno == EEXIST && ::lstat(aside.c_str(), &st) == 0 && base::is_same_file(st, damaged))) {

@@ -169,8 +169,8 @@ std::vector<std::string> check_memory_links(const base::Store& store, const std:
   for (const ForkRecord& fork : forks_of(store, id, metadata)) {
     // A fork, one that is being made, or one that is being deleted.
     const bool is_known = shares(store.memory_path(fork.id)) ||
-                          shares(clone_dir(store, fork.id) + std::string(kMemory)) ||
-                          shares(store.trash_dir() + "/" + fork.id + std::string(kMemory));
+                          shares(clone_dir(store, fork.id).append(kMemory)) ||
+                          shares(path_in(store.trash_dir(), fork.id).append(kMemory));
     known += is_known ? 1 : 0;
   }
   if (known >= memory->st_nlink) {

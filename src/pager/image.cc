@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/message.h"
 #include "pager/region.h"
+#include "pager/zero_knowledge.h"
 
 namespace pager {
 namespace {
@@ -100,8 +101,11 @@ std::shared_ptr<const Image> Image::open(const std::string& path) {
   }
   const ImageIdentity identity = identity_of(st);
   DataMap data = DataMap::read(fd.get(), identity.size, path);
-  return std::shared_ptr<const Image>(
-      new Image(path, std::move(fd), identity, view, std::move(data)));
+  std::optional<ZeroKnowledge> known = zero_knowledge(path, st, data);
+  auto* image = new Image(path, std::move(fd), identity, view,
+                          known ? std::move(known->data) : std::move(data));
+  image->data_is_nonzero_ = known && known->complete;
+  return std::shared_ptr<const Image>(image);
 }
 
 Image::Image(std::string path, base::Fd fd, ImageIdentity identity, View view, DataMap data)

@@ -53,7 +53,8 @@ class Image {
   const ImageIdentity& identity() const { return identity_; }
   uint64_t size() const { return identity_.size; }
   View view() const { return view_; }
-  // Read at the first open; a page without data is zero and need not be read.
+  // Read at the first open: its holes, and what image.json says of a template's zero pages. A page
+  // without data is zero and need not be read.
   const DataMap& data() const { return data_; }
   // Whether it is known of all that data() calls data that no page of it is zero.
   bool data_is_nonzero() const { return data_is_nonzero_; }

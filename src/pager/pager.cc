@@ -340,12 +340,35 @@ void Pager::reap() {
   ended.clear();
 }
 
+// A VMM that has connected and said hello counts, though nobody may have looked yet: dropped now,
+// it would hang in its first fault. With luck this makes a session of the place, and ids_ says so.
+void Pager::take_who_has_come(Key place) {
+  const auto waiting = waiting_.find(place);
+  if (waiting == waiting_.end() || waiting->second.place.many) {
+    return;
+  }
+  accept_from(place, waiting->second);
+  std::vector<Key> keys;
+  for (const auto& [key, greeting] : greetings_) {
+    if (greeting.place == place) {
+      keys.push_back(key);
+    }
+  }
+  for (const Key key : keys) {
+    // The first that is served ends the place, and the others with it.
+    if (const auto greeting = greetings_.find(key); greeting != greetings_.end()) {
+      read_greeting(key, greeting->second);
+    }
+  }
+}
+
 // Makes way for a new place of this id.
 void Pager::supersede(const std::string& id) {
   const auto found = ids_.find(id);
   if (found == ids_.end()) {
     return;
   }
+  take_who_has_come(found->second);
   const Key key = found->second;
   ids_.erase(found);
   const auto connected = connected_.find(key);
@@ -391,6 +414,7 @@ bool Pager::close(std::string_view id) {
     const auto entry = ids_.find(id);
     found = entry != ids_.end();
     if (found) {
+      take_who_has_come(entry->second);
       const auto connected = connected_.find(entry->second);
       if (connected != connected_.end()) {
         connected->second.closing = true;

@@ -170,6 +170,7 @@ class Pager {
   void read_greeting(Key key, Greeting& greeting);
   void connect(Key key, Greeting& greeting, HandshakeReader::Result handshake);
   static ServingPlan plan_for(Place& place, const std::string& session_id);
+  void take_who_has_come(Key place);
   void drop_late_greetings();
   void remove_place(Key place);
   void terminate();

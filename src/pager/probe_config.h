@@ -43,6 +43,7 @@ struct ProbeConfig {
   Pattern pattern;
   uint64_t page_limit = std::numeric_limits<uint64_t>::max();
   size_t jobs = 1;
+  bool kvm = false;           // jobs are real vCPUs
   bool overlap_jobs = false;  // every job touches every page, instead of sharing them out
   uint64_t balloon_bytes = 0;
   unsigned write_percent = 0;

@@ -21,6 +21,7 @@
 #include "pager/probe_memory.h"
 #include "pager/probe_record.h"
 #include "pager/probe_report.h"
+#include "pager/probe_vcpu.h"
 #include "pager/probe_vmm.h"
 
 namespace pager {
@@ -161,6 +162,9 @@ Verdict print_all(std::span<const VmmOutcome> outcomes, const ProbeConfig& confi
 }  // namespace
 
 int run_probe(const ProbeConfig& config) {
+  if (config.kvm) {
+    require_kvm();
+  }
   const MemoryFile file(config.memory_path, config.page_size);
   const std::vector<PageNumber> order =
       page_order(config.pattern, file.pages(), file.page_size(), config.page_limit, config.seed);

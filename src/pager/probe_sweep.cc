@@ -40,6 +40,9 @@ Sweep::Sweep(const ProbeConfig& config, const MemoryFile& file, const GuestMemor
       record_(record),
       states_(file.pages()) {
   SNAPFORK_CHECK(!order_.empty());
+  if (config.kvm) {
+    vcpus_.emplace(memory, file, config.jobs);
+  }
 }
 
 void Sweep::run() {
@@ -91,17 +94,15 @@ void Sweep::run_job(size_t job) {
 }
 
 void Sweep::touch_first(size_t job, PageNumber page, std::span<std::byte> buffer) {
-  std::byte* const at = memory_.address(page) + touched_byte(page);
   const bool writes = is_written(page);
-  const std::byte mark = mark_of(page);
   const PageState before = states_.get(page);
   const bool was_present = memory_.is_present(page);
   record_.waiting[job].set(page);
   const uint64_t start = now_ns();
   if (writes) {
-    store(at, mark);
+    store_to(job, page, mark_of(page));
   } else {
-    load(at);
+    load_from(job, page);
   }
   const uint64_t end = now_ns();
   record_.waiting[job].clear();
@@ -116,7 +117,7 @@ void Sweep::touch_first(size_t job, PageNumber page, std::span<std::byte> buffer
     record_.killed_itself = true;
     ::kill(::getpid(), SIGKILL);
   }
-  verify(page, before, buffer);
+  verify(job, page, before, buffer);
 }
 
 void Sweep::touch_again(size_t job, PageNumber page, std::span<std::byte> buffer) {
@@ -125,12 +126,28 @@ void Sweep::touch_again(size_t job, PageNumber page, std::span<std::byte> buffer
   }
   const PageState before = states_.get(page);
   record_.waiting[job].set(page);
-  load(memory_.address(page) + touched_byte(page));
+  load_from(job, page);
   record_.waiting[job].clear();
-  verify(page, before, buffer);
+  verify(job, page, before, buffer);
 }
 
-void Sweep::verify(PageNumber page, PageState before, std::span<std::byte> buffer) {
+void Sweep::load_from(size_t job, PageNumber page) {
+  if (vcpus_) {
+    vcpus_->load(job, page, touched_byte(page));
+  } else {
+    load(memory_.address(page) + touched_byte(page));
+  }
+}
+
+void Sweep::store_to(size_t job, PageNumber page, std::byte value) {
+  if (vcpus_) {
+    vcpus_->store(job, page, touched_byte(page), value);
+  } else {
+    store(memory_.address(page) + touched_byte(page), value);
+  }
+}
+
+void Sweep::verify(size_t job, PageNumber page, PageState before, std::span<std::byte> buffer) {
   if (before == PageState::removed) {
     std::ranges::fill(buffer, std::byte{0});
   } else {
@@ -139,15 +156,28 @@ void Sweep::verify(PageNumber page, PageState before, std::span<std::byte> buffe
       buffer[touched_byte(page)] = mark_of(page);
     }
   }
-  if (std::memcmp(memory_.address(page), buffer.data(), buffer.size()) == 0) {
+  // All of it by ourselves, and the line that was touched also by the guest: the page that it has
+  // mapped must be the same one.
+  const std::byte* const memory = memory_.address(page);
+  bool right = std::memcmp(memory, buffer.data(), buffer.size()) == 0;
+  std::span<const std::byte> line;
+  const size_t line_at = touched_byte(page) / Vcpus::kLine * Vcpus::kLine;
+  if (vcpus_) {
+    line = vcpus_->see(job, page, line_at);
+    right = right && std::memcmp(line.data(), buffer.data() + line_at, line.size()) == 0;
+  }
+  if (right) {
     return;
   }
   if (before != PageState::leaving && states_.is_still(page, before)) {
-    report_mismatch(page, before, buffer);
+    std::vector<std::byte> found(memory, memory + buffer.size());
+    std::ranges::copy(line, found.begin() + static_cast<std::ptrdiff_t>(line_at));
+    report_mismatch(page, before, buffer, found);
   }
 }
 
-void Sweep::report_mismatch(PageNumber page, PageState state, std::span<const std::byte> expected) {
+void Sweep::report_mismatch(PageNumber page, PageState state, std::span<const std::byte> expected,
+                            std::span<const std::byte> found) {
   const std::scoped_lock lock(mutex_);
   if (!bad_pages_.insert(page).second) {
     return;
@@ -156,7 +186,6 @@ void Sweep::report_mismatch(PageNumber page, PageState state, std::span<const st
   if (record_.has_mismatch) {
     return;
   }
-  const std::span<const std::byte> found(memory_.address(page), expected.size());
   const auto differ = std::ranges::mismatch(found, expected);
   if (differ.in1 != found.end()) {
     record_.first_mismatch = {.page = page,
@@ -209,13 +238,13 @@ void Sweep::verify_all_again() {
   std::vector<std::byte> buffer(file_.page_size());
   for (const PageNumber page : order_) {
     record_.waiting[0].set(page);
-    verify(page, states_.get(page), buffer);
+    verify(0, page, states_.get(page), buffer);
   }
   for (uint64_t i = 0; i < file_.pages(); ++i) {
     const auto page = static_cast<PageNumber>(i);
     if (states_.get(page) == PageState::removed) {
       record_.waiting[0].set(page);
-      verify(page, PageState::removed, buffer);
+      verify(0, page, PageState::removed, buffer);
     }
   }
   record_.waiting[0].clear();

@@ -17,6 +17,7 @@
 #include "pager/probe_config.h"
 #include "pager/probe_memory.h"
 #include "pager/probe_record.h"
+#include "pager/probe_vcpu.h"
 
 namespace pager {
 
@@ -47,8 +48,11 @@ class Sweep {
 
   void touch_first(size_t job, PageNumber page, std::span<std::byte> buffer);
   void touch_again(size_t job, PageNumber page, std::span<std::byte> buffer);
-  void verify(PageNumber page, PageState before, std::span<std::byte> buffer);
-  void report_mismatch(PageNumber page, PageState state, std::span<const std::byte> expected);
+  void load_from(size_t job, PageNumber page);
+  void store_to(size_t job, PageNumber page, std::byte value);
+  void verify(size_t job, PageNumber page, PageState before, std::span<std::byte> buffer);
+  void report_mismatch(PageNumber page, PageState state, std::span<const std::byte> expected,
+                       std::span<const std::byte> found);
 
   bool is_written(PageNumber page) const;
   size_t touched_byte(PageNumber page) const;
@@ -60,6 +64,7 @@ class Sweep {
   const std::vector<PageNumber> order_;
   VmmRecord& record_;
 
+  std::optional<Vcpus> vcpus_;  // of each job one, with config.kvm
   PageStates states_;
   std::atomic<size_t> cursor_{0};  // the next of order_
   std::atomic<bool> balloon_works_{false};

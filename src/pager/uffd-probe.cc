@@ -22,6 +22,7 @@ base::Options make_options() {
       .value("pattern", "P", "random (default), seq, stride:N, trace:FILE")
       .value("pages", "N", "touch the first N pages of it only")
       .value("jobs", "N", "N vCPUs share the pages out (default 1)")
+      .flag("kvm", "real vCPUs: memory is missed as guests miss it")
       .flag("overlap", "each vCPU touches all the pages")
       .value("write", "PERCENT", "write to this share of the pages")
       .value("balloon", "MIB", "remove so much memory meanwhile")
@@ -37,7 +38,7 @@ base::Options make_options() {
       .flag("baseline", "measure this machine's own limits, too");
   options.footer(
       "Exit: 0 all right; 1 wrong or stale page, hang, or no server; 2 usage;\n"
-      "3 no userfaultfd; 4 bad memory file or trace; 5 system. See uffd-probe(1).");
+      "3 no userfaultfd or KVM; 4 bad file or trace; 5 system. See uffd-probe(1).");
   return options;
 }
 
@@ -55,6 +56,7 @@ pager::ProbeConfig parse_config(const base::ParsedOptions& parsed) {
   config.pattern = pager::parse_pattern(parsed.value_or("pattern", "random"));
   config.page_limit = static_cast<uint64_t>(parsed.number("pages", 1, kAny, kAny));
   config.jobs = static_cast<size_t>(parsed.number("jobs", 1, pager::kMaxJobs, 1));
+  config.kvm = parsed.has("kvm");
   config.overlap_jobs = parsed.has("overlap");
   config.write_percent = static_cast<unsigned>(parsed.number("write", 0, 100, 0));
   constexpr int64_t kMostMib = int64_t{1} << 30U;

@@ -123,7 +123,8 @@ check_mends() { # <problem> <path, from the root on> [what is said of it]
   # The id lives again, as a fork of the same template.
   make_fork a h
   cp -a "$(guest_dir h)" "$trash/h"
-  check_mends trash .snapfork/trash/h
+  run -0 snapshot-meta fsck --repair
+  assert_equal "$(cut -d: -f1,2 <<<"$output")" "mended: $trash/h" # its entry was never away
   assert_equal "$(snapshot-meta forks a)" h
 }
 
@@ -143,6 +144,29 @@ check_mends() { # <problem> <path, from the root on> [what is said of it]
   assert_contains "$output" "left: $SNAPFORK_ROOT/.snapfork/tmp/.fork.x.snapfork-tmp: "
   assert_contains "$output" 'a program is at work on it'
   run -0 snapshot-meta fsck --repair
+}
+
+is_stopped() { # <pid>
+  [[ $(awk '/^State:/ { print $2 }' "/proc/$1/status") == [tT] ]]
+}
+
+@test "what was a suspect and is in order by now is left alone" {
+  require_cmd strace
+  local checker
+  init_template a
+  snapshot-meta fork-begin a f >/dev/null
+  # It has seen an entry without a fork, and is about to take the fork's lock.
+  spawn_to out strace -qq -o /dev/null -P "$SNAPFORK_ROOT/.snapfork/locks/f.gate" -e trace=openat \
+    -e inject=openat:signal=SIGSTOP:when=1 -- snapshot-meta fsck --repair
+  wait_until 10 pgrep -P "$spawned_pid"
+  checker=$(pgrep -P "$spawned_pid")
+  wait_until 10 is_stopped "$checker"
+  clone a f link
+  snapshot-meta fork-publish a f --backend file >/dev/null
+  kill -CONT "$checker"
+  wait "$spawned_pid"
+  assert_equal "$(<out)" ''
+  assert_equal "$(snapshot-meta forks a)" f
 }
 
 @test "under an inherited lock it mends what that covers" {

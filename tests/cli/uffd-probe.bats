@@ -275,6 +275,45 @@ free_huge_pages() {
   assert_equal "$(jq -s -c '.[0] | [.ok, .touched, .removed_pages]' <<<"$output")" "[true,8,2]"
 }
 
+require_kvm() {
+  [[ $(uname -m) == x86_64 ]] || skip "--kvm is for x86-64"
+  [[ -r /dev/kvm && -w /dev/kvm ]] || skip "needs /dev/kvm"
+}
+
+@test "--kvm: real vCPUs find every byte right, and removed pages zero" {
+  require_kvm
+  serve
+  run -0 --separate-stderr probe --json --kvm --jobs 3 --regions 5 --write 30 --balloon 4
+  assert_equal "$(jq -c 'select(.type == "probe") | [.ok, .touched, .removed_pages, .signal]' \
+    <<<"$output")" "[true,$pages,1024,0]"
+  jq -es '.[0] | .faults > 0 and .p50_ns > 0 and .written_pages > 1000' <<<"$output"
+  run -0 --separate-stderr probe --kvm --json --jobs 4 --overlap --balloon 4 --pages 1000
+  assert_equal "$(jq -c 'select(.type == "probe") | [.ok, .touched]' <<<"$output")" "[true,4000]"
+}
+
+@test "--kvm: what a wrong server does to a guest is found" {
+  require_kvm
+  serve late-remove
+  run -1 --separate-stderr probe --kvm --jobs 3 --balloon 8
+  assert_contains "$stderr" "removed and not zero"
+}
+
+@test "--kvm: a poisoned page is SIGBUS, as for any other VMM" {
+  require_kvm
+  serve poison
+  run -1 --separate-stderr probe --kvm
+  assert_contains "$stderr" "signal 7"
+}
+
+@test "--kvm without a KVM is exit 3, before anything is touched" {
+  require_root
+  [[ $(uname -m) == x86_64 ]] || skip "--kvm is for x86-64"
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  run -3 --separate-stderr unshare -m bash -c '[[ ! -e /dev/kvm ]] || mount --bind /dev/null /dev/kvm
+    exec uffd-probe --kvm --socket none.sock --mem memory'
+  assert_contains "$stderr" "'/dev/kvm'"
+}
+
 @test "huge pages that are not there are exit 3" {
   free=$(free_huge_pages)
   ((free < 8)) || skip "there are huge pages"

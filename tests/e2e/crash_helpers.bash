@@ -116,11 +116,13 @@ at_each_place() { # <prepare> <check> <flow...>
 # For one program instead of a flow: every system call that changes something, contents and modes among it.
 readonly WRITES=$CHANGES,openat,write,pwrite64,fchmod,fchmodat,utimensat,fsetxattr,fremovexattr
 
-# Prints "CALL NTH" for each of them in a recording, but for what goes to standard output and error.
+# Prints "CALL NTH" for each of them in a recording, but for what failed (and so changed nothing) and what goes to
+# standard output and error.
 places_in() { # <recording>
   awk '{
     sub(/^[0-9]+ +/, ""); name = $0; sub(/\(.*/, "", name)
     nth[name]++
+    if (/ = -1 E/) next
     if (name == "openat" && !/O_CREAT|O_TMPFILE|O_TRUNC/) next
     if (name ~ /write/ && /^[a-z0-9]+\([012],/) next
     if (name == "ioctl" && !/FICLONE/) next

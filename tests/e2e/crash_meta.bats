@@ -116,6 +116,21 @@ set_is_understood() {
   at_each_call restore_store set_is_understood snapshot-meta set g Name=new snapfork.fuzz:=1.0
 }
 
+with_key_to_unset() {
+  restore_store
+  snapshot-meta set g snapfork.note:=1.0
+}
+
+# The key is there or not; all else is as it was, to the letter.
+unset_is_understood() {
+  others_are_as_before && snapshot-meta unset g snapfork.note || return
+  ! snapshot-meta get g snapfork.note 2>/dev/null && [[ $(snapshot-meta get g Name) == g ]] && memory_is_whole
+}
+
+@test "unset: killed at each write" {
+  at_each_call with_key_to_unset unset_is_understood snapshot-meta unset g snapfork.note
+}
+
 init_inputs() {
   restore_store
   rm -rf "$SNAPFORK_ROOT"/../in && mkdir "$SNAPFORK_ROOT/../in"
@@ -123,13 +138,14 @@ init_inputs() {
   printf 'disk\n' >"$SNAPFORK_ROOT/../in/disk.raw"
 }
 
-# There, whole, and what is left of the inputs is only another name; or not there, and the inputs are.
+# There, whole, and what is left of the inputs is only another name, to be removed; or not there, and the inputs are.
 init_is_understood() {
   local in=$SNAPFORK_ROOT/../in
   others_are_as_before || return
   if [[ ! -e $SNAPFORK_ROOT/guests/n ]]; then
     snapshot-meta init n --state "$in/state" --memory "$in/memory" --disk "$in/disk.raw=/srv/a/disk.raw" || return
   fi
+  rm -rf "$in"
   snapshot-meta verify n >/dev/null && [[ $(snapshot-meta state n) == Standby && -f $SNAPFORK_ROOT/guests/n/disk.raw ]] || return
   [[ $(sha256sum <"$SNAPFORK_ROOT/guests/n/snapshots/snapshot-latest/memory") == "$digest" ]] || return
   snapfork -q promote n && [[ $(stat -c %h "$SNAPFORK_ROOT/guests/n/snapshots/snapshot-latest/memory") == 1 ]]

@@ -12,6 +12,7 @@ main() {
   export BATS_TEST_TIMEOUT=$((seconds + 600))
   cd "$(dirname "$0")/../.."
   bats tests/e2e/storm.bats || failed=1
+  MODEL_SECONDS=$((2 * seconds)) BATS_TEST_TIMEOUT=$((seconds + 600)) bats tests/e2e/pager_model.bats || failed=1
   ROUNDS=$((seconds * 10)) bats -f 'three forks race' tests/e2e/race.bats || failed=1
   for name in tests/soak/*.bats; do
     bats "$name" || failed=1

@@ -226,6 +226,31 @@ TEST_F(PagerTest, ClosingASessionLeavesItsGuestServed) {
   EXPECT_FALSE(pager.close("vm"));
 }
 
+// A model check found it: whoever closes may be faster than whoever accepts.
+TEST_F(PagerTest, AGuestThatHasSaidHelloIsServedThoughItsSessionIsClosedBeforeAnybodyLooked) {
+  for (const bool replaced : {false, true}) {
+    pager_.emplace(Pager::Settings{
+        .end = Pager::End::when_told, .handshake_timeout = 5s, .record_dir = dir_.path()});
+    pager_->open(place("vm"));
+    FakeVmm vmm(dir_ / "vm.sock", kPages,
+                [](const TestGuest& guest, const base::Fd&, const FakeVmm::Ready& ready) {
+                  ::alarm(10);  // where it hangs, it ends
+                  ready();
+                  require(all_right(guest));
+                });
+    EXPECT_TRUE(vmm.wait_ready());
+    if (replaced) {
+      pager_->open(place("vm"));
+    } else {
+      EXPECT_TRUE(pager_->close("vm"));
+    }
+    thread_ = std::thread([this] { pager_->run(); });
+    EXPECT_TRUE(vmm.ended_well());
+    EXPECT_TRUE(wait_for_state("vm", replaced ? "waiting" : "none"));
+    TearDown();
+  }
+}
+
 TEST_F(PagerTest, AnIdThatIsUsedAgainLeavesTheOldGuestServed) {
   Pager& pager = start();
   pager.open(place("vm"));

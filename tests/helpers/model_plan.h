@@ -1,0 +1,103 @@
+// What one VMM of pager-model is to do, all of it drawn from its seed; and what became of it.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "model_memory.h"
+#include "pager/probe_random.h"
+#include "pager/probe_record.h"
+
+enum class Step : uint64_t {
+  read,      // a word of a page
+  verify,    // a page, or some
+  walk,      // a word each of pages that follow each other
+  write,     // a word
+  remove,    // 1 to 16 pages, of those that others wait for, if any
+  zap,       // up to a quarter of memory
+  replace,   // pages by other memory, that is no more registered
+  fork,      // the process, which write-protects its memory
+  prefetch,  // POST .../prefetch of a new list, of the old, of a bad one
+  pause,     // POST .../pause-prefetch
+  complete,  // POST .../complete
+  close,     // POST .../close: it is served on
+  die,       // by SIGKILL
+};
+inline constexpr std::array<const char*, 13> kStepNames{
+    "read", "verify",   "walk",  "write",    "remove", "zap", "replace",
+    "fork", "prefetch", "pause", "complete", "close",  "die"};
+inline constexpr size_t kSteps = kStepNames.size();
+inline constexpr size_t kMostThreads = 8;
+
+struct ModelSettings {
+  std::string socket;   // of a server in the foreground, or
+  std::string control;  // of a service
+  std::string memory_path;
+  uint64_t page_size = pager::kSmallPage;
+  std::optional<size_t> threads;
+};
+
+struct ModelPlan {
+  uint64_t seed;
+  size_t threads;
+  size_t regions;
+  uint64_t steps;  // of each thread
+  std::array<uint64_t, kSteps> weights;
+  std::string window;  // a field of POST /sessions, or ""
+  bool with_list;
+
+  ModelPlan(const ModelSettings& settings, uint64_t from) : seed(from) {
+    pager::Random random(seed);
+    const bool huge = settings.page_size != pager::kSmallPage;
+    threads = 1 + random.below(4);
+    threads = settings.threads.value_or(threads);
+    regions = 1 + random.below(huge ? 3 : 5);
+    steps = huge ? 20 + random.below(100) : 100 + random.below(1500);
+    // Every third kind of step is left out, so that the others meet in states it would have ended.
+    constexpr std::array<uint64_t, kSteps> usual{300, 60, 40, 100, 100, 2, 1, 2, 4, 2, 2, 1, 1};
+    for (size_t i = 0; i < kSteps; ++i) {
+      weights[i] = usual[i] * std::array<uint64_t, 3>{0, 1, 3}[random.below(3)];
+    }
+    weights[0] += 10;  // some reads there always are
+    if (huge) {
+      weights[static_cast<size_t>(Step::fork)] = 0;  // a write after it takes another huge page
+    }
+    weights[static_cast<size_t>(Step::die)] *= random.below(4) == 0 ? 1 : 0;
+    if (settings.control.empty()) {
+      for (const Step step : {Step::prefetch, Step::pause, Step::complete, Step::close}) {
+        weights[static_cast<size_t>(step)] = 0;
+      }
+    }
+    window = std::array{"",
+                        "",
+                        R"("lazy":true)",
+                        R"("window":16)",
+                        R"("window":512)",
+                        R"("window":"auto")"}[random.below(6)];
+    with_list = random.below(2) == 0;
+  }
+
+  bool may(Step step) const { return weights[static_cast<size_t>(step)] != 0; }
+};
+
+// Written by the VMM, read by its parent whatever became of it.
+struct ModelRecord {
+  struct Thread {
+    std::atomic<uint64_t> number{0};  // of the step under way
+    std::atomic<Step> step{Step::read};
+    std::atomic<uint64_t> page{0};
+    std::atomic<uint64_t> since_ns{0};  // 0: it does nothing now
+  };
+  std::array<Thread, kMostThreads> threads;
+  std::array<std::atomic<uint64_t>, kSteps> done{};
+  std::atomic<bool> finished{false};
+  std::atomic<bool> killed_itself{false};
+  std::atomic<bool> is_wrong{false};  // what follows has been written
+  size_t wrong_thread = 0;
+  WrongWord wrong;
+  pager::SharedFailure failure;
+};
