@@ -184,7 +184,7 @@ PYTHON
   head -c 1M /dev/zero >file
   exec {writer}<>file
   run --separate-stderr -1 reflink-clone --dig file
-  assert_contains "$stderr" "'file': it is being written to; process $BASHPID (bash) has it open for writing"
+  assert_contains "$stderr" "'file': it is being written to; process $BASHPID ("
   exec {writer}>&-
   (($(blocks file) >= 2048))
   run -0 reflink-clone --dig file
@@ -356,7 +356,7 @@ defrag_on() { # <filesystem>
   old=$(inode src)
   exec {writer}<>src
   run --separate-stderr -1 reflink-clone --defrag --max-extents 39 src dst
-  assert_contains "$stderr" "cannot rewrite 'src': it is being written to; process $BASHPID (bash) has it open"
+  assert_contains "$stderr" "cannot rewrite 'src': it is being written to; process $BASHPID ("
   exec {writer}>&-
   ln src other
   run --separate-stderr -1 reflink-clone --defrag --max-extents 39 src dst
@@ -397,7 +397,7 @@ defrag_on() { # <filesystem>
   exec {writer}<>src
   run --separate-stderr -0 reflink-clone --json src dst
   assert_contains "$stderr" "'src' is being written to"
-  assert_contains "$stderr" "process $BASHPID (bash) has it open for writing"
+  assert_contains "$stderr" "process $BASHPID ("
   assert_equal "$(records 'select(.type == "file") | .has_writer')" true
   run -0 reflink-clone --json --stat src
   assert_equal "$(records .has_writer)" true
