@@ -74,10 +74,12 @@ class Window {
   // A walk faults at the end of its window, or (another vCPU of it) a few pages further, or in a
   // part of it that was planned for later and is not there yet.
   Stream* stream_of(uint64_t page) {
-    const auto found = std::ranges::find_if(streams_, [&](const Stream& stream) {
-      return stream.size != 0 && page + stream.size > stream.next && page < stream.next + kSlack;
-    });
-    return found == streams_.end() ? nullptr : &*found;
+    for (Stream& stream : streams_) {
+      if (stream.size != 0 && page + stream.size > stream.next && page < stream.next + kSlack) {
+        return &stream;
+      }
+    }
+    return nullptr;
   }
 
   uint64_t fixed_;

@@ -25,7 +25,7 @@ fs::path template_of(const std::string& memory) {
       snapshot.parent_path().filename() != "snapshots") {
     return {};
   }
-  const fs::path guest = snapshot.parent_path().parent_path();
+  fs::path guest = snapshot.parent_path().parent_path();
   std::error_code ignored;
   if (fs::exists(guest / "template/image.json", ignored)) {
     return guest;
