@@ -20,6 +20,177 @@ median() {
   sort -n | sed -n "$(((rounds + 1) / 2))p"
 }
 
+# field of a run of touches
+touched() { # <field> <option>...
+  local field=$1
+  shift
+  "$HELPERS/bench-pager" touch --mem "$dir/memory" "$@" | jq -r ".$field"
+}
+
+start_ours() { # <option>...
+  rm -f "$dir/started" "$dir/ours"
+  uffd-serve --mem "$dir/memory" --socket "$dir/ours" --ready-fd 9 "$@" 9>"$dir/started" &
+  servers+=($!)
+  until [[ -s $dir/started ]]; do :; done
+}
+
+stop_servers() {
+  kill "${servers[@]}"
+  wait "${servers[@]}" 2>/dev/null || true
+  servers=()
+  rm -f "$dir"/*.ns "$dir/ours" "$dir/theirs"
+}
+
+# All pages in random order: how long, against a server of one page a fault; both where the scheduler
+# puts them, which is across cores.
+bench_random_touch() {
+  local i ours theirs
+  start_ours
+  "$HELPERS/bench-pager" serve --mem "$dir/memory" --socket "$dir/theirs" >"$dir/ready.log" &
+  servers+=($!)
+  until [[ -s $dir/ready.log ]]; do :; done
+  touched total_ns --socket "$dir/ours" >/dev/null
+  for ((i = 0; i < rounds; ++i)); do
+    touched total_ns --socket "$dir/ours" >>"$dir/ours.ns"
+    touched total_ns --socket "$dir/theirs" >>"$dir/theirs.ns"
+  done
+  ours=$(median <"$dir/ours.ns") theirs=$(median <"$dir/theirs.ns")
+  row '256 MiB in random order without a list, times faster than one page a fault' \
+    "$(ratio "$theirs" "$ours") ($((ours / 1000000)) ms, $((theirs / 1000000)) ms)" 10 \
+    "\`bench-pager touch\`"
+  stop_servers
+}
+
+# The odd pages are touched while the even ones are installed.
+bench_p99_beside_list() {
+  local i idle busy page
+  {
+    echo '# snapfork-trace 1 page_size=4096 memory_bytes=268435456 regions=0+268435456'
+    for ((page = 0; page < 65536; page += 2)); do echo "$page"; done
+  } >"$dir/trace"
+  hotpage-record record "$dir/trace" >"$dir/hot"
+  for ((i = 0; i < rounds; ++i)); do
+    start_ours --lazy
+    touched p99_ns --socket "$dir/ours" --step 2 --first 1 --pages 4000 >>"$dir/idle.all"
+    stop_servers
+    start_ours --lazy --hot "$dir/hot"
+    touched p99_ns --socket "$dir/ours" --step 2 --first 1 --pages 4000 >>"$dir/busy.all"
+    stop_servers
+  done
+  idle=$(median <"$dir/idle.all") busy=$(median <"$dir/busy.all")
+  row 'demand fault p99 while a hot list is installed, as a ratio to idle' \
+    "$(ratio "$busy" "$idle") ($busy ns, $idle ns)" 1.5 "\`uffd-serve --lazy --hot hot\`, \`bench-pager touch --step 2\`"
+  rm -f "$dir"/*.all
+}
+
+bench_p99_beside_completion() {
+  local i idle busy control=$dir/c.sock completing
+  rm -f "$dir/started"
+  uffd-serve --control "$control" --lazy --ready-fd 9 9>"$dir/started" &
+  servers+=($!)
+  until [[ -s $dir/started ]]; do :; done
+  for ((i = 0; i < rounds; ++i)); do
+    uffd-serve ctl --control "$control" create "a=$dir/memory" >/dev/null
+    touched p99_ns --socket "$dir/s/a.sock" --pages 4000 >>"$dir/idle.all"
+    uffd-serve ctl --control "$control" create "b=$dir/memory" >/dev/null
+    touched p99_ns --socket "$dir/s/b.sock" --pages 4000 >>"$dir/busy.all" &
+    completing=$!
+    until uffd-serve ctl --control "$control" complete b 2>/dev/null; do
+      kill -0 "$completing" 2>/dev/null || break
+    done
+    wait "$completing"
+  done
+  idle=$(median <"$dir/idle.all") busy=$(median <"$dir/busy.all")
+  row 'demand fault p99 while the session is completed, as a ratio to idle' \
+    "$(ratio "$busy" "$idle") ($busy ns, $idle ns)" 1.5 "\`uffd-serve ctl complete b\`, \`bench-pager touch\`"
+  stop_servers
+  rm -f "$dir"/*.all
+}
+
+bench_zero_runs() {
+  truncate -s 256M "$dir/hole"
+  local ns
+  ns=$(for ((i = 0; i < rounds; ++i)); do
+    "$HELPERS/bench-pager" zero --mem "$dir/hole" | jq -r .ns_per_page
+  done | median)
+  row 'zero runs, a page' "$ns ns" '200 ns' "\`bench-pager zero\` on 256 MiB of hole"
+}
+
+# What users want to know: when is which backend faster?
+bench_backends() {
+  local cache i file uffd hot
+  for ((i = 0; i < 65536; i += 3)); do echo "$i"; done | sed '1i# snapfork-trace 1 page_size=4096 memory_bytes=268435456 regions=0+268435456' >"$dir/trace"
+  hotpage-record record "$dir/trace" >"$dir/hot"
+  for cache in warm cold; do
+    for ((i = 0; i < rounds; ++i)); do
+      forget "$cache"
+      touched total_ns --step 3 --pages "$pages" >>"$dir/file.ms"
+      start_ours
+      forget "$cache"
+      touched total_ns --socket "$dir/ours" --step 3 --pages "$pages" >>"$dir/uffd.ms"
+      stop_servers
+      start_ours --hot "$dir/hot"
+      forget "$cache"
+      touched total_ns --socket "$dir/ours" --step 3 --pages "$pages" >>"$dir/hot.ms"
+      stop_servers
+    done
+    file=$(median <"$dir/file.ms") uffd=$(median <"$dir/uffd.ms") hot=$(median <"$dir/hot.ms")
+    row "$pages random pages, $cache page cache: file mapping, uffd, uffd with a list (ms)" \
+      "$((file / 1000000)), $((uffd / 1000000)), $((hot / 1000000))" '-' "\`bench-pager touch --step 3\`"
+    rm -f "$dir"/*.ms
+  done
+}
+
+forget() { # <warm|cold>
+  if [[ $1 == cold ]]; then
+    dd if="$dir/memory" iflag=nocache count=0 status=none
+  else
+    cat "$dir/memory" >/dev/null
+  fi
+}
+
+# 64 VMMs at once: memory that they cost the server, and its work for a fault.
+bench_many() {
+  local alone many before after sockets=() i
+  start_ours --lazy -q
+  before=$(anonymous_kib)
+  alone=$(held_ns_per_fault 60000 "$dir/ours")
+  for ((i = 0; i < 64; ++i)); do sockets+=("$dir/ours"); done
+  many=$(held_ns_per_fault 2000 "${sockets[@]}")
+  after=$(<"$dir/anonymous")
+  row 'CPU for a fault, 64 sessions as a ratio to one' "$(ratio "$many" "$alone") ($many ns, $alone ns)" 1.2 \
+    "\`uffd-probe --socket ... --hold\`, CPU time of the server"
+  row 'memory of a session of 256 MiB' "$(((after - before) / 64)) KiB" '272 KiB' 'RssAnon of the server'
+  stop_servers
+}
+
+anonymous_kib() {
+  awk '/^RssAnon:/ { print $2 }' "/proc/${servers[0]}/status"
+}
+
+# of threads that have ended, too; to 10 ms
+server_ns() {
+  awk '{ printf "%d", ($14 + $15) * 10000000 }' "/proc/${servers[0]}/stat"
+}
+
+held_ns_per_fault() { # <pages> <socket>...
+  local touched_pages=$1 options=() socket start probe
+  shift
+  for socket; do options+=(--socket "$socket"); done
+  rm -f "$dir/hold"
+  mkfifo "$dir/hold"
+  sleep infinity >"$dir/hold" &
+  local feeder=$!
+  start=$(server_ns)
+  uffd-probe --mem "$dir/memory" "${options[@]}" --pages "$touched_pages" --hold <"$dir/hold" >"$dir/held" &
+  probe=$!
+  until grep -qx ready "$dir/held"; do sleep 0.05; done
+  echo $((($(server_ns) - start) / touched_pages / $#))
+  anonymous_kib >"$dir/anonymous"
+  kill "$feeder"
+  wait "$probe" "$feeder" 2>/dev/null || true
+}
+
 # p50 in ns of random faults that the server at SOCKET answers, the guest on CPU 0
 fault_p50() { # <socket>
   uffd-probe --mem "$dir/memory" --socket "$1" --pages "$pages" --cpu 0 --json \
@@ -37,7 +208,7 @@ ratio() { # <a> <b>
 bench_faults() { # <cpu of the servers> <name> <aim>
   local cpu=$1 name=$2 aim=$3
   mkfifo "$dir/ready"
-  taskset -c "$cpu" uffd-serve --mem "$dir/memory" --socket "$dir/ours" --ready-fd 9 9>"$dir/ready" &
+  taskset -c "$cpu" uffd-serve --lazy --mem "$dir/memory" --socket "$dir/ours" --ready-fd 9 9>"$dir/ready" &
   servers+=($!)
   read -r _ <"$dir/ready"
   taskset -c "$cpu" "$HELPERS/bench-pager" serve --mem "$dir/memory" --socket "$dir/theirs" >"$dir/ready" &
@@ -54,7 +225,7 @@ bench_faults() { # <cpu of the servers> <name> <aim>
   theirs=$(median <"$dir/theirs.ns")
   row "demand fault p50, $name, as a ratio to a minimal read-pread-COPY loop ($theirs ns)" \
     "$(ratio "$ours" "$theirs") ($ours ns)" "$aim" \
-    "\`taskset -c $cpu uffd-serve ...; uffd-probe --cpu 0 --pages $pages\`"
+    "\`taskset -c $cpu uffd-serve --lazy ...; uffd-probe --cpu 0 --pages $pages\`"
   kill "${servers[@]}"
   wait "${servers[@]}" 2>/dev/null || true
   servers=()
@@ -91,6 +262,12 @@ main() {
   (($(nproc) < 2)) || bench_faults 1 'across cores' 1.05
   bench_install 16 'runs of 16 neighbours' 0.9
   bench_install 1 'no neighbours' '-'
+  bench_random_touch
+  bench_p99_beside_list
+  bench_p99_beside_completion
+  bench_zero_runs
+  bench_many
+  bench_backends
   bench_client
 }
 

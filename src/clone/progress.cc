@@ -54,7 +54,7 @@ void Progress::add(int64_t bytes) {
   const std::scoped_lock lock(mutex_);
   done_ += bytes;
   const std::chrono::steady_clock::time_point now = std::chrono::steady_clock::now();
-  const bool is_last = patience_ == patience_.zero() && done_ >= total_;
+  const bool is_last = patience_ == std::chrono::milliseconds::zero() && done_ >= total_;
   if (now < next_draw_ && !is_last) {
     return;
   }

@@ -55,7 +55,7 @@ struct Filter {
 std::string canonical_state(const std::string& word) {
   for (const State state :
        {State::stopped, State::running, State::standby, State::template_, State::broken}) {
-    const std::string name = state_name(state);
+    std::string name = state_name(state);
     if (std::ranges::equal(name, word, [](char a, char b) { return (a | 0x20) == (b | 0x20); })) {
       return name;
     }

@@ -54,6 +54,15 @@ bool DataMap::has_data(uint64_t start, uint64_t end) const {
   return next != extents_.end() && next->start < end;
 }
 
+uint64_t DataMap::data_bytes(uint64_t start, uint64_t end) const {
+  uint64_t bytes = 0;
+  for (auto next = std::ranges::upper_bound(extents_, start, {}, &Extent::end);
+       next != extents_.end() && next->start < end; ++next) {
+    bytes += std::min(next->end, end) - std::max(next->start, start);
+  }
+  return bytes;
+}
+
 uint64_t DataMap::data_bytes() const {
   return std::accumulate(extents_.begin(), extents_.end(), uint64_t{0},
                          [](uint64_t sum, const Extent& e) { return sum + (e.end - e.start); });

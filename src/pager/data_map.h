@@ -27,6 +27,8 @@ class DataMap {
   // Whether any byte of [start, end) is data.
   bool has_data(uint64_t start, uint64_t end) const;
   uint64_t data_bytes() const;
+  // Of these, in [start, end).
+  uint64_t data_bytes(uint64_t start, uint64_t end) const;
   const std::vector<Extent>& extents() const { return extents_; }
 
  private:

@@ -129,6 +129,7 @@ class FaultLoop {
   void finish(const Fault& fault);
   bool has_gap_work() const { return !rest_.empty() || (!paused_ && (hot_ || completion_)); }
   void work_in_gap();
+  uint64_t piece_pages(const PageTable::RegionPages& in) const;
   void rest_piece();
   void hot_piece();
   void next_chunk();
@@ -175,7 +176,8 @@ class FaultLoop {
 
   std::vector<uint64_t> selected_;  // pages of the call that is made now
   uint64_t moment_ns_ = 0;          // when the last batch was read, or the last fault answered
-  uint64_t read_ns_ = 0;            // of the fault that is being served
+  uint64_t last_fault_ns_ = 0;
+  uint64_t read_ns_ = 0;  // of the fault that is being served
   bool memory_warned_ = false;
   bool over_ = false;
 };

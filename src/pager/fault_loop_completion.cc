@@ -94,7 +94,7 @@ void FaultLoop::completion_piece() {
     return;
   }
   const PageTable::RegionPages& in = table_.region_of_page(next_to_complete_);
-  const uint64_t most = std::max(uint64_t{1}, PageFiller::kMaxBytes / in.region.page_size);
+  const uint64_t most = piece_pages(in);
   const uint64_t end = std::min(PageTable::end_page(in), next_to_complete_ + kLook);
   uint64_t page = next_to_complete_;
   for (selected_.clear(); page < end && selected_.size() < most; ++page) {

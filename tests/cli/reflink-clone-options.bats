@@ -98,7 +98,8 @@ replace_on() { # <filesystem>
   seq 200 | tee a/1 a/2 >a/3
   seq 300 | tee b/1 b/2 >b/3
   reflink-clone -q a dst
-  spawn bash -c 'while :; do cat dst/1 >/dev/null || { touch gone; exit; }; done'
+  # The name alone: who has looked up the old tree sees that being emptied.
+  spawn bash -c 'while [[ -d dst ]]; do :; done; touch gone'
   local i
   for ((i = 0; i < 30; i++)); do
     reflink-clone -q --replace b dst
@@ -183,7 +184,7 @@ PYTHON
   head -c 1M /dev/zero >file
   exec {writer}<>file
   run --separate-stderr -1 reflink-clone --dig file
-  assert_contains "$stderr" "'file': it is being written to; process $BASHPID (bash) has it open for writing"
+  assert_contains "$stderr" "'file': it is being written to; process $BASHPID ("
   exec {writer}>&-
   (($(blocks file) >= 2048))
   run -0 reflink-clone --dig file
@@ -355,7 +356,7 @@ defrag_on() { # <filesystem>
   old=$(inode src)
   exec {writer}<>src
   run --separate-stderr -1 reflink-clone --defrag --max-extents 39 src dst
-  assert_contains "$stderr" "cannot rewrite 'src': it is being written to; process $BASHPID (bash) has it open"
+  assert_contains "$stderr" "cannot rewrite 'src': it is being written to; process $BASHPID ("
   exec {writer}>&-
   ln src other
   run --separate-stderr -1 reflink-clone --defrag --max-extents 39 src dst
@@ -396,7 +397,7 @@ defrag_on() { # <filesystem>
   exec {writer}<>src
   run --separate-stderr -0 reflink-clone --json src dst
   assert_contains "$stderr" "'src' is being written to"
-  assert_contains "$stderr" "process $BASHPID (bash) has it open for writing"
+  assert_contains "$stderr" "process $BASHPID ("
   assert_equal "$(records 'select(.type == "file") | .has_writer')" true
   run -0 reflink-clone --json --stat src
   assert_equal "$(records .has_writer)" true

@@ -109,6 +109,8 @@ refuses() { # <exit status> <part of the message> <arguments...>
   assert_contains "$output" '+ reflink-clone --profile vm --memory=reflink'
   assert_contains "$output" '+ snapshot-meta fork-publish a b --backend uffd'
   assert_contains "$output" '+ uffd-serve ctl'
+  run -0 --separate-stderr snapfork --dry-run fork --durable a b
+  assert_contains "$output" '+ reflink-clone --profile vm --durable'
   run -0 --separate-stderr snapfork --dry-run delete a
   assert_contains "$output" '+ snapshot-meta trash a'
   assert_equal "$(find "$SNAPFORK_ROOT" -printf '%P %T@\n' | sort)" "$before"

@@ -113,11 +113,12 @@ with_page_server() {
   KILL_ALL=1 at_each_place fork_exists delete_is_understood snapfork delete f
 }
 
-@test "fork with a session: each call to the page server killed alone" {
+@test "fork and delete with a session: each call to the page server killed alone" {
   with_page_server
   # shellcheck disable=SC2034 # of places
   only=uffd-serve
   KILL_ALL='' at_each_place nothing_to_prepare fork_is_understood snapfork fork base f
+  KILL_ALL='' at_each_place fork_exists delete_is_understood snapfork delete f
 }
 
 @test "the driver killed at each step of fork and delete with a session" {

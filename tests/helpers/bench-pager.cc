@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -177,24 +180,140 @@ void compare_installs(const std::string& memory, uint64_t pages, uint64_t run, i
                            .str());
 }
 
+// Nanoseconds for each page of a hole that a list names.
+uint64_t zero_run_ns_per_page(const pager::Image& image) {
+  const Memory memory(image.size());
+  const std::vector<Region> regions{memory.region()};
+  auto list = std::make_shared<pager::HotFile>();
+  for (uint64_t at = 0; at < image.size(); at += kSmallPage) {
+    list->pages.push_back({.region = 0, .offset = at});
+  }
+  pager::StateMapping mapping(regions, image.identity());
+  const pager::Vmm vmm;
+  pager::Counters counters;
+  const pager::SessionLog log("bench", 0, memory.uffd());
+  pager::FaultLoop loop({.uffd = memory.uffd(),
+                         .state = mapping.state(),
+                         .image = image,
+                         .vmm = vmm,
+                         .counters = counters,
+                         .log = log,
+                         .trace = nullptr},
+                        pager::Window::automatic());
+  loop.prefetch(std::move(list));
+  const uint64_t start = pager::monotonic_ns();
+  while (loop.wait_ns()) {
+    loop.step();
+  }
+  SNAPFORK_CHECK(counters.get(pager::Count::pages_zeroed) == image.size() / kSmallPage);
+  return (pager::monotonic_ns() - start) * kSmallPage / image.size();
+}
+
+struct Touching {
+  uint64_t pages = 0;
+  uint64_t step = 1;   // every so many pages of the memory
+  uint64_t first = 0;  // from this one on
+  bool in_order = false;
+};
+
+// Touches pages once each and looks at nothing: of a VMM that a server serves, or, without a
+// socket, of a private mapping of the file, as Firecracker's File backend has it.
+void touch(const std::string& memory, const std::string& socket_path, const Touching& touching) {
+  const base::Fd file = base::open_file(memory, O_RDONLY);
+  const auto size = static_cast<uint64_t>(std::filesystem::file_size(memory));
+  std::optional<Memory> guest;
+  std::optional<base::Fd> socket;
+  uint64_t base = 0;
+  if (socket_path.empty()) {
+    void* mapped =
+        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file.get(), 0);
+    if (mapped == MAP_FAILED) {
+      base::throw_errno("cannot map the memory file");
+    }
+    base = reinterpret_cast<uint64_t>(mapped);
+  } else {
+    guest.emplace(size);
+    base = guest->region().base;
+    socket = base::connect_unix(socket_path, base::Deadline::after(std::chrono::seconds(10)));
+    if (!socket) {
+      throw base::Refused("nobody listens at " + base::quoted(socket_path));
+    }
+    const std::vector<Region> regions{guest->region()};
+    const std::array fds{guest->uffd()};
+    base::send_with_fds(socket->get(), pager::compose_handshake(regions), fds);
+  }
+  std::vector<uint64_t> order;
+  for (uint64_t page = touching.first; page < size / kSmallPage; page += touching.step) {
+    order.push_back(page);
+  }
+  if (!touching.in_order) {
+    std::ranges::shuffle(order, std::mt19937_64(1));
+  }
+  order.resize(std::min<uint64_t>(order.size(), touching.pages));
+  std::vector<uint64_t> took;
+  took.reserve(order.size());
+  const uint64_t start = pager::monotonic_ns();
+  uint64_t before = start;
+  for (const uint64_t page : order) {
+    static_cast<void>(*reinterpret_cast<const volatile std::byte*>(base + page * kSmallPage));
+    const uint64_t now = pager::monotonic_ns();
+    took.push_back(now - before);
+    before = now;
+  }
+  std::ranges::sort(took);
+  // A page that was there costs the clock; only those that were waited for say what waiting costs.
+  constexpr uint64_t kWaited = 2000;
+  const auto waited = std::ranges::lower_bound(took, kWaited);
+  const auto share = [&](uint64_t percent) {
+    const auto count = static_cast<uint64_t>(took.end() - waited);
+    return count == 0 ? 0
+                      : waited[static_cast<int64_t>(std::min(count - 1, count * percent / 100))];
+  };
+  base::write_line_out(base::JsonLine("touch")
+                           .number("pages", static_cast<int64_t>(order.size()))
+                           .number("waited", took.end() - waited)
+                           .number("total_ns", static_cast<int64_t>(before - start))
+                           .number("p50_ns", static_cast<int64_t>(share(50)))
+                           .number("p99_ns", static_cast<int64_t>(share(99)))
+                           .str());
+}
+
 int run(int argc, char** argv) {
-  base::Options definition("bench-pager", "serve|install --mem FILE ...",
+  base::Options definition("bench-pager", "serve|install|zero|touch --mem FILE ...",
                            "The references of bench/bench-pager.sh.");
   definition.value("mem", "FILE", "the memory")
-      .value("socket", "PATH", "serve: listen there")
-      .value("pages", "N", "install: this many")
+      .value("socket", "PATH", "serve: listen there; touch: the server's, or none")
+      .value("step", "N", "touch: every so many pages")
+      .value("first", "N", "touch: from this one on")
+      .flag("in-order", "touch: as they lie")
+      .value("pages", "N", "install, touch: this many")
       .value("run", "N", "install: in runs of so many neighbours")
       .value("rounds", "N", "install: median of so many");
   const std::optional<base::ParsedOptions> options = definition.parse(argc, argv);
   if (!options) {
     return 0;
   }
-  options->require_operands(1, 1, "serve or install");
+  options->require_operands(1, 1, "serve, install, zero or touch");
   const std::string memory = options->value_or("mem", "");
   if (options->operands()[0] == "serve") {
     serve_minimally(options->value_or("socket", ""), memory);
   }
   constexpr int64_t kMany = 1 << 24;
+  if (options->operands()[0] == "zero") {
+    base::write_line_out(base::JsonLine("zero")
+                             .number("ns_per_page", static_cast<int64_t>(zero_run_ns_per_page(
+                                                        *pager::Image::open(memory))))
+                             .str());
+    return 0;
+  }
+  if (options->operands()[0] == "touch") {
+    touch(memory, options->value_or("socket", ""),
+          {.pages = static_cast<uint64_t>(options->number("pages", 1, kMany, kMany)),
+           .step = static_cast<uint64_t>(options->number("step", 1, kMany, 1)),
+           .first = static_cast<uint64_t>(options->number("first", 0, kMany, 0)),
+           .in_order = options->has("in-order")});
+    return 0;
+  }
   compare_installs(memory, static_cast<uint64_t>(options->number("pages", 1, kMany, 20000)),
                    static_cast<uint64_t>(options->number("run", 1, kMany, 16)),
                    static_cast<int>(options->number("rounds", 1, 1000, 5)));

@@ -29,14 +29,13 @@ FileReport copied_disk() {
 }
 
 TEST(Report, AFileRecordHasEveryField) {
-  EXPECT_EQ(
-      file_record(copied_disk()),
-      R"({"type":"file","v":1,"path":"d/disk","method":"copy","refused":"EOPNOTSUPP",)"
-      R"("size_bytes":10485760,"bytes_shared":0,"bytes_copied":4194304,"bytes_linked":0,)"
-      R"("bytes_hole":6291456,"bytes_dug":0,"extents":null,"extents_after":null,)"
-      R"("defragged":null,"has_writer":false,"seconds":0.000000,)"
-      R"("phases":{"flush":0.000000,"reflink":0.000000,"copy":0.000000,"dig":0.000000,)"
-      R"("verify":0.000000,"publish":0.000000}})");
+  EXPECT_EQ(file_record(copied_disk()),
+            R"({"type":"file","v":1,"path":"d/disk","method":"copy","refused":"EOPNOTSUPP",)"
+            R"("size_bytes":10485760,"bytes_shared":0,"bytes_copied":4194304,"bytes_linked":0,)"
+            R"("bytes_hole":6291456,"bytes_dug":0,"extents":null,"extents_after":null,)"
+            R"("defragged":null,"has_writer":false,"seconds":0.000000,)"
+            R"("phases":{"flush":0.000000,"reflink":0.000000,"copy":0.000000,"dig":0.000000,)"
+            R"("verify":0.000000,"publish":0.000000}})");
 }
 
 TEST(Report, ATotalSaysHow) {
