@@ -205,8 +205,8 @@ struct Vcpus::Machine {
     }
     const auto* const state = reinterpret_cast<const kvm_run*>(cpu.run.at(0));
     if (state->exit_reason == KVM_EXIT_MMIO) {
-      ::raise(
-          SIGBUS);  // all it touches is memory: KVM could not read it, and takes it for a device
+      // All it touches is memory: KVM could not read it, and takes it for a device.
+      static_cast<void>(::raise(SIGBUS));
     }
     if (state->exit_reason != KVM_EXIT_HLT) {
       throw base::Error(base::ExitCode::system, "a vCPU has stopped: KVM's exit reason is " +
