@@ -300,6 +300,13 @@ void Pager::drop_late_greetings() {
 
 void Pager::terminate() {
   const std::lock_guard lock(mutex_);
+  std::vector<Key> places;
+  for (const auto& [key, waiting] : waiting_) {
+    places.push_back(key);
+  }
+  for (const Key place : places) {
+    take_who_has_come(place);
+  }
   stop_ = draining_;
   draining_ = true;
   // A VMM that has not connected yet is told so by the kernel, and no guest of it runs.
@@ -344,7 +351,7 @@ void Pager::reap() {
 // it would hang in its first fault. With luck this makes a session of the place, and ids_ says so.
 void Pager::take_who_has_come(Key place) {
   const auto waiting = waiting_.find(place);
-  if (waiting == waiting_.end() || waiting->second.place.many) {
+  if (waiting == waiting_.end()) {
     return;
   }
   accept_from(place, waiting->second);

@@ -1,12 +1,15 @@
 #include "pager/pager.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -247,6 +250,35 @@ TEST_F(PagerTest, AGuestThatHasSaidHelloIsServedThoughItsSessionIsClosedBeforeAn
     thread_ = std::thread([this] { pager_->run(); });
     EXPECT_TRUE(vmm.ended_well());
     EXPECT_TRUE(wait_for_state("vm", replaced ? "waiting" : "none"));
+    TearDown();
+  }
+}
+
+TEST_F(PagerTest, AGuestThatHasSaidHelloIsServedThoughTheServerIsToldToEndBeforeAnybodyLooked) {
+  for (const bool many : {false, true}) {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+    const base::Fd signals(ends[0]);
+    const base::Fd sender(ends[1]);
+    pager_.emplace(Pager::Settings{.end = Pager::End::when_told,
+                                   .handshake_timeout = 5s,
+                                   .record_dir = dir_.path(),
+                                   .signals = signals.get()});
+    Place opened = place("vm");
+    opened.many = many;
+    pager_->open(std::move(opened));
+    // The signal is there first, so that it is what is looked at first.
+    const struct signalfd_siginfo info {};
+    ASSERT_EQ(::write(sender.get(), &info, sizeof info), static_cast<ssize_t>(sizeof info));
+    FakeVmm vmm(dir_ / "vm.sock", kPages,
+                [](const TestGuest& guest, const base::Fd&, const FakeVmm::Ready& ready) {
+                  ::alarm(10);  // where it hangs, it ends
+                  ready();
+                  require(all_right(guest));
+                });
+    EXPECT_TRUE(vmm.wait_ready());
+    thread_ = std::thread([this] { pager_->run(); });
+    EXPECT_TRUE(vmm.ended_well());
     TearDown();
   }
 }
