@@ -153,6 +153,10 @@ bench: all helpers  ## measure, into bench/RESULTS.md
 	$(Q)scripts/bootstrap bench
 	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bench/run.sh
 
+bench-pager: all helpers  ## the page server's figures alone, to standard output
+	$(Q)scripts/bootstrap bench
+	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bench/bench-pager.sh
+
 lint: bootstrap-lint  ## clang-format, clang-tidy, shellcheck, shfmt, groff; all warnings are errors
 	$(Q)scripts/lint.sh
 format:  ## rewrite sources in the house format
@@ -190,5 +194,5 @@ clean:  ## remove bin/ and build/
 	$(Q)rm -rf bin build
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
-.PHONY: all demo check check-unit check-cli check-e2e check-fuzz soak check-firecracker bench lint format man install \
+.PHONY: all demo check check-unit check-cli check-e2e check-fuzz soak check-firecracker bench bench-pager lint format man install \
   uninstall check-install clean help helpers fuzzers list-shell print-cppflags FORCE
