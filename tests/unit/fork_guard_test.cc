@@ -118,7 +118,8 @@ TEST_F(ForkGuardTest, WhatIsNoTemplateMayBeDeletedAndRestoredButNotDemoted) {
   EXPECT_TRUE(ask(Intent::remove, false, "plain").allowed);
   EXPECT_TRUE(ask(Intent::restore, false, "plain").allowed);
   EXPECT_TRUE(ask(Intent::unseal, false, "plain").allowed);
-  EXPECT_EQ(ask(Intent::demote, false, "plain").reason, "cannot demote 'plain': it is no template, so there is nothing to demote");
+  EXPECT_EQ(ask(Intent::demote, false, "plain").reason,
+            "cannot demote 'plain': it is no template, so there is nothing to demote");
 }
 
 TEST_F(ForkGuardTest, ForksForbidEvenWhereTheFlagHasBeenLost) {
