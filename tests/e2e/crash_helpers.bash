@@ -130,12 +130,15 @@ places_in() { # <recording>
   }' "$1"
 }
 
+# In a namespace where nobody else is: a program that looks through /proc makes the same calls each time.
+readonly ALONE=(unshare --pid --fork --mount-proc)
+
 # For each such call of a program: prepare, the program until it is killed just before that call, check.
 at_each_call() { # <prepare> <check> <command...>
   local prepare=$1 check=$2 recording=$BATS_TEST_TMPDIR/calls list call nth place status
   shift 2
   "$prepare"
-  strace -f -qq -o "$recording" -e "trace=$WRITES" -- "$@" >/dev/null || return
+  "${ALONE[@]}" strace -f -qq -o "$recording" -e "trace=$WRITES" -- "$@" >/dev/null || return
   "$check" || fail "after $1 that was not killed" || return
   mapfile -t list < <(places_in "$recording")
   ((${#list[@]} >= 3)) || fail "only ${#list[@]} calls" || return
@@ -143,7 +146,10 @@ at_each_call() { # <prepare> <check> <command...>
     read -r call nth <<<"$place"
     "$prepare"
     status=0
-    { kill_at "$call" "$nth" "$@" >/dev/null 2>&1 || status=$?; } 2>/dev/null
+    {
+      "${ALONE[@]}" strace -f -qq -o /dev/null -e trace="$call" -e inject="$call:signal=SIGKILL:when=$nth" -- "$@" \
+        >/dev/null 2>&1 || status=$?
+    } 2>/dev/null
     ((status == 137)) || fail "not killed at $call number $nth: status $status" || return
     "$check" || fail "after the kill at $call number $nth of: $*" || return
   done
