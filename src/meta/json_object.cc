@@ -51,7 +51,7 @@ JsonObject nested(std::string_view raw) {
 }
 
 std::string indent(size_t level) {
-  const std::string spaces(2 * level, ' ');
+  std::string spaces(2 * level, ' ');
   return spaces;
 }
 
