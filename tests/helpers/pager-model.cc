@@ -8,6 +8,7 @@
 #include <csignal>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -41,6 +42,9 @@ struct Run {
 
 // One VMM, in a process of its own.
 struct Vmm {
+  Vmm(ModelPlan its_plan, std::string its_name)
+      : plan(std::move(its_plan)), name(std::move(its_name)) {}
+
   ModelPlan plan;
   std::string name;
   pager::Shared<ModelRecord> record;

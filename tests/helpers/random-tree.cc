@@ -101,7 +101,7 @@ class TreeMaker {
     check(::ftruncate(fd.get(), size), path);
     for (uint64_t i = size == 0 ? 0 : below(4); i > 0; --i) {
       const auto at = static_cast<off_t>(below(static_cast<uint64_t>(size)));
-      const uint64_t room = static_cast<uint64_t>(size - at);
+      const auto room = static_cast<uint64_t>(size - at);
       // Zeros that are data, too.
       const std::vector<std::byte> data(std::min(room, 1 + below(once_in(4) ? 70000 : 5000)),
                                         static_cast<std::byte>(once_in(4) ? 0 : 1 + below(255)));

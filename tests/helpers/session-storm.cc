@@ -51,7 +51,7 @@ struct Tally {
 
 class Client {
  public:
-  Client(std::string control, std::string memory, uint64_t number)
+  Client(const std::string& control, std::string memory, uint64_t number)
       : memory_(std::move(memory)),
         id_("c" + std::to_string(number)),
         random_(number),
@@ -142,7 +142,7 @@ class Client {
   }
 
   // A guest that reads some of its pages, in any order, before and after it is told to go on.
-  int be_vmm(const std::string& socket, uint64_t seed, int half, int go) const {
+  static int be_vmm(const std::string& socket, uint64_t seed, int half, int go) {
     try {
       const pager::TestGuest guest(kPages);
       std::optional<base::Fd> connection = base::connect_unix(socket, soon());
@@ -166,7 +166,7 @@ class Client {
       read_some();
       return right ? kGood : kWrong;
     } catch (const std::exception& error) {
-      std::fprintf(stderr, "session-storm: a VMM: %s\n", error.what());
+      static_cast<void>(std::fprintf(stderr, "session-storm: a VMM: %s\n", error.what()));
       return kBroken;
     }
   }
@@ -197,7 +197,7 @@ int run(const base::ParsedOptions& options) {
       try {
         tally = Client(control, memory, static_cast<uint64_t>(i)).run(each);
       } catch (const std::exception& error) {
-        std::fprintf(stderr, "session-storm: %s\n", error.what());
+        static_cast<void>(std::fprintf(stderr, "session-storm: %s\n", error.what()));
         tally.broken = 1;
       }
       ::_exit(::write(write_end.get(), &tally, sizeof tally) == sizeof tally ? 0 : 1);

@@ -296,7 +296,7 @@ TEST_F(FaultLoopTest, FaultsThatNeverEndDoNotKeepTheHotListAway) {
   use_hot_list(hot);
   for (int fault = 0; fault < FaultLoop::kBusyRounds; ++fault) {
     EXPECT_EQ(count(Count::pages_prefetched), 0U);
-    std::future<uint64_t> touched = guest_->touch(static_cast<uint64_t>(100 + fault));
+    std::future<uint64_t> touched = guest_->touch(100 + static_cast<uint64_t>(fault));
     ASSERT_TRUE(guest_->wait_for_unread_faults(1));
     loop_->step();
     EXPECT_NE(touched.get(), 0U);
