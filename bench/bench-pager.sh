@@ -207,14 +207,14 @@ ratio() { # <a> <b>
 
 bench_faults() { # <cpu of the servers> <name> <aim>
   local cpu=$1 name=$2 aim=$3
-  mkfifo "$dir/ready"
+  mkfifo "$dir/ready" "$dir/ready.theirs" # one each: who has written keeps its end for a moment
   taskset -c "$cpu" uffd-serve --lazy --mem "$dir/memory" --socket "$dir/ours" --ready-fd 9 9>"$dir/ready" &
   servers+=($!)
   read -r _ <"$dir/ready"
-  taskset -c "$cpu" "$HELPERS/bench-pager" serve --mem "$dir/memory" --socket "$dir/theirs" >"$dir/ready" &
+  taskset -c "$cpu" "$HELPERS/bench-pager" serve --mem "$dir/memory" --socket "$dir/theirs" >"$dir/ready.theirs" &
   servers+=($!)
-  read -r _ <"$dir/ready"
-  rm "$dir/ready"
+  read -r _ <"$dir/ready.theirs"
+  rm "$dir/ready" "$dir/ready.theirs"
   fault_p50 "$dir/ours" >/dev/null # the first round warms the page cache
   local i ours theirs
   for ((i = 0; i < rounds; ++i)); do
