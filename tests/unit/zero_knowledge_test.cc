@@ -49,7 +49,7 @@ class ZeroKnowledgeTest : public testing::Test {
     std::filesystem::create_hard_link(memory_of("t"), memory_of(id));
     std::ofstream(guest(id) / "metadata.json") << R"({"ForkOfTemplate":"t"})";
   }
-  bool knows(const std::filesystem::path& memory) {
+  bool knows(const std::filesystem::path& memory) const {
     const auto image = Image::open(memory);
     const bool first = !image->data().has_data(10 * kSmallPage, 20 * kSmallPage);
     const bool second = !image->data().has_data(30 * kSmallPage, 31 * kSmallPage);
