@@ -40,14 +40,12 @@ struct FaultLoopParts {
 // Belongs to one thread. Needs no lock: there is one reader of the userfaultfd, and it is also the
 // one that installs. The order inside of step() is what makes removed pages safe:
 //
-//   read a whole batch of messages         (the kernel hands out faults before removals, whatever
-//   their
-//                                          order was, so a batch is one moment)
-//   mark every removal of the batch        before any of its faults is answered
-//   answer the faults                      zeros for what was removed or is a hole
-//   only when nothing was waiting          one piece of what nobody has asked for yet: the rest of
-//   a
-//                                          window, else the hot list
+//   read a whole batch of messages     the kernel hands out faults before removals, whatever their
+//                                      order was, so a batch is one moment
+//   mark every removal of the batch    before any of its faults is answered
+//   answer the faults                  zeros for what was removed or is a hole
+//   only when nothing was waiting      one piece of what nobody has asked for yet: the rest of a
+//                                      window, else the hot list, else a completion
 //
 // While a removal is not read, the kernel refuses to install anything (EAGAIN), and it goes on
 // refusing until the VMM's madvise has run: a fault that meets this is repeated a bounded number of

@@ -10,7 +10,6 @@
 namespace pager {
 namespace {
 
-constexpr uint64_t kSecond = 1'000'000'000;
 constexpr int kMostRounds = 8;
 
 }  // namespace
@@ -48,25 +47,6 @@ void FaultLoop::release_holes() {
     if (at < end) {
       release(at, end);
     }
-  }
-}
-
-void FaultLoop::prefetch_more(std::shared_ptr<const HotFile> list) {
-  paused_ = false;
-  if (!list) {
-    return;
-  }
-  if (hot_) {
-    more_hot_.push_back(std::move(list));
-  } else {
-    prefetch(std::move(list));
-  }
-}
-
-void FaultLoop::pause() {
-  paused_ = true;
-  if (completion_) {
-    completion_->set(Completion::State::paused);
   }
 }
 
@@ -209,43 +189,6 @@ void FaultLoop::detach() {
 void FaultLoop::end_completion(const std::string& why) {
   parts_.log.warn("cannot complete: " + why + "; served on");
   std::exchange(completion_, nullptr)->set(Completion::State::failed, why);
-}
-
-void FaultLoop::remember_poisoned(uint64_t page) {
-  SessionState& state = parts_.state;
-  const auto known = std::span(state.poisoned).first(state.poisoned_count);
-  if (std::ranges::find(known, page) == known.end() &&
-      state.poisoned_count < SessionState::kPoisoned) {
-    state.poisoned[state.poisoned_count++] = page;
-  }
-  heal_wait_ns_ = kSecond;
-  heal_not_before_ns_ = monotonic_ns() + heal_wait_ns_;
-}
-
-// Nobody says when a disk is well again: poisoned pages are read again after 1 s, 2 s, up to 60 s.
-// A COPY takes the poison's place.
-void FaultLoop::heal() {
-  SessionState& state = parts_.state;
-  uint32_t kept = 0;
-  for (uint32_t i = 0; i < state.poisoned_count; ++i) {
-    const uint64_t page = state.poisoned[i];
-    if (!table_.untouched(page)) {
-      continue;  // removed, which takes the poison away; or healed by a window or a list
-    }
-    selected_ = {page};
-    const PageTable::RegionPages& in = table_.region_of_page(page);
-    if (!over_ && fill_in_gap(in) == Stop::done && table_.installed(page)) {
-      parts_.counters.add(Count::pages_healed);
-      parts_.log.warn("page at offset " + std::to_string(PageTable::offset_of(in, page)) + " of " +
-                      parts_.image.path() + " can be read again; healed");
-    } else {
-      state.poisoned[kept++] = page;
-    }
-  }
-  state.poisoned_count = kept;
-  constexpr uint64_t kLongest = 60 * kSecond;
-  heal_wait_ns_ = std::min(std::max(heal_wait_ns_, kSecond) * 2, kLongest);
-  heal_not_before_ns_ = monotonic_ns() + heal_wait_ns_;
 }
 
 }  // namespace pager

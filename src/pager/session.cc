@@ -140,7 +140,6 @@ void Session::take_orders(FaultLoop& loop) {
 // After a completion: a madvise that had seen the memory registered may be about to queue its
 // removal, and waits until somebody has read it.
 void Session::linger(VmmWatch& watch) {
-  constexpr uint64_t kSecond = 1'000'000'000;
   const uint64_t end = monotonic_ns() + kSecond;
   std::array<uffd_msg, SessionState::kEvents> ignored{};
   for (uint64_t now = end - kSecond; now < end && !stop_.load(std::memory_order_relaxed);

@@ -7,12 +7,10 @@
 #include <ctime>
 
 #include "base/error.h"
+#include "pager/clock.h"
 
 namespace pager {
 namespace {
-
-constexpr uint64_t kMillisecond = 1'000'000;
-constexpr uint64_t kSecond = 1'000'000'000;
 
 // The address of a page that is in none of the regions.
 uint64_t outside_of(std::span<const Region> regions) {

@@ -1,0 +1,168 @@
+// The part of FaultLoop that follows when a page could not simply be installed. No case leaves a
+// fault without an answer, and none answers with what the image did not hold.
+#include <algorithm>
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+#include "base/error.h"
+#include "pager/clock.h"
+#include "pager/fault_loop.h"
+#include "pager/features.h"
+
+namespace pager {
+namespace {
+
+std::string error_text(int error) {
+  return error == ENODATA
+             ? "the file has become shorter"
+             : std::generic_category().message(error) + " (errno " + std::to_string(error) + ")";
+}
+
+// Doubles with each round, from `first` to one second.
+uint64_t back_off(uint64_t first, int round) {
+  return std::min(first << static_cast<unsigned>(std::min(round, 20)), kSecond);
+}
+
+}  // namespace
+
+FaultLoop::Answer FaultLoop::follow(Fault& fault, const PageTable::RegionPages& in,
+                                    const Filled& filled) {
+  const uint64_t page = PageTable::page_at(in, fault.address);
+  read_ns_ = filled.read_ns;
+  if (filled.stop == Stop::over) {
+    over_ = true;
+    return Answer::given;
+  }
+  if (filled.answered) {
+    parts_.counters.add(Count::zero_faults, filler_.is_zero(in, page) ? 1 : 0);
+    parts_.counters.add(Count::hit_before, filled.present_before ? 1 : 0);
+    if (!filled.present_before) {
+      memory_warned_ = false;
+      huge_rounds_.erase(page);
+    } else if (in.region.page_size == kHugePage && !table_.installed(page)) {
+      // On 2 MiB pages EEXIST means "present" or "the pool is empty". Who waits was woken; when
+      // the page faults again and again, it is the pool.
+      ++huge_rounds_[page];
+    }
+    return Answer::given;
+  }
+  switch (filled.stop) {
+    case Stop::again:
+      fault.not_before_ns = 0;
+      return Answer::keep;
+    case Stop::no_memory:
+      return wait_for_memory(fault, "the VMM may not have more memory");
+    case Stop::unreadable:
+      return unreadable(fault, in, filled.error);
+    case Stop::gone:
+      // Nothing is registered there any more: once woken, the thread is the kernel's business.
+      uffd_wake(parts_.uffd, PageTable::address_of(in, page), in.region.page_size);
+      return Answer::given;
+    default:
+      return give_up(fault, &in, "it cannot be installed: " + error_text(filled.error));
+  }
+}
+
+FaultLoop::Answer FaultLoop::wait_for_memory(Fault& fault, std::string_view what) {
+  if (!memory_warned_) {
+    memory_warned_ = true;
+    parts_.log.warn(std::string(what) + "; its faults wait until there is");
+  }
+  parts_.counters.add(Count::out_of_memory);
+  fault.not_before_ns = monotonic_ns() + back_off(10 * kMillisecond, fault.waits++);
+  return Answer::keep;
+}
+
+FaultLoop::Answer FaultLoop::unreadable(Fault& fault, const PageTable::RegionPages& in, int error) {
+  if (++fault.reads < parts_.state.read_attempts) {
+    fault.not_before_ns =
+        monotonic_ns() + back_off(kMillisecond, 2 * (static_cast<int>(fault.reads) - 1));
+    return Answer::keep;
+  }
+  return give_up(fault, &in, "it cannot be read: " + error_text(error));
+}
+
+FaultLoop::Answer FaultLoop::give_up(const Fault& fault, const PageTable::RegionPages* in,
+                                     const std::string& why) {
+  const uint64_t size = in != nullptr ? in->region.page_size : kSmallPage;
+  const uint64_t address = fault.address - fault.address % size;
+  const std::string page =
+      in != nullptr
+          ? "page at offset " + std::to_string(in->region.offset + (address - in->region.base)) +
+                " of " + base::quoted(parts_.image.path())
+          : "page at address " + std::to_string(address);
+  if (parts_.state.on_failure == OnFailure::poison && features().has(Feature::poison)) {
+    int error = EAGAIN;
+    for (int i = 0; i <= kPatience && error == EAGAIN; ++i) {
+      error = uffd_poison(parts_.uffd, address, size).error;
+    }
+    switch (error) {
+      case 0:
+        parts_.counters.add(Count::pages_poisoned);
+        if (in != nullptr) {
+          remember_poisoned(PageTable::page_at(*in, address));
+        }
+        parts_.log.warn(page + ": " + why + "; poisoned, a touch is SIGBUS in the VMM");
+        return Answer::given;
+      case EAGAIN:
+        return Answer::keep;
+      case EEXIST:
+      case ENOENT:
+        uffd_wake(parts_.uffd, address, size);
+        return Answer::given;
+      case ESRCH:
+        over_ = true;
+        return Answer::given;
+      default:
+        break;  // before Linux 6.6, or no page of ours
+    }
+  }
+  kill_vmm(page + ": " + why);
+  return Answer::given;
+}
+
+void FaultLoop::kill_vmm(const std::string& why) {
+  over_ = true;
+  parts_.log.warn(why + (parts_.vmm.kill() ? "; killed the VMM"
+                                           : "; the VMM cannot be killed from here and hangs"));
+}
+
+void FaultLoop::remember_poisoned(uint64_t page) {
+  SessionState& state = parts_.state;
+  const auto known = std::span(state.poisoned).first(state.poisoned_count);
+  if (std::ranges::find(known, page) == known.end() &&
+      state.poisoned_count < SessionState::kPoisoned) {
+    state.poisoned[state.poisoned_count++] = page;
+  }
+  heal_wait_ns_ = kSecond;
+  heal_not_before_ns_ = monotonic_ns() + heal_wait_ns_;
+}
+
+// Nobody says when a disk is well again: poisoned pages are read again after 1 s, 2 s, up to 60 s.
+// A COPY takes the poison's place.
+void FaultLoop::heal() {
+  SessionState& state = parts_.state;
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < state.poisoned_count; ++i) {
+    const uint64_t page = state.poisoned[i];
+    if (!table_.untouched(page)) {
+      continue;  // removed, which takes the poison away; or healed by a window or a list
+    }
+    selected_ = {page};
+    const PageTable::RegionPages& in = table_.region_of_page(page);
+    if (!over_ && fill_in_gap(in) == Stop::done && table_.installed(page)) {
+      parts_.counters.add(Count::pages_healed);
+      parts_.log.warn("page at offset " + std::to_string(PageTable::offset_of(in, page)) + " of " +
+                      parts_.image.path() + " can be read again; healed");
+    } else {
+      state.poisoned[kept++] = page;
+    }
+  }
+  state.poisoned_count = kept;
+  constexpr uint64_t kLongest = 60 * kSecond;
+  heal_wait_ns_ = std::min(std::max(heal_wait_ns_, kSecond) * 2, kLongest);
+  heal_not_before_ns_ = monotonic_ns() + heal_wait_ns_;
+}
+
+}  // namespace pager
