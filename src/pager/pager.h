@@ -19,6 +19,7 @@
 #include "base/unix_socket.h"
 #include "pager/handshake.h"
 #include "pager/session.h"
+#include "pager/vmm_records.h"
 
 namespace pager {
 
@@ -94,9 +95,7 @@ class Pager {
   struct Settings {
     End end = End::when_told;
     std::chrono::milliseconds handshake_timeout{5000};
-    // Where a file "ID.vmm" with "PID STARTTIME" stands while a VMM is served: one that a killed
-    // server leaves behind names a guest that hangs. Empty: none.
-    std::string record_dir;
+    std::string record_dir;  // of VmmRecords; empty: none
     // A signalfd, borrowed: the first signal drains, the second ends at once. -1: none.
     int signals = -1;
   };
@@ -149,6 +148,7 @@ class Pager {
   // A connection whose handshake is not whole.
   struct Greeting {
     Key place = 0;
+    std::string place_id;  // for messages
     base::Fd socket;
     Vmm vmm;
     HandshakeReader reader;
@@ -167,8 +167,8 @@ class Pager {
   void accept_from(Key key, Waiting& waiting);
   void accept_without_descriptors(Waiting& waiting);
   void admit(Key place, const Place& of, base::Fd socket);
-  void read_greeting(Key key, Greeting& greeting);
-  void connect(Key key, Greeting& greeting, HandshakeReader::Result handshake);
+  void read_greeting(Key key);
+  void connect(Key key, Greeting greeting, HandshakeReader::Result handshake);
   static ServingPlan plan_for(Place& place, const std::string& session_id);
   void take_who_has_come(Key place);
   void drop_late_greetings();
@@ -178,15 +178,15 @@ class Pager {
   bool finished();
   int timeout_ms() const;
   void watch(int fd, Key key) const;
-  std::string record_path(const std::string& id) const;
-  void write_record(const std::string& id, const Vmm& vmm) const;
-  void remove_record(const std::string& id) const;
+  static base::Fd open_spare();
+  static void refuse_when_scarce(int fd);
   void supersede(const std::string& id);
   Ordered find_connected(std::string_view id, Session*& session) const;
   static SessionInfo info_of(const Waiting& waiting);
   static SessionInfo info_of(const Connected& connected);
 
   Settings settings_;
+  VmmRecords records_;
   base::Fd epoll_;
   base::Fd notify_;  // eventfd: a session has ended, or something for run() to look at
   base::Fd spare_;   // given up for a moment where no descriptor is left, to turn a peer away

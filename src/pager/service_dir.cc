@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -12,31 +11,12 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/message.h"
-#include "base/process.h"
+#include "pager/vmm_records.h"
 
 namespace pager {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Whether a record's process is the one that runs now. What cannot be read counts as living.
-bool names_living_process(const std::string& record) {
-  constexpr size_t kMaxRecord = 100;
-  try {
-    const std::string text = base::read_file(record, kMaxRecord);
-    pid_t pid = 0;
-    uint64_t start_time = 0;
-    const char* end = text.data() + text.size();
-    const auto first = std::from_chars(text.data(), end, pid);
-    if (first.ec != std::errc() || first.ptr == end ||
-        std::from_chars(first.ptr + 1, end, start_time).ec != std::errc()) {
-      return true;
-    }
-    return base::process_start_time(pid) == start_time;
-  } catch (const std::exception&) {
-    return true;
-  }
-}
 
 }  // namespace
 
@@ -92,7 +72,7 @@ void prepare_sessions_dir(const std::string& dir) {
     if (path.ends_with(".sock")) {
       ::unlink(path.c_str());
     } else if (path.ends_with(".vmm")) {
-      if (names_living_process(path)) {
+      if (VmmRecords::names_living_process(path)) {
         base::say_warning(base::quoted(path) +
                           " names a VMM that a killed server served: its guest hangs");
       } else {
