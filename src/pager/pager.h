@@ -95,7 +95,7 @@ class Pager {
   struct Settings {
     End end = End::when_told;
     std::chrono::milliseconds handshake_timeout{5000};
-    std::string record_dir;  // of VmmRecords; empty: none
+    std::string record_dir{};  // of VmmRecords; empty: none
     // A signalfd, borrowed: the first signal drains, the second ends at once. -1: none.
     int signals = -1;
   };
