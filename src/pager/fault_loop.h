@@ -85,10 +85,12 @@ class FaultLoop {
   // The part of step() that follows the read.
   void handle(std::span<const uffd_msg> messages);
 
-  // In-place repeats of a call that meets a removal under way: 25 times more pages readable during
-  // a balloon's inflation than with none (real Firecracker, 32 MiB); more would delay the next
-  // read.
-  static constexpr int kPatience = 50;
+  // In-place repeats of a call that meets a removal under way, half a millisecond at the most: the
+  // madvise has to wake up first.
+  static constexpr int kPatience = 2000;
+  // So many faults in a row that came too late for the moment between two removals: the thread that
+  // removes shares our core, and had its turn inside of our read.
+  static constexpr int kMissedMoments = 8;
   // Rounds in which a 2 MiB page is "present" and faults again: then the pool of pages is empty.
   static constexpr int kHugeRounds = 3;
   // After so many rounds with faults and no gap, a piece is installed all the same.
@@ -159,6 +161,7 @@ class FaultLoop {
   std::vector<uint64_t> chunk_;            // of the list: page numbers that ascend
   size_t next_in_chunk_ = 0;
   int busy_rounds_ = 0;
+  int missed_moments_ = 0;
   bool gap_blocked_ = false;  // the last piece met a removal under way
 
   std::deque<std::shared_ptr<const HotFile>> more_hot_;  // lists that follow

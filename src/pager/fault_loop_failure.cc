@@ -9,6 +9,7 @@
 #include "pager/clock.h"
 #include "pager/fault_loop.h"
 #include "pager/features.h"
+#include "pager/other_core.h"
 
 namespace pager {
 namespace {
@@ -35,6 +36,7 @@ FaultLoop::Answer FaultLoop::follow(Fault& fault, const PageTable::RegionPages& 
     return Answer::given;
   }
   if (filled.answered) {
+    missed_moments_ = 0;
     parts_.counters.add(Count::zero_faults, filler_.is_zero(in, page) ? 1 : 0);
     parts_.counters.add(Count::hit_before, filled.present_before ? 1 : 0);
     if (!filled.present_before) {
@@ -50,6 +52,10 @@ FaultLoop::Answer FaultLoop::follow(Fault& fault, const PageTable::RegionPages& 
   switch (filled.stop) {
     case Stop::again:
       fault.not_before_ns = 0;
+      if (++missed_moments_ == kMissedMoments) {
+        missed_moments_ = 0;
+        static_cast<void>(move_to_other_core());
+      }
       return Answer::keep;
     case Stop::no_memory:
       return wait_for_memory(fault, "the VMM may not have more memory");
@@ -93,10 +99,11 @@ FaultLoop::Answer FaultLoop::give_up(const Fault& fault, const PageTable::Region
                 " of " + base::quoted(parts_.image.path())
           : "page at address " + std::to_string(address);
   if (parts_.state.on_failure == OnFailure::poison && features().has(Feature::poison)) {
-    int error = EAGAIN;
-    for (int i = 0; i <= kPatience && error == EAGAIN; ++i) {
+    int error = 0;
+    int repeats = kPatience;
+    do {
       error = uffd_poison(parts_.uffd, address, size).error;
-    }
+    } while (error == EAGAIN && repeats-- > 0 && !uffd_readable(parts_.uffd));
     switch (error) {
       case 0:
         parts_.counters.add(Count::pages_poisoned);

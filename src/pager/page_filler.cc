@@ -193,6 +193,17 @@ int PageFiller::read(const Run& run) {
   return error;
 }
 
+// A thread that removes page after page lets calls succeed from the moment its removal was read
+// until it begins the next one. When that is there to be read, the moment has passed.
+bool PageFiller::may_repeat(Task& task) const {
+  constexpr int kTriesPerLook = 8;
+  if (task.patience <= 0) {
+    return false;
+  }
+  --task.patience;
+  return task.patience % kTriesPerLook != 0 || !uffd_readable(uffd_);
+}
+
 // The results of the calls, in the order of userfaultfd's own rules: a partial one goes on from
 // where it stopped, and the next call names the reason. Without a source: ZEROPAGE.
 void PageFiller::install(const Run& run, const std::byte* source, Task& task, Filled& total) {
@@ -222,7 +233,7 @@ void PageFiller::install(const Run& run, const std::byte* source, Task& task, Fi
     switch (result.error) {
       case EAGAIN:
         counters_.add(Count::eagain);
-        if (task.patience-- <= 0) {
+        if (!may_repeat(task)) {
           total.stop = Stop::again;
         }
         break;

@@ -55,7 +55,7 @@ class PageFiller {
 
   // Installs pages of one region, which ascend; neighbours go in one call. `wanted` is the one
   // among them that a fault waits for; without it this is prefetch. Calls that meet a removal under
-  // way are repeated in place up to `patience` times.
+  // way are repeated in place, up to `patience` times and until there is something to read.
   Filled fill(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
               std::optional<uint64_t> wanted, int patience);
 
@@ -89,6 +89,7 @@ class PageFiller {
   void fill_run(const Run& run, Task& task, Filled& total);
   void fill_read(const Run& run, Task& task, Filled& total);
   void install(const Run& run, const std::byte* source, Task& task, Filled& total);
+  bool may_repeat(Task& task) const;
   int read(const Run& run);
 
   int uffd_;

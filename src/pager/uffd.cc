@@ -1,6 +1,7 @@
 #include "pager/uffd.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -65,6 +66,13 @@ int uffd_unregister(int uffd, uint64_t start, uint64_t length) {
     .start = start, .len = length
   };
   return ::ioctl(uffd, UFFDIO_UNREGISTER, &range) == 0 ? 0 : errno;
+}
+
+bool uffd_readable(int uffd) {
+  struct pollfd wanted {
+    .fd = uffd, .events = POLLIN, .revents = 0
+  };
+  return ::poll(&wanted, 1, 0) > 0;
 }
 
 size_t uffd_read(int uffd, std::span<uffd_msg> messages) {

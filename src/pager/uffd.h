@@ -44,6 +44,8 @@ int uffd_wake(int uffd, uint64_t start, uint64_t length);
 // UFFDIO_UNREGISTER: waiters are released, what is missing becomes zero. Returns 0 or an errno.
 int uffd_unregister(int uffd, uint64_t start, uint64_t length);
 
+// Whether a message waits to be read.
+bool uffd_readable(int uffd);
 // Reads as many waiting messages as fit, without waiting. Returns how many; 0 when none waits.
 // Throws std::system_error on anything else than EAGAIN and EINTR. The kernel hands out page faults
 // before removals, whatever their order was.
