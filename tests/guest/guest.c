@@ -7,10 +7,11 @@
 //
 //   ping                       pong
 //   sum                        sum OK|BAD pages=N zero=N ballooned=N bad=N DIGEST
-//   work SEED N                work SEED OK|BAD DIGEST: N pages verified, about half of them
-//   rewritten disk NTH read SECTOR       disk NTH SECTOR OK|BAD TEXT disk NTH write SECTOR WORD the
-//   same reads on|off               reads on|off: whether other pages are verified while the
-//   balloon moves
+//   work SEED N                work SEED OK|BAD DIGEST: N pages verified, about half of them rewritten
+//   look SEED N                look SEED OK|BAD DIGEST: N pages verified
+//   disk NTH read SECTOR       disk NTH SECTOR OK|BAD TEXT
+//   disk NTH write SECTOR WORD the same
+//   reads on|off               reads on|off: whether other pages are verified while the balloon moves
 //
 // It polls and never sleeps: a running guest takes a whole CPU.
 #include "console.h"
@@ -41,7 +42,7 @@ static void answer_sum(void) {
   put_text("\n");
 }
 
-static void answer_work(uint64_t seed, uint64_t steps) {
+static void answer_work(uint64_t seed, uint64_t steps, bool rewrite) {
   uint64_t digest = 0;
   uint64_t bad = 0;
   uint64_t random = scramble(seed + 1);
@@ -49,11 +50,11 @@ static void answer_work(uint64_t seed, uint64_t steps) {
     random = scramble(random + i);
     uint64_t page = (random >> 1) % page_count();
     bad += !page_is_right(page, &digest);
-    if (random % 2 && !page_is_ballooned(page)) {
+    if (rewrite && random % 2 && !page_is_ballooned(page)) {
       page_rewrite(page);
     }
   }
-  put_text("work ");
+  put_text(rewrite ? "work " : "look ");
   put_number(seed);
   put_text(bad ? " BAD " : " OK ");
   put_hex(digest);
@@ -74,9 +75,9 @@ static void answer(char* line) {
     put_text("pong\n");
   } else if (same_text(verb, "sum")) {
     answer_sum();
-  } else if (same_text(verb, "work")) {
+  } else if (same_text(verb, "work") || same_text(verb, "look")) {
     uint64_t seed = number_of(cut_word(&line));
-    answer_work(seed, number_of(cut_word(&line)));
+    answer_work(seed, number_of(cut_word(&line)), same_text(verb, "work"));
   } else if (same_text(verb, "disk")) {
     answer_disk(line);
   } else if (same_text(verb, "reads")) {
