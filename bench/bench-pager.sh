@@ -232,6 +232,23 @@ bench_faults() { # <cpu of the servers> <name> <aim>
   rm -f "$dir"/*.ns "$dir/ours" "$dir/theirs"
 }
 
+# In 2 MiB pages, from a pool that is borrowed for it.
+bench_huge() {
+  local pool=/proc/sys/vm/nr_hugepages what='hot list of 100 pages of 2 MiB, rate as a share of a raw UFFDIO_COPY of 2 MiB each'
+  local before line
+  before=$(<"$pool")
+  if ! echo $((before + 130)) >"$pool" 2>/dev/null || (($(<"$pool") < before + 130)); then
+    echo "$before" >"$pool" 2>/dev/null || true
+    row "$what" 'skipped: no huge pages to be had' 0.9 '-'
+    return
+  fi
+  line=$("$HELPERS/bench-pager" install --huge --mem "$dir/memory" --pages 100 --run 1 --rounds "$rounds")
+  echo "$before" >"$pool"
+  row "$what" \
+    "$(jq -r '.percent_of_raw / 100' <<<"$line") ($(jq -r '.hot_list_ns / .pages / 1000 | floor' <<<"$line") us a page)" \
+    0.9 "\`bench-pager install --huge --run 1\`"
+}
+
 bench_install() { # <neighbours in a run> <what> <aim>
   local line
   line=$("$HELPERS/bench-pager" install --mem "$dir/memory" --pages "$pages" --run "$1" --rounds "$rounds")
@@ -262,6 +279,7 @@ main() {
   (($(nproc) < 2)) || bench_faults 1 'across cores' 1.05
   bench_install 16 'runs of 16 neighbours' 0.9
   bench_install 1 'no neighbours' '-'
+  bench_huge
   bench_random_touch
   bench_p99_beside_list
   bench_p99_beside_completion

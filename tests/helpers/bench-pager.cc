@@ -69,9 +69,11 @@ using pager::Region;
 // Empty guest memory of the size of an image, in this process.
 class Memory {
  public:
-  explicit Memory(uint64_t size) : size_(size), uffd_(pager::uffd_create()) {
+  explicit Memory(uint64_t size, uint64_t page_size = kSmallPage)
+      : size_(size), page_size_(page_size), uffd_(pager::uffd_create()) {
+    const int huge = page_size == kSmallPage ? 0 : MAP_HUGETLB;
     void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | huge, -1, 0);
     if (memory == MAP_FAILED) {
       base::throw_errno("cannot get memory");
     }
@@ -85,52 +87,41 @@ class Memory {
   Memory& operator=(Memory&&) = delete;
 
   int uffd() const { return uffd_.get(); }
-  Region region() const { return {.base = base_, .size = size_, .offset = 0}; }
+  Region region() const {
+    return {.base = base_, .size = size_, .offset = 0, .page_size = page_size_};
+  }
 
  private:
   uint64_t size_;
+  uint64_t page_size_;
   base::Fd uffd_;
   uint64_t base_ = 0;
 };
 
-// Nanoseconds for `pages` pages by COPY of 64 KiB each, from the mapped file.
-uint64_t raw_copy_ns(const pager::Image& image, uint64_t pages) {
-  constexpr uint64_t kPiece = 64 << 10;
-  const Memory memory(image.size());
+// Nanoseconds for `bytes` bytes by a COPY for each `piece`, from the mapped file.
+uint64_t raw_copy_ns(const pager::Image& image, uint64_t bytes, uint64_t piece,
+                     uint64_t page_size) {
+  const Memory memory(image.size(), page_size);
   void* mapped = ::mmap(nullptr, image.size(), PROT_READ, MAP_SHARED | MAP_POPULATE, image.fd(), 0);
   if (mapped == MAP_FAILED) {
     base::throw_errno("cannot map the memory file");
   }
   const uint64_t start = pager::monotonic_ns();
-  for (uint64_t at = 0; at < pages * kSmallPage; at += kPiece) {
-    pager::uffd_copy(memory.uffd(), memory.region().base + at,
-                     static_cast<const std::byte*>(mapped) + at, kPiece);
+  for (uint64_t at = 0; at < bytes; at += piece) {
+    const pager::RangeResult result =
+        pager::uffd_copy(memory.uffd(), memory.region().base + at,
+                         static_cast<const std::byte*>(mapped) + at, piece);
+    SNAPFORK_CHECK(result.error == 0);
   }
   const uint64_t took = pager::monotonic_ns() - start;
   ::munmap(mapped, image.size());
   return took;
 }
 
-// Nanoseconds for a hot list of `pages` pages in runs of `run` pages, which are spread over the
-// image in random order.
-uint64_t hot_list_ns(const pager::Image& image, uint64_t pages, uint64_t run) {
-  const uint64_t stride = image.size() / kSmallPage / (pages / run);
-  std::vector<uint64_t> starts;
-  for (uint64_t i = 0; i < pages / run; ++i) {
-    starts.push_back(i * stride);
-  }
-  uint64_t random = 1;
-  for (size_t i = starts.size() - 1; i > 0; --i) {
-    random = random * 6364136223846793005 + 1442695040888963407;
-    std::swap(starts[i], starts[(random >> 33U) % (i + 1)]);
-  }
-  auto list = std::make_shared<pager::HotFile>();
-  for (const uint64_t first : starts) {
-    for (uint64_t page = first; page < first + run; ++page) {
-      list->pages.push_back({.region = 0, .offset = page * kSmallPage});
-    }
-  }
-  const Memory memory(image.size());
+// Nanoseconds until a fault loop has installed a hot list, and nothing but that.
+uint64_t hot_list_ns(const pager::Image& image, std::shared_ptr<const pager::HotFile> list,
+                     uint64_t page_size) {
+  const Memory memory(image.size(), page_size);
   const std::vector<Region> regions{memory.region()};
   pager::StateMapping mapping(regions, image.identity());
   const pager::Vmm vmm;
@@ -144,24 +135,55 @@ uint64_t hot_list_ns(const pager::Image& image, uint64_t pages, uint64_t run) {
                          .log = log,
                          .trace = nullptr},
                         pager::Window::automatic());
+  const uint64_t listed = list->pages.size();
   loop.prefetch(std::move(list));
   const uint64_t start = pager::monotonic_ns();
   while (loop.wait_ns()) {
     loop.step();
   }
   const uint64_t took = pager::monotonic_ns() - start;
-  SNAPFORK_CHECK(counters.get(pager::Count::pages_prefetched) == pages / run * run);
+  SNAPFORK_CHECK(counters.get(pager::Count::pages_prefetched) == listed);
   return took;
 }
 
+// `pages` pages in runs of `run`, which are spread over the image in random order.
+std::shared_ptr<const pager::HotFile> list_of_runs(uint64_t image_pages, uint64_t page_size,
+                                                   uint64_t pages, uint64_t run) {
+  const uint64_t runs = pages / run;
+  std::vector<uint64_t> starts(runs);
+  for (uint64_t i = 0; i < runs; ++i) {
+    starts[i] = i * (image_pages / runs);
+  }
+  std::ranges::shuffle(starts, std::mt19937_64(1));
+  auto list = std::make_shared<pager::HotFile>();
+  for (const uint64_t first : starts) {
+    for (uint64_t page = first; page < first + run; ++page) {
+      list->pages.push_back({.region = 0, .offset = page * page_size});
+    }
+  }
+  return list;
+}
+
+struct Installing {
+  uint64_t pages;
+  uint64_t run;
+  uint64_t page_size;
+  int rounds;
+};
+
 // Medians, of rounds that alternate so that a slow moment hits both.
-void compare_installs(const std::string& memory, uint64_t pages, uint64_t run, int rounds) {
+void compare_installs(const std::string& memory, const Installing& what) {
+  constexpr uint64_t kPiece = 64 << 10;
   const std::shared_ptr<const pager::Image> image = pager::Image::open(memory);
+  const auto list =
+      list_of_runs(image->size() / what.page_size, what.page_size, what.pages, what.run);
+  const uint64_t bytes = list->pages.size() * what.page_size;
   std::vector<uint64_t> raw;
   std::vector<uint64_t> hot;
-  for (int round = 0; round <= rounds; ++round) {
-    const uint64_t raw_ns = raw_copy_ns(*image, pages);
-    const uint64_t hot_ns = hot_list_ns(*image, pages, run);
+  for (int round = 0; round <= what.rounds; ++round) {
+    const uint64_t raw_ns =
+        raw_copy_ns(*image, bytes, std::max(kPiece, what.page_size), what.page_size);
+    const uint64_t hot_ns = hot_list_ns(*image, list, what.page_size);
     if (round > 0) {  // the first takes memory that the host has to give first
       raw.push_back(raw_ns);
       hot.push_back(hot_ns);
@@ -172,8 +194,8 @@ void compare_installs(const std::string& memory, uint64_t pages, uint64_t run, i
   const uint64_t raw_ns = raw[raw.size() / 2];
   const uint64_t hot_ns = hot[hot.size() / 2];
   base::write_line_out(base::JsonLine("install")
-                           .number("pages", static_cast<int64_t>(pages))
-                           .number("run", static_cast<int64_t>(run))
+                           .number("pages", static_cast<int64_t>(list->pages.size()))
+                           .number("run", static_cast<int64_t>(what.run))
                            .number("raw_ns", static_cast<int64_t>(raw_ns))
                            .number("hot_list_ns", static_cast<int64_t>(hot_ns))
                            .number("percent_of_raw", static_cast<int64_t>(raw_ns * 100 / hot_ns))
@@ -182,31 +204,8 @@ void compare_installs(const std::string& memory, uint64_t pages, uint64_t run, i
 
 // Nanoseconds for each page of a hole that a list names.
 uint64_t zero_run_ns_per_page(const pager::Image& image) {
-  const Memory memory(image.size());
-  const std::vector<Region> regions{memory.region()};
-  auto list = std::make_shared<pager::HotFile>();
-  for (uint64_t at = 0; at < image.size(); at += kSmallPage) {
-    list->pages.push_back({.region = 0, .offset = at});
-  }
-  pager::StateMapping mapping(regions, image.identity());
-  const pager::Vmm vmm;
-  pager::Counters counters;
-  const pager::SessionLog log("bench", 0, memory.uffd());
-  pager::FaultLoop loop({.uffd = memory.uffd(),
-                         .state = mapping.state(),
-                         .image = image,
-                         .vmm = vmm,
-                         .counters = counters,
-                         .log = log,
-                         .trace = nullptr},
-                        pager::Window::automatic());
-  loop.prefetch(std::move(list));
-  const uint64_t start = pager::monotonic_ns();
-  while (loop.wait_ns()) {
-    loop.step();
-  }
-  SNAPFORK_CHECK(counters.get(pager::Count::pages_zeroed) == image.size() / kSmallPage);
-  return (pager::monotonic_ns() - start) * kSmallPage / image.size();
+  const uint64_t pages = image.size() / kSmallPage;
+  return hot_list_ns(image, list_of_runs(pages, kSmallPage, pages, pages), kSmallPage) / pages;
 }
 
 struct Touching {
@@ -288,6 +287,7 @@ int run(int argc, char** argv) {
       .flag("in-order", "touch: as they lie")
       .value("pages", "N", "install, touch: this many")
       .value("run", "N", "install: in runs of so many neighbours")
+      .flag("huge", "install: pages of 2 MiB")
       .value("rounds", "N", "install: median of so many");
   const std::optional<base::ParsedOptions> options = definition.parse(argc, argv);
   if (!options) {
@@ -314,9 +314,11 @@ int run(int argc, char** argv) {
            .in_order = options->has("in-order")});
     return 0;
   }
-  compare_installs(memory, static_cast<uint64_t>(options->number("pages", 1, kMany, 20000)),
-                   static_cast<uint64_t>(options->number("run", 1, kMany, 16)),
-                   static_cast<int>(options->number("rounds", 1, 1000, 5)));
+  compare_installs(memory,
+                   {.pages = static_cast<uint64_t>(options->number("pages", 1, kMany, 20000)),
+                    .run = static_cast<uint64_t>(options->number("run", 1, kMany, 16)),
+                    .page_size = options->has("huge") ? pager::kHugePage : kSmallPage,
+                    .rounds = static_cast<int>(options->number("rounds", 1, 1000, 5))});
   return 0;
 }
 
