@@ -89,7 +89,7 @@ $(O)/%.o: %.cc $(O)/flags
 	$(call msg,CXX,$<)
 	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_CPP) $(ALL_CXX) -MMD -MP -c $< -o $@
 $(O)/flags: FORCE  # rebuild when compiler or flags change
-	@mkdir -p $(@D); printf '%s\n' '$(CXX) $(ALL_CPP) $(ALL_CXX) $(ALL_LD)' >$@.new; \
+	@mkdir -p $(@D); printf '%s\n' '$(CXX) $(ALL_CPP) $(filter-out -Werror,$(ALL_CXX)) $(ALL_LD)' >$@.new; \
 	  cmp -s $@.new $@ && rm -f $@.new || mv $@.new $@
 FORCE:
 -include $(OBJS:.o=.d)

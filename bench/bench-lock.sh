@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# template-lock: taking a lock and starting a command against flock(1); the guard among many guests.
+# template-lock: taking a lock and starting a command against flock(1). bench-meta.sh has the guard.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -17,17 +17,6 @@ compare() { # <command> <command>
 
 ratio() { # <a> <b>
   awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a / b}'
-}
-
-make_guests() { # <root> <count>: a template with ten forks among so many guests
-  local root=$1 count=$2 i parent=base
-  mkdir -p "$root/guests/base/template/forks"
-  printf '{"Id":"base","IsTemplate":true}\n' >"$root/guests/base/metadata.json"
-  for ((i = 1; i < count; ++i)); do printf '%s/guests/g%d\0' "$root" "$i"; done | xargs -0 mkdir -p
-  for ((i = 1; i < count; ++i)); do
-    if ((i < 10)); then : >"$root/guests/base/template/forks/g$i"; else parent=other; fi
-    printf '{"Id":"g%d","ForkOfTemplate":"%s"}\n' "$i" "$parent" >"$root/guests/g$i/metadata.json"
-  done
 }
 
 bench_start() { # <dir>
@@ -49,26 +38,13 @@ bench_both_modes() { # <dir>
     "$(ratio "$once" "$twice")" "$once" "$twice"
 }
 
-bench_guard() { # <dir>
-  local few many
-  make_guests "$1/few" 100
-  make_guests "$1/many" 100000
-  read -r many few < <(compare "env SNAPFORK_ROOT=$1/many template-lock guard --for delete base" \
-    "env SNAPFORK_ROOT=$1/few template-lock guard --for delete base")
-  printf "| guard of a template with 9 forks: 100,000 guests against 100 | %s (%d us, %d us) | at most 1.2 | \`template-lock guard --for delete ID\` |\n" \
-    "$(ratio "$many" "$few")" "$many" "$few"
-}
-
 main() {
-  local dir in=/tmp
-  # 200,000 small files take a disk minutes to make and to remove, and say nothing about the guard.
-  [[ ! -w /dev/shm ]] || in=/dev/shm
-  dir=$(mktemp -d "$in/bench-lock.XXXXXX")
+  local dir
+  dir=$(mktemp -d)
   # shellcheck disable=SC2064 # the directory of now
   trap "rm -rf '$dir'" EXIT
   bench_start "$dir"
   bench_both_modes "$dir"
-  bench_guard "$dir"
 }
 
 main "$@"
