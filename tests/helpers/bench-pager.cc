@@ -111,6 +111,37 @@ uint64_t raw_copy_ns(const pager::Image& image, uint64_t pages) {
   return took;
 }
 
+struct Installed {
+  uint64_t ns;
+  uint64_t pages;
+  uint64_t zeros;
+};
+
+// A hot list, into a guest that touches nothing.
+Installed install(const pager::Image& image, std::shared_ptr<const pager::HotFile> list) {
+  const Memory memory(image.size());
+  pager::StateMapping mapping(std::vector{memory.region()}, image.identity());
+  const pager::Vmm vmm;
+  pager::Counters counters;
+  const pager::SessionLog log("bench", 0, memory.uffd());
+  pager::FaultLoop loop({.uffd = memory.uffd(),
+                         .state = mapping.state(),
+                         .image = image,
+                         .vmm = vmm,
+                         .counters = counters,
+                         .log = log,
+                         .trace = nullptr},
+                        pager::Window::automatic());
+  loop.prefetch(std::move(list));
+  const uint64_t start = pager::monotonic_ns();
+  while (loop.wait_ns()) {
+    loop.step();
+  }
+  return {.ns = pager::monotonic_ns() - start,
+          .pages = counters.get(pager::Count::pages_prefetched),
+          .zeros = counters.get(pager::Count::pages_zeroed)};
+}
+
 // Nanoseconds for a hot list of `pages` pages in runs of `run` pages, which are spread over the
 // image in random order.
 uint64_t hot_list_ns(const pager::Image& image, uint64_t pages, uint64_t run) {
@@ -130,28 +161,9 @@ uint64_t hot_list_ns(const pager::Image& image, uint64_t pages, uint64_t run) {
       list->pages.push_back({.region = 0, .offset = page * kSmallPage});
     }
   }
-  const Memory memory(image.size());
-  const std::vector<Region> regions{memory.region()};
-  pager::StateMapping mapping(regions, image.identity());
-  const pager::Vmm vmm;
-  pager::Counters counters;
-  const pager::SessionLog log("bench", 0, memory.uffd());
-  pager::FaultLoop loop({.uffd = memory.uffd(),
-                         .state = mapping.state(),
-                         .image = image,
-                         .vmm = vmm,
-                         .counters = counters,
-                         .log = log,
-                         .trace = nullptr},
-                        pager::Window::automatic());
-  loop.prefetch(std::move(list));
-  const uint64_t start = pager::monotonic_ns();
-  while (loop.wait_ns()) {
-    loop.step();
-  }
-  const uint64_t took = pager::monotonic_ns() - start;
-  SNAPFORK_CHECK(counters.get(pager::Count::pages_prefetched) == pages / run * run);
-  return took;
+  const Installed installed = install(image, std::move(list));
+  SNAPFORK_CHECK(installed.pages == pages / run * run);
+  return installed.ns;
 }
 
 // Medians, of rounds that alternate so that a slow moment hits both.
@@ -182,31 +194,13 @@ void compare_installs(const std::string& memory, uint64_t pages, uint64_t run, i
 
 // Nanoseconds for each page of a hole that a list names.
 uint64_t zero_run_ns_per_page(const pager::Image& image) {
-  const Memory memory(image.size());
-  const std::vector<Region> regions{memory.region()};
   auto list = std::make_shared<pager::HotFile>();
   for (uint64_t at = 0; at < image.size(); at += kSmallPage) {
     list->pages.push_back({.region = 0, .offset = at});
   }
-  pager::StateMapping mapping(regions, image.identity());
-  const pager::Vmm vmm;
-  pager::Counters counters;
-  const pager::SessionLog log("bench", 0, memory.uffd());
-  pager::FaultLoop loop({.uffd = memory.uffd(),
-                         .state = mapping.state(),
-                         .image = image,
-                         .vmm = vmm,
-                         .counters = counters,
-                         .log = log,
-                         .trace = nullptr},
-                        pager::Window::automatic());
-  loop.prefetch(std::move(list));
-  const uint64_t start = pager::monotonic_ns();
-  while (loop.wait_ns()) {
-    loop.step();
-  }
-  SNAPFORK_CHECK(counters.get(pager::Count::pages_zeroed) == image.size() / kSmallPage);
-  return (pager::monotonic_ns() - start) * kSmallPage / image.size();
+  const Installed installed = install(image, std::move(list));
+  SNAPFORK_CHECK(installed.zeros == image.size() / kSmallPage);
+  return installed.ns * kSmallPage / image.size();
 }
 
 struct Touching {
