@@ -1,13 +1,10 @@
 #include "base/options.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
-
-// Without std::regex, whose construction costs each start about a millisecond; and without
-// splitting values at commas, which belong to file names.
-#define CXXOPTS_NO_REGEX
-#define CXXOPTS_VECTOR_DELIMITER '\0'
-#include <cxxopts.hpp>
+#include <span>
+#include <utility>
 
 #include "base/error.h"
 #include "base/message.h"
@@ -17,63 +14,9 @@
 namespace base {
 namespace {
 
-constexpr size_t kHelpWidth = 80;
-constexpr const char* kOperands = "operands";  // how cxxopts is told to call them
-
-// cxxopts quotes with UTF-8 whatever the locale is.
-std::string with_plain_quotes(std::string text) {
-  for (const std::string_view quote : {"\xe2\x80\x98", "\xe2\x80\x99"}) {
-    for (size_t at = text.find(quote); at != std::string::npos; at = text.find(quote)) {
-      text.replace(at, quote.size(), "'");
-    }
-  }
-  if (!text.empty() && text[0] >= 'A' && text[0] <= 'Z') {
-    text[0] = static_cast<char>(text[0] - 'A' + 'a');
-  }
-  return text;
-}
-
-std::string long_name(const std::string& names) {
-  return names.substr(names.find(',') + 1);
-}
+constexpr const char* kNotShown = nullptr;
 
 }  // namespace
-
-struct Options::Impl {
-  std::string command;
-  std::string synopsis;
-  std::string summary;
-  std::string group;
-  std::vector<std::string> groups{""};
-  std::string footer;
-  cxxopts::Options parser;
-  std::vector<std::string> flags;
-  std::vector<std::string> with_value;
-
-  void add_common() {
-    parser.add_options("Common")("json", "print JSON, one object a line")(
-        "q,quiet", "no warnings, no summaries")("v,verbose", "say each step")(
-        "h,help", "print this help")("V,version", "print the version");
-    parser.add_options("hidden")(kOperands, "", cxxopts::value<std::vector<std::string>>());
-    parser.parse_positional({kOperands});
-    groups.emplace_back("Common");
-    flags.insert(flags.end(), {"json", "quiet", "verbose", "help", "version"});
-  }
-
-  std::string help() const {
-    std::string text = "Usage: " + command + " " + synopsis + "\n" + summary + "\n";
-    // cxxopts writes the usage itself at the top; take what follows it.
-    const std::string options = parser.help(groups, false);
-    const size_t start = options.find("  -");
-    const size_t heading = options.find("\n\n");
-    text += "\n";
-    text += options.substr(heading == std::string::npos || start < heading ? start : heading + 2);
-    if (!text.ends_with("\n")) {
-      text += "\n";
-    }
-    return footer.empty() ? text : text + "\n" + footer + "\n";
-  }
-};
 
 std::optional<std::string> ParsedOptions::value(const std::string& name) const {
   const auto found = values_.find(name);
@@ -151,87 +94,162 @@ void ParsedOptions::require_operands(size_t low, size_t high, std::string_view w
 }
 
 Options::Options(std::string command, std::string synopsis, std::string summary)
-    : impl_(new Impl{.command = std::move(command),
-                     .synopsis = std::move(synopsis),
-                     .summary = std::move(summary),
-                     .group = "",
-                     .footer = "",
-                     .parser = cxxopts::Options("", ""),
-                     .flags = {},
-                     .with_value = {}}) {
-  impl_->parser.set_width(kHelpWidth);
-}
-Options::Options(Options&&) noexcept = default;
-Options& Options::operator=(Options&&) noexcept = default;
-Options::~Options() = default;
+    : command_(std::move(command)), synopsis_(std::move(synopsis)), summary_(std::move(summary)) {}
 
-Options& Options::group(std::string title) {
-  impl_->group = std::move(title);
-  impl_->groups.push_back(impl_->group);
+Options& Options::group(const char* title) {
+  group_ = title;
   return *this;
 }
 
 Options& Options::unlisted() {
-  impl_->group = "hidden";
+  return group(kNotShown);
+}
+
+Options& Options::add(std::string_view names, const char* argument, const char* help) {
+  const size_t comma = names.find(',');
+  options_.push_back({.name = comma == std::string_view::npos ? names : names.substr(comma + 1),
+                      .letter = comma == std::string_view::npos ? '\0' : names.front(),
+                      .argument = argument,
+                      .help = help,
+                      .group = group_});
   return *this;
 }
 
-Options& Options::flag(const std::string& names, const std::string& help) {
-  impl_->parser.add_options(impl_->group)(names, help);
-  impl_->flags.push_back(long_name(names));
+Options& Options::flag(const char* names, const char* help) {
+  return add(names, nullptr, help);
+}
+
+Options& Options::value(const char* names, const char* argument, const char* help) {
+  return add(names, argument, help);
+}
+
+Options& Options::footer(const char* text) {
+  footer_ = text;
   return *this;
 }
 
-Options& Options::value(const std::string& names, const std::string& argument,
-                        const std::string& help) {
-  impl_->parser.add_options(impl_->group)(names, help, cxxopts::value<std::vector<std::string>>(),
-                                          argument);
-  impl_->with_value.push_back(long_name(names));
-  return *this;
+void Options::add_common() {
+  group("Common")
+      .flag("json", "print JSON, one object a line")
+      .flag("q,quiet", "no warnings, no summaries")
+      .flag("v,verbose", "say each step")
+      .flag("h,help", "print this help")
+      .flag("V,version", "print the version");
 }
 
-Options& Options::footer(std::string text) {
-  impl_->footer = std::move(text);
-  return *this;
+std::string Options::help() const {
+  std::string text = "Usage: " + command_ + " " + synopsis_ + "\n" + summary_ + "\n\n";
+  text += describe_options(options_);
+  return footer_.empty() ? text : text + "\n" + std::string(footer_) + "\n";
 }
+
+// Takes the words of a command line one after the other.
+class Options::Reader {
+ public:
+  Reader(const std::vector<OptionText>& options, std::span<char*> words)
+      : options_(options), words_(words) {}
+
+  ParsedOptions read() {
+    bool may_be_option = true;
+    while (!words_.empty()) {
+      const std::string_view word = take();
+      if (!may_be_option || word.size() < 2 || word[0] != '-') {
+        parsed_.operands_.emplace_back(word);
+        parsed_.words_.push_back({.name = "", .value = std::string(word)});
+      } else if (word == "--") {
+        may_be_option = false;
+      } else if (word[1] == '-') {
+        read_long(word);
+      } else {
+        read_letters(word);
+      }
+    }
+    return std::move(parsed_);
+  }
+
+ private:
+  std::string_view take() {
+    const std::string_view word = words_.front();
+    words_ = words_.subspan(1);
+    return word;
+  }
+
+  template <typename Is>
+  const OptionText& find(Is is, std::string_view written) const {
+    const auto found = std::find_if(options_.begin(), options_.end(), is);
+    if (found == options_.end()) {
+      throw UsageError("unknown option " + quoted(written));
+    }
+    return *found;
+  }
+
+  void read_long(std::string_view word) {
+    const size_t equals = word.find('=');
+    const std::string_view written = word.substr(0, equals);
+    const OptionText& option =
+        find([&](const OptionText& each) { return each.name == written.substr(2); }, written);
+    if (equals == std::string_view::npos) {
+      read_value(option, written);
+    } else if (option.argument != nullptr) {
+      keep(option, word.substr(equals + 1));
+    } else {
+      throw UsageError("option " + quoted(written) + " takes no value");
+    }
+  }
+
+  // Some flags, and perhaps one option with a value behind them: "-qo FILE", "-qoFILE".
+  void read_letters(std::string_view word) {
+    for (size_t at = 1; at < word.size(); ++at) {
+      const std::string written = std::string("-") + word[at];
+      const OptionText& option =
+          find([&](const OptionText& each) { return each.letter == word[at]; }, written);
+      if (option.argument != nullptr && at + 1 < word.size()) {
+        keep(option, word.substr(at + 1));
+        return;
+      }
+      read_value(option, written);
+    }
+  }
+
+  // What an option has that nothing stands directly behind.
+  void read_value(const OptionText& option, std::string_view written) {
+    if (option.argument == nullptr) {
+      const std::string name(option.name);
+      parsed_.values_[name];
+      parsed_.words_.push_back({.name = name, .value = ""});
+    } else if (!words_.empty()) {
+      keep(option, take());
+    } else {
+      throw UsageError("option " + quoted(written) + " needs a value");
+    }
+  }
+
+  void keep(const OptionText& option, std::string_view value) {
+    const std::string name(option.name);
+    parsed_.values_[name].emplace_back(value);
+    parsed_.words_.push_back({.name = name, .value = std::string(value)});
+  }
+
+  const std::vector<OptionText>& options_;
+  std::span<char*> words_;
+  ParsedOptions parsed_;
+};
 
 std::optional<ParsedOptions> Options::parse(int argc, char** argv) {
-  impl_->add_common();
-  ParsedOptions parsed;
-  try {
-    const cxxopts::ParseResult result = impl_->parser.parse(argc, argv);
-    for (const std::string& name : impl_->flags) {
-      if (result.count(name) != 0) {
-        parsed.values_[name];
-      }
-    }
-    for (const std::string& name : impl_->with_value) {
-      if (result.count(name) != 0) {
-        parsed.values_[name] = result[name].as<std::vector<std::string>>();
-      }
-    }
-    if (result.count(kOperands) != 0) {
-      parsed.operands_ = result[kOperands].as<std::vector<std::string>>();
-    }
-    for (const cxxopts::KeyValue& word : result.arguments()) {
-      parsed.words_.push_back(
-          {.name = word.key() == kOperands ? "" : word.key(), .value = word.value()});
-    }
-  } catch (const cxxopts::exceptions::exception& error) {
-    throw UsageError(with_plain_quotes(error.what()));
-  }
+  add_common();
+  const std::span words(argv, static_cast<size_t>(argc));
+  ParsedOptions parsed = Reader(options_, words.subspan(std::min<size_t>(1, words.size()))).read();
   MessageStyle& style = message_style();
   style.json = parsed.has("json");
   style.verbosity = parsed.has("quiet")     ? Verbosity::quiet
                     : parsed.has("verbose") ? Verbosity::verbose
                                             : Verbosity::normal;
   if (parsed.has("help")) {
-    write_out(impl_->help());
+    write_out(help());
     return std::nullopt;
   }
   if (parsed.has("version")) {
-    const std::string program = impl_->command.substr(0, impl_->command.find(' '));
-    write_out(program + " " + kVersion + "\n");
+    write_out(command_.substr(0, command_.find(' ')) + " " + kVersion + "\n");
     return std::nullopt;
   }
   return parsed;

@@ -1,15 +1,16 @@
-// Command lines. The one front to cxxopts, which takes seconds to compile: only options.cc includes
-// it. SPDX-License-Identifier: Apache-2.0
+// Command lines: long options with one letter for some of them, values, operands, --help.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
 #include <initializer_list>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/option_help.h"
 
 namespace base {
 
@@ -47,37 +48,43 @@ class ParsedOptions {
   std::vector<Word> words_;
 };
 
-// A program's, or a subcommand's, options and the text of its --help (80 columns).
+// A program's, or a subcommand's, options and the text of its --help (80 columns). Names and texts
+// are literals, which outlive it: to take an option down costs nothing, at each start of a program.
 class Options {
  public:
   // `command` is "snapshot-meta set"; `synopsis` the rest of the usage line; `summary` one
   // sentence.
   Options(std::string command, std::string synopsis, std::string summary);
-  Options(Options&&) noexcept;
-  Options& operator=(Options&&) noexcept;
-  Options(const Options&) = delete;
-  Options& operator=(const Options&) = delete;
-  ~Options();
 
   // Options added from here on stand under this heading in --help.
-  Options& group(std::string title);
+  Options& group(const char* title);
   // Options added from here on are taken, and not in --help.
   Options& unlisted();
   // `names` is "name" or "n,name".
-  Options& flag(const std::string& names, const std::string& help);
+  Options& flag(const char* names, const char* help);
   // With a value shown as `argument` in --help. May be repeated.
-  Options& value(const std::string& names, const std::string& argument, const std::string& help);
+  Options& value(const char* names, const char* argument, const char* help);
   // Lines that follow the options in --help: examples, exit statuses, the man page's name.
-  Options& footer(std::string text);
+  Options& footer(const char* text);
 
   // Adds -h --help, -V --version, --json, -q --quiet and -v --verbose to every program, and sets
   // message_style() from them. Nothing when --help or --version was given and has been printed.
-  // Throws UsageError. `argv[0]` is skipped; "--" ends the options.
+  // Throws UsageError. `argv[0]` is skipped; "--" ends the options. Values stand behind "=" or in
+  // the next word, those of a letter ("-o") also directly behind it.
   std::optional<ParsedOptions> parse(int argc, char** argv);
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  class Reader;
+  Options& add(std::string_view names, const char* argument, const char* help);
+  void add_common();
+  std::string help() const;
+
+  std::string command_;
+  std::string synopsis_;
+  std::string summary_;
+  std::string_view footer_;
+  const char* group_ = "";
+  std::vector<OptionText> options_;
 };
 
 // The words after the first "--" of argv: the command of a wrapper. `argc` is cut there; nothing
