@@ -10,9 +10,9 @@ namespace base {
 
 // One option as its program names it.
 struct OptionText {
-  std::string_view name;  // the long one, without dashes
-  char letter;            // or 0
-  const char* argument;   // what stands for its value; nullptr: it takes none
+  const char* name;      // the long one, without dashes
+  char letter;           // or 0
+  const char* argument;  // what stands for its value; nullptr: it takes none
   const char* help;
   const char* group;  // its heading, "" for none; nullptr: it is not shown
 };

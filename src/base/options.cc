@@ -1,9 +1,11 @@
 #include "base/options.h"
 
+#include <getopt.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <span>
+#include <string_view>
 #include <utility>
 
 #include "base/error.h"
@@ -15,6 +17,20 @@ namespace base {
 namespace {
 
 constexpr const char* kNotShown = nullptr;
+constexpr int kNoLetter = 256;  // getopt_long knows option 0 by this number, and so on
+
+// After getopt_long has refused something, which for letters is in `optopt`.
+std::string complaint(const OptionText* option, const char* word) {
+  const bool is_letter = optopt != 0 && optopt < kNoLetter;
+  const std::string written = is_letter           ? std::string("-") + static_cast<char>(optopt)
+                              : option != nullptr ? std::string("--") + option->name
+                                                  : word;
+  if (option == nullptr) {
+    return "unknown option " + quoted(written);
+  }
+  return "option " + quoted(written) +
+         (option->argument != nullptr ? " needs a value" : " takes no value");
+}
 
 }  // namespace
 
@@ -105,10 +121,10 @@ Options& Options::unlisted() {
   return group(kNotShown);
 }
 
-Options& Options::add(std::string_view names, const char* argument, const char* help) {
-  const size_t comma = names.find(',');
-  options_.push_back({.name = comma == std::string_view::npos ? names : names.substr(comma + 1),
-                      .letter = comma == std::string_view::npos ? '\0' : names.front(),
+Options& Options::add(const char* names, const char* argument, const char* help) {
+  const bool has_letter = std::string_view(names).substr(0, 2).ends_with(',');
+  options_.push_back({.name = has_letter ? names + 2 : names,
+                      .letter = has_letter ? names[0] : '\0',
                       .argument = argument,
                       .help = help,
                       .group = group_});
@@ -143,102 +159,62 @@ std::string Options::help() const {
   return footer_.empty() ? text : text + "\n" + std::string(footer_) + "\n";
 }
 
-// Takes the words of a command line one after the other.
-class Options::Reader {
- public:
-  Reader(const std::vector<OptionText>& options, std::span<char*> words)
-      : options_(options), words_(words) {}
-
-  ParsedOptions read() {
-    bool may_be_option = true;
-    while (!words_.empty()) {
-      const std::string_view word = take();
-      if (!may_be_option || word.size() < 2 || word[0] != '-') {
-        parsed_.operands_.emplace_back(word);
-        parsed_.words_.push_back({.name = "", .value = std::string(word)});
-      } else if (word == "--") {
-        may_be_option = false;
-      } else if (word[1] == '-') {
-        read_long(word);
-      } else {
-        read_letters(word);
-      }
-    }
-    return std::move(parsed_);
-  }
-
- private:
-  std::string_view take() {
-    const std::string_view word = words_.front();
-    words_ = words_.subspan(1);
-    return word;
-  }
-
-  template <typename Is>
-  const OptionText& find(Is is, std::string_view written) const {
-    const auto found = std::find_if(options_.begin(), options_.end(), is);
-    if (found == options_.end()) {
-      throw UsageError("unknown option " + quoted(written));
-    }
-    return *found;
-  }
-
-  void read_long(std::string_view word) {
-    const size_t equals = word.find('=');
-    const std::string_view written = word.substr(0, equals);
-    const OptionText& option =
-        find([&](const OptionText& each) { return each.name == written.substr(2); }, written);
-    if (equals == std::string_view::npos) {
-      read_value(option, written);
-    } else if (option.argument != nullptr) {
-      keep(option, word.substr(equals + 1));
-    } else {
-      throw UsageError("option " + quoted(written) + " takes no value");
+ParsedOptions Options::read(int argc, char** argv) const {
+  constexpr int kOperand = 1;
+  std::string letters = "-";         // operands where they stand
+  std::vector<struct option> names;  // ended by one of zeros
+  const auto number = [&](const OptionText& option) {
+    return kNoLetter + static_cast<int>(&option - options_.data());
+  };
+  for (const OptionText& option : options_) {
+    names.push_back({.name = option.name,
+                     .has_arg = option.argument != nullptr ? required_argument : no_argument,
+                     .flag = nullptr,
+                     .val = number(option)});
+    if (option.letter != '\0') {
+      letters += option.letter;
+      letters += option.argument != nullptr ? ":" : "";
     }
   }
+  names.push_back({});
+  const auto option_of = [&](int code) {
+    return std::ranges::find_if(options_, [&](const OptionText& option) {
+      return code == number(option) || (code != 0 && code == option.letter);
+    });
+  };
 
-  // Some flags, and perhaps one option with a value behind them: "-qo FILE", "-qoFILE".
-  void read_letters(std::string_view word) {
-    for (size_t at = 1; at < word.size(); ++at) {
-      const std::string written = std::string("-") + word[at];
-      const OptionText& option =
-          find([&](const OptionText& each) { return each.letter == word[at]; }, written);
-      if (option.argument != nullptr && at + 1 < word.size()) {
-        keep(option, word.substr(at + 1));
-        return;
-      }
-      read_value(option, written);
+  ParsedOptions parsed;
+  const auto keep_operand = [&](const char* word) {
+    parsed.operands_.emplace_back(word);
+    parsed.words_.push_back({.name = "", .value = word});
+  };
+  opterr = 0;
+  optind = 0;  // from the start, whoever called it before
+  for (int code = 0;
+       (code = ::getopt_long(argc, argv, letters.c_str(), names.data(), nullptr)) != -1;) {
+    if (code == kOperand) {
+      keep_operand(optarg);
+      continue;
     }
-  }
-
-  // What an option has that nothing stands directly behind.
-  void read_value(const OptionText& option, std::string_view written) {
-    if (option.argument == nullptr) {
-      const std::string name(option.name);
-      parsed_.values_[name];
-      parsed_.words_.push_back({.name = name, .value = ""});
-    } else if (!words_.empty()) {
-      keep(option, take());
-    } else {
-      throw UsageError("option " + quoted(written) + " needs a value");
+    if (code == '?') {
+      const auto known = option_of(optopt);
+      throw UsageError(complaint(known == options_.end() ? nullptr : &*known, argv[optind - 1]));
     }
+    const OptionText& option = *option_of(code);
+    std::vector<std::string>& values = parsed.values_[option.name];
+    if (option.argument != nullptr) {
+      values.emplace_back(optarg);
+    }
+    parsed.words_.push_back(
+        {.name = option.name, .value = option.argument != nullptr ? optarg : ""});
   }
-
-  void keep(const OptionText& option, std::string_view value) {
-    const std::string name(option.name);
-    parsed_.values_[name].emplace_back(value);
-    parsed_.words_.push_back({.name = name, .value = std::string(value)});
-  }
-
-  const std::vector<OptionText>& options_;
-  std::span<char*> words_;
-  ParsedOptions parsed_;
-};
+  std::for_each(argv + std::min(optind, argc), argv + argc, keep_operand);
+  return parsed;
+}
 
 std::optional<ParsedOptions> Options::parse(int argc, char** argv) {
   add_common();
-  const std::span words(argv, static_cast<size_t>(argc));
-  ParsedOptions parsed = Reader(options_, words.subspan(std::min<size_t>(1, words.size()))).read();
+  ParsedOptions parsed = read(argc, argv);
   MessageStyle& style = message_style();
   style.json = parsed.has("json");
   style.verbosity = parsed.has("quiet")     ? Verbosity::quiet

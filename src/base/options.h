@@ -69,14 +69,14 @@ class Options {
 
   // Adds -h --help, -V --version, --json, -q --quiet and -v --verbose to every program, and sets
   // message_style() from them. Nothing when --help or --version was given and has been printed.
-  // Throws UsageError. `argv[0]` is skipped; "--" ends the options. Values stand behind "=" or in
-  // the next word, those of a letter ("-o") also directly behind it.
+  // Throws UsageError. All else is as getopt_long(3) has it: options and operands in any order,
+  // "--" ends the options, and a long name may be cut short where it is still the only one.
   std::optional<ParsedOptions> parse(int argc, char** argv);
 
  private:
-  class Reader;
-  Options& add(std::string_view names, const char* argument, const char* help);
+  Options& add(const char* names, const char* argument, const char* help);
   void add_common();
+  ParsedOptions read(int argc, char** argv) const;
   std::string help() const;
 
   std::string command_;

@@ -109,9 +109,27 @@ TEST(OptionsTest, WordsKeepTheirOrder) {
 
 TEST(OptionsTest, WrongCommandLinesAreUsageErrors) {
   for (const auto& words : std::vector<std::vector<std::string>>{
-           {"--unknown"}, {"-z"}, {"-nz"}, {"--size"}, {"-no"}, {"--no"}, {"---"}, {"--now=1x"}}) {
+           {"--unknown"}, {"-z"}, {"-nz"}, {"--size"}, {"-no"}, {"--o"}, {"---"}, {"--now=1x"}}) {
     EXPECT_THROW(parse(words), base::UsageError) << words[0];
   }
+}
+
+TEST(OptionsTest, WhatIsWrongIsNamedAsItWasWritten) {
+  const auto said = [](const std::vector<std::string>& words) -> std::string {
+    try {
+      parse(words);
+      return "nothing";
+    } catch (const base::UsageError& error) {
+      return error.what();
+    }
+  };
+  EXPECT_EQ(said({"--unknown=1"}), "unknown option '--unknown=1'");
+  EXPECT_EQ(said({"-nz"}), "unknown option '-z'");
+  EXPECT_EQ(said({"--o"}), "unknown option '--o'");
+  EXPECT_EQ(said({"--size"}), "option '--size' needs a value");
+  EXPECT_EQ(said({"-no"}), "option '-o' needs a value");
+  EXPECT_EQ(said({"--now=1"}), "option '--now' takes no value");
+  EXPECT_EQ(said({"--siz", "1", "--no"}), "nothing");
 }
 
 TEST(OptionsTest, NumbersAreCheckedWhole) {
