@@ -14,7 +14,8 @@ struct OptionText {
   char letter;           // or 0
   const char* argument;  // what stands for its value; nullptr: it takes none
   const char* help;
-  const char* group;  // its heading, "" for none; nullptr: it is not shown
+  const char* group;      // its heading, "" for none; nullptr: it is not shown
+  bool optional = false;  // its value, which then stands behind "="
 };
 
 // A paragraph for each group, in the order in which the groups appear, in at most 80 columns.

@@ -139,6 +139,12 @@ Options& Options::value(const char* names, const char* argument, const char* hel
   return add(names, argument, help);
 }
 
+Options& Options::optional_value(const char* names, const char* argument, const char* help) {
+  add(names, argument, help);
+  options_.back().optional = true;
+  return *this;
+}
+
 Options& Options::footer(const char* text) {
   footer_ = text;
   return *this;
@@ -168,7 +174,9 @@ ParsedOptions Options::read(int argc, char** argv) const {
   };
   for (const OptionText& option : options_) {
     names.push_back({.name = option.name,
-                     .has_arg = option.argument != nullptr ? required_argument : no_argument,
+                     .has_arg = option.argument == nullptr ? no_argument
+                                : option.optional          ? optional_argument
+                                                           : required_argument,
                      .flag = nullptr,
                      .val = number(option)});
     if (option.letter != '\0') {
@@ -202,11 +210,10 @@ ParsedOptions Options::read(int argc, char** argv) const {
     }
     const OptionText& option = *option_of(code);
     std::vector<std::string>& values = parsed.values_[option.name];
-    if (option.argument != nullptr) {
+    if (optarg != nullptr) {
       values.emplace_back(optarg);
     }
-    parsed.words_.push_back(
-        {.name = option.name, .value = option.argument != nullptr ? optarg : ""});
+    parsed.words_.push_back({.name = option.name, .value = optarg != nullptr ? optarg : ""});
   }
   std::for_each(argv + std::min(optind, argc), argv + argc, keep_operand);
   return parsed;

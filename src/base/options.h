@@ -64,6 +64,8 @@ class Options {
   Options& flag(const char* names, const char* help);
   // With a value shown as `argument` in --help. May be repeated.
   Options& value(const char* names, const char* argument, const char* help);
+  // With a value that may be left out, and else stands behind "=".
+  Options& optional_value(const char* names, const char* argument, const char* help);
   // Lines that follow the options in --help: examples, exit statuses, the man page's name.
   Options& footer(const char* text);
 

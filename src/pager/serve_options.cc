@@ -110,7 +110,7 @@ base::Options make_serve_options() {
   options.unlisted();
   for (const auto& [name, why] : kForeign) {
     if (std::string_view(name) == "otel-insecure") {
-      options.flag(name, why);
+      options.optional_value(name, "BOOL", why);
     } else {
       options.value(name, "", why);
     }

@@ -18,6 +18,7 @@ std::optional<base::ParsedOptions> parse(std::vector<std::string> words) {
   options.flag("n,now", "at once").value("size", "N", "how much").value("to", "WHERE", "where");
   options.group("Odd").flag("x,odd", "odd").value("o,out", "FILE", "where to").unlisted();
   options.flag("old", "was there once").footer("That is all.");
+  options.optional_value("maybe", "BOOL", "with a value or without");
   words.insert(words.begin(), "tool");
   std::vector<char*> argv;
   argv.reserve(words.size() + 1);
@@ -95,6 +96,14 @@ Does it.
 
 That is all.
 )");
+}
+
+TEST(OptionsTest, AValueThatMayBeLeftOutStandsBehindAnEqualsSign) {
+  EXPECT_EQ(parse({"--maybe=no", "a"})->value("maybe"), "no");
+  const auto parsed = parse({"--maybe", "a"});
+  EXPECT_TRUE(parsed->has("maybe"));
+  EXPECT_FALSE(parsed->value("maybe"));
+  EXPECT_EQ(parsed->operands(), (std::vector<std::string>{"a"}));
 }
 
 TEST(OptionsTest, WordsKeepTheirOrder) {
