@@ -17,7 +17,30 @@ FaultLoop::FaultLoop(const FaultLoopParts& parts, const Window& window)
     : parts_(parts),
       table_(parts.state),
       filler_(parts.uffd, table_, parts.image, parts.counters),
-      window_(window) {}
+      window_(window) {
+  parts_.state.window_pages = static_cast<uint32_t>(window.setting());
+}
+
+void FaultLoop::take_over(std::span<const std::shared_ptr<const HotFile>> lists) {
+  SessionState& state = parts_.state;
+  table_.recount();
+  for (uffd_msg& message : state.events) {
+    mark_removal(message);
+    message.event = 0;
+  }
+  const uint64_t next = state.hot_next;
+  more_hot_.assign(lists.begin(), lists.end());
+  const bool first_is_there = !lists.empty() && lists.front();
+  next_list();
+  if (first_is_there && hot_ == lists.front()) {
+    next_hot_ = next;
+    state.hot_next = next;
+  }
+  // Faults that were read and not answered come again.
+  for (const PageTable::RegionPages& in : table_.regions()) {
+    uffd_wake(parts_.uffd, in.region.base, in.region.size);
+  }
+}
 
 bool FaultLoop::step() {
   auto& events = parts_.state.events;
@@ -44,13 +67,7 @@ bool FaultLoop::step() {
 }
 
 void FaultLoop::handle(std::span<const uffd_msg> messages) {
-  for (const uffd_msg& message : messages) {
-    // UNMAP is not asked for by Firecracker; from a VMM that does, it means the same to us.
-    if (message.event == UFFD_EVENT_REMOVE || message.event == UFFD_EVENT_UNMAP) {
-      parts_.counters.add(Count::pages_removed,
-                          table_.mark_removed(message.arg.remove.start, message.arg.remove.end));
-    }
-  }
+  std::ranges::for_each(messages, [this](const uffd_msg& message) { mark_removal(message); });
   moment_ns_ = monotonic_ns();
   const uint64_t read_at = moment_ns_;
   serve_kept();
@@ -65,6 +82,14 @@ void FaultLoop::handle(std::span<const uffd_msg> messages) {
       note(address);
     }
     take({.address = address, .since_ns = read_at});
+  }
+}
+
+void FaultLoop::mark_removal(const uffd_msg& message) {
+  // UNMAP is not asked for by Firecracker; from a VMM that does, it means the same to us.
+  if (message.event == UFFD_EVENT_REMOVE || message.event == UFFD_EVENT_UNMAP) {
+    parts_.counters.add(Count::pages_removed,
+                        table_.mark_removed(message.arg.remove.start, message.arg.remove.end));
   }
 }
 

@@ -54,6 +54,10 @@ struct FaultLoopParts {
 class FaultLoop {
  public:
   FaultLoop(const FaultLoopParts& parts, const Window& window);
+  // For a state that another loop has left, wherever that stopped; before the first step. `lists`
+  // are the files that state.hot_lists names, null where one cannot be had any more. The window is
+  // Window::of_setting(state.window_pages).
+  void take_over(std::span<const std::shared_ptr<const HotFile>> lists);
 
   // Installs these pages, in their order, whenever nothing else waits. A list that does not fit the
   // regions is refused as a whole: nothing of it is installed, and the log says why.
@@ -68,7 +72,7 @@ class FaultLoop {
   // the kernel whether it is there, and unregisters the memory: from then on the VMM needs no
   // server. detached() says that this has happened. What fails leaves the session as it was.
   void complete(std::shared_ptr<Completion> completion);
-  bool detached() const { return detached_; }
+  bool detached() const { return parts_.state.completion == CompletionStage::detached; }
 
   // Large holes of the image need no server: the kernel gives zeros itself, before and after a
   // removal. Call it before the first step, and not where faults are to be seen.
@@ -123,16 +127,26 @@ class FaultLoop {
   Answer wait_for_memory(Fault& fault, std::string_view what);
   Answer give_up(const Fault& fault, const PageTable::RegionPages* in, const std::string& why);
   void kill_vmm(const std::string& why);
+  void mark_removal(const uffd_msg& message);
   void note(uint64_t address);
   void take(Fault fault);
   void serve_kept();
   void finish(const Fault& fault);
-  bool has_gap_work() const { return !rest_.empty() || (!paused_ && (hot_ || completion_)); }
+  bool completing() const {
+    const CompletionStage stage = parts_.state.completion;
+    return stage == CompletionStage::filling || stage == CompletionStage::confirming;
+  }
+  bool has_gap_work() const {
+    return !rest_.empty() || (parts_.state.paused == 0 && (hot_ || completing()));
+  }
   void work_in_gap();
   uint64_t piece_pages(const PageTable::RegionPages& in) const;
   void rest_piece();
   void hot_piece();
   void next_chunk();
+  void next_list();
+  void drop_lists();
+  void record_lists();
   void completion_piece();
   void verify_completion();
   bool find_missing(const KernelView& view);
@@ -165,13 +179,8 @@ class FaultLoop {
   bool gap_blocked_ = false;  // the last piece met a removal under way
 
   std::deque<std::shared_ptr<const HotFile>> more_hot_;  // lists that follow
-  std::shared_ptr<Completion> completion_;               // null when none is under way
-  uint64_t next_to_complete_ = 0;                        // page
+  std::shared_ptr<Completion> completion_;               // who asked for it; null: nobody waits
   uint64_t complete_not_before_ns_ = 0;                  // to keep to its rate
-  int complete_rounds_ = 0;  // times that the kernel did not have what we believed it had
-  bool confirming_ = false;  // no view of the kernel: each page is copied again, to be told EEXIST
-  bool paused_ = false;
-  bool detached_ = false;
   uint64_t heal_not_before_ns_ = 0;
   uint64_t heal_wait_ns_ = 0;
 

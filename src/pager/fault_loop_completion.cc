@@ -10,7 +10,7 @@
 namespace pager {
 namespace {
 
-constexpr int kMostRounds = 8;
+constexpr uint32_t kMostRounds = 8;
 
 }  // namespace
 
@@ -51,15 +51,17 @@ void FaultLoop::release_holes() {
 }
 
 void FaultLoop::complete(std::shared_ptr<Completion> completion) {
-  paused_ = false;
   if (completion_) {
     completion_->set(Completion::State::failed, "superseded by another request");
   }
   completion_ = std::move(completion);
-  next_to_complete_ = 0;
   complete_not_before_ns_ = 0;
-  complete_rounds_ = 0;
-  confirming_ = false;
+  SessionState& state = parts_.state;
+  state.completion_next = 0;
+  state.completion_rounds = 0;
+  state.completion_rate = completion_->bytes_per_second();
+  state.completion = CompletionStage::filling;
+  state.paused = 0;
 }
 
 void FaultLoop::completion_piece() {
@@ -68,21 +70,21 @@ void FaultLoop::completion_piece() {
   }
   // So many pages are looked at in one piece at most: 30 us.
   constexpr uint64_t kLook = 8192;
-  const uint64_t count = parts_.state.page_count;
-  if (next_to_complete_ == count) {
+  SessionState& state = parts_.state;
+  if (state.completion_next == state.page_count) {
     verify_completion();
     return;
   }
-  const PageTable::RegionPages& in = table_.region_of_page(next_to_complete_);
+  const PageTable::RegionPages& in = table_.region_of_page(state.completion_next);
   const uint64_t most = piece_pages(in);
-  const uint64_t end = std::min(PageTable::end_page(in), next_to_complete_ + kLook);
-  uint64_t page = next_to_complete_;
+  const uint64_t end = std::min(PageTable::end_page(in), state.completion_next + kLook);
+  uint64_t page = state.completion_next;
   for (selected_.clear(); page < end && selected_.size() < most; ++page) {
-    if (confirming_ ? !table_.removed(page) : table_.untouched(page)) {
+    if (state.completion == CompletionStage::confirming ? !table_.removed(page)
+                                                        : table_.untouched(page)) {
       selected_.push_back(page);
     }
   }
-  const std::shared_ptr<Completion> completion = completion_;
   switch (fill_in_gap(in)) {
     case Stop::again:
       return;
@@ -105,8 +107,8 @@ void FaultLoop::completion_piece() {
     case Stop::done:
       break;
   }
-  next_to_complete_ = page;
-  if (const uint64_t rate = completion->bytes_per_second(); rate > 0) {
+  state.completion_next = page;
+  if (const uint64_t rate = state.completion_rate; rate > 0) {
     const uint64_t bytes = selected_.size() * in.region.page_size;
     complete_not_before_ns_ =
         monotonic_ns() +
@@ -118,7 +120,8 @@ void FaultLoop::completion_piece() {
 // the ruin of the guest for any other. So it is not our own books that are asked, but the kernel.
 // Nothing can go missing between the answer and the act but by a removal.
 void FaultLoop::verify_completion() {
-  if (confirming_) {
+  SessionState& state = parts_.state;
+  if (state.completion == CompletionStage::confirming) {
     detach();
     return;
   }
@@ -132,14 +135,14 @@ void FaultLoop::verify_completion() {
   } else if (!view) {
     parts_.log.detail(
         "its pagemap cannot be read; each page is copied again to see that it is there");
-    confirming_ = true;
-    next_to_complete_ = 0;
+    state.completion = CompletionStage::confirming;
+    state.completion_next = 0;
   } else if (!find_missing(*view)) {
     detach();
-  } else if (++complete_rounds_ > kMostRounds) {
+  } else if (++state.completion_rounds > kMostRounds) {
     end_completion("pages that were installed are missing again and again");
   } else {
-    next_to_complete_ = 0;
+    state.completion_next = 0;
   }
 }
 
@@ -178,17 +181,22 @@ void FaultLoop::detach() {
       return;
     }
   }
-  detached_ = true;
+  parts_.state.completion = CompletionStage::detached;
   kept_.clear();  // all were woken, and have their pages
   rest_.clear();
   parts_.counters.set(Count::waiting, 0);
   parts_.log.detail("has all of its memory, and needs no server any more");
-  std::exchange(completion_, nullptr)->set(Completion::State::done);
+  if (completion_) {
+    std::exchange(completion_, nullptr)->set(Completion::State::done);
+  }
 }
 
 void FaultLoop::end_completion(const std::string& why) {
   parts_.log.warn("cannot complete: " + why + "; served on");
-  std::exchange(completion_, nullptr)->set(Completion::State::failed, why);
+  parts_.state.completion = CompletionStage::none;
+  if (completion_) {
+    std::exchange(completion_, nullptr)->set(Completion::State::failed, why);
+  }
 }
 
 }  // namespace pager

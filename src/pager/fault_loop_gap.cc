@@ -69,24 +69,53 @@ void FaultLoop::prefetch(std::shared_ptr<const HotFile> list) {
   hot_ = std::move(list);
   listed_ = hot_;
   next_hot_ = 0;
+  parts_.state.hot_next = 0;
   chunk_.clear();
   next_in_chunk_ = 0;
+  record_lists();
+}
+
+void FaultLoop::drop_lists() {
+  if (hot_) {
+    parts_.state.hot_next = hot_->pages.size();
+  }
+  hot_.reset();
+  more_hot_.clear();
+  record_lists();
+}
+
+// For a successor, which passes over what is there.
+void FaultLoop::record_lists() {
+  SessionState& state = parts_.state;
+  state.hot_lists_count = 0;  // while it is written
+  uint32_t count = 0;
+  if (listed_) {
+    state.hot_lists[count++].set(listed_->path);
+  }
+  for (const std::shared_ptr<const HotFile>& list : more_hot_) {
+    state.hot_lists[count++].set(list->path);
+  }
+  state.hot_lists_count = count;
 }
 
 void FaultLoop::prefetch_more(std::shared_ptr<const HotFile> list) {
-  paused_ = false;
+  parts_.state.paused = 0;
   if (!list) {
     return;
   }
-  if (hot_) {
+  if (hot_ && more_hot_.size() + 1 == SessionState::kHotLists) {
+    parts_.log.warn("hot list " + base::quoted(list->path) + " is not installed: " +
+                    std::to_string(SessionState::kHotLists) + " others are under way");
+  } else if (hot_) {
     more_hot_.push_back(std::move(list));
+    record_lists();
   } else {
     prefetch(std::move(list));
   }
 }
 
 void FaultLoop::pause() {
-  paused_ = true;
+  parts_.state.paused = 1;
   if (completion_) {
     completion_->set(Completion::State::paused);
   }
@@ -137,6 +166,7 @@ void FaultLoop::next_chunk() {
   constexpr size_t kChunk = 4096;
   chunk_.clear();
   next_in_chunk_ = 0;
+  parts_.state.hot_next = next_hot_;
   for (; next_hot_ < hot_->pages.size() && chunk_.size() < kChunk; ++next_hot_) {
     const HotPage& hot = hot_->pages[next_hot_];
     const PageTable::RegionPages& in = table_.regions()[hot.region];
@@ -146,17 +176,24 @@ void FaultLoop::next_chunk() {
   chunk_.erase(std::unique(chunk_.begin(), chunk_.end()), chunk_.end());
 }
 
+// The first of those that follow which fits.
+void FaultLoop::next_list() {
+  hot_.reset();
+  while (!hot_ && !more_hot_.empty()) {
+    std::shared_ptr<const HotFile> list = std::move(more_hot_.front());
+    more_hot_.pop_front();
+    if (list) {
+      prefetch(std::move(list));
+    }
+  }
+}
+
 void FaultLoop::hot_piece() {
   if (next_in_chunk_ == chunk_.size()) {
     next_chunk();
     if (chunk_.empty()) {
       parts_.log.detail("hot list installed");
-      hot_.reset();
-      if (!more_hot_.empty()) {
-        std::shared_ptr<const HotFile> list = std::move(more_hot_.front());
-        more_hot_.pop_front();
-        prefetch(std::move(list));
-      }
+      next_list();
       return;
     }
   }
@@ -193,11 +230,10 @@ Stop FaultLoop::fill_in_gap(const PageTable::RegionPages& in) {
   } else if (stop == Stop::over) {
     over_ = true;
   } else if (stop == Stop::no_memory) {
-    if (hot_ && !completion_) {
+    if (hot_ && !completing()) {
       parts_.log.warn("the VMM may not have more memory; the rest of the hot list is dropped");
     }
-    hot_.reset();
-    more_hot_.clear();
+    drop_lists();
     rest_.clear();
   }
   return stop;

@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <new>
 
 #include "base/error.h"
 
@@ -26,6 +25,11 @@ std::span<SessionState::RegionPages> regions_at(SessionState& state) {
 
 }  // namespace
 
+void PathText::set(std::string_view path) {
+  SNAPFORK_CHECK(path.size() < bytes.size());
+  *std::ranges::copy(path, bytes.begin()).out = '\0';
+}
+
 StateMapping::StateMapping(std::span<const Region> regions, const ImageIdentity& image) {
   uint64_t pages = 0;
   for (const Region& region : regions) {
@@ -40,22 +44,18 @@ StateMapping::StateMapping(std::span<const Region> regions, const ImageIdentity&
   if (memory == MAP_FAILED) {
     base::throw_errno("cannot get " + std::to_string(total) + " bytes for a session");
   }
-  state_ = new (memory) SessionState{.magic = SessionState::kMagic,
-                                     .version = SessionState::kVersion,
-                                     .region_count = static_cast<uint32_t>(regions.size()),
-                                     .page_count = pages,
-                                     .total_bytes = total,
-                                     .regions_at = regions_at_byte,
-                                     .removed_at = removed_at,
-                                     .installed_at = removed_at + bitmap_bytes,
-                                     .image = image,
-                                     .vmm_pid = 0,
-                                     .on_failure = OnFailure::poison,
-                                     .vmm_start_time = 0,
-                                     .read_attempts = kReadAttempts,
-                                     .poisoned_count = 0,
-                                     .poisoned = {},
-                                     .events = {}};
+  // All else is 0, as the memory is; what is never used costs none.
+  state_ = static_cast<SessionState*>(memory);
+  state_->magic = SessionState::kMagic;
+  state_->version = SessionState::kVersion;
+  state_->region_count = static_cast<uint32_t>(regions.size());
+  state_->page_count = pages;
+  state_->total_bytes = total;
+  state_->regions_at = regions_at_byte;
+  state_->removed_at = removed_at;
+  state_->installed_at = removed_at + bitmap_bytes;
+  state_->image = image;
+  state_->read_attempts = kReadAttempts;
   uint64_t first_page = 0;
   std::ranges::transform(regions, regions_at(*state_).begin(), [&](const Region& region) {
     const SessionState::RegionPages entry{.region = region, .first_page = first_page};
@@ -83,6 +83,14 @@ const PageTable::RegionPages& PageTable::region_of_page(uint64_t page) const {
   const auto next = std::ranges::upper_bound(regions_, page, {}, &RegionPages::first_page);
   SNAPFORK_CHECK(next != regions_.begin());
   return *std::prev(next);
+}
+
+void PageTable::recount() {
+  installed_bytes_ = 0;
+  for (const RegionPages& entry : regions_) {
+    const uint64_t pages = end_page(entry) - entry.first_page;
+    installed_bytes_ += installed_.count(entry.first_page, pages) * entry.region.page_size;
+  }
 }
 
 uint64_t PageTable::mark_removed(uint64_t start, uint64_t end) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <type_traits>
 
 #include "pager/image.h"
@@ -27,20 +28,40 @@ enum class OnFailure : uint32_t {
 inline constexpr uint32_t kReadAttempts = 4;
 inline constexpr uint32_t kMostReadAttempts = 1000;
 
+// How far a completion is (FaultLoop::complete).
+enum class CompletionStage : uint32_t {
+  none,        // not asked for, or it has failed
+  filling,     // what is missing is installed
+  confirming,  // no view of the kernel: each page is copied again, to be told EEXIST
+  detached,    // the memory is unregistered
+};
+
+// A path, of a file that was opened by it.
+struct PathText {
+  static constexpr size_t kBytes = 4096;  // PATH_MAX
+  std::array<char, kBytes> bytes;
+
+  void set(std::string_view path);
+  std::string_view view() const { return bytes.data(); }
+};
+
 // One mapping of memory: this structure, then the regions, then two bitmaps, found by their
 // offsets. It holds no pointers, so that another process may map it elsewhere. Together with the
 // userfaultfd, a descriptor of the image and one of the VMM it is enough to serve on after the
 // death of the thread that served so far; such a successor goes
-//   1. check magic, version and image identity;
+//   1. check magic, version and image identity; open the hot lists again;
 //   2. mark the REMOVEs among `events` as removed: they were read, and may not have been marked;
 //   3. WAKE everything: faults that were read and not answered come again;
-//   4. serve.
-// Everything else is idempotent. Pages are numbered through all regions in their order.
+//   4. serve, and go on with a hot list and a completion where they were.
+// FaultLoop::take_over is 2 and 3. Everything else is idempotent. Pages are numbered through all
+// regions in their order. What a server tells about its sessions (ids, labels, counters) is no part
+// of it: no guest's memory depends on that.
 struct SessionState {
   static constexpr std::array<char, 8> kMagic{'S', 'F', 'S', 'E', 'S', 'S', 'I', 'O'};
-  static constexpr uint32_t kVersion = 1;
+  static constexpr uint32_t kVersion = 2;
   static constexpr size_t kEvents = 64;
   static constexpr size_t kPoisoned = 64;
+  static constexpr size_t kHotLists = 4;
 
   struct RegionPages {
     Region region;
@@ -62,6 +83,18 @@ struct SessionState {
   OnFailure on_failure;
   uint64_t vmm_start_time;  // clock ticks after boot (base::process_start_time); 0: not known
   uint32_t read_attempts;
+  uint32_t window_pages;  // Window::setting
+  uint32_t paused;        // 1: neither hot lists nor a completion until one of them is asked for
+  CompletionStage completion;
+  uint32_t completion_rounds;  // times that the kernel did not have what we believed it had
+  uint64_t completion_rate;    // bytes a second; 0: no limit
+  uint64_t completion_next;    // page: what is before it was looked at
+  // The list that was begun last, and those that follow it. `hot_next` is the first entry of it
+  // that may not be installed.
+  uint32_t hot_lists_count;
+  uint64_t hot_next;
+  std::array<PathText, kHotLists> hot_lists;
+  PathText trace;  // empty: none; "-": standard output
   // Poisoned pages, which are read again from time to time: a good read heals them. More of them
   // stay as they are.
   uint32_t poisoned_count;
@@ -128,8 +161,10 @@ class PageTable {
   void mark_missing(uint64_t first, uint64_t count) {
     installed_bytes_ -= installed_.clear(first, count) * region_of_page(first).region.page_size;
   }
-  // Marked so by this object, and not removed since.
+  // Marked so since this object was made, or since recount(), and not removed since.
   uint64_t installed_bytes() const { return installed_bytes_; }
+  // For a table that another has filled.
+  void recount();
   // The part of a VMM's address range that lies in regions, whole pages only; returns how many
   // pages were not removed before. The range comes from the kernel and may span regions.
   uint64_t mark_removed(uint64_t start, uint64_t end);

@@ -19,7 +19,7 @@ TraceWriter TraceWriter::open(const std::string& path) {
     if (!fd) {
       base::throw_errno("cannot use standard output");
     }
-    return {"standard output", std::move(fd)};
+    return {path, std::move(fd)};
   }
   constexpr mode_t kMode = 0644;
   return {path, base::open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY, kMode)};
@@ -49,7 +49,7 @@ void TraceWriter::flush() {
     return;
   }
   try {
-    base::write_full(fd_.get(), buffer_, path_);
+    base::write_full(fd_.get(), buffer_, path_ == "-" ? "standard output" : path_);
   } catch (const std::exception& error) {
     base::say_warning(std::string(error.what()) + "; the trace ends here");
     fd_.reset();

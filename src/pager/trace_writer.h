@@ -18,6 +18,7 @@ class TraceWriter {
   // Opens and empties `path`, "-" being standard output. Throws std::system_error.
   static TraceWriter open(const std::string& path);
 
+  const std::string& path() const { return path_; }
   void start(std::span<const Region> regions, uint64_t memory_bytes);
   void fault(uint64_t page_in_file);
   // Writes what is buffered.

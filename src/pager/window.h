@@ -32,6 +32,9 @@ class Window {
   // `pages` for each fault, at most kLargest. 1 is the page alone, whatever the guest does.
   static Window fixed(uint64_t pages) { return Window(std::min(pages, kLargest)); }
   static Window lazy() { return fixed(1); }
+  // What `setting` of another has said.
+  static Window of_setting(uint64_t setting) { return setting == 0 ? automatic() : fixed(setting); }
+  uint64_t setting() const { return fixed_; }  // pages; 0: automatic
 
   struct Plan {
     PageSpan now;    // with the page that was asked for
