@@ -75,7 +75,7 @@ check_model() { # <seconds> <option of pager-model>...
   local pair wrong
   "$HELPERS/pager-model" --make --mem memory --seed 1
   for pair in byte=' is ' ignore-remove=', not 0' late-remove=', not 0' hang=hangs no-wake=hangs \
-    close=hangs poison=died; do
+    eexist=hangs close=hangs poison=died; do
     wrong=${pair%%=*}
     mkfifo "ready.$wrong"
     spawn_to "ready.$wrong" "$HELPERS/minimal-server" --socket "$wrong.sock" --mem memory --wrong "$wrong"

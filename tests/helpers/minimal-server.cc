@@ -36,7 +36,8 @@ enum class Wrong {
   ignore_remove,  // removed pages are served from the file
   late_remove,    // messages are judged in the order they were read: faults before removals
   hang,           // nothing is answered from the hundredth fault on
-  no_wake,        // a page that is there already (EEXIST) wakes nobody
+  no_wake,        // from the hundredth fault on, nobody is woken
+  eexist,         // a page that is there already (EEXIST) wakes nobody
   close,          // the connection is closed at the hundredth fault
   poison,         // the hundredth fault is answered with UFFDIO_POISON
   accept_all,     // no handshake is refused
@@ -49,6 +50,7 @@ constexpr std::array kWrongs{
     std::pair{"late-remove", Wrong::late_remove},
     std::pair{"hang", Wrong::hang},
     std::pair{"no-wake", Wrong::no_wake},
+    std::pair{"eexist", Wrong::eexist},
     std::pair{"close", Wrong::close},
     std::pair{"poison", Wrong::poison},
     std::pair{"accept-all", Wrong::accept_all},
@@ -174,7 +176,7 @@ class Session {
     }
     const pager::RangeResult result =
         pager::uffd_copy(uffd_.get(), fault.address, buffer_.data(), buffer_.size());
-    if (result.error == EEXIST && wrong_ != Wrong::no_wake) {
+    if (result.error == EEXIST && wrong_ != Wrong::no_wake && wrong_ != Wrong::eexist) {
       pager::uffd_wake(uffd_.get(), fault.address, buffer_.size());
     }
     return result.error != EAGAIN;

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "pager/probe_memory.h"
+#include "pager/uffd.h"
 
 // A word that is not what it must be.
 struct WrongWord {
@@ -71,6 +72,15 @@ class ModelMemory {
       base::throw_errno("cannot remove pages");
     }
     clear(page, count);
+  }
+
+  // As a page server that ended between two of its calls: the page is there as it must be, and who
+  // waits for it sleeps on. Where that cannot be now, or it is there already, nothing happens.
+  void plant(int uffd, uint64_t page) {
+    const std::lock_guard lock(blocks_[page / pages_per_block_].mutex);
+    pager::uffd_copy(uffd, reinterpret_cast<uintptr_t>(address(page)),
+                     std::as_bytes(std::span(shadow_)).data() + page * guest_.page_size(),
+                     guest_.page_size(), pager::Wake::no);
   }
 
   // Other memory takes their place, which the page server has never heard of.

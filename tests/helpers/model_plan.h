@@ -20,6 +20,7 @@ enum class Step : uint64_t {
   remove,    // 1 to 16 pages, of those that others wait for, if any
   zap,       // up to a quarter of memory
   replace,   // pages by other memory, that is no more registered
+  plant,     // a page that others wait for, if any: it is there, and nobody is woken
   fork,      // the process, which write-protects its memory
   prefetch,  // POST .../prefetch of a new list, of the old, of a bad one
   pause,     // POST .../pause-prefetch
@@ -27,9 +28,9 @@ enum class Step : uint64_t {
   close,     // POST .../close: it is served on
   die,       // by SIGKILL
 };
-inline constexpr std::array<const char*, 13> kStepNames{
-    "read", "verify",   "walk",  "write",    "remove", "zap", "replace",
-    "fork", "prefetch", "pause", "complete", "close",  "die"};
+inline constexpr std::array<const char*, 14> kStepNames{
+    "read",  "verify", "walk",     "write", "remove",   "zap",   "replace",
+    "plant", "fork",   "prefetch", "pause", "complete", "close", "die"};
 inline constexpr size_t kSteps = kStepNames.size();
 inline constexpr size_t kMostThreads = 8;
 
@@ -58,7 +59,8 @@ struct ModelPlan {
     regions = 1 + random.below(huge ? 3 : 5);
     steps = huge ? 20 + random.below(100) : 100 + random.below(1500);
     // Every third kind of step is left out, so that the others meet in states it would have ended.
-    constexpr std::array<uint64_t, kSteps> usual{300, 60, 40, 100, 100, 2, 1, 2, 4, 2, 2, 1, 1};
+    constexpr std::array<uint64_t, kSteps> usual{300, 60, 40, 100, 100, 2, 1,
+                                                 100, 2,  4,  2,   2,   1, 1};
     for (size_t i = 0; i < kSteps; ++i) {
       weights[i] = usual[i] * std::array<uint64_t, 3>{0, 1, 3}[random.below(3)];
     }

@@ -202,7 +202,11 @@ class ModelVmm {
         take_away(thread, page, 1 + random.below(memory_.pages() / 4), random.below(4) == 0);
         break;
       case Step::replace:
+        page = waited_for(thread, random).value_or(page);
         memory_.replace(page, cut(page, count));
+        break;
+      case Step::plant:
+        memory_.plant(uffd_.get(), waited_for(thread, random).value_or(page));
         break;
       case Step::fork:
         fork_once();
