@@ -2,8 +2,10 @@
 # uffd-probe: its verdicts on a right page server and on wrong ones.
 # shellcheck disable=SC2154,SC2030,SC2031 # what helpers set; each test is a subshell, and meant to be
 
+load helpers
+load ../huge_pages
+
 setup() {
-  load helpers
   common_setup
   # 16 MiB: random pages, and zero pages in between that are not stored.
   head -c 8M /dev/urandom >memory
@@ -11,7 +13,10 @@ setup() {
   head -c 4M /dev/urandom >>memory
   pages=4096
 }
-teardown() { common_teardown; }
+teardown() {
+  common_teardown
+  return_huge_pages
+}
 
 require_userfaultfd() {
   ((EUID == 0)) || [[ -r /dev/userfaultfd || $(</proc/sys/vm/unprivileged_userfaultfd) == 1 ]] \
@@ -264,12 +269,8 @@ probe() {
   done
 }
 
-free_huge_pages() {
-  cat /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages 2>/dev/null || echo 0
-}
-
 @test "memory in huge pages" {
-  (($(free_huge_pages) >= 8)) || skip "needs 8 free huge pages (vm.nr_hugepages)"
+  borrow_huge_pages 8
   serve
   run -0 --separate-stderr probe --page-size 2M --json --balloon 4 --regions 2 --jobs 2
   assert_equal "$(jq -s -c '.[0] | [.ok, .touched, .removed_pages]' <<<"$output")" "[true,8,2]"

@@ -5,30 +5,18 @@
 
 load ../cli/helpers
 load ../cli/uffd-serve_helpers
-
-readonly pool=/proc/sys/vm/nr_hugepages # each is 2 MiB
+load ../huge_pages
 
 setup() {
   common_setup
   require_userfaultfd
   seconds=${MODEL_SECONDS:-12}
   seed=${MODEL_SEED:-$RANDOM$RANDOM}
-  borrowed=0
 }
 
 teardown() {
   common_teardown
-  local rest=$(($(<"$pool") - borrowed))
-  ((!borrowed)) || printf '%d\n' $((rest > 0 ? rest : 0)) >"$pool"
-}
-
-borrow_huge_pages() { # <count>
-  [[ -w $pool ]] || skip "no right to enlarge the pool of huge pages, '$pool'"
-  printf '%d\n' $(($(<"$pool") + $1)) >"$pool"
-  borrowed=$1
-  local free
-  free=$(sed -n 's/^HugePages_Free: *//p' /proc/meminfo)
-  ((free >= $1)) || skip "$1 huge pages of 2 MiB are needed and $free can be had"
+  return_huge_pages
 }
 
 # Rounds for so many seconds, beginning with $seed.

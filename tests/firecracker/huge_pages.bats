@@ -4,28 +4,16 @@
 
 load helpers
 load flow_helpers
-
-readonly pool=/proc/sys/vm/nr_hugepages # each is 2 MiB
+load ../huge_pages
 
 setup() {
   require_firecracker
   make_store
-  borrowed=0
 }
 
 teardown() {
   stop_everything
-  local rest=$(($(<"$pool") - borrowed))
-  ((!borrowed)) || printf '%d\n' $((rest > 0 ? rest : 0)) >"$pool"
-}
-
-borrow_huge_pages() { # <count>
-  [[ -w $pool ]] || skip "no right to enlarge the pool of huge pages, '$pool'"
-  printf '%d\n' $(($(<"$pool") + $1)) >"$pool"
-  borrowed=$1
-  local free
-  free=$(sed -n 's/^HugePages_Free: *//p' /proc/meminfo)
-  ((free >= $1)) || skip "$1 huge pages of 2 MiB are needed and $free can be had"
+  return_huge_pages
 }
 
 @test "forks in 2 MiB pages find every page right" {

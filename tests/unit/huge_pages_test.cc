@@ -1,4 +1,6 @@
 // 2 MiB pages, from a pool that has enough of them and from one that has not.
+#include <sys/file.h>
+
 #include <fstream>
 
 #include "fault_loop_fixture.h"
@@ -6,10 +8,15 @@
 namespace pager {
 namespace {
 
-// The kernel's pool with exactly so many free pages, and what it was afterwards.
+// The kernel's pool with exactly so many free pages, and what it was afterwards. Other tests that
+// change it wait meanwhile: all of them lock it, as tests/huge_pages.bash does.
 class Pool {
  public:
-  explicit Pool(uint64_t free_pages) : before_(read("/proc/sys/vm/nr_hugepages")) {
+  explicit Pool(uint64_t free_pages) : lock_(base::open_file(kPool, O_RDONLY)) {
+    if (::flock(lock_.get(), LOCK_EX) != 0) {
+      base::throw_errno("cannot lock the pool");
+    }
+    before_ = read(kPool);
     set_free(free_pages);
   }
   ~Pool() { write(before_); }
@@ -22,7 +29,7 @@ class Pool {
     return read("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
   }
   static bool set_free(uint64_t pages) {
-    write(read("/proc/sys/vm/nr_hugepages") - free() + pages);
+    write(read(kPool) - free() + pages);
     return free() == pages;
   }
 
@@ -32,9 +39,11 @@ class Pool {
     std::ifstream(path) >> value;
     return value;
   }
-  static void write(uint64_t pages) { std::ofstream("/proc/sys/vm/nr_hugepages") << pages; }
+  static void write(uint64_t pages) { std::ofstream(kPool) << pages; }
 
-  uint64_t before_;
+  static constexpr const char* kPool = "/proc/sys/vm/nr_hugepages";
+  base::Fd lock_;
+  uint64_t before_ = 0;
 };
 
 class HugePagesTest : public FaultLoopTest {

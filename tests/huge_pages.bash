@@ -1,0 +1,34 @@
+# huge_pages.bash: 2 MiB pages from the kernel's pool for a test. A test file that loads it calls
+# return_huge_pages in its teardown, when nobody uses them any more. Until then no other test changes the pool.
+# shellcheck shell=bash
+
+huge_page_pool=/proc/sys/vm/nr_hugepages
+borrowed_huge_pages=0
+huge_page_lock=
+
+free_huge_pages() { sed -n 's/^HugePages_Free: *//p' /proc/meminfo; }
+
+change_pool() { # <by so many>
+  local rest=$(($(<"$huge_page_pool") + $1))
+  printf '%d\n' $((rest > 0 ? rest : 0)) >"$huge_page_pool"
+  ((borrowed_huge_pages += $1)) || true
+}
+
+# Makes the pool so much larger. Skips the test, with the reason, when so many are not free then.
+borrow_huge_pages() { # <count>
+  [[ -w $huge_page_pool ]] || skip "no right to enlarge the pool of huge pages, '$huge_page_pool'"
+  exec {huge_page_lock}<"$huge_page_pool"
+  flock "$huge_page_lock"
+  local free
+  change_pool "$1"
+  free=$(free_huge_pages)
+  ((free >= $1)) || skip "$1 huge pages of 2 MiB are needed and $free can be had"
+}
+
+return_huge_pages() {
+  [[ -n $huge_page_lock ]] || return 0
+  change_pool $((-borrowed_huge_pages))
+  flock --unlock "$huge_page_lock" # whoever was started meanwhile has this descriptor, too
+  exec {huge_page_lock}<&-
+  huge_page_lock=
+}
