@@ -1,0 +1,57 @@
+#!/usr/bin/env bats
+# docs/traps.md names the test that finds each trap: that they are there, and that none is left out.
+
+load helpers
+
+setup() {
+  common_setup
+  tests=$(realpath "$BATS_TEST_DIRNAME/..")
+  list=$(realpath "$BATS_TEST_DIRNAME/../../docs/traps.md")
+}
+teardown() { common_teardown; }
+
+# What the list names: a line "FILE<tab>NAME" each.
+named_tests() {
+  local word file=
+  # shellcheck disable=SC2016 # backticks of Markdown
+  while IFS= read -r word; do
+    if [[ $word == '`'* ]]; then
+      file=${word//\`/}
+    else
+      printf '%s\t%s\n' "$file" "${word//\"/}"
+    fi
+  done < <(grep -E '^\| .* \| `' "$list" | sed 's/^| .* | `/`/' | grep -oE '`[^`]+`|"[^"]+"')
+}
+
+# The same for all tests that there are.
+existing_tests() {
+  local file
+  cd "$tests" || return 1
+  for file in */*.bats; do
+    sed -nE "s|^@test \"(.*)\" \\{.*|$file\t\1|p" "$file"
+  done
+  for file in unit/*_test.cc; do
+    tr '\n' ' ' <"$file" | grep -oE '\bTEST(_F)?\( *\w+, *\w+\)' \
+      | sed -E "s|TEST(_F)?\( *(\w+), *(\w+)\)|$file\t\2.\3|"
+  done
+}
+
+@test "docs/traps.md: every test that it names exists" {
+  named_tests | sort -u >named
+  existing_tests | sort -u >existing
+  (($(wc -l <named) > 70)) || fail "only $(wc -l <named) tests were read from the list"
+  comm -23 named existing >missing
+  [[ ! -s missing ]] || fail "not there:" "$(<missing)"
+}
+
+@test "docs/traps.md: every line names a test, and every test that is a trap has a line" {
+  local line
+  while IFS= read -r line; do
+    [[ $line =~ \|\ \`[a-z0-9_/.-]+\`\ \" ]] || fail "no test: $line"
+  done < <(grep '^| ' "$list" | grep -v '^| the trap')
+  named_tests | sort -u >named
+  existing_tests | grep -E $'\t(trap: |PagerTrapsTest\\.)' | sort -u >traps
+  (($(wc -l <traps) > 20)) || fail "only $(wc -l <traps) tests are traps"
+  comm -13 named traps >missing
+  [[ ! -s missing ]] || fail "not named:" "$(<missing)"
+}

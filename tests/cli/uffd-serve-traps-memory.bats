@@ -1,0 +1,137 @@
+#!/usr/bin/env bats
+# What other page servers stumbled over, in the guest's memory; docs/traps.md is the list of all.
+# shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
+
+load helpers
+load uffd-serve_helpers
+load ../huge_pages
+
+setup() {
+  require_userfaultfd
+  common_setup
+  unset XDG_RUNTIME_DIR
+}
+teardown() {
+  common_teardown
+  return_huge_pages
+}
+
+# Memory that is the server's own, in KiB.
+own_kib() { awk '/^Anonymous/ {print $2}' "/proc/$server/smaps_rollup"; }
+
+# Stores a page of noise at each of these places of `memory`, in pages of 4 KiB.
+store_pages() { # <page>...
+  local page
+  for page; do
+    dd if=/dev/urandom of=memory bs=4096 count=1 seek="$page" conv=notrunc status=none
+  done
+}
+
+# A guest of more than 3 GiB has two regions, with the devices between them, and one file without a gap.
+@test "trap: two regions of 3 GiB each: every page comes from its place in the file" {
+  local gib=$((1 << 18)) # pages
+  truncate -s 6G memory
+  # The ends of both regions, and where an offset of 31 or 32 bits would wrap.
+  store_pages 0 1 $((2 * gib - 1)) $((2 * gib)) $((3 * gib - 1)) $((3 * gib)) $((3 * gib + 1)) $((4 * gib)) \
+    $((5 * gib)) $((6 * gib - 1))
+  {
+    printf '%s\n' 0 1 $((gib)) $((2 * gib - 1)) $((2 * gib)) $((3 * gib - 2)) $((3 * gib - 1)) $((3 * gib))
+    printf '%s\n' $((3 * gib + 1)) $((3 * gib + 2)) $((4 * gib)) $((5 * gib)) $((6 * gib - 2)) $((6 * gib - 1))
+  } >touched
+  serve_memory
+  run -0 probe --socket s.sock --regions 2 --pattern trace:touched
+  assert_equal "$(jq -s '.[0] | .touched' <<<"$output")" 14
+  # As hot pages, too.
+  { echo "# snapfork-trace 1 page_size=4096 memory_bytes=$((6 << 30)) regions=0+$((3 << 30)),$((3 << 30))+$((3 << 30))" && cat touched; } >trace
+  hotpage-record record -o hot trace
+  serve --mem memory --socket hot.sock --hot hot
+  run -0 probe --socket hot.sock --regions 2 --pattern trace:touched
+  assert_equal "$(<server.log)" ""
+}
+
+@test "trap: a hot list of three million runs: the guest is served first, all of it is installed" {
+  require_cmd python3
+  # Data in every second MiB, so that no hole is large enough to be left to the kernel.
+  truncate -s 24G memory
+  python3 -c 'import os
+fd = os.open("memory", os.O_WRONLY)
+for at in range(1 << 20, 24 << 30, 2 << 20):
+    os.pwrite(fd, at.to_bytes(8, "little") * 512, at)'
+  awk 'BEGIN {
+    print "# snapfork-trace 1 page_size=4096 memory_bytes=25769803776 regions=0+25769803776"
+    for (i = 0; i < 3000000; i++) printf "%d\n", 2 * i
+  }' | hotpage-record record -o hot
+  serve_control -v
+  uffd-serve ctl create --hot hot a=memory
+  hold_vmm "$PWD/s/a.sock" --pages 500
+  if grep "hot list installed" server.log; then fail "the guest waited for all of the list"; fi
+  wait_until 60 grep -q "hot list installed" server.log
+  run -0 uffd-serve ctl session a
+  (($(json '.pages.copied + .pages.zeroed') >= 3000000)) || fail "not all of it"
+  assert_equal "$(json '.pages.copied > 5000')" true
+  (($(own_kib) < 160 * 1024)) || fail "$(own_kib) KiB for a list of $(stat -c %s hot) bytes"
+  release_vmm
+  wait_until 20 is_gone "$vmm"
+  wait "$vmm"
+}
+
+@test "trap: a memory file cut in the middle of a page: no zeros for the rest of it" {
+  head -c 8M /dev/urandom >memory
+  cp memory whole
+  chmod 444 memory # read directly, whatever the filesystem can do
+  serve_memory --window 1
+  truncate -s $(((1900 << 12) + 100)) memory
+  seq 1800 1899 >touched
+  run -0 uffd-probe --mem whole --socket s.sock --pattern trace:touched
+  echo 1900 >touched
+  run -1 uffd-probe --mem whole --json --socket s.sock --pattern trace:touched
+  assert_contains "$output" '"signal":7'
+  assert_contains "$(<server.log)" "offset $((1900 << 12)) of 'memory': it cannot be read: the file has become shorter"
+}
+
+# The kernel says EEXIST, not ENOMEM, of a page that it has no memory for: others woke the guest and were asked again, for ever.
+@test "trap: 2 MiB pages that are used up: said once, waited for, and served when there are some" {
+  borrow_huge_pages 8
+  (($(free_huge_pages) == 8)) || skip "others have free huge pages"
+  head -c 16M /dev/urandom >memory
+  serve_memory
+  # The VMM has looked at the pool, and the server not yet at the VMM, when the pool gets smaller.
+  kill -STOP "$server"
+  spawn_to vmm.log uffd-probe --mem memory --socket s.sock --page-size 2M --pattern seq --json
+  local vmm=$spawned_pid
+  waits_for_a_page() { cat "/proc/$(pgrep -P "$vmm")/fdinfo/"* | grep -Eq '^pending:.*[1-9]'; }
+  wait_until 10 waits_for_a_page
+  change_pool -5
+  kill -CONT "$server"
+  wait_until 10 grep -q "pool of 2 MiB pages is empty" server.log
+  change_pool 5
+  wait_until 20 is_gone "$vmm"
+  wait "$vmm"
+  assert_equal "$(grep -c "pool of 2 MiB pages is empty" server.log)" 1
+  assert_equal "$(wc -l <server.log)" 1
+}
+
+@test "trap: what guests were served with is given back when they have gone" {
+  require_plain_build
+  local i before kib_before sessions=()
+  for i in memory m{1..8}; do
+    head -c 8M /dev/urandom >"$i"
+    chmod 444 "$i"
+    sessions+=("$i=$i")
+  done
+  serve_control
+  uffd-serve ctl create warm=memory
+  run -0 probe --socket s/warm.sock
+  wait_until 5 serves_nobody
+  before=$(descriptors) kib_before=$(own_kib)
+  uffd-serve ctl create "${sessions[@]}"
+  for i in m{1..8}; do run -0 uffd-probe --mem "$i" --socket "s/$i.sock"; done
+  hold_vmm "$PWD/s/memory.sock"
+  grep -q "$PWD/memory" "/proc/$server/maps" || fail "the image is not even mapped"
+  # No copies of what was served: its buffers, and no more.
+  (($(own_kib) < kib_before + 2048)) || fail "$(($(own_kib) - kib_before)) KiB for one guest"
+  release_vmm
+  wait_until 5 is_back_to "$before"
+  if grep -E "$PWD/m" "/proc/$server/maps"; then fail "images are kept"; fi
+  (($(own_kib) < kib_before + 512)) || fail "$(($(own_kib) - kib_before)) KiB are kept"
+}
