@@ -3,6 +3,9 @@
 # shellcheck shell=bash disable=SC2154 # output, stderr, lines and status are set by run
 bats_require_minimum_version 1.5.0
 
+# shellcheck source=tests/wait_until.bash
+source "${BASH_SOURCE[0]%/*}/../wait_until.bash"
+
 # ---- each test: an empty store and nothing else of the caller's settings
 
 common_setup() {
@@ -61,22 +64,6 @@ json() { # <jq filter>: of $output, which must be JSON
 }
 
 # ---- processes
-
-# Polls until the command succeeds; fails after SECONDS. Never sleeps for a fixed time.
-wait_until() { # <seconds> <command> [argument]...
-  local deadline=$((SECONDS + $1)) poll_fd
-  shift
-  exec {poll_fd}<> <(:) # readable for read -t, and never has anything
-  while ! "$@"; do
-    if ((SECONDS > deadline)); then
-      exec {poll_fd}>&-
-      fail "still not true at the deadline: $*"
-      return 1
-    fi
-    read -rt 0.01 -u "$poll_fd" || true
-  done
-  exec {poll_fd}>&-
-}
 
 # Starts a command in the background, with its output in FILE; its number is in spawned_pid. It is
 # killed at the end of the test. (Bats waits for whoever has its descriptors 3 and 4 open.)

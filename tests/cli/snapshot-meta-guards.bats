@@ -309,7 +309,7 @@ refuses() { # <reason> <way out> <command>...
   refuses 'there is such a guest already' "'fork'" snapshot-meta fork-begin standby fork
 
   # Locked: the holder is named.
-  spawn template-lock --exclusive standby -- sleep 60
+  spawn template-lock --exclusive standby -- tail -f /dev/null
   wait_until 10 bash -c 'template-lock holders standby | grep -q .'
   run --separate-stderr -1 template-lock --no-wait standby -- true
   assert_contains "$stderr" "$spawned_pid"

@@ -168,9 +168,9 @@ make_plain_machine() {
   snapfork -q fork --backend file -n 2 base >"$BATS_TEST_TMPDIR/forks"
   local ids
   mapfile -t ids < <(jq -r .id "$BATS_TEST_TMPDIR/forks")
-  spawn "$(type -P snapfork)" run "${ids[0]}" -- sleep 1000
+  spawn "$(type -P snapfork)" run "${ids[0]}" -- tail -f /dev/null
   local polite=$spawned_pid
-  spawn "$(type -P snapfork)" run "${ids[1]}" -- bash -c "trap '' TERM; : >$BATS_TEST_TMPDIR/deaf; exec sleep 1000"
+  spawn "$(type -P snapfork)" run "${ids[1]}" -- bash -c "trap '' TERM; : >$BATS_TEST_TMPDIR/deaf; exec tail -f /dev/null"
   local deaf=$spawned_pid
   wait_until 10 test -e "$BATS_TEST_TMPDIR/deaf"
   is_running() { [[ $(snapshot-meta state "$1") == Running ]]; }

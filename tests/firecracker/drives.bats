@@ -5,14 +5,8 @@
 load helpers
 load flow_helpers
 
-setup() {
-  require_firecracker
-  make_store
-}
-
-teardown() {
-  stop_everything
-}
+setup() { flow_setup; }
+teardown() { stop_everything; }
 
 # A template `base` of a guest with two drives and a vsock, whose files were in $machine.
 make_template() { # <machine directory>

@@ -5,14 +5,8 @@
 load helpers
 load flow_helpers
 
-setup() {
-  require_firecracker
-  make_store
-}
-
-teardown() {
-  stop_everything
-}
+setup() { flow_setup; }
+teardown() { stop_everything; }
 
 # A template `base` of a guest whose pages are half zero.
 make_template() { # [json: more of the guest's configuration]

@@ -1,6 +1,14 @@
 # flow_helpers.bash: a store of its own for a test, and what has to be gone from it in the end.
 # shellcheck shell=bash
 
+# shellcheck source=tests/wait_until.bash
+source "${BASH_SOURCE[0]%/*}/../wait_until.bash"
+
+flow_setup() {
+  require_firecracker
+  make_store
+}
+
 make_store() {
   export SNAPFORK_ROOT=$BATS_TEST_TMPDIR/store SNAPFORK_PAGER=$BATS_TEST_TMPDIR/run/pager.sock
   mkdir -p "$SNAPFORK_ROOT"
@@ -40,11 +48,7 @@ restore_fork_in_run() { # <fork>
 
 # Fails when the command does not succeed in time.
 eventually() { # <command...>
-  local end=$((SECONDS + ANSWER_SECONDS))
-  until "$@"; do
-    ((SECONDS < end)) || fail "not within $ANSWER_SECONDS s: $*" || return
-    sleep 0.02
-  done
+  wait_until "$ANSWER_SECONDS" "$@"
 }
 
 absent() { # <path>

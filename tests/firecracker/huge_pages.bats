@@ -6,11 +6,7 @@ load helpers
 load flow_helpers
 load ../huge_pages
 
-setup() {
-  require_firecracker
-  make_store
-}
-
+setup() { flow_setup; }
 teardown() {
   stop_everything
   return_huge_pages
