@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <vector>
 
 #include "base/error.h"
 #include "clone/attributes.h"
@@ -63,10 +64,15 @@ void dig_file(const Place& place, const Request& request, Progress& progress, Fi
   if (::fstat(fd.get(), &st) != 0) {
     base::throw_errno("cannot stat " + base::quoted(place.path()));
   }
-  report.extents = count_extents(fd.get(), place.path());
+  report.extents = count_extents(fd.get(), Flush::no, place.path());
   {
     const PhaseTimer timer(report.phases.dig);
-    report.dug = dig_holes(fd.get(), fd.get(), st.st_size, request.jobs, progress, place.path());
+    const std::vector<Range> holes =
+        holes_to_dig(fd.get(), fd.get(), st.st_size, request.jobs, progress, place.path());
+    report.dug = dig_holes(fd.get(), holes, st.st_size, request.dry_run, place.path());
+  }
+  if (request.dry_run) {
+    return;
   }
   if (report.dug > 0) {
     const std::array<struct timespec, 2> times{st.st_atim, st.st_mtim};
@@ -74,7 +80,7 @@ void dig_file(const Place& place, const Request& request, Progress& progress, Fi
       base::throw_errno("cannot set the times of " + base::quoted(place.path()));
     }
   }
-  report.extents_after = count_extents(fd.get(), place.path());
+  report.extents_after = count_extents(fd.get(), Flush::no, place.path());
   if (request.durable == base::Durable::yes) {
     const PhaseTimer timer(report.phases.publish);
     base::sync_fd(fd.get(), place.path());
@@ -89,7 +95,7 @@ void defrag_file(const Place& place, const Request& request, Progress& progress,
     defragment(place, file, request, progress);
   }
   report.defragged = file.defragged;
-  report.extents = count_extents(file.fd.get(), place.path());
+  report.extents = count_extents(file.fd.get(), Flush::no, place.path());
   report.extents_after = report.extents;
 }
 
@@ -112,8 +118,10 @@ InPlaceReport change_in_place(const std::string& path, bool unshare, const Reque
   }
   if (report.links > 1 && unshare) {
     report.file = own_copy(place, request, progress);
-  } else if (!request.dry_run) {
-    place.remove_leftover();
+  } else {
+    if (!request.dry_run) {
+      place.remove_leftover();
+    }
     if (request.dig) {
       dig_file(place, request, progress, report.file);
     }
