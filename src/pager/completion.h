@@ -2,6 +2,7 @@
 // client, done by the session's thread. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -15,9 +16,14 @@ class Completion {
  public:
   enum class State { running, paused, done, failed };
 
-  explicit Completion(uint64_t bytes_per_second) : bytes_per_second_(bytes_per_second) {}
+  explicit Completion(uint64_t bytes_per_second, bool waited = true)
+      : bytes_per_second_(bytes_per_second), waited_(waited) {}
 
   uint64_t bytes_per_second() const { return bytes_per_second_; }  // 0: no limit
+  // Whether its client is there and wants to know the end. Who leaves does not end it: it is only
+  // free then to be taken over by the next one who asks.
+  bool waited() const { return waited_.load(std::memory_order_relaxed); }
+  void leave() { waited_.store(false, std::memory_order_relaxed); }
   State state() const {
     const std::lock_guard lock(mutex_);
     return state_;
@@ -45,6 +51,7 @@ class Completion {
 
  private:
   const uint64_t bytes_per_second_;
+  std::atomic<bool> waited_;
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   State state_ = State::running;

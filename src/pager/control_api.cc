@@ -22,6 +22,7 @@ constexpr unsigned kWrongMethod = 405;
 constexpr unsigned kConflict = 409;
 constexpr unsigned kFailed = 500;
 constexpr unsigned kUnavailable = 503;
+constexpr unsigned kTimeout = 504;
 
 HttpReply ordered_reply(Pager::Ordered ordered) {
   switch (ordered) {
@@ -43,10 +44,10 @@ HttpReply error_reply(unsigned status, std::string_view message) {
   return {.status = status, .body = base::JsonLine().text("error", message).str()};
 }
 
-HttpReply ControlApi::answer(std::string_view method, std::string_view path,
-                             std::string_view body) {
+HttpReply ControlApi::answer(std::string_view method, std::string_view path, std::string_view body,
+                             const Gone& gone) {
   try {
-    return route(method, path, body);
+    return route(method, path, body, gone);
   } catch (const Draining& error) {
     return error_reply(kUnavailable, error.what());
   } catch (const base::Error& error) {
@@ -58,13 +59,14 @@ HttpReply ControlApi::answer(std::string_view method, std::string_view path,
   }
 }
 
-HttpReply ControlApi::route(std::string_view method, std::string_view path, std::string_view body) {
+HttpReply ControlApi::route(std::string_view method, std::string_view path, std::string_view body,
+                            const Gone& gone) {
   const Target target = parse_target(path);
   const bool get = method == "GET";
   const bool post = method == "POST";
   if (target.collection == "sessions") {
     if (!target.action.empty()) {
-      return act(target, post, body);
+      return act(target, post, body, gone);
     }
     if (!target.id.empty()) {
       return get ? describe(target.id) : error_reply(kWrongMethod, "GET only");
@@ -104,7 +106,8 @@ HttpReply ControlApi::describe(std::string_view id) const {
               : error_reply(kNotFound, "session not found");
 }
 
-HttpReply ControlApi::act(const Target& target, bool post, std::string_view body) {
+HttpReply ControlApi::act(const Target& target, bool post, std::string_view body,
+                          const Gone& gone) {
   const std::string_view action = target.action;
   if (action != "close" && action != "complete" && action != "prefetch" &&
       action != "pause-prefetch") {
@@ -114,7 +117,7 @@ HttpReply ControlApi::act(const Target& target, bool post, std::string_view body
     return error_reply(kWrongMethod, "POST only");
   }
   if (action == "complete") {
-    return complete(target.id, body);
+    return complete(target.id, body, gone);
   }
   if (action == "prefetch") {
     return prefetch(target.id, body);
@@ -126,10 +129,11 @@ HttpReply ControlApi::act(const Target& target, bool post, std::string_view body
   return {.status = kNoContent, .body = ""};
 }
 
-// Each request has a thread of its own, so it may wait. It goes on when its client leaves.
-HttpReply ControlApi::complete(std::string_view id, std::string_view body) {
+// Each request has a thread of its own, so it may wait. The completion goes on when its client
+// leaves: what is installed is no loss to anybody, and whoever asks next waits for the rest of it.
+HttpReply ControlApi::complete(std::string_view id, std::string_view body, const Gone& gone) {
   const CompleteRequest request = parse_complete_request(body);
-  const Pager::CompletionOrder order = pager_.complete(id, request.bytes_per_second);
+  const Pager::CompletionOrder order = pager_.complete(id, request.bytes_per_second, request.wait);
   if (order.ordered != Pager::Ordered::yes) {
     return ordered_reply(order.ordered);
   }
@@ -143,6 +147,12 @@ HttpReply ControlApi::complete(std::string_view id, std::string_view body) {
     }
     if (order.completion->state() == Completion::State::paused) {
       return error_reply(kConflict, "completion paused");
+    }
+    if (gone()) {
+      order.completion->leave();
+      base::say_detail("session " + base::quoted(id) +
+                       ": its completion goes on without its client");
+      return error_reply(kTimeout, "the client has left; the completion goes on");
     }
   }
   return order.completion->state() == Completion::State::done

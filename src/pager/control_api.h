@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -38,17 +39,21 @@ class ControlApi {
   };
   ControlApi(Pager& pager, Settings settings) : pager_(pager), settings_(std::move(settings)) {}
 
+  // Whether the client of a request has gone: asked now and then by one that waits.
+  using Gone = std::function<bool()>;
   // Never throws: what goes wrong is a reply.
-  HttpReply answer(std::string_view method, std::string_view path, std::string_view body);
+  HttpReply answer(std::string_view method, std::string_view path, std::string_view body,
+                   const Gone& gone);
 
   // Requests that wait for something are answered now, and none waits from now on.
   void stop_waiting() { stopping_.store(true, std::memory_order_relaxed); }
 
  private:
-  HttpReply route(std::string_view method, std::string_view path, std::string_view body);
+  HttpReply route(std::string_view method, std::string_view path, std::string_view body,
+                  const Gone& gone);
   HttpReply describe(std::string_view id) const;
-  HttpReply act(const Target& target, bool post, std::string_view body);
-  HttpReply complete(std::string_view id, std::string_view body);
+  HttpReply act(const Target& target, bool post, std::string_view body, const Gone& gone);
+  HttpReply complete(std::string_view id, std::string_view body, const Gone& gone);
   HttpReply prefetch(std::string_view id, std::string_view body);
   HttpReply create(std::string_view body);
 

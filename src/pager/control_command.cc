@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <initializer_list>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
@@ -15,6 +17,7 @@
 #include "base/options.h"
 #include "base/output.h"
 #include "pager/http_client.h"
+#include "pager/window.h"
 
 namespace pager {
 namespace {
@@ -22,6 +25,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr unsigned kOk = 200;
+constexpr unsigned kAccepted = 202;
 constexpr unsigned kNoContent = 204;
 
 // The server has a directory of its own: paths go to it in full.
@@ -46,7 +50,7 @@ class Control {
   std::string ask(std::string_view method, const std::string& target, std::string_view body,
                   const base::Deadline& deadline) {
     HttpClient::Reply reply = client_->request(method, target, body, deadline);
-    if (reply.status == kOk || reply.status == kNoContent) {
+    if (reply.status == kOk || reply.status == kAccepted || reply.status == kNoContent) {
       while (reply.body.ends_with('\n')) {
         reply.body.pop_back();
       }
@@ -97,6 +101,37 @@ std::string target_of(const std::string& id) {
   return "/sessions/" + id;
 }
 
+// How a session is to be served, as fields of its request. Paths become whole ones.
+std::string session_body(const std::string& id, const std::string& memory,
+                         const base::ParsedOptions& options) {
+  base::JsonLine json;
+  json.text("session_id", id)
+      .text("instance_id", options.value_or("instance-id", id))
+      .text("backing_memory_path", absolute(memory))
+      .text("cache_key", options.value_or("cache-key", ""));
+  if (const auto hot = options.value("hot")) {
+    json.text("hot_list_path", absolute(*hot));
+  }
+  if (const auto trace = options.value("trace")) {
+    json.text("trace_path", absolute(*trace));
+  }
+  if (options.has("on-failure")) {
+    json.text("on_failure", options.choice("on-failure", {"poison", "kill"}));
+  }
+  if (options.has("peer-uid")) {
+    constexpr int64_t kMaxUid = 0xfffffffe;
+    json.number("peer_uid", options.number("peer-uid", 0, kMaxUid, 0));
+  }
+  if (options.value("window") == "auto") {
+    json.text("window", "auto");
+  } else if (options.has("window")) {
+    json.number("window", options.number("window", 1, static_cast<int64_t>(Window::kLargest), 1));
+  } else if (options.has("lazy")) {
+    json.boolean("lazy", true);
+  }
+  return json.str();
+}
+
 void create(Control& control, const base::ParsedOptions& options) {
   std::vector<std::pair<std::string, std::string>> bodies;
   for (size_t i = 1; i < options.operands().size(); ++i) {
@@ -107,25 +142,7 @@ void create(Control& control, const base::ParsedOptions& options) {
     }
     const std::string id = operand.substr(0, equals);
     static_cast<void>(target_of(id));
-    base::JsonLine json;
-    json.text("session_id", id)
-        .text("instance_id", id)
-        .text("backing_memory_path", absolute(operand.substr(equals + 1)))
-        .text("cache_key", options.value_or("cache-key", ""));
-    if (const auto hot = options.value("hot")) {
-      json.text("hot_list_path", absolute(*hot));
-    }
-    if (const auto trace = options.value("trace")) {
-      json.text("trace_path", absolute(*trace));
-    }
-    if (options.has("on-failure")) {
-      json.text("on_failure", options.choice("on-failure", {"poison", "kill"}));
-    }
-    if (options.has("peer-uid")) {
-      constexpr int64_t kMaxUid = 0xfffffffe;
-      json.number("peer_uid", options.number("peer-uid", 0, kMaxUid, 0));
-    }
-    bodies.emplace_back(id, json.str());
+    bodies.emplace_back(id, session_body(id, operand.substr(equals + 1), options));
   }
   for (const auto& [id, body] : bodies) {
     const Json reply = control.ask_json("POST", "/sessions", body);
@@ -142,6 +159,16 @@ void create(Control& control, const base::ParsedOptions& options) {
   }
 }
 
+std::string complete_body(const base::ParsedOptions& options) {
+  base::JsonLine json;
+  json.boolean("wait", !options.has("no-wait"));
+  if (options.has("rate")) {
+    json.number("bytes_per_second",
+                options.number("rate", 1, std::numeric_limits<int64_t>::max(), 1));
+  }
+  return json.str();
+}
+
 void list_sessions(Control& control, bool json) {
   const Json reply = control.ask_json("GET", "/sessions");
   for (const Json& session : reply.value("sessions", Json::array())) {
@@ -156,6 +183,26 @@ void list_sessions(Control& control, bool json) {
   }
 }
 
+// Each option is for one verb.
+void check_options(const base::ParsedOptions& options, const std::string& verb) {
+  const auto belongs = [&](const char* to, std::initializer_list<const char*> names) {
+    for (const char* name : names) {
+      if (verb != to && options.has(name)) {
+        throw base::UsageError("--" + std::string(name) + " is for " + to);
+      }
+    }
+  };
+  belongs("create",
+          {"hot", "trace", "window", "lazy", "on-failure", "peer-uid", "cache-key", "instance-id"});
+  belongs("complete", {"rate", "no-wait"});
+  if (options.has("trace") && options.operands().size() > 2) {
+    throw base::UsageError("--trace is for one session: two cannot write one file");
+  }
+  if (options.has("lazy") && options.has("window")) {
+    throw base::UsageError("--window and --lazy exclude each other");
+  }
+}
+
 base::Options make_options() {
   base::Options options("uffd-serve ctl", "[--control SOCK] VERB [OPERAND]...",
                         "Ask a running uffd-serve --control.");
@@ -163,9 +210,15 @@ base::Options make_options() {
       .group("For create")
       .value("hot", "LIST", "install these hot pages first")
       .value("trace", "FILE", "write the demand faults to FILE")
-      .value("cache-key", "KEY", "a label")
+      .value("window", "N", "pages to install around a fault: auto, or 1 to 512")
+      .flag("lazy", "nothing but what is asked for, and the hot list")
       .value("on-failure", "WHAT", "a page that cannot be read: poison or kill")
       .value("peer-uid", "UID", "give the sockets to this user")
+      .value("cache-key", "KEY", "a label")
+      .value("instance-id", "ID", "another label (the session's id)")
+      .group("For complete")
+      .value("rate", "BYTES", "install at most so many a second")
+      .flag("no-wait", "return when it has begun")
       .footer(
           "Verbs:\n"
           "  create ID=MEMORY...  make sessions; prints ID and socket of each\n"
@@ -228,14 +281,7 @@ int run_control_command(int argc, char** argv) {
                             : wants_one ? (verb == "prefetch" ? 3 : 2)
                                         : SIZE_MAX,
                             verb == "create" ? "create ID=MEMORY" : verb + " ID");
-  for (const char* name : {"hot", "trace", "cache-key", "on-failure", "peer-uid"}) {
-    if (verb != "create" && options->has(name)) {
-      throw base::UsageError("--" + std::string(name) + " is for create");
-    }
-  }
-  if (options->has("trace") && operands.size() > 2) {
-    throw base::UsageError("--trace is for one session: two cannot write one file");
-  }
+  check_options(*options, verb);
   Control control(options->value("control").value_or("").empty() ? default_control_path()
                                                                  : *options->value("control"));
   if (verb == "create") {
@@ -245,7 +291,8 @@ int run_control_command(int argc, char** argv) {
   } else if (verb == "session") {
     base::write_line_out(control.ask("GET", target_of(operands[1])));
   } else if (verb == "complete") {
-    control.ask("POST", target_of(operands[1]) + "/complete", "", base::Deadline::never());
+    control.ask("POST", target_of(operands[1]) + "/complete", complete_body(*options),
+                base::Deadline::never());
   } else if (verb == "prefetch") {
     control.ask("POST", target_of(operands[1]) + "/prefetch",
                 operands.size() > 2

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -86,14 +87,26 @@ struct ControlServer::Http {
     return result;
   }
 
-  bool is_allowed(struct MHD_Connection* connection) const {
+  int socket_of(struct MHD_Connection* connection) const {
     const union MHD_ConnectionInfo* info =
         library.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (info == nullptr) {
+    return info == nullptr ? -1 : info->connect_fd;
+  }
+
+  static bool is_allowed(int socket) {
+    if (socket < 0) {
       return false;
     }
-    const uid_t uid = base::peer_credentials(info->connect_fd).uid;
+    const uid_t uid = base::peer_credentials(socket).uid;
     return uid == 0 || uid == ::geteuid();
+  }
+
+  // Not who only says that it sends no more.
+  static bool has_gone(int socket) {
+    struct pollfd fd {
+      .fd = socket, .events = 0, .revents = 0
+    };
+    return ::poll(&fd, 1, 0) > 0 && (fd.revents & POLLHUP) != 0;
   }
 
   enum MHD_Result handle(struct MHD_Connection* connection, const char* path, const char* method,
@@ -113,14 +126,16 @@ struct ControlServer::Http {
       *size = 0;
       return MHD_YES;
     }
-    if (!is_allowed(connection)) {
+    const int socket = socket_of(connection);
+    if (!is_allowed(socket)) {
       return reply(connection, error_reply(MHD_HTTP_FORBIDDEN, "not your pager"));
     }
     if (request->too_long) {
       return reply(connection, error_reply(413, "the body has more than " +
                                                     std::to_string(kMaxRequestBytes) + " bytes"));
     }
-    return reply(connection, api.answer(method, path, request->body));
+    return reply(connection,
+                 api.answer(method, path, request->body, [socket] { return has_gone(socket); }));
   }
 
   static enum MHD_Result on_request(void* self, struct MHD_Connection* connection, const char* path,

@@ -242,12 +242,12 @@ Pager::Ordered Pager::find_connected(std::string_view id, Session*& session) con
   return Ordered::yes;
 }
 
-Pager::CompletionOrder Pager::complete(std::string_view id, uint64_t bytes_per_second) {
+Pager::CompletionOrder Pager::complete(std::string_view id, uint64_t bytes_per_second, bool wait) {
   const std::lock_guard lock(mutex_);
   Session* session = nullptr;
   CompletionOrder order{.ordered = find_connected(id, session)};
   if (session != nullptr) {
-    order.completion = session->complete(bytes_per_second);
+    order.completion = session->complete(bytes_per_second, wait);
     order.ordered = order.completion ? Ordered::yes : Ordered::under_way;
   }
   return order;

@@ -58,8 +58,9 @@ struct SessionInfo {
   uint64_t p50_ns = 0;
   uint64_t p99_ns = 0;
   Octaves latency{};
-  std::string hot_list_path;      // empty: none
-  uint64_t hot_list_entries = 0;  // as they stand in the list
+  std::string hot_list_path;                       // empty: none
+  uint64_t hot_list_entries = 0;                   // as they stand in the list
+  std::shared_ptr<const Completion> completion{};  // the last one; may be null
 };
 
 // Of all sessions together, at one moment.
@@ -121,7 +122,7 @@ class Pager {
     Ordered ordered = Ordered::unknown;
     std::shared_ptr<Completion> completion{};  // when it is `yes`
   };
-  CompletionOrder complete(std::string_view id, uint64_t bytes_per_second);
+  CompletionOrder complete(std::string_view id, uint64_t bytes_per_second, bool wait);
   // Null: goes on with the list that was paused.
   Ordered prefetch(std::string_view id, std::shared_ptr<const HotFile> list);
   Ordered pause_prefetch(std::string_view id);

@@ -36,6 +36,7 @@ SessionInfo Pager::info_of(const Connected& connected) {
   info.p50_ns = session.counters().latency.percentile(0.50);
   info.p99_ns = session.counters().latency.percentile(0.99);
   info.latency = session.counters().latency.octaves();
+  info.completion = session.completion();
   if (const std::shared_ptr<const HotFile> hot = session.hot_list()) {
     info.hot_list_path = hot->path;
     info.hot_list_entries = hot->pages.size();

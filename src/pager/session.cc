@@ -83,16 +83,21 @@ void Session::order(Order order) {
   signal_event(wake_.get());
 }
 
-std::shared_ptr<Completion> Session::complete(uint64_t bytes_per_second) {
+std::shared_ptr<const Completion> Session::completion() const {
+  const std::lock_guard lock(orders_mutex_);
+  return completion_;
+}
+
+std::shared_ptr<Completion> Session::complete(uint64_t bytes_per_second, bool wait) {
   const std::lock_guard lock(orders_mutex_);
   const auto state = completion_ ? completion_->state() : Completion::State::failed;
-  if (state == Completion::State::running) {
+  if (state == Completion::State::running && completion_->waited()) {
     return nullptr;
   }
   if (state == Completion::State::done) {
     return completion_;  // to ask twice is no error
   }
-  completion_ = std::make_shared<Completion>(bytes_per_second);
+  completion_ = std::make_shared<Completion>(bytes_per_second, wait);
   if (ended()) {
     completion_->set(Completion::State::failed, "session closed before completion");
   } else {

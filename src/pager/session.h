@@ -64,8 +64,11 @@ class Session {
   const Counters& counters() const { return counters_; }
   const SessionLog& log() const { return log_; }
   // Orders for the thread, from any other. Each ends a pause, but for pause() itself.
-  // The completion, perhaps done already; null when one is under way.
-  std::shared_ptr<Completion> complete(uint64_t bytes_per_second);
+  // The completion, perhaps done already; null when one is under way whose client waits for it. One
+  // that nobody waits for goes on as this one. `wait`: Completion::waited.
+  std::shared_ptr<Completion> complete(uint64_t bytes_per_second, bool wait);
+  // The last one; may be null.
+  std::shared_ptr<const Completion> completion() const;
   void prefetch(std::shared_ptr<const HotFile> list);  // null: go on with the one before
   void pause();
 

@@ -69,6 +69,32 @@ std::string hot_list_json(const SessionInfo& info) {
       .str();
 }
 
+const char* name_of(Completion::State state) {
+  switch (state) {
+    case Completion::State::running:
+      return "running";
+    case Completion::State::paused:
+      return "paused";
+    case Completion::State::done:
+      return "done";
+    case Completion::State::failed:
+      break;
+  }
+  return "failed";
+}
+
+std::string completion_json(const Completion* completion) {
+  if (completion == nullptr) {
+    return "null";
+  }
+  return JsonLine()
+      .text("state", name_of(completion->state()))
+      .number("bytes_per_second", number(completion->bytes_per_second()))
+      .boolean("waited", completion->waited())
+      .text("why", completion->why())
+      .str();
+}
+
 }  // namespace
 
 std::string session_json(const SessionInfo& info) {
@@ -97,6 +123,7 @@ std::string session_json(const SessionInfo& info) {
       .number("bytes_released", count(Count::bytes_released))
       .number("bytes_read", count(Count::bytes_read))
       .number("bytes_resident", count(Count::bytes_resident))
+      .raw("completion", completion_json(info.completion.get()))
       .raw("hot_list", hot_list_json(info))
       .boolean("hot_list_refused", totals[Count::hot_list_refused] != 0)
       .raw("latency_ns", JsonLine()

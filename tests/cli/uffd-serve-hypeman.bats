@@ -178,12 +178,15 @@ fault_max_nanos read_page_nanos read_page_max_nanos backing_read_nanos backing_r
   assert_equal "$(json .error)" "session not found"
   ask_for 200 POST /sessions "$(session_body vm)"
   hold_vmm "$api/sessions/vm.sock" --pages 20
-  ask_for 202 POST /sessions/vm/complete '{"wait":false,"bytes_per_second":4096}'
-  ask_for 409 POST /sessions/vm/complete
+  spawn_to client.log curl -s --unix-socket "$SNAPFORK_PAGER" -d '{"bytes_per_second":4096}' http://pager/sessions/vm/complete
+  local client=$spawned_pid
+  under_way() { ask POST /sessions/vm/complete '{"wait":false,"bytes_per_second":1}' && [[ $http_status == 409 ]]; }
+  wait_until 10 under_way
   assert_equal "$(json .error)" "completion already in progress"
-  ask_for 204 POST /sessions/vm/pause-prefetch
+  # Its manager gives up after its completion_timeout, and asks again later: 204 when it is done.
+  kill -KILL "$client"
   completes() { ask POST /sessions/vm/complete && [[ "$http_status $output" == "204 " ]]; }
-  wait_until 10 completes # once it has paused
+  wait_until 10 completes
   # The VM needs no server any more.
   kill -TERM "$server"
   wait_for_end "$server" 0

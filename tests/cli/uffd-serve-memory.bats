@@ -8,8 +8,7 @@ load ../huge_pages
 load ../mounts
 
 setup() {
-  common_setup
-  unset XDG_RUNTIME_DIR
+  serve_setup
   require_userfaultfd
   head -c 8M /dev/urandom >memory
   chmod 400 memory
@@ -61,22 +60,27 @@ stop_server() {
 
 @test "--window: of each session, by its request" {
   serve_control
-  post() { # <window fields>
-    curl -sS --unix-socket c.sock -o reply -w '%{http_code}' http://localhost/sessions \
-      -d "{\"session_id\":\"a\",\"backing_memory_path\":\"$PWD/memory\",\"cache_key\":\"k\"$1}"
-  }
-  assert_equal "$(post ',"lazy":true')" 200
+  run -0 uffd-serve ctl create --lazy a=memory
   run -0 probe --socket s/a.sock --pattern seq
   assert_equal "$(of_probe faults)" 2048
-  assert_equal "$(post ',"window":"auto"')" 200
+  run -0 uffd-serve ctl create --window auto a=memory
   run -0 probe --socket s/a.sock --pattern seq
   (($(of_probe faults) < 200)) || fail "$output"
-  assert_equal "$(post ',"window":16,"lazy":false')" 200
-  assert_equal "$(post ',"window":513')" 400
-  assert_equal "$(post ',"window":"wide"')" 400
-  assert_equal "$(post ',"lazy":1')" 400
-  assert_equal "$(post ',"lazy":true,"window":4')" 400
-  assert_contains "$(<reply)" "exclude each other"
+  run -0 uffd-serve ctl create --window 512 a=memory
+  hold_vmm s/a.sock --pattern stride:512 --pages 4
+  wait_until 10 bash -c 'uffd-serve ctl session a | jq -e ".pages.copied == 2048"'
+  release_vmm
+  run -2 uffd-serve ctl create --window 513 a=memory
+  run -2 uffd-serve ctl create --window 0 a=memory
+  run -2 uffd-serve ctl create --window wide a=memory
+  run -2 uffd-serve ctl create --lazy --window 4 a=memory
+  assert_contains "$output" "exclude each other"
+  ask_for 200 POST /sessions "$(session_body a window=16 lazy=false)"
+  ask_for 400 POST /sessions "$(session_body a window=513)"
+  ask_for 400 POST /sessions "$(session_body a window='"wide"')"
+  ask_for 400 POST /sessions "$(session_body a lazy=1)"
+  ask_for 400 POST /sessions "$(session_body a lazy=true window=4)"
+  assert_contains "$output" "exclude each other"
 }
 
 @test "holes between the pages do not cut a walk short" {
@@ -90,107 +94,6 @@ stop_server() {
   serve_memory
   run -0 probe --socket s.sock --pattern seq
   (($(of_probe faults) < 60)) || fail "$output"
-}
-
-# A service with the session "a", and a VMM of it that has touched some pages and lives until release_vmm.
-hold_session() { # <probe option>...
-  serve_control
-  ctl create "a=$PWD/memory" >/dev/null
-  hold_vmm s/a.sock "$@"
-}
-
-session_is_gone() {
-  ! ctl session a >/dev/null 2>&1
-}
-
-ctl() { # <verb> [operand]...
-  uffd-serve ctl "$@"
-}
-
-@test "complete: the guest has all of its memory and needs no server any more" {
-  hold_session --pages 100
-  run -0 ctl complete a
-  run ctl complete a # no error, as long as the session is there
-  ((status == 0)) || assert_contains "$output" "session not found"
-  wait_until 10 session_is_gone
-  kill -KILL "$server"
-  wait_until 10 is_gone "$server"
-  # All of it is there, and nobody is asked: 2048 pages of the probe's memory, by the kernel's word.
-  local probe_pid
-  probe_pid=$(pgrep -P "$vmm" || echo "$vmm")
-  (($(awk '/^Rss:/ { sum += $2 } END { print sum }' /proc/"${probe_pid%%$'\n'*}"/smaps) >= 8192)) \
-    || fail "not all of it is there"
-  assert_equal "$(grep -c ' um ' /proc/"${probe_pid%%$'\n'*}"/smaps || true)" 0
-  release_vmm
-  wait_until 20 is_gone "$vmm"
-}
-
-@test "complete: under faults, writes and a balloon; no page wrong, none stale" {
-  serve_control
-  local round
-  for round in 1 2 3; do
-    ctl create "a=$PWD/memory" >/dev/null
-    spawn_to vmm.log uffd-probe --mem memory --socket s/a.sock --jobs 4 --write 20 --balloon 4 --seed "$round" --json
-    vmm=$spawned_pid
-    # It may end at any time, and then there is nothing to complete.
-    connected() { ctl session a 2>/dev/null | grep -q '"serving"' || is_gone "$vmm"; }
-    wait_until 10 connected
-    run ctl complete a
-    ((status == 0)) || assert_contains "$output" "session"
-    wait_until 30 is_gone "$vmm"
-    wait "$vmm" || fail "$(<vmm.log)"
-  done
-}
-
-@test "complete: refused without a VMM, for an unknown session, with a bad body" {
-  serve_control
-  ctl create "a=$PWD/memory" >/dev/null
-  run -1 ctl complete b
-  assert_contains "$output" "session not found"
-  run -1 ctl complete a
-  assert_contains "$output" "no VMM is connected"
-  run -1 ctl prefetch a
-  assert_contains "$output" "no VMM is connected"
-  local body
-  for body in '[]' '{"bytes_per_second":"fast"}' '{"bytes_per_second":-1}' '{"wait":1}'; do
-    assert_equal "$(curl -sS --unix-socket c.sock -o reply -w '%{http_code}' -d "$body" \
-      http://localhost/sessions/a/complete)" 400
-  done
-}
-
-@test "complete: slowly, paused, asked for twice, and gone on with" {
-  hold_session --pages 10
-  post() { # <action> <body>
-    curl -sS --unix-socket c.sock -o reply -w '%{http_code}' -d "$2" "http://localhost/sessions/a/$1"
-  }
-  assert_equal "$(post complete '{"wait":false,"bytes_per_second":131072}')" 202
-  assert_equal "$(post complete '{}')" 409
-  assert_contains "$(<reply)" "completion already in progress"
-  assert_equal "$(post pause-prefetch '')" 204
-  wait_until 10 bash -c 'uffd-serve ctl session a | jq -e ".pages.copied < 200"'
-  completes() { [[ $(post complete '{}') == 204 ]]; }
-  wait_until 10 completes # once it has paused
-  release_vmm
-  wait_until 20 is_gone "$vmm"
-}
-
-@test "prefetch: a hot list for a guest that runs" {
-  local page
-  {
-    echo "# snapfork-trace 1 page_size=4096 memory_bytes=8388608 regions=0+8388608"
-    for ((page = 0; page < 2000; page += 2)); do
-      echo "$page"
-    done
-  } >trace
-  hotpage-record record trace >hot
-  hold_session --pages 1
-  run -0 ctl prefetch a hot
-  wait_until 10 bash -c 'uffd-serve ctl session a | jq -e ".pages.prefetched >= 999"'
-  echo nonsense >bad
-  run -1 ctl prefetch a bad
-  assert_contains "$output" "bad"
-  release_vmm
-  wait_until 20 is_gone "$vmm"
 }
 
 # A memory file on a disk that ends in its middle: reads from page $bad on are EIO.
@@ -239,16 +142,21 @@ make_failing_disk() {
 @test "a disk that fails and comes back: a hot list and a completion fail softly, and then do not" {
   make_failing_disk
   serve_control
-  ctl create "a=$PWD/mnt/memory" >/dev/null
-  hold_vmm s/a.sock --pages 20 --pattern seq
-  run -1 ctl complete a
+  uffd-serve ctl create a=mnt/memory >/dev/null
+  rm -rf hold && mkfifo hold
+  spawn_to feeder.log bash -c 'exec 8>hold; sleep infinity'
+  feeder=$spawned_pid
+  spawn_to vmm.log bash -c 'exec uffd-probe --mem memory --socket s/a.sock --hold --pages 20 --pattern seq <hold'
+  vmm=$spawned_pid
+  wait_until 20 grep -qx ready vmm.log
+  run -1 uffd-serve ctl complete a
   assert_contains "$output" "cannot be read"
-  assert_equal "$(ctl session a | jq .pages.poisoned)" 0
+  assert_equal "$(uffd-serve ctl session a | jq .pages.poisoned)" 0
   truncate -s 600M mnt.img
   dd if=whole of=mnt.img bs=1M conv=notrunc,sparse status=none
   dd if=mnt/memory iflag=nocache count=0 status=none
-  wait_until 20 ctl complete a
-  release_vmm
+  wait_until 20 uffd-serve ctl complete a
+  kill "$feeder"
   wait_until 20 is_gone "$vmm"
   kill "$server"
   wait_until 20 is_gone "$server"

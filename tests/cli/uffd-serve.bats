@@ -276,6 +276,29 @@ teardown() { common_teardown; }
   assert_equal "$output" ""
 }
 
+@test "ctl: each field of a request has its option" {
+  serve_control
+  run -0 uffd-serve ctl create --instance-id i-7 --cache-key k --on-failure kill a=memory
+  run -0 uffd-serve ctl session a
+  assert_equal "$(json '.instance_id + " " + .cache_key')" "i-7 k"
+  run -0 uffd-serve ctl create b=memory
+  run -0 uffd-serve ctl session b
+  assert_equal "$(json '.instance_id + " " + .cache_key')" "b "
+  local option
+  for option in --hot=x --trace=x --window=4 --lazy --on-failure=kill --peer-uid=0 --cache-key=k --instance-id=i; do
+    run --separate-stderr -2 uffd-serve ctl complete "$option" a
+    assert_contains "$stderr" "${option%%=*} is for create"
+  done
+  for option in --rate=4 --no-wait; do
+    run --separate-stderr -2 uffd-serve ctl create "$option" a=memory
+    assert_contains "$stderr" "${option%%=*} is for complete"
+  done
+  for option in --rate=0 --rate=-1 --rate=fast; do
+    run --separate-stderr -2 uffd-serve ctl complete "$option" a
+    assert_contains "$stderr" "--rate"
+  done
+}
+
 @test "a service's session: hot list, trace and memory by relative paths" {
   mkdir there
   hot_list 0 1 2 3 >there/hot

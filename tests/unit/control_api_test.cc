@@ -25,7 +25,7 @@ class ControlApiTest : public testing::Test {
   }
   Json ask_text(unsigned status, std::string_view method, std::string_view path,
                 std::string_view body = "") {
-    const HttpReply reply = api_.answer(method, path, body);
+    const HttpReply reply = api_.answer(method, path, body, [] { return false; });
     EXPECT_EQ(reply.status, status) << method << " " << path << " " << body << ": " << reply.body;
     return reply.body.empty() ? Json() : Json::parse(reply.body);
   }

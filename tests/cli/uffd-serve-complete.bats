@@ -1,0 +1,141 @@
+#!/usr/bin/env bats
+# What is done for a guest that runs: all of its memory (completion), and hot lists that come later.
+# shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
+
+load helpers
+load uffd-serve_helpers
+
+setup() {
+  serve_setup
+  require_userfaultfd
+  head -c 8M /dev/urandom >memory
+  chmod 400 memory
+}
+teardown() { common_teardown; }
+
+# A service with the session "a", and a VMM of it that has touched some pages and lives.
+hold_session() { # <probe option>...
+  serve_control
+  uffd-serve ctl create a=memory >/dev/null
+  hold_vmm s/a.sock "$@"
+}
+
+session_is_gone() {
+  ! uffd-serve ctl session a >/dev/null 2>&1
+}
+
+session_says() { # <jq condition>
+  uffd-serve ctl session a | jq -e "$1" >/dev/null
+}
+
+@test "complete: the guest has all of its memory and needs no server any more" {
+  hold_session --pages 100
+  run -0 uffd-serve ctl complete a
+  run uffd-serve ctl complete a # no error, as long as the session is there
+  ((status == 0)) || assert_contains "$output" "session not found"
+  wait_until 10 session_is_gone
+  kill -KILL "$server"
+  wait_until 10 is_gone "$server"
+  # All of it is there, and nobody is asked: 2048 pages of the probe's memory, by the kernel's word.
+  local probe_pid
+  probe_pid=$(pgrep -P "$vmm" || echo "$vmm")
+  (($(awk '/^Rss:/ { sum += $2 } END { print sum }' /proc/"${probe_pid%%$'\n'*}"/smaps) >= 8192)) \
+    || fail "not all of it is there"
+  assert_equal "$(grep -c ' um ' /proc/"${probe_pid%%$'\n'*}"/smaps || true)" 0
+  release_vmm
+  wait_until 20 is_gone "$vmm"
+}
+
+@test "complete: under faults, writes and a balloon; no page wrong, none stale" {
+  serve_control
+  local round
+  for round in 1 2 3; do
+    uffd-serve ctl create a=memory >/dev/null
+    spawn_to vmm.log uffd-probe --mem memory --socket s/a.sock --jobs 4 --write 20 --balloon 4 --seed "$round" --json
+    vmm=$spawned_pid
+    # It may end at any time, and then there is nothing to complete.
+    connected() { uffd-serve ctl session a 2>/dev/null | grep -q '"serving"' || is_gone "$vmm"; }
+    wait_until 10 connected
+    run uffd-serve ctl complete a
+    ((status == 0)) || assert_contains "$output" "session"
+    wait_until 30 is_gone "$vmm"
+    wait "$vmm" || fail "$(<vmm.log)"
+  done
+}
+
+@test "complete: refused without a VMM, for an unknown session, with a bad body" {
+  serve_control
+  uffd-serve ctl create a=memory >/dev/null
+  run -1 uffd-serve ctl complete b
+  assert_contains "$output" "session not found"
+  run -1 uffd-serve ctl complete a
+  assert_contains "$output" "no VMM is connected"
+  run -1 uffd-serve ctl prefetch a
+  assert_contains "$output" "no VMM is connected"
+  local body
+  for body in '[]' '{"bytes_per_second":"fast"}' '{"bytes_per_second":-1}' '{"wait":1}'; do
+    ask_for 400 POST /sessions/a/complete "$body"
+  done
+}
+
+@test "complete: slowly, paused, and gone on with" {
+  hold_session --pages 10
+  run -0 uffd-serve ctl complete --no-wait --rate 131072 a
+  session_says '.completion == {state: "running", bytes_per_second: 131072, waited: false, why: ""}'
+  run -0 uffd-serve ctl pause-prefetch a
+  wait_until 10 session_says '.completion.state == "paused" and .pages.copied < 200'
+  run -0 uffd-serve ctl complete a
+  release_vmm
+  wait_until 20 is_gone "$vmm"
+}
+
+@test "complete: refused while another client waits for one; goes on when that client leaves, and the next one waits for the rest" {
+  hold_session --pages 10
+  spawn_to client.log uffd-serve ctl complete --rate 524288 a
+  local client=$spawned_pid copied
+  wait_until 10 session_says '.completion | .state == "running" and .waited'
+  run -1 uffd-serve ctl complete a
+  assert_contains "$output" "completion already in progress"
+  run -1 uffd-serve ctl complete --no-wait a
+  assert_contains "$output" "completion already in progress"
+  kill -KILL "$client"
+  wait_until 10 session_says '.completion | .state == "running" and (.waited | not)'
+  copied=$(uffd-serve ctl session a | jq .pages.copied)
+  ((copied < 2048)) || fail "it was done before its client left"
+  wait_until 10 session_says ".pages.copied > $copied"
+  run -0 uffd-serve ctl complete a # as fast as it can
+  wait_until 10 session_is_gone
+  kill -KILL "$server"
+  release_vmm
+  wait_until 20 is_gone "$vmm"
+  wait "$vmm" || fail "$(<vmm.log)"
+}
+
+@test "complete: who waits is told when the VMM ends" {
+  hold_session --pages 10
+  spawn_to client.log uffd-serve ctl complete --rate 4096 a
+  local client=$spawned_pid
+  wait_until 10 session_says '.completion.waited'
+  kill -KILL "$vmm"
+  wait_for_end "$client" 1
+  assert_contains "$(<client.log)" "session closed before completion"
+}
+
+@test "prefetch: a hot list for a guest that runs" {
+  local page
+  {
+    echo "# snapfork-trace 1 page_size=4096 memory_bytes=8388608 regions=0+8388608"
+    for ((page = 0; page < 2000; page += 2)); do
+      echo "$page"
+    done
+  } >trace
+  hotpage-record record trace >hot
+  hold_session --pages 1
+  run -0 uffd-serve ctl prefetch a hot
+  wait_until 10 session_says ".pages.prefetched >= 999"
+  echo nonsense >bad
+  run -1 uffd-serve ctl prefetch a bad
+  assert_contains "$output" "bad"
+  release_vmm
+  wait_until 20 is_gone "$vmm"
+}
