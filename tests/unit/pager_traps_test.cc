@@ -34,7 +34,7 @@ TEST_F(PagerTrapsTest, EagainIsNeitherSuccessNorTheEndAndRepeatedSoOftenAndNoMor
   constexpr uint64_t kRounds = 20;
   for (uint64_t round = 1; round <= kRounds; ++round) {
     EXPECT_GE(count(Count::eagain), round);
-    EXPECT_LE(count(Count::eagain), round * 16) << "the removal is there to be read";
+    EXPECT_LT(count(Count::eagain), round * 20) << "nothing can succeed before the removal is read";
     EXPECT_EQ(count(Count::pages_copied), 0U);
     EXPECT_EQ(count(Count::waiting), 1U);
     loop.handle({});
@@ -78,22 +78,29 @@ TEST_F(PagerTrapsTest, ARemovalOfMoreThanTwoGibibytes) {
   }
 }
 
-// COPY over two mappings, or over none, is ENOENT as a whole.
+// COPY over two mappings, or over none, is ENOENT as a whole: a window that meets such a place is
+// no reason to ask for its page again, nor to give up what lies beside.
 TEST_F(PagerTrapsTest, AWindowOverMemoryThatIsNoLongerRegisteredIsTriedByPage) {
-  FaultLoop& loop = start({}, Window::fixed(32));
-  std::future<uint64_t> touched = guest_->touch(2);
-  ASSERT_TRUE(guest_->wait_for_unread_faults(1));
-  void* const part = reinterpret_cast<void*>(guest_->address(10));
-  ASSERT_EQ(::mmap(part, 5 * kSmallPage, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+  FaultLoop& loop = start();
+  constexpr uint64_t kFirst = 100;
+  constexpr uint64_t kEnd = 105;
+  void* const part = reinterpret_cast<void*>(guest_->address(kFirst));
+  ASSERT_EQ(::mmap(part, (kEnd - kFirst) * kSmallPage, PROT_READ,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
             part);
-  EXPECT_EQ(serve_until(std::move(touched)), page_word(2));
-  loop.handle(std::vector<uffd_msg>{fault_at(guest_->address(12))});  // read before it was replaced
+  loop.handle(std::vector<uffd_msg>{fault_at(guest_->address(kFirst))});  // read before that
   EXPECT_EQ(count(Count::waiting), 0U);
-  work_off();
-  for (const uint64_t page : {0U, 9U, 15U, 31U, 32U}) {
-    EXPECT_EQ(served(page), page_word(page)) << page;
+  for (uint64_t page = 0; page < kPages; ++page) {  // a walk, whose windows are large
+    if (page >= kFirst && page < kEnd) {
+      EXPECT_EQ(guest_->word(page), 0U) << "it is the VMM's own";
+    } else if (!guest_->is_present(page)) {
+      std::future<uint64_t> touched = guest_->touch(page);
+      ASSERT_TRUE(guest_->wait_for_unread_faults(1));
+      loop.step();
+      EXPECT_TRUE(guest_->wait_for_unread_faults(0) && guest_->is_present(page)) << page;
+      EXPECT_EQ(serve_until(std::move(touched)), page_word(page));
+    }
   }
-  EXPECT_EQ(guest_->word(12), 0U) << "it is the VMM's own";
   EXPECT_EQ(count(Count::copy_errors), 0U);
   EXPECT_EQ(count(Count::pages_poisoned), 0U);
 }
