@@ -3,37 +3,21 @@
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load helpers
+load uffd-serve_helpers
+load ../huge_pages
 load ../mounts
 
 setup() {
   common_setup
   unset XDG_RUNTIME_DIR
-  ((EUID == 0)) || [[ $(</proc/sys/vm/unprivileged_userfaultfd) == 1 ]] || [[ -r /dev/userfaultfd ]] \
-    || skip "needs userfaultfd"
+  require_userfaultfd
   head -c 8M /dev/urandom >memory
   chmod 400 memory
 }
 teardown() {
   common_teardown
+  return_huge_pages
   unmount_all
-}
-
-# Starts a server in the background and returns when it serves.
-serve() { # <option>...
-  rm -f ready
-  mkfifo ready
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  spawn_to server.log bash -c 'exec uffd-serve --ready-fd 9 "$@" 9>ready' _ "$@"
-  server=$spawned_pid
-  read -r <ready || fail "the server did not start: $(<server.log)"
-}
-
-serve_memory() { # <option>...
-  serve --mem memory --socket s.sock "$@"
-}
-
-probe() { # <option>...
-  uffd-probe --mem memory --json "$@"
 }
 
 of_probe() { # <field of the summary>
@@ -76,7 +60,7 @@ stop_server() {
 }
 
 @test "--window: of each session, by its request" {
-  serve --control c.sock
+  serve_control
   post() { # <window fields>
     curl -sS --unix-socket c.sock -o reply -w '%{http_code}' http://localhost/sessions \
       -d "{\"session_id\":\"a\",\"backing_memory_path\":\"$PWD/memory\",\"cache_key\":\"k\"$1}"
@@ -108,18 +92,11 @@ stop_server() {
   (($(of_probe faults) < 60)) || fail "$output"
 }
 
-# A service with the session "a", and a VMM of it that has touched some pages and lives until `hold`
-# is removed.
+# A service with the session "a", and a VMM of it that has touched some pages and lives until release_vmm.
 hold_session() { # <probe option>...
-  rm -rf hold && mkfifo hold
-  serve --control c.sock
-  uffd-serve ctl --control c.sock create "a=$PWD/memory" >/dev/null
-  spawn_to feeder.log bash -c 'exec 8>hold; sleep infinity'
-  feeder=$spawned_pid
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  spawn_to vmm.log bash -c 'exec uffd-probe --mem memory --socket s/a.sock --hold "$@" <hold' _ "$@"
-  vmm=$spawned_pid
-  wait_until 20 grep -qx ready vmm.log
+  serve_control
+  ctl create "a=$PWD/memory" >/dev/null
+  hold_vmm s/a.sock "$@"
 }
 
 session_is_gone() {
@@ -127,7 +104,7 @@ session_is_gone() {
 }
 
 ctl() { # <verb> [operand]...
-  uffd-serve ctl --control c.sock "$@"
+  uffd-serve ctl "$@"
 }
 
 @test "complete: the guest has all of its memory and needs no server any more" {
@@ -144,12 +121,12 @@ ctl() { # <verb> [operand]...
   (($(awk '/^Rss:/ { sum += $2 } END { print sum }' /proc/"${probe_pid%%$'\n'*}"/smaps) >= 8192)) \
     || fail "not all of it is there"
   assert_equal "$(grep -c ' um ' /proc/"${probe_pid%%$'\n'*}"/smaps || true)" 0
-  kill "$feeder"
+  release_vmm
   wait_until 20 is_gone "$vmm"
 }
 
 @test "complete: under faults, writes and a balloon; no page wrong, none stale" {
-  serve --control c.sock
+  serve_control
   local round
   for round in 1 2 3; do
     ctl create "a=$PWD/memory" >/dev/null
@@ -166,7 +143,7 @@ ctl() { # <verb> [operand]...
 }
 
 @test "complete: refused without a VMM, for an unknown session, with a bad body" {
-  serve --control c.sock
+  serve_control
   ctl create "a=$PWD/memory" >/dev/null
   run -1 ctl complete b
   assert_contains "$output" "session not found"
@@ -190,10 +167,10 @@ ctl() { # <verb> [operand]...
   assert_equal "$(post complete '{}')" 409
   assert_contains "$(<reply)" "completion already in progress"
   assert_equal "$(post pause-prefetch '')" 204
-  wait_until 10 bash -c 'uffd-serve ctl --control c.sock session a | jq -e ".pages.copied < 200"'
+  wait_until 10 bash -c 'uffd-serve ctl session a | jq -e ".pages.copied < 200"'
   completes() { [[ $(post complete '{}') == 204 ]]; }
   wait_until 10 completes # once it has paused
-  kill "$feeder"
+  release_vmm
   wait_until 20 is_gone "$vmm"
 }
 
@@ -208,11 +185,11 @@ ctl() { # <verb> [operand]...
   hotpage-record record trace >hot
   hold_session --pages 1
   run -0 ctl prefetch a hot
-  wait_until 10 bash -c 'uffd-serve ctl --control c.sock session a | jq -e ".pages.prefetched >= 999"'
+  wait_until 10 bash -c 'uffd-serve ctl session a | jq -e ".pages.prefetched >= 999"'
   echo nonsense >bad
   run -1 ctl prefetch a bad
   assert_contains "$output" "bad"
-  kill "$feeder"
+  release_vmm
   wait_until 20 is_gone "$vmm"
 }
 
@@ -261,14 +238,9 @@ make_failing_disk() {
 
 @test "a disk that fails and comes back: a hot list and a completion fail softly, and then do not" {
   make_failing_disk
-  serve --control c.sock
+  serve_control
   ctl create "a=$PWD/mnt/memory" >/dev/null
-  rm -rf hold && mkfifo hold
-  spawn_to feeder.log bash -c 'exec 8>hold; sleep infinity'
-  feeder=$spawned_pid
-  spawn_to vmm.log bash -c 'exec uffd-probe --mem memory --socket s/a.sock --hold --pages 20 --pattern seq <hold'
-  vmm=$spawned_pid
-  wait_until 20 grep -qx ready vmm.log
+  hold_vmm s/a.sock --pages 20 --pattern seq
   run -1 ctl complete a
   assert_contains "$output" "cannot be read"
   assert_equal "$(ctl session a | jq .pages.poisoned)" 0
@@ -276,29 +248,20 @@ make_failing_disk() {
   dd if=whole of=mnt.img bs=1M conv=notrunc,sparse status=none
   dd if=mnt/memory iflag=nocache count=0 status=none
   wait_until 20 ctl complete a
-  kill "$feeder"
+  release_vmm
   wait_until 20 is_gone "$vmm"
   kill "$server"
   wait_until 20 is_gone "$server"
 }
 
 @test "2 MiB pages: every byte, holes, several VMMs, writes" {
-  ((EUID == 0)) || skip "needs root, to reserve 2 MiB pages"
-  local before
-  before=$(</proc/sys/vm/nr_hugepages)
-  echo $((before + 16)) >/proc/sys/vm/nr_hugepages
-  if (($(</sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages) < 16)); then
-    echo "$before" >/proc/sys/vm/nr_hugepages
-    skip "no 2 MiB pages can be reserved"
-  fi
+  borrow_huge_pages 16
   rm -f memory
   head -c 4M /dev/urandom >memory
   truncate -s 10M memory
   head -c 6M /dev/urandom >>memory
   serve_memory
-  run probe --socket s.sock --socket s.sock --page-size 2M --jobs 2 --write 30
-  echo "$before" >/proc/sys/vm/nr_hugepages
-  ((status == 0)) || fail "$output"
+  run -0 probe --socket s.sock --socket s.sock --page-size 2M --jobs 2 --write 30
   kill "$server"
   wait_until 20 is_gone "$server"
 }
