@@ -143,12 +143,7 @@ make_failing_disk() {
   make_failing_disk
   serve_control
   uffd-serve ctl create a=mnt/memory >/dev/null
-  rm -rf hold && mkfifo hold
-  spawn_to feeder.log bash -c 'exec 8>hold; sleep infinity'
-  feeder=$spawned_pid
-  spawn_to vmm.log bash -c 'exec uffd-probe --mem memory --socket s/a.sock --hold --pages 20 --pattern seq <hold'
-  vmm=$spawned_pid
-  wait_until 20 grep -qx ready vmm.log
+  hold_vmm s/a.sock --pages 20 --pattern seq
   run -1 uffd-serve ctl complete a
   assert_contains "$output" "cannot be read"
   assert_equal "$(uffd-serve ctl session a | jq .pages.poisoned)" 0
@@ -156,7 +151,7 @@ make_failing_disk() {
   dd if=whole of=mnt.img bs=1M conv=notrunc,sparse status=none
   dd if=mnt/memory iflag=nocache count=0 status=none
   wait_until 20 uffd-serve ctl complete a
-  kill "$feeder"
+  release_vmm
   wait_until 20 is_gone "$vmm"
   kill "$server"
   wait_until 20 is_gone "$server"
