@@ -123,9 +123,7 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
     sessions+=("$i=$i")
   done
   serve_control
-  uffd-serve ctl create warm=memory
-  run -0 probe --socket s/warm.sock
-  wait_until 5 serves_nobody
+  serve_one_guest
   before=$(descriptors) kib_before=$(own_kib)
   uffd-serve ctl create "${sessions[@]}"
   for i in m{1..8}; do run -0 uffd-probe --mem "$i" --socket "s/$i.sock"; done
