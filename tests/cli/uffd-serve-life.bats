@@ -66,9 +66,7 @@ kill_one_vmm() { # <id>
     ids+=("m$i=memory")
     sockets+=(--socket "$PWD/s/m$i.sock")
   done
-  hold_vmm_of_one() { uffd-serve ctl create warm=memory >/dev/null && probe --socket s/warm.sock; }
-  run -0 hold_vmm_of_one
-  wait_until 5 test ! -e s/warm.vmm
+  serve_one_guest
   local before after
   before=$(private_kib)
   run -0 uffd-serve ctl create "${ids[@]}"
@@ -143,10 +141,7 @@ kill_one_vmm() { # <id>
 @test "4 clients that make, close, replace and kill sessions at once: no guest gets another's bytes or hangs" {
   require_userfaultfd
   serve_control -q
-  uffd-serve ctl create warm=memory
-  run -0 probe --socket s/warm.sock
-  wait_until 5 test ! -e s/warm.vmm
-  wait_until 5 serves_nobody
+  serve_one_guest
   local before threads_before
   before=$(descriptors) threads_before=$(threads)
   run -0 "$HELPERS/session-storm" --control c.sock --make storm-memory --clients 4 --sessions 1000

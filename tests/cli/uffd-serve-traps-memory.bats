@@ -69,10 +69,13 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
   run -0 uffd-serve ctl session a
   (($(json '.pages.copied + .pages.zeroed') >= 3000000)) || fail "not all of it"
   assert_equal "$(json '.pages.copied > 5000')" true
-  (($(own_kib) < 160 * 1024)) || fail "$(own_kib) KiB for a list of $(stat -c %s hot) bytes"
   release_vmm
   wait_until 20 is_gone "$vmm"
   wait "$vmm"
+  wait_until 20 serves_nobody
+  # A sanitizer keeps what was freed.
+  [[ $(command -v uffd-serve) == */san-*/* ]] || (($(own_kib) < 64 * 1024)) \
+    || fail "$(own_kib) KiB are kept of a list of $(stat -c %s hot) bytes"
 }
 
 @test "trap: a memory file cut in the middle of a page: no zeros for the rest of it" {
@@ -120,9 +123,7 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
     sessions+=("$i=$i")
   done
   serve_control
-  uffd-serve ctl create warm=memory
-  run -0 probe --socket s/warm.sock
-  wait_until 5 serves_nobody
+  serve_one_guest
   before=$(descriptors) kib_before=$(own_kib)
   uffd-serve ctl create "${sessions[@]}"
   for i in m{1..8}; do run -0 uffd-probe --mem "$i" --socket "s/$i.sock"; done

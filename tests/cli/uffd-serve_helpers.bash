@@ -89,6 +89,14 @@ serves_nobody() { # there is no thread of a session
   ! grep -q '^vm ' "/proc/$server/task/"*/comm
 }
 
+# What a server keeps from its first guest is no leak: `memory` is served once, and the guest gone.
+serve_one_guest() {
+  uffd-serve ctl create warm=memory
+  run -0 probe --socket s/warm.sock
+  wait_until 5 test ! -e s/warm.vmm
+  wait_until 5 serves_nobody
+}
+
 # What a sanitizer adds (a thread, shadow memory, wakeups) is not what these tests are about.
 require_plain_build() {
   [[ $(command -v uffd-serve) != */san-*/* ]] || skip "measures a build without sanitizers"

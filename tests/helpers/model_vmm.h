@@ -72,6 +72,7 @@ class ModelVmm {
         uffd_(pager::uffd_create()),
         list_path_(file.path() + "." + name + ".hpl"),
         record_(record) {
+    record_.threads[0].since_ns = pager::now_ns();  // it may also hang while it connects
     for (const pager::Region& region : guest_.regions()) {
       pager::uffd_register_missing(uffd_.get(), region.base, region.size);
     }

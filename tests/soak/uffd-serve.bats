@@ -12,9 +12,7 @@ teardown() { common_teardown; }
 @test "4 clients and 15,000 sessions: no guest gets another's bytes or hangs, nothing is left" {
   require_userfaultfd
   serve_control -q
-  uffd-serve ctl create warm=memory
-  run -0 probe --socket s/warm.sock
-  wait_until 5 test ! -e s/warm.vmm
+  serve_one_guest
   local before
   before=$(descriptors)
   run -0 "$HELPERS/session-storm" --control c.sock --make storm-memory --clients 4 --sessions 15000
