@@ -21,6 +21,7 @@ enum class Count : size_t {
   pages_removed,     // by the VMM, each counted once
   pages_poisoned,    //
   pages_healed,      // of these, by a later good read
+  pages_gone,        // not registered any more when the rest was installed: the VMM's own
   bytes_released,    // of large holes, unregistered at the start
   copies,            // calls to install something
   copy_errors,       // of these, failed for good

@@ -148,8 +148,10 @@ class FaultLoop {
   void drop_lists();
   void record_lists();
   void completion_piece();
+  void pass_over_gone(const PageTable::RegionPages& in);
   void verify_completion();
   bool find_missing(const KernelView& view);
+  int unregister(const PageTable::RegionPages& in, uint64_t first, uint64_t count);
   void detach();
   void end_completion(const std::string& why);
   void remember_poisoned(uint64_t page);

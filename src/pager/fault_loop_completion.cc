@@ -96,8 +96,10 @@ void FaultLoop::completion_piece() {
                      std::to_string(PageTable::offset_of(in, selected_.front())) +
                      " and after cannot be read");
       return;
-    case Stop::failed:
     case Stop::gone:
+      pass_over_gone(in);
+      return;
+    case Stop::failed:
       end_completion("pages at offset " +
                      std::to_string(PageTable::offset_of(in, selected_.front())) +
                      " and after cannot be installed");
@@ -113,6 +115,20 @@ void FaultLoop::completion_piece() {
     complete_not_before_ns_ =
         monotonic_ns() +
         static_cast<uint64_t>(static_cast<double>(bytes) * kSecond / static_cast<double>(rate));
+  }
+}
+
+// What the VMM has unmapped, or put something else in the place of, is not registered any more: no
+// fault of it comes to us, and nothing that the image holds belongs there. It counts as removed.
+void FaultLoop::pass_over_gone(const PageTable::RegionPages& in) {
+  const std::vector<uint64_t> pages = selected_;
+  for (const uint64_t page : pages) {
+    selected_ = {page};
+    if (!over_ && fill_in_gap(in) == Stop::gone) {
+      const uint64_t start = PageTable::address_of(in, page);
+      table_.mark_removed(start, start + in.region.page_size);
+      parts_.counters.add(Count::pages_gone);
+    }
   }
 }
 
@@ -168,9 +184,24 @@ bool FaultLoop::find_missing(const KernelView& view) {
   return any;
 }
 
+// The kernel refuses a range in which nothing is mapped, or something that cannot be registered (of
+// a file, say). Such a page is none of ours; the others are found by halving.
+int FaultLoop::unregister(const PageTable::RegionPages& in, uint64_t first, uint64_t count) {
+  const int error =
+      uffd_unregister(parts_.uffd, PageTable::address_of(in, first), count * in.region.page_size);
+  if (error != EINVAL) {
+    return error;
+  }
+  if (count == 1) {
+    return 0;
+  }
+  const int failed = unregister(in, first, count / 2);
+  return failed != 0 ? failed : unregister(in, first + count / 2, count - count / 2);
+}
+
 void FaultLoop::detach() {
   for (const PageTable::RegionPages& in : table_.regions()) {
-    const int error = uffd_unregister(parts_.uffd, in.region.base, in.region.size);
+    const int error = unregister(in, in.first_page, PageTable::end_page(in) - in.first_page);
     if (error == ESRCH || error == ENOMEM) {  // the VMM has ended
       over_ = true;
       return;
@@ -185,6 +216,11 @@ void FaultLoop::detach() {
   kept_.clear();  // all were woken, and have their pages
   rest_.clear();
   parts_.counters.set(Count::waiting, 0);
+  if (const uint64_t gone = parts_.counters.get(Count::pages_gone); gone > 0) {
+    parts_.log.warn(std::to_string(gone) +
+                    " pages are not registered any more: the VMM has put other memory there, or "
+                    "none; they are left as they are");
+  }
   parts_.log.detail("has all of its memory, and needs no server any more");
   if (completion_) {
     std::exchange(completion_, nullptr)->set(Completion::State::done);

@@ -68,13 +68,16 @@ void add_counts(Page& page, const Totals& totals) {
     page.sample("uffd_serve_faults_total", std::string("kind=\"") + entry.label + "\"",
                 totals[entry.count]);
   }
-  constexpr std::array kPages{
-      Labelled{"copied", Count::pages_copied},         Labelled{"zeroed", Count::pages_zeroed},
-      Labelled{"prefetched", Count::pages_prefetched}, Labelled{"removed", Count::pages_removed},
-      Labelled{"poisoned", Count::pages_poisoned},     Labelled{"healed", Count::pages_healed}};
+  constexpr std::array kPages{Labelled{"copied", Count::pages_copied},
+                              Labelled{"zeroed", Count::pages_zeroed},
+                              Labelled{"prefetched", Count::pages_prefetched},
+                              Labelled{"removed", Count::pages_removed},
+                              Labelled{"poisoned", Count::pages_poisoned},
+                              Labelled{"healed", Count::pages_healed},
+                              Labelled{"gone", Count::pages_gone}};
   page.family("uffd_serve_pages_total", "counter",
               "Pages: copied, zeroed; of these prefetched; removed by guests; poisoned, and of "
-              "these healed.");
+              "these healed; gone: the VMM has put other memory there.");
   for (const Labelled& entry : kPages) {
     page.sample("uffd_serve_pages_total", std::string("kind=\"") + entry.label + "\"",
                 totals[entry.count]);

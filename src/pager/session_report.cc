@@ -115,6 +115,7 @@ std::string session_json(const SessionInfo& info) {
                         .number("removed", count(Count::pages_removed))
                         .number("poisoned", count(Count::pages_poisoned))
                         .number("healed", count(Count::pages_healed))
+                        .number("gone", count(Count::pages_gone))
                         .str())
       .number("eagain", count(Count::eagain))
       .number("retries", count(Count::retries))

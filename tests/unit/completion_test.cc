@@ -87,6 +87,38 @@ TEST_F(CompletionTest, RemovedPagesStayZero) {
   });
 }
 
+// Memory of another kind in the middle of a region is the VMM's own, whatever was there before.
+TEST_F(CompletionTest, WhatTheVmmHasMappedOverIsLeftAlone) {
+  const auto map_over = [&](uint64_t page, uint64_t pages, int flags, int fd) {
+    void* at = reinterpret_cast<void*>(guest_->address(page));
+    ASSERT_EQ(::mmap(at, pages * kSmallPage, PROT_READ | PROT_WRITE, MAP_FIXED | flags, fd, 0), at);
+  };
+  for (const bool known : {true, false}) {
+    guest_.emplace(kPages);
+    vmm_ = known ? ourselves() : Vmm();
+    start();
+    EXPECT_EQ(served(65), page_word(65));
+    write_memory_file(dir_ / "other", 8);
+    const base::Fd other = base::open_file(dir_ / "other", O_RDWR);
+    const auto completion = complete();
+    loop_->step();
+    map_over(10, 5, MAP_PRIVATE | MAP_ANONYMOUS, -1);  // installed before
+    map_over(64, 8, MAP_PRIVATE, other.get());         // in part
+    map_over(201, 7, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    step_until_ended(*completion);
+    EXPECT_EQ(completion->state(), State::done) << completion->why();
+    EXPECT_EQ(count(Count::pages_gone), known ? 20U : 40U) << "of both rounds";
+    loop_.reset();
+    expect_all([](uint64_t page) {
+      const bool zero = (page >= 10 && page < 15) || (page >= 201 && page < 208);
+      const bool of_file = page >= 64 && page < 72;
+      return zero ? 0 : of_file ? page_word(page - 64) : page_word(page);
+    });
+    EXPECT_TRUE(guest_->remove(100, 1).get()) << "nothing of it is registered any more";
+    EXPECT_EQ(guest_->word(100), 0U);
+  }
+}
+
 // A bug in our books must not become zeros in a guest.
 TEST_F(CompletionTest, WhatTheKernelDoesNotHaveIsInstalledFirst) {
   vmm_ = ourselves();

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 
 #include <array>
 #include <fstream>
@@ -185,6 +186,31 @@ TEST_F(PagerTest, ATraceHoldsEveryPageInTheOrderOfTheFaults) {
   EXPECT_EQ(text,
             "# snapfork-trace 1 page_size=4096 memory_bytes=262144 regions=0+262144\n"
             "9\n0\n1\n2\n3\n");
+}
+
+TEST_F(PagerTest, ACompletionPassesOverWhatTheVmmHasUnmapped) {
+  Pager& pager = start();
+  pager.open(place("vm"));
+  const Gate go;
+  FakeVmm vmm(dir_ / "vm.sock", kPages,
+              [&](const TestGuest& guest, const base::Fd&, const FakeVmm::Ready& ready) {
+                require(::munmap(reinterpret_cast<void*>(guest.address(8)), 8 * kSmallPage) == 0);
+                require(guest.word(0) == page_word(0));
+                ready();
+                go.wait();
+                for (uint64_t page = 0; page < kPages; ++page) {
+                  require((page >= 8 && page < 16) || guest.word(page) == page_word(page));
+                }
+              });
+  ASSERT_TRUE(vmm.wait_ready());
+  const Pager::CompletionOrder order = pager.complete("vm", 0, /*wait=*/true);
+  ASSERT_EQ(order.ordered, Pager::Ordered::yes);
+  EXPECT_TRUE(order.completion->wait(10s));
+  EXPECT_EQ(order.completion->state(), Completion::State::done) << order.completion->why();
+  EXPECT_TRUE(wait_for_state("vm", "none")) << "the session is not over";
+  go.open(1);
+  EXPECT_TRUE(vmm.ended_well());
+  EXPECT_EQ(pager.totals()[Count::pages_gone], 8U);
 }
 
 TEST_F(PagerTest, AnIdleServerEndsWithItsLastSession) {
