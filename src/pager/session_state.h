@@ -73,10 +73,9 @@ struct SessionState {
   uint32_t region_count;
   uint64_t page_count;
   uint64_t total_bytes;  // of the whole mapping
-  uint64_t
-      regions_at;  // RegionPages[region_count], offset in bytes from the start of this structure
-  uint64_t
-      removed_at;  // bitmap: was removed by the VMM once, reads as zeros for ever; never cleared
+  // Offsets in bytes from the start of this structure.
+  uint64_t regions_at;    // RegionPages[region_count]
+  uint64_t removed_at;    // bitmap: was removed by the VMM once, reads as zeros for ever
   uint64_t installed_at;  // bitmap: was installed by us, and not removed since
   ImageIdentity image;
   int32_t vmm_pid;  // 0: not known
