@@ -174,21 +174,21 @@ server_ns() {
 }
 
 held_ns_per_fault() { # <pages> <socket>...
-  local touched_pages=$1 options=() socket start probe
+  local touched_pages=$1 options=() socket start hold said line=''
   shift
   for socket; do options+=(--socket "$socket"); done
   rm -f "$dir/hold"
   mkfifo "$dir/hold"
-  sleep infinity >"$dir/hold" &
-  local feeder=$!
+  exec {hold}<>"$dir/hold"
   start=$(server_ns)
-  uffd-probe --mem "$dir/memory" "${options[@]}" --pages "$touched_pages" --hold <"$dir/hold" >"$dir/held" &
-  probe=$!
-  until grep -qx ready "$dir/held"; do sleep 0.05; done
+  exec {said}< <(exec uffd-probe --mem "$dir/memory" "${options[@]}" --pages "$touched_pages" --hold \
+    <"$dir/hold" {hold}>&-)
+  while [[ $line != ready ]]; do IFS= read -r line <&"$said"; done
   echo $((($(server_ns) - start) / touched_pages / $#))
   anonymous_kib >"$dir/anonymous"
-  kill "$feeder"
-  wait "$probe" "$feeder" 2>/dev/null || true
+  exec {hold}>&-
+  while IFS= read -r _; do :; done <&"$said" # until it has ended
+  exec {said}<&-
 }
 
 # p50 in ns of random faults that the server at SOCKET answers, the guest on CPU 0
