@@ -149,17 +149,20 @@ forget() { # <warm|cold>
   fi
 }
 
-# 64 VMMs at once: memory that they cost the server, and its work for a fault.
+# 64 VMMs at once: memory that they cost the server, and its work for a fault. The rounds take turns.
 bench_many() {
   local alone many before after sockets=() i
   start_ours --lazy -q
   before=$(anonymous_kib)
-  alone=$(held_ns_per_fault 60000 "$dir/ours")
   for ((i = 0; i < 64; ++i)); do sockets+=("$dir/ours"); done
-  many=$(held_ns_per_fault 2000 "${sockets[@]}")
+  for ((i = 0; i < rounds; ++i)); do
+    held_ns_per_fault 60000 "$dir/ours" >>"$dir/alone.ns"
+    held_ns_per_fault 2000 "${sockets[@]}" >>"$dir/many.ns"
+  done
+  alone=$(median <"$dir/alone.ns") many=$(median <"$dir/many.ns")
   after=$(<"$dir/anonymous")
   row 'CPU for a fault, 64 sessions as a ratio to one' "$(ratio "$many" "$alone") ($many ns, $alone ns)" 1.2 \
-    "\`uffd-probe --socket ... --hold\`, CPU time of the server"
+    "\`uffd-probe --socket ... --hold\`, time on a core of the server's threads"
   row 'memory of a session of 256 MiB' "$(((after - before) / 64)) KiB" '272 KiB' 'RssAnon of the server'
   stop_servers
 }
@@ -168,27 +171,30 @@ anonymous_kib() {
   awk '/^RssAnon:/ { print $2 }' "/proc/${servers[0]}/status"
 }
 
-# of threads that have ended, too; to 10 ms
-server_ns() {
-  awk '{ printf "%d", ($14 + $15) * 10000000 }' "/proc/${servers[0]}/stat"
+# The threads of sessions, a line each: nanoseconds on a core.
+session_threads() {
+  local task name
+  for task in "/proc/${servers[0]}/task"/*; do
+    { read -r name <"$task/comm" && [[ $name == 'vm '* ]] && cut -d ' ' -f 1 "$task/schedstat"; } 2>/dev/null || true
+  done
 }
 
 held_ns_per_fault() { # <pages> <socket>...
-  local touched_pages=$1 options=() socket start hold said line=''
+  local touched_pages=$1 options=() socket hold said line=''
   shift
   for socket; do options+=(--socket "$socket"); done
   rm -f "$dir/hold"
   mkfifo "$dir/hold"
   exec {hold}<>"$dir/hold"
-  start=$(server_ns)
   exec {said}< <(exec uffd-probe --mem "$dir/memory" "${options[@]}" --pages "$touched_pages" --hold \
     <"$dir/hold" {hold}>&-)
   while [[ $line != ready ]]; do IFS= read -r line <&"$said"; done
-  echo $((($(server_ns) - start) / touched_pages / $#))
+  session_threads | awk -v faults=$((touched_pages * $#)) '{ ns += $1 } END { printf "%d\n", ns / faults }'
   anonymous_kib >"$dir/anonymous"
   exec {hold}>&-
   while IFS= read -r _; do :; done <&"$said" # until it has ended
   exec {said}<&-
+  until [[ -z $(session_threads) ]]; do :; done
 }
 
 # p50 in ns of random faults that the server at SOCKET answers, the guest on CPU 0
