@@ -179,8 +179,9 @@ session_threads() {
   done
 }
 
-held_ns_per_fault() { # <pages> <socket>...
-  local touched_pages=$1 options=() socket hold said line=''
+# VMMs that have touched so many pages, and stay until release_vmms.
+hold_vmms() { # <pages> <socket>...
+  local touched_pages=$1 options=() socket line=''
   shift
   for socket; do options+=(--socket "$socket"); done
   rm -f "$dir/hold"
@@ -189,12 +190,41 @@ held_ns_per_fault() { # <pages> <socket>...
   exec {said}< <(exec uffd-probe --mem "$dir/memory" "${options[@]}" --pages "$touched_pages" --hold \
     <"$dir/hold" {hold}>&-)
   while [[ $line != ready ]]; do IFS= read -r line <&"$said"; done
-  session_threads | awk -v faults=$((touched_pages * $#)) '{ ns += $1 } END { printf "%d\n", ns / faults }'
-  anonymous_kib >"$dir/anonymous"
+}
+
+release_vmms() {
   exec {hold}>&-
-  while IFS= read -r _; do :; done <&"$said" # until it has ended
+  while IFS= read -r _; do :; done <&"$said" # until they have ended
   exec {said}<&-
   until [[ -z $(session_threads) ]]; do :; done
+}
+
+held_ns_per_fault() { # <pages> <socket>...
+  hold_vmms "$@"
+  session_threads | awk -v faults=$(($1 * ($# - 1))) '{ ns += $1 } END { printf "%d\n", ns / faults }'
+  anonymous_kib >"$dir/anonymous"
+  release_vmms
+}
+
+# A service with a guest that does nothing, and sessions that nobody has connected to.
+bench_idle() {
+  local i before seconds=5
+  rm -f "$dir/started"
+  uffd-serve --control "$dir/c.sock" --ready-fd 9 9>"$dir/started" &
+  servers+=($!)
+  until [[ -s $dir/started ]]; do :; done
+  for i in a b c; do uffd-serve ctl --control "$dir/c.sock" create "$i=$dir/memory" >/dev/null; done
+  hold_vmms 100 "$dir/s/a.sock"
+  before=$(wakeups)
+  sleep "$seconds"
+  row 'wakeups of an idle service, one guest served and two waited for' \
+    "$(($(wakeups) - before)) in $seconds s" 0 "context switches of \`uffd-serve\`"
+  release_vmms
+  stop_servers
+}
+
+wakeups() {
+  cat "/proc/${servers[0]}/task"/*/status | awk '/ctxt_switches/ { n += $2 } END { print n }'
 }
 
 # p50 in ns of random faults that the server at SOCKET answers, the guest on CPU 0
@@ -291,6 +321,7 @@ main() {
   bench_p99_beside_completion
   bench_zero_runs
   bench_many
+  bench_idle
   bench_backends
   bench_client
 }
