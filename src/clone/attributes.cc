@@ -175,7 +175,8 @@ void AttributeCopier::apply_symlink(int src_dir, const struct stat& st, int dst_
 
 void remove_inherited_acls(int fd, const std::string& path) {
   for (const char* acl : {kAccessAcl, kDefaultAcl}) {
-    if (::fremovexattr(fd, acl) != 0 && errno != ENODATA && errno != EOPNOTSUPP) {
+    // Asked first: to remove what is not there is a transaction of the filesystem all the same.
+    if (::fgetxattr(fd, acl, nullptr, 0) >= 0 && ::fremovexattr(fd, acl) != 0 && errno != ENODATA) {
       base::throw_errno("cannot remove the inherited ACL of " + base::quoted(path));
     }
   }

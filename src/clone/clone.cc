@@ -17,6 +17,16 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+template <typename Staged>
+void give_name(Staged& staged, const Request& request, Phases& phases) {
+  const PhaseTimer timer(phases.publish);
+  if (request.replace) {
+    staged.replace(request.durable);
+  } else {
+    staged.publish(request.durable);
+  }
+}
+
 void clone_file(const SourceFile& src, const Place& place, const Request& request,
                 ContentCloner& contents, CloneReport& report) {
   const Clock::time_point begun = Clock::now();
@@ -27,12 +37,7 @@ void clone_file(const SourceFile& src, const Place& place, const Request& reques
     StagedFile staged(place, src.st.st_mode & ACCESSPERMS);
     report.files.push_back(contents.clone(src, staged.fd(), place.path(), request.reflink));
     attributes.apply(src.fd.get(), src.st, staged.fd(), place.path());
-    const PhaseTimer timer(report.phases.publish);
-    if (request.replace) {
-      staged.replace(request.durable);
-    } else {
-      staged.publish(request.durable);
-    }
+    give_name(staged, request, report.phases);
     attributes.warn();
   }
   report.files.back().elapsed = Clock::now() - begun;
@@ -54,12 +59,7 @@ void clone_directory(const SourceFile& src, const Place& place, const Request& r
   }
   StagedDirectory staged(place);
   tree.clone(dir.get(), staged.fd());
-  const PhaseTimer timer(report.phases.publish);
-  if (request.replace) {
-    staged.replace(request.durable);
-  } else {
-    staged.publish(request.durable);
-  }
+  give_name(staged, request, report.phases);
   attributes.warn();
 }
 

@@ -19,6 +19,9 @@ constexpr int64_t kMostJobs = 256;
 
 Request request_of(const base::ParsedOptions& options) {
   Request request;
+  request.detail = options.has("json") || options.has("verbose") ? Detail::numbers
+                   : options.has("quiet")                        ? Detail::nothing
+                                                                 : Detail::warnings;
   const std::string reflink = options.choice("reflink", {"auto", "always", "never"});
   request.reflink = reflink == "always"  ? ReflinkMode::always
                     : reflink == "never" ? ReflinkMode::never

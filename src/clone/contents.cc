@@ -24,11 +24,6 @@ std::string why_not(int error_number) {
                                : std::string(std::strerror(error_number));
 }
 
-// One filesystem on both sides, which has no shared blocks.
-bool cannot_share(int error_number) {
-  return error_number == EOPNOTSUPP || error_number == ENOTTY;
-}
-
 std::string cost_text(const SourceFile& src, int64_t extents) {
   return "each clone of it takes up to " + std::to_string(clone_cost_ms(src.fd.get(), extents)) +
          " ms";
@@ -43,36 +38,33 @@ void refuse_many_extents(const SourceFile& src, int64_t extents, int64_t limit) 
   }
 }
 
-// Size, bytes and extents of what shares the source's blocks. Very many extents are not listed:
-// st_blocks says the same, but for compressed files and what XFS needs for the list itself; and to
-// count them once more would cost btrfs a twentieth of the clone.
-void measure_shared(int fd, FileReport& report) {
+// Whether the number of extents can matter: to list them is a tenth of the work of a clone.
+bool must_count(const Request& request, const SourceFile& src) {
+  constexpr off_t kSmallestBlock = 1024;  // of a filesystem that shares blocks
+  const bool may_be_many =
+      src.st.st_size / kSmallestBlock >= request.max_extents.value_or(kManyExtents);
+  return request.detail == Detail::numbers ||
+         (may_be_many && (request.max_extents || request.detail == Detail::warnings));
+}
+
+// Size, bytes and extents of what shares the source's blocks. The bytes are what st_blocks says,
+// but where numbers are wanted and the extents are few: preallocated blocks are not data.
+void measure_shared(int fd, Detail detail, FileReport& report) {
   struct stat st {};
   if (::fstat(fd, &st) != 0) {
     base::throw_errno("cannot stat " + base::quoted(report.path));
   }
   report.size = st.st_size;  // a source that grows is shared as long as it was at that instant
-  const std::optional<FewExtents> few = list_few_extents(fd, report.size, Flush::no, report.path);
-  if (few && few->is_all) {
-    report.shared = few->survey.data_bytes;
-    report.extents_after = few->survey.extents;
-  } else {
-    report.shared = few ? allocated_bytes(st) : report.size;
-    report.extents_after = report.extents.value_or(0) <= kManyExtents
-                               ? count_extents(fd, report.path)
-                               : kept_extent_count(fd);
+  report.shared = allocated_bytes(st);
+  if (detail == Detail::numbers) {
+    const std::optional<ExtentSurvey> survey =
+        report.extents.value_or(0) <= kFewExtents
+            ? survey_extents(fd, report.size, Flush::no, report.path)
+            : std::nullopt;
+    report.shared = survey ? survey->data_bytes : report.shared;
+    report.extents_after = survey ? survey->extents : count_extents(fd, Flush::no, report.path);
   }
   report.hole = report.size - report.shared;
-}
-
-// Writes out what is dirty. Nothing where the filesystem does not tell.
-std::optional<int64_t> flush_and_count(const SourceFile& src) {
-  const std::optional<FewExtents> few =
-      list_few_extents(src.fd.get(), src.st.st_size, Flush::yes, src.path);
-  if (!few) {
-    return std::nullopt;
-  }
-  return few->is_all ? few->survey.extents : count_extents(src.fd.get(), src.path);
 }
 
 void warn_of_many_extents(const SourceFile& src, int64_t extents) {
@@ -82,8 +74,8 @@ void warn_of_many_extents(const SourceFile& src, int64_t extents) {
   }
 }
 
-void note_writer(const SourceFile& src, FileReport& report) {
-  if (src.st.st_size >= kLargeFile &&
+void note_writer(const Request& request, const SourceFile& src, FileReport& report) {
+  if (request.detail != Detail::nothing && src.st.st_size >= kLargeFile &&
       ReadLease(src.fd.get()).state() == ReadLease::State::refused) {
     report.has_writer = true;
     base::say_warning(base::quoted(src.path) +
@@ -106,7 +98,8 @@ bool ContentCloner::shares(const SourceFile& src, int made, const std::string& d
   if (mode == ReflinkMode::never) {
     return false;
   }
-  {
+  // Asked only before something is flushed; FICLONE itself says no at once.
+  if (must_count(request_, src)) {
     const std::scoped_lock lock(mutex_);
     if (asked_device_ != src.st.st_dev) {
       refusal_ = ask();
@@ -127,9 +120,9 @@ bool ContentCloner::shares(const SourceFile& src, int made, const std::string& d
 
 void ContentCloner::reflink(const SourceFile& src, int made, FileReport& report,
                             const std::function<int()>& act) {
-  {
+  if (must_count(request_, src)) {
     const PhaseTimer timer(report.phases.flush);
-    report.extents = flush_and_count(src);
+    report.extents = count_extents(src.fd.get(), Flush::yes, src.path);
   }
   if (report.extents && request_.max_extents) {
     refuse_many_extents(src, *report.extents, *request_.max_extents);
@@ -145,7 +138,7 @@ void ContentCloner::reflink(const SourceFile& src, int made, FileReport& report,
     warn_of_many_extents(src, *report.extents);
   }
   report.method = Method::reflink;
-  measure_shared(made, report);
+  measure_shared(made, request_.detail, report);
 }
 
 FileReport ContentCloner::clone(const SourceFile& src, int dst, const std::string& dst_path,
@@ -153,7 +146,7 @@ FileReport ContentCloner::clone(const SourceFile& src, int dst, const std::strin
   FileReport report{.path = dst_path, .size = src.st.st_size, .defragged = src.defragged};
   if (src.st.st_size > 0) {
     check_file_size_limit(src.st.st_size, dst_path);
-    note_writer(src, report);
+    note_writer(request_, src, report);
     const bool shared = shares(
         src, dst, dst_path, mode, report, [&] { return ask_reflink(src.fd.get(), dst); },
         [&] { return try_reflink(src.fd.get(), dst, src.path, dst_path); });
@@ -176,11 +169,9 @@ FileReport ContentCloner::clone(const SourceFile& src, int dst, const std::strin
 
 void ContentCloner::copy(const SourceFile& src, int dst, FileReport& report) {
   const PhaseTimer timer(report.phases.copy);
-  const CopyOptions options{
-      .zeros = request_.dig || request_.sparse ? Zeros::dig : Zeros::keep,
-      .in_kernel = !request_.dig && !request_.sparse && cannot_share(report.refused),
-      .jobs = request_.jobs,
-      .progress = progress_for(src)};
+  const CopyOptions options{.zeros = request_.dig || request_.sparse ? Zeros::dig : Zeros::keep,
+                            .jobs = request_.jobs,
+                            .progress = progress_for(src)};
   const CopyResult result = sparse_copy(src.fd.get(), src.st, dst, options, src.path, report.path);
   report.method = Method::copy;
   report.copied = result.copied;
@@ -193,7 +184,7 @@ void ContentCloner::dig(const SourceFile& src, int dst, FileReport& report) {
   report.dug =
       dig_holes(src.fd.get(), dst, report.size, request_.jobs, progress_for(src), report.path);
   report.shared -= std::min(report.dug, report.shared);
-  report.extents_after = count_extents(dst, report.path);
+  report.extents_after = count_extents(dst, Flush::no, report.path);
   report.hole = report.size - report.shared;
 }
 

@@ -104,8 +104,7 @@ void rewrite(const Place& place, const SourceFile& src, const ReadLease& lease,
 }  // namespace
 
 void defragment(const Place& place, SourceFile& src, const Request& request, Progress& progress) {
-  flush_dirty(src.fd.get(), src.path);
-  const std::optional<int64_t> extents = count_extents(src.fd.get(), src.path);
+  const std::optional<int64_t> extents = count_extents(src.fd.get(), Flush::yes, src.path);
   if (!extents || *extents <= request.max_extents.value_or(kManyExtents)) {
     return;
   }

@@ -120,6 +120,17 @@ std::string name_of_open(int fd, const std::string& path) {
   return {name.data(), static_cast<size_t>(length)};
 }
 
+int link_descriptor(int fd, int dir, const std::string& name) {
+  const int result = ::linkat(fd, "", dir, name.c_str(), AT_EMPTY_PATH);
+  if (result == 0 || errno != ENOENT) {
+    return result;
+  }
+  // Without CAP_DAC_READ_SEARCH (and, from Linux 6.10 on, opened by somebody else) there is this
+  // way.
+  const std::string self = "/proc/self/fd/" + std::to_string(fd);
+  return ::linkat(AT_FDCWD, self.c_str(), dir, name.c_str(), AT_SYMLINK_FOLLOW);
+}
+
 void raise_descriptor_limit() {
   struct rlimit limit {};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {

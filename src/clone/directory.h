@@ -38,6 +38,10 @@ void sync_tree(int dir, const std::string& path);
 // The present path of an open file; `path` is for messages. Throws std::system_error.
 std::string name_of_open(int fd, const std::string& path);
 
+// linkat(2) of an open file: exactly that inode, whatever its name stands for by now, if it has
+// one. As linkat: 0, or -1 and errno.
+int link_descriptor(int fd, int dir, const std::string& name);
+
 // A tree of N levels needs 2 N descriptors; many systems give 1024 at first and more on demand.
 void raise_descriptor_limit();
 

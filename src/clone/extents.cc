@@ -98,35 +98,7 @@ class ExtentLister {
   struct fiemap* map_;
 };
 
-}  // namespace
-
-std::optional<FewExtents> list_few_extents(int fd, off_t size, Flush flush, std::string_view name) {
-  ExtentLister lister(fd, size, name);
-  if (!lister.next(flush)) {
-    return std::nullopt;
-  }
-  return FewExtents{.is_all = lister.at_end(), .survey = lister.survey()};
-}
-
-std::optional<ExtentSurvey> survey_extents(int fd, off_t size, std::string_view name) {
-  ExtentLister lister(fd, size, name);
-  while (!lister.at_end()) {
-    if (!lister.next(Flush::no)) {
-      return std::nullopt;
-    }
-  }
-  return lister.survey();
-}
-
-std::optional<int64_t> count_extents(int fd, std::string_view name) {
-  if (const std::optional<int64_t> kept = kept_extent_count(fd)) {
-    return kept;
-  }
-  struct fiemap map {};  // with room for no extent: they are only counted
-  map.fm_length = FIEMAP_MAX_OFFSET;
-  return list_extents(fd, map, name) ? std::optional<int64_t>(map.fm_mapped_extents) : std::nullopt;
-}
-
+// The number that XFS keeps with each file, at no cost; nothing elsewhere.
 std::optional<int64_t> kept_extent_count(int fd) {
   struct fsxattr attributes {};
   // Others leave the field zero.
@@ -135,11 +107,29 @@ std::optional<int64_t> kept_extent_count(int fd) {
              : std::nullopt;
 }
 
-void flush_dirty(int fd, std::string_view name) {
-  struct fiemap map {};
-  map.fm_length = 1;  // all of the file is written out, whatever range is asked for
-  map.fm_flags = FIEMAP_FLAG_SYNC;
-  static_cast<void>(list_extents(fd, map, name));
+}  // namespace
+
+std::optional<ExtentSurvey> survey_extents(int fd, off_t size, Flush flush, std::string_view name) {
+  ExtentLister lister(fd, size, name);
+  while (!lister.at_end()) {
+    if (!lister.next(flush)) {
+      return std::nullopt;
+    }
+    flush = Flush::no;
+  }
+  return lister.survey();
+}
+
+std::optional<int64_t> count_extents(int fd, Flush flush, std::string_view name) {
+  const bool is_kept = kept_extent_count(fd).has_value();
+  struct fiemap map {};  // with room for no extent: they are only counted
+  map.fm_length =
+      is_kept ? 1 : FIEMAP_MAX_OFFSET;  // all is written out, whatever range is asked for
+  map.fm_flags = flush == Flush::yes ? FIEMAP_FLAG_SYNC : 0;
+  if ((flush == Flush::yes || !is_kept) && !list_extents(fd, map, name)) {
+    return std::nullopt;
+  }
+  return is_kept ? kept_extent_count(fd) : map.fm_mapped_extents;
 }
 
 int64_t clone_cost_ms(int fd, int64_t extents) {

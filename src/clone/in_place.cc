@@ -63,7 +63,7 @@ void dig_file(const Place& place, const Request& request, Progress& progress, Fi
   if (::fstat(fd.get(), &st) != 0) {
     base::throw_errno("cannot stat " + base::quoted(place.path()));
   }
-  report.extents = count_extents(fd.get(), place.path());
+  report.extents = count_extents(fd.get(), Flush::no, place.path());
   {
     const PhaseTimer timer(report.phases.dig);
     report.dug = dig_holes(fd.get(), fd.get(), st.st_size, request.jobs, progress, place.path());
@@ -74,7 +74,7 @@ void dig_file(const Place& place, const Request& request, Progress& progress, Fi
       base::throw_errno("cannot set the times of " + base::quoted(place.path()));
     }
   }
-  report.extents_after = count_extents(fd.get(), place.path());
+  report.extents_after = count_extents(fd.get(), Flush::no, place.path());
   if (request.durable == base::Durable::yes) {
     const PhaseTimer timer(report.phases.publish);
     base::sync_fd(fd.get(), place.path());
@@ -89,7 +89,7 @@ void defrag_file(const Place& place, const Request& request, Progress& progress,
     defragment(place, file, request, progress);
   }
   report.defragged = file.defragged;
-  report.extents = count_extents(file.fd.get(), place.path());
+  report.extents = count_extents(file.fd.get(), Flush::no, place.path());
   report.extents_after = report.extents;
 }
 

@@ -23,7 +23,16 @@ enum class MemoryMode { reflink, link, copy };
 // for its own VMM only.
 enum class Profile { plain, vm };
 
+// What the caller wants to be told of a source and its clone. Each costs system calls, and time
+// that grows with the extents.
+enum class Detail {
+  nothing,   // what was done
+  warnings,  // also what hurts: very many extents, somebody who writes
+  numbers,   // all of it, for every file
+};
+
 struct Request {
+  Detail detail = Detail::numbers;
   ReflinkMode reflink = ReflinkMode::automatic;
   MemoryMode memory = MemoryMode::reflink;
   Profile profile = Profile::plain;

@@ -27,18 +27,14 @@ int64_t allocated_bytes(const struct stat& st);
 // How a copy is made, and who is told how far it is.
 struct CopyOptions {
   Zeros zeros;
-  bool in_kernel;  // by copy_file_range, with Zeros::keep
-  int jobs;        // threads
+  int jobs;  // threads
   Progress& progress;
 };
 
 // Makes `dst` (new and empty, open for writing) `st.st_size` bytes long and copies the data of
-// `src` into it. In the kernel that is half the work, for each byte moves once; but where blocks
-// can be shared, copy_file_range shares them though nobody asked for it, so that it is for
-// filesystems that have refused to reflink. (It fills holes, and so gets none to see.) Zeros are
-// looked for in each piece of kPiece for itself. Throws base::Error (exit status 5) when the space
-// there is plainly too small, before the first byte; Refused when the source gets shorter
-// meanwhile; std::system_error.
+// `src` into it; with Zeros::dig, zeros are looked for in each piece of kPiece for itself. Throws
+// base::Error (exit status 5) when the space there is too small, before the first byte; Refused
+// when the source gets shorter meanwhile; std::system_error.
 CopyResult sparse_copy(int src, const struct stat& st, int dst, const CopyOptions& options,
                        std::string_view src_path, std::string_view dst_path);
 

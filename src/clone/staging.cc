@@ -69,10 +69,9 @@ void StagedFile::sync(base::Durable durable) const {
   }
 }
 
-// False when the name is taken. The way over /proc needs no privilege, unlike AT_EMPTY_PATH.
+// False when the name is taken.
 bool StagedFile::link_to(const std::string& name) const {
-  const std::string self = "/proc/self/fd/" + std::to_string(fd_.get());
-  if (::linkat(AT_FDCWD, self.c_str(), place_.parent(), name.c_str(), AT_SYMLINK_FOLLOW) == 0) {
+  if (link_descriptor(fd_.get(), place_.parent(), name) == 0) {
     return true;
   }
   if (errno == EEXIST) {

@@ -50,7 +50,9 @@ StatReport stat_file(const std::string& path) {
     throw base::BadData("cannot tell the extents of " + base::quoted(path) +
                         ": it is not a regular file");
   }
-  flush_dirty(file.fd.get(), path);
+  // Flushed first: only then st_blocks is what it will be.
+  const std::optional<ExtentSurvey> extents =
+      survey_extents(file.fd.get(), file.st.st_size, Flush::yes, path);
   struct stat st {};
   if (::fstat(file.fd.get(), &st) != 0) {
     base::throw_errno("cannot stat " + base::quoted(path));
@@ -59,7 +61,7 @@ StatReport stat_file(const std::string& path) {
                     .size = st.st_size,
                     .allocated = st.st_blocks * kBlockUnit,
                     .links = static_cast<int64_t>(st.st_nlink),
-                    .extents = survey_extents(file.fd.get(), st.st_size, path),
+                    .extents = extents,
                     .has_writer = {}};
   count_holes(file.fd.get(), report);
   report.clone_ms = clone_cost_ms(file.fd.get(), report.extents ? report.extents->extents : 0);

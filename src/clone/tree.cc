@@ -28,12 +28,6 @@ constexpr int64_t kWorthItsOwnThreads = 64 << 20;
 constexpr mode_t kWriteBits = 0222;
 constexpr mode_t kPermissionBits = 0777;
 
-// linkat(2) of an open file: exactly that inode, whatever its name stands for by now.
-int link_descriptor(int fd, int dir, const std::string& name) {
-  const std::string self = "/proc/self/fd/" + std::to_string(fd);
-  return ::linkat(AT_FDCWD, self.c_str(), dir, name.c_str(), AT_SYMLINK_FOLLOW);
-}
-
 // The directory of `relative` below `root`, reached name by name: the path may be longer than
 // PATH_MAX.
 base::Fd open_parent_of(int root, const std::string& relative) {

@@ -243,7 +243,7 @@ fail_clones_on() { # <filesystem>
   n=$(strace -f -qq -e trace=openat reflink-clone -q src dst 2>&1 | grep -n O_TMPFILE | cut -d: -f1)
   rm dst
   local no_tmpfile=(-e inject="openat:error=EOPNOTSUPP:when=$n")
-  for call in ftruncate ioctl copy_file_range utimensat linkat unlinkat; do
+  for call in ftruncate ioctl pwrite64 utimensat linkat unlinkat; do
     status=0
     strace -f -qq -o /dev/null "${no_tmpfile[@]}" -e inject="$call:signal=SIGKILL:when=1" \
       reflink-clone -q src dst 2>/dev/null || status=$?

@@ -9,23 +9,12 @@ load ../mounts
 load reflink-clone_helpers
 
 setup_file() {
-  load helpers
-  load ../mounts
-  load reflink-clone_helpers
   mount_each 600
-}
-
-teardown_file() {
-  unmount_all
 }
 
 setup() {
   common_setup
   seed=${TREE_SEED:-$SRANDOM}
-}
-
-teardown() {
-  common_teardown
 }
 
 differ() { # <what> <source> <copy> [option]

@@ -7,26 +7,6 @@ load helpers
 load ../mounts
 load reflink-clone_helpers
 
-setup_file() {
-  load helpers
-  load ../mounts
-  load reflink-clone_helpers
-  mount_each
-}
-
-teardown_file() {
-  unmount_all
-}
-
-setup() {
-  common_setup
-}
-
-teardown() {
-  common_teardown
-  unmount_all
-}
-
 # ---- sources that change
 
 @test "an entry that goes away during the walk ends the clone, and nothing is left" {
@@ -76,7 +56,7 @@ teardown() {
   require_cmd strace
   on ext4
   head -c 5M /dev/urandom >src
-  stop_after copy_file_range 1 reflink-clone src dst
+  stop_after pwrite64 1 reflink-clone src dst
   truncate -s 1500K src
   local status=0
   go_on || status=$?
@@ -94,9 +74,9 @@ teardown() {
     mkdir tree
     head -c 2M /dev/urandom >tree/disk
     cp tree/disk before
-    local call=copy_file_range
+    local call=pwrite64
     can_reflink "$type" && call=ioctl
-    # At the first ioctl nothing is shared yet, at the first copy_file_range all but nothing is copied.
+    # At the first ioctl nothing is shared yet, at the first pwrite64 all but nothing is copied.
     stop_after "$call" 1 reflink-clone --progress=never --json tree/disk dst
     printf more >>tree/disk
     go_on
@@ -252,7 +232,7 @@ PYTHON
   head -c 3M /dev/urandom >tree/disk
   local src status
   for src in tree tree/disk; do
-    stop_after copy_file_range 1 reflink-clone -q "$src" dst
+    stop_after pwrite64 1 reflink-clone -q "$src" dst
     kill -TERM "$program"
     status=0
     go_on || status=$?

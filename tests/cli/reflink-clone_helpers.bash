@@ -1,6 +1,24 @@
 # What the tests of reflink-clone share. Load after helpers and ../mounts.
 # shellcheck shell=bash disable=SC2154 # output is set by run
 
+# Each file is run on these, but for one that has its own.
+setup_file() {
+  mount_each
+}
+
+teardown_file() {
+  unmount_all
+}
+
+setup() {
+  common_setup
+}
+
+teardown() {
+  common_teardown
+  unmount_all # what the test itself mounted
+}
+
 # One filesystem of each kind, for all tests of a file: a mount costs more than most tests.
 mount_each() { # [MiB of xfs, btrfs and ext4]
   local type
@@ -28,6 +46,22 @@ make_disk() { # <file>
   head -c 2M /dev/urandom | dd of="$1" bs=1M seek=5 conv=notrunc status=none
   truncate -s 9437185 "$1"
 }
+
+# N blocks of data with holes between them: as many extents.
+make_fragmented() { # <file> <extents>
+  python3 - "$@" <<'PYTHON'
+import os, sys
+with open(sys.argv[1], "wb") as f:
+    f.truncate(int(sys.argv[2]) * 8192)
+    for i in range(int(sys.argv[2])):
+        f.seek(i * 8192)
+        f.write(b"%d" % i)
+    f.flush()
+    os.fsync(f.fileno())
+PYTHON
+}
+
+extents() { filefrag -v "$1" | grep -cE '^ *[0-9]+:' || true; }
 
 # A guest with everything that a clone must keep, and then what it must not.
 make_guest() { # <dir>

@@ -1,5 +1,7 @@
 // What bench/bench-clone.sh compares with, and what it measures on.
 //   bench-clone ficlone SRC DST     the least that a clone needs; prints its microseconds
+//   bench-clone clone SRC DST       what reflink-clone -q does; prints its microseconds
+//   bench-clone numbers SRC DST     the same with what --json asks for
 //   bench-clone fragment FILE N     N blocks of data, each an extent of its own
 //   bench-clone memory FILE MIB     60 % of its pages are zero, scattered
 #include <fcntl.h>
@@ -17,13 +19,33 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "clone/clone.h"
+#include "clone/progress.h"
+#include "clone/request.h"
+#include "clone/source_file.h"
 
 namespace {
 
 constexpr size_t kPage = 4096;
 
+using Clock = std::chrono::steady_clock;
+
+void print_since(Clock::time_point begun) {
+  const Clock::duration elapsed = Clock::now() - begun;
+  std::cout << std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count() << "\n";
+}
+
+void clone(const std::string& src, const std::string& dst, cloning::Detail detail) {
+  const Clock::time_point begun = Clock::now();
+  cloning::Request request;
+  request.detail = detail;
+  cloning::Progress progress(cloning::ProgressMode::never);
+  cloning::clone_to(cloning::open_operand(src), dst, request, progress);
+  print_since(begun);
+}
+
 void ficlone(const std::string& src, const std::string& dst) {
-  const auto begun = std::chrono::steady_clock::now();
+  const Clock::time_point begun = Clock::now();
   const base::Fd from = base::open_file(src, O_RDONLY);
   const base::Fd to = base::open_file(".", O_TMPFILE | O_WRONLY, 0600);
   const std::string self = "/proc/self/fd/" + std::to_string(to.get());
@@ -31,8 +53,7 @@ void ficlone(const std::string& src, const std::string& dst) {
       ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, dst.c_str(), AT_SYMLINK_FOLLOW) != 0) {
     base::throw_errno("cannot clone " + base::quoted(src));
   }
-  const auto elapsed = std::chrono::steady_clock::now() - begun;
-  std::cout << std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count() << "\n";
+  print_since(begun);
 }
 
 void fragment(const std::string& path, off_t extents) {
@@ -63,11 +84,16 @@ void memory(const std::string& path, size_t mib) {
 
 int run(const std::vector<std::string>& words) {
   if (words.size() != 3) {
-    std::cerr << "usage: bench-clone ficlone SRC DST | fragment FILE N | memory FILE MIB\n";
+    std::cerr
+        << "usage: bench-clone ficlone|clone|numbers SRC DST | fragment FILE N | memory FILE MIB\n";
     return 2;
   }
   if (words[0] == "ficlone") {
     ficlone(words[1], words[2]);
+  } else if (words[0] == "clone") {
+    clone(words[1], words[2], cloning::Detail::nothing);
+  } else if (words[0] == "numbers") {
+    clone(words[1], words[2], cloning::Detail::numbers);
   } else if (words[0] == "fragment") {
     fragment(words[1], std::stol(words[2]));
   } else {

@@ -76,7 +76,7 @@ TEST(DataRanges, DataIsCutAtTheGivenSize) {
 }
 
 TEST(SurveyExtents, IsNothingWhereTheFilesystemDoesNotAnswer) {
-  EXPECT_FALSE(survey_extents(make_file(kMiB).get(), kMiB, "f").has_value());
+  EXPECT_FALSE(survey_extents(make_file(kMiB).get(), kMiB, Flush::no, "f").has_value());
 }
 
 TEST(SparseCopy, KeepsHolesAndContents) {
@@ -86,7 +86,7 @@ TEST(SparseCopy, KeepsHolesAndContents) {
   const base::Fd dst = make_file(0);
   Progress progress;
   const CopyResult result = sparse_copy(src.get(), stat_of(src.get()), dst.get(),
-                                        {Zeros::keep, false, 1, progress}, "src", "dst");
+                                        {Zeros::keep, 1, progress}, "src", "dst");
   EXPECT_EQ(contents_of(dst.get()), contents_of(src.get()));
   EXPECT_EQ(stat_of(dst.get()).st_blocks, stat_of(src.get()).st_blocks);
   EXPECT_EQ(result.copied, kMiB + 4096 + 13);
@@ -99,14 +99,14 @@ TEST(SparseCopy, ZerosStayDataUnlessTheyAreToBeDug) {
   fill(src.get(), kMiB, kHoleBlock, 'a');
   Progress progress;
   const base::Fd same = make_file(0);
-  EXPECT_EQ(sparse_copy(src.get(), stat_of(src.get()), same.get(),
-                        {Zeros::keep, false, 1, progress}, "s", "d")
-                .copied,
-            3 * kMiB);
+  EXPECT_EQ(
+      sparse_copy(src.get(), stat_of(src.get()), same.get(), {Zeros::keep, 1, progress}, "s", "d")
+          .copied,
+      3 * kMiB);
   EXPECT_EQ(stat_of(same.get()).st_blocks, stat_of(src.get()).st_blocks);
   const base::Fd dug = make_file(0);
-  const CopyResult result = sparse_copy(src.get(), stat_of(src.get()), dug.get(),
-                                        {Zeros::dig, false, 1, progress}, "s", "d");
+  const CopyResult result =
+      sparse_copy(src.get(), stat_of(src.get()), dug.get(), {Zeros::dig, 1, progress}, "s", "d");
   EXPECT_EQ(result.copied, static_cast<int64_t>(kHoleBlock));
   EXPECT_EQ(result.dug, 3 * kMiB - static_cast<int64_t>(kHoleBlock));
   EXPECT_EQ(stat_of(dug.get()).st_blocks, static_cast<blkcnt_t>(kHoleBlock / 512));
@@ -122,9 +122,8 @@ TEST(SparseCopy, RefusesASourceThatGotShorter) {
   const base::Fd dst = make_file(0);
   Progress progress;
   ASSERT_EQ(::ftruncate(src.get(), 2 * kMiB), 0);
-  EXPECT_THROW(
-      sparse_copy(src.get(), before, dst.get(), {Zeros::keep, false, 1, progress}, "src", "dst"),
-      base::Refused);
+  EXPECT_THROW(sparse_copy(src.get(), before, dst.get(), {Zeros::keep, 1, progress}, "src", "dst"),
+               base::Refused);
 }
 
 TEST(DigHoles, PunchesZerosAndNothingElse) {

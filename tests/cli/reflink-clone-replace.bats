@@ -1,0 +1,88 @@
+#!/usr/bin/env bats
+# reflink-clone: --replace: the old one or the new one, and nothing between.
+# shellcheck disable=SC2154 # output, stderr, lines and status are set by run
+# shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
+
+load helpers
+load ../mounts
+load reflink-clone_helpers
+
+replace_on() { # <filesystem>
+  on "$1"
+  printf new >src
+  printf old >file
+  ln file other
+  reflink-clone -q --replace src file
+  assert_equal "$(<file) $(<other)" 'new old'
+  reflink-clone -q --replace src absent
+  assert_equal "$(<absent)" new
+  mkdir -p tree/sub old/deep/down
+  printf x >tree/sub/x
+  printf y >old/deep/y
+  chmod 0555 old/deep
+  reflink-clone -q --replace --durable tree old
+  diff -r tree old
+  reflink-clone -q --replace tree fresh
+  diff -r tree fresh
+  # One kind instead of another.
+  reflink-clone -q --replace src old
+  assert_equal "$(<old)" new
+  reflink-clone -q --replace tree file
+  diff -r tree file
+  ln -s nowhere link
+  reflink-clone -q --replace src link
+  [[ -f link && ! -L link ]]
+  no_temporaries
+}
+
+@test "--replace on XFS: files, trees, one instead of the other" { replace_on xfs; }
+@test "--replace on btrfs: files, trees, one instead of the other" { replace_on btrfs; }
+@test "--replace on ext4: files, trees, one instead of the other" { replace_on ext4; }
+@test "--replace on tmpfs: files, trees, one instead of the other" { replace_on tmpfs; }
+
+@test "--replace never takes the source or what holds it" {
+  mkdir -p tree/sub
+  printf text >tree/sub/file
+  ln tree/sub/file same
+  local words
+  for words in 'tree/sub/file tree' 'tree/sub tree' 'tree tree' 'same tree/sub/file' 'tree tree/sub'; do
+    # shellcheck disable=SC2086 # words are words
+    run --separate-stderr -2 reflink-clone --replace $words
+    assert_equal "$output" ''
+  done
+  assert_equal "$(<tree/sub/file)" text
+  no_temporaries
+}
+
+@test "--replace: whoever looks finds the old one or the new one" {
+  on xfs
+  mkdir a b
+  seq 200 | tee a/1 a/2 >a/3
+  seq 300 | tee b/1 b/2 >b/3
+  reflink-clone -q a dst
+  # The name alone: who has looked up the old tree sees that being emptied.
+  spawn bash -c 'while [[ -d dst ]]; do :; done; touch gone'
+  local i
+  for ((i = 0; i < 30; i++)); do
+    reflink-clone -q --replace b dst
+    reflink-clone -q --replace a dst
+  done
+  kill "$spawned_pid"
+  [[ ! -e gone ]] || fail 'there was a moment without it'
+  diff -r a dst
+  no_temporaries
+}
+
+@test "--replace: an error leaves the old one" {
+  on xfs
+  make_guest guest
+  mkdir dst
+  printf old >dst/file
+  local fault
+  for fault in renameat2:error=EIO:when=2 mkdirat:error=ENOSPC:when=3 utimensat:error=EIO:when=4; do
+    run --separate-stderr strace -f -qq -o /dev/null -e inject="$fault" reflink-clone -q --replace guest dst
+    assert_equal "$status" 5
+    assert_equal "$(ls -A)" $'dst\nguest'
+    assert_equal "$(<dst/file)" old
+  done
+}
