@@ -14,18 +14,23 @@
 namespace cloning {
 namespace {
 
-// Lets the temporary and what has the name now change places.
-void exchange(const Place& place) {
+// Lets the temporary and what has the name now change places. XFS, btrfs, ext4, tmpfs can; there is
+// no other way that leaves no moment without either of them.
+void exchange(const Place& place, const char* what_to_do) {
   if (::renameat2(place.parent(), place.temporary().c_str(), place.parent(), place.name().c_str(),
                   RENAME_EXCHANGE) == 0) {
     return;
   }
   if (errno == EINVAL || errno == ENOSYS) {
     throw base::Unsupported("cannot replace " + base::quoted(place.path()) +
-                            ": its filesystem has no renameat2(RENAME_EXCHANGE)");
+                            " in one step: its filesystem has no renameat2(RENAME_EXCHANGE); " +
+                            what_to_do);
   }
   base::throw_errno("cannot replace " + base::quoted(place.path()));
 }
+
+constexpr const char* kRemoveFirst = "remove it yourself, then clone without --replace";
+constexpr const char* kCopyByHand = "copy it and rename the copy while nobody has it open";
 
 }  // namespace
 
@@ -114,7 +119,7 @@ void StagedFile::replace(base::Durable durable) {
                  place_.name().c_str()) == 0) {
     named_ = false;
   } else if (errno == EISDIR) {
-    exchange(place_);
+    exchange(place_, kRemoveFirst);
     named_ = false;
     place_.remove_replaced();
   } else {
@@ -129,11 +134,11 @@ void StagedFile::replace_if(const std::function<bool(const struct stat&)>& is_ex
                             const std::string& why, base::Durable durable) {
   sync(durable);
   take_temporary_name();
-  exchange(place_);
+  exchange(place_, kCopyByHand);
   struct stat old {};
   if (::fstatat(place_.parent(), place_.temporary().c_str(), &old, AT_SYMLINK_NOFOLLOW) != 0 ||
       !is_expected(old)) {
-    exchange(place_);
+    exchange(place_, kCopyByHand);
     throw base::Refused("cannot replace " + base::quoted(place_.path()) + ": " + why);
   }
   named_ = false;
@@ -195,7 +200,7 @@ void StagedDirectory::replace(base::Durable durable) {
   }
   const bool was_free = rename_to_free_name();
   if (!was_free) {
-    exchange(place_);
+    exchange(place_, kRemoveFirst);
   }
   published_ = true;
   if (durable == base::Durable::yes) {
@@ -217,7 +222,8 @@ bool StagedDirectory::rename_to_free_name() const {
   }
   if (errno == EINVAL || errno == ENOSYS) {
     throw base::Unsupported("cannot make " + base::quoted(place_.path()) +
-                            ": its filesystem has no renameat2(RENAME_NOREPLACE)");
+                            ": its filesystem has no renameat2(RENAME_NOREPLACE), without which "
+                            "another run's tree might be lost; make it on another filesystem");
   }
   base::throw_errno("cannot give " + base::quoted(place_.path()) + " its name");
 }

@@ -65,7 +65,8 @@ class StagedDirectory {
   // the parent after. Throws Refused when the name has been taken, Unsupported where the filesystem
   // lacks that rename, std::system_error.
   void publish(base::Durable durable);
-  // The same, instead of what has the name now, which is removed with all in it.
+  // The same, instead of what has the name now, which is removed with all in it. Throws Unsupported
+  // where the filesystem cannot exchange two names: then everything is as it was.
   void replace(base::Durable durable);
 
  private:

@@ -30,7 +30,7 @@ load reflink-clone_helpers
     make_fragmented src 1001
     run --separate-stderr -0 reflink-clone --json src dst
     assert_contains "$stderr" "warning: 'src' has 1001 extents, each clone of it takes up to"
-    assert_equal "$(records 'select(.type == "file") | .extents')" 1001
+    assert_equal "$(records 'select(.type == "file") | [.extents, .extents_after]')" '[1001,1001]'
     (($(records 'select(.type == "file") | .bytes_shared') / 65536 == 1001 * 4096 / 65536)) || fail 'bytes_shared'
     assert_equal "$(extents dst)" 1001
     run --separate-stderr -0 reflink-clone --max-extents 1001 src quiet
@@ -192,4 +192,27 @@ defrag_on() { # <filesystem>
   printf more >>src
   reflink-clone -q src dst3
   [[ $(filefrag -v src) != *delalloc* ]]
+}
+
+@test "-q asks nothing of the filesystem that it does not need; --json and -v ask for all" {
+  require_cmd strace
+  on btrfs
+  make_fragmented src 1200
+  local words
+  for words in -q ''; do
+    # shellcheck disable=SC2086 # words are words
+    strace -f -qq -o trace -e trace=ioctl reflink-clone $words src dst 2>/dev/null >&2
+    case $words in
+      -q) refute_contains "$(<trace)" FIEMAP ;;
+      '') assert_equal "$(grep -c FIEMAP trace)" 1 ;; # of the source alone, for the warning
+    esac
+    rm dst
+  done
+  printf small >small
+  strace -f -qq -o trace -e trace=ioctl reflink-clone small dst >&2
+  refute_contains "$(<trace)" FIEMAP # so short a file cannot have many
+  for words in --json -v; do
+    strace -f -qq -o trace -e trace=ioctl reflink-clone $words small "dst$words" >&2
+    assert_equal "$(grep -c FIEMAP trace)" 2
+  done
 }

@@ -86,3 +86,25 @@ replace_on() { # <filesystem>
     assert_equal "$(<dst/file)" old
   done
 }
+
+@test "where names cannot be exchanged, the old one stays, and what to do is said" {
+  on xfs
+  make_guest guest
+  mkdir tree
+  printf old | tee tree/file >file
+  local errno
+  for errno in EINVAL ENOSYS; do
+    # The first renameat2 finds the name taken, the second is the exchange; a file tries rename(2) first.
+    run --separate-stderr -3 strace -f -qq -o /dev/null -e inject="renameat2:error=$errno:when=2" reflink-clone --replace guest tree
+    assert_equal "$stderr" "reflink-clone: cannot replace 'tree' in one step: its filesystem has no \
+renameat2(RENAME_EXCHANGE); remove it yourself, then clone without --replace"
+    run --separate-stderr -3 strace -f -qq -o /dev/null -e inject="renameat2:error=$errno" reflink-clone --replace file tree
+    assert_contains "$stderr" 'no renameat2(RENAME_EXCHANGE)'
+    run --separate-stderr -3 strace -f -qq -o /dev/null -e inject="renameat2:error=$errno" reflink-clone guest new
+    assert_contains "$stderr" "cannot make 'new': its filesystem has no renameat2(RENAME_NOREPLACE)"
+    assert_equal "$(<tree/file) $(ls -A)" $'old file\nguest\ntree'
+  done
+  # A file instead of a file needs rename(2) alone.
+  strace -f -qq -o /dev/null -e inject=renameat2:error=EINVAL reflink-clone -q --replace guest/metadata.json file
+  cmp guest/metadata.json file
+}

@@ -1,5 +1,5 @@
 # What the tests of reflink-clone share. Load after helpers and ../mounts.
-# shellcheck shell=bash disable=SC2154 # output is set by run
+# shellcheck shell=bash disable=SC2154,SC2119,SC2120 # output is set by run; sizes are given elsewhere
 
 # Each file is run on these, but for one that has its own.
 setup_file() {

@@ -2,6 +2,7 @@
 //   random-tree make DIR SEED COUNT      DIR/0, DIR/1, ...: the same for the same seed
 //   random-tree compare A B [--no-holes] what differs between the entries of A and of B, and status
 //   1
+//   random-tree same A B                 the same for A and B themselves, but for where holes are
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -316,7 +317,12 @@ int run(const std::vector<std::string>& words) {
     comparison.compare_directories(words[1], words[2]);
     return comparison.differences() == 0 ? 0 : 1;
   }
-  std::cerr << "usage: random-tree make DIR SEED COUNT | compare A B [--no-holes]\n";
+  if (words.size() == 3 && words[0] == "same") {
+    Comparison comparison(false);
+    comparison.compare(words[1], words[2]);
+    return comparison.differences() == 0 ? 0 : 1;
+  }
+  std::cerr << "usage: random-tree make DIR SEED COUNT | compare A B [--no-holes] | same A B\n";
   return 2;
 }
 
