@@ -179,12 +179,15 @@ void ContentCloner::copy(const SourceFile& src, int dst, FileReport& report) {
   report.hole = src.st.st_size - result.copied;
 }
 
-void ContentCloner::dig(const SourceFile& src, int dst, FileReport& report) {
+// `made` has the contents already; with a dry run it is the source.
+void ContentCloner::dig(const SourceFile& src, int made, FileReport& report) {
   const PhaseTimer timer(report.phases.dig);
-  report.dug =
-      dig_holes(src.fd.get(), dst, report.size, request_.jobs, progress_for(src), report.path);
+  const std::vector<Range> holes =
+      holes_to_dig(src.fd.get(), made, report.size, request_.jobs, progress_for(src), report.path);
+  report.dug = dig_holes(made, holes, report.size, request_.dry_run, report.path);
   report.shared -= std::min(report.dug, report.shared);
-  report.extents_after = count_extents(dst, Flush::no, report.path);
+  report.extents_after =
+      request_.dry_run ? std::nullopt : count_extents(made, Flush::no, report.path);
   report.hole = report.size - report.shared;
 }
 
@@ -200,6 +203,8 @@ FileReport ContentCloner::plan(const SourceFile& src, int dst_dir, const std::st
     report.method = Method::copy;
     report.copied = allocated_bytes(src.st);
     report.hole = src.st.st_size - report.copied;
+  } else if (request_.dig) {
+    dig(src, src.fd.get(), report);
   }
   return report;
 }

@@ -41,7 +41,7 @@ class ContentCloner {
   void reflink(const SourceFile& src, int made, FileReport& report,
                const std::function<int()>& act);
   void copy(const SourceFile& src, int dst, FileReport& report);
-  void dig(const SourceFile& src, int dst, FileReport& report);
+  void dig(const SourceFile& src, int made, FileReport& report);
   Progress& progress_for(const SourceFile& src);
 
   const Request& request_;

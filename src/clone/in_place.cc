@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <vector>
 
 #include "base/error.h"
 #include "clone/attributes.h"
@@ -66,7 +67,12 @@ void dig_file(const Place& place, const Request& request, Progress& progress, Fi
   report.extents = count_extents(fd.get(), Flush::no, place.path());
   {
     const PhaseTimer timer(report.phases.dig);
-    report.dug = dig_holes(fd.get(), fd.get(), st.st_size, request.jobs, progress, place.path());
+    const std::vector<Range> holes =
+        holes_to_dig(fd.get(), fd.get(), st.st_size, request.jobs, progress, place.path());
+    report.dug = dig_holes(fd.get(), holes, st.st_size, request.dry_run, place.path());
+  }
+  if (request.dry_run) {
+    return;
   }
   if (report.dug > 0) {
     const std::array<struct timespec, 2> times{st.st_atim, st.st_mtim};
@@ -112,8 +118,10 @@ InPlaceReport change_in_place(const std::string& path, bool unshare, const Reque
   }
   if (report.links > 1 && unshare) {
     report.file = own_copy(place, request, progress);
-  } else if (!request.dry_run) {
-    place.remove_leftover();
+  } else {
+    if (!request.dry_run) {
+      place.remove_leftover();
+    }
     if (request.dig) {
       dig_file(place, request, progress, report.file);
     }

@@ -166,8 +166,8 @@ CopyResult sparse_copy(int src, const struct stat& st, int dst, const CopyOption
   return SparseCopy(src, dst, options, src_path, dst_path).copy(st.st_size);
 }
 
-int64_t dig_holes(int src, int dst, off_t size, int jobs, Progress& progress,
-                  std::string_view path) {
+std::vector<Range> holes_to_dig(int src, int dst, off_t size, int jobs, Progress& progress,
+                                std::string_view path) {
   const struct stat before = stat_of(src, path);
   progress.begin(path, allocated_bytes(before));
   ZeroRuns zeros;
@@ -185,9 +185,16 @@ int64_t dig_holes(int src, int dst, off_t size, int jobs, Progress& progress,
   const int64_t cuts =
       count_extents(dst, Flush::no, path).value_or(1) - 1;  // that there are already
   const int64_t most = static_cast<int64_t>(kMostHoles) - std::max<int64_t>(cuts, 0);
+  return zeros.holes(static_cast<size_t>(std::max<int64_t>(most, 0)));
+}
+
+int64_t dig_holes(int dst, std::span<const Range> holes, off_t size, bool dry_run,
+                  std::string_view path) {
   int64_t dug = 0;
-  for (const Range& hole : zeros.holes(static_cast<size_t>(std::max<int64_t>(most, 0)))) {
-    punch(dst, hole, size, path);
+  for (const Range& hole : holes) {
+    if (!dry_run) {
+      punch(dst, hole, size, path);
+    }
     dug += hole.end - hole.begin;
   }
   return dug;

@@ -5,8 +5,11 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <span>
 #include <string_view>
+#include <vector>
 
+#include "clone/data_ranges.h"
 #include "clone/progress.h"
 
 namespace cloning {
@@ -38,11 +41,16 @@ struct CopyOptions {
 CopyResult sparse_copy(int src, const struct stat& st, int dst, const CopyOptions& options,
                        std::string_view src_path, std::string_view dst_path);
 
-// Punches holes into `dst` where `src`, of the same contents and `size` bytes, has zeros that are
-// worth it (zero_runs.h); the two may be one descriptor. Contents never change, so that it may end
-// at any point. Throws Unsupported where the filesystem has no holes; Refused, before the first
-// hole, when `src` is written to meanwhile; std::system_error. Returns the bytes dug.
-int64_t dig_holes(int src, int dst, off_t size, int jobs, Progress& progress,
+// Where `src` has zeros that are worth a hole (zero_runs.h) in `dst`, which has the same contents
+// and `size` bytes, and extents of its own already; the two may be one descriptor. Throws Refused
+// when `src` is written to meanwhile; std::system_error.
+std::vector<Range> holes_to_dig(int src, int dst, off_t size, int jobs, Progress& progress,
+                                std::string_view path);
+
+// Punches these holes. Contents never change, so that it may end at any point. Throws Unsupported
+// where the filesystem has no holes; std::system_error. Returns their bytes; with a dry run that is
+// all it does.
+int64_t dig_holes(int dst, std::span<const Range> holes, off_t size, bool dry_run,
                   std::string_view path);
 
 // Throws base::Error (exit status 5) when the filesystem of `dst` has not `needed` bytes free.

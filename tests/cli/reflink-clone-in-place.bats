@@ -34,7 +34,9 @@ unshare_on() { # <filesystem>
 }
 
 @test "--unshare on XFS: an inode of its own, writable" { unshare_on xfs; }
+@test "--unshare on btrfs: an inode of its own, writable" { unshare_on btrfs; }
 @test "--unshare on ext4: an inode of its own, writable" { unshare_on ext4; }
+@test "--unshare on tmpfs: an inode of its own, writable" { unshare_on tmpfs; }
 
 dig_on() { # <filesystem>
   on "$1"
@@ -47,7 +49,15 @@ dig_on() { # <filesystem>
   touch -d '2001-02-03 04:05:06.123456789' file
   cp file expected
   sync file
-  local dug=$((3 * 1048576 - 4096))
+  local dug=$((3 * 1048576 - 4096)) before
+  before=$(blocks file)
+  run -0 reflink-clone --json --dry-run --dig file
+  assert_equal "$(records '[.bytes_dug, .dry_run]') $(blocks file)" "[$dug,true] $before"
+  if can_reflink "$1"; then
+    run -0 reflink-clone --json --dry-run --dig file clone
+    assert_equal "$(records 'select(.type == "file") | [.bytes_dug, .bytes_shared]')" "[$dug,4098]"
+    [[ ! -e clone ]]
+  fi
   run -0 reflink-clone --json --dig file clone
   assert_equal "$(records 'select(.type == "file") | [.bytes_dug, .bytes_shared + .bytes_copied]')" "[$dug,4098]"
   run -0 reflink-clone --json --dig file

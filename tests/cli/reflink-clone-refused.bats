@@ -51,6 +51,8 @@ load reflink-clone_helpers
   printf text >src
   run --separate-stderr -2 reflink-clone tree tree/sub/dst
   assert_contains "$stderr" 'into itself'
+  run --separate-stderr -1 reflink-clone tree/sub tree
+  assert_contains "$stderr" "'tree': it already exists"
   ln -s tree/sub way
   run -2 reflink-clone tree way/dst
   run --separate-stderr -5 reflink-clone src absent/dst

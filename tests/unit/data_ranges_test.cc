@@ -132,9 +132,13 @@ TEST(DigHoles, PunchesZerosAndNothingElse) {
   fill(file.get(), kMiB + kHoleBlock, kHoleBlock, 'a');
   const std::string before = contents_of(file.get());
   Progress progress;
-  const int64_t dug =
-      dig_holes(file.get(), file.get(), stat_of(file.get()).st_size, 1, progress, "file");
-  EXPECT_EQ(dug, 4 * kMiB + 100 - static_cast<int64_t>(kHoleBlock));
+  const off_t size = stat_of(file.get()).st_size;
+  const blkcnt_t blocks = stat_of(file.get()).st_blocks;
+  const std::vector<Range> holes = holes_to_dig(file.get(), file.get(), size, 1, progress, "file");
+  const int64_t expected = 4 * kMiB + 100 - static_cast<int64_t>(kHoleBlock);
+  EXPECT_EQ(dig_holes(file.get(), holes, size, true, "file"), expected);
+  EXPECT_EQ(stat_of(file.get()).st_blocks, blocks);
+  EXPECT_EQ(dig_holes(file.get(), holes, size, false, "file"), expected);
   EXPECT_EQ(contents_of(file.get()), before);
   EXPECT_EQ(stat_of(file.get()).st_blocks, static_cast<blkcnt_t>(kHoleBlock / 512));
 }
