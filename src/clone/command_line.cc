@@ -1,6 +1,9 @@
 #include "clone/command_line.h"
 
+#include <algorithm>
+#include <array>
 #include <limits>
+#include <utility>
 
 #include "base/error.h"
 
@@ -17,19 +20,29 @@ constexpr const char* kFooter =
 
 constexpr int64_t kMostJobs = 256;
 
+// The value of a word that is one of three; the first when none was given.
+template <typename Value>
+Value choice_of(const base::ParsedOptions& options, const char* name,
+                const std::array<std::pair<std::string_view, Value>, 3>& choices) {
+  const std::string word =
+      options.choice(name, {choices[0].first, choices[1].first, choices[2].first});
+  return std::find_if(choices.begin(), choices.end(),
+                      [&](const auto& choice) { return choice.first == word; })
+      ->second;
+}
+
 Request request_of(const base::ParsedOptions& options) {
   Request request;
   request.detail = options.has("json") || options.has("verbose") ? Detail::numbers
                    : options.has("quiet")                        ? Detail::nothing
                                                                  : Detail::warnings;
-  const std::string reflink = options.choice("reflink", {"auto", "always", "never"});
-  request.reflink = reflink == "always"  ? ReflinkMode::always
-                    : reflink == "never" ? ReflinkMode::never
-                                         : ReflinkMode::automatic;
-  const std::string memory = options.choice("memory", {"reflink", "link", "copy"});
-  request.memory = memory == "link"   ? MemoryMode::link
-                   : memory == "copy" ? MemoryMode::copy
-                                      : MemoryMode::reflink;
+  request.reflink = choice_of<ReflinkMode>(options, "reflink",
+                                           {{{"auto", ReflinkMode::automatic},
+                                             {"always", ReflinkMode::always},
+                                             {"never", ReflinkMode::never}}});
+  request.memory = choice_of<MemoryMode>(
+      options, "memory",
+      {{{"reflink", MemoryMode::reflink}, {"link", MemoryMode::link}, {"copy", MemoryMode::copy}}});
   request.profile =
       options.choice("profile", {"plain", "vm"}) == "vm" ? Profile::vm : Profile::plain;
   request.excludes = options.values("exclude");
@@ -48,10 +61,10 @@ Request request_of(const base::ParsedOptions& options) {
 }
 
 ProgressMode progress_of(const base::ParsedOptions& options) {
-  const std::string progress = options.choice("progress", {"auto", "always", "never"});
-  return progress == "always"  ? ProgressMode::always
-         : progress == "never" ? ProgressMode::never
-                               : ProgressMode::automatic;
+  return choice_of<ProgressMode>(options, "progress",
+                                 {{{"auto", ProgressMode::automatic},
+                                   {"always", ProgressMode::always},
+                                   {"never", ProgressMode::never}}});
 }
 
 Job job_of(const base::ParsedOptions& options) {
