@@ -1,5 +1,6 @@
 # huge_pages.bash: 2 MiB pages from the kernel's pool for a test. A test file that loads it calls
 # return_huge_pages in its teardown, when nobody uses them any more. Until then no other test changes the pool.
+# It has a function `fail`.
 # shellcheck shell=bash
 
 huge_page_pool=/proc/sys/vm/nr_hugepages
@@ -18,7 +19,7 @@ change_pool() { # <by so many>
 borrow_huge_pages() { # <count>
   [[ -w $huge_page_pool ]] || skip "no right to enlarge the pool of huge pages, '$huge_page_pool'"
   exec {huge_page_lock}<"$huge_page_pool"
-  flock "$huge_page_lock"
+  flock --timeout 200 "$huge_page_lock" || fail "the pool of huge pages is some other test's, or of what one has left behind"
   local free
   change_pool "$1"
   free=$(free_huge_pages)
