@@ -166,7 +166,7 @@ require_prometheus() {
   echo 1900 >touched
   run uffd-probe --mem whole --json --socket s.sock --pattern trace:touched
   assert_contains "$output" '"signal":9'
-  assert_contains "$(<server.log)" "killed the VMM"
+  wait_until 10 grep -q "killed the VMM" server.log
   ! is_gone "$vmm" || fail "the other VMM was killed, too"
 }
 

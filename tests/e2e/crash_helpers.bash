@@ -74,6 +74,14 @@ places() {
   done
 }
 
+# What was killed, or goes on as an orphan, has the locks of its flow until it is gone.
+wait_for_locks() {
+  local id
+  for id in base f g; do
+    template-lock wait --timeout 10 "$id" || return
+  done
+}
+
 # For each step of a flow: prepare, the flow until its driver is killed there, check.
 at_each_step() { # <prepare> <check> <flow...>
   local prepare=$1 check=$2 step steps
@@ -86,8 +94,7 @@ at_each_step() { # <prepare> <check> <flow...>
     "$prepare"
     run_flow "$step" driver '' "$@"
     [[ -e $CRASH_DIR/killed ]] || fail "the driver not killed at step $step of $steps, $(<"$CRASH_DIR/step.$step.name"): $(<"$CRASH_DIR/output")" || return
-    # The orphan has the locks of the flow until it is done.
-    template-lock wait --timeout 10 f
+    wait_for_locks
     "$check" || fail "after the driver was killed in $(<"$CRASH_DIR/step.$step.name")" || return
   done
   ((steps >= 3))
@@ -107,6 +114,7 @@ at_each_place() { # <prepare> <check> <flow...>
     "$prepare"
     run_flow "$step" "$call" "$nth" "$@"
     [[ -e $CRASH_DIR/killed ]] || fail "not killed: $(<"$CRASH_DIR/step.$step.name"), $call $nth" || return
+    wait_for_locks
     "$check" || fail "after the kill of $(<"$CRASH_DIR/step.$step.name") at its $call number $nth:" \
       "$(<"$CRASH_DIR/output")" || return
   done
