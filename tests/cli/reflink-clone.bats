@@ -131,6 +131,15 @@ clone_a_file_on() { # <filesystem>
   (($(blocks "$there/dst") <= $(blocks src)))
 }
 
+@test "an unnamed file gets its name over /proc where the direct way is not allowed" {
+  require_cmd strace
+  on xfs
+  printf text >src
+  strace -qq -o trace -e trace=linkat -e inject=linkat:error=ENOENT:when=1 reflink-clone -q src dst
+  assert_equal "$(grep -c linkat trace)" 2
+  cmp src dst
+}
+
 @test "--reflink=never shares nothing" {
   on xfs
   make_disk src
