@@ -79,6 +79,7 @@ prepare_vm() {
 
 vm_by_cp() { time_of cp -a --reflink=always vm clone; }
 vm_by_us() { time_of reflink-clone -q --profile vm vm clone; }
+vm_with_numbers() { time_of reflink-clone --json --profile vm vm clone; }
 vm_linked() { time_of reflink-clone -q --profile vm --memory=link vm clone; }
 vm_at_once() {
   local i targets=()
@@ -89,6 +90,7 @@ vm_at_once() {
 bench_vm() { # <filesystem>
   local us='reflink-clone -q --profile vm vm clone'
   compare "VM directory on $1, time as a ratio to cp -a --reflink=always" 1.0 "$ROUNDS" vm_by_us vm_by_cp "$us"
+  compare 'the same, with all numbers' - "$ROUNDS" vm_with_numbers vm_by_cp "${us/-q/--json}"
   compare "the same, $AT_ONCE destinations in one call, each" 1.0 "$ROUNDS" vm_at_once vm_by_cp \
     "$us-0 ... clone-$((AT_ONCE - 1))" "$AT_ONCE"
   chmod 0444 vm/snapshots/snapshot-latest/memory

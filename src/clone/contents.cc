@@ -38,13 +38,12 @@ void refuse_many_extents(const SourceFile& src, int64_t extents, int64_t limit) 
   }
 }
 
-// Whether the number of extents can matter: to list them is a tenth of the work of a clone.
+// Whether the source is to be flushed and counted before it is cloned: when it may have so many
+// extents that somebody should know. A shorter file is cloned before one has asked.
 bool must_count(const Request& request, const SourceFile& src) {
   constexpr off_t kSmallestBlock = 1024;  // of a filesystem that shares blocks
-  const bool may_be_many =
-      src.st.st_size / kSmallestBlock >= request.max_extents.value_or(kManyExtents);
-  return request.detail == Detail::numbers ||
-         (may_be_many && (request.max_extents || request.detail == Detail::warnings));
+  return src.st.st_size / kSmallestBlock >= request.max_extents.value_or(kManyExtents) &&
+         (request.max_extents || request.detail != Detail::nothing);
 }
 
 // Size, bytes and extents of what shares the source's blocks. The bytes are what st_blocks says,
@@ -63,6 +62,8 @@ void measure_shared(int fd, Detail detail, FileReport& report) {
             : std::nullopt;
     report.shared = survey ? survey->data_bytes : report.shared;
     report.extents_after = survey ? survey->extents : count_extents(fd, Flush::no, report.path);
+    // Those of a short source are those of its clone.
+    report.extents = report.extents ? report.extents : report.extents_after;
   }
   report.hole = report.size - report.shared;
 }

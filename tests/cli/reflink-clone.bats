@@ -151,6 +151,20 @@ clone_a_file_on() { # <filesystem>
   (($(blocks dst) <= $(blocks src)))
 }
 
+@test "a copy asks ext4 for its blocks first, and nobody else" {
+  require_cmd strace
+  local type expected
+  for type in ext4 btrfs xfs; do
+    on "$type"
+    make_disk src
+    strace -qq -o trace -e trace=fallocate reflink-clone -q --reflink=never src dst
+    expected=0
+    [[ $type != ext4 ]] || expected=2 # its data is in two places
+    assert_equal "$(grep -c KEEP_SIZE trace || true)" "$expected"
+    cmp src dst
+  done
+}
+
 @test "a symlink as SRC is followed" {
   printf text >file
   ln -s file src
