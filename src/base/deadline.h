@@ -17,6 +17,8 @@ class Deadline {
   }
 
   bool is_never() const { return !at_.has_value(); }
+  // Which one passes first.
+  bool operator<(const Deadline& other) const { return at_ && (!other.at_ || *at_ < *other.at_); }
   bool passed() const { return at_ && std::chrono::steady_clock::now() >= *at_; }
   // For poll(2): -1 for never, else the milliseconds left, rounded up, 0 when passed.
   int poll_timeout() const;

@@ -70,6 +70,7 @@ void Pager::run() {
       handle(events[static_cast<size_t>(i)].data.u64);
     }
     drop_late_greetings();
+    close_late_places();
   }
 }
 
@@ -89,11 +90,17 @@ bool Pager::finished() {
 
 int Pager::timeout_ms() const {
   const std::lock_guard lock(mutex_);
+  base::Deadline next = base::Deadline::never();
   if (!greetings_.empty()) {
-    return greetings_.begin()->second.deadline.poll_timeout();  // the oldest, all wait equally long
+    next = greetings_.begin()->second.deadline;  // the oldest: all wait equally long
   }
-  const bool may_be_idle = settings_.end == End::when_idle && !had_session_ && waiting_.empty();
-  return may_be_idle ? idle_start_.poll_timeout() : -1;
+  if (!waiting_.empty()) {
+    next = std::min(next, waiting_.begin()->second.deadline);
+  }
+  if (settings_.end == End::when_idle && !had_session_ && waiting_.empty()) {
+    next = std::min(next, idle_start_);
+  }
+  return next.poll_timeout();
 }
 
 void Pager::handle(Key key) {
@@ -205,7 +212,15 @@ void Pager::open(Place place) {
     had_session_ = true;
     ids_[place.id] = key;
   }
-  waiting_.emplace(key, Waiting{.place = std::move(place), .listener = std::move(listener)});
+  const bool for_ever = place.many || settings_.connect_timeout.count() == 0;
+  waiting_.emplace(
+      key, Waiting{.place = std::move(place),
+                   .listener = std::move(listener),
+                   .deadline = for_ever ? base::Deadline::never()
+                                        : base::Deadline::after(settings_.connect_timeout)});
+  if (!for_ever) {
+    signal_event(notify_.get());  // run() may wait for something later
+  }
 }
 
 bool Pager::close(std::string_view id) {

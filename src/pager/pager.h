@@ -96,6 +96,8 @@ class Pager {
   struct Settings {
     End end = End::when_told;
     std::chrono::milliseconds handshake_timeout{5000};
+    // A place for one VMM is closed when nobody has come within this time; 0: never.
+    std::chrono::milliseconds connect_timeout{0};
     std::string record_dir{};  // of VmmRecords; empty: none
     // A signalfd, borrowed: the first signal drains, the second ends at once. -1: none.
     int signals = -1;
@@ -145,6 +147,7 @@ class Pager {
   struct Waiting {
     Place place;
     base::UnixListener listener;
+    base::Deadline deadline;
   };
   // A connection whose handshake is not whole.
   struct Greeting {
@@ -173,6 +176,7 @@ class Pager {
   static ServingPlan plan_for(Place& place, const std::string& session_id);
   void take_who_has_come(Key place);
   void drop_late_greetings();
+  void close_late_places();
   void remove_place(Key place);
   void terminate();
   void reap();

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -171,6 +172,30 @@ void Pager::drop_late_greetings() {
         late->second.place_id,
         "no whole handshake within " + std::to_string(settings_.handshake_timeout.count()) + " ms");
     greetings_.erase(late);
+  }
+}
+
+// The oldest places first. Who is about to say hello has the time that a handshake has.
+void Pager::close_late_places() {
+  const std::lock_guard lock(mutex_);
+  while (!waiting_.empty() && waiting_.begin()->second.deadline.passed()) {
+    const Key key = waiting_.begin()->first;
+    take_who_has_come(key);
+    const auto late = waiting_.find(key);
+    if (late == waiting_.end()) {
+      continue;
+    }
+    const auto greeting =
+        std::ranges::find(greetings_, key, [](const auto& entry) { return entry.second.place; });
+    if (greeting != greetings_.end()) {
+      late->second.deadline = greeting->second.deadline;
+      return;
+    }
+    base::say_warning("session " + base::quoted(late->second.place.id) +
+                      ": closed: no VMM has connected within " +
+                      std::to_string(settings_.connect_timeout.count()) + " ms");
+    ids_.erase(late->second.place.id);
+    remove_place(key);
   }
 }
 

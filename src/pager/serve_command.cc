@@ -114,6 +114,7 @@ void serve_sessions(ServeSettings& settings, int signals) {
   const PidFile pid_file(paths.pid_file);
   Pager pager({.end = settings.exit_when_idle ? Pager::End::when_idle : Pager::End::when_told,
                .handshake_timeout = settings.handshake_timeout,
+               .connect_timeout = settings.connect_timeout,
                .record_dir = paths.sessions,
                .signals = signals});
   ControlApi api(pager, {.socket_dir = paths.sessions,

@@ -68,6 +68,7 @@ void check_combination(const base::ParsedOptions& options) {
   const bool service = options.has("control") || options.has("data-dir");
   if (!service) {
     need("exit-when-idle", "control");
+    need("connect-timeout", "control");
     if (!(options.has("mem") && options.has("socket"))) {
       throw base::UsageError("--mem and --socket, or --control, are needed");
     }
@@ -95,6 +96,7 @@ base::Options make_serve_options() {
       .value("data-dir", "DIR", "the same in the layout of hypeman's pager")
       .value("version-key", "KEY", "with it: DIR/uffd/KEY/control.sock")
       .flag("exit-when-idle", "end with the last session")
+      .value("connect-timeout", "S", "close a session that no VMM comes to (never)")
       .group("Serving")
       .value("window", "N", "pages to install around a fault: auto, or 1 to 512")
       .flag("lazy", "nothing but what is asked for, and the hot list")
@@ -138,6 +140,7 @@ ServeSettings read_serve_settings(const base::ParsedOptions& options) {
   constexpr int64_t kDefaultTimeoutMs = 5000;
   settings.handshake_timeout =
       std::chrono::milliseconds(options.seconds_as_ms("handshake-timeout", kDefaultTimeoutMs));
+  settings.connect_timeout = std::chrono::milliseconds(options.seconds_as_ms("connect-timeout", 0));
   settings.window = window_of(options);
   settings.on_failure = options.choice("on-failure", {"poison", "kill"}) == "kill"
                             ? OnFailure::kill

@@ -30,6 +30,7 @@ struct ServeSettings {
   bool exit_when_idle = false;
 
   std::chrono::milliseconds handshake_timeout{};
+  std::chrono::milliseconds connect_timeout{};
   std::optional<Window> window;
   OnFailure on_failure = OnFailure::poison;
   uint32_t read_attempts = kReadAttempts;

@@ -89,6 +89,21 @@ kill_one_vmm() { # <id>
   run -0 probe --socket s/a.sock --pages 10
 }
 
+@test "--connect-timeout: a session that no VMM comes to is closed by name; without it, it waits" {
+  serve_control --connect-timeout 0.2 --exit-when-idle
+  uffd-serve ctl create lonely=memory >/dev/null
+  wait_for_end "$server" 0
+  assert_contains "$(<server.log)" "session 'lonely': closed: no VMM has connected within 200 ms"
+  [[ ! -e s/lonely.sock ]] || fail "its socket is left"
+  local option
+  for option in --connect-timeout=soon --connect-timeout=-1; do
+    run --separate-stderr -2 uffd-serve --control c.sock "$option"
+    assert_contains "$stderr" "--connect-timeout"
+  done
+  run --separate-stderr -2 uffd-serve --mem memory --socket s.sock --connect-timeout 1
+  assert_contains "$stderr" "--connect-timeout needs --control"
+}
+
 @test "peer_uid: that user is served through a link in its jail; the directory stays closed" {
   require_root
   require_cmd setpriv curl

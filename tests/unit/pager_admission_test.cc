@@ -68,6 +68,34 @@ TEST_F(PagerAdmissionTest, AClientThatSaysNothingIsDropped) {
   EXPECT_TRUE(vmm.wait_ready());
 }
 
+TEST_F(PagerAdmissionTest, ASessionThatNobodyConnectsToIsClosedAfterItsTime) {
+  Pager& pager = start({.connect_timeout = 50ms});
+  pager.open(place("vm"));
+  const Gate go;
+  FakeVmm vmm(dir_ / "vm.sock", kPages, verify_after(go));
+  ASSERT_TRUE(vmm.wait_ready());
+  for (const char* id : {"first", "second", "third"}) {  // each while nothing else happens
+    pager.open(place(id));
+    EXPECT_TRUE(wait_for_state(id, "none"));
+    EXPECT_FALSE(exists(std::string(id) + ".sock"));
+  }
+  EXPECT_EQ(state_of("vm"), "serving") << "who has come is no concern of it";
+  go.open(1);
+  EXPECT_TRUE(vmm.ended_well());
+}
+
+TEST_F(PagerAdmissionTest, WhoIsAboutToSayHelloHasTheTimeThatAHandshakeHas) {
+  Pager& pager = make({.handshake_timeout = 200ms, .connect_timeout = 20ms});
+  pager.open(place("vm"));
+  std::optional<base::Fd> slow = base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+  ASSERT_TRUE(slow);
+  const auto start = std::chrono::steady_clock::now();
+  run();
+  EXPECT_TRUE(base::wait_for(slow->get(), POLLIN, base::Deadline::after(5s)));
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 200ms) << "its place was closed under it";
+  EXPECT_TRUE(wait_for_state("vm", "none"));
+}
+
 TEST_F(PagerAdmissionTest, ABadHandshakeCostsItsClientTheConnectionAndNobodyElse) {
   start().open(place("vm"));
   const TestGuest guest(kPages);
