@@ -292,9 +292,8 @@ class ModelVmm {
     } else if (step == Step::complete) {
       const std::string rate = dice < 2 ? R"(,"bytes_per_second":400000000)" : "";
       const std::string wait = dice < 5 ? "true" : "false";
-      // Replaced memory cannot be completed; what was paused says 409.
-      const unsigned sorry = plan_.may(Step::replace) ? 500 : 204;
-      post("complete", "{\"wait\":" + wait + rate + "}", {202, 204, 409, sorry});
+      // What was paused says 409.
+      post("complete", "{\"wait\":" + wait + rate + "}", {202, 204, 409});
       may_have_left_ = true;
     } else {
       control_->post("close", "", {204});
