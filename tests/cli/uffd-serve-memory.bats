@@ -7,7 +7,6 @@ load uffd-serve_helpers
 load ../huge_pages
 load ../mounts
 
-
 setup() {
   serve_setup
   require_userfaultfd
