@@ -169,8 +169,7 @@ void Pager::reap() {
       it = connected_.erase(it);
     }
   }
-  // Outside of the lock: the last session of an image closes it.
-  ended.clear();
+  graveyard_.bury(std::move(ended));
 }
 
 // Makes way for a new place of this id.

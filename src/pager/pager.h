@@ -19,6 +19,7 @@
 #include "base/unix_socket.h"
 #include "pager/handshake.h"
 #include "pager/session.h"
+#include "pager/session_graveyard.h"
 #include "pager/vmm_records.h"
 
 namespace pager {
@@ -211,6 +212,8 @@ class Pager {
   bool draining_ = false;
   bool stop_ = false;
   bool had_session_ = false;
+
+  SessionGraveyard graveyard_;  // which has a lock of its own
 };
 
 }  // namespace pager

@@ -36,9 +36,9 @@ Session::Session(std::string id, ServingPlan plan, HandshakeReader::Result hands
       wake_(make_event_fd()),
       notify_(notify),
       log_(id_, vmm_.pid(), uffd_.get()),
-      mapping_(regions_, plan_.image->identity()),
+      mapping_(std::in_place, regions_, plan_.image->identity()),
       hot_list_(plan_.hot) {
-  SessionState& state = mapping_.state();
+  SessionState& state = mapping_->state();
   state.vmm_pid = vmm_.pid();
   state.vmm_start_time = vmm_.start_time();
   state.on_failure = plan_.on_failure;
@@ -67,6 +67,7 @@ void Session::run() {
     log_.warn(std::string(error.what()) +
               (vmm_.kill() ? "; killed the VMM" : "; the VMM is not served any more"));
   }
+  let_go();
   {
     const std::lock_guard lock(orders_mutex_);
     if (completion_) {
@@ -75,6 +76,14 @@ void Session::run() {
     ended_.store(true, std::memory_order_release);
   }
   signal_event(notify_);
+}
+
+// What nobody but this thread uses goes at once, before anybody has heard of the end.
+void Session::let_go() {
+  uffd_.reset();
+  socket_.reset();
+  vmm_.close_pidfd();
+  mapping_.reset();
 }
 
 void Session::order(Order order) {
@@ -171,7 +180,7 @@ void Session::serve() {
   }
   VmmWatch watch(uffd_.get(), socket_.get(), vmm_, wake_.get(), regions_);
   FaultLoop loop({.uffd = uffd_.get(),
-                  .state = mapping_.state(),
+                  .state = mapping_->state(),
                   .image = *plan_.image,
                   .vmm = vmm_,
                   .counters = counters_,

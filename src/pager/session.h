@@ -37,9 +37,9 @@ struct ServingPlan {
   Window window = Window::automatic();
 };
 
-// Serves from its construction until the VMM's memory is gone, whatever else happens. Its
-// descriptors are closed by the destructor, after the thread has been joined: no number is ever
-// given out again while the thread may use it.
+// Serves from its construction until the VMM's memory is gone, whatever else happens. Descriptors
+// are closed by the one thread that uses them, as its last act, or by the destructor once that
+// thread has been joined: no number is ever given out again while somebody may use it.
 class Session {
  public:
   // `notify` is an eventfd that is written to when the session has ended; it must outlive it.
@@ -83,6 +83,7 @@ class Session {
   };
   void run();
   void serve();
+  void let_go();
   void order(Order order);
   void take_orders(FaultLoop& loop);
   void linger(VmmWatch& watch);
@@ -96,7 +97,7 @@ class Session {
   base::Fd wake_;  // eventfd
   int notify_;
   SessionLog log_;
-  StateMapping mapping_;
+  std::optional<StateMapping> mapping_;
   Counters counters_;
   mutable std::mutex orders_mutex_;
   std::vector<Order> orders_;

@@ -26,6 +26,8 @@ class Vmm {
   // Readable once the process has ended; -1 when there is none (the process cannot be seen, or has
   // ended already).
   int pidfd() const { return pidfd_.get(); }
+  // For when it has ended.
+  void close_pidfd() { pidfd_.reset(); }
   // SIGKILL, and never to another process of the same number. False when it could not be sent.
   bool kill() const;
 

@@ -46,6 +46,17 @@ session_says() { # <jq condition>
   wait_until 20 is_gone "$vmm"
 }
 
+@test "complete: without pagemap-scan the pagemap is read" {
+  serve_control --without pagemap-scan
+  uffd-serve ctl create a=memory >/dev/null
+  hold_vmm s/a.sock --pages 100 --balloon 1 --write 20
+  run -0 uffd-serve ctl complete a
+  kill -KILL "$server"
+  release_vmm
+  wait_until 20 is_gone "$vmm"
+  wait "$vmm" || fail "$(<vmm.log)"
+}
+
 @test "complete: under faults, writes and a balloon; no page wrong, none stale" {
   serve_control
   local round

@@ -168,3 +168,30 @@ make_failing_disk() {
   kill "$server"
   wait_until 20 is_gone "$server"
 }
+
+@test "2 MiB pages: an empty pool is said, and waited for without work" {
+  borrow_huge_pages 4
+  serve_control
+  uffd-serve ctl create a=memory >/dev/null
+  # Its pages go away while nobody answers.
+  kill -STOP "$server"
+  spawn_to vmm.log uffd-probe --mem memory --socket s/a.sock --page-size 2M --pattern seq
+  vmm=$spawned_pid
+  registered() {
+    local pid
+    for pid in "$vmm" $(pgrep -P "$vmm"); do
+      ! grep -qs '^VmFlags:.* um' "/proc/$pid/smaps" || return 0
+    done
+    return 1
+  }
+  wait_until 10 registered
+  change_pool -3
+  kill -CONT "$server"
+  wait_until 10 grep -q "the pool of 2 MiB pages is empty; its faults wait until there is" server.log
+  # Tried again after 10 ms to 1 s.
+  wait_until 20 bash -c 'uffd-serve ctl session a | jq -e ".out_of_memory >= 3 and .faults.waiting == 1"'
+  (($(uffd-serve ctl session a | jq .out_of_memory) < 1000)) || fail "it does not wait"
+  change_pool 3
+  wait_until 20 is_gone "$vmm"
+  wait "$vmm" || fail "$(<vmm.log)"
+}

@@ -53,6 +53,21 @@ TEST_F(PagerTest, AVmmIsServedAndAllOfItFreedWhenItEnds) {
   EXPECT_GT(pager.totals()[Count::faults], 0U);
 }
 
+TEST_F(PagerTest, DescriptorsOfAVmmThatHasEndedAreClosedThoughNobodyHasLooked) {
+  Pager& pager = make({});
+  pager.open(place("vm"));
+  FakeVmm vmm(dir_ / "vm.sock", kPages, verify_within_ten_seconds);
+  EXPECT_TRUE(vmm.wait_ready());
+  const size_t before = open_descriptors();
+  EXPECT_TRUE(pager.close("vm")) << "which takes who has come";
+  EXPECT_TRUE(vmm.ended_well());
+  // An eventfd stands where a listening socket stood.
+  EXPECT_TRUE(wait_for_true([&] { return open_descriptors() == before; }));
+  EXPECT_EQ(state_of("vm"), "closing");
+  run();
+  EXPECT_TRUE(wait_for_state("vm", "none"));
+}
+
 // poll(2) answers POLLERR for such a one.
 TEST_F(PagerTest, AUserfaultfdInBlockingModeIsServed) {
   start().open(place("vm"));
