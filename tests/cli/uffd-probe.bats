@@ -143,6 +143,22 @@ probe() {
   assert_equal "$(jq -s -c '.[0] | [.hung, .server_closed]' <<<"$output")" "[true,true]"
 }
 
+@test "a server that ends when all is there is no hang, however long the last look at each page takes" {
+  require_cmd strace
+  head -c 24K /dev/urandom >memory
+  serve
+  local server=$spawned_pid
+  # Two looks at each of 6 pages, of 0.4 s each: longer than nothing may come from a server that is gone.
+  spawn_to probe.log strace -f -qq -o calls -e trace=pread64 -e inject=pread64:delay_enter=400000 \
+    uffd-probe --mem memory --socket s.sock --write 30
+  local probe=$spawned_pid
+  touched_all() { [[ -e calls && $(grep -c "= 4096" calls) -ge 6 ]]; }
+  wait_until 30 touched_all
+  kill "$server"
+  wait_until 30 is_gone "$probe"
+  wait "$probe" || fail "$(<probe.log)"
+}
+
 @test "a poisoned page kills the VMM, and is reported" {
   serve poison
   run --separate-stderr probe --json --deadline 2
