@@ -96,6 +96,7 @@ struct VmmRecord {
   std::atomic<uint64_t> wrong_pages{0};  // not the bytes of the file, or of an own write
   std::atomic<uint64_t> stale_pages{0};  // removed, and not zero
   std::atomic<uint64_t> removed_pages{0};
+  std::atomic<uint64_t> looks{0};  // at pages, to verify them
   std::atomic<uint64_t> written_pages{0};
   std::atomic<uint64_t> total_ns{0};  // from the handshake to the last first touch
   Histogram latency;                  // of the faults

@@ -148,6 +148,7 @@ void Sweep::store_to(size_t job, PageNumber page, std::byte value) {
 }
 
 void Sweep::verify(size_t job, PageNumber page, PageState before, std::span<std::byte> buffer) {
+  ++record_.looks;
   if (before == PageState::removed) {
     std::ranges::fill(buffer, std::byte{0});
   } else {

@@ -38,7 +38,7 @@ base::Fd connect_to(const std::string& path, const base::Deadline& deadline) {
 }
 
 // Waits for the end of the sweep on `done`. Ends the process when `socket` hangs up and then a
-// second passes without a touch: a server may have reason to close, but not to stop.
+// second passes in which no page is looked at: a server may have reason to close, but not to stop.
 void watch(int socket, int done, VmmRecord& record) {
   constexpr auto kGrace = std::chrono::seconds(1);
   std::array<struct pollfd, 2> fds{
@@ -49,7 +49,7 @@ void watch(int socket, int done, VmmRecord& record) {
     return;
   }
   record.server_closed = true;
-  const auto progress = [&] { return record.touched + record.removed_pages; };
+  const auto progress = [&] { return record.looks + record.removed_pages; };
   for (uint64_t before = progress(); !base::wait_for(done, POLLIN, base::Deadline::after(kGrace));
        before = progress()) {
     if (progress() == before) {

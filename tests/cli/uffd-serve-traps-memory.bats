@@ -137,18 +137,23 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
   (($(own_kib) < kib_before + 512)) || fail "$(($(own_kib) - kib_before)) KiB are kept"
 }
 
-@test "trap: complete while vCPUs touch and write and a balloon inflates: it is done before they are, no page wrong" {
+@test "trap: complete while vCPUs touch and write and a balloon inflates: done at once, and no page wrong" {
   head -c 128M /dev/urandom >memory
   serve_control --lazy -v
   uffd-serve ctl create a=memory
-  spawn_to vmm.log uffd-probe --mem memory --socket s/a.sock --json --jobs 4 --write 20 --balloon 48
-  local vmm=$spawned_pid
-  touches() { uffd-serve ctl session a | jq -e '.faults.demand > 100 and .pages.removed > 100' >/dev/null; }
+  start_vmm "$PWD/s/a.sock" --jobs 4 --write 20 --balloon 48
+  touches() {
+    run uffd-serve ctl session a
+    json '.faults.demand > 100 and .pages.removed > 100' >/dev/null
+  }
   wait_until 10 touches
+  if grep ready vmm.log; then fail "it has touched all of them"; fi
   run -0 uffd-serve ctl complete a
-  ! is_gone "$vmm" || fail "the guest had done all of it before"
   assert_contains "$(<server.log)" "has all of its memory, and needs no server any more"
-  wait_until 60 is_gone "$vmm"
+  kill "$server" # for which it would have to stay until its guest ends
+  wait_for_end "$server" 0
+  wait_until 60 grep ready vmm.log
+  release_vmm
+  wait_until 20 is_gone "$vmm"
   wait "$vmm" || fail "$(<vmm.log)"
-  jq -es '.[0] | .wrong_pages == 0 and .stale_pages == 0 and .removed_pages == 12288' vmm.log
 }

@@ -106,8 +106,8 @@ faults_of_probe() {
   jq -s 'map(select(.type == "summary"))[0].faults' <<<"$output"
 }
 
-# Starts a VMM that touches its pages and lives until `release_vmm`; returns when it has touched them.
-hold_vmm() { # <socket> <option>...
+# Starts a VMM that touches its pages and lives until `release_vmm`.
+start_vmm() { # <socket> <option>...
   rm -f hold
   mkfifo hold
   spawn_to hold tail -f /dev/null
@@ -115,6 +115,10 @@ hold_vmm() { # <socket> <option>...
   # shellcheck disable=SC2016 # expanded by the inner shell
   spawn_to vmm.log bash -c 'exec uffd-probe --mem memory --socket "$@" --hold <hold' _ "$@"
   vmm=$spawned_pid
+}
+# The same; returns when it has touched them.
+hold_vmm() { # <socket> <option>...
+  start_vmm "$@"
   wait_until 20 grep -q ready vmm.log
 }
 release_vmm() { kill -KILL "$holder"; }
