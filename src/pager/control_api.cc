@@ -146,6 +146,7 @@ HttpReply ControlApi::complete(std::string_view id, std::string_view body, const
       return error_reply(kUnavailable, "pager is draining");
     }
     if (order.completion->state() == Completion::State::paused) {
+      order.completion->leave();
       return error_reply(kConflict, "completion paused");
     }
     if (gone()) {

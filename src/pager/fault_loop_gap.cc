@@ -100,6 +100,9 @@ void FaultLoop::record_lists() {
 
 void FaultLoop::prefetch_more(std::shared_ptr<const HotFile> list) {
   parts_.state.paused = 0;
+  if (completion_) {
+    completion_->set(Completion::State::running);
+  }
   if (!list) {
     return;
   }

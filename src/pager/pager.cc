@@ -35,7 +35,7 @@ Pager::Pager(Settings settings)
       epoll_(owned(::epoll_create1(EPOLL_CLOEXEC), "an epoll descriptor")),
       notify_(make_event_fd()),
       spare_(open_spare()),
-      idle_start_(base::Deadline::after(kIdleStart)) {
+      idle_start_(base::Deadline::after(settings_.idle_start)) {
   watch(notify_.get(), kNotifyKey);
   if (settings_.signals >= 0) {
     watch(settings_.signals, kSignalKey);

@@ -89,16 +89,16 @@ class Pager {
   // sessions.
   enum class End {
     when_told,
-    when_idle,          // the last session has ended, or none came within kIdleStart
+    when_idle,          // the last session has ended, or none came within `idle_start`
     after_last_client,  // somebody came, and all have left
   };
-  static constexpr std::chrono::seconds kIdleStart{10};
 
   struct Settings {
     End end = End::when_told;
     std::chrono::milliseconds handshake_timeout{5000};
     // A place for one VMM is closed when nobody has come within this time; 0: never.
     std::chrono::milliseconds connect_timeout{0};
+    std::chrono::milliseconds idle_start{10'000};
     std::string record_dir{};  // of VmmRecords; empty: none
     // A signalfd, borrowed: the first signal drains, the second ends at once. -1: none.
     int signals = -1;

@@ -31,7 +31,7 @@ require_prometheus() {
 @test "metrics: what Prometheus' own parser reads, with types, and counts that agree with the session's" {
   require_prometheus
   require_cmd curl
-  serve_control
+  serve_control --lazy # so that there are many faults, however fast the guest is
   uffd-serve ctl create a=memory b=memory
   hold_vmm "$PWD/s/a.sock" --balloon 2
   run -0 uffd-serve ctl session a

@@ -95,6 +95,14 @@ session_says() { # <jq condition>
   session_says '.completion == {state: "running", bytes_per_second: 131072, waited: false, why: ""}'
   run -0 uffd-serve ctl pause-prefetch a
   wait_until 10 session_says '.completion.state == "paused" and .pages.copied < 200'
+  run -0 uffd-serve ctl prefetch a
+  wait_until 10 session_says '.completion.state == "running"'
+  spawn_to client.log uffd-serve ctl complete --rate 131072 a
+  local client=$spawned_pid
+  wait_until 10 session_says '.completion.waited'
+  run -0 uffd-serve ctl pause-prefetch a
+  wait_for_end "$client" 1
+  assert_contains "$(<client.log)" "completion paused"
   run -0 uffd-serve ctl complete a
   release_vmm
   wait_until 20 is_gone "$vmm"

@@ -168,6 +168,9 @@ TEST_F(CompletionTest, APauseHoldsItAndAnotherOrderGoesOnFromThere) {
   EXPECT_GT(copied, 0U);
   loop_->step();
   EXPECT_EQ(count(Count::pages_copied), copied);
+  loop_->prefetch_more(nullptr);
+  EXPECT_EQ(first->state(), State::running);
+  loop_->pause();
   const auto second = complete();
   step_until_ended(*second);
   EXPECT_EQ(second->state(), State::done);

@@ -239,6 +239,12 @@ TEST_F(PagerTest, AnIdleServerEndsWithItsLastSession) {
   EXPECT_THROW(pager.open(place("c")), Draining);
 }
 
+TEST_F(PagerTest, AnIdleServerThatNobodyAsksForAnythingEnds) {
+  start({.end = Pager::End::when_idle, .idle_start = std::chrono::milliseconds(20)});
+  thread_.join();
+  EXPECT_TRUE(pager_->draining());
+}
+
 TEST_F(PagerTest, ADrainingServerServesOnAndEndsWithItsLastGuest) {
   Pager& pager = start();
   pager.open(place("vm"));
