@@ -213,7 +213,12 @@ void FaultLoop::detach() {
     }
   }
   parts_.state.completion = CompletionStage::detached;
-  kept_.clear();  // all were woken, and have their pages
+  // Unregistering has woken who waits, but for those who wait for a page that the VMM has replaced
+  // since they touched it; and their faults may not even have been read.
+  for (const PageTable::RegionPages& in : table_.regions()) {
+    uffd_wake(parts_.uffd, in.region.base, in.region.size);
+  }
+  kept_.clear();
   rest_.clear();
   parts_.counters.set(Count::waiting, 0);
   if (const uint64_t gone = parts_.counters.get(Count::pages_gone); gone > 0) {

@@ -105,6 +105,29 @@ TEST_F(PagerTrapsTest, AWindowOverMemoryThatIsNoLongerRegisteredIsTriedByPage) {
   EXPECT_EQ(count(Count::pages_poisoned), 0U);
 }
 
+// Who waits for a page that is replaced meanwhile is not woken by unregistering what is left, and
+// nobody answers faults after a completion.
+TEST_F(PagerTrapsTest, ACompletionLeavesNobodyAsleepBeforeAPageThatWasReplaced) {
+  FaultLoop& loop = start();
+  std::future<uint64_t> touched = guest_->touch(9);
+  ASSERT_TRUE(guest_->wait_for_unread_faults(1));
+  std::array<uffd_msg, 4> messages{};
+  ASSERT_EQ(uffd_read(guest_->uffd(), messages), 1U);  // as when it came after the last batch
+  void* const page = reinterpret_cast<void*>(guest_->address(9));
+  ASSERT_EQ(::mmap(page, kSmallPage, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+            page);
+  const auto completion = std::make_shared<Completion>(0);
+  loop.complete(completion);
+  ASSERT_TRUE(wait_for_true([&] {
+    loop.step();
+    return completion->state() != Completion::State::running;
+  }));
+  EXPECT_EQ(completion->state(), Completion::State::done) << completion->why();
+  EXPECT_EQ(touched.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  uffd_wake(guest_->uffd(), guest_->base(), kPages * kSmallPage);
+  EXPECT_EQ(touched.get(), 0U);
+}
+
 // The VMM is killed between its fault and the answer: ESRCH, which no read of events ever tells.
 TEST_F(PagerTrapsTest, AVmmThatIsKilledBeforeItsAnswerEndsTheSession) {
   std::array<int, 2> pair{};
