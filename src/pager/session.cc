@@ -107,7 +107,9 @@ std::shared_ptr<Completion> Session::complete(uint64_t bytes_per_second, bool wa
     return completion_;  // to ask twice is no error
   }
   completion_ = std::make_shared<Completion>(bytes_per_second, wait);
-  if (ended()) {
+  if (detached_) {
+    completion_->set(Completion::State::done);
+  } else if (ended()) {
     completion_->set(Completion::State::failed, "session closed before completion");
   } else {
     order({.kind = Order::Kind::complete, .completion = completion_});
@@ -151,6 +153,15 @@ void Session::take_orders(FaultLoop& loop) {
         loop.pause();
         break;
     }
+  }
+}
+
+// One that was asked for while the one before it ended has what it wants, too.
+void Session::tell_that_it_is_detached() {
+  const std::lock_guard lock(orders_mutex_);
+  detached_ = true;
+  if (completion_) {
+    completion_->set(Completion::State::done);
   }
 }
 
@@ -209,6 +220,7 @@ void Session::serve() {
     }
   }
   if (loop.detached()) {
+    tell_that_it_is_detached();
     linger(watch);
   }
   loop.flush();

@@ -86,6 +86,7 @@ class Session {
   void let_go();
   void order(Order order);
   void take_orders(FaultLoop& loop);
+  void tell_that_it_is_detached();
   void linger(VmmWatch& watch);
 
   std::string id_;
@@ -101,7 +102,8 @@ class Session {
   Counters counters_;
   mutable std::mutex orders_mutex_;
   std::vector<Order> orders_;
-  std::shared_ptr<Completion> completion_;   // the last one
+  std::shared_ptr<Completion> completion_;  // the last one
+  bool detached_ = false;  // the guest has all of its memory: every later one is done
   std::shared_ptr<const HotFile> hot_list_;  // the last one
   std::atomic<bool> has_orders_{false};
   std::atomic<bool> stop_{false};

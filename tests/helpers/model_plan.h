@@ -59,8 +59,8 @@ struct ModelPlan {
     regions = 1 + random.below(huge ? 3 : 5);
     steps = huge ? 20 + random.below(100) : 100 + random.below(1500);
     // Every third kind of step is left out, so that the others meet in states it would have ended.
-    constexpr std::array<uint64_t, kSteps> usual{300, 60, 40, 100, 100, 2, 1,
-                                                 100, 2,  4,  2,   2,   1, 1};
+    constexpr std::array<uint64_t, kSteps> usual{300, 60, 40, 100, 100, 2, 3,
+                                                 100, 2,  4,  2,   4,   1, 1};
     for (size_t i = 0; i < kSteps; ++i) {
       weights[i] = usual[i] * std::array<uint64_t, 3>{0, 1, 3}[random.below(3)];
     }
