@@ -206,6 +206,27 @@ held_ns_per_fault() { # <pages> <socket>...
   release_vmms
 }
 
+# Of VMMs that have all of their memory.
+bench_farewell() {
+  local i vmm worst
+  rm -f "$dir/started"
+  uffd-serve --control "$dir/c.sock" --ready-fd 9 9>"$dir/started" &
+  servers+=($!)
+  until [[ -s $dir/started ]]; do :; done
+  for ((i = 0; i < 20; ++i)); do
+    uffd-serve ctl --control "$dir/c.sock" create "a=$dir/memory" >/dev/null
+    hold_vmms 65536 "$dir/s/a.sock"
+    read -r vmm _ <"$dir/s/a.vmm"
+    "$HELPERS/bench-pager" farewell --vmm "$vmm" --server "${servers[0]}" --record "$dir/s/a.vmm" | jq .ns >>"$dir/farewell.ns"
+    release_vmms
+  done
+  worst=$(sort -n "$dir/farewell.ns" | tail -n 1)
+  row 'end of a VMM until its server has given up its userfaultfd and its record, median and slowest of 20' \
+    "$(sort -n "$dir/farewell.ns" | sed -n 10p | awk '{ printf "%.2f", $1 / 1e6 }') ms, $(awk -v ns="$worst" 'BEGIN { printf "%.2f", ns / 1e6 }') ms" \
+    '10 ms' "\`kill -9\` of a VMM of 256 MiB"
+  stop_servers
+}
+
 # A service with a guest that does nothing, and sessions that nobody has connected to.
 bench_idle() {
   local i before seconds=5
@@ -322,6 +343,7 @@ main() {
   bench_zero_runs
   bench_many
   bench_idle
+  bench_farewell
   bench_backends
   bench_client
 }

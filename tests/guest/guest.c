@@ -7,11 +7,11 @@
 //
 //   ping                       pong
 //   sum                        sum OK|BAD pages=N zero=N ballooned=N bad=N DIGEST
-//   work SEED N                work SEED OK|BAD DIGEST: N pages verified, about half of them rewritten
 //   look SEED N                look SEED OK|BAD DIGEST: N pages verified
+//   work SEED N                work SEED OK|BAD DIGEST: the same, about half of them rewritten
 //   disk NTH read SECTOR       disk NTH SECTOR OK|BAD TEXT
 //   disk NTH write SECTOR WORD the same
-//   reads on|off               reads on|off: whether other pages are verified while the balloon moves
+//   reads on|off               reads on|off: verify other pages while the balloon moves
 //
 // It polls and never sleeps: a running guest takes a whole CPU.
 #include "console.h"

@@ -1,6 +1,7 @@
 // What bench/bench-pager.sh holds uffd-serve against: the smallest loop that answers faults, and a
 // raw UFFDIO_COPY loop beside the installation of a hot list. SPDX-License-Identifier: Apache-2.0
 #include <poll.h>
+#include <signal.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -18,6 +19,7 @@
 #include "base/json_line.h"
 #include "base/options.h"
 #include "base/output.h"
+#include "base/process.h"
 #include "base/program.h"
 #include "base/unix_socket.h"
 #include "pager/clock.h"
@@ -277,8 +279,33 @@ void touch(const std::string& memory, const std::string& socket_path, const Touc
                            .str());
 }
 
+bool holds_userfaultfd(int64_t server) {
+  const std::filesystem::path descriptors = "/proc/" + std::to_string(server) + "/fd";
+  for (const auto& entry : std::filesystem::directory_iterator(descriptors)) {
+    std::error_code gone;
+    if (std::filesystem::read_symlink(entry, gone) == "anon_inode:[userfaultfd]") {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Kills a VMM. Nanoseconds from its end until its server has no userfaultfd any more, nor the
+// record of it.
+uint64_t farewell_ns(int64_t vmm, int64_t server, const std::string& record) {
+  const std::optional<base::Fd> pidfd = base::open_pidfd(static_cast<pid_t>(vmm));
+  if (!pidfd || ::kill(static_cast<pid_t>(vmm), SIGKILL) != 0) {
+    throw base::Refused("there is no process " + std::to_string(vmm));
+  }
+  base::wait_for(pidfd->get(), POLLIN, base::Deadline::never());
+  const uint64_t ended = pager::monotonic_ns();
+  while (holds_userfaultfd(server) || std::filesystem::exists(record)) {
+  }
+  return pager::monotonic_ns() - ended;
+}
+
 int run(int argc, char** argv) {
-  base::Options definition("bench-pager", "serve|install|zero|touch --mem FILE ...",
+  base::Options definition("bench-pager", "serve|install|zero|touch|farewell ...",
                            "The references of bench/bench-pager.sh.");
   definition.value("mem", "FILE", "the memory")
       .value("socket", "PATH", "serve: listen there; touch: the server's, or none")
@@ -288,12 +315,15 @@ int run(int argc, char** argv) {
       .value("pages", "N", "install, touch: this many")
       .value("run", "N", "install: in runs of so many neighbours")
       .flag("huge", "install: pages of 2 MiB")
-      .value("rounds", "N", "install: median of so many");
+      .value("rounds", "N", "install: median of so many")
+      .value("vmm", "PID", "farewell: this one ends")
+      .value("server", "PID", "farewell: who serves it")
+      .value("record", "FILE", "farewell: that it does");
   const std::optional<base::ParsedOptions> options = definition.parse(argc, argv);
   if (!options) {
     return 0;
   }
-  options->require_operands(1, 1, "serve, install, zero or touch");
+  options->require_operands(1, 1, "serve, install, zero, touch or farewell");
   const std::string memory = options->value_or("mem", "");
   if (options->operands()[0] == "serve") {
     serve_minimally(options->value_or("socket", ""), memory);
@@ -304,6 +334,13 @@ int run(int argc, char** argv) {
                              .number("ns_per_page", static_cast<int64_t>(zero_run_ns_per_page(
                                                         *pager::Image::open(memory))))
                              .str());
+    return 0;
+  }
+  if (options->operands()[0] == "farewell") {
+    const uint64_t ns =
+        farewell_ns(options->number("vmm", 1, kMany, 0), options->number("server", 1, kMany, 0),
+                    options->value_or("record", ""));
+    base::write_line_out(base::JsonLine("farewell").number("ns", static_cast<int64_t>(ns)).str());
     return 0;
   }
   if (options->operands()[0] == "touch") {
