@@ -1,12 +1,12 @@
 // What bench/bench-pager.sh holds uffd-serve against: the smallest loop that answers faults, and a
 // raw UFFDIO_COPY loop beside the installation of a hot list. SPDX-License-Identifier: Apache-2.0
 #include <poll.h>
-#include <signal.h>
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <optional>
