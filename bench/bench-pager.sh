@@ -7,6 +7,8 @@ shopt -s inherit_errexit
 readonly rounds=5 pages=20000
 dir=
 servers=()
+# Before the commands of server and guest: for what depends on whether they share a core.
+server_core=() guest_core=()
 
 cleanup() {
   local pid
@@ -24,12 +26,12 @@ median() {
 touched() { # <field> <option>...
   local field=$1
   shift
-  "$HELPERS/bench-pager" touch --mem "$dir/memory" "$@" | jq -r ".$field"
+  "${guest_core[@]}" "$HELPERS/bench-pager" touch --mem "$dir/memory" "$@" | jq -r ".$field"
 }
 
 start_ours() { # <option>...
   rm -f "$dir/started" "$dir/ours"
-  uffd-serve --mem "$dir/memory" --socket "$dir/ours" --ready-fd 9 "$@" 9>"$dir/started" &
+  "${server_core[@]}" uffd-serve --mem "$dir/memory" --socket "$dir/ours" --ready-fd 9 "$@" 9>"$dir/started" &
   servers+=($!)
   until [[ -s $dir/started ]]; do :; done
 }
@@ -86,7 +88,7 @@ bench_p99_beside_list() {
 bench_p99_beside_completion() {
   local i idle busy control=$dir/c.sock completing
   rm -f "$dir/started"
-  uffd-serve --control "$control" --lazy --ready-fd 9 9>"$dir/started" &
+  "${server_core[@]}" uffd-serve --control "$control" --lazy --ready-fd 9 9>"$dir/started" &
   servers+=($!)
   until [[ -s $dir/started ]]; do :; done
   for ((i = 0; i < rounds; ++i)); do
@@ -338,8 +340,10 @@ main() {
   bench_install 1 'no neighbours' '-'
   bench_huge
   bench_random_touch
+  (($(nproc) < 2)) || server_core=(taskset -c 1) guest_core=(taskset -c 0)
   bench_p99_beside_list
   bench_p99_beside_completion
+  server_core=() guest_core=()
   bench_zero_runs
   bench_many
   bench_idle
