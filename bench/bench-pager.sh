@@ -9,12 +9,14 @@ dir=
 servers=()
 # Before the commands of server and guest: for what depends on whether they share a core.
 server_core=() guest_core=()
+huge_pages= # how many there were, while some are borrowed
 
 cleanup() {
   local pid
   for pid in "${servers[@]}"; do
     kill -KILL "$pid" 2>/dev/null || true
   done
+  [[ -z $huge_pages ]] || return_huge_pages
   [[ -z $dir ]] || rm -rf "$dir"
 }
 
@@ -291,18 +293,28 @@ bench_faults() { # <cpu of the servers> <name> <aim>
   rm -f "$dir"/*.ns "$dir/ours" "$dir/theirs"
 }
 
+return_huge_pages() {
+  echo "$huge_pages" >/proc/sys/vm/nr_hugepages
+  huge_pages=
+}
+
 # In 2 MiB pages, from a pool that is borrowed for it.
 bench_huge() {
   local pool=/proc/sys/vm/nr_hugepages what='hot list of 100 pages of 2 MiB, rate as a share of a raw UFFDIO_COPY of 2 MiB each'
-  local before line
-  before=$(<"$pool")
-  if ! echo $((before + 130)) >"$pool" 2>/dev/null || (($(<"$pool") < before + 130)); then
-    echo "$before" >"$pool" 2>/dev/null || true
+  local line
+  if [[ ! -w $pool ]]; then
+    row "$what" 'skipped: no right to reserve huge pages' 0.9 '-'
+    return
+  fi
+  huge_pages=$(<"$pool")
+  echo $((huge_pages + 130)) >"$pool"
+  if (($(<"$pool") < huge_pages + 130)); then
+    return_huge_pages
     row "$what" 'skipped: no huge pages to be had' 0.9 '-'
     return
   fi
   line=$("$HELPERS/bench-pager" install --huge --mem "$dir/memory" --pages 100 --run 1 --rounds "$rounds")
-  echo "$before" >"$pool"
+  return_huge_pages
   row "$what" \
     "$(jq -r '.percent_of_raw / 100' <<<"$line") ($(jq -r '.hot_list_ns / .pages / 1000 | floor' <<<"$line") us a page)" \
     0.9 "\`bench-pager install --huge --run 1\`"

@@ -76,7 +76,7 @@ clean_up() {
   local pid
   trap '' INT TERM
   [[ -v place ]] || return 0
-  for pid in $(jobs -p) $(pager_pids) ${vm_pid+"${vm_pid[@]}"}; do kill -KILL "$pid" 2>/dev/null || true; done
+  for pid in $(pager_pids) ${probe_pids+"${probe_pids[@]}"} ${vm_pid+"${vm_pid[@]}"}; do kill -KILL "$pid" 2>/dev/null || true; done
   wait
   ! mountpoint -q "$place/fs" || umount "$place/fs"
   rm -rf --one-file-system "$place"
@@ -96,7 +96,7 @@ probe_take_base() {
 # Touches a fork's memory in this order and compares each byte with the snapshot. Then the guest stays, until
 # $hold is closed: so its page server can be asked how many faults it has answered.
 probe_start() { # <record> <pattern>
-  uffd-probe --json --hold --mem "$place/memory" --socket "$(text uffd_socket_path "$1")" --pattern "$2" \
+  exec uffd-probe --json --hold --mem "$place/memory" --socket "$(text uffd_socket_path "$1")" --pattern "$2" \
     <"$place/hold" {hold}>&-
 }
 
@@ -119,6 +119,7 @@ probes_end() { # <descriptor>...
     exec {report}<&-
   done
   rm "$place/hold"
+  probe_pids=()
 }
 
 # The first touches what a guest touched when it was resumed and worked; the others touch all.
@@ -129,6 +130,7 @@ probe_serve_all() {
   for i in 0 1 2; do
     exec {report}< <(probe_start "${records[i]}" "${patterns[i]}")
     reports+=("$report")
+    probe_pids+=("$!")
   done
   printf '  %-12s %-28s %8s %12s %12s %8s\n' fork touches faults 'answer p50' 'answer p99' wrong
   for i in 0 1 2; do
@@ -146,6 +148,7 @@ probe_serve_again() { # <record>
   mkfifo "$place/hold"
   exec {hold}<>"$place/hold"
   exec {report}< <(probe_start "$1" "trace:$FIXTURE/trace-work-1.txt")
+  probe_pids+=("$!")
   probe_result "$report" "$1"
   probes_end "$report"
 }

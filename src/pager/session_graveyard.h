@@ -11,7 +11,7 @@
 
 namespace pager {
 
-// A thread of its own: the last session of an image gives that back, too, which takes 20 ms a GiB,
+// A thread of its own: the last session of an image gives that back, too, 5 ms for 256 MiB,
 // and nobody else is to wait for it.
 class SessionGraveyard {
  public:
