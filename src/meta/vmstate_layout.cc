@@ -216,7 +216,7 @@ class Devices {
     }
     const Type* abi = tuple({arena_.make_constant(Kind::u32, kClockMagic), u32(), u16(), u8(), u8(),
                              u32(), u64(), u64(), times(2, u8()), u8(), u8(), u16(), u8(), u8(),
-                             times(8, u64()), since(Release::v1_16, u64())});
+                             times(8, u64()), since(Release::v1_15, u64())});
     return tuple(
         {generation, has_clock() ? tuple({u64(), since(Release::v1_15, u32()), abi}) : nullptr});
   }
