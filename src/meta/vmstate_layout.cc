@@ -15,18 +15,20 @@ struct VersionEntry {
   Release first;
   Release last;
 };
-constexpr std::array<VersionEntry, 7> kVersions{{
+constexpr std::array<VersionEntry, 9> kVersions{{
     {"3.0.0", Release::v1_10, Release::v1_10},
+    {"4.0.0", Release::v1_10, Release::v1_10},
     {"5.0.0", Release::v1_11, Release::v1_11},
     {"6.0.0", Release::v1_12, Release::v1_12},
     {"8.0.0", Release::v1_13, Release::v1_14},
     {"9.0.0", Release::v1_15, Release::v1_15},
     {"10.0.0", Release::v1_16, Release::v1_16},
     {"11.0.0", Release::after_v1_16, Release::after_v1_16},
+    {"12.0.0", Release::v1_17, Release::v1_17},
 }};
-constexpr std::array<Release, 8> kReleases{Release::v1_10, Release::v1_11,      Release::v1_12,
-                                           Release::v1_13, Release::v1_14,      Release::v1_15,
-                                           Release::v1_16, Release::after_v1_16};
+constexpr std::array<Release, 9> kReleases{Release::v1_10, Release::v1_11,       Release::v1_12,
+                                           Release::v1_13, Release::v1_14,       Release::v1_15,
+                                           Release::v1_16, Release::after_v1_16, Release::v1_17};
 
 // Builds the types of one release. A member function a struct, named after it.
 class Devices {
@@ -164,12 +166,17 @@ class Devices {
     // id, partuuid, cache_type, root_device
     const Parts common{text(), option(text()), variants(2), boolean()};
     Parts file = common;
-    file.insert(file.end(), {text(Role::drive), virtio(), rate_limiter(), variants(2)});
+    file.insert(file.end(), {text(Role::drive), virtio(), rate_limiter(), variants(2),
+                             since(Release::v1_17, u32()),  // blk_size
+                             since(Release::v1_17, block_topology()),
+                             since(Release::v1_17, u32())});  // discard_sector_alignment
     Parts vhost_user = common;
     vhost_user.insert(vhost_user.end(),
                       {text(Role::vhost_user_block), u64(), sequence(u8()), virtio()});
     return choice({tuple(std::move(file)), tuple(std::move(vhost_user))});
   }
+
+  const Type* block_topology() { return tuple({u8(), u8(), u16(), u32()}); }
 
   const Type* net() {
     const Type* mmds_stack = tuple(

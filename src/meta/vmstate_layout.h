@@ -16,7 +16,7 @@ enum class Arch { x86_64, aarch64 };
 // The layouts that differ, in order of time. Versions are those of the snapshot format, by which a
 // state names itself.
 enum class Release {
-  v1_10,        // 3.0.0
+  v1_10,        // 3.0.0 and, with the same layout, 4.0.0 (1.10.1)
   v1_11,        // 5.0.0
   v1_12,        // 6.0.0
   v1_13,        // 8.0.0
@@ -24,6 +24,7 @@ enum class Release {
   v1_15,        // 9.0.0
   v1_16,        // 10.0.0
   after_v1_16,  // 11.0.0: the main branch of August 2026
+  v1_17,        // 12.0.0
 };
 
 Encoding encoding_of(Release release);

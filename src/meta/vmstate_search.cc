@@ -122,15 +122,33 @@ std::vector<std::vector<Found>> all_readings(std::string_view body, const Device
   return readings;
 }
 
-// Whether each of `readings` is what `first` ends with. A reading that starts amid another is
-// common: a zero at the end of the drives can be read as the number of drives. The longest one
-// tells of all.
-bool are_tails_of(const std::vector<Found>& first,
-                  const std::vector<std::vector<Found>>& readings) {
-  return std::ranges::all_of(readings, [&](const std::vector<Found>& reading) {
-    return reading.size() <= first.size() &&
-           std::equal(reading.rbegin(), reading.rend(), first.rbegin());
+bool is_text(Role role) {
+  return role == Role::drive || role == Role::vhost_user_block || role == Role::pmem ||
+         role == Role::vsock || role == Role::tap;
+}
+
+// Whether each path and name is one that a host can have: not empty, no control character.
+bool is_plausible(std::string_view body, const std::vector<Found>& reading) {
+  return std::ranges::all_of(reading, [&](const Found& part) {
+    const std::string_view text = is_text(part.role) ? body.substr(part.offset, part.value) : "-";
+    return !text.empty() && std::ranges::none_of(text, [](char c) {
+      return static_cast<unsigned char>(c) < ' ' || c == '\x7f';
+    });
   });
+}
+
+// Whether the first reading, the longest, contains all others. A reading that starts within
+// another is common: a zero at the end of the drives can be read as the number of drives, and the
+// numbers after it as a drive whose path is one control character. Each later reading must
+// therefore be what the first one ends with, or name what cannot be.
+bool first_contains_others(std::string_view body, const std::vector<std::vector<Found>>& readings) {
+  const std::vector<Found>& first = readings[0];
+  return is_plausible(body, first) &&
+         std::ranges::all_of(readings, [&](const std::vector<Found>& reading) {
+           return (reading.size() <= first.size() &&
+                   std::equal(reading.rbegin(), reading.rend(), first.rbegin())) ||
+                  !is_plausible(body, reading);
+         });
 }
 
 }  // namespace
@@ -153,7 +171,7 @@ std::optional<std::vector<Found>> search_devices(std::string_view body, std::str
       return std::nullopt;
     }
     if (!readings.empty()) {
-      return are_tails_of(readings[0], readings) ? std::optional(readings[0]) : std::nullopt;
+      return first_contains_others(body, readings) ? std::optional(readings[0]) : std::nullopt;
     }
   }
   return std::nullopt;

@@ -172,10 +172,10 @@ TEST(RewritePaths, RefusesWhatItDoesNotUnderstandOrFind) {
   damaged[damaged.size() / 2] ^= 1;
   expect_refused<base::BadData>(damaged, {{.from = "/d", .to = "/x"}}, "its CRC is wrong");
   expect_refused<base::BadData>("no state", {{.from = "/d", .to = "/x"}}, "does not start as");
-  plan.version = "12.0.0";
+  plan.version = "99.0.0";
   expect_refused<base::Unsupported>(make_state(plan, meta::Release::after_v1_16),
                                     {{.from = "/d", .to = "/x"}},
-                                    "the devices of snapshot version '12.0.0' are not understood");
+                                    "the devices of snapshot version '99.0.0' are not understood");
   // The kernel's path stands before the devices and could be changed, but half is not enough.
   expect_refused<base::Unsupported>(make_state(plan, meta::Release::after_v1_16),
                                     {{.from = "/boot/vmlinux", .to = "/x"}}, "not understood");

@@ -192,10 +192,10 @@ TEST(SyntheticVmState, PageSizeVariantsDependOnTheVersion) {
 }
 
 TEST(SyntheticVmState, OfAnUnknownVersionIsNotClaimedToBeComplete) {
-  StatePlan plan{.version = "12.0.0"};
+  StatePlan plan{.version = "99.0.0"};
   plan.drives = {"/d/one"};
   const meta::VmState state = parse_whole(make_state(plan, meta::Release::after_v1_16, filler()));
-  EXPECT_EQ(state.snapshot_version, "12.0.0");
+  EXPECT_EQ(state.snapshot_version, "99.0.0");
   EXPECT_EQ(state.mem_size_mib, 128U);
   EXPECT_NE(state.paths_problem, "");
   EXPECT_TRUE(meta::names_foreign_paths(state, "/d"));
