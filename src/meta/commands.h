@@ -26,5 +26,6 @@ int vmstate_command(int argc, char** argv);
 int rewrite_paths_command(int argc, char** argv);
 int merge_diff_command(int argc, char** argv);
 int host_paths_command(int argc, char** argv);
+int session_name_command(int argc, char** argv);
 
 }  // namespace meta

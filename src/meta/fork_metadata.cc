@@ -66,9 +66,9 @@ Metadata make_fork_metadata(const Metadata& source, const ForkIdentity& fork) {
   if (source.text("FirecrackerSnapshotCacheKey").empty()) {
     metadata.set_text("FirecrackerSnapshotCacheKey", fork.cache_key);
   }
-  metadata.set_flag("FirecrackerUseUFFDOnNextRestore", fork.uses_uffd);
-  metadata.set_text("FirecrackerUFFDSessionID", fork.uses_uffd ? fork.id : "");
-  metadata.set_text("FirecrackerUFFDPagerVersion", fork.uses_uffd ? base::kVersion : "");
+  metadata.set_flag("FirecrackerUseUFFDOnNextRestore", !fork.session.empty());
+  metadata.set_text("FirecrackerUFFDSessionID", fork.session);
+  metadata.set_text("FirecrackerUFFDPagerVersion", fork.session.empty() ? "" : base::kVersion);
   return metadata;
 }
 

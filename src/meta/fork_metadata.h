@@ -16,7 +16,7 @@ struct ForkIdentity {
   std::string fork_dir;
   std::string template_id;  // the source, when it is a template; else empty
   std::string cache_key;    // where the source has none
-  bool uses_uffd = false;   // for the first restore; its session is named as the fork
+  std::string session;      // at the page server, for the first restore; empty: it maps the file
 };
 
 // What hypeman's ForkInstance does to a snapshot's metadata (facts of its fork.go): a new identity;

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/json_line.h"
 #include "base/message.h"
+#include "base/session_name.h"
 #include "base/unix_socket.h"
 #include "meta/fork_flow.h"
 #include "meta/fork_index.h"
@@ -118,14 +119,17 @@ class Publisher {
                                    .fork_dir = store_.guest_dir(id),
                                    .template_id = is_template_ ? source_id_ : "",
                                    .cache_key = cache_key_of(state_bytes_),
-                                   .uses_uffd = options_.uses_uffd})
+                                   .session = options_.uses_uffd ? session_of(id) : ""})
         .write(clone + "/metadata.json", base::Durable::no);
   }
 
   bool is_template() const { return is_template_; }
 
+  std::string session_of(const std::string& id) const {
+    return base::session_name(id, clone_dir(store_, id));
+  }
   std::string socket_of(const std::string& id) const {
-    return options_.socket_dir + "/" + id + ".sock";
+    return options_.socket_dir + "/" + session_of(id) + ".sock";
   }
 
   std::string record(const std::string& id, bool needs_run) const {
@@ -140,7 +144,7 @@ class Publisher {
         .path("memory_path", memory_path)
         .text("backend", options_.uses_uffd ? "uffd" : "file");
     if (options_.uses_uffd) {
-      line.path("uffd_socket_path", socket_of(id)).text("session_id", id);
+      line.path("uffd_socket_path", socket_of(id)).text("session_id", session_of(id));
     } else {
       line.null("uffd_socket_path").null("session_id");
     }
@@ -205,7 +209,9 @@ PublishResult publish_forks(const base::Store& store, const std::string& source_
   Publisher publisher(store, source_id, options);
   if (options.uses_uffd) {
     for (const std::string& id : fork_ids) {
-      base::check_socket_path(publisher.socket_of(id));
+      // As long as the real one, which is known once the clone exists.
+      const std::string name = base::session_name(id, (struct stat){});
+      base::check_socket_path(options.socket_dir + "/" + name + ".sock");
     }
   }
   std::optional<GuestLocks> locks;

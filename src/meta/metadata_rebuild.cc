@@ -118,7 +118,7 @@ Metadata fork_metadata(const base::Store& store, const std::string& id, const st
                              .fork_dir = store.guest_dir(id),
                              .template_id = parent,
                              .cache_key = "",
-                             .uses_uffd = false});
+                             .session = ""});
 }
 
 Metadata plain_metadata(const base::Store& store, const std::string& id) {

@@ -39,6 +39,7 @@ constexpr std::array kVerbs{
     Verb{"rewrite-paths", meta::rewrite_paths_command},
     Verb{"merge-diff", meta::merge_diff_command},
     Verb{"host-paths", meta::host_paths_command},
+    Verb{"session-name", meta::session_name_command},
 };
 
 constexpr const char* kFooter =
@@ -60,6 +61,7 @@ constexpr const char* kFooter =
   rewrite-paths IN OUT             a state file with other paths
   merge-diff DIFF MEMORY           a Diff memory file over its base
   host-paths ID                    what loading it opens elsewhere
+  session-name ID...               its session at the page server
 
 SNAPFORK_ROOT names the store (default: /var/lib/snapfork).
 Exit status: 0 done, 1 the answer is no, 2 usage, 3 unsupported, 4 bad data,

@@ -98,7 +98,8 @@ Json object_or_nothing(std::string_view body) {
   return json;
 }
 
-// As hypeman's pager: what may not stand in a file name becomes '-'.
+// As hypeman's pager: what may not stand in a file name becomes '-'. '@' stands in
+// base::session_name.
 std::string session_id_of(const Json& request) {
   std::string id = text_field(request, "session_id");
   if (id.empty()) {
@@ -109,7 +110,7 @@ std::string session_id_of(const Json& request) {
   }
   for (char& c : id) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '.' || c == '_' || c == '-';
+                       c == '.' || c == '_' || c == '-' || c == '@';
     c = plain ? c : '-';
   }
   if (id[0] == '.') {

@@ -177,17 +177,19 @@ teardown() { common_teardown; }
 {"type":"total","v":1,"src":"s","dst":"'$tmp'/fork.f2","method":"reflink","bytes_shared":1.0}'
   run -0 snapshot-meta fork-publish a f1 f2 --socket-dir /s --clone-report - <<<"$report"
   assert_equal "${#lines[@]}" 2
+  local session
+  session=$(snapshot-meta session-name f1)
   assert_equal "$(jq -c 'del(.snapshot_load, .clone)' <<<"${lines[0]}")" \
-    '{"type":"fork","v":1,"id":"f1","name":"f1","template":"a","source":"a","dir":"'"$(guest_dir f1)"'","state_path":"'"$(state_of f1)"'","memory_path":"'"$(memory_of f1)"'","backend":"uffd","uffd_socket_path":"/s/f1.sock","session_id":"f1","needs_run":false}'
+    '{"type":"fork","v":1,"id":"f1","name":"f1","template":"a","source":"a","dir":"'"$(guest_dir f1)"'","state_path":"'"$(state_of f1)"'","memory_path":"'"$(memory_of f1)"'","backend":"uffd","uffd_socket_path":"/s/'"$session"'.sock","session_id":"'"$session"'","needs_run":false}'
   assert_equal "$(jq -c .snapshot_load <<<"${lines[0]}")" \
-    '{"snapshot_path":"'"$(state_of f1)"'","mem_backend":{"backend_type":"Uffd","backend_path":"/s/f1.sock"},"resume_vm":true}'
+    '{"snapshot_path":"'"$(state_of f1)"'","mem_backend":{"backend_type":"Uffd","backend_path":"/s/'"$session"'.sock"},"resume_vm":true}'
   assert_equal "$(jq -c .clone <<<"${lines[0]}")" null
   assert_equal "$(jq -c .clone.method <<<"${lines[1]}")" '"reflink"'
   assert_contains "${lines[1]}" '"bytes_shared":1.0'
   assert_equal "$(snapshot-meta forks a)" $'f1\nf2'
   assert_equal "$(snapshot-meta get f1 ForkOfTemplate)" a
   assert_equal "$(snapshot-meta get f1 FirecrackerUseUFFDOnNextRestore)" true
-  assert_equal "$(snapshot-meta get f1 FirecrackerUFFDSessionID)" f1
+  assert_equal "$(snapshot-meta get f1 FirecrackerUFFDSessionID)" "$session"
   [[ $(snapshot-meta get f1 FirecrackerSnapshotCacheKey) == snapfork-???????????????? ]]
   assert_equal "$(snapshot-meta get f1 FirecrackerSnapshotCacheKey)" "$(snapshot-meta get f2 FirecrackerSnapshotCacheKey)"
   assert_equal "$(snapshot-meta state f1)" Standby
@@ -285,7 +287,27 @@ teardown() { common_teardown; }
   run --separate-stderr -5 snapshot-meta fork-publish a f --clone-report none
   [[ ! -e $(guest_dir f) && ! -e $(guest_dir g) ]]
   SNAPFORK_PAGER=/p/pager.sock run -0 snapshot-meta fork-publish a f
-  assert_equal "$(json .uffd_socket_path)" /p/s/f.sock
+  assert_equal "$(json .uffd_socket_path)" "/p/s/$(snapshot-meta session-name f).sock"
+}
+
+@test "session-name: ID@HHHHHHHH, another one for the same id in another store" {
+  init_guest a
+  init_guest b
+  run -0 snapshot-meta session-name a b
+  [[ $output =~ ^a@[0-9a-f]{8}$'\n'b@[0-9a-f]{8}$ ]] || fail 'these are not session names'
+  run -0 snapshot-meta session-name --json a
+  assert_equal "$(json '[.type, .v, .id] | map(tostring) | join(" ")')" 'session_name 1 a'
+  assert_equal "$(json .name)" "$(snapshot-meta session-name a)"
+  local first=$output
+  cp -a "$SNAPFORK_ROOT" other
+  SNAPFORK_ROOT=$PWD/other run -0 snapshot-meta session-name --json a
+  [[ $(json .name) != "$(jq -r .name <<<"$first")" ]]
+  refused_session_name() { run --separate-stderr "-$1" snapshot-meta session-name "${@:2}"; }
+  refused_session_name 1 nobody
+  refused_session_name 2 ../a
+  refused_session_name 2
+  refused_session_name 1 a nobody
+  assert_equal "$output" ''
 }
 
 @test "fork-end takes back clones and entries, never a live fork's" {

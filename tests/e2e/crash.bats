@@ -45,7 +45,7 @@ fork_is_understood() {
 # Whoever had a session before has it, nobody else; without one there is no page server, or it is about to leave.
 sessions_are_as_before() {
   [[ -n $sessions ]] || wait_until 10 no_pager || return
-  assert_equal "$(uffd-serve ctl sessions 2>/dev/null | cut -f1)" "$sessions"
+  assert_equal "$(uffd-serve ctl sessions 2>/dev/null | cut -d@ -f1)" "$sessions"
 }
 
 # The same, but the id is never used again: to delete it, or its template, is enough.

@@ -149,8 +149,8 @@ STAND_IN
   uffd-probe --hold --pages 10 --socket "$socket" --mem "$SNAPSHOT/memory" <&"$stay" >/dev/null 2>&1 3>&- 4>&- &
   spawned+=("$!")
   local vmm
-  wait_until 10 test -s "$BATS_TEST_TMPDIR/run/s/$id.vmm"
-  read -r vmm _ <"$BATS_TEST_TMPDIR/run/s/$id.vmm"
+  wait_until 10 test -s "${socket%.sock}.vmm"
+  read -r vmm _ <"${socket%.sock}.vmm"
   spawned+=("$vmm")
   run -0 snapfork status
   assert_contains "$output" "$id"

@@ -64,7 +64,7 @@ three_forks_write_to_their_own_disks() { # <version of Firecracker>
     mapfile -t lines <"$BATS_TEST_TMPDIR/said.$id"
     assert_equal "${lines[0]}" "$id"
     assert_equal "${lines[1]}" 'source config.ext4'
-    assert_equal "$(jq -r .mem_backend.backend_path <<<"${lines[2]}")" "$BATS_TEST_TMPDIR/run/s/$id.sock"
+    assert_equal "$(jq -r .mem_backend.backend_path <<<"${lines[2]}")" "$BATS_TEST_TMPDIR/run/s/$(snapshot-meta session-name "$id").sock"
     assert_equal "$(first_line "$SNAPFORK_ROOT/guests/$id/overlay.raw")" "$id"
     [[ -e $SNAPFORK_ROOT/guests/$id/vsock.sock ]]
     assert_equal "$(snapshot-meta state "$id")" Standby

@@ -103,7 +103,7 @@ make_template() { # [json: more of the guest's configuration]
   fork_guests base a
   restore_fork a
   vm_ask a ping
-  uffd-serve ctl close a
+  uffd-serve ctl close "$(snapshot-meta session-name a)"
   [[ $(vm_ask a sum) == "$sum" ]]
   vm_kill a
   snapfork delete a base

@@ -89,7 +89,7 @@ TEST(ForkMetadata, IsTheSourcesWithAnIdentityOfItsOwn) {
                                                           .fork_dir = "/root/guests/f",
                                                           .template_id = "src",
                                                           .cache_key = "k",
-                                                          .uses_uffd = true});
+                                                          .session = "f@01234567"});
   EXPECT_EQ(fork.text("Id"), "f");
   EXPECT_EQ(fork.text("Name"), "fork");
   EXPECT_NE(fork.text("CreatedAt"), source.text("CreatedAt"));
@@ -108,7 +108,7 @@ TEST(ForkMetadata, IsTheSourcesWithAnIdentityOfItsOwn) {
   EXPECT_FALSE(fork.is_template());
   EXPECT_EQ(fork.fork_of_template(), "src");
   EXPECT_TRUE(fork.flag("FirecrackerUseUFFDOnNextRestore"));
-  EXPECT_EQ(fork.text("FirecrackerUFFDSessionID"), "f");
+  EXPECT_EQ(fork.text("FirecrackerUFFDSessionID"), "f@01234567");
   EXPECT_NE(fork.text("FirecrackerUFFDPagerVersion"), "");
   EXPECT_EQ(fork.text("FirecrackerSnapshotCacheKey"), "k");
   EXPECT_EQ(*fork.json().find("Foreign"), "1.0");
@@ -128,7 +128,7 @@ TEST(ForkMetadata, OfTheFileBackendHasNoSessionAndKeepsTheCacheKey) {
                                                           .fork_dir = "/g/f",
                                                           .template_id = "",
                                                           .cache_key = "k",
-                                                          .uses_uffd = false});
+                                                          .session = ""});
   EXPECT_FALSE(fork.flag("FirecrackerUseUFFDOnNextRestore"));
   EXPECT_EQ(fork.text("FirecrackerUFFDSessionID"), "");
   EXPECT_EQ(fork.text("FirecrackerUFFDPagerVersion"), "");
