@@ -294,7 +294,8 @@ teardown() { common_teardown; }
   init_guest a
   init_guest b
   run -0 snapshot-meta session-name a b
-  [[ $output =~ ^a@[0-9a-f]{8}$'\n'b@[0-9a-f]{8}$ ]] || fail 'these are not session names'
+  assert_equal "${#lines[@]}" 2
+  [[ ${lines[0]} =~ ^a@[0-9a-f]{8}$ && ${lines[1]} =~ ^b@[0-9a-f]{8}$ ]] || fail 'these are not session names'
   run -0 snapshot-meta session-name --json a
   assert_equal "$(json '[.type, .v, .id] | map(tostring) | join(" ")')" 'session_name 1 a'
   assert_equal "$(json .name)" "$(snapshot-meta session-name a)"
