@@ -97,6 +97,7 @@ base::Options make_options() {
       .value("reflink", "WHEN", "auto (copy what cannot share), always, never")
       .flag("sparse", "make holes of long zeros in what is copied")
       .flag("dig", "make holes of long zeros; without DST in SRC")
+      .flag("steady", "refuse a SRC that changes while it is cloned")
       .flag("verify", "compare before the clone gets its name")
       .value("max-extents", "N", "refuse to reflink a file that has more")
       .flag("defrag", "rewrite a SRC that has more; DST may be left out")
@@ -149,7 +150,8 @@ CommandLine command_line_of(const base::ParsedOptions& options) {
       }
       break;
   }
-  line.request.steady = line.request.profile == Profile::vm || line.unshare;
+  line.request.steady =
+      options.has("steady") || line.request.profile == Profile::vm || line.unshare;
   return line;
 }
 

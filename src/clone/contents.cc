@@ -19,11 +19,6 @@ namespace {
 // Smaller files are not worth asking who has them open, nor a progress line beside others.
 constexpr off_t kLargeFile = 1 << 20;
 
-std::string why_not(int error_number) {
-  return error_number == EXDEV ? "they are on different filesystems"
-                               : std::string(std::strerror(error_number));
-}
-
 std::string cost_text(const SourceFile& src, int64_t extents) {
   return "each clone of it takes up to " + std::to_string(clone_cost_ms(src.fd.get(), extents)) +
          " ms";
@@ -75,14 +70,19 @@ void warn_of_many_extents(const SourceFile& src, int64_t extents) {
   }
 }
 
-void note_writer(const Request& request, const SourceFile& src, FileReport& report) {
-  if (request.detail != Detail::nothing && src.st.st_size >= kLargeFile &&
-      ReadLease(src.fd.get()).state() == ReadLease::State::refused) {
-    report.has_writer = true;
-    base::say_warning(base::quoted(src.path) +
-                      " is being written to: the clone has what is there at one instant" +
-                      writers_text(src));
-  }
+// Asked before the contents are taken, so that a writer that ends meanwhile is known, too.
+bool has_writer(const Request& request, const SourceFile& src) {
+  return request.detail != Detail::nothing && src.st.st_size >= kLargeFile &&
+         ReadLease(src.fd.get()).state() == ReadLease::State::refused;
+}
+
+// What a writer means for the clone depends on how that was made.
+void warn_of_writer(const SourceFile& src, const FileReport& report) {
+  base::say_warning(base::quoted(src.path) + " is being written to" + writers_text(src) +
+                    (report.method == Method::reflink
+                         ? "; the clone has its contents of one instant"
+                         : "; the copy may mix its contents of several instants, stop the writer "
+                           "or refuse such a source with --steady"));
 }
 
 }  // namespace
@@ -91,11 +91,9 @@ Progress& ContentCloner::progress_for(const SourceFile& src) {
   return request_.jobs > 1 && src.st.st_size < kLargeFile ? no_progress_ : progress_;
 }
 
-// Whether the contents came to be shared. `ask` tells what the filesystem can, `act` does it; then
-// `made` has them.
-bool ContentCloner::shares(const SourceFile& src, int made, const std::string& dst_path,
-                           ReflinkMode mode, FileReport& report, const std::function<int()>& ask,
-                           const std::function<int()>& act) {
+// Whether the contents came to be shared.
+bool ContentCloner::shares(const SourceFile& src, const std::string& dst_path, ReflinkMode mode,
+                           FileReport& report, const Sharing& sharing) {
   if (mode == ReflinkMode::never) {
     return false;
   }
@@ -103,24 +101,27 @@ bool ContentCloner::shares(const SourceFile& src, int made, const std::string& d
   if (must_count(request_, src)) {
     const std::scoped_lock lock(mutex_);
     if (asked_device_ != src.st.st_dev) {
-      refusal_ = ask();
+      refusal_ = sharing.ask();
       asked_device_ = src.st.st_dev;
     }
     report.refused = refusal_;
   }
   if (report.refused == 0) {
-    reflink(src, made, report, act);
+    reflink(src, report, sharing);
   }
-  if (report.refused != 0 && mode == ReflinkMode::always) {
+  if (report.refused == 0) {
+    return true;
+  }
+  report.refused_why = refusal_reason(report.refused, src.fd.get(), sharing.beside);
+  if (mode == ReflinkMode::always) {
     throw base::Unsupported("cannot reflink " + base::quoted(src.path) + " to " +
-                            base::quoted(dst_path) + ": " + why_not(report.refused) +
-                            "; XFS or btrfs can, --reflink=auto copies");
+                            base::quoted(dst_path) + ": " + report.refused_why +
+                            "; XFS and btrfs can, --reflink=auto copies");
   }
-  return report.refused == 0;
+  return false;
 }
 
-void ContentCloner::reflink(const SourceFile& src, int made, FileReport& report,
-                            const std::function<int()>& act) {
+void ContentCloner::reflink(const SourceFile& src, FileReport& report, const Sharing& sharing) {
   if (must_count(request_, src)) {
     const PhaseTimer timer(report.phases.flush);
     report.extents = count_extents(src.fd.get(), Flush::yes, src.path);
@@ -130,7 +131,7 @@ void ContentCloner::reflink(const SourceFile& src, int made, FileReport& report,
   }
   {
     const PhaseTimer timer(report.phases.reflink);
-    report.refused = act();
+    report.refused = sharing.act();
   }
   if (report.refused != 0) {
     return;
@@ -139,7 +140,7 @@ void ContentCloner::reflink(const SourceFile& src, int made, FileReport& report,
     warn_of_many_extents(src, *report.extents);
   }
   report.method = Method::reflink;
-  measure_shared(made, request_.detail, report);
+  measure_shared(sharing.made, request_.detail, report);
 }
 
 FileReport ContentCloner::clone(const SourceFile& src, int dst, const std::string& dst_path,
@@ -147,14 +148,19 @@ FileReport ContentCloner::clone(const SourceFile& src, int dst, const std::strin
   FileReport report{.path = dst_path, .size = src.st.st_size, .defragged = src.defragged};
   if (src.st.st_size > 0) {
     check_file_size_limit(src.st.st_size, dst_path);
-    note_writer(request_, src, report);
-    const bool shared = shares(
-        src, dst, dst_path, mode, report, [&] { return ask_reflink(src.fd.get(), dst); },
-        [&] { return try_reflink(src.fd.get(), dst, src.path, dst_path); });
-    if (!shared) {
+    report.has_writer = has_writer(request_, src);
+    const Sharing sharing{
+        .made = dst,
+        .beside = dst,
+        .ask = [&] { return ask_reflink(src.fd.get(), dst); },
+        .act = [&] { return try_reflink(src.fd.get(), dst, src.path, dst_path); }};
+    if (!shares(src, dst_path, mode, report, sharing)) {
       copy(src, dst, report);
     } else if (request_.dig) {
       dig(src, dst, report);
+    }
+    if (report.has_writer) {
+      warn_of_writer(src, report);
     }
     if (request_.verify) {
       const PhaseTimer timer(report.phases.verify);
@@ -200,7 +206,8 @@ FileReport ContentCloner::plan(const SourceFile& src, int dst_dir, const std::st
   }
   check_file_size_limit(src.st.st_size, dst_path);
   const auto probe = [&] { return probe_reflink(src.fd.get(), dst_dir, dst_path); };
-  if (!shares(src, src.fd.get(), dst_path, mode, report, probe, probe)) {
+  const Sharing sharing{.made = src.fd.get(), .beside = dst_dir, .ask = probe, .act = probe};
+  if (!shares(src, dst_path, mode, report, sharing)) {
     report.method = Method::copy;
     report.copied = allocated_bytes(src.st);
     report.hole = src.st.st_size - report.copied;

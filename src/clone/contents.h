@@ -36,10 +36,16 @@ class ContentCloner {
                   ReflinkMode mode);
 
  private:
-  bool shares(const SourceFile& src, int made, const std::string& dst_path, ReflinkMode mode,
-              FileReport& report, const std::function<int()>& ask, const std::function<int()>& act);
-  void reflink(const SourceFile& src, int made, FileReport& report,
-               const std::function<int()>& act);
+  // How a clone or a dry run shares one file.
+  struct Sharing {
+    int made;                  // has the contents after `act`
+    int beside;                // the clone, or the directory that it would be in
+    std::function<int()> ask;  // whether the filesystem can: 0, or the errno of its refusal
+    std::function<int()> act;  // the same, and does it
+  };
+  bool shares(const SourceFile& src, const std::string& dst_path, ReflinkMode mode,
+              FileReport& report, const Sharing& sharing);
+  void reflink(const SourceFile& src, FileReport& report, const Sharing& sharing);
   void copy(const SourceFile& src, int dst, FileReport& report);
   void dig(const SourceFile& src, int made, FileReport& report);
   Progress& progress_for(const SourceFile& src);

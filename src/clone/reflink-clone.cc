@@ -78,14 +78,24 @@ int for_each_name(std::vector<std::string>::const_iterator begin,
   return status;
 }
 
+void warn_of_copies(const cloning::CopyNotice& notice, bool dry_run) {
+  if (const std::optional<std::string> text = notice.text(dry_run)) {
+    base::say_warning(*text);
+  }
+}
+
 int change_files(const CommandLine& line, Progress& progress) {
-  return for_each_name(line.operands.begin(), line.operands.end(), progress,
-                       [&](const std::string& file) {
-                         const cloning::InPlaceReport report =
-                             cloning::change_in_place(file, line.unshare, line.request, progress);
-                         progress.erase();
-                         print(report);
-                       });
+  cloning::CopyNotice notice;
+  const int status = for_each_name(
+      line.operands.begin(), line.operands.end(), progress, [&](const std::string& file) {
+        const cloning::InPlaceReport report =
+            cloning::change_in_place(file, line.unshare, line.request, progress);
+        progress.erase();
+        print(report);
+        notice.add(report.file);
+      });
+  warn_of_copies(notice, line.request.dry_run);
+  return status;
 }
 
 int stat_files(const CommandLine& line, Progress& progress) {
@@ -102,12 +112,16 @@ int make_clones(const CommandLine& line, Progress& progress) {
   if (line.request.defrag) {
     cloning::defragment_operand(src, line.request, progress);
   }
-  return for_each_name(
+  cloning::CopyNotice notice;
+  const int status = for_each_name(
       line.operands.begin() + 1, line.operands.end(), progress, [&](const std::string& dst) {
         const cloning::CloneReport report = cloning::clone_to(src, dst, line.request, progress);
         progress.erase();
         print(report);
+        notice.add(report);
       });
+  warn_of_copies(notice, line.request.dry_run);
+  return status;
 }
 
 void print_probe(const std::string& path) {

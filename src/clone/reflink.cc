@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <system_error>
 
+#include "base/cross_device.h"
 #include "base/error.h"
 #include "base/fd.h"
 
@@ -119,6 +120,17 @@ void check_file_size_limit(int64_t size, std::string_view dst_path) {
       static_cast<uint64_t>(size) > limit.rlim_cur) {
     throw_with_advice(
         EFBIG, "cannot write " + base::quoted(dst_path) + " of " + std::to_string(size) + " bytes");
+  }
+}
+
+std::string refusal_reason(int error_number, int src, int dst) {
+  switch (error_number) {
+    case EXDEV:
+      return base::cross_device_reason(src, dst);
+    case EINVAL:  // of a filesystem that can: this file is without copy-on-write, or inline
+      return "this file cannot share blocks on " + base::filesystem_name(dst);
+    default:
+      return base::filesystem_name(dst) + " cannot share blocks";
   }
 }
 

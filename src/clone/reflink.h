@@ -35,6 +35,10 @@ namespace cloning {
 // says EINVAL to FICLONE, as for a file that cannot share, and SIGXFSZ to a copy.)
 void check_file_size_limit(int64_t size, std::string_view dst_path);
 
+// What an answer of the functions above means for these two files, as a clause for a message: "ext4
+// cannot share blocks", "they are on different filesystems". `dst` may be the directory.
+std::string refusal_reason(int error_number, int src, int dst);
+
 // Throws base::Error, exit status 5: "cannot VERB 'SUBJECT': <errno's text>; <what to do>".
 [[noreturn]] void throw_with_advice(int error_number, const std::string& what);
 

@@ -52,6 +52,7 @@ struct Sums {
   bool reflinked_any = false;
   bool copied_any = false;
   int refused = 0;
+  std::string refused_why = "";
 };
 
 void add_file(Sums& sums, const FileReport& file) {
@@ -63,7 +64,10 @@ void add_file(Sums& sums, const FileReport& file) {
   sums.phases += file.phases;
   sums.reflinked_any |= file.method == Method::reflink;
   sums.copied_any |= file.method == Method::copy;
-  sums.refused = sums.refused != 0 ? sums.refused : file.refused;
+  if (sums.refused == 0) {
+    sums.refused = file.refused;
+    sums.refused_why = file.refused_why;
+  }
 }
 
 Sums sums_of(const FileReport& file) {
@@ -141,13 +145,17 @@ void add(base::JsonLine& line, std::string_view key, const std::optional<int64_t
   }
 }
 
+// "refused":"EOPNOTSUPP","refused_why":"ext4 cannot share blocks", or null for both.
+base::JsonLine& add_refusal(base::JsonLine& line, int error_number, const std::string& why) {
+  if (error_number == 0) {
+    return line.null("refused").null("refused_why");
+  }
+  return line.text("refused", errno_text(error_number)).text("refused_why", why);
+}
+
 base::JsonLine& with_file(base::JsonLine&& line, const FileReport& file) {
   line.path("path", file.path).text("method", method_name(file.method));
-  if (file.refused != 0) {
-    line.text("refused", errno_text(file.refused));
-  } else {
-    line.null("refused");
-  }
+  add_refusal(line, file.refused, file.refused_why);
   line.number("size_bytes", file.size)
       .number("bytes_shared", file.shared)
       .number("bytes_copied", file.copied)
@@ -207,10 +215,9 @@ std::string total_record(const CloneReport& report) {
                        : sums.reflinked_any                  ? "reflink"
                        : sums.copied_any                     ? "copy"
                                                              : "none";
-  return base::JsonLine("total")
-      .path("src", report.src)
-      .path("dst", report.dst)
-      .text("method", method)
+  base::JsonLine line("total");
+  line.path("src", report.src).path("dst", report.dst).text("method", method);
+  return add_refusal(line, sums.refused, sums.refused_why)
       .number("files", static_cast<int64_t>(report.files.size()))
       .number("directories", report.directories)
       .number("symlinks", report.symlinks)
@@ -224,6 +231,28 @@ std::string total_record(const CloneReport& report) {
       .raw("phases", phases_object(sums.phases))
       .boolean("dry_run", report.dry_run)
       .str();
+}
+
+void CopyNotice::add(const CloneReport& report) {
+  for (const FileReport& file : report.files) {
+    add(file);
+  }
+}
+
+void CopyNotice::add(const FileReport& file) {
+  if (file.refused != 0) {
+    why_ = why_.empty() ? file.refused_why : why_;
+    copied_ += file.copied;
+  }
+}
+
+std::optional<std::string> CopyNotice::text(bool dry_run) const {
+  constexpr int64_t kWorthAWarning = 1 << 20;
+  if (copied_ < kWorthAWarning) {
+    return std::nullopt;
+  }
+  return why_ + ": " + human_bytes(copied_) + (dry_run ? " would be copied" : " are copied") +
+         "; --reflink=always refuses to copy";
 }
 
 std::string file_lines(const CloneReport& report, int64_t smallest) {
@@ -247,7 +276,7 @@ std::string total_line(const CloneReport& report) {
   text += std::to_string(report.files.size()) +
           (report.files.size() == 1 ? " file, " : " files, ") + parts(sums);
   if (sums.refused != 0) {
-    text += " (no reflink: " + errno_text(sums.refused) + ")";
+    text += " (" + sums.refused_why + ")";
   }
   if (report.skipped != 0) {
     text += ", " + std::to_string(report.skipped) + " skipped";

@@ -53,6 +53,7 @@ struct FileReport {
   std::string path;
   Method method = Method::none;
   int refused = 0;  // errno of the FICLONE whose refusal led to a copy; 0 when none was refused
+  std::string refused_why = "";  // what that means here; "" when none was refused
   int64_t size = 0;
   int64_t shared = 0;
   int64_t copied = 0;
@@ -86,6 +87,19 @@ struct InPlaceReport {
   FileReport file;    // method none: the file kept its inode
   int64_t links = 0;  // that the inode had before
   bool dry_run = false;
+};
+
+// One for all destinations of a call: "ext4 cannot share blocks: 3.0 GiB are copied; ...". Nothing
+// when little was copied, or nothing was refused.
+class CopyNotice {
+ public:
+  void add(const CloneReport& report);
+  void add(const FileReport& file);
+  std::optional<std::string> text(bool dry_run) const;
+
+ private:
+  std::string why_;  // of the first that was refused
+  int64_t copied_ = 0;
 };
 
 // The records of type "file", "total" and "in_place", without a newline.

@@ -40,6 +40,14 @@ can_reflink() { # <filesystem>
   [[ $1 == xfs || $1 == btrfs ]]
 }
 
+# What standard error has after a clone of that size: nothing, or that it is a copy, and why.
+assert_only_copy_warning() { # <filesystem> <amount> <standard error>
+  local expected=''
+  can_reflink "$1" \
+    || expected="reflink-clone: warning: $1 cannot share blocks: $2 are copied; --reflink=always refuses to copy"
+  assert_equal "$3" "$expected"
+}
+
 # 9 MiB long, data in [1,2) and [5,7) MiB and an odd end.
 make_disk() { # <file>
   head -c 1M /dev/urandom | dd of="$1" bs=1M seek=1 conv=notrunc status=none

@@ -23,6 +23,7 @@ FileReport copied_disk() {
   return {.path = "d/disk",
           .method = Method::copy,
           .refused = EOPNOTSUPP,
+          .refused_why = "ext4 cannot share blocks",
           .size = 10 << 20,
           .copied = 4 << 20,
           .hole = 6 << 20};
@@ -31,6 +32,7 @@ FileReport copied_disk() {
 TEST(Report, AFileRecordHasEveryField) {
   EXPECT_EQ(file_record(copied_disk()),
             R"({"type":"file","v":1,"path":"d/disk","method":"copy","refused":"EOPNOTSUPP",)"
+            R"("refused_why":"ext4 cannot share blocks",)"
             R"("size_bytes":10485760,"bytes_shared":0,"bytes_copied":4194304,"bytes_linked":0,)"
             R"("bytes_hole":6291456,"bytes_dug":0,"extents":null,"extents_after":null,)"
             R"("defragged":null,"has_writer":false,"seconds":0.000000,)"
@@ -64,8 +66,27 @@ TEST(Report, APersonReadsTheReasonOfACopy) {
                            .dry_run = false};
   EXPECT_EQ(file_lines(report, 1), "'d/disk': copy, 4.0 MiB copied, 6.0 MiB hole\n");
   EXPECT_EQ(total_line(report),
-            "'d': 1 file, 4.0 MiB copied, 6.0 MiB hole (no reflink: EOPNOTSUPP), 2 skipped, "
-            "12.0 ms\n");
+            "'d': 1 file, 4.0 MiB copied, 6.0 MiB hole (ext4 cannot share blocks), 2 "
+            "skipped, 12.0 ms\n");
+}
+
+TEST(Report, ACallThatCopiesNamesTheReasonAndTheSum) {
+  const CloneReport report{.src = "s", .dst = "d", .files = {copied_disk()}, .elapsed = {}};
+  CopyNotice notice;
+  EXPECT_EQ(notice.text(false), std::nullopt);
+  notice.add(report);
+  notice.add(report);
+  EXPECT_EQ(notice.text(false),
+            "ext4 cannot share blocks: 8.0 MiB are copied; --reflink=always refuses to copy");
+  EXPECT_EQ(notice.text(true),
+            "ext4 cannot share blocks: 8.0 MiB would be copied; --reflink=always refuses to copy");
+}
+
+TEST(Report, ACopyThatWasAskedForIsNoNews) {
+  CopyNotice notice;
+  notice.add(FileReport{.path = "a", .method = Method::copy, .copied = 1 << 30});
+  notice.add(FileReport{.path = "b", .refused = EOPNOTSUPP, .refused_why = "x", .copied = 1});
+  EXPECT_EQ(notice.text(false), std::nullopt);
 }
 
 }  // namespace
