@@ -8,10 +8,8 @@
 
 namespace meta {
 
-// Reads a list of the form HPL1 ("HPL1", a count, then a region and a byte offset in it for each
-// page, all LEB128). Why it cannot be for `memory_bytes` of memory: cut off, an offset beyond the
-// memory, more entries than pages. Empty when it can. Other forms are not looked into:
-// hotpage-record check does.
+// Why the list behind `fd` cannot be for `memory_bytes` of memory: what hot::try_decode_hpl1 and
+// hot::bounds_problem refuse, which is what a page server refuses too. Empty when it can.
 std::string hot_list_problem(int fd, std::string_view name, uint64_t memory_bytes);
 
 }  // namespace meta

@@ -174,6 +174,24 @@ HttpReply ControlApi::prefetch(std::string_view id, std::string_view body) {
   return ordered_reply(pager_.prefetch(id, std::move(list)));
 }
 
+// A hot list only makes a guest faster: one that cannot be used never keeps a guest from being
+// served.
+void ControlApi::use_hot_list(const std::string& path, Place& place,
+                              std::vector<std::string>& warnings) {
+  const auto refuse = [&](const std::exception& error) {
+    warnings.push_back(std::string(error.what()) + "; serving without it");
+    base::say_warning("session " + base::quoted(place.id) + ": " + warnings.back());
+    place.hot_refused = true;
+  };
+  try {
+    place.hot = hot_files_.open(path, *place.image);
+  } catch (const base::BadData& error) {
+    refuse(error);
+  } catch (const std::system_error& error) {
+    refuse(error);
+  }
+}
+
 HttpReply ControlApi::create(std::string_view body) {
   const SessionRequest request = parse_session_request(body, settings_.needs_cache_key);
   if (pager_.draining()) {
@@ -190,22 +208,25 @@ HttpReply ControlApi::create(std::string_view body) {
   place.socket_path = settings_.socket_dir + "/" + place.id + ".sock";
   base::check_socket_path(place.socket_path);
   place.image = images_.open(request.memory_path);
+  std::vector<std::string> warnings;
   if (!request.hot_list_path.empty()) {
-    place.hot = hot_files_.open(request.hot_list_path, *place.image);
+    use_hot_list(request.hot_list_path, place, warnings);
   }
   place.trace_path = request.trace_path;
   if (!place.trace_path.empty()) {
     place.trace = TraceWriter::open(place.trace_path);
   }
-  const std::string reply = base::JsonLine()
-                                .text("session_id", place.id)
-                                .path("uffd_socket_path", place.socket_path)
-                                .text("pager_version", settings_.version)
-                                .str();
+  base::JsonLine reply;
+  reply.text("session_id", place.id)
+      .path("uffd_socket_path", place.socket_path)
+      .text("pager_version", settings_.version);
+  if (!warnings.empty()) {
+    reply.raw("warnings", base::json_array(warnings));
+  }
   base::say_detail("session " + base::quoted(place.id) + ": waiting for its VMM, image " +
                    base::quoted(request.memory_path));
   pager_.open(std::move(place));
-  return {.status = kOk, .body = reply};
+  return {.status = kOk, .body = reply.str()};
 }
 
 }  // namespace pager

@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pager/control_request.h"
 #include "pager/hot_file.h"
@@ -56,6 +57,7 @@ class ControlApi {
   HttpReply complete(std::string_view id, std::string_view body, const Gone& gone);
   HttpReply prefetch(std::string_view id, std::string_view body);
   HttpReply create(std::string_view body);
+  void use_hot_list(const std::string& path, Place& place, std::vector<std::string>& warnings);
 
   std::atomic<bool> stopping_{false};
   Pager& pager_;

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/json_line.h"
+#include "base/message.h"
 #include "base/options.h"
 #include "base/output.h"
 #include "pager/http_client.h"
@@ -132,6 +133,17 @@ std::string session_body(const std::string& id, const std::string& memory,
   return json.str();
 }
 
+// What the server did not do, though the session was made.
+std::vector<std::string> warnings_of(const Json& reply) {
+  std::vector<std::string> warnings;
+  for (const Json& warning : reply.value("warnings", Json::array())) {
+    if (warning.is_string()) {
+      warnings.push_back(warning.get<std::string>());
+    }
+  }
+  return warnings;
+}
+
 void create(Control& control, const base::ParsedOptions& options) {
   std::vector<std::pair<std::string, std::string>> bodies;
   for (size_t i = 1; i < options.operands().size(); ++i) {
@@ -146,11 +158,16 @@ void create(Control& control, const base::ParsedOptions& options) {
   }
   for (const auto& [id, body] : bodies) {
     const Json reply = control.ask_json("POST", "/sessions", body);
+    const std::vector<std::string> warnings = warnings_of(reply);
+    for (const std::string& warning : warnings) {
+      base::say_warning("session " + base::quoted(text_at(reply, "session_id")) + ": " + warning);
+    }
     if (options.has("json")) {
       base::write_line_out(base::JsonLine("session")
                                .text("session_id", text_at(reply, "session_id"))
                                .path("uffd_socket_path", text_at(reply, "uffd_socket_path"))
                                .text("pager_version", text_at(reply, "pager_version"))
+                               .raw("warnings", base::json_array(warnings))
                                .str());
     } else {
       base::write_line_out(text_at(reply, "session_id") + "\t" +

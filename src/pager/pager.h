@@ -38,6 +38,7 @@ struct Place {
 
   std::shared_ptr<const Image> image;
   std::shared_ptr<const HotFile> hot;  // may be null
+  bool hot_refused = false;            // one was asked for and cannot be used
   std::string trace_path;              // may be empty; further sessions of one place: PATH.SESSION
   std::optional<TraceWriter> trace;    // opened already, for the first
   OnFailure on_failure = OnFailure::poison;

@@ -108,6 +108,7 @@ void Pager::read_greeting(Key key) {
 ServingPlan Pager::plan_for(Place& place, const std::string& session_id) {
   ServingPlan plan{.image = place.image,
                    .hot = place.hot,
+                   .hot_refused = place.hot_refused,
                    .trace = std::exchange(place.trace, std::nullopt),
                    .on_failure = place.on_failure,
                    .read_attempts = place.read_attempts};

@@ -43,6 +43,9 @@ Session::Session(std::string id, ServingPlan plan, HandshakeReader::Result hands
   state.vmm_start_time = vmm_.start_time();
   state.on_failure = plan_.on_failure;
   state.read_attempts = plan_.read_attempts;
+  if (plan_.hot_refused) {
+    counters_.add(Count::hot_list_refused);
+  }
   if (plan_.trace) {
     state.trace.set(plan_.trace->path());
   }

@@ -234,13 +234,19 @@ in_order() { # <guest>
   printf 'HPL1\2\0\0\0\x80\x20' >"$hot" # pages 0 and 1
   in_order a
   printf 'HPL1\2\0\0\0\x80\x80\x80\x01' >"$hot"
-  mismatch a "its hot list '$hot' is not for this memory: entry 2 is at byte 2097152, beyond the memory"
+  mismatch a "its hot list '$hot' is not for this memory: entry 1 is at byte 2097152, and the memory has 2097152 bytes; the list is for a larger image"
   printf 'HPL1\3\0\0\0\x80\x20' >"$hot"
-  mismatch a "its hot list '$hot' is not for this memory: it is cut off"
-  printf 'HPL1\xff\xff\xff\xff\x0f' >"$hot"
-  mismatch a "its hot list '$hot' is not for this memory: it has 4294967295 pages, and the memory fewer"
-  echo junk >"$hot"
-  mismatch a "its hot list '$hot' is not for this memory: it does not start as a hot list does"
+  mismatch a "its hot list '$hot' is not for this memory: at byte 5: only 5 bytes follow for 3 entries"
+  { printf 'HPL1\x81\4' && head -c 1026 /dev/zero; } >"$hot"
+  mismatch a "its hot list '$hot' is not for this memory: it has 513 entries, and the memory has 512 pages"
+  for junk in junk HPL2; do
+    echo $junk >"$hot"
+    mismatch a "its hot list '$hot' is not for this memory: it does not start with HPL1"
+  done
+  printf 'HPL1\1\0\x80\x80\0' >"$hot" # two spellings of one number: uffd-serve refuses them, too
+  mismatch a "its hot list '$hot' is not for this memory: at byte 9: bad number for an offset"
+  printf 'HPL1\1\0\1' >"$hot"
+  mismatch a "its hot list '$hot' is not for this memory: entry 0 is at byte 1, which is not a multiple of 4096"
   rm "$hot"
   snapshot-meta set a HotPagesPath=/no/where.hpl
   mismatch a "its hot list '/no/where.hpl' is missing"

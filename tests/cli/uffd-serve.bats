@@ -73,6 +73,27 @@ teardown() { common_teardown; }
   [[ ! -e s.sock ]] || fail "it listened"
 }
 
+@test "create: a hot list that is empty, cut short, foreign, a fifo or absent is a warning, and the guest is served" {
+  local list
+  serve_control
+  hot_list 0 4096 >large
+  head -c 7 large >short
+  : >empty
+  mkfifo fifo
+  for list in large short empty fifo absent; do
+    run -0 --separate-stderr uffd-serve ctl create --hot $list "vm=memory"
+    assert_equal "$output" $'vm\t'"$PWD/s/vm.sock"
+    assert_contains "$stderr" "'$PWD/$list'"
+    assert_contains "$stderr" 'serving without it'
+    run -0 probe --socket s/vm.sock --pages 100
+  done
+  run -0 --separate-stderr uffd-serve ctl create --json --hot empty "vm=memory"
+  assert_contains "$(json '.warnings[0]')" 'it is empty'
+  hold_vmm s/vm.sock --pages 10
+  assert_equal "$(uffd-serve ctl session vm | jq -c '[.hot_list, .hot_list_refused]')" '[null,true]'
+  release_vmm
+}
+
 @test "--hot: a list for other regions is not used, with a warning, and the guest is served" {
   hot_list 1 2000 >hot
   serve_memory --hot hot

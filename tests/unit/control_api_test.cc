@@ -125,14 +125,27 @@ TEST_F(ControlApiTest, AMissingMemoryFileIsAnErrorOfTheServer) {
   ask(500, "POST", "/sessions", body);
 }
 
-TEST_F(ControlApiTest, AHotListForALargerImageIsRefused) {
-  const std::string list =
+TEST_F(ControlApiTest, AHotListThatCannotBeUsedIsAWarningAndTheSessionIsMade) {
+  const std::string larger =
       encode_hpl1(std::vector<HotPage>{{.region = 0, .offset = 16 * kSmallPage}});
-  const base::Fd fd = base::open_file(dir_ / "hot", O_WRONLY | O_CREAT, 0600);
-  base::write_full(fd.get(), list, "hot");
+  const std::string longer = encode_hpl1(std::vector<HotPage>(17, {.region = 0, .offset = 0}));
+  const std::vector<std::pair<std::string, std::string>> lists{{larger, "larger image"},
+                                                               {longer, "it has 17 entries"},
+                                                               {"", "it is empty"},
+                                                               {larger.substr(0, 6), "at byte"}};
+  for (const auto& [list, why] : lists) {
+    const base::Fd fd = base::open_file(dir_ / "hot", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    base::write_full(fd.get(), list, "hot");
+    Json body = session("a");
+    body["hot_list_path"] = dir_ / "hot";
+    const Json reply = ask(200, "POST", "/sessions", body);
+    ASSERT_EQ(reply["warnings"].size(), 1U) << why;
+    EXPECT_NE(reply["warnings"][0].get<std::string>().find(why), std::string::npos) << reply.dump();
+  }
   Json body = session("a");
-  body["hot_list_path"] = dir_ / "hot";
-  expect_refusal(body, "larger image");
+  body["hot_list_path"] = dir_ / "absent";
+  EXPECT_EQ(ask(200, "POST", "/sessions", body)["warnings"].size(), 1U);
+  EXPECT_FALSE(ask(200, "POST", "/sessions", session("a")).contains("warnings"));
 }
 
 TEST_F(ControlApiTest, ADrainingServerTakesNoSessions) {

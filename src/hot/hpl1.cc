@@ -1,0 +1,140 @@
+#include "hot/hpl1.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace hot {
+namespace {
+
+constexpr std::string_view kMagic = "HPL1";
+constexpr uint64_t kSmallestPage = 4096;
+
+void append_leb128(std::string& out, uint64_t value) {
+  constexpr unsigned kMore = 0x80;
+  while (value >= kMore) {
+    out += static_cast<char>((value & 0x7fU) | kMore);
+    value >>= 7U;
+  }
+  out += static_cast<char>(value);
+}
+
+// Reads a list from behind its magic; every failure names the place.
+class Reader {
+ public:
+  explicit Reader(std::string_view data) : data_(data) {}
+
+  size_t left() const { return data_.size() - at_; }
+
+  uint64_t leb128(std::string_view what) {
+    constexpr unsigned kBits = 64;
+    uint64_t value = 0;
+    for (unsigned shift = 0;; shift += 7) {
+      if (at_ == data_.size()) {
+        fail("it ends within " + std::string(what));
+      }
+      const auto byte = static_cast<unsigned char>(data_[at_++]);
+      const uint64_t bits = byte & 0x7fU;
+      // One number has one spelling: no bits beyond 64, no zero byte at the end.
+      if (shift >= kBits || (bits << shift) >> shift != bits || (byte == 0 && shift > 0)) {
+        fail("bad number for " + std::string(what));
+      }
+      value |= bits << shift;
+      if ((byte & 0x80U) == 0) {
+        return value;
+      }
+    }
+  }
+
+  [[noreturn]] void fail(const std::string& why) const {
+    throw base::BadData("at byte " + std::to_string(at_) + ": " + why);
+  }
+
+ private:
+  std::string_view data_;
+  size_t at_ = kMagic.size();
+};
+
+std::vector<HotPage> read_pages(std::string_view data, uint64_t most_entries) {
+  if (!data.starts_with(kMagic)) {
+    throw base::BadData(data.empty() ? "it is empty" : "it does not start with HPL1");
+  }
+  Reader reader(data);
+  const uint64_t count = reader.leb128("the count");
+  constexpr size_t kSmallestEntry = 2;
+  if (count > reader.left() / kSmallestEntry) {
+    reader.fail("only " + std::to_string(reader.left()) + " bytes follow for " +
+                std::to_string(count) + " entries");
+  }
+  if (count > most_entries) {
+    throw base::BadData("it has " + std::to_string(count) + " entries, and the memory has " +
+                        std::to_string(most_entries) + " pages");
+  }
+  std::vector<HotPage> pages;
+  pages.reserve(count);  // the bytes for them are there
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint64_t region = reader.leb128("a region");
+    if (region > std::numeric_limits<uint32_t>::max()) {
+      reader.fail("there is no region " + std::to_string(region));
+    }
+    const uint64_t offset = reader.leb128("an offset");
+    pages.push_back({.region = static_cast<uint32_t>(region), .offset = offset});
+  }
+  if (reader.left() != 0) {
+    reader.fail(std::to_string(reader.left()) + " bytes follow its last entry");
+  }
+  return pages;
+}
+
+}  // namespace
+
+size_t largest_hpl1(uint64_t entries) {
+  constexpr size_t kNumber = 10;  // bytes of the largest LEB128 number of 64 bits
+  constexpr size_t kEntry = 5 + kNumber;
+  return entries > kMaxHotListBytes / kEntry
+             ? kMaxHotListBytes
+             : std::min(kMaxHotListBytes, kMagic.size() + kNumber + entries * kEntry);
+}
+
+std::string encode_hpl1(std::span<const HotPage> pages) {
+  std::string out(kMagic);
+  append_leb128(out, pages.size());
+  for (const HotPage& page : pages) {
+    append_leb128(out, page.region);
+    append_leb128(out, page.offset);
+  }
+  return out;
+}
+
+Decoded try_decode_hpl1(std::string_view data, uint64_t most_entries) {
+  try {
+    return {.pages = read_pages(data, most_entries), .problem = {}};
+  } catch (const base::BadData& error) {
+    return {.pages = {}, .problem = error.what()};
+  }
+}
+
+std::vector<HotPage> decode_hpl1(std::string_view data, std::string_view name,
+                                 uint64_t most_entries) {
+  Decoded decoded = try_decode_hpl1(data, most_entries);
+  if (!decoded.problem.empty()) {
+    throw base::BadData("cannot use hot list " + base::quoted(name) + ": " + decoded.problem);
+  }
+  return std::move(decoded.pages);
+}
+
+std::string bounds_problem(std::span<const HotPage> pages, uint64_t memory_bytes) {
+  const auto bad = std::ranges::find_if(pages, [&](const HotPage& page) {
+    return page.offset >= memory_bytes || page.offset % kSmallestPage != 0;
+  });
+  if (bad == pages.end()) {
+    return "";
+  }
+  return "entry " + std::to_string(bad - pages.begin()) + " is at byte " +
+         std::to_string(bad->offset) +
+         (bad->offset >= memory_bytes ? ", and the memory has " + std::to_string(memory_bytes) +
+                                            " bytes; the list is for a larger image"
+                                      : ", which is not a multiple of 4096");
+}
+
+}  // namespace hot
