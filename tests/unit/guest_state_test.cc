@@ -26,8 +26,7 @@ class GuestStateTest : public testing::Test {
   // A snapshot of 2 MiB, whole unless `memory_bytes` says otherwise.
   void write_snapshot(uintmax_t memory_bytes = 2 << 20) {
     fs::create_directories(snapshot());
-    std::ofstream(store.state_path("g"), std::ios::binary)
-        << make_state({.mem_size_mib = 2}, meta::Release::v1_16);
+    std::ofstream(store.state_path("g"), std::ios::binary) << make_state({.mem_size_mib = 2});
     std::ofstream memory(store.memory_path("g"));
     memory.close();
     fs::resize_file(store.memory_path("g"), memory_bytes);
@@ -74,7 +73,7 @@ TEST_F(GuestStateTest, WithAnIncompleteSnapshotIsBroken) {
 
 TEST_F(GuestStateTest, WithADamagedStateFileIsBroken) {
   write_snapshot();
-  std::string bytes = make_state({.mem_size_mib = 2}, meta::Release::v1_16);
+  std::string bytes = make_state({.mem_size_mib = 2});
   bytes[bytes.size() / 2] ^= 1;
   write_text(store.state_path("g"), bytes);
   expect_broken("the CRC of its state file is wrong");
@@ -100,7 +99,7 @@ TEST_F(GuestStateTest, WithCompressedMemoryIsNotBroken) {
 TEST_F(GuestStateTest, KnowsThatHotPlugMemoryLiesBehindTheRest) {
   write_snapshot(4 << 20);
   std::ofstream(store.state_path("g"), std::ios::binary)
-      << make_state({.mem_size_mib = 2, .hotplug_bytes = 2 << 20}, meta::Release::v1_16);
+      << make_state({.mem_size_mib = 2, .hotplug_bytes = 2 << 20});
   EXPECT_EQ(state().state, State::standby);
 }
 

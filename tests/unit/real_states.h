@@ -1,6 +1,6 @@
-// State files that a real Firecracker wrote: the one in tests/fixtures, and those of
-// SNAPFORK_FIXTURES (by default ../shared/fixtures) where that is there.
 // SPDX-License-Identifier: Apache-2.0
+// State files that a real Firecracker wrote: those in tests/fixtures, and, if they are at hand,
+// those of SNAPFORK_FIXTURES (by default ../shared/fixtures).
 #pragma once
 
 #include <algorithm>
@@ -19,26 +19,45 @@ inline std::string slurp(const std::filesystem::path& path) {
 
 struct RealState {
   std::filesystem::path state;
-  std::filesystem::path texts;  // every text in it, with offsets
+  std::filesystem::path texts;  // every string in it, with offsets
 };
 
-inline std::vector<RealState> real_states() {
-  std::vector<RealState> states{{"tests/fixtures/plain/state", "tests/fixtures/plain/texts.json"}};
-  const char* folder = std::getenv("SNAPFORK_FIXTURES");
-  const std::filesystem::path fixtures = folder != nullptr ? folder : "../shared/fixtures";
-  if (!std::filesystem::exists(fixtures)) {
+// Each `state*` below `folder` that has a `texts*.json` beside it.
+inline std::vector<RealState> real_states_below(const std::filesystem::path& folder) {
+  std::vector<RealState> states;
+  if (!std::filesystem::exists(folder)) {
     return states;
   }
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(fixtures)) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     const std::filesystem::path texts =
         entry.path().parent_path() /
         ("texts" + name.substr(std::min<size_t>(name.size(), 5)) + ".json");
-    // Of no release: formats that are not understood yet.
-    const bool made = entry.path().string().find("-made/") != std::string::npos;
-    if (!made && name.starts_with("state") && std::filesystem::exists(texts)) {
+    if (name.starts_with("state") && std::filesystem::exists(texts)) {
       states.push_back({entry.path(), texts});
     }
   }
+  std::ranges::sort(states, {}, &RealState::state);
+  return states;
+}
+
+// At least one of 1.15.1 and of 1.16.0.
+inline std::vector<RealState> own_real_states() {
+  return real_states_below("tests/fixtures");
+}
+
+inline std::string shared_fixtures() {
+  const char* folder = std::getenv("SNAPFORK_FIXTURES");
+  return folder != nullptr ? folder : "../shared/fixtures";
+}
+
+inline std::vector<RealState> shared_real_states() {
+  return real_states_below(shared_fixtures());
+}
+
+inline std::vector<RealState> real_states() {
+  std::vector<RealState> states = own_real_states();
+  const std::vector<RealState> shared = shared_real_states();
+  states.insert(states.end(), shared.begin(), shared.end());
   return states;
 }

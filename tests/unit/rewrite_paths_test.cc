@@ -78,9 +78,7 @@ TEST(RewritePaths, OfARealFirecrackerToAnyLengthAndBack) {
       expect_there_and_back(bytes, make_texts(bytes, least, spread));
     }
   }
-  if (drives == 0) {
-    GTEST_SKIP() << "no fixture with drives: ../shared/fixtures is not there";
-  }
+  EXPECT_GT(drives, 0U);
 }
 
 TEST(RewritePaths, OfADirectoryMovesAllThatIsInIt) {
@@ -89,7 +87,7 @@ TEST(RewritePaths, OfADirectoryMovesAllThatIsInIt) {
   plan.vsock = "/srv/a/v.sock";
   plan.taps = {"/srv/a/tap"};  // a name, whatever it looks like
   plan.kernel = "/srv/a/vmlinux";
-  const std::string bytes = make_state(plan, meta::Release::v1_16);
+  const std::string bytes = make_state(plan);
   const meta::RewrittenState result = meta::rewrite_paths(
       bytes, "state", std::vector<PathChange>{{.from = "/srv/a", .to = "/somewhere/else"}});
   EXPECT_EQ(paths_of(result.bytes),
@@ -108,26 +106,20 @@ TEST(RewritePaths, OfADirectoryMovesAllThatIsInIt) {
 TEST(RewritePaths, TheFirstChangeThatMatchesCounts) {
   StatePlan plan;
   plan.drives = {"/a/one", "/a/two"};
-  const std::string bytes = make_state(plan, meta::Release::v1_16);
+  const std::string bytes = make_state(plan);
   EXPECT_EQ(paths_of(rewrite(bytes, {{.from = "/a/one", .to = "/b"}, {.from = "/a", .to = "/c"}})),
             (std::vector<std::string>{"/b", "/c/two"}));
 }
 
 TEST(RewritePaths, OfEveryReleaseToAnyLengthAndBack) {
   std::mt19937 random(5);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same texts in each run
-  const std::vector<std::pair<meta::Release, const char*>> releases{
-      {meta::Release::v1_10, "3.0.0"},  {meta::Release::v1_11, "5.0.0"},
-      {meta::Release::v1_12, "6.0.0"},  {meta::Release::v1_13, "8.0.0"},
-      {meta::Release::v1_14, "8.0.0"},  {meta::Release::v1_15, "9.0.0"},
-      {meta::Release::v1_16, "10.0.0"}, {meta::Release::after_v1_16, "11.0.0"},
-  };
-  for (const auto& [release, version] : releases) {
+  for (const ReleaseFacts& release : kWriterReleases) {
     for (const bool pci : {false, true}) {
-      if (pci && release < meta::Release::v1_13) {
+      if (pci && !release.has_pci) {
         continue;
       }
-      SCOPED_TRACE(std::string(version) + (pci ? " pci" : " mmio"));
-      StatePlan plan{.version = version};
+      SCOPED_TRACE(std::string(release.name) + (pci ? " pci" : " mmio"));
+      StatePlan plan{.release = std::string(release.name)};
       plan.pci = pci;
       plan.initrd = "/initrd";
       plan.taps = {"tap0", "tap1"};
@@ -135,10 +127,10 @@ TEST(RewritePaths, OfEveryReleaseToAnyLengthAndBack) {
       for (int i = 0; i < 8; ++i) {
         plan.drives.push_back("/" + std::to_string(i) + std::string(random() % 20, 'x'));
       }
-      if (release >= meta::Release::v1_14) {
+      if (release.has_pmem) {
         plan.pmems = {"/pmem"};
       }
-      const std::string bytes = make_state(plan, release, "kvm\xff" + std::string(500, '\0'));
+      const std::string bytes = make_state(plan, "kvm\xff" + std::string(500, '\0'));
       for (int round = 0; round < 5; ++round) {
         expect_there_and_back(bytes, make_texts(bytes, random() % 300, random() % 200));
       }
@@ -161,7 +153,7 @@ TEST(RewritePaths, RefusesWhatItDoesNotUnderstandOrFind) {
   StatePlan plan;
   plan.drives = {"/d/one"};
   plan.vsock = "/v.sock";
-  const std::string good = make_state(plan, meta::Release::v1_16);
+  const std::string good = make_state(plan);
   expect_refused<base::Refused>(good, {{.from = "/d/on", .to = "/x"}},
                                 "'the/state': it names no path '/d/on' or below it");
   expect_refused<base::Refused>(good, {{.from = "/d", .to = "/x"}, {.from = "/d/one", .to = "/y"}},
@@ -173,12 +165,11 @@ TEST(RewritePaths, RefusesWhatItDoesNotUnderstandOrFind) {
   expect_refused<base::BadData>(damaged, {{.from = "/d", .to = "/x"}}, "its CRC is wrong");
   expect_refused<base::BadData>("no state", {{.from = "/d", .to = "/x"}}, "does not start as");
   plan.version = "99.0.0";
-  expect_refused<base::Unsupported>(make_state(plan, meta::Release::after_v1_16),
-                                    {{.from = "/d", .to = "/x"}},
+  expect_refused<base::Unsupported>(make_state(plan), {{.from = "/d", .to = "/x"}},
                                     "the devices of snapshot version '99.0.0' are not understood");
   // The kernel's path stands before the devices and could be changed, but half is not enough.
-  expect_refused<base::Unsupported>(make_state(plan, meta::Release::after_v1_16),
-                                    {{.from = "/boot/vmlinux", .to = "/x"}}, "not understood");
+  expect_refused<base::Unsupported>(make_state(plan), {{.from = "/boot/vmlinux", .to = "/x"}},
+                                    "not understood");
 }
 
 }  // namespace

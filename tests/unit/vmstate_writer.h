@@ -1,13 +1,15 @@
-// Writes state files of releases that no fixture is from, out of the same types that the readers
-// use. So it shows that the readers follow a type, not that a type is Firecracker's: for that there
-// are the fixtures of 1.14.0 and 1.16.0. SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: Apache-2.0
+// Writes state files of every release, from lists of what each release serializes that share
+// nothing with the reader's table. States of real releases (real_states.h) judge both.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,19 +17,51 @@
 
 #include "meta/bitcode_packing.h"
 #include "meta/crc64.h"
-#include "meta/vmstate_layout.h"
+#include "tests/unit/release_structs_bincode.h"
+#include "tests/unit/release_structs_bitcode.h"
+#include "tests/unit/vmstate_shape.h"
 
-// One value of a meta::Type.
+struct ReleaseFacts {
+  std::string_view name;
+  const char* version;  // of the snapshot format
+  bool is_bitcode;
+  bool has_pci;   // and so a list of devices behind it
+  bool has_pmem;  // and memory hot-plug
+  const char* structs;
+};
+inline constexpr std::array<ReleaseFacts, 10> kWriterReleases{{
+    {"1.10.0", "3.0.0", false, false, false, kStructs1_10},
+    {"1.10.1", "4.0.0", false, false, false, kStructs1_10},
+    {"1.11", "5.0.0", false, false, false, kStructs1_11},
+    {"1.12", "6.0.0", false, false, false, kStructs1_12},
+    {"1.13", "8.0.0", false, true, false, kStructs1_13},
+    {"1.14", "8.0.0", false, true, true, kStructs1_14},
+    {"1.15", "9.0.0", true, true, true, kStructs1_15},
+    {"1.16", "10.0.0", true, true, true, kStructs1_16},
+    {"after-1.16", "11.0.0", true, true, true, kStructsAfter1_16},
+    {"1.17", "12.0.0", true, true, true, kStructs1_17},
+}};
+
+inline const ReleaseFacts& writer_release(std::string_view name) {
+  const auto* const facts = std::ranges::find(kWriterReleases, name, &ReleaseFacts::name);
+  if (facts == kWriterReleases.end()) {
+    throw std::invalid_argument("the writer has no release '" + std::string(name) + "'");
+  }
+  return *facts;
+}
+
+// One value of a Shape.
 struct StateValue {
   uint64_t number = 0;  // of numbers, booleans; 1 for an option that is there; the variant's index
-  std::string text;
-  std::vector<StateValue> parts;
+  std::string text{};
+  std::vector<StateValue> parts{};
 };
 
 // What a made-up machine has.
 struct StatePlan {
-  std::string version = "10.0.0";
-  meta::Arch arch = meta::Arch::x86_64;
+  std::string release = "1.16";
+  std::optional<std::string> version{};  // in place of the release's own
+  bool arm = false;
   uint64_t mem_size_mib = 128;
   std::string kernel = "/boot/vmlinux";
   std::optional<std::string> initrd{};
@@ -43,191 +77,188 @@ struct StatePlan {
   uint64_t pmem_bytes = 0;
   uint64_t hotplug_bytes = 0;
   bool interrupts = true;  // each device has one, as real ones do
+  bool everything =
+      false;  // what is optional is there, and vectors that nothing here counts have 1
 };
 
 using meta::append_number;
 
 class StateValueMaker {
  public:
-  explicit StateValueMaker(const StatePlan& plan) : plan_(plan) {}
+  explicit StateValueMaker(const StatePlan& plan)
+      : plan_(plan), facts_(writer_release(plan.release)) {}
 
-  StateValue make(const meta::Type& type, bool with_devices) {
+  StateValue make(const Shape& shape) {
     StateValue value;
-    switch (type.kind) {
-      case meta::Kind::text:
-        value.text = text_of(type.role);
+    switch (shape.kind) {
+      case Shape::Kind::text:
+        value.text = text_of(shape.role);
         break;
-      case meta::Kind::tuple:
-        for (const meta::Type* part : type.parts) {
-          value.parts.push_back(make(*part, with_devices));
+      case Shape::Kind::tuple: {
+        const bool outer = in_unused_list_;
+        in_unused_list_ = outer || is_unused_list(shape.name);
+        for (const Shape& part : shape.parts) {
+          value.parts.push_back(make(part));
+        }
+        in_unused_list_ = outer;
+        break;
+      }
+      case Shape::Kind::sequence:
+        for (size_t i = in_unused_list_ ? 0 : count_of(shape.parts[0]); i > 0; --i) {
+          value.parts.push_back(make(shape.parts[0]));
         }
         break;
-      case meta::Kind::sequence:
-        for (size_t i = with_devices ? count_of(*type.parts[0]) : 0; i > 0; --i) {
-          value.parts.push_back(make(*type.parts[0], with_devices));
-        }
-        break;
-      case meta::Kind::option:
-        value.number = with_devices && has(*type.parts[0]) ? 1 : 0;
+      case Shape::Kind::option:
+        value.number = !in_unused_list_ && has(shape.parts[0]) ? 1 : 0;
         if (value.number == 1) {
-          value.parts.push_back(make(*type.parts[0], with_devices));
+          value.parts.push_back(make(shape.parts[0]));
         }
         break;
-      case meta::Kind::choice:
-        value.number = variant_of(type);
-        value.parts.push_back(make(*type.parts[value.number], with_devices));
+      case Shape::Kind::choice:
+        value.number = variant_of(shape);
+        value.parts.push_back(make(shape.parts[value.number]));
         break;
       default:
-        value.number = number_of(type);
+        value.number = number_of(shape.role, shape.bytes);
     }
     return value;
   }
 
  private:
-  static bool contains(const meta::Type& type, meta::Role role) {
-    return type.role == role || std::ranges::any_of(type.parts, [&](const meta::Type* part) {
-             return contains(*part, role);
-           });
+  // Of the two lists of devices, the one that this machine does not use.
+  bool is_unused_list(std::string_view name) const {
+    return name == (plan_.pci ? "DeviceStates" : "PciDevicesState");
   }
-  size_t count_of(const meta::Type& element) const {
-    if (element.kind == meta::Kind::u32) {
-      return plan_.interrupts ? 1 : 0;
-    }
-    return contains(element, meta::Role::drive)
-               ? std::max(plan_.drives.size(), plan_.vhost_users.size())
-           : contains(element, meta::Role::pmem) ? plan_.pmems.size()
-           : contains(element, meta::Role::tap)  ? plan_.taps.size()
-                                                 : 0;
+  size_t count_of(const Shape& element) const {
+    return element.role == "irq"       ? (plan_.interrupts ? 1 : 0)
+           : element.contains("drive") ? std::max(plan_.drives.size(), plan_.vhost_users.size())
+           : element.contains("pmem")  ? plan_.pmems.size()
+           : element.contains("tap")   ? plan_.taps.size()
+           : plan_.everything          ? 1
+                                       : 0;
   }
-  bool has(const meta::Type& inner) const {
-    return (inner.kind == meta::Kind::u32 && plan_.interrupts) ||
-           (contains(inner, meta::Role::vsock) && plan_.vsock) ||
-           (contains(inner, meta::Role::balloon) && plan_.balloon) ||
-           (contains(inner, meta::Role::hotplug_bytes) && plan_.hotplug_bytes != 0) ||
-           (contains(inner, meta::Role::initrd) && plan_.initrd) ||
-           (contains(inner, meta::Role::boot_args) && plan_.boot_args);
+  bool has(const Shape& inner) const {
+    const std::array<std::pair<std::string_view, bool>, 6> known{{
+        {"vsock", plan_.vsock.has_value()},
+        {"balloon", plan_.balloon},
+        {"hotplug_bytes", plan_.hotplug_bytes != 0},
+        {"initrd", plan_.initrd.has_value()},
+        {"boot_args", plan_.boot_args.has_value()},
+        {"irq", plan_.interrupts},  // last, as devices contain one
+    }};
+    for (const auto& [role, is_there] : known) {
+      if (inner.role == role || (role != "irq" && inner.contains(role))) {
+        return is_there;
+      }
+    }
+    return plan_.everything;
   }
-  uint64_t variant_of(const meta::Type& type) const {
-    if (type.role == meta::Role::huge_pages) {
-      return plan_.huge_pages;
-    }
-    if (contains(type, meta::Role::vsock) && contains(type, meta::Role::drive)) {
-      return plan_.pci ? 1 : 0;  // of VirtioDevicesState
-    }
-    return contains(type, meta::Role::vhost_user_block) && !plan_.vhost_users.empty() ? 1 : 0;
+  uint64_t variant_of(const Shape& shape) const {
+    return shape.role == "huge_pages"                                   ? plan_.huge_pages
+           : shape.role == "virtio"                                     ? (plan_.pci ? 1 : 0)
+           : shape.contains("vhost_user") && !plan_.vhost_users.empty() ? 1
+                                                                        : 0;
   }
-  uint64_t number_of(const meta::Type& type) const {
-    if (type.constant) {
-      return *type.constant;
-    }
-    switch (type.role) {
-      case meta::Role::magic:
-        return plan_.arch == meta::Arch::x86_64 ? 0x0710198486640000 : 0x07101984aaaa0000;
-      case meta::Role::mem_size_mib:
-        return plan_.mem_size_mib;
-      case meta::Role::hotplug_bytes:
-        return plan_.hotplug_bytes;
-      case meta::Role::pmem_bytes:
-        return plan_.pmem_bytes;
-      default:
-        return type.kind == meta::Kind::u32 ? 5 : 0;
-    }
+  uint64_t number_of(std::string_view role, size_t bytes) const {
+    constexpr uint64_t kMagicX86 = 0x0710198486640000;
+    constexpr uint64_t kMagicArm = 0x07101984aaaa0000;
+    constexpr uint64_t kVmClock = 0x4b4c4356;  // "VCLK"
+    return role == "magic"           ? (plan_.arm ? kMagicArm : kMagicX86)
+           : role == "mem_size"      ? plan_.mem_size_mib
+           : role == "hotplug_bytes" ? plan_.hotplug_bytes
+           : role == "pmem_bytes"    ? plan_.pmem_bytes
+           : role == "vclk"          ? kVmClock
+           : bytes == 4              ? 5
+                                     : 0;
   }
-  std::string text_of(meta::Role role) {
-    switch (role) {
-      case meta::Role::version:
-        return plan_.version;
-      case meta::Role::kernel:
-        return plan_.kernel;
-      case meta::Role::initrd:
-        return *plan_.initrd;
-      case meta::Role::boot_args:
-        return *plan_.boot_args;
-      case meta::Role::drive:
-        return plan_.drives.at(next_drive_++);
-      case meta::Role::vhost_user_block:
-        return plan_.vhost_users.at(next_drive_++);
-      case meta::Role::pmem:
-        return plan_.pmems.at(next_pmem_++);
-      case meta::Role::tap:
-        return plan_.taps.at(next_tap_++);
-      case meta::Role::vsock:
-        return *plan_.vsock;
-      default:
-        return "id" + std::to_string(next_id_++);
-    }
+  std::string text_of(std::string_view role) {
+    return role == "version"      ? plan_.version.value_or(facts_.version)
+           : role == "kernel"     ? plan_.kernel
+           : role == "initrd"     ? *plan_.initrd
+           : role == "boot_args"  ? *plan_.boot_args
+           : role == "vsock"      ? *plan_.vsock
+           : role == "drive"      ? plan_.drives.at(next_drive_++)
+           : role == "vhost_user" ? plan_.vhost_users.at(next_drive_++)
+           : role == "pmem"       ? plan_.pmems.at(next_pmem_++)
+           : role == "tap"        ? plan_.taps.at(next_tap_++)
+                                  : "id" + std::to_string(next_id_++);
   }
 
   const StatePlan& plan_;
+  const ReleaseFacts& facts_;
+  bool in_unused_list_ = false;
   size_t next_drive_ = 0;
   size_t next_pmem_ = 0;
   size_t next_tap_ = 0;
   int next_id_ = 0;
 };
 
-inline void write_bincode(const meta::Type& type, const StateValue& value, std::string& bytes) {
-  switch (type.kind) {
-    case meta::Kind::u8:
-    case meta::Kind::boolean:
+// Fixed width, little endian, one value after the other.
+inline void write_bincode(const Shape& shape, const StateValue& value, std::string& bytes) {
+  switch (shape.kind) {
+    case Shape::Kind::number:
+      append_number(bytes, value.number, shape.bytes);
+      return;
+    case Shape::Kind::boolean:
       append_number(bytes, value.number, 1);
-      break;
-    case meta::Kind::u16:
-      append_number(bytes, value.number, 2);
-      break;
-    case meta::Kind::u32:
-      append_number(bytes, value.number, 4);
-      break;
-    case meta::Kind::u64:
-      append_number(bytes, value.number, 8);
-      break;
-    case meta::Kind::text:
+      return;
+    case Shape::Kind::text:
       append_number(bytes, value.text.size(), 8);
       bytes += value.text;
-      break;
-    case meta::Kind::tuple:
-      for (size_t i = 0; i < type.parts.size(); ++i) {
-        write_bincode(*type.parts[i], value.parts[i], bytes);
-      }
-      break;
-    case meta::Kind::sequence:
+      return;
+    case Shape::Kind::sequence:
       append_number(bytes, value.parts.size(), 8);
-      for (const StateValue& part : value.parts) {
-        write_bincode(*type.parts[0], part, bytes);
-      }
       break;
-    case meta::Kind::option:
+    case Shape::Kind::option:
       append_number(bytes, value.number, 1);
-      if (value.number == 1) {
-        write_bincode(*type.parts[0], value.parts[0], bytes);
-      }
       break;
-    case meta::Kind::choice:
+    case Shape::Kind::choice:
       append_number(bytes, value.number, 4);
-      write_bincode(*type.parts[value.number], value.parts[0], bytes);
       break;
+    case Shape::Kind::tuple:
+      break;
+  }
+  for (size_t i = 0; i < value.parts.size(); ++i) {
+    const size_t part = shape.kind == Shape::Kind::tuple    ? i
+                        : shape.kind == Shape::Kind::choice ? value.number
+                                                            : 0;
+    write_bincode(shape.parts[part], value.parts[i], bytes);
   }
 }
 
+// All values of one member, over all elements of the vectors that it is in, make a column.
 class BitcodeWriter {
  public:
-  std::string write(const meta::Type& type, const StateValue& value) {
-    root_ = std::make_unique<Column>();
-    columns_.clear();
-    visit(type, value, *root_);
+  static std::string write(const Shape& shape, const StateValue& value) {
+    Column root;
+    visit(shape, value, root);
     std::string bytes;
-    for (const auto& [kind, column] : columns_) {
-      emit(kind, *column, bytes);
-    }
+    emit(root, bytes);
     return bytes;
   }
 
  private:
   struct Column {
-    bool seen = false;
-    std::vector<uint64_t> numbers;  // lengths and variants too
+    const Shape* shape = nullptr;   // null: no value
+    std::vector<uint64_t> numbers;  // lengths and variants, too
     std::string text;
-    std::vector<std::unique_ptr<Column>> parts;
+    std::vector<Column> parts;
   };
+
+  static void visit(const Shape& shape, const StateValue& value, Column& column) {
+    column.shape = &shape;
+    column.parts.resize(shape.parts.size());
+    column.numbers.push_back(shape.kind == Shape::Kind::text       ? value.text.size()
+                             : shape.kind == Shape::Kind::sequence ? value.parts.size()
+                                                                   : value.number);
+    column.text += value.text;
+    for (size_t i = 0; i < value.parts.size(); ++i) {
+      const size_t part = shape.kind == Shape::Kind::tuple    ? i
+                          : shape.kind == Shape::Kind::choice ? value.number
+                                                              : 0;
+      visit(shape.parts[part], value.parts[i], column.parts[part]);
+    }
+  }
 
   static void pack_booleans(const std::vector<uint64_t>& values, std::string& bytes) {
     for (size_t i = 0; i < values.size(); ++i) {
@@ -238,80 +269,37 @@ class BitcodeWriter {
     }
   }
 
-  static Column& part(Column& column, size_t index) {
-    while (column.parts.size() <= index) {
-      column.parts.push_back(std::make_unique<Column>());
+  static void emit(const Column& column, std::string& bytes) {
+    if (column.shape == nullptr) {
+      return;
     }
-    return *column.parts[index];
-  }
-
-  void visit(const meta::Type& type, const StateValue& value, Column& column) {
-    if (!column.seen && type.kind != meta::Kind::tuple) {
-      columns_.emplace_back(type.kind, &column);
-    }
-    column.seen = true;
-    switch (type.kind) {
-      case meta::Kind::text:
-        column.numbers.push_back(value.text.size());
-        column.text += value.text;
-        break;
-      case meta::Kind::tuple:
-        for (size_t i = 0; i < type.parts.size(); ++i) {
-          visit(*type.parts[i], value.parts[i], part(column, i));
+    switch (column.shape->kind) {
+      case Shape::Kind::number:
+        if (column.shape->bytes == 1) {
+          meta::pack_bytes(column.numbers, bytes);
+        } else {
+          meta::pack_numbers(column.numbers, column.shape->bytes, bytes);
         }
         break;
-      case meta::Kind::sequence:
-        column.numbers.push_back(value.parts.size());
-        for (const StateValue& element : value.parts) {
-          visit(*type.parts[0], element, part(column, 0));
-        }
-        break;
-      case meta::Kind::option:
-        column.numbers.push_back(value.number);
-        if (value.number == 1) {
-          visit(*type.parts[0], value.parts[0], part(column, 0));
-        }
-        break;
-      case meta::Kind::choice:
-        column.numbers.push_back(value.number);
-        visit(*type.parts[value.number], value.parts[0], part(column, value.number));
-        break;
-      default:
-        column.numbers.push_back(value.number);
-    }
-  }
-
-  static void emit(meta::Kind kind, const Column& column, std::string& bytes) {
-    switch (kind) {
-      case meta::Kind::u8:
-      case meta::Kind::option:
-      case meta::Kind::choice:
+      case Shape::Kind::option:
+      case Shape::Kind::choice:
         meta::pack_bytes(column.numbers, bytes);
         break;
-      case meta::Kind::u16:
-        meta::pack_numbers(column.numbers, 2, bytes);
-        break;
-      case meta::Kind::u32:
-        meta::pack_numbers(column.numbers, 4, bytes);
-        break;
-      case meta::Kind::u64:
-        meta::pack_numbers(column.numbers, 8, bytes);
-        break;
-      case meta::Kind::boolean:
+      case Shape::Kind::boolean:
         pack_booleans(column.numbers, bytes);
         break;
-      case meta::Kind::text:
-      case meta::Kind::sequence:
+      case Shape::Kind::text:
+      case Shape::Kind::sequence:
         meta::pack_lengths(column.numbers, bytes);
         bytes += column.text;
         break;
-      case meta::Kind::tuple:
+      case Shape::Kind::tuple:
         break;
     }
+    for (const Column& part : column.parts) {
+      emit(part, bytes);
+    }
   }
-
-  std::unique_ptr<Column> root_;
-  std::vector<std::pair<meta::Kind, Column*>> columns_;
 };
 
 inline std::string with_crc(std::string bytes) {
@@ -319,29 +307,25 @@ inline std::string with_crc(std::string bytes) {
   return bytes;
 }
 
-// A whole state file of `release`, with `filler` where KVM's structures are.
-inline std::string make_state(const StatePlan& plan, meta::Release release,
+// A whole state file, with `filler` where KVM's structures are.
+inline std::string make_state(const StatePlan& plan,
                               std::string_view filler = "\x01\x02\xff\x03\x04\xff\x05\xff") {
-  meta::TypeArena arena;
-  const meta::Type* header = meta::header_type(arena);
-  const meta::DevicesLayout devices = meta::devices_layout(arena, release, plan.arch);
-  const bool rest_has_pci = release >= meta::Release::v1_13 && release <= meta::Release::v1_16;
+  const ReleaseFacts& facts = writer_release(plan.release);
+  const ShapeParser parser(facts.structs, plan.arm);
+  const Shape header = parser.parse("u64:magic text:version VmInfo");
+  const Shape devices = parser.parse("DevicesState");
   StateValueMaker maker(plan);
-  const StateValue header_value = maker.make(*header, true);
-  const StateValue virtio = maker.make(*devices.virtio, !(plan.pci && rest_has_pci));
-  const StateValue rest = maker.make(*devices.rest, plan.pci && rest_has_pci);
+  const StateValue header_value = maker.make(header);
+  const StateValue devices_value = maker.make(devices);
   std::string bytes;
-  if (meta::encoding_of(release) == meta::Encoding::bincode) {
-    write_bincode(*header, header_value, bytes);
+  if (facts.is_bitcode) {
+    bytes = BitcodeWriter::write(header, header_value);
     bytes += filler;
-    write_bincode(*devices.virtio, virtio, bytes);
-    write_bincode(*devices.rest, rest, bytes);
+    bytes += BitcodeWriter::write(devices, devices_value);
   } else {
-    BitcodeWriter writer;
-    bytes = writer.write(*header, header_value);
+    write_bincode(header, header_value, bytes);
     bytes += filler;
-    bytes += writer.write(*devices.virtio, virtio);
-    bytes += writer.write(*devices.rest, rest);
+    write_bincode(devices, devices_value, bytes);
   }
   return with_crc(std::move(bytes));
 }
