@@ -59,7 +59,7 @@ OBJS     := $(LIB_OBJS) $(MAINS:%.cc=$(O)/%.o) $(TESTS:%.cc=$(O)/%.o) $(HELPERS:
 CLANGXX  ?= clang++
 FUZZ     := build/fuzz
 FUZZERS  := $(patsubst tests/fuzz/%_fuzz.cc,$(FUZZ)/%,$(wildcard tests/fuzz/*_fuzz.cc))
-FUZZ_SRCS := $(addprefix src/base/,atomic_file.cc deadline.cc error.cc fd.cc json_line.cc message.cc output.cc store.cc \
+FUZZ_SRCS := $(addprefix src/base/,atomic_file.cc deadline.cc error.cc fd.cc json_line.cc message.cc open_beneath.cc output.cc store.cc \
   unix_socket.cc) $(addprefix src/pager/,control_request.cc handshake.cc region.cc uffd.cc) \
   $(addprefix src/meta/,bincode_reader.cc bitcode_packing.cc bitcode_reader.cc crc64.cc guest_keys.cc image_record.cc \
   json_object.cc json_scanner.cc metadata.cc rewrite_paths.cc vmstate.cc vmstate_layout.cc vmstate_search.cc)

@@ -107,27 +107,23 @@ bool lock_file(int fd, int operation, const Deadline& deadline, const std::strin
   return false;
 }
 
-// O_NONBLOCK: a fifo in its place must not hang anybody.
-constexpr int kLockFileFlags = O_RDONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
+// O_NONBLOCK: opening a fifo in its place must not block.
+constexpr int kLockFileFlags = O_RDONLY | O_NONBLOCK;
 
-// The layout is made only when the file cannot be: nearly always it is there.
+// Creates the file, and when that fails the layout, because both nearly always exist.
 Fd open_lock_file(const Store& store, const std::string& path) {
-  Fd fd(::open(path.c_str(), kLockFileFlags, 0600));
-  if (fd || errno != ENOENT) {
-    if (!fd) {
-      throw_errno("cannot open " + quoted(path));
-    }
-    return fd;
+  if (std::optional<Fd> fd = store.try_open_below(path, kLockFileFlags)) {
+    return std::move(*fd);
   }
   store.create_layout();
-  return open_file(path, kLockFileFlags, 0600);
+  return store.open_below(path, kLockFileFlags | O_CREAT, 0600);
 }
 
 // Whether the path still names the file that was locked.
 bool is_current(int fd, const std::string& path) {
   struct stat locked {};
   struct stat named {};
-  return ::fstat(fd, &locked) == 0 && ::stat(path.c_str(), &named) == 0 &&
+  return ::fstat(fd, &locked) == 0 && ::lstat(path.c_str(), &named) == 0 &&
          is_same_file(locked, named);
 }
 
@@ -246,7 +242,7 @@ bool wait_until_free(const Store& store, std::string_view id, const Deadline& de
   check_id(id);
   const std::string path = lock_path(store, id);
   // Without the gate: who only looks on must not keep anybody out.
-  while (const std::optional<Fd> fd = try_open(path, kLockFileFlags & ~O_CREAT)) {
+  while (const std::optional<Fd> fd = store.try_open_below(path, kLockFileFlags)) {
     if (!lock_file(fd->get(), LOCK_EX, deadline, path)) {
       return false;
     }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/open_beneath.h"
 
 namespace base {
 namespace {
@@ -32,6 +33,21 @@ const char* id_problem(std::string_view id) {
   const bool good = std::ranges::all_of(
       id, [](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
   return good ? nullptr : "only letters, digits, '.', '_' and '-' are allowed";
+}
+
+// Makes one directory of the store, unless it exists.
+void make_dir(int parent, const std::string& name, mode_t mode, const std::string& path) {
+  if (::mkdirat(parent, name.c_str(), mode) != 0 && errno != EEXIST) {
+    throw_errno("cannot create directory " + quoted(path));
+  }
+}
+
+struct stat stat_fd(const Fd& fd, const std::string& path) {
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) {
+    throw_errno("cannot stat " + quoted(path));
+  }
+  return st;
 }
 
 }  // namespace
@@ -90,23 +106,41 @@ void Store::require_root() const {
 }
 
 void Store::create_layout() const {
-  require_root();
-  make_dirs(guests_dir(), 0755);
+  constexpr mode_t kPrivate = 0700;  // there are memory images and disks below
+  const Fd root = open_root();
+  make_dir(root.get(), "guests", kPrivate, guests_dir());
+  make_dir(root.get(), ".snapfork", kPrivate, root_ + "/.snapfork");
+  const struct stat guests = stat_fd(open_below(guests_dir(), O_PATH | O_DIRECTORY), guests_dir());
+  const Fd ours = open_below(root_ + "/.snapfork", O_PATH | O_DIRECTORY);
   for (const std::string& dir : {locks_dir(), tmp_dir(), trash_dir()}) {
-    make_dirs(dir, 0700);
+    make_dir(ours.get(), dir.substr(dir.rfind('/') + 1), kPrivate, dir);
+    const struct stat st = stat_fd(open_below(dir, O_PATH | O_DIRECTORY), dir);
+    if (st.st_dev != guests.st_dev) {
+      throw Unsupported("cannot use the store " + quoted(root_) + ": guests/ and " + quoted(dir) +
+                        " are on different filesystems; move them onto one");
+    }
   }
-  struct stat guests {};
-  struct stat ours {};
-  if (::stat(guests_dir().c_str(), &guests) != 0) {
-    throw_errno("cannot stat " + quoted(guests_dir()));
-  }
-  if (::stat(tmp_dir().c_str(), &ours) != 0) {
-    throw_errno("cannot stat " + quoted(tmp_dir()));
-  }
-  if (guests.st_dev != ours.st_dev) {
-    throw Unsupported("cannot use the store " + quoted(root_) +
-                      ": guests/ and .snapfork/ are on different filesystems; move them onto one");
-  }
+}
+
+Fd Store::open_root() const {
+  require_root();  // names what to do about one that is missing
+  return open_file(root_, O_PATH | O_DIRECTORY);
+}
+
+Fd Store::open_below(const std::string& path, int flags, mode_t mode) const {
+  const Fd root = open_root();
+  return open_beneath(root.get(), below_root(path), flags, root_, mode);
+}
+
+std::optional<Fd> Store::try_open_below(const std::string& path, int flags) const {
+  const Fd root = open_root();
+  return try_open_beneath(root.get(), below_root(path), flags, root_);
+}
+
+std::string Store::below_root(const std::string& path) const {
+  const size_t prefix = root_ == "/" ? 1 : root_.size() + 1;
+  SNAPFORK_CHECK(path.size() > prefix && path.starts_with(root_) && path[prefix - 1] == '/');
+  return path.substr(prefix);
 }
 
 void make_dirs(const std::string& path, unsigned mode) {

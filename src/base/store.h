@@ -2,8 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "base/fd.h"
 
 namespace base {
 
@@ -33,13 +36,25 @@ class Store {
   std::string tmp_dir() const { return root_ + "/.snapfork/tmp"; }
   std::string trash_dir() const { return root_ + "/.snapfork/trash"; }
 
-  // Throws std::system_error ENOENT or ENOTDIR, saying what to do, when the root is no directory.
+  // Throws std::system_error ENOENT or ENOTDIR, saying what to do, when the root is not a
+  // directory.
   void require_root() const;
-  // Creates guests/ and .snapfork/ with what belongs in it (0700) under an existing root, and
-  // throws Unsupported when they are not on one filesystem: publishing is a rename between them.
+  // Creates guests/ and .snapfork/ with what belongs in it (0700) under an existing root. Throws
+  // BadData when one of them is a symbolic link; Unsupported when they are not on one filesystem,
+  // because publishing is a rename between them.
   void create_layout() const;
 
+  // Opens a path of this store, which must lie below root(). The root may be reached through
+  // symbolic links; below it none is followed (open_beneath.h has what is thrown). Every program
+  // that changes or removes something in the store opens its directory by one of these.
+  Fd open_below(const std::string& path, int flags, mode_t mode = 0) const;
+  // Nothing where the file does not exist.
+  std::optional<Fd> try_open_below(const std::string& path, int flags) const;
+
  private:
+  Fd open_root() const;
+  std::string below_root(const std::string& path) const;
+
   std::string root_;
 };
 

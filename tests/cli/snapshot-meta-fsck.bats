@@ -152,12 +152,14 @@ is_stopped() { # <pid>
 
 @test "what was a suspect and is in order by now is left alone" {
   require_cmd strace
-  local checker
+  local checker nth
   init_template a
   snapshot-meta fork-begin a f >/dev/null
-  # It has seen an entry without a fork, and is about to take the fork's lock.
-  spawn_to out strace -qq -o /dev/null -P "$SNAPFORK_ROOT/.snapfork/locks/f.gate" -e trace=openat \
-    -e inject=openat:signal=SIGSTOP:when=1 -- snapshot-meta fsck --repair
+  strace -qq -o calls -e trace=openat2 -- snapshot-meta fsck >/dev/null || true
+  nth=$(grep -n -m 1 -F locks/f.gate calls | cut -d: -f1)
+  # It has seen an entry without a fork, and is about to open the fork's lock file.
+  spawn_to out strace -qq -o /dev/null -e trace=openat2 -e "inject=openat2:signal=SIGSTOP:when=$nth" \
+    -- snapshot-meta fsck --repair
   wait_until 10 pgrep -P "$spawned_pid"
   checker=$(pgrep -P "$spawned_pid")
   wait_until 10 is_stopped "$checker"

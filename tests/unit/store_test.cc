@@ -78,7 +78,37 @@ TEST(StoreTest, TheLayoutIsPrivateAndMadeOnce) {
   EXPECT_EQ(mode_of(store.locks_dir()), 0700U);
   EXPECT_EQ(mode_of(store.tmp_dir()), 0700U);
   EXPECT_EQ(mode_of(store.trash_dir()), 0700U);
-  EXPECT_TRUE(std::filesystem::is_directory(store.guests_dir()));
+  EXPECT_EQ(mode_of(store.guests_dir()), 0700U);
+}
+
+TEST(StoreTest, TheLayoutIsNotMadeThroughASymbolicLink) {
+  for (const std::string name :
+       {"guests", ".snapfork", ".snapfork/locks", ".snapfork/tmp", ".snapfork/trash"}) {
+    const ScratchDir dir;
+    std::filesystem::create_directories(dir / "elsewhere");
+    std::filesystem::create_directories(dir / "root");
+    const Store store(dir / "root");
+    if (name.find('/') != std::string::npos) {
+      std::filesystem::create_directory(store.root() + "/.snapfork");
+    }
+    std::filesystem::create_directory_symlink(dir / "elsewhere", store.root() + "/" + name);
+    EXPECT_THROW(store.create_layout(), base::BadData) << name;
+    EXPECT_TRUE(std::filesystem::is_empty(dir / "elsewhere")) << name;
+  }
+}
+
+TEST(StoreTest, APathBelowTheRootIsOpenedWithoutFollowingALink) {
+  const ScratchDir dir;
+  std::filesystem::create_directories(dir / "root/guests/a");
+  std::filesystem::create_directory_symlink(dir / "root", dir / "link");
+  std::filesystem::create_directory_symlink(dir / "root/guests/a", dir / "root/guests/b");
+  const Store store(dir / "link");  // the root itself may be reached through one
+  EXPECT_TRUE(store.try_open_below(store.guest_dir("a"), O_PATH));
+  EXPECT_FALSE(store.try_open_below(store.guest_dir("c"), O_PATH));
+  EXPECT_THROW(store.try_open_below(store.guest_dir("b"), O_PATH), base::BadData);
+  EXPECT_THROW(store.open_below(store.guest_dir("b") + "/x", O_WRONLY | O_CREAT, 0600),
+               base::BadData);
+  EXPECT_TRUE(std::filesystem::is_empty(dir / "root/guests/a"));
 }
 
 TEST(StoreTest, ARootThatIsNotThereIsNamedAndNotMade) {
