@@ -59,10 +59,11 @@ bool FaultLoop::step() {
     busy_rounds_ = 0;
     work_in_gap();
   }
-  if (parts_.state.poisoned_count > 0 && !over_ && monotonic_ns() >= heal_not_before_ns_) {
+  if (table_.poisoned_pages() > 0 && !over_ && monotonic_ns() >= heal_not_before_ns_) {
     heal();
   }
   parts_.counters.set(Count::bytes_resident, table_.installed_bytes());
+  parts_.counters.set(Count::pages_healed, table_.healed_pages());
   return !over_;
 }
 
@@ -123,7 +124,7 @@ std::optional<uint64_t> FaultLoop::wait_ns() const {
                   : only_completion ? until(complete_not_before_ns_)
                                     : 0);
   }
-  if (parts_.state.poisoned_count > 0) {
+  if (table_.poisoned_pages() > 0) {
     no_later_than(until(heal_not_before_ns_));
   }
   return wait;
@@ -132,6 +133,12 @@ std::optional<uint64_t> FaultLoop::wait_ns() const {
 void FaultLoop::flush() const {
   if (parts_.trace != nullptr) {
     parts_.trace->flush();
+  }
+}
+
+void FaultLoop::report_suppressed() const {
+  if (const uint64_t more = poison_log_.suppressed(); more > 0) {
+    parts_.log.warn(std::to_string(more) + " more pages were poisoned and not logged");
   }
 }
 

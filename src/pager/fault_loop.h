@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "base/log_limit.h"
 #include "pager/completion.h"
 #include "pager/counters.h"
 #include "pager/hot_file.h"
@@ -85,6 +86,8 @@ class FaultLoop {
   std::optional<uint64_t> wait_ns() const;
   // Call before waiting without limit.
   void flush() const;
+  // Call at the end: what the log has not been told of.
+  void report_suppressed() const;
 
   // The part of step() that follows the read.
   void handle(std::span<const uffd_msg> messages);
@@ -150,7 +153,7 @@ class FaultLoop {
   void completion_piece();
   void pass_over_gone(const PageTable::RegionPages& in);
   void verify_completion();
-  bool find_missing(const KernelView& view);
+  std::optional<std::vector<PageSpan>> find_missing() const;
   int unregister(const PageTable::RegionPages& in, uint64_t first, uint64_t count);
   void detach();
   void end_completion(const std::string& why);
@@ -185,6 +188,11 @@ class FaultLoop {
   uint64_t complete_not_before_ns_ = 0;                  // to keep to its rate
   uint64_t heal_not_before_ns_ = 0;
   uint64_t heal_wait_ns_ = 0;
+  uint64_t heal_next_ = 0;      // page: where the pass over poisoned pages goes on
+  int heal_failures_ = 0;       // in a row, in this pass
+  uint64_t healed_unsaid_ = 0;  // pages that the log does not know of yet
+  base::LogLimit poison_log_;
+  base::LogLimit heal_log_;
 
   std::vector<uint64_t> selected_;  // pages of the call that is made now
   uint64_t moment_ns_ = 0;          // when the last batch was read, or the last fault answered

@@ -141,47 +141,68 @@ void FaultLoop::verify_completion() {
     detach();
     return;
   }
-  const std::optional<KernelView> view = KernelView::open(parts_.vmm);
+  const std::optional<std::vector<PageSpan>> missing = find_missing();
   const bool huge = std::ranges::any_of(table_.regions(), [](const PageTable::RegionPages& in) {
     return in.region.page_size != kSmallPage;
   });
-  if (!view && huge) {
+  if (!missing && huge) {
     // EEXIST would say so little of them: see FaultLoop::follow.
-    end_completion("the pagemap of the VMM cannot be read, and 2 MiB pages need it");
-  } else if (!view) {
+    end_completion(
+        "the pagemap of the process whose memory it is cannot be read, and 2 MiB pages need it");
+  } else if (!missing) {
     parts_.log.detail(
         "its pagemap cannot be read; each page is copied again to see that it is there");
     state.completion = CompletionStage::confirming;
     state.completion_next = 0;
-  } else if (!find_missing(*view)) {
+  } else if (missing->empty()) {
     detach();
   } else if (++state.completion_rounds > kMostRounds) {
-    end_completion("pages that were installed are missing again and again");
+    end_completion(huge ? "2 MiB pages are missing again and again; the pool may be empty"
+                        : "pages that were installed are missing again and again");
   } else {
+    for (const PageSpan& span : *missing) {
+      table_.mark_missing(span.first, span.count);
+    }
     state.completion_next = 0;
   }
 }
 
-// Whether the kernel misses pages that were not removed; they count as not installed from now on.
-bool FaultLoop::find_missing(const KernelView& view) {
-  bool any = false;
+// What the kernel misses of the pages that were not removed. Nothing where it cannot be asked, or
+// where the answer is about other memory: the process that connected may have sent the userfaultfd
+// of another one. A view of the right memory has most of the pages that we have installed.
+std::optional<std::vector<PageSpan>> FaultLoop::find_missing() const {
+  const std::optional<KernelView> view = KernelView::open(parts_.vmm);
+  if (!view) {
+    return std::nullopt;
+  }
+  std::vector<PageSpan> missing;
+  uint64_t expected = 0;
+  uint64_t unseen = 0;
   for (const PageTable::RegionPages& in : table_.regions()) {
-    const auto ranges = view.missing(in.region.base, in.region.end());
+    const auto ranges = view->missing(in.region.base, in.region.end());
     if (!ranges) {
-      return true;
+      return std::nullopt;
     }
+    expected += table_.count_installed(in.first_page, PageTable::end_page(in) - in.first_page);
     for (const AddressRange& range : *ranges) {
-      const uint64_t first = PageTable::page_at(in, range.start);
       const uint64_t last = PageTable::page_at(in, range.end - 1);
-      for (uint64_t page = first; page <= last; ++page) {
-        if (!table_.removed(page)) {
-          table_.mark_missing(page, 1);
-          any = true;
+      for (uint64_t page = PageTable::page_at(in, range.start); page <= last; ++page) {
+        if (table_.removed(page)) {
+          continue;
+        }
+        unseen += table_.installed(page) ? 1 : 0;
+        if (!missing.empty() && missing.back().end() == page &&
+            missing.back().first >= in.first_page) {
+          ++missing.back().count;
+        } else {
+          missing.push_back({.first = page, .count = 1});
         }
       }
     }
   }
-  return any;
+  const bool nothing_is_needed = missing.empty() && expected == 0;
+  const bool believed = nothing_is_needed || expected - unseen > expected / 2;
+  return believed ? std::optional(std::move(missing)) : std::nullopt;
 }
 
 // The kernel refuses a range in which nothing is mapped, or something that cannot be registered (of

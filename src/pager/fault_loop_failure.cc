@@ -2,8 +2,10 @@
 // fault without an answer, and none answers with what the image did not hold.
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "base/error.h"
 #include "pager/clock.h"
@@ -19,6 +21,11 @@ std::string error_text(int error) {
              ? "the file has become shorter"
              : std::generic_category().message(error) + " (errno " + std::to_string(error) + ")";
 }
+
+constexpr int kHealPages = 32;
+// A pass ends after this many pages in a row that cannot be read.
+constexpr int kHealFailures = 64;
+constexpr uint64_t kLongestHealWait = 60 * kSecond;
 
 // Doubles with each round, from `first` to one second.
 uint64_t back_off(uint64_t first, int round) {
@@ -110,7 +117,10 @@ FaultLoop::Answer FaultLoop::give_up(const Fault& fault, const PageTable::Region
         if (in != nullptr) {
           remember_poisoned(PageTable::page_at(*in, address));
         }
-        parts_.log.warn(page + ": " + why + "; poisoned, a touch is SIGBUS in the VMM");
+        if (poison_log_.admit()) {
+          parts_.log.warn(page + ": " + why + "; poisoned, a touch is SIGBUS in the VMM" +
+                          poison_log_.note());
+        }
         return Answer::given;
       case EAGAIN:
         return Answer::keep;
@@ -136,40 +146,55 @@ void FaultLoop::kill_vmm(const std::string& why) {
 }
 
 void FaultLoop::remember_poisoned(uint64_t page) {
-  SessionState& state = parts_.state;
-  const auto known = std::span(state.poisoned).first(state.poisoned_count);
-  if (std::ranges::find(known, page) == known.end() &&
-      state.poisoned_count < SessionState::kPoisoned) {
-    state.poisoned[state.poisoned_count++] = page;
+  if (table_.poisoned_pages() == 0) {
+    heal_not_before_ns_ = std::numeric_limits<uint64_t>::max();
   }
+  table_.mark_poisoned(page);
   heal_wait_ns_ = kSecond;
-  heal_not_before_ns_ = monotonic_ns() + heal_wait_ns_;
+  heal_not_before_ns_ = std::min(heal_not_before_ns_, monotonic_ns() + heal_wait_ns_);
 }
 
-// Nobody says when a disk is well again: poisoned pages are read again after 1 s, 2 s, up to 60 s.
-// A COPY takes the poison's place.
+// Nothing reports that a disk works again: poisoned pages are read again after 1 s, 2 s, up to 60
+// s. One call is one round of a pass over them: at most kHealPages pages, and at most one that
+// cannot be read, because a fault that comes now waits for the end of it. A pass ends early where
+// the disk is still broken; the next one begins behind it.
 void FaultLoop::heal() {
-  SessionState& state = parts_.state;
-  uint32_t kept = 0;
-  for (uint32_t i = 0; i < state.poisoned_count; ++i) {
-    const uint64_t page = state.poisoned[i];
-    if (!table_.untouched(page)) {
-      continue;  // removed, which takes the poison away; or healed by a window or a list
+  const uint64_t healed_before = table_.healed_pages();
+  bool pass_ended = false;
+  for (int i = 0; i < kHealPages && !over_ && !pass_ended; ++i) {
+    const std::optional<uint64_t> page = table_.next_poisoned(heal_next_);
+    if (!page) {
+      heal_next_ = 0;
+      pass_ended = true;
+      break;
     }
-    selected_ = {page};
-    const PageTable::RegionPages& in = table_.region_of_page(page);
-    if (!over_ && fill_in_gap(in) == Stop::done && table_.installed(page)) {
-      parts_.counters.add(Count::pages_healed);
-      parts_.log.warn("page at offset " + std::to_string(PageTable::offset_of(in, page)) + " of " +
-                      parts_.image.path() + " can be read again; healed");
-    } else {
-      state.poisoned[kept++] = page;
+    selected_ = {*page};
+    const Stop stop = fill_in_gap(table_.region_of_page(*page));
+    if (stop == Stop::again) {
+      heal_not_before_ns_ = monotonic_ns() + kMillisecond;
+      break;
     }
+    heal_next_ = *page + 1;
+    if (table_.poisoned(*page)) {
+      pass_ended = ++heal_failures_ >= kHealFailures;
+      break;
+    }
+    heal_failures_ = 0;
   }
-  state.poisoned_count = kept;
-  constexpr uint64_t kLongest = 60 * kSecond;
-  heal_wait_ns_ = std::min(std::max(heal_wait_ns_, kSecond) * 2, kLongest);
-  heal_not_before_ns_ = monotonic_ns() + heal_wait_ns_;
+  if (const uint64_t healed = table_.healed_pages() - healed_before; healed > 0) {
+    heal_wait_ns_ = kSecond;
+    healed_unsaid_ += healed;
+  }
+  if (pass_ended) {
+    heal_failures_ = 0;
+    heal_wait_ns_ = std::min(std::max(heal_wait_ns_, kSecond) * 2, kLongestHealWait);
+    heal_not_before_ns_ = monotonic_ns() + heal_wait_ns_;
+  }
+  if (healed_unsaid_ > 0 && (pass_ended || table_.poisoned_pages() == 0) && heal_log_.admit()) {
+    parts_.log.warn(std::to_string(std::exchange(healed_unsaid_, 0)) + " poisoned pages of " +
+                    base::quoted(parts_.image.path()) + " can be read again: healed; " +
+                    std::to_string(table_.poisoned_pages()) + " are still poisoned");
+  }
 }
 
 }  // namespace pager

@@ -29,17 +29,32 @@ std::optional<KernelView> KernelView::open(const Vmm& vmm) {
 }
 
 std::optional<std::vector<AddressRange>> KernelView::missing(uint64_t start, uint64_t end) const {
+  std::optional<std::vector<AddressRange>> present;
   if (features().has(Feature::pagemap_scan)) {
-    if (auto found = scan(start, end)) {
-      return found;
-    }
+    present = scan(start, end);
   }
-  return read(start, end);
+  if (!present) {
+    present = read(start, end);
+  }
+  if (!present) {
+    return std::nullopt;
+  }
+  // What is not mapped is in no answer of PAGEMAP_SCAN: it is missing, too.
+  std::vector<AddressRange> missing;
+  uint64_t at = start;
+  present->push_back({.start = end, .end = end});
+  for (const AddressRange& range : *present) {
+    if (range.start > at) {
+      missing.push_back({.start = at, .end = range.start});
+    }
+    at = std::max(at, range.end);
+  }
+  return missing;
 }
 
 std::optional<std::vector<AddressRange>> KernelView::scan(uint64_t start, uint64_t end) const {
-  constexpr uint64_t kThere = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
-  std::vector<AddressRange> missing;
+  constexpr uint64_t kPresent = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
+  std::vector<AddressRange> present;
   std::array<struct page_region, 512> found{};
   while (start < end) {
     struct pm_scan_arg arg {};
@@ -48,27 +63,26 @@ std::optional<std::vector<AddressRange>> KernelView::scan(uint64_t start, uint64
     arg.end = end;
     arg.vec = reinterpret_cast<uintptr_t>(found.data());
     arg.vec_len = found.size();
-    arg.category_inverted = kThere;
-    arg.category_mask = kThere;
-    arg.return_mask = kThere;
+    arg.category_anyof_mask = kPresent;
+    arg.return_mask = kPresent;
     const int count = ::ioctl(pagemap_.get(), PAGEMAP_SCAN, &arg);
     if (count < 0 || arg.walk_end <= start) {
       return std::nullopt;
     }
-    std::transform(found.begin(), found.begin() + count, std::back_inserter(missing),
+    std::transform(found.begin(), found.begin() + count, std::back_inserter(present),
                    [](const struct page_region& region) {
                      return AddressRange{.start = region.start, .end = region.end};
                    });
     start = arg.walk_end;
   }
-  return missing;
+  return present;
 }
 
 // One word for each 4 KiB, whatever the size of the pages is
 // (Documentation/admin-guide/mm/pagemap).
 std::optional<std::vector<AddressRange>> KernelView::read(uint64_t start, uint64_t end) const {
-  constexpr uint64_t kThere = uint64_t{3} << 62U;  // present, swapped
-  std::vector<AddressRange> missing;
+  constexpr uint64_t kPresent = uint64_t{3} << 62U;  // present, swapped
+  std::vector<AddressRange> present;
   std::vector<uint64_t> words(size_t{64} << 10U);
   for (uint64_t at = start; at < end;) {
     const size_t wanted = std::min<uint64_t>(words.size(), (end - at) / kSmallPage);
@@ -78,16 +92,16 @@ std::optional<std::vector<AddressRange>> KernelView::read(uint64_t start, uint64
       return std::nullopt;
     }
     for (size_t i = 0; i < static_cast<size_t>(bytes) / sizeof(uint64_t); ++i, at += kSmallPage) {
-      if ((words[i] & kThere) != 0) {
+      if ((words[i] & kPresent) == 0) {
         continue;
       }
-      if (missing.empty() || missing.back().end != at) {
-        missing.push_back({.start = at, .end = at});
+      if (present.empty() || present.back().end != at) {
+        present.push_back({.start = at, .end = at});
       }
-      missing.back().end += kSmallPage;
+      present.back().end += kSmallPage;
     }
   }
-  return missing;
+  return present;
 }
 
 }  // namespace pager

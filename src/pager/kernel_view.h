@@ -22,9 +22,9 @@ class KernelView {
   // Nothing when the process cannot be looked into, or is not the one that `vmm` means.
   static std::optional<KernelView> open(const Vmm& vmm);
 
-  // What of [start, end) is neither in memory nor in swap (a poisoned page is not missing), in
-  // order; ranges may touch. One call of PAGEMAP_SCAN (Linux 6.7; 1.5 ms for 1 GiB), else by
-  // reading the pagemap (4 ms). Nothing when it cannot be read.
+  // What of [start, end) is not mapped, or neither in memory nor in swap (a poisoned page is not
+  // missing), in order. One call of PAGEMAP_SCAN (Linux 6.7; 1.5 ms for 1 GiB), else by reading the
+  // pagemap (4 ms). Nothing when it cannot be read.
   std::optional<std::vector<AddressRange>> missing(uint64_t start, uint64_t end) const;
 
  private:

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 namespace pager {
@@ -31,6 +32,17 @@ class PageBitmap {
       count -= here;
     }
     return set;
+  }
+  // The first bit from `index` on that is set.
+  std::optional<uint64_t> find(uint64_t index) const {
+    for (uint64_t at = index / kBits; at < words_.size(); ++at) {
+      const uint64_t word =
+          at == index / kBits ? words_[at] >> (index % kBits) << (index % kBits) : words_[at];
+      if (word != 0) {
+        return at * kBits + static_cast<uint64_t>(std::countr_zero(word));
+      }
+    }
+    return std::nullopt;
   }
   // Each returns how many bits it changed.
   uint64_t set(uint64_t first, uint64_t count) {

@@ -218,13 +218,17 @@ void PageFiller::install(const Run& run, const std::byte* source, Task& task, Fi
     page += pages;
     counters_.add(zeros ? Count::pages_zeroed : Count::pages_copied, pages);
   };
+  // ZEROPAGE says EEXIST of a page with a marker (poison, uffd-wp, guard) as of one that is
+  // present. COPY takes the place of a marker, and its EEXIST means present.
+  std::optional<uint64_t> marker_at;
   while (page < run.end() && total.stop == Stop::done) {
     const uint64_t address = PageTable::address_of(*run.in, page);
     const uint64_t length = (run.end() - page) * page_size;
     const std::byte* from = zeros ? source : source + (page - run.first) * page_size;
-    const RangeResult result = source == nullptr
-                                   ? uffd_zeropage(uffd_, address, length, task.wake)
-                                   : uffd_copy(uffd_, address, from, length, task.wake);
+    const RangeResult result =
+        marker_at == page   ? uffd_copy(uffd_, address, zeros_, page_size, task.wake)
+        : source == nullptr ? uffd_zeropage(uffd_, address, length, task.wake)
+                            : uffd_copy(uffd_, address, from, length, task.wake);
     counters_.add(Count::copies);
     if (result.done > 0) {
       took(result.done / page_size);
@@ -238,6 +242,10 @@ void PageFiller::install(const Run& run, const std::byte* source, Task& task, Fi
         }
         break;
       case EEXIST:
+        if (source == nullptr && marker_at != page) {
+          marker_at = page;
+          break;
+        }
         // Whoever installed it may not have woken those who wait, and this call has not either.
         uffd_wake(uffd_, address, page_size);
         if (page_size == kSmallPage) {

@@ -227,6 +227,7 @@ void Session::serve() {
     linger(watch);
   }
   loop.flush();
+  loop.report_suppressed();
 }
 
 }  // namespace pager

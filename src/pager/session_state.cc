@@ -38,7 +38,7 @@ StateMapping::StateMapping(std::span<const Region> regions, const ImageIdentity&
   const uint64_t bitmap_bytes = PageBitmap::words_for(pages) * sizeof(uint64_t);
   const uint64_t regions_at_byte = sizeof(SessionState);
   const uint64_t removed_at = regions_at_byte + regions.size() * sizeof(SessionState::RegionPages);
-  const uint64_t total = removed_at + 2 * bitmap_bytes;
+  const uint64_t total = removed_at + 3 * bitmap_bytes;
   void* memory = ::mmap(nullptr, total, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
@@ -54,6 +54,7 @@ StateMapping::StateMapping(std::span<const Region> regions, const ImageIdentity&
   state_->regions_at = regions_at_byte;
   state_->removed_at = removed_at;
   state_->installed_at = removed_at + bitmap_bytes;
+  state_->poisoned_at = removed_at + 2 * bitmap_bytes;
   state_->image = image;
   state_->read_attempts = kReadAttempts;
   uint64_t first_page = 0;
@@ -71,7 +72,8 @@ StateMapping::~StateMapping() {
 PageTable::PageTable(SessionState& state)
     : regions_(regions_at(state)),
       removed_(bitmap_at(state, state.removed_at)),
-      installed_(bitmap_at(state, state.installed_at)) {}
+      installed_(bitmap_at(state, state.installed_at)),
+      poisoned_(bitmap_at(state, state.poisoned_at)) {}
 
 const PageTable::RegionPages* PageTable::region_of_address(uint64_t address) const {
   const auto found = std::ranges::find_if(
@@ -87,9 +89,11 @@ const PageTable::RegionPages& PageTable::region_of_page(uint64_t page) const {
 
 void PageTable::recount() {
   installed_bytes_ = 0;
+  poisoned_pages_ = 0;
   for (const RegionPages& entry : regions_) {
     const uint64_t pages = end_page(entry) - entry.first_page;
     installed_bytes_ += installed_.count(entry.first_page, pages) * entry.region.page_size;
+    poisoned_pages_ += poisoned_.count(entry.first_page, pages);
   }
 }
 
@@ -109,6 +113,7 @@ uint64_t PageTable::mark_removed(uint64_t start, uint64_t end) {
       newly += removed_.set(entry.first_page + first, last - first);
       installed_bytes_ -=
           installed_.clear(entry.first_page + first, last - first) * region.page_size;
+      forget_poison(entry.first_page + first, last - first);  // the kernel drops the marker, too
     }
   }
   return newly;

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -45,7 +46,7 @@ struct PathText {
   std::string_view view() const { return bytes.data(); }
 };
 
-// One mapping of memory: this structure, then the regions, then two bitmaps, found by their
+// One mapping of memory: this structure, then the regions, then three bitmaps, found by their
 // offsets. It holds no pointers, so that another process may map it elsewhere. Together with the
 // userfaultfd, a descriptor of the image and one of the VMM it is enough to serve on after the
 // death of the thread that served so far; such a successor goes
@@ -58,9 +59,8 @@ struct PathText {
 // of it: no guest's memory depends on that.
 struct SessionState {
   static constexpr std::array<char, 8> kMagic{'S', 'F', 'S', 'E', 'S', 'S', 'I', 'O'};
-  static constexpr uint32_t kVersion = 2;
+  static constexpr uint32_t kVersion = 3;
   static constexpr size_t kEvents = 64;
-  static constexpr size_t kPoisoned = 64;
   static constexpr size_t kHotLists = 4;
 
   struct RegionPages {
@@ -77,6 +77,7 @@ struct SessionState {
   uint64_t regions_at;    // RegionPages[region_count]
   uint64_t removed_at;    // bitmap: was removed by the VMM once, reads as zeros for ever
   uint64_t installed_at;  // bitmap: was installed by us, and not removed since
+  uint64_t poisoned_at;   // bitmap: was poisoned by us, and neither installed nor removed since
   ImageIdentity image;
   int32_t vmm_pid;  // 0: not known
   OnFailure on_failure;
@@ -94,10 +95,6 @@ struct SessionState {
   uint64_t hot_next;
   std::array<PathText, kHotLists> hot_lists;
   PathText trace;  // empty: none; "-": standard output
-  // Poisoned pages, which are read again from time to time: a good read heals them. More of them
-  // stay as they are.
-  uint32_t poisoned_count;
-  std::array<uint64_t, kPoisoned> poisoned;
   // Where messages are read into. `event` of each is 0 but for those of the last read.
   std::array<uffd_msg, kEvents> events;
 };
@@ -147,6 +144,7 @@ class PageTable {
 
   bool removed(uint64_t page) const { return removed_.test(page); }
   bool installed(uint64_t page) const { return installed_.test(page); }
+  bool poisoned(uint64_t page) const { return poisoned_.test(page); }
   // Neither installed nor removed: what prefetch and windows may touch.
   bool untouched(uint64_t page) const { return !removed(page) && !installed(page); }
   uint64_t count_installed(uint64_t first, uint64_t count) const {
@@ -155,6 +153,7 @@ class PageTable {
   // Pages of one region.
   void mark_installed(uint64_t first, uint64_t count) {
     installed_bytes_ += installed_.set(first, count) * region_of_page(first).region.page_size;
+    healed_pages_ += forget_poison(first, count);
   }
   // The kernel does not have what was installed.
   void mark_missing(uint64_t first, uint64_t count) {
@@ -162,6 +161,14 @@ class PageTable {
   }
   // Marked so since this object was made, or since recount(), and not removed since.
   uint64_t installed_bytes() const { return installed_bytes_; }
+
+  void mark_poisoned(uint64_t page) { poisoned_pages_ += poisoned_.set(page, 1); }
+  uint64_t poisoned_pages() const { return poisoned_pages_; }
+  // Poisoned pages that were installed since this object was made.
+  uint64_t healed_pages() const { return healed_pages_; }
+  // The first poisoned page from `page` on.
+  std::optional<uint64_t> next_poisoned(uint64_t page) const { return poisoned_.find(page); }
+
   // For a table that another has filled.
   void recount();
   // The part of a VMM's address range that lies in regions, whole pages only; returns how many
@@ -169,10 +176,19 @@ class PageTable {
   uint64_t mark_removed(uint64_t start, uint64_t end);
 
  private:
+  uint64_t forget_poison(uint64_t first, uint64_t count) {
+    const uint64_t forgotten = poisoned_pages_ > 0 ? poisoned_.clear(first, count) : 0;
+    poisoned_pages_ -= forgotten;
+    return forgotten;
+  }
+
   std::span<const RegionPages> regions_;
   PageBitmap removed_;
   PageBitmap installed_;
+  PageBitmap poisoned_;
   uint64_t installed_bytes_ = 0;
+  uint64_t poisoned_pages_ = 0;
+  uint64_t healed_pages_ = 0;
 };
 
 }  // namespace pager

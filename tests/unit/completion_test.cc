@@ -7,6 +7,7 @@
 #include "fault_loop_fixture.h"
 #include "pager/features.h"
 #include "pager/kernel_view.h"
+#include "stranger.h"
 
 namespace pager {
 namespace {
@@ -129,6 +130,26 @@ TEST_F(CompletionTest, WhatTheKernelDoesNotHaveIsInstalledFirst) {
   EXPECT_EQ(completion->state(), State::done);
   loop_.reset();
   expect_all(page_word);
+}
+
+// A launcher that has sent the userfaultfd of the VMM that it started: nothing is mapped where the
+// regions are, or something of its own is.
+TEST_F(CompletionTest, AViewOfAnotherProcessIsNotBelieved) {
+  const Stranger stranger(dir_ / "s", guest_->region());
+  for (const char* without : {"", "pagemap-scan"}) {
+    features().probe(without);
+    guest_.emplace(kPages);
+    vmm_ = stranger.as_vmm();
+    start();
+    PageTable(mapping_->state()).mark_installed(30, 12);  // which it was not
+    const auto completion = complete();
+    step_until_ended(*completion);
+    EXPECT_EQ(completion->state(), State::done) << completion->why();
+    EXPECT_GE(count(Count::copies), kPages - 12) << "each page is tried again";
+    expect_all(page_word);
+    loop_.reset();
+  }
+  features().probe("");
 }
 
 TEST_F(CompletionTest, FaultsAreAnsweredBeforeIt) {

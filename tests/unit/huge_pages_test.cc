@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "fault_loop_fixture.h"
+#include "stranger.h"
 
 namespace pager {
 namespace {
@@ -120,6 +121,25 @@ TEST_F(HugePagesTest, AreInstalledByAHotListAndCompleted) {
   // Without a VMM that the kernel can be asked about, no books are trusted.
   EXPECT_EQ(completion->state(), Completion::State::failed);
   EXPECT_NE(completion->why().find("2 MiB"), std::string::npos) << completion->why();
+}
+
+// EEXIST may mean that the pool is empty, and the process that connected does not have the memory:
+// nothing tells what is missing, so nothing is unregistered.
+TEST_F(HugePagesTest, ACompletionThatCannotBeVerifiedIsRefused) {
+  start_huge();
+  const Stranger stranger(dir_ / "s", guest_->region());
+  vmm_ = stranger.as_vmm();
+  ASSERT_TRUE(Pool::set_free(2));
+  const auto completion = std::make_shared<Completion>(0);
+  loop_->complete(completion);
+  for (int i = 0; i < 1000 && completion->state() == Completion::State::running; ++i) {
+    loop_->step();
+  }
+  EXPECT_EQ(completion->state(), Completion::State::failed);
+  EXPECT_NE(completion->why().find("2 MiB"), std::string::npos) << completion->why();
+  EXPECT_FALSE(loop_->detached());
+  ASSERT_TRUE(Pool::set_free(6));
+  EXPECT_EQ(served(5), first_word(5));
 }
 
 // The kernel says EEXIST of a page for which it has none: taken for "present", that is a loop.

@@ -39,18 +39,38 @@ TEST_F(SessionStateTest, HoldsAllThatASuccessorNeedsBehindOnePointer) {
   EXPECT_EQ(state.version, SessionState::kVersion);
   EXPECT_EQ(state.image, (ImageIdentity{.device = 1, .inode = 2, .size = 3}));
   EXPECT_EQ(state.page_count, 28U);
-  EXPECT_EQ(state.installed_at + sizeof(uint64_t), state.total_bytes);
+  EXPECT_EQ(state.poisoned_at + sizeof(uint64_t), state.total_bytes);
   // A copy of the bytes, at another address, is the same state.
   table_.mark_removed(0x700000000000, 0x700000000000 + kSmallPage);
   table_.mark_installed(20, 3);
+  table_.mark_poisoned(7);
   std::vector<uint64_t> copy(state.total_bytes / sizeof(uint64_t));
   std::memcpy(copy.data(), &state, state.total_bytes);
-  const PageTable other(*reinterpret_cast<SessionState*>(copy.data()));
+  PageTable other(*reinterpret_cast<SessionState*>(copy.data()));
   EXPECT_EQ(other.regions().size(), 3U);
   EXPECT_EQ(other.regions()[2].region, kRegions[2]);
   EXPECT_TRUE(other.removed(0));
   EXPECT_TRUE(other.installed(22));
   EXPECT_FALSE(other.installed(23));
+  other.recount();
+  EXPECT_EQ(other.poisoned_pages(), 1U);
+  EXPECT_EQ(other.next_poisoned(0), 7U);
+}
+
+TEST_F(SessionStateTest, PoisonEndsWithAnInstallOrARemoval) {
+  for (const uint64_t page : {3U, 5U, 20U, 27U}) {
+    table_.mark_poisoned(page);
+    table_.mark_poisoned(page);
+  }
+  EXPECT_EQ(table_.poisoned_pages(), 4U);
+  table_.mark_installed(2, 2);
+  EXPECT_EQ(table_.healed_pages(), 1U);
+  table_.mark_removed(0x700000000000, 0x700000000000 + 8 * kSmallPage);
+  EXPECT_EQ(table_.healed_pages(), 1U) << "a removed page was not healed";
+  EXPECT_EQ(table_.next_poisoned(0), 20U);
+  EXPECT_EQ(table_.next_poisoned(21), 27U);
+  EXPECT_EQ(table_.next_poisoned(28), std::nullopt);
+  EXPECT_EQ(table_.poisoned_pages(), 2U);
 }
 
 TEST_F(SessionStateTest, NumbersPagesThroughTheRegions) {
