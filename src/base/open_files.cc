@@ -16,20 +16,6 @@ namespace {
 
 constexpr size_t kMaxFdinfoBytes = size_t{1} << 20U;
 
-// The names in a directory that are numbers; none when it is gone or not ours to look at.
-std::vector<std::string> numbers_in(const std::string& path) {
-  const auto close_dir = [](DIR* dir) { ::closedir(dir); };
-  const std::unique_ptr<DIR, decltype(close_dir)> dir(::opendir(path.c_str()), close_dir);
-  std::vector<std::string> names;
-  while (const struct dirent* entry = dir ? ::readdir(dir.get()) : nullptr) {
-    const std::string_view name(entry->d_name);
-    if (std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; })) {
-      names.emplace_back(name);
-    }
-  }
-  return names;
-}
-
 // The fdinfo of descriptor `fd` under /proc/<process>, if it is open on `file`.
 std::optional<std::string> fdinfo_of(const std::string& process, const std::string& fd,
                                      const struct stat& file) {
@@ -48,17 +34,30 @@ std::optional<std::string> fdinfo_of(const std::string& process, const std::stri
 
 }  // namespace
 
+std::vector<std::string> numeric_names(const std::string& path) {
+  const auto close_dir = [](DIR* dir) { ::closedir(dir); };
+  const std::unique_ptr<DIR, decltype(close_dir)> dir(::opendir(path.c_str()), close_dir);
+  std::vector<std::string> names;
+  while (const struct dirent* entry = dir ? ::readdir(dir.get()) : nullptr) {
+    const std::string_view name(entry->d_name);
+    if (std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; })) {
+      names.emplace_back(name);
+    }
+  }
+  return names;
+}
+
 bool is_same_file(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 std::vector<OpenFile> find_open_files(const struct stat& file) {
   std::vector<OpenFile> found;
-  for (const std::string& name : numbers_in("/proc")) {
+  for (const std::string& name : numeric_names("/proc")) {
     pid_t pid = 0;
     std::from_chars(name.data(), name.data() + name.size(), pid);
     const std::string process = "/proc/" + name;
-    for (const std::string& fd : numbers_in(process + "/fd")) {
+    for (const std::string& fd : numeric_names(process + "/fd")) {
       if (std::optional<std::string> info = fdinfo_of(process, fd, file)) {
         found.push_back({.pid = pid, .fdinfo = std::move(*info)});
       }

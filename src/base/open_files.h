@@ -27,6 +27,10 @@ bool is_writable(const OpenFile& open);
 // The fdinfo of one descriptor of this process; empty text when it is not open on that file.
 std::string own_fdinfo(int fd, const struct stat& file);
 
+// The names in a directory that are numbers (the processes in /proc, the descriptors in its fd/);
+// none when the directory is gone or may not be read.
+std::vector<std::string> numeric_names(const std::string& path);
+
 bool is_same_file(const struct stat& a, const struct stat& b);
 
 }  // namespace base

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 
@@ -12,9 +13,31 @@
 namespace base {
 namespace {
 
+// The number of a process in /proc; 0 when it is gone, or not in there. A pidfd knows both numbers.
+pid_t number_in_proc(pid_t pid) {
+  static const bool is_ours = proc_is_ours();
+  if (is_ours) {
+    return pid;
+  }
+  const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  pid_t number = 0;
+  if (pidfd) {
+    constexpr std::string_view kKey = "\nPid:\t";
+    constexpr size_t kMaxFdinfo = 4096;
+    const std::string info =
+        read_file("/proc/self/fdinfo/" + std::to_string(pidfd.get()), kMaxFdinfo);
+    const size_t at = info.find(kKey);
+    if (at != std::string::npos) {
+      std::from_chars(info.data() + at + kKey.size(), info.data() + info.size(), number);
+    }
+  }
+  return std::max<pid_t>(number, 0);
+}
+
 // The text of /proc/PID/NAME, or nothing when the process is gone.
 std::optional<std::string> read_proc(pid_t pid, const char* name) {
-  const Fd fd(::open(("/proc/" + std::to_string(pid) + "/" + name).c_str(), O_RDONLY | O_CLOEXEC));
+  const std::string path = "/proc/" + std::to_string(number_in_proc(pid)) + "/" + name;
+  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) {
     return std::nullopt;
   }
@@ -34,6 +57,13 @@ bool is_interpreter(std::string_view name) {
 }
 
 }  // namespace
+
+bool proc_is_ours() {
+  std::array<char, 32> self{};
+  const ssize_t length = ::readlink("/proc/self", self.data(), self.size());
+  return length > 0 &&
+         std::string_view(self.data(), static_cast<size_t>(length)) == std::to_string(::getpid());
+}
 
 std::optional<uint64_t> process_start_time(pid_t pid) {
   if (pid <= 0) {

@@ -12,6 +12,11 @@
 
 namespace base {
 
+// Whether /proc shows the PID namespace of this process. After unshare(1) without --mount-proc it
+// shows that of the parent, where the numbers of this namespace mean other processes. The functions
+// below find the right process in either case.
+bool proc_is_ours();
+
 // Start time of a process in clock ticks after boot (field 22 of /proc/PID/stat, proc(5)); nothing
 // when there is no such process or it is a zombie. Together with the number it names one process
 // for ever: what hypeman keeps as HypervisorPID and HypervisorStartTime.

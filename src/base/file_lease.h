@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// A lease on an open file: whether other processes have that file open.
+#pragma once
+
+namespace base {
+
+// fcntl(2), F_SETLEASE. The kernel grants a lease only while no conflicting descriptor exists, in
+// any PID namespace, and counts mappings whose descriptor is closed. So a lease that is refused
+// proves that another process uses the file. While the lease is held, a conflicting open(2) waits.
+class FileLease {
+ public:
+  enum class Kind {
+    read,   // conflicts with every descriptor that is open for writing
+    write,  // conflicts with every other descriptor
+  };
+  enum class State {
+    held,
+    refused,      // another process has the file open, or waits in open(2) for the end of the lease
+    unsupported,  // not this user's file, or the filesystem has no leases
+  };
+  // `fd` is open for reading only, on a regular file, and stays open as long as the lease. A lease
+  // that is broken sends SIGURG, which is ignored by default. Throws std::system_error.
+  FileLease(int fd, Kind kind);
+  ~FileLease();
+  FileLease(const FileLease&) = delete;
+  FileLease(FileLease&&) = delete;
+  FileLease& operator=(const FileLease&) = delete;
+  FileLease& operator=(FileLease&&) = delete;
+
+  // Asks the kernel again: a lease that another process waits for counts as refused.
+  State state() const;
+
+ private:
+  int fd_;
+  int type_;  // F_RDLCK or F_WRLCK
+  State state_ = State::held;
+};
+
+}  // namespace base
