@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/version.h"
+#include "meta/recorded_vmm.h"
 
 namespace meta {
 namespace {
@@ -53,6 +54,7 @@ Metadata make_fork_metadata(const Metadata& source, const ForkIdentity& fork) {
   for (const std::string_view key : kCleared) {
     metadata.clear(key);
   }
+  static_cast<void>(metadata.json().erase_path(kPidNamespaceKey));
   // A source that was moved names its old place; its DataDir tells which that was.
   const std::array<std::string, 2> old_dirs{source.text("DataDir"), fork.source_dir};
   for (const std::string_view key : kPaths) {

@@ -65,15 +65,23 @@ std::string memory_text(const SnapshotFacts& snapshot) {
 
 std::string vmm_text(const VmmFacts& vmm) {
   if (vmm.pid.value_or(0) <= 0) {
-    return "virtual machine: no process is recorded";
+    return "recorded VMM: none";
   }
-  const std::string process = "virtual machine: process " + std::to_string(*vmm.pid) +
+  const std::string process = "recorded VMM: process " + std::to_string(*vmm.pid) +
                               " that started at " + std::to_string(vmm.start_time.value_or(0));
-  return process + (vmm.alive ? " lives"
-                    : vmm.process_start_time
-                        ? " is gone; another one, of " + std::to_string(*vmm.process_start_time) +
-                              ", has its number"
-                        : " is gone");
+  if (vmm.recorded_lives) {
+    return process + ", alive";
+  }
+  return process + ", ended" +
+         (vmm.process_start_time ? "; its number belongs to a process that started at " +
+                                       std::to_string(*vmm.process_start_time)
+                                 : "");
+}
+
+std::string live_json(const std::optional<LiveVmm>& live) {
+  base::JsonLine line;
+  live && live->pid != 0 ? line.number("pid", live->pid) : line.null("pid");
+  return live ? line.text("reason", live->reason).str() : "null";
 }
 
 }  // namespace
@@ -102,7 +110,8 @@ std::string facts_json(const base::Store& store, std::string_view id, const Gues
   number_or_null(facts, "vmm_pid", state.vmm.pid);
   number_or_null(facts, "vmm_start_time", state.vmm.start_time);
   number_or_null(facts, "process_start_time", state.vmm.process_start_time);
-  return facts.boolean("vmm_alive", state.vmm.alive)
+  return facts.boolean("vmm_alive", state.vmm.recorded_lives)
+      .raw("live_vmm", live_json(state.vmm.live))
       .raw("lock_holders", holders_json(holders_of(store, id)))
       .str();
 }
@@ -116,7 +125,8 @@ std::vector<std::string> facts_text(const base::Store& store, std::string_view i
                              ", CRC " + (snapshot.vmstate->crc_ok ? "right" : "wrong")
       : snapshot.exists ? "state file: none that can be read"
                         : "state file: none, there is no snapshot",
-      memory_text(snapshot), vmm_text(state.vmm)};
+      memory_text(snapshot), vmm_text(state.vmm),
+      "VMM: " + (state.vmm.live ? state.vmm.live->reason : "no process is seen to be it")};
   const std::vector<base::LockHolder> holders = holders_of(store, id);
   for (const base::LockHolder& holder : holders) {
     facts.push_back("lock: held " + std::string(mode_name(holder.mode)) + " by " +

@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <limits>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/process.h"
+#include "base/process_identity.h"
 #include "meta/files.h"
+#include "meta/recorded_vmm.h"
 
 namespace meta {
 namespace {
@@ -118,27 +118,27 @@ SnapshotFacts look_at_snapshot(const base::Store& store, std::string_view id) {
 }
 
 GuestState derive_state(const base::Store& store, std::string_view id, const Metadata& metadata) {
+  VmmFinder finder(store);
+  return derive_state(store, id, metadata, finder);
+}
+
+GuestState derive_state(const base::Store& store, std::string_view id, const Metadata& metadata,
+                        VmmFinder& finder) {
   GuestState result;
   result.snapshot = look_at_snapshot(store, id);
-  result.vmm.pid = metadata.number("HypervisorPID");
-  result.vmm.start_time = metadata.number("HypervisorStartTime");
-  const bool knows_start = result.vmm.start_time.value_or(0) != 0;
-  if (result.vmm.pid.value_or(0) > 0 && *result.vmm.pid <= std::numeric_limits<pid_t>::max()) {
-    const std::optional<uint64_t> started =
-        base::process_start_time(static_cast<pid_t>(*result.vmm.pid));
-    if (started) {
-      result.vmm.process_start_time = static_cast<int64_t>(*started);
-    }
-    result.vmm.alive =
-        started && (!knows_start || result.vmm.process_start_time == result.vmm.start_time);
+  const base::FoundProcess recorded = base::find_process(recorded_vmm(metadata).process);
+  result.vmm = {.pid = metadata.number("HypervisorPID"),
+                .start_time = metadata.number("HypervisorStartTime"),
+                .recorded_lives = recorded.alive,
+                .live = finder.find(std::string(id), metadata)};
+  if (recorded.start_time) {
+    result.vmm.process_start_time = static_cast<int64_t>(*recorded.start_time);
   }
   const SnapshotFacts& snapshot = result.snapshot;
   const bool is_template = metadata.is_template();
-  if (result.vmm.alive) {
+  if (result.vmm.live) {
     result.state = State::running;
-    result.reason = knows_start ? ""
-                                : "process " + std::to_string(*result.vmm.pid) +
-                                      " lives; its start time was not recorded";
+    result.reason = result.vmm.live->reason;
   } else if (!snapshot.problem.empty()) {
     result.state = State::broken;
     result.reason = snapshot.problem;

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/store.h"
+#include "meta/guest_vmm.h"
 #include "meta/metadata.h"
 #include "meta/vmstate.h"
 
@@ -31,9 +32,10 @@ struct SnapshotFacts {
 };
 struct VmmFacts {
   std::optional<int64_t> pid;
-  std::optional<int64_t> start_time;          // as recorded
-  std::optional<int64_t> process_start_time;  // of whatever has that number now
-  bool alive = false;
+  std::optional<int64_t> start_time;            // as recorded
+  std::optional<int64_t> process_start_time{};  // of the process that has that number now
+  bool recorded_lives = false;                  // base::find_process
+  std::optional<LiveVmm> live{};                // VmmFinder::find: the guest runs
 };
 struct GuestState {
   State state = State::stopped;
@@ -46,11 +48,12 @@ struct GuestState {
 // is as long as that says. Reads the state file, and of `memory` the length only.
 SnapshotFacts look_at_snapshot(const base::Store& store, std::string_view id);
 
-// Running: the process HypervisorPID lives and started at HypervisorStartTime. A process that lives
-// where no start time was recorded counts as well: better a guest too many than a live one deleted.
-// Else a complete snapshot is Standby, or Template when flagged; an incomplete one Broken; none
-// Stopped (Broken when flagged as a template).
+// Running: VmmFinder::find has an answer. Else a complete snapshot is Standby, or Template when
+// flagged; an incomplete one Broken; none Stopped (Broken when flagged as a template).
 GuestState derive_state(const base::Store& store, std::string_view id, const Metadata& metadata);
+// The same, for many guests with one finder.
+GuestState derive_state(const base::Store& store, std::string_view id, const Metadata& metadata,
+                        VmmFinder& finder);
 
 // "128 MiB", or "1000 bytes" for what is no whole number of MiB.
 std::string mib_text(int64_t bytes);

@@ -48,7 +48,7 @@ struct Filter {
     return states.empty() || std::ranges::find(states, state_name(state)) != states.end();
   }
   // Of a guest whose metadata cannot be read, the state alone is known.
-  bool takes_unreadable() const { return !parent && !name && takes(State::broken); }
+  bool takes_unreadable(State state) const { return !parent && !name && takes(state); }
 };
 
 // "standby" as well as "Standby".
@@ -76,14 +76,15 @@ Filter filter_of(const base::ParsedOptions& parsed) {
 }
 
 // A guest whose metadata cannot be read is a row as well: Broken. Nothing when it is not wanted.
-std::optional<Row> make_row(const base::Store& store, const std::string& id, const Filter& filter) {
+std::optional<Row> make_row(const base::Store& store, const std::string& id, const Filter& filter,
+                            VmmFinder& finder) {
   Row row{.id = id, .name = "", .reason = "", .parent = ""};
   try {
     const Metadata metadata = Metadata::read(store.metadata_path(id));
     if (!filter.takes(metadata)) {
       return std::nullopt;
     }
-    const GuestState state = derive_state(store, id, metadata);
+    const GuestState state = derive_state(store, id, metadata, finder);
     if (!filter.takes(state.state)) {
       return std::nullopt;
     }
@@ -97,13 +98,17 @@ std::optional<Row> make_row(const base::Store& store, const std::string& id, con
     return row;
   } catch (const base::Error& error) {
     row.reason = error.what();
+    if (const std::optional<LiveVmm> vmm = finder.find_without_metadata(id)) {
+      row.state = State::running;
+      row.reason += "; " + vmm->reason;
+    }
   } catch (const std::system_error& error) {
     if (!guest_exists(store, id)) {
       return std::nullopt;  // deleted meanwhile
     }
     row.reason = error.what();
   }
-  return filter.takes_unreadable() ? std::optional(row) : std::nullopt;
+  return filter.takes_unreadable(row.state) ? std::optional(row) : std::nullopt;
 }
 
 void sort_rows(std::vector<Row>& rows, const std::string& key) {
@@ -174,8 +179,9 @@ int list_command(int argc, char** argv) {
   const bool streams = json && key == "id";
   const base::Store store = open_store();
   std::vector<Row> rows;
+  VmmFinder finder(store);
   for (const std::string& id : list_ids(store.guests_dir())) {
-    std::optional<Row> row = make_row(store, id, filter);
+    std::optional<Row> row = make_row(store, id, filter, finder);
     if (!row) {
       continue;
     }

@@ -5,22 +5,17 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
-#include <filesystem>
 #include <optional>
-#include <string_view>
-#include <system_error>
 #include <vector>
 
 #include "base/error.h"
-#include "base/fd.h"
 #include "base/open_files.h"
-#include "base/process.h"
 #include "meta/adopt.h"
 #include "meta/files.h"
 #include "meta/fork_index.h"
 #include "meta/fork_metadata.h"
 #include "meta/guest_state.h"
+#include "meta/guest_vmm.h"
 #include "meta/image_record.h"
 #include "meta/metadata.h"
 #include "meta/template_flow.h"
@@ -28,52 +23,9 @@
 namespace meta {
 namespace {
 
-std::string damaged_text(const std::string& path) {
-  try {
-    return base::read_file(path, kMaxJsonBytes);
-  } catch (const base::BadData&) {
-    return "";  // longer than any metadata
-  }
-}
-
-// The number behind `key` wherever it stands in a text that is no JSON; 0 for none.
-int64_t number_after(std::string_view text, std::string_view key) {
-  const size_t at = text.find("\"" + std::string(key) + "\"");
-  const size_t digit =
-      at == std::string_view::npos ? at : text.find_first_not_of(" \t\r\n:", at + key.size() + 2);
-  int64_t number = 0;
-  if (digit != std::string_view::npos) {
-    std::from_chars(text.data() + digit, text.data() + text.size(), number);
-  }
-  return number;
-}
-
-// A file of the guest that only a VMM of its own would have open; empty for none. (A memory file
-// with several links is other guests' as well.)
-std::string open_file_of(const std::string& dir) {
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
-    struct stat st {};
-    if (::lstat(entry.path().c_str(), &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
-        !base::find_open_files(st).empty()) {
-      return entry.path().string();
-    }
-  }
-  return "";
-}
-
 void refuse_running(const base::Store& store, const std::string& id) {
-  const std::string text = damaged_text(store.metadata_path(id));
-  const int64_t pid = number_after(text, "HypervisorPID");
-  const std::optional<uint64_t> started =
-      pid > 0 ? base::process_start_time(static_cast<pid_t>(pid)) : std::nullopt;
-  const int64_t recorded = number_after(text, "HypervisorStartTime");
-  if (started && (recorded == 0 || recorded == static_cast<int64_t>(*started))) {
-    throw base::Refused("it may be running, as process " + std::to_string(pid) +
-                        "; end that first");
-  }
-  if (const std::string path = open_file_of(store.guest_dir(id)); !path.empty()) {
-    throw base::Refused("it may be running: a process has " + base::quoted(path) +
-                        " open; end that first");
+  if (const std::optional<LiveVmm> vmm = VmmFinder(store).find_without_metadata(id)) {
+    throw base::Refused("it may be running: " + vmm->reason + "; end that first");
   }
 }
 

@@ -18,7 +18,7 @@ std::string environment(const char* name) {
 
 }  // namespace
 
-std::string default_socket_dir() {
+std::string find_socket_dir() {
   if (const std::string control = environment("SNAPFORK_PAGER"); !control.empty()) {
     const std::string path = absolute_path(control);
     return path.substr(0, path.rfind('/')) + "/s";
@@ -27,12 +27,17 @@ std::string default_socket_dir() {
     return "/run/snapfork/s";
   }
   const std::string runtime = environment("XDG_RUNTIME_DIR");
-  if (runtime.empty()) {
+  return runtime.empty() ? "" : runtime + "/snapfork/s";
+}
+
+std::string default_socket_dir() {
+  std::string dir = find_socket_dir();
+  if (dir.empty()) {
     throw base::UsageError(
         "where the page server is cannot be told: give --socket-dir, or set "
         "SNAPFORK_PAGER or XDG_RUNTIME_DIR");
   }
-  return runtime + "/snapfork/s";
+  return dir;
 }
 
 }  // namespace meta

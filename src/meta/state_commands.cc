@@ -17,6 +17,34 @@
 #include "meta/verify.h"
 
 namespace meta {
+namespace {
+
+struct StateAnswer {
+  Metadata metadata;
+  GuestState state;
+};
+
+// A guest whose metadata are damaged is Running as long as a process may be its VMM; then the
+// damage is the reason of a failure.
+StateAnswer read_state(const base::Store& store, const std::string& id) {
+  try {
+    StateAnswer answer{.metadata = Metadata::of_guest(store, id), .state = {}};
+    answer.state = derive_state(store, id, answer.metadata);
+    return answer;
+  } catch (const base::BadData& error) {
+    StateAnswer answer;
+    answer.state.vmm.live = VmmFinder(store).find_without_metadata(id);
+    if (!answer.state.vmm.live) {
+      throw;
+    }
+    answer.state.state = State::running;
+    answer.state.reason = std::string(error.what()) + "; " + answer.state.vmm.live->reason;
+    return answer;
+  }
+}
+
+}  // namespace
+
 int state_command(int argc, char** argv) {
   base::Options options("snapshot-meta state", "[OPTION]... ID",
                         "Print Stopped, Running, Standby, Template or Broken; --json says why.");
@@ -25,8 +53,7 @@ int state_command(int argc, char** argv) {
     return 0;
   }
   const auto& [parsed, id, effect, store] = *call;
-  const Metadata metadata = Metadata::of_guest(store, id);
-  const GuestState state = derive_state(store, id, metadata);
+  const auto [metadata, state] = read_state(store, id);
   if (base::message_style().json) {
     base::JsonLine line("state");
     line.text("id", id).text("state", state_name(state.state));

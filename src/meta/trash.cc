@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/message.h"
 #include "meta/fork_guard.h"
-#include "meta/guest_state.h"
+#include "meta/guest_vmm.h"
 #include "meta/metadata.h"
 
 namespace meta {
@@ -27,11 +27,14 @@ std::string parent_of(const std::optional<Metadata>& metadata) {
   return base::is_valid_id(parent) ? parent : "";
 }
 
-void refuse_running(const base::Store& store, const std::string& id, const Metadata& metadata) {
-  const GuestState state = derive_state(store, id, metadata);
-  if (state.state == State::running) {
-    throw base::Refused("cannot delete " + base::quoted(id) + ": it is Running, as process " +
-                        std::to_string(state.vmm.pid.value_or(0)) + "; stop it first");
+void refuse_running(const base::Store& store, const std::string& id,
+                    const std::optional<Metadata>& metadata) {
+  VmmFinder finder(store);
+  const std::optional<LiveVmm> vmm =
+      metadata ? finder.find(id, *metadata) : finder.find_without_metadata(id);
+  if (vmm) {
+    throw base::Refused("cannot delete " + base::quoted(id) + ": it is Running: " + vmm->reason +
+                        "; end that first ('snapfork delete --stop " + id + "')");
   }
 }
 
@@ -53,9 +56,7 @@ Trashed trash_guest(const base::Store& store, const std::string& id, Effect effe
     throw base::Refused(answer.reason);
   }
   const std::optional<Metadata> metadata = try_read(store.metadata_path(id));
-  if (metadata) {
-    refuse_running(store, id, *metadata);
-  }
+  refuse_running(store, id, metadata);
   result.parent_template = parent_of(metadata);
   if (effect == Effect::dry_run) {
     return result;

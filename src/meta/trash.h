@@ -16,8 +16,8 @@ struct Trashed {
 
 // Moves the guest out of guests/, durably; removing what is at `path` and telling the parent is
 // left to the caller. A guest that a killed run has moved already is answered the same. Throws
-// base::Refused while it runs, and for a template with live forks. Metadata that cannot be read is
-// no obstacle (the parent's index then counts an absent fork, which its guard knows as stale).
+// base::Refused while it runs (VmmFinder), and for a template with live forks. Damaged metadata do
+// not prevent it (the parent's index then counts an absent fork, which its guard knows as stale).
 Trashed trash_guest(const base::Store& store, const std::string& id, Effect effect);
 
 }  // namespace meta

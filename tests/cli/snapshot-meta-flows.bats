@@ -354,7 +354,7 @@ teardown() { common_teardown; }
   init_guest a
   snapshot-meta set a "HypervisorPID:=$$" "HypervisorStartTime:=$(awk '{print $22}' /proc/$$/stat)"
   run --separate-stderr -1 snapshot-meta trash a
-  assert_contains "$stderr" "it is Running, as process $$"
+  assert_contains "$stderr" "it is Running: process $$ ("
   snapshot-meta set a 'HypervisorStartTime:=1'
   snapshot-meta trash a
 }

@@ -218,7 +218,7 @@ is_stopped() { # <pid>
   init_guest a
   printf '{"HypervisorPID": %d, torn' $$ >"$(guest_dir a)/metadata.json"
   run --separate-stderr -1 snapshot-meta fsck --repair
-  assert_contains "$output" "it may be running, as process $$"
+  assert_contains "$output" "it may be running: process $$ ("
   printf '{"HypervisorPID": %d, "HypervisorStartTime":1, torn' $$ >"$(guest_dir a)/metadata.json"
   exec 9<"$(memory_of a)"
   run --separate-stderr -1 snapshot-meta fsck --repair

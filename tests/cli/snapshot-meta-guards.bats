@@ -304,7 +304,7 @@ refuses() { # <reason> <way out> <command>...
   done
 
   refuses '1 fork live (fork)' 'delete it first' snapshot-meta trash template
-  refuses "it is Running, as process $$" 'stop it first' snapshot-meta trash running
+  refuses "it is Running: process $$ (" "end that first ('snapfork delete --stop running')" snapshot-meta trash running
 
   refuses 'a template is never restored' 'demote it first (snapfork demote free)' template-lock guard --for restore free
   refuses '1 fork live (fork)' 'then demote it' template-lock guard --for restore template

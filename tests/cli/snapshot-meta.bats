@@ -279,7 +279,8 @@ teardown() { common_teardown; }
   run --separate-stderr -0 snapshot-meta state -v a
   assert_contains "$stderr" 'CRC right'
   assert_contains "$stderr" 'memory: 2 MiB of 2 MiB, sealed, 1 link'
-  assert_contains "$stderr" 'no process is recorded'
+  assert_contains "$stderr" 'recorded VMM: none'
+  assert_contains "$stderr" 'VMM: no process is seen to be it'
   assert_contains "$stderr" 'nobody is seen to hold it'
 }
 
@@ -290,7 +291,7 @@ teardown() { common_teardown; }
   assert_equal "$(json '[.state, .facts.vmm_alive, .facts.process_start_time] | map(tostring) | join(" ")')" \
     "Standby false $(awk '{print $22}' /proc/$$/stat)"
   run --separate-stderr -0 snapshot-meta state -v a
-  assert_contains "$stderr" 'has its number'
+  assert_contains "$stderr" 'its number belongs to a process that started at'
 }
 
 @test "verify: ok, and each thing that does not fit" {

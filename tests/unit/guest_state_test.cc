@@ -1,15 +1,24 @@
 // The derived state, from every kind of snapshot directory and of process.
 #include "meta/guest_state.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/process.h"
+#include "base/session_name.h"
+#include "base/unix_socket.h"
+#include "meta/guest_vmm.h"
+#include "tests/unit/child_process.h"
 #include "tests/unit/fake_guest.h"
 #include "tests/unit/scratch_dir.h"
 #include "tests/unit/vmstate_writer.h"
@@ -118,6 +127,96 @@ TEST_F(GuestStateTest, IsRunningWhileItsProcessLives) {
   EXPECT_EQ(state(R"({"HypervisorPID":-1})").state, State::standby);
   // Without a start time it cannot be told: then it counts as alive.
   EXPECT_EQ(state(R"({"HypervisorPID":)" + pid + "}").state, State::running);
+  // Numbers and start times begin anew with each boot.
+  EXPECT_EQ(state(R"({"HypervisorPID":)" + pid + R"(,"HypervisorStartTime":)" + start +
+                  R"(,"HypervisorBootID":"another"})")
+                .state,
+            State::standby);
+}
+
+TEST_F(GuestStateTest, IsRunningWhileAProcessListensOnItsApiSocket) {
+  write_snapshot();
+  const std::string socket = dir / "fc.sock";
+  const std::string json = R"({"SocketPath":")" + socket + "\"}";
+  EXPECT_EQ(state(json).state, State::standby);
+  {
+    const base::UnixListener listener(socket, base::SocketClaim::directory_is_ours);
+    const meta::GuestState found = state(json);
+    EXPECT_EQ(found.state, State::running);
+    EXPECT_NE(found.reason.find("listens on its API socket"), std::string::npos) << found.reason;
+  }
+  EXPECT_EQ(state(json).state, State::standby);
+}
+
+TEST_F(GuestStateTest, IsRunningWhileAPageServerHasARecordOfALiveVmm) {
+  write_snapshot();
+  ::setenv("SNAPFORK_PAGER", (dir / "run/p.sock").c_str(), 1);
+  const std::string sessions = dir / "run/s";
+  fs::create_directories(sessions);
+  const std::string self = std::to_string(::getpid()) + " " +
+                           std::to_string(base::process_start_time(::getpid()).value()) + "\n";
+  const std::string session = base::session_name("g", store.guest_dir("g"));
+  // A guest of another store with this id, and a session whose name begins alike.
+  write_text(sessions + "/g@00000000.vmm", self);
+  write_text(sessions + "/" + session + "1.vmm", self);
+  EXPECT_EQ(state().state, State::standby);
+  for (const char* end : {".vmm", ".old-3.vmm"}) {
+    const std::string record = sessions + "/" + session + end;
+    for (const char* text : {self.c_str(), "0 0\n", "", "no number"}) {
+      write_text(record, text);
+      EXPECT_EQ(state().state, State::running) << end << ": " << text;
+    }
+    write_text(record, std::to_string(::getpid()) + " 7\n");
+    EXPECT_EQ(state().state, State::standby);
+    fs::remove(record);
+  }
+  // In hypeman's layout a session has the name of the guest.
+  fs::create_directories(store.root() + "/uffd/1.0/sessions");
+  write_text(store.root() + "/uffd/1.0/sessions/g.vmm", self);
+  EXPECT_EQ(state().state, State::running);
+  ::unsetenv("SNAPFORK_PAGER");
+}
+
+TEST_F(GuestStateTest, IsRunningWhileADiskIsOpenForWriting) {
+  write_snapshot();
+  fs::create_directories(store.guest_dir("g") + "/vol-overlays");
+  const std::string listed = R"({"snapfork":{"disks":[{"file":"a.raw","embedded_path":"/a"}]}})";
+  for (const std::string file : {"a.raw", "vol-overlays/b.raw"}) {
+    const std::string path = store.guest_dir("g") + "/" + file;
+    write_text(path, "disk");
+    EXPECT_EQ(state().state, State::standby);
+    const base::Fd reader = base::open_file(path, O_RDONLY);
+    EXPECT_EQ(state().state, State::standby);
+    const base::Fd writer = base::open_file(path, O_RDWR);
+    EXPECT_EQ(state().state, State::running);
+    EXPECT_NE(state().reason.find(file), std::string::npos) << state().reason;
+    EXPECT_EQ(state(listed).state, file == "a.raw" ? State::running : State::standby);
+  }
+}
+
+TEST_F(GuestStateTest, WithoutDisksIsRunningWhileItsMemoryIsOpen) {
+  write_snapshot();
+  const auto open_memory = [](const std::string& path) {
+    return [path](const std::function<void()>& ready) {
+      // Ours do not count, and neither does the test program itself.
+      ::execlp("tail", "tail", "-n", "1", "--follow", path.c_str(), nullptr);
+      ready();
+    };
+  };
+  const ChildProcess reader(open_memory(store.memory_path("g")));
+  while (state().state != State::running) {
+    ::sched_yield();
+  }
+  EXPECT_NE(state().reason.find("(tail) has "), std::string::npos) << state().reason;
+  // Another link is another guest's: the path that was opened decides.
+  make_guest(store, "h", R"({"Id":"h"})");
+  fs::create_directories(fs::path(store.memory_path("h")).parent_path());
+  fs::create_hard_link(store.memory_path("g"), store.memory_path("h"));
+  EXPECT_EQ(state().state, State::running);
+  EXPECT_FALSE(meta::VmmFinder(store).find("h", meta::Metadata::parse("{}", "m")));
+  // With a disk, that decides: a VMM has its disks open.
+  write_text(store.guest_dir("g") + "/disk", "disk");
+  EXPECT_EQ(state().state, State::standby);
 }
 
 }  // namespace

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "meta/served_vmms.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <optional>
+#include <system_error>
+
+#include "base/fd.h"
+#include "base/process_identity.h"
+#include "base/session_name.h"
+#include "meta/files.h"
+#include "meta/run_dir.h"
+
+namespace meta {
+namespace {
+
+constexpr std::string_view kSuffix = ".vmm";
+
+bool is_record_of(std::string_view name, const std::string& session) {
+  if (!name.starts_with(session) || !name.ends_with(kSuffix)) {
+    return false;
+  }
+  const std::string_view rest = name.substr(session.size());
+  return rest == kSuffix || rest.starts_with(".old-");
+}
+
+// Nothing when the record is gone or names a process that has ended.
+std::optional<ServedVmm> read_record(const std::string& path) {
+  ServedVmm vmm{.path = path};
+  try {
+    constexpr size_t kMaxRecord = 100;
+    const std::string text = base::read_file(path, kMaxRecord);
+    const char* end = text.data() + text.size();
+    const auto first = std::from_chars(text.data(), end, vmm.pid);
+    if (first.ec != std::errc() || first.ptr == end ||
+        std::from_chars(first.ptr + 1, end, vmm.start_time).ec != std::errc()) {
+      return ServedVmm{.path = path};
+    }
+  } catch (const std::system_error& error) {
+    return error.code() == std::errc::no_such_file_or_directory ? std::nullopt : std::optional(vmm);
+  } catch (const std::exception&) {
+    return vmm;
+  }
+  if (vmm.pid <= 0) {
+    return ServedVmm{.path = path};
+  }
+  const bool alive = base::find_process({.pid = vmm.pid, .start_time = vmm.start_time}).alive;
+  return alive ? std::optional(vmm) : std::nullopt;
+}
+
+}  // namespace
+
+ServedVmms::ServedVmms(const base::Store& store) : store_(store) {
+  if (const std::string dir = find_socket_dir(); !dir.empty()) {
+    add(dir, false);
+  }
+  const std::string versions = store.root() + "/uffd";
+  try {
+    for (const std::string& version : list_names(versions).value_or(std::vector<std::string>())) {
+      add(versions + "/" + version + "/sessions", true);
+    }
+  } catch (const std::system_error& error) {
+    if (error.code().value() != ENOTDIR) {
+      directories_.push_back(
+          {.path = versions, .names = {}, .is_readable = false, .has_bare_ids = true});
+    }
+  }
+}
+
+void ServedVmms::add(const std::string& path, bool has_bare_ids) {
+  try {
+    if (std::optional<std::vector<std::string>> names = list_names(path)) {
+      std::erase_if(*names, [](const std::string& name) { return !name.ends_with(kSuffix); });
+      directories_.push_back({.path = path,
+                              .names = *std::move(names),
+                              .is_readable = true,
+                              .has_bare_ids = has_bare_ids});
+    }
+  } catch (const std::system_error& error) {
+    if (error.code().value() != ENOTDIR) {
+      directories_.push_back(
+          {.path = path, .names = {}, .is_readable = false, .has_bare_ids = has_bare_ids});
+    }
+  }
+}
+
+void ServedVmms::find(const Directory& directory, const std::string& session,
+                      std::vector<ServedVmm>& found) {
+  if (!directory.is_readable) {
+    found.push_back({.path = directory.path});
+    return;
+  }
+  for (auto name = std::ranges::lower_bound(directory.names, session);
+       name != directory.names.end() && name->starts_with(session); ++name) {
+    if (!is_record_of(*name, session)) {
+      continue;
+    }
+    if (const std::optional<ServedVmm> vmm = read_record(directory.path + "/" + *name)) {
+      found.push_back(*vmm);
+    }
+  }
+}
+
+std::vector<ServedVmm> ServedVmms::of(const std::string& id) const {
+  std::vector<ServedVmm> found;
+  for (const Directory& directory : directories_) {
+    find(directory, directory.has_bare_ids ? id : base::session_name(id, store_.guest_dir(id)),
+         found);
+  }
+  return found;
+}
+
+}  // namespace meta
