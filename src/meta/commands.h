@@ -19,6 +19,8 @@ int forks_command(int argc, char** argv);
 int fork_begin_command(int argc, char** argv);
 int fork_publish_command(int argc, char** argv);
 int fork_end_command(int argc, char** argv);
+int run_begin_command(int argc, char** argv);
+int stop_command(int argc, char** argv);
 int trash_command(int argc, char** argv);
 int verify_command(int argc, char** argv);
 int fsck_command(int argc, char** argv);

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "meta/run_begin.h"
+
+#include <optional>
+
+#include "base/error.h"
+#include "base/process_identity.h"
+#include "meta/guest_state.h"
+#include "meta/metadata.h"
+#include "meta/recorded_vmm.h"
+
+namespace meta {
+namespace {
+
+void require_runnable(const GuestState& state, const std::string& id, bool is_template) {
+  const std::string what = "cannot run " + base::quoted(id) + ": ";
+  if (state.state == State::running) {
+    throw base::Refused(what + "it runs already: " + state.reason);
+  }
+  if (is_template) {
+    throw base::Refused(what + "it is a template; fork it, or demote it first");
+  }
+  require_whole_snapshot(state, id, "run");
+}
+
+}  // namespace
+
+void begin_run(const base::Store& store, const std::string& id, const RunRequest& request,
+               Effect effect) {
+  require_guest(store, id);
+  std::optional<GuestLocks> lock;
+  if (effect == Effect::real) {
+    lock.emplace(store, id);
+  }
+  Metadata metadata = Metadata::of_guest(store, id);
+  require_runnable(derive_state(store, id, metadata), id, metadata.is_template());
+  record_vmm(metadata, base::identify_process(request.pid));
+  metadata.set_flag("FirecrackerUseUFFDOnNextRestore", false);
+  if (effect == Effect::real) {
+    metadata.write(store.metadata_path(id), base::Durable::yes);
+  }
+}
+
+}  // namespace meta

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// The start of a run: a guest gets a VMM.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "base/store.h"
+#include "meta/files.h"
+
+namespace meta {
+
+struct RunRequest {
+  pid_t pid = 0;  // the process that becomes the VMM, or starts it
+};
+
+// Under the guest's exclusive lock: records the process as the guest's VMM, durably, and that the
+// page server is not to be used for the next restore. So the guest is Running before the lock ends,
+// and neither a second run nor a delete comes in between. Throws base::Refused unless the guest is
+// in Standby, or when the process has ended.
+void begin_run(const base::Store& store, const std::string& id, const RunRequest& request,
+               Effect effect);
+
+}  // namespace meta
