@@ -1,12 +1,76 @@
 #include "base/message.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <ctime>
+#include <mutex>
+#include <string>
+
+#include "base/background_writer.h"
+#include "base/error.h"
 #include "base/json_line.h"
 #include "base/output.h"
 
 namespace base {
 namespace {
+
+// "2026-11-28T09:41:37.123Z ", RFC 3339 with milliseconds.
+std::string timestamp() {
+  struct timespec now {};
+  struct tm fields {};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  ::gmtime_r(&now.tv_sec, &fields);
+  constexpr long kMillisecond = 1'000'000;
+  std::array<char, 32> text{};
+  const size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &fields);
+  const std::string millis = std::to_string(1000 + now.tv_nsec / kMillisecond);
+  return std::string(text.data(), length) + "." + millis.substr(1) + "Z ";
+}
+
+// Standard error of a server.
+class BackgroundLog {
+ public:
+  BackgroundLog()
+      : writer_("log", kMostBytes, BackgroundWriter::OnError::skip,
+                [fd = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)] { return Fd(fd); }) {
+    struct stat st {};
+    stamped_ = ::fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode);
+  }
+
+  void write(const std::string& line) {
+    const std::string stamp = stamped_ ? timestamp() : "";
+    const std::lock_guard lock(mutex_);
+    dropped_ += writer_.take_skipped();
+    if (dropped_ > 0 && writer_.write(stamp + message_style().program + ": warning: " +
+                                      std::to_string(dropped_) + " lines were dropped\n")) {
+      dropped_ = 0;
+    }
+    if (dropped_ > 0 || !writer_.write(stamp + line)) {
+      ++dropped_;
+    }
+  }
+
+  void flush() {
+    constexpr std::chrono::seconds kLimit{1};
+    static_cast<void>(writer_.drain(kLimit));
+  }
+
+ private:
+  static constexpr size_t kMostBytes = size_t{256} << 10U;
+
+  BackgroundWriter writer_;
+  bool stamped_ = false;
+  std::mutex mutex_;
+  uint64_t dropped_ = 0;
+};
+
+// Never freed: other threads may have something to say until the process has ended.
+BackgroundLog* background_log = nullptr;
 
 void write_line(std::string_view prefix, std::string_view message) {
   std::string line = message_style().program;
@@ -16,6 +80,10 @@ void write_line(std::string_view prefix, std::string_view message) {
     line += byte < 0x20 || byte == 0x7f ? '?' : c;
   }
   line += '\n';
+  if (background_log != nullptr) {
+    background_log->write(line);
+    return;
+  }
   // Nothing can be done where standard error itself cannot be written.
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
 }
@@ -46,6 +114,16 @@ void say_info(std::string_view message) {
 void say_detail(std::string_view message) {
   if (message_style().verbosity == Verbosity::verbose) {
     write_line(": ", message);
+  }
+}
+
+void write_messages_in_background() {
+  background_log = new BackgroundLog();  // NOLINT(cppcoreguidelines-owning-memory): see above
+}
+
+void flush_messages() {
+  if (background_log != nullptr) {
+    background_log->flush();
   }
 }
 

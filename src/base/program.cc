@@ -12,9 +12,10 @@
 
 namespace base {
 
-int run_program(std::string_view name, int argc, char** argv,
-                const std::function<int(int, char**)>& body) {
-  ensure_standard_fds();
+namespace {
+
+int run_body(std::string_view name, int argc, char** argv,
+             const std::function<int(int, char**)>& body) {
   message_style().program = name;
   int status = 0;
   try {
@@ -39,6 +40,16 @@ int run_program(std::string_view name, int argc, char** argv,
     say_error(error.what());
     return status != 0 ? status : static_cast<int>(ExitCode::system);
   }
+  return status;
+}
+
+}  // namespace
+
+int run_program(std::string_view name, int argc, char** argv,
+                const std::function<int(int, char**)>& body) {
+  ensure_standard_fds();
+  const int status = run_body(name, argc, argv, body);
+  flush_messages();
   return status;
 }
 

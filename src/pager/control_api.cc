@@ -214,7 +214,7 @@ HttpReply ControlApi::create(std::string_view body) {
   }
   place.trace_path = request.trace_path;
   if (!place.trace_path.empty()) {
-    place.trace = TraceWriter::open(place.trace_path);
+    TraceWriter::check(place.trace_path);
   }
   base::JsonLine reply;
   reply.text("session_id", place.id)

@@ -40,7 +40,7 @@ struct Place {
   std::shared_ptr<const HotFile> hot;  // may be null
   bool hot_refused = false;            // one was asked for and cannot be used
   std::string trace_path;              // may be empty; further sessions of one place: PATH.SESSION
-  std::optional<TraceWriter> trace;    // opened already, for the first
+  bool traced = false;                 // the first session has trace_path
   OnFailure on_failure = OnFailure::poison;
   uint32_t read_attempts = kReadAttempts;
   std::optional<Window> window;  // not given: automatic, and for a traced session each page alone

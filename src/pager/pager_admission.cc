@@ -109,12 +109,13 @@ ServingPlan Pager::plan_for(Place& place, const std::string& session_id) {
   ServingPlan plan{.image = place.image,
                    .hot = place.hot,
                    .hot_refused = place.hot_refused,
-                   .trace = std::exchange(place.trace, std::nullopt),
                    .on_failure = place.on_failure,
                    .read_attempts = place.read_attempts};
-  if (!plan.trace && !place.trace_path.empty() && place.trace_path != "-") {
-    plan.trace =
-        TraceWriter::open(place.many ? place.trace_path + "." + session_id : place.trace_path);
+  if (!place.trace_path.empty() && !(place.many && place.traced)) {
+    plan.trace.emplace(place.trace_path);
+    place.traced = true;
+  } else if (!place.trace_path.empty() && place.trace_path != "-") {
+    plan.trace.emplace(place.trace_path + "." + session_id);
   }
   plan.window = place.window.value_or(plan.trace ? Window::fixed(1) : Window::automatic());
   return plan;

@@ -90,7 +90,7 @@ void serve_file(ServeSettings& settings, int signals) {
                .signals = signals});
   place.trace_path = settings.trace;
   if (!settings.trace.empty()) {
-    place.trace = TraceWriter::open(settings.trace);
+    TraceWriter::check(settings.trace);
   }
   pager.open(std::move(place));
   say_ready(settings.ready);
@@ -166,10 +166,17 @@ int run_serve_command(int argc, char** argv) {
   say_missing_features();
   const base::Fd signals = take_signals();
   raise_descriptor_limit();
-  if (settings.service) {
-    serve_sessions(settings, signals.get());
-  } else {
-    serve_file(settings, signals.get());
+  base::write_messages_in_background();
+  try {
+    if (settings.service) {
+      serve_sessions(settings, signals.get());
+    } else {
+      serve_file(settings, signals.get());
+    }
+  } catch (...) {
+    // Whoever waits for the descriptor to close reads the message then, which is yet to be written.
+    static_cast<void>(settings.ready.release());
+    throw;
   }
   return 0;
 }

@@ -226,8 +226,10 @@ void Session::serve() {
     tell_that_it_is_detached();
     linger(watch);
   }
-  loop.flush();
   loop.report_suppressed();
+  if (trace != nullptr) {
+    trace->finish();
+  }
 }
 
 }  // namespace pager

@@ -32,7 +32,7 @@ struct ServingPlan {
   std::shared_ptr<const Image> image;
   std::shared_ptr<const HotFile> hot;  // may be null
   bool hot_refused = false;            // one was asked for and cannot be used
-  std::optional<TraceWriter> trace;
+  std::optional<TraceWriter> trace{};
   OnFailure on_failure = OnFailure::poison;
   uint32_t read_attempts = kReadAttempts;
   Window window = Window::automatic();

@@ -3,32 +3,42 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
-#include "base/fd.h"
+#include "base/background_writer.h"
 #include "pager/region.h"
 
 namespace pager {
 
-// Buffered: written when there is nothing else to do. A trace that cannot be written ends with one
-// warning; the guest is served on.
+// Never holds the guest's thread: the file is made and written by a thread of its own, through a
+// queue. A trace that cannot be written, or whose queue is full, ends with one warning; the guest
+// is served on. Belongs to one thread.
 class TraceWriter {
  public:
-  // Opens and empties `path`, "-" being standard output. Throws std::system_error.
-  static TraceWriter open(const std::string& path);
+  // Whether a trace can be written to `path` later ("-": standard output). Changes nothing. Throws
+  // base::BadData for what exists and is not a regular file (links are not followed), or
+  // std::system_error.
+  static void check(const std::string& path);
+
+  explicit TraceWriter(std::string path) : path_(std::move(path)) {}
 
   const std::string& path() const { return path_; }
+  // Makes the file, under a temporary name, and gives it the name of the trace: an older trace is
+  // replaced, not emptied under the session that may still write it. Then writes the header.
   void start(std::span<const Region> regions, uint64_t memory_bytes);
   void fault(uint64_t page_in_file);
-  // Writes what is buffered.
+  // Queues what is buffered.
   void flush();
+  // At the end: waits until all is written, no longer than a second.
+  void finish();
 
  private:
-  TraceWriter(std::string path, base::Fd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  void end(const std::string& why);
 
   std::string path_;
-  base::Fd fd_;
+  std::unique_ptr<base::BackgroundWriter> writer_;  // null: not started, or ended
   std::string buffer_;
 };
 
