@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "base/utf8.h"
+
 namespace base {
 
 const char* exit_code_name(ExitCode code) {
@@ -40,12 +42,7 @@ void throw_error_number(int error_number, const std::string& what) {
 }
 
 std::string quoted(std::string_view text) {
-  std::string result = "'";
-  for (char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    result += byte < 0x20 || byte == 0x7f ? '?' : c;
-  }
-  return result + "'";
+  return "'" + printable(text) + "'";
 }
 
 ExitCode exit_code_of(const std::exception& error) {

@@ -52,7 +52,7 @@ class BadData : public Error {
 // The same for an errno that was saved, or that a library returned as a positive number.
 [[noreturn]] void throw_error_number(int error_number, const std::string& what);
 
-// 'text' in single quotes, control characters replaced by '?': how a name stands in a message.
+// 'text' in single quotes, as base::printable has it: how a name stands in a message.
 std::string quoted(std::string_view text);
 
 // What `error` stands for as an exit status: Error's own, 5 for std::system_error and all else.

@@ -3,35 +3,10 @@
 #include <array>
 #include <cstdio>
 
+#include "base/utf8.h"
+
 namespace base {
 namespace {
-
-// The length of the UTF-8 sequence at the start of `text`, 0 where there is none (RFC 3629: no
-// overlong forms, no surrogates, nothing above U+10FFFF).
-size_t utf8_sequence(std::string_view text) {
-  const auto at = [&](size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
-  };
-  const auto is_tail = [&](size_t i) { return (at(i) & 0xc0U) == 0x80U; };
-  const unsigned first = at(0);
-  if (first < 0x80) {
-    return text.empty() ? 0 : 1;
-  }
-  if (first >= 0xc2 && first <= 0xdf) {
-    return is_tail(1) ? 2 : 0;
-  }
-  if (first >= 0xe0 && first <= 0xef) {
-    const unsigned low = first == 0xe0 ? 0xa0 : 0x80;
-    const unsigned high = first == 0xed ? 0x9f : 0xbf;
-    return at(1) >= low && at(1) <= high && is_tail(2) ? 3 : 0;
-  }
-  if (first >= 0xf0 && first <= 0xf4) {
-    const unsigned low = first == 0xf0 ? 0x90 : 0x80;
-    const unsigned high = first == 0xf4 ? 0x8f : 0xbf;
-    return at(1) >= low && at(1) <= high && is_tail(2) && is_tail(3) ? 4 : 0;
-  }
-  return 0;
-}
 
 std::string base64(std::string_view data) {
   constexpr std::string_view kAlphabet =
@@ -52,17 +27,6 @@ std::string base64(std::string_view data) {
 
 }  // namespace
 
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const size_t length = utf8_sequence(text);
-    if (length == 0) {
-      return false;
-    }
-    text.remove_prefix(length);
-  }
-  return true;
-}
-
 std::string json_string(std::string_view text) {
   std::string result = "\"";
   while (!text.empty()) {
@@ -77,9 +41,10 @@ std::string json_string(std::string_view text) {
       result += "\\n";
     } else if (byte == '\t') {
       result += "\\t";
-    } else if (byte < 0x20 || byte == 0x7f) {
-      std::array<char, 8> escape{};
-      static_cast<void>(std::snprintf(escape.data(), escape.size(), "\\u%04x", byte));
+    } else if (is_control(text.substr(0, length))) {
+      std::array<char, 8> escape{};  // all of them are below U+10000
+      static_cast<void>(std::snprintf(escape.data(), escape.size(), "\\u%04x",
+                                      static_cast<unsigned>(code_point(text.substr(0, length)))));
       result += escape.data();
     } else {
       result += text.substr(0, length);

@@ -9,12 +9,12 @@
 
 namespace base {
 
-// `text` as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD; where the exact
-// bytes matter, as in paths, use JsonLine::path.
+// `text` as a JSON string with its quotes. Control characters (base/utf8.h) are escaped, those
+// above U+007F too, so that a record may be printed on a terminal. Bytes that are not UTF-8 become
+// U+FFFD; where the exact bytes matter, as in paths, use JsonLine::path.
 std::string json_string(std::string_view text);
 // ["a","b"]
 std::string json_array(std::span<const std::string> texts);
-bool is_utf8(std::string_view text);
 
 // Builds one object, keys in the order of the calls:
 //   JsonLine("fork").text("id", id).number("pages", n).str()

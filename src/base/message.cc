@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/json_line.h"
 #include "base/output.h"
+#include "base/utf8.h"
 
 namespace base {
 namespace {
@@ -75,10 +76,7 @@ BackgroundLog* background_log = nullptr;
 void write_line(std::string_view prefix, std::string_view message) {
   std::string line = message_style().program;
   line += prefix;
-  for (char c : message) {
-    const auto byte = static_cast<unsigned char>(c);
-    line += byte < 0x20 || byte == 0x7f ? '?' : c;
-  }
+  line += printable(message);
   line += '\n';
   if (background_log != nullptr) {
     background_log->write(line);

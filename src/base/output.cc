@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/utf8.h"
 
 namespace base {
 namespace {
@@ -16,6 +17,25 @@ constexpr size_t kFlushAt = 64 << 10;
 std::string& buffer() {
   static std::string text;
   return text;
+}
+
+bool goes_to_terminal() {
+  static const bool is_terminal = ::isatty(STDOUT_FILENO) == 1;
+  return is_terminal;
+}
+
+// As base::printable, but for what lays out our own lines.
+std::string printable_lines(std::string_view text) {
+  std::string result;
+  for (;;) {
+    const size_t end = text.find_first_of("\n\t");
+    result += printable(text.substr(0, end));
+    if (end == std::string_view::npos) {
+      return result;
+    }
+    result += text[end];
+    text.remove_prefix(end + 1);
+  }
 }
 
 }  // namespace
@@ -36,6 +56,9 @@ void write_line_out(std::string_view text) {
 void flush_out() {
   std::string text;
   text.swap(buffer());  // dropped when the write fails: close_out must not fail for it again
+  if (goes_to_terminal()) {
+    text = printable_lines(text);
+  }
   write_full(STDOUT_FILENO, text, "standard output");
 }
 

@@ -1,4 +1,6 @@
-// Results on standard output: buffered, flushed a record at a time, and checked when closed.
+// Results on standard output: buffered, flushed a record at a time, and checked when closed. On a
+// terminal, control characters (base/utf8.h) other than newline and tab become '?'; files and pipes
+// get every byte as it is.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -6,8 +8,8 @@
 
 namespace base {
 
-// Appends to standard output's buffer. Throws std::system_error when a full buffer cannot be
-// written. A reader that has gone ends the program by SIGPIPE, quietly, as filters do.
+// Appends whole characters to standard output's buffer. Throws std::system_error when a full buffer
+// cannot be written. A reader that has gone ends the program by SIGPIPE, quietly, as filters do.
 void write_out(std::string_view text);
 // `text`, a newline, and a flush: what long runners use for each record.
 void write_line_out(std::string_view text);

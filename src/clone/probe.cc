@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json_line.h"
+#include "base/utf8.h"
 #include "clone/reflink.h"
 
 namespace cloning {
@@ -71,9 +72,9 @@ std::string probe_lines(const ProbeReport& report) {
   const base::FilesystemInfo& fs = report.filesystem;
   std::string text;
   const auto line = [&](const char* key, const std::string& value) {
-    text += std::string(key) + ": " + value + "\n";
+    text += std::string(key) + ": " + base::printable(value) + "\n";
   };
-  line("path", base::quoted(report.path));  // names may hold a newline
+  line("path", base::quoted(report.path));
   line("fs_type", fs.type);
   line("mount_point", base::quoted(fs.mount_point));
   line("source", fs.source);

@@ -13,18 +13,11 @@
 #include "base/options.h"
 #include "base/output.h"
 #include "base/process.h"
+#include "base/utf8.h"
 #include "lock/verbs.h"
 
 namespace lock {
 namespace {
-
-std::string one_line(std::string text) {
-  for (char& c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    c = byte < 0x20 || byte == 0x7f ? ' ' : c;
-  }
-  return text;
-}
 
 // RFC 3339, UTC.
 std::string time_text(int64_t ms) {
@@ -61,7 +54,7 @@ std::string record_of(const std::string& id, const base::LockHolder& holder) {
 std::string line_of(const base::LockHolder& holder) {
   std::string line = std::to_string(holder.pid) + "\t" + mode_name(holder) + "\t" +
                      (holder.since_ms ? time_text(*holder.since_ms) : "-") + "\t" +
-                     one_line(base::process_command_line(holder.pid));
+                     base::printable(base::process_command_line(holder.pid));
   if (holder.left_behind_by != 0) {
     line += "\tleft behind by " + std::to_string(holder.left_behind_by);
   }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/json_line.h"
+#include "base/utf8.h"
 
 namespace meta {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "base/json_line.h"
+#include "base/utf8.h"
 
 namespace meta {
 namespace {

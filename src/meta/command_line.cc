@@ -7,6 +7,7 @@
 #include "base/message.h"
 #include "base/output.h"
 #include "base/store.h"
+#include "base/utf8.h"
 
 namespace meta {
 
@@ -64,11 +65,7 @@ std::vector<std::string> id_operands(const base::ParsedOptions& parsed, size_t f
 }
 
 std::string plain_text(std::string_view text) {
-  const bool is_plain = std::ranges::none_of(text, [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte < 0x20 || byte == 0x7f;
-  });
-  return is_plain ? std::string(text) : base::json_string(text);
+  return base::is_printable(text) ? std::string(text) : base::json_string(text);
 }
 
 }  // namespace meta

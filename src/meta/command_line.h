@@ -46,8 +46,8 @@ std::string id_operand(const base::ParsedOptions& parsed, size_t index);
 // The ids from operand `first` on.
 std::vector<std::string> id_operands(const base::ParsedOptions& parsed, size_t first);
 
-// `text` as it may stand in a line of plain output: as JSON when a control character would break
-// it.
+// `text` as it may stand in a line of plain output: as a JSON string when it has a control
+// character or is not UTF-8 (base/utf8.h).
 std::string plain_text(std::string_view text);
 
 }  // namespace meta

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/json_line.h"
+#include "base/utf8.h"
 #include "meta/json_scanner.h"
 
 namespace meta {

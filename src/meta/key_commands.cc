@@ -11,6 +11,7 @@
 #include "base/message.h"
 #include "base/options.h"
 #include "base/output.h"
+#include "base/utf8.h"
 #include "meta/command_line.h"
 #include "meta/commands.h"
 #include "meta/files.h"

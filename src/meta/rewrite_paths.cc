@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/json_line.h"
 #include "base/unix_socket.h"
+#include "base/utf8.h"
 #include "meta/bitcode_packing.h"
 #include "meta/crc64.h"
 

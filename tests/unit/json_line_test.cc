@@ -1,5 +1,6 @@
 // JSON that we write: valid whatever bytes come in.
 #include "base/json_line.h"
+#include "base/utf8.h"
 
 #include <gtest/gtest.h>
 

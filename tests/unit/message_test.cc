@@ -16,6 +16,12 @@ TEST(MessageTest, ControlCharactersOfFileNamesDoNotReachTheTerminal) {
   base::say_error("cannot open 'a\nb\x1b[31m'");
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "tool: cannot open 'a?b?[31m'\n");
   EXPECT_EQ(base::quoted("a\tb"), "'a?b'");
+  testing::internal::CaptureStderr();
+  base::say_error(
+      "a\xc2\x9b"
+      "31m\xe2\x80\xae"
+      "b\xff");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "tool: a?31m?b?\n");
 }
 
 TEST(MessageTest, QuietKeepsErrorsOnly) {
