@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -24,9 +25,10 @@ constexpr std::string_view kXfsAclPrefix = "trusted.SGI_ACL_";
 constexpr mode_t kModeBits = 07777;
 
 // flistxattr and its kin: with a size of 0 they tell the size that is needed, which may have grown
-// when they are called again. Nothing when there are none.
+// when they are called again. Nothing, and errno, when the filesystem has none (EOPNOTSUPP) or the
+// attribute does not exist (ENODATA): an empty value is something else.
 template <typename Call>
-std::vector<char> grow_and_call(Call call, const std::string& what) {
+std::optional<std::vector<char>> grow_and_call(Call call, const std::string& what) {
   std::vector<char> buffer(256);  // SELinux's label, a small ACL
   for (;;) {
     const ssize_t size = call(buffer.data(), buffer.size());
@@ -35,7 +37,7 @@ std::vector<char> grow_and_call(Call call, const std::string& what) {
       return buffer;
     }
     if (errno == EOPNOTSUPP || errno == ENODATA) {
-      return {};
+      return std::nullopt;
     }
     if (errno != ERANGE) {
       base::throw_errno(what);
@@ -87,7 +89,7 @@ void AttributeCopier::warn() const {
 template <typename List, typename Get, typename Set>
 bool AttributeCopier::copy_xattrs(List list, Get get, Set set, const std::string& dst_path) {
   const std::string what = "cannot read the extended attributes for " + base::quoted(dst_path);
-  const std::vector<char> names = grow_and_call(list, what);
+  const std::vector<char> names = grow_and_call(list, what).value_or(std::vector<char>{});
   bool set_any = false;
   for (size_t at = 0; at < names.size();) {
     const char* name = names.data() + at;
@@ -95,9 +97,15 @@ bool AttributeCopier::copy_xattrs(List list, Get get, Set set, const std::string
     if (std::string_view(name).starts_with(kXfsAclPrefix)) {
       continue;
     }
-    const std::vector<char> value =
+    const std::optional<std::vector<char>> value =
         grow_and_call([&](char* to, size_t size) { return get(name, to, size); }, what);
-    if (set(name, value.data(), value.size()) == 0) {
+    if (!value) {
+      if (errno == EOPNOTSUPP) {
+        lose(name, dst_path);
+      }
+      continue;  // ENODATA: removed since it was listed
+    }
+    if (set(name, value->data(), value->size()) == 0) {
       set_any = true;
       continue;
     }

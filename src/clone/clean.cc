@@ -11,7 +11,7 @@
 #include "base/fd.h"
 #include "base/json_line.h"
 #include "clone/directory.h"
-#include "clone/source_file.h"
+#include "clone/lease.h"
 
 namespace cloning {
 namespace {
@@ -22,7 +22,7 @@ bool is_in_use(int fd) {
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     return true;
   }
-  return ReadLease(fd).state() == ReadLease::State::refused;
+  return Lease(fd, Lease::Kind::read).state() == Lease::State::refused;
 }
 
 bool is_made_by_us(mode_t type) {

@@ -7,9 +7,12 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/message.h"
 #include "clone/extents.h"
+#include "clone/lease.h"
 #include "clone/reflink.h"
+#include "clone/shares_all.h"
 #include "clone/sparse_copy.h"
 #include "clone/verify.h"
 
@@ -73,7 +76,7 @@ void warn_of_many_extents(const SourceFile& src, int64_t extents) {
 // Asked before the contents are taken, so that a writer that ends meanwhile is known, too.
 bool has_writer(const Request& request, const SourceFile& src) {
   return request.detail != Detail::nothing && src.st.st_size >= kLargeFile &&
-         ReadLease(src.fd.get()).state() == ReadLease::State::refused;
+         Lease(src.fd.get(), Lease::Kind::read).state() == Lease::State::refused;
 }
 
 // What a writer means for the clone depends on how that was made.
@@ -136,6 +139,9 @@ void ContentCloner::reflink(const SourceFile& src, FileReport& report, const Sha
   if (report.refused != 0) {
     return;
   }
+  if (sharing.made != src.fd.get()) {
+    require_all_shared(src, sharing.made, report.path);
+  }
   if (report.extents && !request_.max_extents) {
     warn_of_many_extents(src, *report.extents);
   }
@@ -168,10 +174,32 @@ FileReport ContentCloner::clone(const SourceFile& src, int dst, const std::strin
                    dst_path);
     }
   }
+  if (src.st.st_size == 0) {
+    copy_unsized(src, dst, mode, report);
+  }
   if (request_.steady) {
     require_unchanged(src);
   }
   return report;
+}
+
+// A file of the length 0 may have contents all the same (/proc, FUSE).
+void ContentCloner::copy_unsized(const SourceFile& src, int dst, ReflinkMode mode,
+                                 FileReport& report) {
+  std::byte first{};
+  if (base::pread_full(src.fd.get(), {&first, 1}, 0, src.path) == 0) {
+    return;
+  }
+  if (mode == ReflinkMode::always) {
+    throw base::Unsupported("cannot reflink " + base::quoted(src.path) + " to " +
+                            base::quoted(report.path) +
+                            ": it has contents, but its filesystem reports no length; "
+                            "--reflink=auto copies");
+  }
+  const PhaseTimer timer(report.phases.copy);
+  report.copied = stream_copy(src.fd.get(), dst, src.path, report.path);
+  report.size = report.copied;
+  report.method = Method::copy;
 }
 
 void ContentCloner::copy(const SourceFile& src, int dst, FileReport& report) {
@@ -186,12 +214,33 @@ void ContentCloner::copy(const SourceFile& src, int dst, FileReport& report) {
   report.hole = src.st.st_size - result.copied;
 }
 
+// The zeros of the clone `made`. They are looked for in the source, whose pages are often in the
+// cache, if it certainly has the contents that were shared; else in the clone.
+std::vector<Range> ContentCloner::zeros_of(const SourceFile& src, int made,
+                                           const FileReport& report) {
+  const Lease lease(src.fd.get(), Lease::Kind::read);
+  const auto is_steady = [&] { return lease.is_held() && !is_modified(src); };
+  const auto find_in = [&](int fd) {
+    return holes_to_dig(fd, made, report.size, request_.jobs, progress_for(src), report.path,
+                        [] {});
+  };
+  if (is_steady()) {
+    std::vector<Range> holes = find_in(src.fd.get());
+    if (is_steady()) {
+      return holes;
+    }
+  }
+  return find_in(made);
+}
+
 // `made` has the contents already; with a dry run it is the source.
 void ContentCloner::dig(const SourceFile& src, int made, FileReport& report) {
   const PhaseTimer timer(report.phases.dig);
-  const std::vector<Range> holes =
-      holes_to_dig(src.fd.get(), made, report.size, request_.jobs, progress_for(src), report.path);
-  report.dug = dig_holes(made, holes, report.size, request_.dry_run, report.path);
+  const std::vector<Range> holes = zeros_of(src, made, report);
+  report.dug = bytes_of(holes);
+  if (!request_.dry_run) {
+    dig_holes(made, holes, report.size, report.path, [] {});
+  }
   report.shared -= std::min(report.dug, report.shared);
   report.extents_after =
       request_.dry_run ? std::nullopt : count_extents(made, Flush::no, report.path);

@@ -8,7 +8,9 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "clone/data_ranges.h"
 #include "clone/progress.h"
 #include "clone/report.h"
 #include "clone/request.h"
@@ -47,7 +49,9 @@ class ContentCloner {
               FileReport& report, const Sharing& sharing);
   void reflink(const SourceFile& src, FileReport& report, const Sharing& sharing);
   void copy(const SourceFile& src, int dst, FileReport& report);
+  static void copy_unsized(const SourceFile& src, int dst, ReflinkMode mode, FileReport& report);
   void dig(const SourceFile& src, int made, FileReport& report);
+  std::vector<Range> zeros_of(const SourceFile& src, int made, const FileReport& report);
   Progress& progress_for(const SourceFile& src);
 
   const Request& request_;

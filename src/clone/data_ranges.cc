@@ -39,38 +39,42 @@ std::optional<Range> next_data(int fd, off_t from, off_t size, std::string_view 
   return Range{.begin = begin, .end = std::min(end, size)};
 }
 
-std::vector<Range> data_pieces(int fd, off_t size, std::string_view name, off_t longest) {
+NextRange data_of(int fd, off_t size, std::string_view name) {
+  return [=](off_t from) { return next_data(fd, from, size, name); };
+}
+
+std::vector<Range> pieces_of(const NextRange& next, off_t from, off_t longest, size_t most) {
   std::vector<Range> pieces;
-  for (std::optional<Range> range = next_data(fd, 0, size, name); range;
-       range = next_data(fd, range->end, size, name)) {
-    for (off_t at = range->begin; at < range->end;) {
-      const off_t end = at + std::min(range->end - at, longest - at % longest);
-      pieces.push_back({.begin = at, .end = end});
-      at = end;
+  for (std::optional<Range> range = next(from); range; range = next(range->end)) {
+    for (off_t at = range->begin; at < range->end; at = pieces.back().end) {
+      if (pieces.size() == most) {
+        return pieces;
+      }
+      const off_t length = std::min(range->end - at, longest - at % longest);
+      pieces.push_back({.begin = at, .end = at + length});
     }
   }
   return pieces;
 }
 
-void read_pieces(int fd, std::span<const Range> pieces, off_t size, int jobs, std::string_view name,
-                 const UsePiece& use) {
-  off_t longest = 0;
-  for (const Range& piece : pieces) {
-    longest = std::max(longest, piece.end - piece.begin);
+void read_pieces(int fd, const NextRange& next, off_t size, int jobs, std::string_view name,
+                 const UsePiece& use, off_t longest) {
+  for (std::vector<Range> pieces = pieces_of(next, 0, longest); !pieces.empty();
+       pieces = pieces_of(next, pieces.back().end, longest)) {
+    for_each_index(jobs, pieces.size(), [&] {
+      return
+          [&, buffer = std::vector<std::byte>(static_cast<size_t>(longest))](size_t index) mutable {
+            const Range& piece = pieces[index];
+            const std::span<std::byte> data =
+                std::span(buffer).first(static_cast<size_t>(piece.end - piece.begin));
+            if (base::pread_full(fd, data, piece.begin, name) < data.size()) {
+              require_length(fd, piece.end, name);
+              throw base::BadData("cannot read " + base::quoted(name) + ": it ends too early");
+            }
+            use(piece.begin, data);
+          };
+    });
   }
-  for_each_index(jobs, pieces.size(), [&] {
-    return
-        [&, buffer = std::vector<std::byte>(static_cast<size_t>(longest))](size_t index) mutable {
-          const Range& piece = pieces[index];
-          const std::span<std::byte> data =
-              std::span(buffer).first(static_cast<size_t>(piece.end - piece.begin));
-          if (base::pread_full(fd, data, piece.begin, name) < data.size()) {
-            require_length(fd, piece.end, name);
-            throw base::BadData("cannot read " + base::quoted(name) + ": it ends too early");
-          }
-          use(piece.begin, data);
-        };
-  });
   require_length(fd, size, name);
 }
 

@@ -15,6 +15,7 @@
 #include "clone/data_ranges.h"
 #include "clone/directory.h"
 #include "clone/extents.h"
+#include "clone/lease.h"
 #include "clone/reflink.h"
 #include "clone/sparse_copy.h"
 #include "clone/staging.h"
@@ -23,14 +24,12 @@
 namespace cloning {
 namespace {
 
-using Lease = ReadLease::State;
-
 [[noreturn]] void refuse(const SourceFile& src, const std::string& why) {
   throw base::Refused("cannot rewrite " + base::quoted(src.path) + ": " + why);
 }
 
-// Everything but the largest holes, in pieces.
-std::vector<Range> pieces_to_write(const SourceFile& src) {
+// The largest holes, and one of no length at the end.
+std::vector<Range> holes_to_keep(const SourceFile& src) {
   const off_t size = src.st.st_size;
   std::vector<Range> holes;
   off_t at = 0;
@@ -43,32 +42,34 @@ std::vector<Range> pieces_to_write(const SourceFile& src) {
   std::erase_if(holes, [](const Range& hole) { return hole.end - hole.begin < kSmallestHole; });
   holes = longest(std::move(holes), kMostHoles);
   holes.push_back({.begin = size, .end = size});
-  std::vector<Range> pieces;
-  at = 0;
-  for (const Range& hole : holes) {
-    for (; at < hole.begin; at = pieces.back().end) {
-      pieces.push_back({.begin = at, .end = std::min(hole.begin, at + kPiece)});
-    }
-    at = hole.end;
-  }
-  return pieces;
+  return holes;
 }
 
-void write_densely(const SourceFile& src, int dst, const ReadLease& lease, Progress& progress) {
-  const std::vector<Range> pieces = pieces_to_write(src);
-  int64_t bytes = 0;
-  for (const Range& piece : pieces) {
-    bytes += piece.end - piece.begin;
-  }
+// Everything between the holes.
+NextRange between(const std::vector<Range>& holes) {
+  return [&](off_t from) -> std::optional<Range> {
+    for (const Range& hole : holes) {
+      if (from < hole.begin) {
+        return Range{.begin = from, .end = hole.begin};
+      }
+      from = std::max(from, hole.end);
+    }
+    return std::nullopt;
+  };
+}
+
+void write_densely(const SourceFile& src, int dst, const Lease& lease, Progress& progress) {
+  const std::vector<Range> holes = holes_to_keep(src);
+  const int64_t bytes = src.st.st_size - bytes_of(holes);
   check_space(dst, bytes, src.path);
   if (::ftruncate(dst, src.st.st_size) != 0) {
     throw_with_advice(errno, "cannot rewrite " + base::quoted(src.path));
   }
   progress.begin(src.path, bytes);
   // One thread: the filesystem lays out what comes in order in few extents.
-  read_pieces(src.fd.get(), pieces, src.st.st_size, 1, src.path,
+  read_pieces(src.fd.get(), between(holes), src.st.st_size, 1, src.path,
               [&](off_t at, std::span<const std::byte> data) {
-                if (lease.state() == Lease::refused) {
+                if (lease.state() == Lease::State::refused) {
                   refuse(src, "somebody opens it for writing; run again when nobody does");
                 }
                 try {
@@ -81,8 +82,7 @@ void write_densely(const SourceFile& src, int dst, const ReadLease& lease, Progr
               });
 }
 
-void rewrite(const Place& place, const SourceFile& src, const ReadLease& lease,
-             Progress& progress) {
+void rewrite(const Place& place, const SourceFile& src, const Lease& lease, Progress& progress) {
   StagedFile staged(place);
   write_densely(src, staged.fd(), lease, progress);
   AttributeCopier attributes;
@@ -95,8 +95,7 @@ void rewrite(const Place& place, const SourceFile& src, const ReadLease& lease,
   // reads, so the lease is asked after the exchange, which is undone then.
   staged.replace_if(
       [&](const struct stat& old) {
-        return old.st_dev == src.st.st_dev && old.st_ino == src.st.st_ino &&
-               lease.state() == Lease::held;
+        return old.st_dev == src.st.st_dev && old.st_ino == src.st.st_ino && lease.is_held();
       },
       "somebody opens or replaces it; run again when nobody does", base::Durable::yes);
 }
@@ -113,11 +112,11 @@ void defragment(const Place& place, SourceFile& src, const Request& request, Pro
                     " links, and the others would keep the old extents; --unshare it first");
   }
   {
-    const ReadLease lease(src.fd.get());
-    if (lease.state() == Lease::refused) {
+    const Lease lease(src.fd.get(), Lease::Kind::read);
+    if (lease.state() == Lease::State::refused) {
       refuse(src, "it is being written to" + writers_text(src) + "; stop who writes to it first");
     }
-    if (lease.state() == Lease::unknown) {
+    if (lease.state() == Lease::State::unknown) {
       refuse(src,
              "no lease on it is to be had, which would tell who writes to it; be its owner or "
              "root");

@@ -18,7 +18,7 @@ namespace {
 
 mode_t type_of(int dir, const struct dirent& entry, const std::string& path) {
   if (entry.d_type != DT_UNKNOWN) {
-    return DTTOIF(entry.d_type);
+    return DTTOIF(static_cast<mode_t>(entry.d_type));
   }
   struct stat st {};
   if (::fstatat(dir, entry.d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -71,7 +71,8 @@ void remove_tree(int parent, const std::string& name) {
   if (::unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) {
     return;
   }
-  if (errno != EISDIR && errno != EPERM) {  // POSIX says EPERM for a directory, Linux EISDIR
+  const int refusal = errno;
+  if (refusal != EISDIR && refusal != EPERM) {  // POSIX says EPERM for a directory, Linux EISDIR
     base::throw_errno("cannot remove " + base::quoted(name));
   }
   base::Fd dir(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | kNoFollow));
@@ -80,8 +81,9 @@ void remove_tree(int parent, const std::string& name) {
       dir = base::Fd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | kNoFollow));
     }
   }
-  if (!dir) {
-    base::throw_errno("cannot remove " + base::quoted(name));
+  if (!dir) {  // ENOTDIR: a file that may not be removed, such as an immutable one
+    base::throw_error_number(errno == ENOTDIR ? refusal : errno,
+                             "cannot remove " + base::quoted(name));
   }
   // Emptying it needs write permission, which a copy of a read-only directory lacks.
   static_cast<void>(::fchmod(dir.get(), S_IRWXU));

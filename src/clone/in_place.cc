@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/open_files.h"
 #include "clone/attributes.h"
 #include "clone/contents.h"
 #include "clone/defrag.h"
 #include "clone/directory.h"
 #include "clone/extents.h"
+#include "clone/lease.h"
 #include "clone/sparse_copy.h"
 #include "clone/staging.h"
 
@@ -21,6 +23,11 @@ namespace cloning {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+[[noreturn]] void refuse_writer(const SourceFile& file) {
+  throw base::Refused("cannot change " + base::quoted(file.path) + ": it is being written to" +
+                      writers_text(file) + "; stop the writer first");
+}
 
 struct stat stat_of_name(const Place& place) {
   struct stat st {};
@@ -30,8 +37,16 @@ struct stat stat_of_name(const Place& place) {
   return st;
 }
 
-FileReport own_copy(const Place& place, const Request& request, Progress& progress) {
+// Builds the file anew and exchanges the two. Others may read the old inode, and go on reading it;
+// nobody may write to it from before its contents are taken until the new one has the name.
+FileReport rebuild(const Place& place, mode_t also_mode, const Request& request,
+                   Progress& progress) {
   const SourceFile src = open_source(place.parent(), place.name(), place.path());
+  const base::Fd guarded = open_again(src.fd.get());  // contents.clone takes leases of its own
+  const Lease lease(guarded.get(), Lease::Kind::read);
+  if (lease.state() == Lease::State::refused) {
+    refuse_writer(src);
+  }
   ContentCloner contents(request, progress);
   if (request.dry_run) {
     return contents.plan(src, place.parent(), place.path(), request.reflink);
@@ -39,51 +54,89 @@ FileReport own_copy(const Place& place, const Request& request, Progress& progre
   AttributeCopier attributes;
   StagedFile staged(place);
   FileReport report = contents.clone(src, staged.fd(), place.path(), request.reflink);
-  attributes.apply(src.fd.get(), src.st, staged.fd(), place.path(), S_IWUSR);
-  const struct stat now = stat_of_name(place);
-  if (now.st_dev != src.st.st_dev || now.st_ino != src.st.st_ino) {
-    throw base::Refused("cannot unshare " + base::quoted(place.path()) +
-                        ": it was replaced meanwhile; run again when nobody changes it");
-  }
+  attributes.apply(src.fd.get(), src.st, staged.fd(), place.path(), also_mode);
   const PhaseTimer timer(report.phases.publish);
-  staged.replace(request.durable);
+  // A process that waits for the lease has looked up the old inode already, and would write where
+  // nobody reads: so this is asked after the exchange. Without leases the times have to do.
+  staged.replace_if(
+      [&](const struct stat& old) {
+        return base::is_same_file(old, src.st) && lease.state() != Lease::State::refused &&
+               !is_modified(src);
+      },
+      "a process opens, changes or replaces it; run again when none does", request.durable);
   return report;
 }
 
-void dig_file(const Place& place, const Request& request, Progress& progress, FileReport& report) {
-  {
-    const SourceFile file = open_source(place.parent(), place.name(), place.path());
-    if (ReadLease(file.fd.get()).state() == ReadLease::State::refused) {
-      throw base::Refused("cannot dig holes into " + base::quoted(place.path()) +
-                          ": it is being written to" + writers_text(file) +
-                          "; stop who writes to it first");
+// The times of a file, put back when it goes out of scope: to dig does not change what it says.
+// Left alone when the lease is lost, because a change that somebody made meanwhile must show.
+class TimesKept {
+ public:
+  TimesKept(int fd, const struct stat& st, const Lease& lease)
+      : fd_(fd), times_{st.st_atim, st.st_mtim}, lease_(lease) {}
+  TimesKept(const TimesKept&) = delete;
+  TimesKept& operator=(const TimesKept&) = delete;
+  TimesKept(TimesKept&&) = delete;
+  TimesKept& operator=(TimesKept&&) = delete;
+  ~TimesKept() {
+    if (lease_.is_held()) {
+      static_cast<void>(::futimens(fd_, times_.data()));  // the owner's file, open for writing
     }
   }
+
+ private:
+  int fd_;
+  std::array<struct timespec, 2> times_;
+  const Lease& lease_;
+};
+
+// Digs where the file is, if nobody else has it open; else returns false, and nothing has happened.
+// Only a write lease is proof of that: a process that writes between a look at the file and the
+// punch would lose what it wrote.
+bool dig_alone(const Place& place, const Request& request, Progress& progress, FileReport& report) {
   const base::Fd fd = base::open_at(place.parent(), place.name(), O_RDWR | kNoFollow);
+  const Lease lease(fd.get(), Lease::Kind::write);
+  if (!lease.is_held()) {
+    return false;
+  }
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) {
     base::throw_errno("cannot stat " + base::quoted(place.path()));
   }
   report.extents = count_extents(fd.get(), Flush::no, place.path());
+  const RequireSteady require_lease = [&] {
+    if (!lease.is_held()) {
+      throw base::Refused("cannot dig holes into " + base::quoted(place.path()) +
+                          ": a process opens it; run again when none does");
+    }
+  };
   {
     const PhaseTimer timer(report.phases.dig);
-    const std::vector<Range> holes =
-        holes_to_dig(fd.get(), fd.get(), st.st_size, request.jobs, progress, place.path());
-    report.dug = dig_holes(fd.get(), holes, st.st_size, request.dry_run, place.path());
-  }
-  if (request.dry_run) {
-    return;
-  }
-  if (report.dug > 0) {
-    const std::array<struct timespec, 2> times{st.st_atim, st.st_mtim};
-    if (::futimens(fd.get(), times.data()) != 0) {
-      base::throw_errno("cannot set the times of " + base::quoted(place.path()));
+    const std::vector<Range> holes = holes_to_dig(fd.get(), fd.get(), st.st_size, request.jobs,
+                                                  progress, place.path(), require_lease);
+    report.dug = bytes_of(holes);
+    if (request.dry_run) {
+      return true;
     }
+    const TimesKept times(fd.get(), st, lease);
+    dig_holes(fd.get(), holes, st.st_size, place.path(), require_lease);
   }
   report.extents_after = count_extents(fd.get(), Flush::no, place.path());
   if (request.durable == base::Durable::yes) {
     const PhaseTimer timer(report.phases.publish);
     base::sync_fd(fd.get(), place.path());
+  }
+  return true;
+}
+
+void dig_file(const Place& place, const Request& request, Progress& progress, FileReport& report) {
+  {
+    const SourceFile file = open_source(place.parent(), place.name(), place.path());
+    if (Lease(file.fd.get(), Lease::Kind::read).state() == Lease::State::refused) {
+      refuse_writer(file);
+    }
+  }
+  if (!dig_alone(place, request, progress, report)) {
+    report = rebuild(place, 0, request, progress);
   }
 }
 
@@ -95,6 +148,12 @@ void defrag_file(const Place& place, const Request& request, Progress& progress,
     defragment(place, file, request, progress);
   }
   report.defragged = file.defragged;
+  if (file.defragged) {
+    report.method = Method::copy;
+    report.copied = allocated_bytes(file.st);
+    report.shared = 0;
+    report.hole = report.size - report.copied;
+  }
   report.extents = count_extents(file.fd.get(), Flush::no, place.path());
   report.extents_after = report.extents;
 }
@@ -117,7 +176,7 @@ InPlaceReport change_in_place(const std::string& path, bool unshare, const Reque
                         std::to_string(report.links) + " links; add --unshare");
   }
   if (report.links > 1 && unshare) {
-    report.file = own_copy(place, request, progress);
+    report.file = rebuild(place, S_IWUSR, request, progress);
   } else {
     if (!request.dry_run) {
       place.remove_leftover();
@@ -129,6 +188,7 @@ InPlaceReport change_in_place(const std::string& path, bool unshare, const Reque
   if (request.defrag) {
     defrag_file(place, request, progress, report.file);
   }
+  report.new_inode = report.file.method != Method::none;
   report.file.elapsed = Clock::now() - begun;
   return report;
 }

@@ -2,9 +2,25 @@
 
 #include <algorithm>
 #include <atomic>
+#include <system_error>
 #include <utility>
 
 namespace cloning {
+namespace {
+
+// Adds a thread, which can fail: RLIMIT_NPROC, a cgroup's pids.max, memory. Then those that there
+// are do the work. `threads` has room for it, so that no started thread is lost.
+template <typename Function>
+bool try_start(std::vector<std::thread>& threads, Function function) {
+  try {
+    threads.emplace_back(std::move(function));
+    return true;
+  } catch (const std::system_error&) {
+    return false;
+  }
+}
+
+}  // namespace
 
 void for_each_index(int jobs, size_t count, const std::function<Work()>& make_work) {
   if (count == 0) {
@@ -25,9 +41,10 @@ void for_each_index(int jobs, size_t count, const std::function<Work()>& make_wo
       }
     }
   };
+  const size_t most = std::min(static_cast<size_t>(jobs), count) - 1;  // beside the caller
   std::vector<std::thread> helpers;
-  for (size_t i = 1; i < std::min(static_cast<size_t>(jobs), count); ++i) {
-    helpers.emplace_back(run);
+  helpers.reserve(most);
+  while (helpers.size() < most && try_start(helpers, run)) {
   }
   run();
   for (std::thread& helper : helpers) {
@@ -59,9 +76,14 @@ void TaskPool::submit(std::function<void()> task) {
   }
   std::unique_lock lock(mutex_);
   if (threads_.empty()) {
-    for (size_t i = 0; i < jobs_; ++i) {
-      threads_.emplace_back([this] { run(); });
+    threads_.reserve(jobs_);
+    while (threads_.size() < jobs_ && try_start(threads_, [this] { run(); })) {
     }
+  }
+  if (threads_.empty()) {
+    lock.unlock();
+    task();
+    return;
   }
   changed_.wait(lock, [this] { return queue_.size() < 2 * jobs_ || failure_; });
   rethrow();

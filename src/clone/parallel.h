@@ -14,13 +14,14 @@
 namespace cloning {
 
 // Calls work(i) for every i below `count`, in order of i, from up to `jobs` threads; each takes its
-// `work` from make_work first, so that it may hold a buffer of its own. With one job, or one i, all
-// is done by the caller. The first exception stops the others before their next i and is rethrown.
+// `work` from make_work first, so that it may hold a buffer of its own. With one job, or one i, or
+// where no thread can be started, all is done by the caller. The first exception stops the others
+// before their next i and is rethrown.
 using Work = std::function<void(size_t)>;
 void for_each_index(int jobs, size_t count, const std::function<Work()>& make_work);
 
-// Threads that do tasks in the order in which they come. With one job there is no thread: the
-// caller of submit does the task.
+// Threads that do tasks in the order in which they come. With one job, or where no thread can be
+// started, the caller of submit does the task.
 class TaskPool {
  public:
   explicit TaskPool(int jobs);

@@ -38,6 +38,9 @@ const char* advice_for(int error_number) {
       return "; the destination is on a read-only mount, subvolume or snapshot";
     case ETXTBSY:
       return "; it is in use as a swap file: swapoff first";
+    case EMLINK:
+      return "; the filesystem allows no more links to one file (ext4: 65000): use "
+             "--memory=reflink, or a second copy of the source";
     case EFBIG:
       return "; raise RLIMIT_FSIZE (ulimit -f)";
     default:

@@ -205,6 +205,7 @@ std::string file_record(const FileReport& file) {
 std::string in_place_record(const InPlaceReport& report) {
   return with_file(base::JsonLine("in_place"), report.file)
       .number("links", report.links)
+      .boolean("new_inode", report.new_inode)
       .boolean("dry_run", report.dry_run)
       .str();
 }
@@ -290,14 +291,14 @@ std::string total_line(const CloneReport& report) {
 std::string in_place_line(const InPlaceReport& report) {
   const FileReport& file = report.file;
   std::string text = base::quoted(file.path) + ": ";
-  if (report.dry_run) {
-    text += "would be changed: ";
-  }
-  if (report.links > 1) {
-    text += "had " + std::to_string(report.links) + " links, got an inode of its own by " +
-            method_name(file.method) + ", " + parts(sums_of(file));
+  const bool planned = report.dry_run;
+  if (!report.new_inode) {
+    text += std::string(planned ? "would keep" : "keeps") +
+            " its inode, which has no other link, " + human_bytes(file.dug) + " dug";
   } else {
-    text += "keeps its inode, which has no other link, " + human_bytes(file.dug) + " dug";
+    text += report.links > 1 ? "had " + std::to_string(report.links) + " links, " : "";
+    text += std::string(planned ? "would get" : "got") + " a new inode by " +
+            method_name(file.method) + ", " + parts(sums_of(file));
   }
   return text + extents_text(file) + ", " + human_time(file.elapsed) + flush_text(file.phases) +
          "\n";

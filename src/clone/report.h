@@ -84,8 +84,9 @@ struct CloneReport {
 
 // One file that was changed where it is.
 struct InPlaceReport {
-  FileReport file;    // method none: the file kept its inode
-  int64_t links = 0;  // that the inode had before
+  FileReport file;
+  int64_t links = 0;       // that the inode had before
+  bool new_inode = false;  // the name stands for another inode now
   bool dry_run = false;
 };
 

@@ -16,6 +16,18 @@ bool same_time(const struct timespec& a, const struct timespec& b) {
   return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
+bool same_contents(const struct stat& a, const struct stat& b) {
+  return a.st_size == b.st_size && same_time(a.st_mtim, b.st_mtim);
+}
+
+struct stat stat_of(const SourceFile& src) {
+  struct stat now {};
+  if (::fstat(src.fd.get(), &now) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(src.path));
+  }
+  return now;
+}
+
 }  // namespace
 
 SourceFile open_operand(const std::string& path) {
@@ -59,16 +71,16 @@ void throw_went_away(const std::string& path) {
                       ": it went away meanwhile; run again when nobody changes the source");
 }
 
+bool is_modified(const SourceFile& src) {
+  return !same_contents(stat_of(src), src.st);
+}
+
 void require_unchanged(const SourceFile& src) {
-  struct stat now {};
-  if (::fstat(src.fd.get(), &now) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(src.path));
-  }
+  const struct stat now = stat_of(src);
   // Who links or unlinks a name of the inode changes its ctime, as do clones of sealed memory
   // beside this one; that is no change of contents.
   const bool relinked = now.st_nlink != src.st.st_nlink || (now.st_mode & 0222) == 0;
-  if (now.st_size != src.st.st_size || !same_time(now.st_mtim, src.st.st_mtim) ||
-      (!relinked && !same_time(now.st_ctim, src.st.st_ctim))) {
+  if (!same_contents(now, src.st) || (!relinked && !same_time(now.st_ctim, src.st.st_ctim))) {
     throw base::Refused("cannot clone " + base::quoted(src.path) + ": it changed meanwhile" +
                         writers_text(src) + "; stop who writes to it first");
   }
@@ -82,25 +94,6 @@ std::string writers_text(const SourceFile& src) {
     }
   }
   return "";
-}
-
-ReadLease::ReadLease(int fd) : fd_(fd) {
-  if (::fcntl(fd, F_SETLEASE, F_RDLCK) != 0) {
-    state_ = errno == EAGAIN ? State::refused : State::unknown;
-  }
-}
-
-ReadLease::~ReadLease() {
-  if (state_ == State::held) {
-    static_cast<void>(::fcntl(fd_, F_SETLEASE, F_UNLCK));
-  }
-}
-
-ReadLease::State ReadLease::state() const {
-  if (state_ == State::held && ::fcntl(fd_, F_GETLEASE) != F_RDLCK) {
-    return State::refused;
-  }
-  return state_;
 }
 
 }  // namespace cloning

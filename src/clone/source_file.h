@@ -35,31 +35,10 @@ SourceFile open_source(int dir, const std::string& name, const std::string& path
 // writing.
 void require_unchanged(const SourceFile& src);
 
+// Whether size or modification time are not those of when it was opened. Throws std::system_error.
+bool is_modified(const SourceFile& src);
+
 // "; PID 12 (firecracker) has it open for writing", or "" when nobody is seen to have.
 std::string writers_text(const SourceFile& src);
-
-// A read lease (fcntl(2), F_SETLEASE): it is to be had only while nobody has the file open for
-// writing, and who opens it so waits until it is given back. Needs SIGIO to be ignored.
-class ReadLease {
- public:
-  enum class State {
-    held,
-    refused,  // somebody has the file open for writing, or wants to
-    unknown,  // not our file, or the filesystem has no leases
-  };
-  explicit ReadLease(int fd);
-  ReadLease(const ReadLease&) = delete;
-  ReadLease& operator=(const ReadLease&) = delete;
-  ReadLease(ReadLease&&) = delete;
-  ReadLease& operator=(ReadLease&&) = delete;
-  ~ReadLease();
-
-  // Asks the kernel: a lease that somebody waits for counts as refused.
-  State state() const;
-
- private:
-  int fd_;
-  State state_ = State::held;
-};
 
 }  // namespace cloning

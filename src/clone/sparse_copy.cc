@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
@@ -68,15 +69,16 @@ class SparseCopy {
     if (!digs) {
       preallocate(size);
     }
-    read_pieces(src_, data_pieces(src_, size, src_path_, digs ? kPiece : kCopyPiece), size,
-                options_.jobs, src_path_, [&](off_t at, std::span<const std::byte> data) {
-                  if (digs) {
-                    write_around_zeros(at, data);
-                  } else {
-                    write(at, data);
-                  }
-                  options_.progress.add(static_cast<int64_t>(data.size()));
-                });
+    const auto use = [&](off_t at, std::span<const std::byte> data) {
+      if (digs) {
+        write_around_zeros(at, data);
+      } else {
+        write(at, data);
+      }
+      options_.progress.add(static_cast<int64_t>(data.size()));
+    };
+    read_pieces(src_, data_of(src_, size, src_path_), size, options_.jobs, src_path_, use,
+                digs ? kPiece : kCopyPiece);
     return {.copied = copied_, .dug = dug_};
   }
 
@@ -172,38 +174,48 @@ CopyResult sparse_copy(int src, const struct stat& st, int dst, const CopyOption
   return SparseCopy(src, dst, options, src_path, dst_path).copy(st.st_size);
 }
 
+int64_t stream_copy(int src, int dst, std::string_view src_path, std::string_view dst_path) {
+  std::array<std::byte, kCopyPiece> piece{};
+  for (off_t at = 0;;) {
+    const size_t got = base::pread_full(src, piece, at, src_path);
+    base::pwrite_full(dst, std::span(piece).first(got), at, dst_path);
+    at += static_cast<off_t>(got);
+    if (got < piece.size()) {
+      return at;
+    }
+  }
+}
+
 std::vector<Range> holes_to_dig(int src, int dst, off_t size, int jobs, Progress& progress,
-                                std::string_view path) {
-  const struct stat before = stat_of(src, path);
-  progress.begin(path, allocated_bytes(before));
+                                std::string_view path, const RequireSteady& require_steady) {
+  progress.begin(path, allocated_bytes(stat_of(src, path)));
   ZeroRuns zeros;
-  read_pieces(src, data_pieces(src, size, path), size, jobs, path,
+  read_pieces(src, data_of(src, size, path), size, jobs, path,
               [&](off_t at, std::span<const std::byte> data) {
                 zeros.add(at, data);
+                require_steady();
                 progress.add(static_cast<int64_t>(data.size()));
               });
-  const struct stat after = stat_of(src, path);
-  if (after.st_mtim.tv_sec != before.st_mtim.tv_sec ||
-      after.st_mtim.tv_nsec != before.st_mtim.tv_nsec) {
-    throw base::Refused("cannot dig holes into " + base::quoted(path) +
-                        ": somebody writes to it; stop that first");
-  }
   const int64_t cuts =
       count_extents(dst, Flush::no, path).value_or(1) - 1;  // that there are already
   const int64_t most = static_cast<int64_t>(kMostHoles) - std::max<int64_t>(cuts, 0);
   return zeros.holes(static_cast<size_t>(std::max<int64_t>(most, 0)));
 }
 
-int64_t dig_holes(int dst, std::span<const Range> holes, off_t size, bool dry_run,
-                  std::string_view path) {
-  int64_t dug = 0;
+void dig_holes(int dst, std::span<const Range> holes, off_t size, std::string_view path,
+               const RequireSteady& require_steady) {
   for (const Range& hole : holes) {
-    if (!dry_run) {
-      punch(dst, hole, size, path);
-    }
-    dug += hole.end - hole.begin;
+    require_steady();
+    punch(dst, hole, size, path);
   }
-  return dug;
+}
+
+int64_t bytes_of(std::span<const Range> ranges) {
+  int64_t bytes = 0;
+  for (const Range& range : ranges) {
+    bytes += range.end - range.begin;
+  }
+  return bytes;
 }
 
 }  // namespace cloning

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -41,17 +42,27 @@ struct CopyOptions {
 CopyResult sparse_copy(int src, const struct stat& st, int dst, const CopyOptions& options,
                        std::string_view src_path, std::string_view dst_path);
 
-// Where `src` has zeros that are worth a hole (zero_runs.h) in `dst`, which has the same contents
-// and `size` bytes, and extents of its own already; the two may be one descriptor. Throws Refused
-// when `src` is written to meanwhile; std::system_error.
-std::vector<Range> holes_to_dig(int src, int dst, off_t size, int jobs, Progress& progress,
-                                std::string_view path);
+// Copies everything up to the end of the file, whatever length the filesystem reports: files of
+// /proc, and of some FUSE filesystems, have the length 0 and contents. Returns the bytes. Throws
+// std::system_error.
+int64_t stream_copy(int src, int dst, std::string_view src_path, std::string_view dst_path);
 
-// Punches these holes. Contents never change, so that it may end at any point. Throws Unsupported
-// where the filesystem has no holes; std::system_error. Returns their bytes; with a dry run that is
-// all it does.
-int64_t dig_holes(int dst, std::span<const Range> holes, off_t size, bool dry_run,
-                  std::string_view path);
+// Throws when the contents may be others than those that were read.
+using RequireSteady = std::function<void()>;
+
+// Where `src` has zeros that are worth a hole (zero_runs.h) in `dst`, which has the same contents
+// and `size` bytes, and extents of its own already; the two may be one descriptor. Calls
+// `require_steady` after each piece. Throws what that throws; Refused when `src` is too short;
+// std::system_error.
+std::vector<Range> holes_to_dig(int src, int dst, off_t size, int jobs, Progress& progress,
+                                std::string_view path, const RequireSteady& require_steady);
+
+// Punches these holes, each after a call of `require_steady`. Contents never change, so that it may
+// end at any point. Throws Unsupported where the filesystem has no holes; std::system_error.
+void dig_holes(int dst, std::span<const Range> holes, off_t size, std::string_view path,
+               const RequireSteady& require_steady);
+
+int64_t bytes_of(std::span<const Range> ranges);
 
 // Throws base::Error (exit status 5) when the filesystem of `dst` has not `needed` bytes free.
 void check_space(int dst, int64_t needed, std::string_view dst_path);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/json_line.h"
 #include "clone/data_ranges.h"
+#include "clone/lease.h"
 #include "clone/report.h"
 #include "clone/source_file.h"
 
@@ -65,9 +66,9 @@ StatReport stat_file(const std::string& path) {
                     .has_writer = {}};
   count_holes(file.fd.get(), report);
   report.clone_ms = clone_cost_ms(file.fd.get(), report.extents ? report.extents->extents : 0);
-  const ReadLease::State lease = ReadLease(file.fd.get()).state();
-  if (lease != ReadLease::State::unknown) {
-    report.has_writer = lease == ReadLease::State::refused;
+  const Lease::State lease = Lease(file.fd.get(), Lease::Kind::read).state();
+  if (lease != Lease::State::unknown) {
+    report.has_writer = lease == Lease::State::refused;
   }
   return report;
 }

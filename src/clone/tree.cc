@@ -10,6 +10,7 @@
 #include <memory>
 #include <utility>
 
+#include "base/cross_device.h"
 #include "base/error.h"
 #include "clone/defrag.h"
 #include "clone/place.h"
@@ -225,8 +226,14 @@ FileReport TreeCloner::link_memory(const Step& step, const SourceFile& src,
   if (link_descriptor(src.fd.get(), step.dst_dir, step.name) != 0) {
     if (errno == EXDEV) {
       throw base::Unsupported("cannot link " + base::quoted(src.path) + " to " +
-                              base::quoted(dst_path) +
-                              ": they are on different mounts; use --memory=reflink");
+                              base::quoted(dst_path) + ": " +
+                              base::cross_device_reason(src.fd.get(), step.dst_dir) +
+                              "; put both on one mount, or use --memory=reflink");
+    }
+    if (errno == EPERM) {
+      base::throw_errno("cannot link " + base::quoted(src.path) + " to " + base::quoted(dst_path) +
+                        " (it is immutable or append-only, or another user's where "
+                        "fs.protected_hardlinks is 1; --memory=reflink needs no link)");
     }
     throw_with_advice(errno,
                       "cannot link " + base::quoted(src.path) + " to " + base::quoted(dst_path));

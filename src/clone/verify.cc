@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,22 +16,21 @@
 namespace cloning {
 namespace {
 
-// What either of the two has data in, in pieces.
-std::vector<Range> pieces_of_both(int src, int dst, off_t size, const std::string& src_path,
-                                  const std::string& dst_path) {
-  std::vector<Range> pieces = data_pieces(src, size, src_path);
-  const std::vector<Range> more = data_pieces(dst, size, dst_path);
-  pieces.insert(pieces.end(), more.begin(), more.end());
-  std::sort(pieces.begin(), pieces.end(), [](const Range& a, const Range& b) {
-    return a.begin != b.begin ? a.begin < b.begin : a.end > b.end;
-  });
-  off_t done = 0;
-  for (Range& piece : pieces) {
-    piece.begin = std::max(piece.begin, done);
-    done = std::max(done, piece.end);
-  }
-  std::erase_if(pieces, [](const Range& piece) { return piece.begin >= piece.end; });
-  return pieces;
+// Where either of the two has data.
+NextRange data_of_both(int src, int dst, off_t size, const std::string& src_path,
+                       const std::string& dst_path) {
+  return [=](off_t from) -> std::optional<Range> {
+    const std::optional<Range> a = next_data(src, from, size, src_path);
+    const std::optional<Range> b = next_data(dst, from, size, dst_path);
+    if (!a || !b) {
+      return a ? a : b;
+    }
+    const Range& first = a->begin <= b->begin ? *a : *b;
+    const Range& second = a->begin <= b->begin ? *b : *a;
+    return second.begin > first.end
+               ? first
+               : Range{.begin = first.begin, .end = std::max(first.end, second.end)};
+  };
 }
 
 }  // namespace
@@ -52,9 +52,9 @@ void require_same(int src, int dst, off_t size, int jobs, Progress& progress,
   // Without its pages in the cache, what is read is what is on the disk.
   base::sync_fd(dst, dst_path);
   static_cast<void>(::posix_fadvise(dst, 0, 0, POSIX_FADV_DONTNEED));
-  const std::vector<Range> pieces = pieces_of_both(src, dst, size, src_path, dst_path);
   progress.begin(dst_path, size);
-  read_pieces(src, pieces, size, jobs, src_path, [&](off_t at, std::span<const std::byte> data) {
+  const NextRange both = data_of_both(src, dst, size, src_path, dst_path);
+  read_pieces(src, both, size, jobs, src_path, [&](off_t at, std::span<const std::byte> data) {
     thread_local std::vector<std::byte> buffer;
     buffer.resize(data.size());
     if (base::pread_full(dst, buffer, at, dst_path) != data.size() ||

@@ -7,11 +7,6 @@
 namespace cloning {
 namespace {
 
-bool is_zero(std::span<const std::byte> block) {
-  return block[0] == std::byte{0} &&
-         std::memcmp(block.data(), block.data() + 1, block.size() - 1) == 0;
-}
-
 off_t length_of(const Range& range) {
   return range.end - range.begin;
 }
@@ -21,6 +16,11 @@ bool is_before(const Range& a, const Range& b) {
 }
 
 }  // namespace
+
+bool is_zero(std::span<const std::byte> block) {
+  return block[0] == std::byte{0} &&
+         std::memcmp(block.data(), block.data() + 1, block.size() - 1) == 0;
+}
 
 void ZeroRuns::add(off_t offset, std::span<const std::byte> data) {
   constexpr size_t kLong = kSmallestHole / kHoleBlock;

@@ -25,6 +25,9 @@ inline constexpr off_t kSmallestHole = 64 << 10;
 // So many in a dense file: it then has as many extents as can be cloned without a warning.
 inline constexpr size_t kMostHoles = kManyExtents - 1;
 
+// Whether all bytes are zero; `block` is not empty.
+bool is_zero(std::span<const std::byte> block);
+
 // Collects the long runs of zeros of a file that is read in pieces, by any thread and in any order.
 class ZeroRuns {
  public:

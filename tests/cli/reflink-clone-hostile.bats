@@ -244,3 +244,79 @@ PYTHON
     no_temporaries
   done
 }
+
+@test "where no thread can be started, --jobs does the work without" {
+  require_cmd strace
+  on ext4
+  make_guest guest
+  head -c 80M /dev/urandom >guest/large
+  run --separate-stderr -0 strace -f -qq -o /dev/null -e inject=clone3,clone:error=EAGAIN \
+    reflink-clone -q --jobs 4 --verify guest dst
+  assert_equal "$stderr" ''
+  assert_same_tree guest dst
+}
+
+@test "an attribute that is removed between its listing and its reading is not set, nor set empty" {
+  require_cmd strace
+  on xfs
+  printf x >src
+  setfattr -n user.colour -v green src
+  local n
+  n=$(number_of fgetxattr user.colour reflink-clone -q src probe)
+  run --separate-stderr -0 strace -qq -o /dev/null -e inject=fgetxattr:error=ENODATA:when="$n" reflink-clone -q src dst
+  assert_equal "$stderr$(getfattr -d dst)" ''
+  run --separate-stderr -0 strace -qq -o /dev/null -e inject=fgetxattr:error=EOPNOTSUPP:when="$n" reflink-clone src dst2
+  assert_contains "$stderr" "1 not kept, the first is user.colour of 'dst2'"
+}
+
+@test "one link too many says the way out" {
+  require_cmd strace
+  on ext4
+  make_guest guest
+  chmod 0444 guest/snapshots/snapshot-latest/memory
+  run --separate-stderr -5 strace -qq -o /dev/null -e inject=linkat:error=EMLINK:when=1 \
+    reflink-clone --profile vm --memory=link --exclude the-same-disk guest dst
+  assert_contains "$stderr" 'Too many links; the filesystem allows no more links to one file (ext4: 65000): use --memory=reflink'
+  [[ ! -e dst ]]
+}
+
+@test "EXDEV: the reason is told apart: mount points, subvolumes, filesystems" {
+  local type
+  for type in btrfs xfs; do
+    on "$type"
+    make_guest guest
+    chmod 0444 guest/snapshots/snapshot-latest/memory
+    mkdir mounted elsewhere
+    mount --bind elsewhere mounted
+    run --separate-stderr reflink-clone --profile vm --memory=link guest mounted/dst
+    umount mounted
+    assert_equal "$status" 3
+    assert_contains "$stderr" 'they are on one filesystem, but behind different mount points; put both on one mount, or use --memory=reflink'
+    if [[ $type == btrfs ]]; then
+      btrfs -q subvolume create volume
+      run --separate-stderr -3 reflink-clone --profile vm --memory=link guest volume/dst
+      assert_contains "$stderr" 'they are in different subvolumes'
+    fi
+  done
+}
+
+@test "a link to memory of another user names fs.protected_hardlinks" {
+  require_cmd strace
+  on xfs
+  make_guest guest
+  chmod 0444 guest/snapshots/snapshot-latest/memory
+  run --separate-stderr -5 strace -qq -o /dev/null -e inject=linkat:error=EPERM:when=1 \
+    reflink-clone --profile vm --memory=link --exclude the-same-disk guest dst
+  assert_contains "$stderr" 'protected_hardlinks'
+}
+
+@test "--clean names what it may not remove" {
+  on ext4
+  mkdir dir
+  : >dir/.x.snapfork-tmp
+  chattr +i dir/.x.snapfork-tmp || skip 'the filesystem has no immutable files'
+  run --separate-stderr reflink-clone --clean dir
+  chattr -i dir/.x.snapfork-tmp
+  assert_equal "$status" 5
+  assert_contains "$stderr" "cannot remove '.x.snapfork-tmp': Operation not permitted"
+}

@@ -80,3 +80,169 @@ load reflink-clone_helpers
   run --separate-stderr -3 reflink-clone --reflink=always src "$other"
   assert_contains "$stderr" "to '$other': they are on different filesystems"
 }
+
+# ---- in place
+
+# A write that comes while zeros become holes: the writer waits, and what it writes stays.
+dig_during_a_write_on() { # <filesystem>
+  require_cmd strace
+  on "$1"
+  { head -c 1M /dev/zero && printf x && head -c 3M /dev/zero; } >file
+  local status=0
+  stop_after fallocate 1 reflink-clone -q --dig file
+  spawn bash -c 'printf PRECIOUS | dd of=file bs=1 seek=3000000 conv=notrunc status=none'
+  wait_until 20 grep -q 'LEASE  BREAK' /proc/locks
+  go_on || status=$?
+  assert_equal "$status" 1
+  grep -q "cannot dig holes into 'file': a process opens it" said || fail "$(<said)"
+  wait "$spawned_pid"
+  assert_equal "$(dd if=file bs=1 skip=3000000 count=8 status=none)" PRECIOUS
+  reflink-clone -q --dig file
+  assert_equal "$(dd if=file bs=1 skip=3000000 count=8 status=none)" PRECIOUS
+}
+
+@test "--dig on XFS: a write during it is not lost" { dig_during_a_write_on xfs; }
+@test "--dig on btrfs: a write during it is not lost" { dig_during_a_write_on btrfs; }
+@test "--dig on ext4: a write during it is not lost" { dig_during_a_write_on ext4; }
+@test "--dig on tmpfs: a write during it is not lost" { dig_during_a_write_on tmpfs; }
+
+# While the contents are taken, and after: the writer waits with the old inode in hand.
+unshare_during_a_write_on() { # <filesystem>
+  require_cmd strace
+  on "$1"
+  local call status old
+  for call in futex linkat; do
+    [[ $call != futex ]] || call=$(can_reflink "$1" && echo ioctl || echo pwrite64)
+    rm -f file other
+    head -c 2M /dev/urandom >file
+    ln file other
+    old=$(inode file)
+    status=0
+    stop_after "$call" 1 reflink-clone -q --unshare file
+    spawn bash -c 'printf PRECIOUS | dd of=file bs=1 seek=100 conv=notrunc status=none'
+    wait_until 20 grep -q 'LEASE  BREAK' /proc/locks
+    go_on || status=$?
+    assert_equal "$status" 1
+    grep -q "cannot replace 'file': a process opens, changes or replaces it" said || fail "$(<said)"
+    wait "$spawned_pid"
+    assert_equal "$(dd if=file bs=1 skip=100 count=8 status=none) $(inode file)" "PRECIOUS $old"
+    no_temporaries
+  done
+}
+
+@test "--unshare on XFS: a write during it is not lost" { unshare_during_a_write_on xfs; }
+@test "--unshare on btrfs: a write during it is not lost" { unshare_during_a_write_on btrfs; }
+@test "--unshare on ext4: a write during it is not lost" { unshare_during_a_write_on ext4; }
+
+@test "--unshare refuses a file that is open for writing, and names the process" {
+  on xfs
+  head -c 1M /dev/urandom >file
+  ln file other
+  exec {writer}<>other
+  run --separate-stderr -1 reflink-clone --unshare file
+  exec {writer}>&-
+  assert_contains "$stderr" "'file': it is being written to; process $BASHPID ("
+  [[ file -ef other ]]
+}
+
+@test "--unshare does not take the name of a file that replaced the one it read" {
+  require_cmd strace
+  on xfs
+  head -c 2M /dev/urandom >file
+  ln file other
+  printf new >new
+  local status=0
+  stop_after linkat 1 reflink-clone -q --unshare file
+  mv new file
+  go_on || status=$?
+  assert_equal "$status" 1
+  assert_equal "$(<file)" new
+  no_temporaries
+}
+
+# A reader, such as a page server, may have the file open; then the holes are dug into a new inode.
+dig_during_a_read_on() { # <filesystem>
+  on "$1"
+  { head -c 1M /dev/zero && printf x && head -c 3M /dev/zero; } >file
+  touch -d '2001-02-03 04:05:06.123456789' file
+  chmod 0440 file
+  cp file expected
+  exec {reader}<file
+  run --separate-stderr -0 reflink-clone --json --dig file
+  assert_equal "$(records '[.new_inode, .bytes_dug > 4190000, .links]')" '[true,true,1]'
+  cmp file expected
+  cmp /dev/fd/$reader expected
+  exec {reader}<&-
+  assert_equal "$(stat -c '%a %y' file)" '440 2001-02-03 04:05:06.123456789 +0000'
+  sync file
+  (($(blocks file) <= 16)) || fail "$(blocks file) blocks"
+  no_temporaries
+}
+
+@test "--dig on XFS of a file that is open for reading" { dig_during_a_read_on xfs; }
+@test "--dig on ext4 of a file that is open for reading" { dig_during_a_read_on ext4; }
+
+@test "SRC DST --dig: what is zero in a source that changes is not dug out of the clone" {
+  require_cmd strace
+  local type
+  for type in xfs btrfs; do
+    on "$type"
+    head -c 2M /dev/urandom >src
+    cp src before
+    sync src
+    local status=0
+    stop_after ioctl "$(number_of ioctl FICLONE reflink-clone -q src probe)" reflink-clone -q --dig src dst
+    dd if=/dev/zero of=src bs=1M count=1 conv=notrunc status=none
+    go_on || status=$?
+    assert_equal "$status" 0
+    cmp dst before
+  done
+}
+
+@test "the report tells a new inode from one that was kept" {
+  on xfs
+  make_fragmented file 1200
+  run -0 reflink-clone --dry-run --defrag file
+  assert_contains "$output" 'would get a new inode by copy'
+  run -0 reflink-clone --defrag file
+  assert_contains "$output" 'got a new inode by copy'
+  make_fragmented file 1200
+  run -0 reflink-clone --json --defrag file
+  assert_equal "$(records '[.method, .new_inode, .bytes_copied > 0, .defragged]')" '["copy",true,true,1200]'
+  run -0 reflink-clone --json --dig file
+  assert_equal "$(records '[.method, .new_inode]')" '["none",false]'
+  run -0 reflink-clone --dry-run --dig file
+  assert_contains "$output" 'would keep its inode'
+}
+
+# ---- a clone that shares less
+
+@test "FICLONE reports success and has shared nothing: a failure, and no clone" {
+  require_cmd strace
+  on xfs
+  head -c 2M /dev/urandom >src
+  mkdir tree
+  cp src tree/disk
+  local n words
+  for words in 'src' '--verify src' '--profile vm tree'; do
+    # shellcheck disable=SC2086 # words
+    n=$(number_of ioctl FICLONE reflink-clone -q $words probe)
+    rm -r probe
+    # shellcheck disable=SC2086 # words
+    run --separate-stderr -5 strace -qq -o /dev/null -e inject=ioctl:retval=0:when="$n" reflink-clone -q $words dst
+    assert_contains "$stderr" 'the filesystem reports success, but the clone has only 0 of 2097152 bytes'
+    [[ ! -e dst ]]
+    no_temporaries
+  done
+}
+
+@test "a file of the length 0 with contents is copied up to its end" {
+  on xfs
+  run -0 reflink-clone --json /proc/filesystems dst
+  cmp /proc/filesystems dst
+  assert_equal "$(records 'select(.type == "file") | [.method, .size_bytes, .bytes_copied]')" \
+    "[\"copy\",$(stat -c '%s,%s' dst)]"
+  run --separate-stderr -3 reflink-clone --reflink=always /proc/filesystems dst2
+  assert_contains "$stderr" 'reports no length'
+  [[ ! -e dst2 ]]
+}

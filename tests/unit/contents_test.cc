@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "clone/clone.h"
+#include "clone/lease.h"
 #include "clone/reflink.h"
 #include "clone/verify.h"
 #include "tests/unit/scratch_dir.h"
@@ -90,9 +91,10 @@ TEST_F(ContentsTest, AShorterSourceIsRefusedAndALongerOneCutWhereItWas) {
 
 TEST_F(ContentsTest, ALeaseTellsOfAWriter) {
   const SourceFile src = open_operand(path("src"));
-  EXPECT_NE(ReadLease(src.fd.get()).state(), ReadLease::State::refused);
+  const auto state = [&] { return Lease(src.fd.get(), Lease::Kind::read).state(); };
+  EXPECT_NE(state(), Lease::State::refused);
   const base::Fd writer = base::open_file(path("src"), O_RDWR);
-  EXPECT_EQ(ReadLease(src.fd.get()).state(), ReadLease::State::refused);
+  EXPECT_EQ(state(), Lease::State::refused);
   EXPECT_NE(writers_text(src).find(std::to_string(::getpid())), std::string::npos);
 }
 

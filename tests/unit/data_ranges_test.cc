@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -75,6 +77,39 @@ TEST(DataRanges, DataIsCutAtTheGivenSize) {
   EXPECT_EQ(range->end, kMiB + 5);
 }
 
+TEST(PiecesOf, AreCutAtMultiplesAndGoOnWhereTheyEnded) {
+  const NextRange next = [](off_t from) -> std::optional<Range> {
+    return from < 3 * kMiB
+               ? std::optional(Range{.begin = std::max<off_t>(from, kMiB / 2), .end = 3 * kMiB})
+               : std::nullopt;
+  };
+  const std::vector<Range> first = pieces_of(next, 0, kMiB, 2);
+  ASSERT_EQ(first.size(), 2U);
+  EXPECT_EQ(first[0].begin, kMiB / 2);
+  EXPECT_EQ(first[0].end, kMiB);
+  EXPECT_EQ(first[1].end, 2 * kMiB);
+  const std::vector<Range> rest = pieces_of(next, first[1].end, kMiB, 2);
+  ASSERT_EQ(rest.size(), 1U);
+  EXPECT_EQ(rest[0].end, 3 * kMiB);
+  EXPECT_TRUE(pieces_of(next, rest[0].end, kMiB, 2).empty());
+}
+
+TEST(PiecesOf, AnExabyteTakesNoMoreMemoryThanAGigabyte) {
+  constexpr off_t kExabyte = off_t{1} << 60;
+  const NextRange all = [](off_t from) { return Range{.begin = from, .end = kExabyte}; };
+  EXPECT_EQ(pieces_of(all, 0, kMiB).size(), kMostPieces);
+}
+
+TEST(DigHoles, NothingIsPunchedOnceTheFileMayHaveChanged) {
+  const base::Fd file = make_file(0);
+  fill(file.get(), 0, kMiB, '\0');
+  const std::vector<Range> holes{{.begin = 0, .end = kMiB}};
+  const blkcnt_t blocks = stat_of(file.get()).st_blocks;
+  EXPECT_THROW(dig_holes(file.get(), holes, kMiB, "file", [] { throw base::Refused("changed"); }),
+               base::Refused);
+  EXPECT_EQ(stat_of(file.get()).st_blocks, blocks);
+}
+
 TEST(SurveyExtents, IsNothingWhereTheFilesystemDoesNotAnswer) {
   EXPECT_FALSE(survey_extents(make_file(kMiB).get(), kMiB, Flush::no, "f").has_value());
 }
@@ -134,11 +169,12 @@ TEST(DigHoles, PunchesZerosAndNothingElse) {
   Progress progress;
   const off_t size = stat_of(file.get()).st_size;
   const blkcnt_t blocks = stat_of(file.get()).st_blocks;
-  const std::vector<Range> holes = holes_to_dig(file.get(), file.get(), size, 1, progress, "file");
+  const std::vector<Range> holes =
+      holes_to_dig(file.get(), file.get(), size, 1, progress, "file", [] {});
   const int64_t expected = 4 * kMiB + 100 - static_cast<int64_t>(kHoleBlock);
-  EXPECT_EQ(dig_holes(file.get(), holes, size, true, "file"), expected);
+  EXPECT_EQ(bytes_of(holes), expected);
   EXPECT_EQ(stat_of(file.get()).st_blocks, blocks);
-  EXPECT_EQ(dig_holes(file.get(), holes, size, false, "file"), expected);
+  dig_holes(file.get(), holes, size, "file", [] {});
   EXPECT_EQ(contents_of(file.get()), before);
   EXPECT_EQ(stat_of(file.get()).st_blocks, static_cast<blkcnt_t>(kHoleBlock / 512));
 }
