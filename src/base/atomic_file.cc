@@ -20,20 +20,20 @@ void write_file_atomic(const std::string& path, std::string_view content, mode_t
       path.substr(0, name_at) + temporary_name(std::string_view(path).substr(name_at));
   // A leftover may have other links or another owner: take it away rather than write into it.
   if (::unlink(temporary.c_str()) != 0 && errno != ENOENT) {
-    throw_errno("cannot remove " + quoted(temporary));
+    throw_errno("cannot remove " + base::quoted(temporary));
   }
   Fd fd = open_file(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
   try {
     write_full(fd.get(), content, temporary);
     if (::fchmod(fd.get(), mode) != 0) {  // the umask does not matter
-      throw_errno("cannot change the mode of " + quoted(temporary));
+      throw_errno("cannot change the mode of " + base::quoted(temporary));
     }
     if (durable == Durable::yes) {
       sync_fd(fd.get(), temporary);
     }
     fd.close_checked(temporary);
     if (::rename(temporary.c_str(), path.c_str()) != 0) {
-      throw_errno("cannot replace " + quoted(path));
+      throw_errno("cannot replace " + base::quoted(path));
     }
   } catch (...) {
     ::unlink(temporary.c_str());

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <iomanip>  // IWYU pragma: keep (see quoted)
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -52,7 +53,10 @@ class BadData : public Error {
 // The same for an errno that was saved, or that a library returned as a positive number.
 [[noreturn]] void throw_error_number(int error_number, const std::string& what);
 
-// 'text' in single quotes, as base::printable has it: how a name stands in a message.
+// Callers write base::quoted: a plain quoted(std::string) is std::quoted, by argument-dependent
+// lookup. <iomanip> is included here so that this fails with every compiler, not only with those
+// whose headers include it. 'text' in single quotes, as base::printable has it: how a name stands
+// in a message.
 std::string quoted(std::string_view text);
 
 // What `error` stands for as an exit status: Error's own, 5 for std::system_error and all else.

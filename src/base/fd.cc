@@ -33,7 +33,7 @@ void Fd::reset() {
 void Fd::close_checked(std::string_view name) {
   // Linux releases the number whatever close() returns, so there is no second try.
   if (::close(release()) != 0 && errno != EINTR) {
-    throw_errno("cannot close " + quoted(name));
+    throw_errno("cannot close " + base::quoted(name));
   }
 }
 
@@ -44,7 +44,7 @@ Fd open_file(const std::string& path, int flags, mode_t mode) {
 Fd open_at(int dir_fd, const std::string& name, int flags, mode_t mode) {
   Fd fd(::openat(dir_fd, name.c_str(), flags | O_CLOEXEC, mode));
   if (!fd) {
-    throw_errno("cannot open " + quoted(name));
+    throw_errno("cannot open " + base::quoted(name));
   }
   return fd;
 }
@@ -55,7 +55,7 @@ std::optional<Fd> try_open(const std::string& path, int flags) {
     if (errno == ENOENT || errno == ENOTDIR) {
       return std::nullopt;
     }
-    throw_errno("cannot open " + quoted(path));
+    throw_errno("cannot open " + base::quoted(path));
   }
   return fd;
 }
@@ -69,7 +69,7 @@ size_t pread_full(int fd, std::span<std::byte> buffer, off_t offset, std::string
       if (errno == EINTR) {
         continue;
       }
-      throw_errno("cannot read " + quoted(name));
+      throw_errno("cannot read " + base::quoted(name));
     }
     if (n == 0) {
       break;
@@ -86,7 +86,7 @@ void write_full(int fd, std::string_view data, std::string_view name) {
       if (errno == EINTR) {
         continue;
       }
-      throw_errno("cannot write " + quoted(name));
+      throw_errno("cannot write " + base::quoted(name));
     }
     data.remove_prefix(static_cast<size_t>(n));
   }
@@ -99,7 +99,7 @@ void pwrite_full(int fd, std::span<const std::byte> data, off_t offset, std::str
       if (errno == EINTR) {
         continue;
       }
-      throw_errno("cannot write " + quoted(name));
+      throw_errno("cannot write " + base::quoted(name));
     }
     data = data.subspan(static_cast<size_t>(n));
     offset += n;
@@ -111,10 +111,10 @@ std::string read_file(const std::string& path, size_t limit) {
   const Fd fd = open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) {
-    throw_errno("cannot stat " + quoted(path));
+    throw_errno("cannot stat " + base::quoted(path));
   }
   if (!S_ISREG(st.st_mode)) {
-    throw BadData("cannot read " + quoted(path) + ": not a regular file");
+    throw BadData("cannot read " + base::quoted(path) + ": not a regular file");
   }
   return read_all(fd.get(), limit, path);
 }
@@ -131,11 +131,11 @@ std::string read_all(int fd, size_t limit, std::string_view name) {
     data.resize(std::max(data.capacity(), old_size + kPiece));
     const ssize_t n = ::read(fd, data.data() + old_size, data.size() - old_size);
     if (n < 0 && errno != EINTR) {
-      throw_errno("cannot read " + quoted(name));
+      throw_errno("cannot read " + base::quoted(name));
     }
     data.resize(old_size + static_cast<size_t>(std::max<ssize_t>(n, 0)));
     if (data.size() > limit) {
-      throw BadData("cannot read " + quoted(name) + ": longer than " + std::to_string(limit) +
+      throw BadData("cannot read " + base::quoted(name) + ": longer than " + std::to_string(limit) +
                     " bytes");
     }
     if (n == 0) {
@@ -146,7 +146,7 @@ std::string read_all(int fd, size_t limit, std::string_view name) {
 
 void sync_fd(int fd, std::string_view name) {
   if (::fsync(fd) != 0) {
-    throw_errno("cannot flush " + quoted(name));
+    throw_errno("cannot flush " + base::quoted(name));
   }
 }
 

@@ -71,7 +71,7 @@ void read_mount(uint64_t mount_id, const std::string& path, FilesystemInfo& info
       return;
     }
   }
-  throw Unsupported("cannot find the mount of " + quoted(path) + " in /proc/self/mountinfo");
+  throw Unsupported("cannot find the mount of " + base::quoted(path) + " in /proc/self/mountinfo");
 }
 
 void read_device(FilesystemInfo& info) {
@@ -105,14 +105,14 @@ void read_device(FilesystemInfo& info) {
 FilesystemInfo probe_filesystem(const std::string& path) {
   struct statx stx {};
   if (::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC, STATX_MNT_ID, &stx) != 0) {
-    throw_errno("cannot look up " + quoted(path));
+    throw_errno("cannot look up " + base::quoted(path));
   }
   if ((stx.stx_mask & STATX_MNT_ID) == 0) {
-    throw Unsupported("cannot find the mount of " + quoted(path) + ": Linux 5.8 is needed");
+    throw Unsupported("cannot find the mount of " + base::quoted(path) + ": Linux 5.8 is needed");
   }
   struct statvfs space {};
   if (::statvfs(path.c_str(), &space) != 0) {
-    throw_errno("cannot look up the free space of " + quoted(path));
+    throw_errno("cannot look up the free space of " + base::quoted(path));
   }
   FilesystemInfo info;
   info.free_bytes = static_cast<int64_t>(space.f_bavail * space.f_frsize);

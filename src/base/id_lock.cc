@@ -87,10 +87,10 @@ bool lock_file(int fd, int operation, const Deadline& deadline, const std::strin
     return true;
   }
   if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS) {
-    throw Unsupported("cannot lock " + quoted(path) + ": this filesystem has no locks");
+    throw Unsupported("cannot lock " + base::quoted(path) + ": this filesystem has no locks");
   }
   if (errno != EWOULDBLOCK && errno != EINTR) {
-    throw_errno("cannot lock " + quoted(path));
+    throw_errno("cannot lock " + base::quoted(path));
   }
   if (deadline.passed()) {
     return false;
@@ -101,7 +101,7 @@ bool lock_file(int fd, int operation, const Deadline& deadline, const std::strin
       return true;
     }
     if (errno != EINTR) {
-      throw_errno("cannot lock " + quoted(path));
+      throw_errno("cannot lock " + base::quoted(path));
     }
   }
   return false;
@@ -217,7 +217,7 @@ std::optional<IdLock> require_lock(const Store& store, std::string_view id, Lock
                                    const Deadline& deadline) {
   if (const std::optional<LockMode> inherited = inherited_lock(store, id)) {
     if (*inherited == LockMode::shared && mode == LockMode::exclusive) {
-      throw Refused("cannot change " + quoted(id) +
+      throw Refused("cannot change " + base::quoted(id) +
                     ": the inherited lock is shared; start under template-lock --exclusive");
     }
     return std::nullopt;
@@ -227,14 +227,14 @@ std::optional<IdLock> require_lock(const Store& store, std::string_view id, Lock
   std::optional<IdLock> lock = IdLock::acquire(
       store, id, mode, waits ? deadline : Deadline::after(std::chrono::milliseconds(0)));
   if (!lock) {
-    throw Refused("cannot lock " + quoted(id) + ": " + describe_conflict(store, id) +
+    throw Refused("cannot lock " + base::quoted(id) + ": " + describe_conflict(store, id) +
                   (waits ? "; wait for it to end" : "; " + why_not_waited_for(held)));
   }
   return lock;
 }
 
 std::string why_not_waited_for(std::string_view held) {
-  return "not waited for, since the lock on " + quoted(held) +
+  return "not waited for, since the lock on " + base::quoted(held) +
          " is held already; take both in one call of template-lock";
 }
 

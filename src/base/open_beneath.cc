@@ -22,7 +22,7 @@ Fd call_openat2(int dir, const std::string& path, int flags, mode_t mode) {
 }
 
 [[noreturn]] void throw_open_failure(int error, const std::string& path, const std::string& shown) {
-  const std::string what = "cannot open " + quoted(shown + "/" + path);
+  const std::string what = "cannot open " + base::quoted(shown + "/" + path);
   if (error == ELOOP) {
     throw BadData(what +
                   ": it is, or lies behind, a symbolic link, and the store follows none; put "

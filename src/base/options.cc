@@ -26,9 +26,9 @@ std::string complaint(const OptionText* option, const char* word) {
                               : option != nullptr ? std::string("--") + option->name
                                                   : word;
   if (option == nullptr) {
-    return "unknown option " + quoted(written);
+    return "unknown option " + base::quoted(written);
   }
-  return "option " + quoted(written) +
+  return "option " + base::quoted(written) +
          (option->argument != nullptr ? " needs a value" : " takes no value");
 }
 
@@ -58,8 +58,9 @@ int64_t ParsedOptions::number(const std::string& name, int64_t low, int64_t high
   int64_t number = 0;
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
   if (error != std::errc() || end != text->data() + text->size() || number < low || number > high) {
-    throw UsageError("bad value " + quoted(*text) + " for --" + name + ": a whole number from " +
-                     std::to_string(low) + " to " + std::to_string(high) + " is needed");
+    throw UsageError("bad value " + base::quoted(*text) + " for --" + name +
+                     ": a whole number from " + std::to_string(low) + " to " +
+                     std::to_string(high) + " is needed");
   }
   return number;
 }
@@ -75,7 +76,7 @@ int64_t ParsedOptions::seconds_as_ms(const std::string& name, int64_t fallback_m
   constexpr double kLongest = 1e9;
   if (text->empty() || text->find_first_not_of("0123456789.e+-") != std::string::npos ||
       end != text->c_str() + text->size() || !(seconds >= 0) || seconds > kLongest) {
-    throw UsageError("bad value " + quoted(*text) + " for --" + name +
+    throw UsageError("bad value " + base::quoted(*text) + " for --" + name +
                      ": seconds such as 5 or 0.5 are needed");
   }
   const double ms = seconds * 1000;
@@ -96,7 +97,7 @@ std::string ParsedOptions::choice(const std::string& name,
     }
     list += (list.empty() ? "" : ", ") + std::string(word);
   }
-  throw UsageError("bad value " + quoted(*text) + " for --" + name + ": one of " + list +
+  throw UsageError("bad value " + base::quoted(*text) + " for --" + name + ": one of " + list +
                    " is needed");
 }
 
@@ -105,7 +106,7 @@ void ParsedOptions::require_operands(size_t low, size_t high, std::string_view w
     throw UsageError("too few operands: " + std::string(what) + " needed");
   }
   if (operands_.size() > high) {
-    throw UsageError("unexpected operand " + quoted(operands_[high]));
+    throw UsageError("unexpected operand " + base::quoted(operands_[high]));
   }
 }
 

@@ -34,7 +34,7 @@ Identity identify(int dir, const std::string& name, const std::string& shown) {
     if (errno == ENOENT) {
       return {};
     }
-    throw_errno("cannot stat " + quoted(shown));
+    throw_errno("cannot stat " + base::quoted(shown));
   }
   return {.mount = st.stx_mnt_id, .mode = st.stx_mode, .exists = true};
 }
@@ -52,7 +52,7 @@ std::vector<std::string> names_in(int dir, const std::string& shown) {
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(own ? ::fdopendir(own.get()) : nullptr,
                                                    ::closedir);
   if (stream == nullptr) {
-    throw_errno("cannot read directory " + quoted(shown));
+    throw_errno("cannot read directory " + base::quoted(shown));
   }
   own.release();
   std::vector<std::string> names;
@@ -61,7 +61,7 @@ std::vector<std::string> names_in(int dir, const std::string& shown) {
     const struct dirent* entry = ::readdir(stream.get());
     if (entry == nullptr) {
       if (errno != 0) {
-        throw_errno("cannot read directory " + quoted(shown));
+        throw_errno("cannot read directory " + base::quoted(shown));
       }
       return names;
     }
@@ -124,7 +124,7 @@ class TreeWalk {
       return enter(dir, name);
     }
     if (action_ == Action::remove && ::unlinkat(dir, name.c_str(), 0) != 0 && errno != ENOENT) {
-      throw_errno("cannot remove " + quoted(path_of(name)));
+      throw_errno("cannot remove " + base::quoted(path_of(name)));
     }
     return false;
   }
@@ -139,12 +139,12 @@ class TreeWalk {
         found_ = path;
         return false;
       }
-      throw_errno("cannot open directory " + quoted(path));
+      throw_errno("cannot open directory " + base::quoted(path));
     }
     Fd opened = open_readable(entry.get());
     struct stat st {};
     if (!opened || ::fstat(opened.get(), &st) != 0) {
-      throw_errno("cannot open directory " + quoted(path));
+      throw_errno("cannot open directory " + base::quoted(path));
     }
     std::vector<std::string> names = names_in(opened.get(), path);
     levels_.push_back({.name = name, .dev = st.st_dev, .ino = st.st_ino, .left = std::move(names)});
@@ -179,7 +179,7 @@ class TreeWalk {
     const int above = go_up(path);
     if (action_ == Action::remove && ::unlinkat(above, name.c_str(), AT_REMOVEDIR) != 0 &&
         errno != ENOENT) {
-      throw_errno("cannot remove directory " + quoted(path));
+      throw_errno("cannot remove directory " + base::quoted(path));
     }
   }
 
@@ -193,7 +193,8 @@ class TreeWalk {
     struct stat st {};
     if (::fstat(at_.get(), &st) != 0 || st.st_dev != levels_.back().dev ||
         st.st_ino != levels_.back().ino) {
-      throw Refused("cannot remove " + quoted(path) + ": it was moved at the same time; try again");
+      throw Refused("cannot remove " + base::quoted(path) +
+                    ": it was moved at the same time; try again");
     }
     return at_.get();
   }
@@ -221,7 +222,7 @@ std::optional<std::string> find_mount(int parent, const std::string& name,
 }
 
 void refuse_mount(const std::string& path) {
-  throw Refused("cannot remove " + quoted(path) + ": it is a mount point; unmount it first");
+  throw Refused("cannot remove " + base::quoted(path) + ": it is a mount point; unmount it first");
 }
 
 }  // namespace base

@@ -35,10 +35,10 @@ std::string session_name(std::string_view id, const struct stat& guest_dir) {
 std::string session_name(std::string_view id, const std::string& path) {
   struct stat st {};
   if (::lstat(path.c_str(), &st) != 0) {
-    throw_errno("cannot inspect " + quoted(path));
+    throw_errno("cannot inspect " + base::quoted(path));
   }
   if (!S_ISDIR(st.st_mode)) {
-    throw_error_number(ENOTDIR, "cannot use " + quoted(path));
+    throw_error_number(ENOTDIR, "cannot use " + base::quoted(path));
   }
   return session_name(id, st);
 }

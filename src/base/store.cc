@@ -38,14 +38,14 @@ const char* id_problem(std::string_view id) {
 // Makes one directory of the store, unless it exists.
 void make_dir(int parent, const std::string& name, mode_t mode, const std::string& path) {
   if (::mkdirat(parent, name.c_str(), mode) != 0 && errno != EEXIST) {
-    throw_errno("cannot create directory " + quoted(path));
+    throw_errno("cannot create directory " + base::quoted(path));
   }
 }
 
 struct stat stat_fd(const Fd& fd, const std::string& path) {
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) {
-    throw_errno("cannot stat " + quoted(path));
+    throw_errno("cannot stat " + base::quoted(path));
   }
   return st;
 }
@@ -58,7 +58,7 @@ bool is_valid_id(std::string_view id) {
 
 void check_id(std::string_view id) {
   if (const char* problem = id_problem(id)) {
-    throw UsageError("bad id " + quoted(id.substr(0, kMaxIdLength)) +
+    throw UsageError("bad id " + base::quoted(id.substr(0, kMaxIdLength)) +
                      (id.size() > kMaxIdLength ? "...: " : ": ") + problem);
   }
 }
@@ -97,11 +97,11 @@ void Store::require_root() const {
   struct stat st {};
   if (::stat(root_.c_str(), &st) != 0) {
     const int error = errno;
-    throw_error_number(error, "cannot use the store " + quoted(root_) +
+    throw_error_number(error, "cannot use the store " + base::quoted(root_) +
                                   " (create it, or set SNAPFORK_ROOT to another)");
   }
   if (!S_ISDIR(st.st_mode)) {
-    throw_error_number(ENOTDIR, "cannot use the store " + quoted(root_));
+    throw_error_number(ENOTDIR, "cannot use the store " + base::quoted(root_));
   }
 }
 
@@ -116,8 +116,8 @@ void Store::create_layout() const {
     make_dir(ours.get(), dir.substr(dir.rfind('/') + 1), kPrivate, dir);
     const struct stat st = stat_fd(open_below(dir, O_PATH | O_DIRECTORY), dir);
     if (st.st_dev != guests.st_dev) {
-      throw Unsupported("cannot use the store " + quoted(root_) + ": guests/ and " + quoted(dir) +
-                        " are on different filesystems; move them onto one");
+      throw Unsupported("cannot use the store " + base::quoted(root_) + ": guests/ and " +
+                        base::quoted(dir) + " are on different filesystems; move them onto one");
     }
   }
 }
@@ -148,7 +148,7 @@ void make_dirs(const std::string& path, unsigned mode) {
     at = path.find('/', at + 1);
     const std::string part = path.substr(0, at);
     if (::mkdir(part.c_str(), mode) != 0 && errno != EEXIST) {
-      throw_errno("cannot create directory " + quoted(part));
+      throw_errno("cannot create directory " + base::quoted(part));
     }
   }
 }

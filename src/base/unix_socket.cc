@@ -39,10 +39,10 @@ Fd claim_path(const std::string& path) {
   Fd lock = open_file(lock_path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY, 0600);
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) {
-      throw Refused("cannot listen on " + quoted(path) +
+      throw Refused("cannot listen on " + base::quoted(path) +
                     ": another server is there; stop it, or use another socket");
     }
-    throw_errno("cannot lock " + quoted(lock_path));
+    throw_errno("cannot lock " + base::quoted(lock_path));
   }
   return lock;
 }
@@ -55,18 +55,18 @@ void remove_leftover(const std::string& path, SocketClaim claim) {
     if (errno == ENOENT) {
       return;
     }
-    throw_errno("cannot stat " + quoted(path));
+    throw_errno("cannot stat " + base::quoted(path));
   }
   if (!S_ISSOCK(st.st_mode)) {
-    throw_error_number(EEXIST, "cannot listen on " + quoted(path));
+    throw_error_number(EEXIST, "cannot listen on " + base::quoted(path));
   }
   if (claim == SocketClaim::by_lock &&
       connect_unix(path, Deadline::after(std::chrono::seconds(1)))) {
-    throw Refused("cannot listen on " + quoted(path) +
+    throw Refused("cannot listen on " + base::quoted(path) +
                   ": another server is there; stop it, or use another socket");
   }
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
-    throw_errno("cannot remove the leftover socket " + quoted(path));
+    throw_errno("cannot remove the leftover socket " + base::quoted(path));
   }
 }
 
@@ -74,7 +74,7 @@ void remove_leftover(const std::string& path, SocketClaim claim) {
 
 void check_socket_path(const std::string& path) {
   if (path.empty() || path.size() > kMaxSocketPath) {
-    throw UsageError("socket path " + quoted(path) + " has " + std::to_string(path.size()) +
+    throw UsageError("socket path " + base::quoted(path) + " has " + std::to_string(path.size()) +
                      " bytes; it may have 1 to " + std::to_string(kMaxSocketPath) +
                      "; use a shorter directory");
   }
@@ -93,11 +93,11 @@ UnixListener::UnixListener(const std::string& path, SocketClaim claim) : path_(p
     throw_errno("cannot set the mode of a socket");
   }
   if (::bind(fd_.get(), reinterpret_cast<const struct sockaddr*>(&address), sizeof address) != 0) {
-    throw_errno("cannot bind " + quoted(path));
+    throw_errno("cannot bind " + base::quoted(path));
   }
   struct stat st {};
   if (::lstat(path.c_str(), &st) != 0) {
-    throw_errno("cannot stat " + quoted(path));
+    throw_errno("cannot stat " + base::quoted(path));
   }
   device_ = st.st_dev;
   inode_ = st.st_ino;
@@ -105,7 +105,7 @@ UnixListener::UnixListener(const std::string& path, SocketClaim claim) : path_(p
   if (::chmod(path.c_str(), 0600) != 0 || ::listen(fd_.get(), kBacklog) != 0) {
     const int error = errno;
     ::unlink(path.c_str());
-    throw_error_number(error, "cannot listen on " + quoted(path));
+    throw_error_number(error, "cannot listen on " + base::quoted(path));
   }
 }
 
@@ -125,7 +125,7 @@ UnixListener::~UnixListener() {
 
 void UnixListener::give_to(uid_t uid) const {
   if (::lchown(path_.c_str(), uid, static_cast<gid_t>(-1)) != 0) {
-    throw_errno("cannot give " + quoted(path_) + " to user " + std::to_string(uid));
+    throw_errno("cannot give " + base::quoted(path_) + " to user " + std::to_string(uid));
   }
 }
 
@@ -139,7 +139,7 @@ std::optional<Fd> UnixListener::accept() const {
       return std::nullopt;
     }
     if (errno != EINTR) {
-      throw_errno("cannot accept on " + quoted(path_));
+      throw_errno("cannot accept on " + base::quoted(path_));
     }
   }
 }
@@ -158,7 +158,8 @@ std::optional<Fd> connect_unix(const std::string& path, const Deadline& deadline
     if (errno == EAGAIN && !deadline.passed()) {
       ::poll(nullptr, 0, kRetryMs);
     } else if (errno != EINTR) {
-      throw_error_number(errno == EAGAIN ? ETIMEDOUT : errno, "cannot connect to " + quoted(path));
+      throw_error_number(errno == EAGAIN ? ETIMEDOUT : errno,
+                         "cannot connect to " + base::quoted(path));
     }
   }
   return fd;
