@@ -13,6 +13,7 @@ bindir      ?= $(exec_prefix)/bin
 datarootdir ?= $(prefix)/share
 mandir      ?= $(datarootdir)/man
 compdir     ?= $(datarootdir)/bash-completion/completions
+docdir      ?= $(datarootdir)/doc/snapfork
 CXX         := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 CC          := $(if $(filter default,$(origin CC)),gcc,$(CC))
 INSTALL     ?= install
@@ -59,26 +60,30 @@ OBJS     := $(LIB_OBJS) $(MAINS:%.cc=$(O)/%.o) $(TESTS:%.cc=$(O)/%.o) $(HELPERS:
 CLANGXX  ?= clang++
 FUZZ     := build/fuzz
 FUZZERS  := $(patsubst tests/fuzz/%_fuzz.cc,$(FUZZ)/%,$(wildcard tests/fuzz/*_fuzz.cc))
-FUZZ_SRCS := $(addprefix src/base/,atomic_file.cc deadline.cc error.cc fd.cc json_line.cc message.cc open_beneath.cc output.cc store.cc \
-  unix_socket.cc) $(addprefix src/pager/,control_request.cc handshake.cc region.cc uffd.cc) \
-  $(addprefix src/meta/,bincode_reader.cc bitcode_packing.cc bitcode_reader.cc crc64.cc guest_keys.cc image_record.cc \
-  json_object.cc json_scanner.cc metadata.cc rewrite_paths.cc vmstate.cc vmstate_layout.cc vmstate_search.cc)
+ifneq ($(filter $(FUZZ)/%,$(MAKECMDGOALS)),)  # see fuzzers
+FUZZ_SRCS := $(shell scripts/sources-of.sh $(wildcard tests/fuzz/*.cc tests/fuzz/*.h))
 FUZZ_OBJS := $(FUZZ_SRCS:%.cc=$(FUZZ)/%.o)
+endif
 FUZZ_CXX := -std=c++20 -pthread -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 MANS     := $(patsubst man/%.scd,$(O)/man/%,$(wildcard man/*.scd))
 SHELL_SRCS = scripts/snapfork scripts/snapfork-mount scripts/bootstrap $(wildcard scripts/*.sh scripts/*.bash tests/*.bash \
   tests/*.sh tests/*/*.bash tests/*/*.sh tests/*/*.bats bench/*.sh completions/*) .ci/run
 Q        := $(if $(V),,@)
-msg       = $(if $(V),,$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-6s %s\n' $(1) $(2)))
+# STEPS, STEPS_FILE: how many files are built, and a file with a byte for each that is (scripts/build.sh).
+step      = $(if $(STEPS_FILE),printf . >>$(STEPS_FILE); printf '[%3d/%d]' "$$(wc -c <$(STEPS_FILE))" $(STEPS);)
+msg       = $(if $(V),,$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@$(step) printf '  %-6s %s\n' $(1) $(2)))
+# With all processors, unless -j is given, and how far it is.
+build     = $(Q)+MAKE='$(MAKE)' BUILD_DIR=$(O) scripts/build.sh
 
 all: $(PROGS) $(DRIVER)  ## build the programs into bin/
+	@:
 define link_program
 $(BIN)/$(notdir $(1)): $(O)/$(1).o $(O)/libsnapfork.a
 endef
 $(foreach m,$(MAINS:%.cc=%),$(eval $(call link_program,$(m))))
 $(PROGS):
-	$(call msg,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_LD) $^ $(PKG_LIBS) -o $@
+	$(call msg,LD,$@)
 $(DRIVER): $(BIN)/%: scripts/%
 	$(call msg,CP,$@)
 	$(Q)$(INSTALL) -D -m 755 $< $@
@@ -86,20 +91,21 @@ $(O)/libsnapfork.a: $(LIB_OBJS)
 	$(call msg,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 $(O)/%.o: %.cc $(O)/flags
-	$(call msg,CXX,$<)
 	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_CPP) $(ALL_CXX) -MMD -MP -c $< -o $@
-$(O)/flags: FORCE  # rebuild when compiler or flags change
+	$(call msg,CXX,$<)
+# With FLAGS_ARE_NEW nothing is made to find out: for a dry run that counts.
+$(O)/flags: $(if $(FLAGS_ARE_NEW),,FORCE)  # rebuild when compiler or flags change
 	@mkdir -p $(@D); printf '%s\n' '$(CXX) $(ALL_CPP) $(filter-out -Werror,$(ALL_CXX)) $(ALL_LD)' >$@.new; \
 	  cmp -s $@.new $@ && rm -f $@.new || mv $@.new $@
 FORCE:
 -include $(OBJS:.o=.d)
 
 $(O)/tests/unit-tests: $(TESTS:%.cc=$(O)/%.o) $(O)/libsnapfork.a
-	$(call msg,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_LD) $^ $(shell $(PKG_CONFIG) --libs gtest_main gtest) $(PKG_LIBS) -o $@
-$(HELPER_PROGS): $(O)/tests/%: $(O)/tests/helpers/%.o $(O)/libsnapfork.a
 	$(call msg,LD,$@)
+$(HELPER_PROGS): $(O)/tests/%: $(O)/tests/helpers/%.o $(O)/libsnapfork.a
 	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_LD) $^ $(PKG_LIBS) -o $@
+	$(call msg,LD,$@)
 # The guest for a real Firecracker: runs on no operating system, so its flags are its own.
 $(O)/tests/guest.elf: $(GUEST_SRCS) $(wildcard tests/guest/*.h) tests/guest/guest.ld
 	$(call msg,CC,$@)
@@ -108,6 +114,7 @@ $(O)/tests/guest.elf: $(GUEST_SRCS) $(wildcard tests/guest/*.h) tests/guest/gues
 	  -mno-red-zone -static -no-pie -nostdlib -Wl,--build-id=none,-z,noexecstack,--no-warn-rwx-segments \
 	  -T tests/guest/guest.ld $(GUEST_SRCS) -o $@
 helpers: $(HELPER_PROGS) $(GUEST)
+	@:
 
 # Without a clang that has libFuzzer there are no fuzz targets, and tests/run-all.sh says so.
 fuzzers:
@@ -115,8 +122,8 @@ fuzzers:
 	    | $(CLANGXX) -fsanitize=fuzzer,address -x c++ - -o /dev/null 2>/dev/null; \
 	  then $(MAKE) --no-print-directory $(FUZZERS); else rm -f $(FUZZERS); fi
 $(FUZZ)/%.o: %.cc Makefile
-	$(call msg,FUZZ,$<)
 	$(Q)mkdir -p $(@D) && $(CLANGXX) $(ALL_CPP) $(FUZZ_CXX) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+	$(call msg,FUZZ,$<)
 $(FUZZ)/libfuzz.a: $(FUZZ_OBJS)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 $(FUZZERS): $(FUZZ)/%: $(FUZZ)/tests/fuzz/%_fuzz.o $(FUZZ)/libfuzz.a
@@ -128,23 +135,23 @@ bootstrap-%:
 	@scripts/bootstrap $*
 
 demo: bootstrap-$(if $(FIRECRACKER),check,demo)  ## the main job on a built-in snapshot; FIRECRACKER=PATH: on a real one
-	$(Q)$(MAKE) --no-print-directory -s all $(if $(FIRECRACKER),helpers)
-	$(Q)scripts/demo.sh
+	$(build) all $(if $(FIRECRACKER),helpers)
+	$(Q)BUILD_SECONDS=$$(cat $(O)/seconds) scripts/demo.sh
 
 check: bootstrap-check  ## install what is missing, build, run every test
-	$(Q)$(MAKE) --no-print-directory all helpers fuzzers $(O)/tests/unit-tests
+	$(build) all helpers fuzzers $(O)/tests/unit-tests
 	$(Q)tests/run-all.sh $(BIN) $(O)
 check-unit: $(O)/tests/unit-tests  ## GoogleTest only; GTEST_ARGS=--gtest_filter=...
-	$(Q)$< $(GTEST_ARGS)
+	$(Q)tests/run-unit.sh $< $(GTEST_ARGS)
 check-cli: all helpers  ## each program as a user meets it (bats); BATS_ARGS=--filter NAME
 	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bats $(BATS_ARGS) tests/cli
 check-e2e: all helpers  ## the flows, on real filesystems, killing things (bats; root)
 	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bats $(BATS_ARGS) tests/e2e
 check-fuzz: bootstrap-check  ## throw mutated input at the parsers; FUZZ_SECONDS=60 for each
-	$(Q)$(MAKE) --no-print-directory fuzzers
+	$(build) fuzzers
 	$(Q)set -e; for f in $(notdir $(FUZZERS)); do tests/fuzz/run.sh $$f; done
 soak: bootstrap-check  ## the storm, the race, the model check, the fuzz targets for long: SOAK_SECONDS=300 each
-	$(Q)$(MAKE) --no-print-directory all helpers fuzzers
+	$(build) all helpers fuzzers
 	$(Q)tests/soak/run.sh $(BIN) $(O)
 check-firecracker: all helpers  ## the flows on a real Firecracker: FIRECRACKER=PATH
 	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bats $(BATS_ARGS) tests/firecracker
@@ -169,21 +176,27 @@ print-cppflags:
 
 man: $(MANS)  ## man pages into $(O)/man
 $(O)/man/%: man/%.scd
-	@command -v $(SCDOC) >/dev/null || { echo "scdoc is missing: scripts/bootstrap lint" >&2; exit 1; }
+	@command -v $(SCDOC) >/dev/null || { echo "scdoc is missing: scripts/bootstrap build" >&2; exit 1; }
 	$(call msg,MAN,$@)
 	$(Q)mkdir -p $(@D) && $(SCDOC) <$< >$@
 
-install: all man  ## programs, man pages, completions under $(DESTDIR)$(prefix)
-	$(Q)$(INSTALL) -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man7 $(DESTDIR)$(compdir)
-	$(Q)$(INSTALL) -m 755 $(PROGS) $(DRIVER) $(DESTDIR)$(bindir)
+DOCS     := LICENSE README.md $(wildcard docs/*.md)
+install: all man  ## programs, man pages, completions, license and docs under $(DESTDIR)$(prefix)
+	$(Q)$(INSTALL) -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man7 $(DESTDIR)$(compdir) $(DESTDIR)$(docdir)
+	$(Q)$(INSTALL) $(STRIP) -m 755 $(PROGS) $(DESTDIR)$(bindir)
+	$(Q)$(INSTALL) -m 755 $(DRIVER) $(DESTDIR)$(bindir)
+	$(Q)$(INSTALL) -m 644 $(DOCS) $(DESTDIR)$(docdir)
 	$(Q)set -e; for page in $(MANS); do \
 	  $(INSTALL) -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}; done
 	$(Q)set -e; for f in $(wildcard completions/*); do $(INSTALL) -m 644 $$f $(DESTDIR)$(compdir); done
+install-strip:  ## install without symbols and debugging information: a tenth of the size
+	$(Q)$(MAKE) --no-print-directory install STRIP=-s
 uninstall:  ## remove what install installed
 	$(Q)rm -f $(addprefix $(DESTDIR)$(bindir)/,$(notdir $(PROGS) $(DRIVER)))
 	$(Q)set -e; for page in $(notdir $(MANS)); do rm -f $(DESTDIR)$(mandir)/man$${page##*.}/$$page; done
 	$(Q)rm -f $(addprefix $(DESTDIR)$(compdir)/,$(notdir $(wildcard completions/*)))
-check-install: bootstrap-lint  ## install into a scratch folder, run, uninstall: nothing may be left
+	$(Q)rm -f $(addprefix $(DESTDIR)$(docdir)/,$(notdir $(DOCS)))
+check-install: bootstrap-build  ## install into a scratch folder, run, uninstall: nothing may be left
 	$(Q)rm -rf $(O)/pkg && $(MAKE) --no-print-directory -s install DESTDIR=$(CURDIR)/$(O)/pkg
 	$(Q)set -e; for p in $(notdir $(PROGS) $(DRIVER)); do $(O)/pkg$(bindir)/$$p --version >/dev/null; done
 	$(Q)$(MAKE) --no-print-directory -s uninstall DESTDIR=$(CURDIR)/$(O)/pkg
@@ -194,5 +207,5 @@ clean:  ## remove bin/ and build/
 	$(Q)rm -rf bin build
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
-.PHONY: all demo check check-unit check-cli check-e2e check-fuzz soak check-firecracker bench bench-pager lint format man install \
+.PHONY: all demo check check-unit check-cli check-e2e check-fuzz soak check-firecracker bench bench-pager lint format man install install-strip \
   uninstall check-install clean help helpers fuzzers list-shell print-cppflags FORCE

@@ -286,6 +286,9 @@ main() {
   cd "$(dirname "$0")/.."
   PATH=$PWD/bin:$PATH
   exec 3>&1
+  if ((EUID != 0)) && [[ $(</proc/sys/vm/unprivileged_userfaultfd) == 0 && ! -w /dev/userfaultfd ]]; then
+    printf 'Not root: parts 3 to 6 need userfaultfd, so root, or sysctl vm.unprivileged_userfaultfd=1.\n\n'
+  fi
   trap clean_up EXIT
   trap 'exit 130' INT
   local started=$SECONDS
@@ -299,7 +302,8 @@ main() {
   use_hot_pages
   delete_all
   prove_nothing_is_left
-  printf '\n%d s in all.\n' $((SECONDS - started))
+  printf '\n%d s in all%s.\n' $((SECONDS - started)) \
+    "$( ((${BUILD_SECONDS:-0} < 2)) || printf ', after %d s of building' "$BUILD_SECONDS")"
 }
 
 main "$@"

@@ -5,8 +5,7 @@ set -euo pipefail
 shopt -s inherit_errexit nullglob
 
 run_unit() { # <build dir> <log>
-  # Brief output holds failures, skips with their reasons, and the closing counts.
-  "$1/tests/unit-tests" --gtest_brief=1 >"$2" 2>&1 </dev/null
+  tests/run-unit.sh "$1/tests/unit-tests" >"$2" 2>&1
 }
 
 run_bats() { # <file> <log>
