@@ -21,6 +21,7 @@ base::Options make_options() {
       .value("t,timeout", "S", "wait at most S seconds (default 10)")
       .flag("n,no-wait", "do not wait; after -s or -x: not for its ids")
       .value("E,conflict-exit-code", "N", "exit status when locked (default 1)")
+      .value("failure-exit-code", "N", "exit status of a failure of its own (default 125)")
       .footer(
           "Verbs, without --:\n"
           "  template-lock guard --for delete|demote|restore|write ID   may it be done now?\n"
@@ -105,6 +106,8 @@ std::optional<LockRequest> parse_lock_request(int argc, char** argv) {
   constexpr int kMaxStatus = 255;
   request.conflict_status = static_cast<int>(
       options->number("conflict-exit-code", 0, kMaxStatus, static_cast<int>(base::ExitCode::no)));
+  request.failure_status = static_cast<int>(options->number(
+      "failure-exit-code", 0, kMaxStatus, static_cast<int>(base::ExitCode::wrapper)));
   return request;
 }
 

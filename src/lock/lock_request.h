@@ -14,6 +14,7 @@ struct LockRequest {
   std::vector<WantedLock> locks;
   base::Deadline deadline = base::Deadline::never();  // of all that are waited for
   int conflict_status = 1;
+  int failure_status = 125;  // of what is neither a conflict nor the command
 };
 
 // `argv` up to the "--". --shared and --exclusive apply to the ids after them, up to the next of

@@ -54,8 +54,8 @@ int run_command(int argc, char** argv, const std::vector<std::string>& command) 
     return request->conflict_status;
   } catch (const std::exception& error) {
     // Not the error's own status: the command's statuses begin where ours end.
-    base::report_failure(base::ExitCode::wrapper, error.what());
-    return static_cast<int>(base::ExitCode::wrapper);
+    base::report_failure(base::ExitCode::wrapper, error.what(), request->failure_status);
+    return request->failure_status;
   }
 }
 

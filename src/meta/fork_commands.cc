@@ -157,10 +157,18 @@ int fork_publish_command(int argc, char** argv) {
     publish.clone_reports = read_clone_reports(*report);
   }
   const PublishResult result = publish_forks(store, source, ids, publish, effect);
-  for (const std::string& record : result.records) {
-    base::write_out(record + "\n");
+  try {
+    for (const std::string& record : result.records) {
+      base::write_out(record + "\n");
+    }
+    base::flush_out();
+  } catch (const std::exception&) {
+    for (size_t i = 0; i < result.records.size(); ++i) {
+      base::say_error("fork " + base::quoted(ids[i]) +
+                      " exists, but its record cannot be written; 'snapfork delete' removes it");
+    }
+    throw;
   }
-  base::flush_out();
   if (result.failure) {
     std::rethrow_exception(result.failure);
   }

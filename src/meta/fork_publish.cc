@@ -245,8 +245,13 @@ PublishResult publish_forks(const base::Store& store, const std::string& source_
   if (done == 0 && result.failure) {
     std::rethrow_exception(result.failure);
   }
-  sync_dir(store.guests_dir());
-  sync_dir(store.tmp_dir());
+  try {
+    sync_dir(store.guests_dir());
+    sync_dir(store.tmp_dir());
+  } catch (const std::exception&) {
+    // The forks exist all the same, and their records must be printed.
+    result.failure = std::current_exception();
+  }
   records.resize(done);
   result.records = std::move(records);
   return result;

@@ -22,7 +22,7 @@ struct PublishOptions {
 
 struct PublishResult {
   std::vector<std::string> records;  // JSON lines of type fork: of those that are guests now
-  std::exception_ptr failure;        // of the first that is none; null when all are
+  std::exception_ptr failure;        // the first; null when all are guests, durably
 };
 
 // Makes guests of the clones in clone_dir of each id: checks them, rewrites their metadata, flushes

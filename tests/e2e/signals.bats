@@ -1,0 +1,200 @@
+#!/usr/bin/env bats
+# A signal to the driver alone, not to its process group: what the flow has done is undone before the
+# driver exits.
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
+
+load helpers
+
+setup() {
+  require_root
+  make_store xfs
+  make_template
+  stand_ins=$BATS_TEST_TMPDIR/stand-ins
+  mkdir "$stand_ins"
+  export STEP='' BLOCKED=$BATS_TEST_TMPDIR/blocked
+  make_stand_ins
+  wait_until 10 no_pager
+}
+
+teardown() {
+  drop_store
+}
+
+# Programs that stop at the step that begins with STEP: in its place ("before"), or when the real program has
+# done it ("after"). They make the file BLOCKED then.
+make_stand_ins() {
+  local program
+  for program in snapshot-meta reflink-clone uffd-serve template-lock; do
+    cat >"$stand_ins/$program" <<STAND_IN
+#!/bin/bash
+[[ \$STEP && ("$program \$*" == "\$STEP"* || " \$* " == *" \$STEP "*) ]] || exec "$(type -P "$program")" "\$@"
+[[ \$WHEN == before ]] || "$(type -P "$program")" "\$@"
+: >"\$BLOCKED"
+exec tail -f /dev/null
+STAND_IN
+    chmod +x "$stand_ins/$program"
+  done
+}
+
+# Starts the driver, waits until it is at the step, and sends it the signal. Its status is in `status`.
+stop_flow() { # <signal> <before|after> <step> <arguments of snapfork...>
+  local sent=$1 when=$2 step=$3
+  shift 3
+  rm -f "$BLOCKED"
+  spawn_to "$BATS_TEST_TMPDIR/said" env PATH="$stand_ins:$PATH" STEP="$step" WHEN="$when" snapfork "$@"
+  wait_until 20 test -e "$BLOCKED"
+  kill -s "$sent" "$spawned_pid"
+  status=0
+  wait "$spawned_pid" || status=$?
+  refute_contains "$(<"$BATS_TEST_TMPDIR/said")" 'Hangup'
+  refute_contains "$(<"$BATS_TEST_TMPDIR/said")" 'Terminated'
+}
+
+expected_status() { # <signal>
+  kill -l "$1" | awk '{ print 128 + $1 }'
+}
+
+sessions() {
+  uffd-serve ctl sessions 2>/dev/null || true
+}
+
+# At once: nobody may still be at work.
+assert_undone() { # <signal> <baseline>
+  assert_equal "$status" "$(expected_status "$1")"
+  assert_equal "$(store_listing)" "$2"
+  local id
+  for id in base new f; do
+    assert_equal "$(template-lock holders "$id")" ''
+  done
+}
+
+# Every step with one of the signals, and the last one with each.
+undone_at() { # <steps, a line each> <arguments of snapfork...>
+  local steps=() signals=(TERM INT HUP) i=0 step when baseline others
+  mapfile -t steps <<<"$1"
+  shift
+  baseline=$(store_listing)
+  others=$(sessions)
+  for step in "${steps[@]}" "${steps[-1]}" "${steps[-1]}"; do
+    for when in before after; do
+      stop_flow "${signals[i++ % 3]}" "$when" "$step" "$@"
+      assert_undone "${signals[(i - 1) % 3]}" "$baseline" || fail "$* at $when '$step'"
+      assert_equal "$(sessions)" "$others"
+    done
+  done
+}
+
+@test "import: a signal at any step leaves no guest" {
+  undone_at "init --dry-run
+reflink-clone --durable $SNAPSHOT/state
+reflink-clone --durable $SNAPSHOT/memory
+snapshot-meta init new" import new --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
+}
+
+@test "promote: a signal at any step leaves an ordinary snapshot" {
+  snapfork -q import new --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
+  undone_at "snapshot-meta state new
+snapshot-meta verify new
+reflink-clone --durable --unshare
+template-lock seal new
+snapshot-meta promote new" promote new
+  run -0 snapshot-meta state new
+  assert_equal "$output" Standby
+}
+
+@test "demote: a signal at any step leaves a template" {
+  undone_at "template-lock guard
+template-lock unseal base
+snapshot-meta demote base" demote base
+  run -0 snapshot-meta state base
+  assert_equal "$output" Template
+  run -0 snapshot-meta verify --deep base
+}
+
+@test "fork: a signal at any step leaves no fork and no session" {
+  undone_at "snapshot-meta fork-begin
+reflink-clone --profile
+snapshot-meta fork-publish
+create" fork base f
+}
+
+@test "fork -n: a signal at any step leaves no fork and no session; others keep theirs" {
+  snapfork -q fork base other >/dev/null
+  undone_at "reflink-clone --profile
+snapshot-meta fork-publish
+create" fork -n 5 base
+  snapfork -q delete other
+}
+
+@test "fork --json: a signal to the outer process undoes the flow, too" {
+  undone_at "snapshot-meta fork-publish" --json fork --backend file base f
+}
+
+@test "run: a signal before CMD leaves no session, and CMD is not started" {
+  snapfork -q fork base f >/dev/null
+  uffd-serve ctl close "$(snapshot-meta session-name f)"
+  wait_until 10 no_pager
+  undone_at "snapshot-meta host-paths
+create" run f -- touch "$BATS_TEST_TMPDIR/ran"
+  stop_flow TERM before "snapshot-meta set" run f -- touch "$BATS_TEST_TMPDIR/ran"
+  assert_equal "$status" 143
+  [[ ! -e $BATS_TEST_TMPDIR/ran ]]
+  run -0 snapshot-meta state f
+  assert_equal "$output" Standby
+  wait_until 10 no_pager
+}
+
+@test "run: CMD ignores SIGINT if and only if the driver was started so" {
+  snapfork -q fork --backend file base f >/dev/null
+  # shellcheck disable=SC2016 # of the command
+  local command=(snapfork run f -- sh -c 'grep SigIgn /proc/self/status')
+  env --ignore-signal=INT "${command[@]}" >"$BATS_TEST_TMPDIR/ignored"
+  env --default-signal=INT "${command[@]}" >"$BATS_TEST_TMPDIR/default"
+  ((0x$(awk '{ print $2 }' "$BATS_TEST_TMPDIR/ignored") & 2))
+  ((!(0x$(awk '{ print $2 }' "$BATS_TEST_TMPDIR/default") & 2)))
+}
+
+@test "delete: a signal leaves the guest whole, or it is deleted to the end" {
+  snapfork -q fork --backend file base f >/dev/null
+  local baseline
+  baseline=$(store_listing)
+  stop_flow HUP after "template-lock guard" delete f
+  assert_undone HUP "$baseline"
+  stop_flow INT before "snapshot-meta state f" delete f
+  assert_undone INT "$baseline"
+  # Several: the one that is under way is undone or finished, the others are not begun.
+  stop_flow TERM before "template-lock guard --for delete f" delete f base
+  assert_undone TERM "$baseline"
+}
+
+@test "a signal that comes after the first one does not disturb the undoing" {
+  local baseline driver
+  baseline=$(store_listing)
+  spawn_to "$BATS_TEST_TMPDIR/said" env PATH="$stand_ins:$PATH" STEP="snapshot-meta fork-publish" WHEN=after \
+    snapfork fork --backend file -n 20 base
+  driver=$spawned_pid
+  wait_until 20 test -e "$BLOCKED"
+  kill -TERM "$driver"
+  while kill -TERM "$driver" 2>/dev/null && kill -INT "$driver" 2>/dev/null; do read -rt 0.002 <> <(:) || true; done
+  status=0
+  wait "$driver" || status=$?
+  assert_undone TERM "$baseline"
+}
+
+@test "a driver that is killed leaves its step, which holds the locks until it has ended" {
+  spawn_to "$BATS_TEST_TMPDIR/said" env PATH="$stand_ins:$PATH" STEP="reflink-clone --profile" WHEN=before \
+    snapfork fork --backend file base f
+  wait_until 20 test -e "$BLOCKED"
+  kill -KILL "$spawned_pid"
+  wait "$spawned_pid" || true
+  run -1 --separate-stderr template-lock --no-wait f -- true
+  assert_contains "$stderr" "cannot lock 'f'"
+  run -0 template-lock holders f
+  assert_contains "$output" 'left behind by'
+  kill -KILL "$(cut -f1 <<<"$output")"
+  wait_until 10 template-lock wait --timeout 0 f
+  snapfork -q delete f || true
+  run -0 snapshot-meta forks base
+  assert_equal "$output" ''
+}
