@@ -1,11 +1,7 @@
 #include "base/unix_socket.h"
 
 #include <poll.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -15,63 +11,6 @@
 #include "base/error.h"
 
 namespace base {
-namespace {
-
-struct sockaddr_un address_of(const std::string& path) {
-  check_socket_path(path);
-  struct sockaddr_un address {};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.data(), path.size());
-  return address;
-}
-
-Fd make_socket() {
-  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) {
-    throw_errno("cannot create a socket");
-  }
-  return fd;
-}
-
-// Holds the lock file beside a socket for the server's life. It is never removed.
-Fd claim_path(const std::string& path) {
-  const std::string lock_path = path + ".lock";
-  Fd lock = open_file(lock_path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY, 0600);
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) {
-      throw Refused("cannot listen on " + base::quoted(path) +
-                    ": another server is there; stop it, or use another socket");
-    }
-    throw_errno("cannot lock " + base::quoted(lock_path));
-  }
-  return lock;
-}
-
-// Takes away the socket that a dead server left. A live one (of a foreign kind, without our lock
-// file) is not touched.
-void remove_leftover(const std::string& path, SocketClaim claim) {
-  struct stat st {};
-  if (::lstat(path.c_str(), &st) != 0) {
-    if (errno == ENOENT) {
-      return;
-    }
-    throw_errno("cannot stat " + base::quoted(path));
-  }
-  if (!S_ISSOCK(st.st_mode)) {
-    throw_error_number(EEXIST, "cannot listen on " + base::quoted(path));
-  }
-  if (claim == SocketClaim::by_lock &&
-      connect_unix(path, Deadline::after(std::chrono::seconds(1)))) {
-    throw Refused("cannot listen on " + base::quoted(path) +
-                  ": another server is there; stop it, or use another socket");
-  }
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
-    throw_errno("cannot remove the leftover socket " + base::quoted(path));
-  }
-}
-
-}  // namespace
-
 void check_socket_path(const std::string& path) {
   if (path.empty() || path.size() > kMaxSocketPath) {
     throw UsageError("socket path " + base::quoted(path) + " has " + std::to_string(path.size()) +
@@ -80,73 +19,25 @@ void check_socket_path(const std::string& path) {
   }
 }
 
-UnixListener::UnixListener(const std::string& path, SocketClaim claim) : path_(path) {
-  const struct sockaddr_un address = address_of(path);
-  if (claim == SocketClaim::by_lock) {
-    lock_ = claim_path(path);
-  }
-  remove_leftover(path, claim);
-  fd_ = make_socket();
-  // fchmod before bind decides the mode of the socket file: it never exists with a wider one, and
-  // the umask, which all threads share, is left alone.
-  if (::fchmod(fd_.get(), 0600) != 0) {
-    throw_errno("cannot set the mode of a socket");
-  }
-  if (::bind(fd_.get(), reinterpret_cast<const struct sockaddr*>(&address), sizeof address) != 0) {
-    throw_errno("cannot bind " + base::quoted(path));
-  }
-  struct stat st {};
-  if (::lstat(path.c_str(), &st) != 0) {
-    throw_errno("cannot stat " + base::quoted(path));
-  }
-  device_ = st.st_dev;
-  inode_ = st.st_ino;
-  constexpr int kBacklog = 1024;
-  if (::chmod(path.c_str(), 0600) != 0 || ::listen(fd_.get(), kBacklog) != 0) {
-    const int error = errno;
-    ::unlink(path.c_str());
-    throw_error_number(error, "cannot listen on " + base::quoted(path));
-  }
+struct sockaddr_un unix_address(const std::string& path) {
+  check_socket_path(path);
+  struct sockaddr_un address {};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
 }
 
-UnixListener::UnixListener(UnixListener&& other) noexcept
-    : path_(std::exchange(other.path_, {})),
-      lock_(std::move(other.lock_)),
-      fd_(std::move(other.fd_)),
-      device_(other.device_),
-      inode_(other.inode_) {}
-
-UnixListener::~UnixListener() {
-  struct stat st {};
-  if (fd_ && ::lstat(path_.c_str(), &st) == 0 && st.st_dev == device_ && st.st_ino == inode_) {
-    ::unlink(path_.c_str());
+Fd make_unix_socket() {
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) {
+    throw_errno("cannot create a socket");
   }
-}
-
-void UnixListener::give_to(uid_t uid) const {
-  if (::lchown(path_.c_str(), uid, static_cast<gid_t>(-1)) != 0) {
-    throw_errno("cannot give " + base::quoted(path_) + " to user " + std::to_string(uid));
-  }
-}
-
-std::optional<Fd> UnixListener::accept() const {
-  for (;;) {
-    Fd fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (fd) {
-      return fd;
-    }
-    if (errno == EAGAIN || errno == ECONNABORTED) {
-      return std::nullopt;
-    }
-    if (errno != EINTR) {
-      throw_errno("cannot accept on " + base::quoted(path_));
-    }
-  }
+  return fd;
 }
 
 std::optional<Fd> connect_unix(const std::string& path, const Deadline& deadline) {
-  const struct sockaddr_un address = address_of(path);
-  Fd fd = make_socket();
+  const struct sockaddr_un address = unix_address(path);
+  Fd fd = make_unix_socket();
   // A full backlog answers EAGAIN at once on a non-blocking unix socket, and nothing can be polled
   // for.
   constexpr int kRetryMs = 2;

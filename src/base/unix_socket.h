@@ -1,8 +1,9 @@
-// Unix stream sockets: listening without races, connecting with a deadline, descriptors across.
+// Unix stream sockets: connecting with a deadline, credentials, descriptors across.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <sys/types.h>
+#include <sys/un.h>
 
 #include <cstddef>
 #include <optional>
@@ -20,41 +21,9 @@ namespace base {
 inline constexpr size_t kMaxSocketPath = 107;
 // Throws UsageError, with both numbers, for a longer path or an empty one.
 void check_socket_path(const std::string& path);
-
-// Who may be expected at a socket path that exists already.
-enum class SocketClaim {
-  by_lock,  // other servers may want the path: hold PATH.lock, and ask the present socket first
-  directory_is_ours,  // the directory belongs to this server alone: a socket there is a leftover
-};
-
-// A listening socket, 0600, non-blocking. It is unlinked at the end if the path is still this
-// one's.
-class UnixListener {
- public:
-  // Throws Refused when another server lives there, UsageError for a bad path, std::system_error.
-  // What stands at the path and is no socket is never removed (EEXIST).
-  UnixListener(const std::string& path, SocketClaim claim);
-  UnixListener(UnixListener&&) noexcept;
-  UnixListener& operator=(UnixListener&&) = delete;
-  UnixListener(const UnixListener&) = delete;
-  UnixListener& operator=(const UnixListener&) = delete;
-  ~UnixListener();
-
-  int fd() const { return fd_.get(); }
-  const std::string& path() const { return path_; }
-  // Gives the socket file to another user, who alone (with root) can then connect.
-  void give_to(uid_t uid) const;
-  // The next waiting connection, non-blocking and close-on-exec; nothing when there is none (or it
-  // is gone already). Throws std::system_error on EMFILE and the like.
-  std::optional<Fd> accept() const;
-
- private:
-  std::string path_;
-  Fd lock_;
-  Fd fd_;
-  dev_t device_ = 0;
-  ino_t inode_ = 0;
-};
+// A stream socket, non-blocking and close-on-exec. Throws std::system_error.
+Fd make_unix_socket();
+struct sockaddr_un unix_address(const std::string& path);
 
 // A connected, non-blocking socket; nothing when nobody listens there (ENOENT, ECONNREFUSED).
 // Throws UsageError for a long path, std::system_error (ETIMEDOUT past the deadline).
@@ -84,6 +53,8 @@ struct Received {
 // close-on-exec, before anything is looked at, so that every rejection closes them. At most
 // kMaxReceivedFds in one message. Throws std::system_error.
 Received recv_with_fds(int socket, std::span<std::byte> buffer, std::vector<Fd>& fds);
-inline constexpr size_t kMaxReceivedFds = 16;
+// SCM_MAX_FD, the most that the kernel lets a message have. With less room it would close the rest
+// itself, in the thread that receives, and a close may block.
+inline constexpr size_t kMaxReceivedFds = 253;
 
 }  // namespace base

@@ -50,6 +50,8 @@ HttpReply ControlApi::answer(std::string_view method, std::string_view path, std
     return route(method, path, body, gone);
   } catch (const Draining& error) {
     return error_reply(kUnavailable, error.what());
+  } catch (const Occupied& error) {
+    return error_reply(kConflict, error.what());
   } catch (const base::Error& error) {
     const bool theirs =
         error.code() == base::ExitCode::bad_data || error.code() == base::ExitCode::usage;
@@ -223,9 +225,14 @@ HttpReply ControlApi::create(std::string_view body) {
   if (!warnings.empty()) {
     reply.raw("warnings", base::json_array(warnings));
   }
-  base::say_detail("session " + base::quoted(place.id) + ": waiting for its VMM, image " +
-                   base::quoted(request.memory_path));
-  pager_.open(std::move(place));
+  const Pager::Existing existing = request.replace.value_or(settings_.replace)
+                                       ? Pager::Existing::replace
+                                       : Pager::Existing::keep;
+  const std::string id = place.id;
+  if (pager_.open(std::move(place), existing) == Pager::Opened::made) {
+    base::say_detail("session " + base::quoted(id) + ": waiting for its VMM, image " +
+                     base::quoted(request.memory_path));
+  }
   return {.status = kOk, .body = reply.str()};
 }
 

@@ -37,6 +37,7 @@ class ControlApi {
     std::optional<Window> window{};
     OnFailure on_failure = OnFailure::poison;
     uint32_t read_attempts = kReadAttempts;
+    bool replace = false;  // a session of the same id, where the request does not say
   };
   ControlApi(Pager& pager, Settings settings) : pager_(pager), settings_(std::move(settings)) {}
 

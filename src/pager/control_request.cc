@@ -54,10 +54,10 @@ std::optional<OnFailure> on_failure_field(const Json& request) {
   return word == "poison" ? OnFailure::poison : OnFailure::kill;
 }
 
-bool flag_field(const Json& request, const char* name, bool fallback) {
+std::optional<bool> flag_field(const Json& request, const char* name) {
   const auto field = request.find(name);
   if (field == request.end() || field->is_null()) {
-    return fallback;
+    return std::nullopt;
   }
   if (!field->is_boolean()) {
     throw base::BadData("'" + std::string(name) + "' is neither true nor false");
@@ -69,7 +69,7 @@ bool flag_field(const Json& request, const char* name, bool fallback) {
 std::optional<Window> window_field(const Json& request) {
   const auto window = request.find("window");
   const bool given = window != request.end() && !window->is_null();
-  if (flag_field(request, "lazy", false)) {
+  if (flag_field(request, "lazy").value_or(false)) {
     if (given) {
       throw base::BadData("'lazy' and 'window' exclude each other");
     }
@@ -162,7 +162,8 @@ SessionRequest parse_session_request(std::string_view body, bool needs_cache_key
                          .trace_path = path_field(json, "trace_path"),
                          .peer_uid = uid_field(json, "peer_uid"),
                          .on_failure = on_failure_field(json),
-                         .window = window_field(json)};
+                         .window = window_field(json),
+                         .replace = flag_field(json, "replace")};
   if (request.memory_path.empty()) {
     throw base::BadData("backing_memory_path is required");
   }
@@ -178,7 +179,7 @@ SessionRequest parse_session_request(std::string_view body, bool needs_cache_key
 
 CompleteRequest parse_complete_request(std::string_view body) {
   const Json json = object_or_nothing(body);
-  CompleteRequest request{.bytes_per_second = 0, .wait = flag_field(json, "wait", true)};
+  CompleteRequest request{.bytes_per_second = 0, .wait = flag_field(json, "wait").value_or(true)};
   const auto rate = json.find("bytes_per_second");
   if (rate != json.end() && !rate->is_null()) {
     if (!rate->is_number_unsigned()) {

@@ -33,6 +33,7 @@ struct SessionRequest {
   std::optional<uid_t> peer_uid;
   std::optional<OnFailure> on_failure;
   std::optional<Window> window;
+  std::optional<bool> replace;  // what has the id already
 };
 // Fields of other names are ignored; null and "" count as not given. Throws base::BadData with the
 // words of the reply.

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "base/unix_listener.h"
 #include "base/unix_socket.h"
 #include "pager/control_api.h"
 

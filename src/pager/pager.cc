@@ -20,6 +20,20 @@ namespace {
 constexpr uint64_t kNotifyKey = 0;
 constexpr uint64_t kSignalKey = 1;
 
+bool same_file(const Image& a, const Image& b) {
+  return a.identity().device == b.identity().device && a.identity().inode == b.identity().inode;
+}
+
+// Of the same file. Links change the change time of a file, and of a sealed one nothing else does.
+bool same_contents(const Image& a, const Image& b) {
+  ImageIdentity one = a.identity();
+  ImageIdentity other = b.identity();
+  if (a.view() == Image::View::sealed && b.view() == Image::View::sealed) {
+    one.changed_ns = other.changed_ns = 0;
+  }
+  return one == other;
+}
+
 base::Fd owned(int fd, const char* what) {
   if (fd < 0) {
     base::throw_errno(std::string("cannot create ") + what);
@@ -71,6 +85,7 @@ void Pager::run() {
     }
     drop_late_greetings();
     close_late_places();
+    record_again();
   }
 }
 
@@ -100,7 +115,7 @@ int Pager::timeout_ms() const {
   if (settings_.end == End::when_idle && !had_session_ && waiting_.empty()) {
     next = std::min(next, idle_start_);
   }
-  return next.poll_timeout();
+  return std::min(next, record_again_).poll_timeout();
 }
 
 void Pager::handle(Key key) {
@@ -162,6 +177,7 @@ void Pager::reap() {
       ended_totals_.add(totals);
       add_octaves(ended_latency_, connected.session->counters().latency.octaves());
       records_.remove(connected.id);
+      unrecorded_.erase(it->first);
       ids_.erase(connected.id);
       connected.session->log().detail("ended after " + std::to_string(totals[Count::faults]) +
                                       " faults");
@@ -187,26 +203,71 @@ void Pager::supersede(const std::string& id) {
     return;
   }
   Connected& old = connected->second;
-  old.id += ".old-" + std::to_string(key);
+  uint64_t number = key;
+  while (ids_.contains(id + ".old-" + std::to_string(number))) {
+    ++number;  // a client has chosen that id for a session of its own
+  }
+  old.id += ".old-" + std::to_string(number);
   old.closing = true;
   ids_[old.id] = key;
   records_.rename(id, old.id);
 }
 
-void Pager::open(Place place) {
-  const std::lock_guard lock(mutex_);
+// Whether a session of this id waits with what `place` is to serve. Throws where another one has
+// the id and may not be replaced.
+bool Pager::waits_already(const Place& place, Existing existing) {
   if (draining_) {
     throw Draining("pager is draining");
   }
-  // Before anything is changed for it.
-  refuse_when_scarce(base::Fd(::fcntl(epoll_.get(), F_DUPFD_CLOEXEC, 0)).get());
-  supersede(place.id);
-  base::UnixListener listener(place.socket_path, place.claim);
-  if (place.peer_uid) {
-    listener.give_to(*place.peer_uid);
+  auto found = ids_.find(place.id);
+  if (found == ids_.end() || existing == Existing::replace) {
+    return false;
+  }
+  take_who_has_come(found->second);
+  found = ids_.find(place.id);
+  const std::string session = "session " + base::quoted(place.id) + " already exists: ";
+  const std::string advice = "; close it, or replace it";
+  if (const auto connected = connected_.find(found->second); connected != connected_.end()) {
+    throw Occupied(session + "it serves process " +
+                   std::to_string(connected->second.session->vmm().pid()) + advice);
+  }
+  const Place& waiting = waiting_.at(found->second).place;
+  if (!same_file(*waiting.image, *place.image)) {
+    throw Occupied(session + "it waits with another memory file, " +
+                   base::quoted(waiting.image->path()) + advice);
+  }
+  if (place.peer_uid != waiting.peer_uid) {
+    throw Occupied(session + "it waits for a VMM of another user" + advice);
+  }
+  if (!place.trace_path.empty() && place.trace_path != waiting.trace_path) {
+    throw Occupied(session + "it waits without this trace" + advice);
+  }
+  return same_contents(*waiting.image, *place.image);
+}
+
+Pager::Opened Pager::open(Place place, Existing existing) {
+  // What can fail comes before what changes anything.
+  {
+    const std::lock_guard lock(mutex_);
+    if (waits_already(place, existing)) {
+      return Opened::waits;
+    }
+    refuse_when_scarce(base::Fd(::fcntl(epoll_.get(), F_DUPFD_CLOEXEC, 0)).get());
+  }
+  const bool in_our_directory = place.claim == base::SocketClaim::directory_is_ours;
+  base::UnixListener listener =
+      in_our_directory ? base::UnixListener::prepare(place.socket_path, place.peer_uid)
+                       : base::UnixListener(place.socket_path, place.claim, place.peer_uid);
+  const std::lock_guard lock(mutex_);
+  if (waits_already(place, existing)) {
+    return Opened::waits;  // another client was faster
   }
   const Key key = next_key_++;
   watch(listener.fd(), key);
+  if (in_our_directory) {
+    listener.publish();
+  }
+  supersede(place.id);
   if (!place.many) {
     had_session_ = true;
     ids_[place.id] = key;
@@ -220,6 +281,7 @@ void Pager::open(Place place) {
   if (!for_ever) {
     signal_event(notify_.get());  // run() may wait for something later
   }
+  return Opened::made;
 }
 
 bool Pager::close(std::string_view id) {

@@ -10,12 +10,14 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/deadline.h"
 #include "base/fd.h"
+#include "base/unix_listener.h"
 #include "base/unix_socket.h"
 #include "pager/handshake.h"
 #include "pager/session.h"
@@ -53,6 +55,8 @@ struct SessionInfo {
   std::string cache_key;
   std::string socket_path;
   std::string memory_path;
+  uint64_t memory_device = 0;
+  uint64_t memory_inode = 0;
   const char* state = "waiting";  // "waiting" for its VMM, "serving", "closing": closed, VMM lives
   pid_t vmm_pid = 0;
   std::vector<Region> regions;
@@ -75,8 +79,14 @@ struct ServerInfo {
   Octaves latency{};
 };
 
-// Thrown by Pager::open when no new session is taken any more.
+// Thrown by Pager::open when the server takes no new sessions.
 class Draining : public base::Refused {
+ public:
+  using base::Refused::Refused;
+};
+
+// Thrown by Pager::open when the id is in use for something else.
+class Occupied : public base::Refused {
  public:
   using base::Refused::Refused;
 };
@@ -115,9 +125,14 @@ class Pager {
 
   void run();
 
-  // Listens at a place. One with the same id is closed first; a VMM that it serves is served on
-  // under the id "ID.old-N". Throws Draining, or what binding a socket throws.
-  void open(Place place);
+  // Listens at a place. A session of the same id that waits with the same contents of the same
+  // memory file is that place already (`waits`: nothing changes); one that waits with older
+  // contents of that file is replaced. Any other session of the same id is Occupied, or with
+  // Existing::replace closed: a VMM that it serves is served on under the id "ID.old-N". Throws
+  // Draining, or what binding a socket throws; then the table is as before.
+  enum class Existing { keep, replace };
+  enum class Opened { made, waits };
+  Opened open(Place place, Existing existing = Existing::keep);
   // No VMM can connect any more; one that is connected is served until it ends. False: no such id.
   bool close(std::string_view id);
   // What became of an order to a session.
@@ -180,6 +195,8 @@ class Pager {
   void drop_late_greetings();
   void close_late_places();
   void remove_place(Key place);
+  void record(Key key, const std::string& id, const Vmm& vmm);
+  void record_again();
   void terminate();
   void reap();
   bool finished();
@@ -187,6 +204,7 @@ class Pager {
   void watch(int fd, Key key) const;
   static base::Fd open_spare();
   static void refuse_when_scarce(int fd);
+  bool waits_already(const Place& place, Existing existing);
   void supersede(const std::string& id);
   Ordered find_connected(std::string_view id, Session*& session) const;
   static SessionInfo info_of(const Waiting& waiting);
@@ -207,6 +225,8 @@ class Pager {
   std::map<Key, Greeting> greetings_;
   std::map<Key, Connected> connected_;
   std::map<std::string, Key, std::less<>> ids_;  // of what waits, or is connected
+  std::set<Key> unrecorded_;  // connected, and without a file that names them yet
+  base::Deadline record_again_ = base::Deadline::never();
   uint64_t many_count_ = 0;
   Totals ended_totals_;
   Octaves ended_latency_{};

@@ -15,6 +15,8 @@
 namespace pager {
 namespace {
 
+constexpr std::chrono::seconds kRecordAgain{1};
+
 bool may_connect(const base::PeerCredentials& peer, const Place& place) {
   return peer.uid == 0 || peer.uid == ::geteuid() || peer.uid == place.peer_uid;
 }
@@ -131,7 +133,7 @@ void Pager::connect(Key key, Greeting greeting, HandshakeReader::Result handshak
   }
   ServingPlan plan = plan_for(place, id);
   // Before the first fault is answered, so that a server that is killed has always left it.
-  records_.write(id, greeting.vmm);
+  record(key, id, greeting.vmm);
   const auto connected = connected_
                              .emplace(key, Connected{.id = id,
                                                      .instance_id = place.instance_id,
@@ -146,6 +148,7 @@ void Pager::connect(Key key, Greeting greeting, HandshakeReader::Result handshak
                                                           std::move(greeting.vmm), notify_.get());
   } catch (...) {
     connected_.erase(connected);
+    unrecorded_.erase(key);
     records_.remove(id);
     throw;
   }
@@ -157,6 +160,29 @@ void Pager::connect(Key key, Greeting greeting, HandshakeReader::Result handshak
   if (!place.many) {
     // Nobody else may come: a second VMM is refused by the kernel instead of waiting for ever.
     remove_place(greeting.place);
+  }
+}
+
+void Pager::record(Key key, const std::string& id, const Vmm& vmm) {
+  if (records_.write(id, vmm)) {
+    unrecorded_.erase(key);
+  } else {
+    unrecorded_.insert(key);
+    record_again_ = base::Deadline::after(kRecordAgain);
+  }
+}
+
+// On a run directory that was full, of those that are served still.
+void Pager::record_again() {
+  const std::lock_guard lock(mutex_);
+  if (!record_again_.passed()) {
+    return;
+  }
+  record_again_ = base::Deadline::never();
+  const std::set<Key> keys = unrecorded_;
+  for (const Key key : keys) {
+    const Connected& connected = connected_.at(key);
+    record(key, connected.id, connected.session->vmm());
   }
 }
 

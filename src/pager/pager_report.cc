@@ -5,6 +5,15 @@
 #include "pager/pager.h"
 
 namespace pager {
+namespace {
+
+void set_memory(SessionInfo& info, const Image& image) {
+  info.memory_path = image.path();
+  info.memory_device = image.identity().device;
+  info.memory_inode = image.identity().inode;
+}
+
+}  // namespace
 
 SessionInfo Pager::info_of(const Waiting& waiting) {
   const Place& place = waiting.place;
@@ -13,7 +22,7 @@ SessionInfo Pager::info_of(const Waiting& waiting) {
   info.instance_id = place.instance_id;
   info.cache_key = place.cache_key;
   info.socket_path = place.socket_path;
-  info.memory_path = place.image->path();
+  set_memory(info, *place.image);
   if (place.hot) {
     info.hot_list_path = place.hot->path;
     info.hot_list_entries = place.hot->pages.size();
@@ -28,7 +37,7 @@ SessionInfo Pager::info_of(const Connected& connected) {
   info.instance_id = connected.instance_id;
   info.cache_key = connected.cache_key;
   info.socket_path = connected.socket_path;
-  info.memory_path = session.image().path();
+  set_memory(info, session.image());
   info.state = connected.closing ? "closing" : "serving";
   info.vmm_pid = session.vmm().pid();
   info.regions = session.regions();

@@ -14,6 +14,7 @@
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/output.h"
+#include "base/unix_listener.h"
 #include "base/unix_socket.h"
 #include "pager/control_api.h"
 #include "pager/control_server.h"
@@ -109,8 +110,9 @@ void serve_file(ServeSettings& settings, int signals) {
 void serve_sessions(ServeSettings& settings, int signals) {
   const ServicePaths& paths = *settings.service;
   make_control_dir(paths);
+  const base::Fd sessions = claim_sessions_dir(paths.sessions);
   const base::UnixListener listener(paths.control, base::SocketClaim::by_lock);
-  prepare_sessions_dir(paths.sessions);
+  remove_leftovers(paths.sessions);
   const PidFile pid_file(paths.pid_file);
   Pager pager({.end = settings.exit_when_idle ? Pager::End::when_idle : Pager::End::when_told,
                .handshake_timeout = settings.handshake_timeout,
@@ -122,7 +124,9 @@ void serve_sessions(ServeSettings& settings, int signals) {
                          .needs_cache_key = settings.needs_cache_key,
                          .window = settings.window,
                          .on_failure = settings.on_failure,
-                         .read_attempts = settings.read_attempts});
+                         .read_attempts = settings.read_attempts,
+                         // As hypeman's pager, whose manager makes a session anew at each restore.
+                         .replace = settings.needs_cache_key});
   const ControlServer server(listener, api);
   say_ready(settings.ready);
   pager.run();

@@ -1,5 +1,6 @@
 #include "pager/service_dir.h"
 
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,12 +51,12 @@ void make_control_dir(const ServicePaths& paths) {
   }
 }
 
-void prepare_sessions_dir(const std::string& dir) {
+base::Fd claim_sessions_dir(const std::string& dir) {
   constexpr mode_t kMode = 0700;
   if (::mkdir(dir.c_str(), kMode) != 0 && errno != EEXIST) {
     base::throw_errno("cannot create " + base::quoted(dir));
   }
-  const base::Fd fd = base::open_file(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  base::Fd fd = base::open_file(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) {
     base::throw_errno("cannot stat " + base::quoted(dir));
@@ -64,12 +65,24 @@ void prepare_sessions_dir(const std::string& dir) {
     throw base::Refused("cannot use " + base::quoted(dir) + ": it belongs to user " +
                         std::to_string(st.st_uid));
   }
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      throw base::Refused("cannot use " + base::quoted(dir) +
+                          ": another server is there; stop it, or put the control socket into "
+                          "another directory");
+    }
+    base::throw_errno("cannot lock " + base::quoted(dir));
+  }
   if ((st.st_mode & 07777) != kMode && ::fchmod(fd.get(), kMode) != 0) {
     base::throw_errno("cannot set the mode of " + base::quoted(dir));
   }
+  return fd;
+}
+
+void remove_leftovers(const std::string& dir) {
   for (const fs::directory_entry& entry : fs::directory_iterator(dir)) {
     const std::string path = entry.path().string();
-    if (path.ends_with(".sock")) {
+    if (entry.is_socket()) {
       ::unlink(path.c_str());
     } else if (path.ends_with(".vmm")) {
       if (VmmRecords::names_living_process(path)) {

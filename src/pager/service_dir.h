@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "base/fd.h"
+
 namespace pager {
 
 // Absolute paths: what a client is told must not depend on a directory of ours.
@@ -22,11 +24,15 @@ ServicePaths hypeman_layout(const std::string& data_dir, const std::string& vers
 // its own is the service's. Throws std::system_error.
 void make_control_dir(const ServicePaths& paths);
 
-// Makes the sessions' directory, 0700, when it is missing. What a server that was killed left there
-// goes: sockets, and the records ("ID.vmm") of VMMs that have ended; the others name guests that
-// hang. Call it only while holding the control socket's lock. Throws base::Refused when it belongs
-// to another user, std::system_error.
-void prepare_sessions_dir(const std::string& dir);
+// Makes the sessions' directory, 0700, when it is missing, and locks it: it belongs to one server,
+// whatever its control socket is called. Keep the descriptor. Throws base::Refused when another
+// server has it or it belongs to another user, std::system_error.
+base::Fd claim_sessions_dir(const std::string& dir);
+
+// Removes what a server that was killed left there: sockets, and the records ("ID.vmm") of VMMs
+// that have ended; the others name guests that hang. Call it only while holding the directory and
+// the control socket. Throws std::system_error.
+void remove_leftovers(const std::string& dir);
 
 // Our number, in a file, until the end of this object.
 class PidFile {

@@ -21,7 +21,9 @@ JsonLine brief(const SessionInfo& info) {
       .text("state", info.state)
       .number("vmm_pid", info.vmm_pid)
       .path("socket_path", info.socket_path)
-      .path("memory_path", info.memory_path);
+      .path("memory_path", info.memory_path)
+      .number("memory_device", number(info.memory_device))
+      .number("memory_inode", number(info.memory_inode));
   return json;
 }
 

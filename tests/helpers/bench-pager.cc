@@ -21,6 +21,7 @@
 #include "base/output.h"
 #include "base/process.h"
 #include "base/program.h"
+#include "base/unix_listener.h"
 #include "base/unix_socket.h"
 #include "pager/clock.h"
 #include "pager/fault_loop.h"

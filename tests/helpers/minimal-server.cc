@@ -21,6 +21,7 @@
 #include "base/options.h"
 #include "base/output.h"
 #include "base/program.h"
+#include "base/unix_listener.h"
 #include "base/unix_socket.h"
 #include "pager/handshake.h"
 #include "pager/probe_memory.h"

@@ -81,11 +81,72 @@ TEST_F(ControlApiTest, HostileIdsStayInTheDirectory) {
   expect_refusal(session(std::string(200, 'a')), "107");
 }
 
-TEST_F(ControlApiTest, ASecondSessionOfTheSameIdReplacesTheFirst) {
+TEST_F(ControlApiTest, ASessionThatWaitsWithTheSameImageIsTheSameSession) {
+  struct stat before {};
+  struct stat after {};
   create("vm");
+  ASSERT_EQ(::stat((dir_ / "vm.sock").c_str(), &before), 0);
   create("vm");
   EXPECT_EQ(ask_text(200, "GET", "/health")["active_sessions"], 1);
   EXPECT_TRUE(someone_listens(dir_ / "vm.sock"));
+  ASSERT_EQ(::stat((dir_ / "vm.sock").c_str(), &after), 0);
+  EXPECT_EQ(before.st_ino, after.st_ino);
+}
+
+TEST_F(ControlApiTest, ASessionOfAnotherImageIsAConflictUnlessItIsToBeReplaced) {
+  create("vm");
+  write_memory_file(dir_ / "other", 16);
+  Json body = session("vm");
+  body["backing_memory_path"] = dir_ / "other";
+  const Json reply = ask(409, "POST", "/sessions", body);
+  EXPECT_NE(reply.value("error", "").find("it waits with another memory file"), std::string::npos)
+      << reply;
+  EXPECT_EQ(ask_text(200, "GET", "/sessions/vm")["memory_path"], dir_ / "memory");
+  body["replace"] = true;
+  ask(200, "POST", "/sessions", body);
+  const Json made = ask_text(200, "GET", "/sessions/vm");
+  EXPECT_EQ(made["memory_path"], dir_ / "other");
+  struct stat st {};
+  ASSERT_EQ(::stat((dir_ / "other").c_str(), &st), 0);
+  EXPECT_EQ(made["memory_inode"], st.st_ino);
+  EXPECT_EQ(made["memory_device"], st.st_dev);
+  EXPECT_TRUE(someone_listens(dir_ / "vm.sock"));
+}
+
+TEST_F(ControlApiTest, ASessionThatWaitsWithOlderContentsOfItsFileIsMadeAnew) {
+  create("vm");
+  struct stat before {};
+  struct stat after {};
+  ASSERT_EQ(::stat((dir_ / "vm.sock").c_str(), &before), 0);
+  const base::Fd memory = base::open_file(dir_ / "memory", O_WRONLY);
+  base::pwrite_full(memory.get(), std::vector<std::byte>(kSmallPage, std::byte{7}), 0, "memory");
+  create("vm");
+  ASSERT_EQ(::stat((dir_ / "vm.sock").c_str(), &after), 0);
+  EXPECT_NE(before.st_ino, after.st_ino) << "its guest would get bytes that the file had before";
+  EXPECT_EQ(ask_text(200, "GET", "/health")["active_sessions"], 1);
+}
+
+TEST_F(ControlApiTest, ARefusedRequestChangesNothing) {
+  create("vm");
+  const base::Fd trace = base::open_file(dir_ / "trace", O_WRONLY | O_CREAT, 0600);
+  base::write_full(trace.get(), "an earlier trace\n", "trace");
+  write_memory_file(dir_ / "other", 16);
+  Json body = session("vm");
+  body["backing_memory_path"] = dir_ / "other";
+  body["trace_path"] = dir_ / "trace";
+  ask(409, "POST", "/sessions", body);
+  struct stat st {};
+  ASSERT_EQ(::fstat(trace.get(), &st), 0);
+  EXPECT_EQ(st.st_size, 17);
+  body["replace"] = true;
+  body["trace_path"] = dir_ / "no/such/directory";
+  ask(500, "POST", "/sessions", body);
+  EXPECT_EQ(ask_text(200, "GET", "/sessions/vm")["memory_path"], dir_ / "memory");
+  EXPECT_TRUE(someone_listens(dir_ / "vm.sock")) << "the session that waited is lost";
+}
+
+TEST_F(ControlApiTest, TheNameOfAForksSessionIsKept) {
+  EXPECT_EQ(ask(200, "POST", "/sessions", session("vm@0123abcd"))["session_id"], "vm@0123abcd");
 }
 
 TEST_F(ControlApiTest, BadRequestsAreNamed) {

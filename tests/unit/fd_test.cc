@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/unix_listener.h"
 #include "base/unix_socket.h"
 #include "tests/unit/scratch_dir.h"
 

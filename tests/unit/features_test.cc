@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/process.h"
+#include "base/unix_listener.h"
 #include "base/unix_socket.h"
 #include "child_process.h"
 #include "pager/vmm.h"

@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "base/session_name.h"
+#include "base/unix_listener.h"
 #include "base/unix_socket.h"
 #include "meta/guest_vmm.h"
 #include "tests/unit/child_process.h"

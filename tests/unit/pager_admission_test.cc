@@ -25,7 +25,7 @@ TEST_F(PagerAdmissionTest,
     FakeVmm vmm(dir_ / "vm.sock", kPages, verify_within_ten_seconds);
     EXPECT_TRUE(vmm.wait_ready());
     if (replaced) {
-      pager_->open(place("vm"));
+      pager_->open(place("vm"), Pager::Existing::replace);
     } else {
       EXPECT_TRUE(pager_->close("vm"));
     }
@@ -168,7 +168,7 @@ TEST_F(PagerAdmissionTest, WithoutDescriptorsLeftWhatIsThereIsServedOnAndNothing
   EXPECT_THROW(
       for (; opened < 64; ++opened) { pager.open(place("s" + std::to_string(opened))); },
       std::system_error);
-  EXPECT_THROW(pager.open(place("late")), std::system_error);
+  EXPECT_THROW(pager.open(place("late"), Pager::Existing::replace), std::system_error);
   EXPECT_EQ(state_of("late"), "waiting") << "a session that was there is lost";
   {
     std::optional<base::Fd> socket =

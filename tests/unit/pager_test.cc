@@ -7,6 +7,7 @@
 #include <array>
 #include <fstream>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "base/process.h"
@@ -147,7 +148,8 @@ TEST_F(PagerTest, AnIdThatIsUsedAgainLeavesTheOldGuestServed) {
   const auto work = verify_after(go);
   FakeVmm first(dir_ / "vm.sock", kPages, work);
   ASSERT_TRUE(first.wait_ready());
-  pager.open(place("vm"));
+  EXPECT_THROW(pager.open(place("vm")), Occupied);
+  pager.open(place("vm"), Pager::Existing::replace);
   FakeVmm second(dir_ / "vm.sock", kPages, work);
   ASSERT_TRUE(second.wait_ready());
   EXPECT_EQ(pager.sessions().size(), 2U);
@@ -157,6 +159,26 @@ TEST_F(PagerTest, AnIdThatIsUsedAgainLeavesTheOldGuestServed) {
   EXPECT_TRUE(first.ended_well());
   EXPECT_TRUE(second.ended_well());
   EXPECT_TRUE(wait_for_true([&] { return pager.sessions().empty(); }));
+}
+
+TEST_F(PagerTest, AnIdThatAClientHasChosenIsNotGivenToTheSessionThatIsReplaced) {
+  Pager& pager = start();
+  pager.open(place("vm"));
+  const Gate go;
+  FakeVmm vmm(dir_ / "vm.sock", kPages, verify_after(go));
+  ASSERT_TRUE(vmm.wait_ready());
+  for (int i = 0; i < 8; ++i) {
+    pager.open(place("vm.old-" + std::to_string(i)));
+  }
+  pager.open(place("vm"), Pager::Existing::replace);
+  std::set<std::string> ids;
+  for (const SessionInfo& info : pager.sessions()) {
+    EXPECT_TRUE(ids.insert(info.id).second) << info.id << " is listed twice";
+    EXPECT_EQ(pager.session(info.id)->state, std::string(info.state));
+  }
+  EXPECT_EQ(ids.size(), 10U);
+  go.open(1);
+  EXPECT_TRUE(vmm.ended_well());
 }
 
 // Numbers of descriptors are given out again at once: a thread that went on with a closed one would
@@ -170,7 +192,7 @@ TEST_F(PagerTest, SessionsThatComeAndGoNeverMixTheirDescriptors) {
     clients.emplace_back([&, client] {
       for (int round = 0; round < 40; ++round) {
         const std::string id = "c" + std::to_string(client);
-        pager.open(place(id));
+        pager.open(place(id), Pager::Existing::replace);
         FakeVmm vmm(dir_ / (id + ".sock"), kPages, verify_all);
         wrong += vmm.wait_ready() && vmm.ended_well() ? 0 : 1;
       }

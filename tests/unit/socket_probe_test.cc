@@ -13,6 +13,7 @@
 #include <string>
 
 #include "base/fd.h"
+#include "base/unix_listener.h"
 #include "base/unix_socket.h"
 #include "tests/unit/scratch_dir.h"
 

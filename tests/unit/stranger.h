@@ -7,6 +7,7 @@
 
 #include <string>
 
+#include "base/unix_listener.h"
 #include "base/unix_socket.h"
 #include "child_process.h"
 #include "pager/region.h"

@@ -1,4 +1,5 @@
 // Sockets: one server a path, leftovers replaced, descriptors across, deadlines kept.
+#include "base/unix_listener.h"
 #include "base/unix_socket.h"
 
 #include <gtest/gtest.h>
