@@ -17,7 +17,8 @@
 #include "base/message.h"
 #include "base/options.h"
 #include "base/output.h"
-#include "pager/http_client.h"
+#include "pager/control_client.h"
+#include "pager/hung_guests.h"
 #include "pager/window.h"
 
 namespace pager {
@@ -25,62 +26,10 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr unsigned kOk = 200;
-constexpr unsigned kAccepted = 202;
-constexpr unsigned kNoContent = 204;
-
 // The server has a directory of its own: paths go to it in full.
 std::string absolute(const std::string& path) {
   return std::filesystem::absolute(path).string();
 }
-
-class Control {
- public:
-  explicit Control(const std::string& path)
-      : path_(path), client_(HttpClient::connect(path, deadline())) {
-    if (!client_) {
-      throw base::Refused("no server at " + base::quoted(path) +
-                          "; start one: uffd-serve --control " + path);
-    }
-  }
-
-  // The body of a reply that says yes.
-  std::string ask(std::string_view method, const std::string& target, std::string_view body = "") {
-    return ask(method, target, body, deadline());
-  }
-  std::string ask(std::string_view method, const std::string& target, std::string_view body,
-                  const base::Deadline& deadline) {
-    HttpClient::Reply reply = client_->request(method, target, body, deadline);
-    if (reply.status == kOk || reply.status == kAccepted || reply.status == kNoContent) {
-      while (reply.body.ends_with('\n')) {
-        reply.body.pop_back();
-      }
-      return reply.body;
-    }
-    const Json json = Json::parse(reply.body, nullptr, /*allow_exceptions=*/false);
-    const std::string why = json.is_object() && json.contains("error") && json["error"].is_string()
-                                ? json["error"].get<std::string>()
-                                : reply.body;
-    throw base::Refused("the server at " + base::quoted(path_) + " refuses (" +
-                        std::to_string(reply.status) + "): " + why);
-  }
-  Json ask_json(std::string_view method, const std::string& target, std::string_view body = "") {
-    Json json = Json::parse(ask(method, target, body), nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object()) {
-      throw base::BadData("cannot understand the reply of " + base::quoted(path_));
-    }
-    return json;
-  }
-
- private:
-  static base::Deadline deadline() {
-    // Opening an image finds its holes and may clone it: longer than anything else here takes.
-    return base::Deadline::after(std::chrono::seconds(30));
-  }
-
-  std::string path_;
-  std::optional<HttpClient> client_;
-};
 
 // The text at `key`, "" when there is none.
 std::string text_at(const Json& json, const char* key) {
@@ -130,6 +79,9 @@ std::string session_body(const std::string& id, const std::string& memory,
   } else if (options.has("lazy")) {
     json.boolean("lazy", true);
   }
+  if (options.has("replace")) {
+    json.boolean("replace", true);
+  }
   return json.str();
 }
 
@@ -144,7 +96,7 @@ std::vector<std::string> warnings_of(const Json& reply) {
   return warnings;
 }
 
-void create(Control& control, const base::ParsedOptions& options) {
+void create(ControlClient& control, const base::ParsedOptions& options) {
   std::vector<std::pair<std::string, std::string>> bodies;
   for (size_t i = 1; i < options.operands().size(); ++i) {
     const std::string& operand = options.operands()[i];
@@ -186,7 +138,7 @@ std::string complete_body(const base::ParsedOptions& options) {
   return json.str();
 }
 
-void list_sessions(Control& control, bool json) {
+void list_sessions(ControlClient& control, bool json) {
   const Json reply = control.ask_json("GET", "/sessions");
   for (const Json& session : reply.value("sessions", Json::array())) {
     if (json) {
@@ -200,6 +152,19 @@ void list_sessions(Control& control, bool json) {
   }
 }
 
+void list_hung_guests(const std::string& path, std::chrono::milliseconds patience, bool json) {
+  for (const HungGuest& guest : find_hung_guests(path, patience)) {
+    base::write_line_out(
+        json ? base::JsonLine("hung")
+                   .text("session_id", guest.session_id)
+                   .number("vmm_pid", guest.vmm_pid)
+                   .number("vmm_start_time", static_cast<int64_t>(guest.vmm_start_time))
+                   .path("record", guest.record)
+                   .str()
+             : guest.session_id + "\t" + std::to_string(guest.vmm_pid));
+  }
+}
+
 // Each option is for one verb.
 void check_options(const base::ParsedOptions& options, const std::string& verb) {
   const auto belongs = [&](const char* to, std::initializer_list<const char*> names) {
@@ -209,8 +174,8 @@ void check_options(const base::ParsedOptions& options, const std::string& verb) 
       }
     }
   };
-  belongs("create",
-          {"hot", "trace", "window", "lazy", "on-failure", "peer-uid", "cache-key", "instance-id"});
+  belongs("create", {"hot", "trace", "window", "lazy", "on-failure", "peer-uid", "cache-key",
+                     "instance-id", "replace"});
   belongs("complete", {"rate", "no-wait"});
   if (options.has("trace") && options.operands().size() > 2) {
     throw base::UsageError("--trace is for one session: two cannot write one file");
@@ -224,6 +189,7 @@ base::Options make_options() {
   base::Options options("uffd-serve ctl", "[--control SOCK] VERB [OPERAND]...",
                         "Ask a running uffd-serve --control.");
   options.value("control", "SOCK", "the server's socket ($SNAPFORK_PAGER, run directory)")
+      .value("t,timeout", "S", "wait so long for an answer (30); complete has no limit")
       .group("For create")
       .value("hot", "LIST", "install these hot pages first")
       .value("trace", "FILE", "write the demand faults to FILE")
@@ -233,6 +199,7 @@ base::Options make_options() {
       .value("peer-uid", "UID", "give the sockets to this user")
       .value("cache-key", "KEY", "a label")
       .value("instance-id", "ID", "another label (the session's id)")
+      .flag("replace", "close a session of this id that is for something else")
       .group("For complete")
       .value("rate", "BYTES", "install at most so many a second")
       .flag("no-wait", "return when it has begun")
@@ -245,10 +212,12 @@ base::Options make_options() {
           "  complete ID          give it all its memory: it needs no server then\n"
           "  prefetch ID [LIST]   a hot list for a guest that runs; without: go on\n"
           "  pause-prefetch ID    stop either of them for now\n"
+          "  hung                 ID and VMM pid of guests whose server was killed\n"
           "  drain                no new sessions; the server ends with the last one\n"
           "  health, stats        of the server, as JSON\n"
           "  metrics              of the server, as Prometheus reads them\n\n"
-          "Exit status: 0 done, 1 no server there or it said no, 2 usage, 5 system.\n"
+          "Exit status: 0 done, 1 no server there or it said no, 2 usage, 5 system, or\n"
+          "the server does not answer.\n"
           "See uffd-serve(1).");
   return options;
 }
@@ -289,7 +258,7 @@ int run_control_command(int argc, char** argv) {
       verb == "session" || verb == "complete" || verb == "prefetch" || verb == "pause-prefetch";
   const bool wants_some = verb == "create" || verb == "close";
   const bool wants_none = verb == "sessions" || verb == "health" || verb == "stats" ||
-                          verb == "metrics" || verb == "drain";
+                          verb == "metrics" || verb == "drain" || verb == "hung";
   if (!wants_one && !wants_some && !wants_none) {
     throw base::UsageError("unknown verb " + base::quoted(verb));
   }
@@ -299,8 +268,16 @@ int run_control_command(int argc, char** argv) {
                                         : SIZE_MAX,
                             verb == "create" ? "create ID=MEMORY" : verb + " ID");
   check_options(*options, verb);
-  Control control(options->value("control").value_or("").empty() ? default_control_path()
-                                                                 : *options->value("control"));
+  const std::string given = options->value_or("control", "");
+  const std::string path = given.empty() ? default_control_path() : given;
+  // Opening an image finds its holes and may clone it: longer than anything else takes here.
+  constexpr int64_t kPatienceMs = 30'000;
+  const std::chrono::milliseconds patience(options->seconds_as_ms("timeout", kPatienceMs));
+  if (verb == "hung") {
+    list_hung_guests(path, patience, options->has("json"));
+    return 0;
+  }
+  ControlClient control(path, patience);
   if (verb == "create") {
     create(control, *options);
   } else if (verb == "sessions") {
@@ -308,8 +285,7 @@ int run_control_command(int argc, char** argv) {
   } else if (verb == "session") {
     base::write_line_out(control.ask("GET", target_of(operands[1])));
   } else if (verb == "complete") {
-    control.ask("POST", target_of(operands[1]) + "/complete", complete_body(*options),
-                base::Deadline::never());
+    control.ask_and_wait("POST", target_of(operands[1]) + "/complete", complete_body(*options));
   } else if (verb == "prefetch") {
     control.ask("POST", target_of(operands[1]) + "/prefetch",
                 operands.size() > 2

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -47,6 +48,16 @@ std::optional<size_t> parse_number(std::string_view text) {
 std::optional<HttpClient> HttpClient::connect(const std::string& path,
                                               const base::Deadline& deadline) {
   std::optional<base::Fd> socket = base::connect_unix(path, deadline);
+  if (socket) {
+    // A path in a directory that others can write to may be anybody's: what a foreign server
+    // answers decides where a guest's memory comes from.
+    const uid_t server = base::peer_credentials(socket->get()).uid;
+    if (server != 0 && server != ::geteuid()) {
+      throw base::Refused("cannot trust the server at " + base::quoted(path) +
+                          ": it runs as user " + std::to_string(server) +
+                          ", and only one of root or of this user is trusted");
+    }
+  }
   return socket ? std::optional(HttpClient(path, std::move(*socket))) : std::nullopt;
 }
 

@@ -14,7 +14,8 @@ namespace pager {
 // Ours and not libcurl: loading that costs a process 8 ms, and each fork runs this program once.
 class HttpClient {
  public:
-  // Nothing when nobody listens at `path`. Throws what base::connect_unix throws.
+  // Nothing when nobody listens at `path`. Throws what base::connect_unix throws, and base::Refused
+  // when the server runs as another user than root or ours.
   static std::optional<HttpClient> connect(const std::string& path, const base::Deadline& deadline);
 
   struct Reply {
