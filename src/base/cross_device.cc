@@ -36,6 +36,10 @@ bool is_same_device(const struct statx& a, const struct statx& b) {
   return a.stx_dev_major == b.stx_dev_major && a.stx_dev_minor == b.stx_dev_minor;
 }
 
+bool knows_mounts(const struct statx& a, const struct statx& b) {
+  return (a.stx_mask & b.stx_mask & STATX_MNT_ID) != 0;  // Linux 5.8
+}
+
 // The quota project of a file or directory, on XFS and ext4.
 std::optional<unsigned> project_of(int fd) {
   struct fsxattr attributes {};
@@ -48,16 +52,15 @@ std::optional<unsigned> project_of(int fd) {
 std::string cross_device_reason(int from, int to) {
   const struct statx a = identity_of(from);
   const struct statx b = identity_of(to);
-  const bool knows_mounts = (a.stx_mask & b.stx_mask & STATX_MNT_ID) != 0;  // Linux 5.8
-  const bool is_one_mount = knows_mounts && a.stx_mnt_id == b.stx_mnt_id;
+  const bool is_one = knows_mounts(a, b) && a.stx_mnt_id == b.stx_mnt_id;
   if (!is_same_device(a, b)) {
     const bool both_btrfs =
         filesystem_magic(from) == BTRFS_SUPER_MAGIC && filesystem_magic(to) == BTRFS_SUPER_MAGIC;
-    return is_one_mount ? "they are in different subvolumes"
+    return is_one       ? "they are in different subvolumes"
            : both_btrfs ? "they are in different btrfs filesystems or subvolumes"
                         : "they are on different filesystems";
   }
-  if (knows_mounts && !is_one_mount) {
+  if (knows_mounts(a, b) && !is_one) {
     return "they are on one filesystem, but behind different mount points";
   }
   if (project_of(from) != project_of(to)) {
@@ -77,6 +80,13 @@ std::string cross_device_reason(const std::string& from, const std::string& to) 
   const Fd first = open_any(from);
   const Fd second = open_any(to);
   return cross_device_reason(first.get(), second.get());
+}
+
+bool is_one_mount(int a, int b) {
+  const struct statx first = identity_of(a);
+  const struct statx second = identity_of(b);
+  return is_same_device(first, second) &&
+         (!knows_mounts(first, second) || first.stx_mnt_id == second.stx_mnt_id);
 }
 
 std::string filesystem_name(int fd) {

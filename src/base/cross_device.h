@@ -14,6 +14,9 @@ std::string cross_device_reason(int from, int to);
 // The same for two existing paths, which are not followed when they are symlinks.
 std::string cross_device_reason(const std::string& from, const std::string& to);
 
+// Whether link(2) and rename(2) can work between the two: one filesystem, one subvolume, one mount.
+bool is_one_mount(int a, int b);
+
 // The type of the filesystem that `fd` is on, as in mount(8): "ext4", "xfs"; "this filesystem" for
 // one that is not in the table.
 std::string filesystem_name(int fd);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "base/cross_device.h"
 #include "base/error.h"
 #include "base/open_beneath.h"
 
@@ -40,14 +41,6 @@ void make_dir(int parent, const std::string& name, mode_t mode, const std::strin
   if (::mkdirat(parent, name.c_str(), mode) != 0 && errno != EEXIST) {
     throw_errno("cannot create directory " + base::quoted(path));
   }
-}
-
-struct stat stat_fd(const Fd& fd, const std::string& path) {
-  struct stat st {};
-  if (::fstat(fd.get(), &st) != 0) {
-    throw_errno("cannot stat " + base::quoted(path));
-  }
-  return st;
 }
 
 }  // namespace
@@ -110,14 +103,16 @@ void Store::create_layout() const {
   const Fd root = open_root();
   make_dir(root.get(), "guests", kPrivate, guests_dir());
   make_dir(root.get(), ".snapfork", kPrivate, root_ + "/.snapfork");
-  const struct stat guests = stat_fd(open_below(guests_dir(), O_PATH | O_DIRECTORY), guests_dir());
+  const Fd guests = open_below(guests_dir(), O_PATH | O_DIRECTORY);
   const Fd ours = open_below(root_ + "/.snapfork", O_PATH | O_DIRECTORY);
   for (const std::string& dir : {locks_dir(), tmp_dir(), trash_dir()}) {
     make_dir(ours.get(), dir.substr(dir.rfind('/') + 1), kPrivate, dir);
-    const struct stat st = stat_fd(open_below(dir, O_PATH | O_DIRECTORY), dir);
-    if (st.st_dev != guests.st_dev) {
-      throw Unsupported("cannot use the store " + base::quoted(root_) + ": guests/ and " +
-                        base::quoted(dir) + " are on different filesystems; move them onto one");
+    const Fd fd = open_below(dir, O_PATH | O_DIRECTORY);
+    if (!is_one_mount(guests.get(), fd.get())) {
+      throw Unsupported("cannot use the store " + base::quoted(root_) + " with " +
+                        base::quoted(guests_dir()) + " and " + base::quoted(dir) + ": " +
+                        cross_device_reason(guests.get(), fd.get()) +
+                        "; make them plain directories of one mount");
     }
   }
 }

@@ -33,9 +33,9 @@ base::Options make_options() {
           "\n"
           "Example: template-lock --shared base --exclusive -n copy -- ./copy base copy\n"
           "\n"
-          "Exit status: COMMAND's; 1 locked, 2 usage, 125 own failure, 126 COMMAND cannot\n"
-          "be run, 127 COMMAND not found. Verbs: 0 ok, 1 no, 2 usage, 3 unsupported,\n"
-          "4 bad data, 5 system. More: man template-lock");
+          "Exit status: COMMAND's; 1 locked, 2 usage, 3 unsupported store, 125 own failure,\n"
+          "126 COMMAND cannot be run, 127 COMMAND not found. Verbs: 0 ok, 1 no, 2 usage,\n"
+          "3 unsupported, 4 bad data, 5 system. More: man template-lock");
   return options;
 }
 

@@ -52,6 +52,9 @@ int run_command(int argc, char** argv, const std::vector<std::string>& command) 
   } catch (const base::Refused& refused) {
     base::report_failure(refused.code(), refused.what(), request->conflict_status);
     return request->conflict_status;
+  } catch (const base::Unsupported& error) {
+    base::report_failure(error.code(), error.what());
+    return static_cast<int>(error.code());
   } catch (const std::exception& error) {
     // Not the error's own status: the command's statuses begin where ours end.
     base::report_failure(base::ExitCode::wrapper, error.what(), request->failure_status);

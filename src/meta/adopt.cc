@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/cross_device.h"
 #include "base/error.h"
 #include "base/message.h"
 #include "meta/disks.h"
@@ -106,8 +107,9 @@ void link_into(const std::string& file, const std::string& target) {
   }
   const std::string what = "cannot adopt " + base::quoted(file);
   if (errno == EXDEV) {
-    throw base::Unsupported(what +
-                            ": it is on another filesystem than the store; copy it there first");
+    throw base::Unsupported(what + " into the store: " +
+                            base::cross_device_reason(file, target.substr(0, target.rfind('/'))) +
+                            "; copy it there first");
   }
   if (errno == EOPNOTSUPP || (errno == EPERM && ::geteuid() == 0)) {
     throw base::Unsupported(what + ": it is immutable, or its filesystem has no hard links");

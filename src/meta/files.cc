@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "base/cross_device.h"
 #include "base/error.h"
 #include "base/fd.h"
 
@@ -48,7 +49,9 @@ bool rename_new(const std::string& from, const std::string& to) {
   }
   const std::string what = "cannot rename " + base::quoted(from) + " to " + base::quoted(to);
   if (errno == EXDEV) {
-    throw base::Unsupported(what + ": they are on different filesystems");
+    throw base::Unsupported(what + ": " +
+                            base::cross_device_reason(from, to.substr(0, to.rfind('/'))) +
+                            "; make them plain directories of one mount");
   }
   if (errno == EINVAL || errno == ENOSYS) {
     throw base::Unsupported(what + ": this filesystem has no RENAME_NOREPLACE");

@@ -81,7 +81,7 @@ teardown() { common_teardown; }
   mv memory other/memory
   run --separate-stderr -3 snapshot-meta init a --state state --memory other/memory
   umount other
-  assert_contains "$stderr" 'another filesystem'
+  assert_contains "$stderr" 'they are on different filesystems; copy it there first'
   [[ -e state && ! -e $(guest_dir a) ]]
 }
 
