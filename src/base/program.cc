@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <exception>
+#include <new>
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -14,23 +16,40 @@ namespace base {
 
 namespace {
 
+// What is wrong with the command line may be found out before the options are parsed; the failure
+// shall be a record all the same.
+bool asks_for_json(int argc, char** argv) {
+  for (int i = 1; i < argc && std::string_view(argv[i]) != "--"; ++i) {
+    if (std::string_view(argv[i]) == "--json") {
+      return true;
+    }
+  }
+  return false;
+}
+
 int run_body(std::string_view name, int argc, char** argv,
              const std::function<int(int, char**)>& body) {
   message_style().program = name;
+  message_style().json = asks_for_json(argc, argv);
   int status = 0;
+  const auto fail = [&](ExitCode code, const std::string& message) {
+    status = static_cast<int>(code);
+    try {
+      report_failure(code, message);
+      return true;
+    } catch (const std::exception&) {
+      return false;  // standard output is what failed; standard error has the message
+    }
+  };
   try {
     status = body(argc, argv);
   } catch (const UsageError& error) {
-    status = static_cast<int>(error.code());
-    report_failure(error.code(), error.what());
+    fail(error.code(), error.what());
     say_error("try '" + std::string(name) + " --help' for more information");
+  } catch (const std::bad_alloc&) {
+    fail(ExitCode::system, "out of memory");
   } catch (const std::exception& error) {
-    const ExitCode code = exit_code_of(error);
-    status = static_cast<int>(code);
-    try {
-      report_failure(code, error.what());
-    } catch (const std::exception&) {
-      // Standard output is what failed; the message on standard error has been said.
+    if (!fail(exit_code_of(error), error.what())) {
       return status;
     }
   }

@@ -18,8 +18,11 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 template <typename Staged>
-void give_name(Staged& staged, const Request& request, Phases& phases) {
+void give_name(Staged& staged, const Request& request, Progress& progress, Phases& phases) {
   const PhaseTimer timer(phases.publish);
+  if (request.durable == base::Durable::yes) {
+    progress.flush();
+  }
   if (request.replace) {
     staged.replace(request.durable);
   } else {
@@ -28,7 +31,7 @@ void give_name(Staged& staged, const Request& request, Phases& phases) {
 }
 
 void clone_file(const SourceFile& src, const Place& place, const Request& request,
-                ContentCloner& contents, CloneReport& report) {
+                ContentCloner& contents, Progress& progress, CloneReport& report) {
   const Clock::time_point begun = Clock::now();
   if (request.dry_run) {
     report.files.push_back(contents.plan(src, place.parent(), place.path(), request.reflink));
@@ -37,7 +40,7 @@ void clone_file(const SourceFile& src, const Place& place, const Request& reques
     StagedFile staged(place, src.st.st_mode & ACCESSPERMS);
     report.files.push_back(contents.clone(src, staged.fd(), place.path(), request.reflink));
     attributes.apply(src.fd.get(), src.st, staged.fd(), place.path());
-    give_name(staged, request, report.phases);
+    give_name(staged, request, progress, report.phases);
     attributes.warn();
   }
   report.files.back().elapsed = Clock::now() - begun;
@@ -59,7 +62,7 @@ void clone_directory(const SourceFile& src, const Place& place, const Request& r
   }
   StagedDirectory staged(place);
   tree.clone(dir.get(), staged.fd());
-  give_name(staged, request, report.phases);
+  give_name(staged, request, progress, report.phases);
   attributes.warn();
 }
 
@@ -97,7 +100,7 @@ CloneReport clone_to(const SourceFile& src, const std::string& dst, const Reques
   if (S_ISDIR(src.st.st_mode)) {
     clone_directory(src, place, request, contents, progress, report);
   } else {
-    clone_file(src, place, request, contents, report);
+    clone_file(src, place, request, contents, progress, report);
   }
   report.elapsed = Clock::now() - begun;
   return report;

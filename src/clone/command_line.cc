@@ -13,7 +13,7 @@ namespace {
 constexpr const char* kFooter =
     "Examples:\n"
     "  reflink-clone base.raw vm1.raw vm2.raw\n"
-    "  reflink-clone --profile vm --memory=link guests/base guests/fork\n"
+    "  reflink-clone --profile vm guests/base base.copy\n"
     "  reflink-clone --unshare --dig snapshot/memory\n"
     "Exit: 0 done, 1 refused, 2 usage, 3 unsupported, 4 bad data, 5 system error.\n"
     "See reflink-clone(1).";

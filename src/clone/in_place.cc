@@ -56,6 +56,9 @@ FileReport rebuild(const Place& place, mode_t also_mode, const Request& request,
   FileReport report = contents.clone(src, staged.fd(), place.path(), request.reflink);
   attributes.apply(src.fd.get(), src.st, staged.fd(), place.path(), also_mode);
   const PhaseTimer timer(report.phases.publish);
+  if (request.durable == base::Durable::yes) {
+    progress.flush();
+  }
   // A process that waits for the lease has looked up the old inode already, and would write where
   // nobody reads: so this is asked after the exchange. Without leases the times have to do.
   staged.replace_if(

@@ -1,9 +1,10 @@
 #include "clone/progress.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
+#include <cstdlib>
 
 #include "base/error.h"
 #include "base/message.h"
@@ -22,6 +23,39 @@ bool is_wanted(ProgressMode mode) {
                                           style.verbosity != base::Verbosity::quiet && !style.json);
 }
 
+// A terminal that knows how to: not one of an editor or a log.
+bool can_erase_lines() {
+  const char* term = std::getenv("TERM");
+  return ::isatty(STDERR_FILENO) == 1 && term != nullptr && *term != '\0' &&
+         std::string_view(term) != "dumb";
+}
+
+// The last column stays free: some terminals go to the next line when it is filled.
+size_t terminal_width() {
+  constexpr size_t kUsual = 80;
+  struct winsize size {};
+  const bool is_known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+  return (is_known ? size.ws_col : kUsual) - 1;
+}
+
+bool begins_character(char c) {
+  return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U;
+}
+
+// The first byte of the character with that number.
+size_t offset_of(std::string_view text, size_t character) {
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (begins_character(text[at]) && character-- == 0) {
+      return at;
+    }
+  }
+  return text.size();
+}
+
+size_t length_of(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), begins_character));
+}
+
 void draw(std::string_view text) {
   // A terminal that has gone is no reason to give up the copy.
   static_cast<void>(::write(STDERR_FILENO, text.data(), text.size()) < 0);
@@ -29,8 +63,20 @@ void draw(std::string_view text) {
 
 }  // namespace
 
+std::string fitted(const std::string& name, const std::string& rest, size_t width) {
+  constexpr std::string_view kCut = "...";
+  const size_t letters = length_of(name);
+  const size_t space = width - std::min(width, length_of(rest));
+  if (letters <= space) {
+    return name + rest;
+  }
+  const size_t kept = space - std::min(space, kCut.size());
+  const std::string line = std::string(kCut) + name.substr(offset_of(name, letters - kept)) + rest;
+  return line.substr(0, offset_of(line, width));
+}
+
 Progress::Progress(ProgressMode mode)
-    : on_terminal_(is_wanted(mode) && ::isatty(STDERR_FILENO) == 1),
+    : on_terminal_(is_wanted(mode) && can_erase_lines()),
       enabled_(on_terminal_ || mode == ProgressMode::always),
       patience_(mode == ProgressMode::always ? std::chrono::milliseconds(0) : kPatience) {}
 
@@ -40,7 +86,7 @@ void Progress::begin(std::string_view name, int64_t total) {
   }
   const std::scoped_lock lock(mutex_);
   erase();
-  name_ = base::quoted(name);
+  name_ = base::quoted(name.substr(name.find_last_of('/') + 1));
   total_ = total;
   done_ = 0;
   begun_ = std::chrono::steady_clock::now();
@@ -59,18 +105,41 @@ void Progress::add(int64_t bytes) {
     return;
   }
   next_draw_ = now + kRedrawAfter;
-  draw(on_terminal_ ? std::string(kEraseLine) + line() : line() + "\n");
+  show(figures());
+}
+
+void Progress::flush() {
+  if (!enabled_) {
+    return;
+  }
+  const std::scoped_lock lock(mutex_);
+  if (total_ > 0 && std::chrono::steady_clock::now() >= begun_ + patience_) {
+    show("flushing " + human_bytes(total_) + " to the disk");
+  }
+}
+
+void Progress::show(const std::string& rest) {
+  if (on_terminal_) {
+    draw(std::string(kEraseLine) + fitted(name_, ": " + rest, terminal_width()));
+  } else {
+    draw(name_ + ": " + rest + "\n");
+  }
   drawn_ = on_terminal_;
 }
 
-std::string Progress::line() const {
+std::string Progress::figures() const {
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begun_).count();
   const int64_t percent = total_ > 0 ? std::min<int64_t>(100, done_ * 100 / total_) : 100;
-  return name_ + ": " + std::to_string(percent) + "%, " + human_bytes(done_) + " of " +
-         human_bytes(total_) + ", " +
-         human_bytes(static_cast<int64_t>(static_cast<double>(done_) / std::max(seconds, 1e-3))) +
-         "/s";
+  const double rate = static_cast<double>(done_) / std::max(seconds, 1e-3);
+  std::string text = std::to_string(percent) + "%, " + human_bytes(done_) + " of " +
+                     human_bytes(total_) + ", " + human_bytes(static_cast<int64_t>(rate)) + "/s";
+  if (done_ > 0 && done_ < total_) {
+    text += ", " +
+            std::to_string(static_cast<int64_t>(static_cast<double>(total_ - done_) / rate)) +
+            " s left";
+  }
+  return text;
 }
 
 void Progress::erase() {

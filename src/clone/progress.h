@@ -16,7 +16,8 @@ enum class ProgressMode {
   never,
 };
 
-// The line on a terminal is erased at the end. Threads may call add() at the same time.
+// The line on a terminal is erased at the end, and never wider than the terminal. Threads may call
+// add() at the same time.
 class Progress {
  public:
   explicit Progress(ProgressMode mode = ProgressMode::automatic);
@@ -29,11 +30,14 @@ class Progress {
   // From here on add() counts towards `total` bytes of `name`.
   void begin(std::string_view name, int64_t total);
   void add(int64_t bytes);
+  // What was counted is being flushed to the disk, which takes its time and reports nothing.
+  void flush();
   // Before anything else is written to the terminal.
   void erase();
 
  private:
-  std::string line() const;
+  void show(const std::string& rest);
+  std::string figures() const;
 
   bool on_terminal_;
   bool enabled_;
@@ -46,5 +50,9 @@ class Progress {
   std::chrono::steady_clock::time_point begun_;
   std::chrono::steady_clock::time_point next_draw_;
 };
+
+// `name` and `rest` in at most `width` columns: of a longer name the end is kept, after "...". One
+// column is taken for each character.
+std::string fitted(const std::string& name, const std::string& rest, size_t width);
 
 }  // namespace cloning

@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <exception>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -71,7 +72,11 @@ int for_each_name(std::vector<std::string>::const_iterator begin,
     } catch (const std::exception& error) {
       progress.erase();
       const base::ExitCode code = base::exit_code_of(error);
-      base::report_failure(code, error.what());
+      const bool is_memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+      base::report_failure(code, is_memory ? "cannot process " + base::quoted(*name) +
+                                                 ": out of memory; use fewer "
+                                                 "--jobs"
+                                           : error.what());
       status = status != 0 ? status : static_cast<int>(code);
     }
   }

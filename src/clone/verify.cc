@@ -50,6 +50,7 @@ void require_same(int src, int dst, off_t size, int jobs, Progress& progress,
     throw_differs(" in length");
   }
   // Without its pages in the cache, what is read is what is on the disk.
+  progress.flush();
   base::sync_fd(dst, dst_path);
   static_cast<void>(::posix_fadvise(dst, 0, 0, POSIX_FADV_DONTNEED));
   progress.begin(dst_path, size);

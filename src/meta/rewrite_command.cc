@@ -1,5 +1,6 @@
 // snapshot-meta rewrite-paths: a state file with other paths in it.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <optional>
 #include <string>
@@ -7,6 +8,8 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/fd.h"
+#include "base/input.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/options.h"
@@ -43,12 +46,24 @@ std::vector<PathChange> changes_of(const base::ParsedOptions& parsed) {
   return changes;
 }
 
+constexpr mode_t kDefaultMode = 0600;  // for what comes from standard input
+
 mode_t mode_of(const std::string& path) {
   struct stat st {};
   if (::stat(path.c_str(), &st) != 0) {
     base::throw_errno("cannot look at " + base::quoted(path));
   }
   return st.st_mode & 0777U;
+}
+
+// The state itself, instead of what was changed in it.
+void write_to_standard_output(const RewrittenState& result) {
+  if (base::message_style().json) {
+    throw base::UsageError(
+        "--json needs an OUT that is a file: the state itself goes to standard output");
+  }
+  base::refuse_terminal_output("a state file", "name OUT, or use a pipe");
+  base::write_full(STDOUT_FILENO, result.bytes, "standard output");
 }
 
 void print(const std::string& out, const RewrittenState& result) {
@@ -81,6 +96,7 @@ int rewrite_paths_command(int argc, char** argv) {
   options.footer(
       "Paths of drives, vsock and vhost-user sockets, pmem files, kernel and initrd are\n"
       "rewritten, interface names are not. Prints KIND, old path and new one.\n"
+      "IN and OUT may be -: standard input; standard output, without that list.\n"
       "Exit status: 3 when the state's devices are not understood: nothing is guessed.");
   const std::optional<base::ParsedOptions> parsed =
       parse_operands(options, argc, argv, {2, 2, "IN and OUT"});
@@ -90,13 +106,19 @@ int rewrite_paths_command(int argc, char** argv) {
   const std::vector<PathChange> changes = changes_of(*parsed);
   const std::string& in = parsed->operands()[0];
   const std::string& out = parsed->operands()[1];
-  const RewrittenState result = rewrite_paths(read_vmstate_file(in), in, changes);
-  if (!parsed->has("force") && path_exists(out)) {
+  const RewrittenState result =
+      rewrite_paths(base::read_input(in, kMaxVmStateBytes), base::input_name(in), changes);
+  if (out == "-" && effect_of(*parsed) == Effect::real) {
+    write_to_standard_output(result);
+    return 0;
+  }
+  if (out != "-" && !parsed->has("force") && path_exists(out)) {
     throw base::Refused("cannot write " + base::quoted(out) +
                         ": it is there already; give another name, or --force");
   }
   if (effect_of(*parsed) == Effect::real) {
-    base::write_file_atomic(out, result.bytes, mode_of(in), base::Durable::yes);
+    base::write_file_atomic(out, result.bytes, in == "-" ? kDefaultMode : mode_of(in),
+                            base::Durable::yes);
   }
   print(out, result);
   return 0;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/input.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/options.h"
@@ -101,8 +102,9 @@ int vmstate_command(int argc, char** argv) {
   if (!parsed) {
     return 0;
   }
-  const std::string& path = parsed->operands()[0];
-  const std::string bytes = read_vmstate_file(path);
+  const std::string& operand = parsed->operands()[0];
+  const std::string bytes = base::read_input(operand, kMaxVmStateBytes);
+  const std::string path = base::input_name(operand);
   VmState state = parse_vmstate(bytes, path);
   read_devices(bytes, state);
   if (base::message_style().json) {

@@ -1,7 +1,6 @@
 #include "pager/hotpage_commands.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <set>
@@ -9,7 +8,7 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
-#include "base/fd.h"
+#include "base/input.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/output.h"
@@ -20,20 +19,6 @@ namespace {
 
 // A trace of a 256 GiB guest that touches every page.
 constexpr size_t kMaxTraceBytes = size_t{1} << 30U;
-
-std::string read_input(const std::string& path, size_t limit) {
-  if (path != "-") {
-    return base::read_file(path, limit);
-  }
-  if (::isatty(STDIN_FILENO) != 0) {
-    base::say_info("reading from the terminal");
-  }
-  return base::read_all(STDIN_FILENO, limit, "standard input");
-}
-
-std::string name_of_input(const std::string& path) {
-  return path == "-" ? "standard input" : path;
-}
 
 std::optional<uint64_t> page_in_file(const HotPage& page, const HotListLayout& layout) {
   if (page.region < layout.regions.size()) {
@@ -46,7 +31,7 @@ std::optional<uint64_t> page_in_file(const HotPage& page, const HotListLayout& l
 }  // namespace
 
 std::vector<HotPage> read_hot_list(const std::string& path) {
-  return decode_hpl1(read_input(path, kMaxHotListBytes), name_of_input(path));
+  return decode_hpl1(base::read_input(path, kMaxHotListBytes), base::input_name(path));
 }
 
 void record_hot_list(const RecordRequest& request) {
@@ -55,13 +40,11 @@ void record_hot_list(const RecordRequest& request) {
     if (json) {
       throw base::UsageError("--json needs -o FILE: the list itself goes to standard output");
     }
-    if (::isatty(STDOUT_FILENO) != 0) {
-      throw base::UsageError("a hot list is no text for a terminal; use -o FILE, or a pipe");
-    }
+    base::refuse_terminal_output("a hot list", "use -o FILE, or a pipe");
   }
-  const std::string name = name_of_input(request.trace_path);
+  const std::string name = base::input_name(request.trace_path);
   const std::vector<HotPage> pages =
-      hot_pages_of(parse_trace(read_input(request.trace_path, kMaxTraceBytes), name));
+      hot_pages_of(parse_trace(base::read_input(request.trace_path, kMaxTraceBytes), name));
   const std::string list = encode_hpl1(pages);
   const std::string where =
       request.list_path ? base::quoted(*request.list_path) : "standard output";

@@ -140,7 +140,7 @@ list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
   assert_equal "$(json '[.type, .exit_code, .code] | @csv')" '"error",4,"bad_data"'
   printf 'HPL1\x01\x00\x64' >odd
   run --separate-stderr -4 hotpage-record check odd --mem memory
-  assert_contains "$stderr" "no multiple of the page size"
+  assert_contains "$stderr" "not a multiple of the page size"
 }
 
 @test "check: what is wrong with the command line is exit 2, with the memory file 4 or 5" {

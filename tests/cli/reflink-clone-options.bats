@@ -78,7 +78,7 @@ load reflink-clone_helpers
   head -c 3M /dev/urandom >src
   # Each piece of 128 KiB takes this long.
   local slow='strace -qq -o /dev/null -e trace=pwrite64 -e inject=pwrite64:delay_enter=60000'
-  run -0 script -qec "$slow reflink-clone src dst" /dev/null
+  run -0 env TERM=xterm script -qec "$slow reflink-clone src dst" /dev/null
   [[ $output =~ \'dst\':\ [0-9]+%,\ .*\ of\ 3\.0\ MiB ]] || fail 'no progress'
   $slow reflink-clone src dst2 >out 2>err
   assert_only_copy_warning tmpfs '3.0 MiB' "$(<err)"
@@ -136,10 +136,31 @@ load reflink-clone_helpers
   grep -q "^'a': 100%, 3.0 MiB of 3.0 MiB, " said || fail "$(<said)"
   reflink-clone src b 2>said
   assert_only_copy_warning ext4 '3.0 MiB' "$(<said)"
-  run -0 script -qec 'reflink-clone --progress=always src c' /dev/null
+  run -0 env TERM=xterm script -qec 'reflink-clone --progress=always src c' /dev/null
   [[ $output == *$'\r\e[K'* ]]
   run -0 script -qec 'reflink-clone --progress=never src d' /dev/null
   [[ $output != *$'\r\e[K'* ]]
+}
+
+@test "the progress line fits the terminal, names the file shortly, and leaves dumb ones alone" {
+  require_cmd script strace
+  on tmpfs
+  head -c 3M /dev/urandom >src
+  mkdir -p a-directory-with-a-long-name/and-another-one-below-it
+  local slow='strace -qq -o /dev/null -e trace=pwrite64 -e inject=pwrite64:delay_enter=60000' line
+  run -0 env TERM=xterm script -qec "stty cols 60; $slow reflink-clone --progress=always --durable -q src \
+    a-directory-with-a-long-name/and-another-one-below-it/a-file-with-quite-a-long-name" /dev/null
+  while IFS= read -r -d $'\r' line; do
+    line=${line#$'\e[K'}
+    ((${#line} < 60)) || fail "${#line} columns: $line"
+  done <<<"$output"$'\r'
+  assert_contains "$output" 'of 3.0 MiB, '
+  assert_contains "$output" 's left'
+  assert_contains "$output" 'flushing 3.0 MiB to the disk'
+  run -0 env TERM=dumb script -qec "$slow reflink-clone -q src b" /dev/null
+  assert_equal "$output" ''
+  run -0 env TERM=xterm script -qec "$slow reflink-clone -q src c" /dev/null
+  assert_equal "$output" ''
 }
 
 @test "--clean removes what killed runs left, and nothing else" {

@@ -83,6 +83,7 @@ on_terminal() { # <command>
   mkfifo fifo
   # shellcheck disable=SC2016 # expands there
   spawn template-lock a -- bash -c 'read -r -t 60 <>"$1"' _ fifo "$hostile"
+  # shellcheck disable=SC2016 # expands there
   wait_until 20 eval '[[ -n $(template-lock holders a) ]]'
   run -0 template-lock holders a
   assert_harmless "$output"
