@@ -150,7 +150,7 @@ check-e2e: all helpers  ## the flows, on real filesystems, killing things (bats;
 check-fuzz: bootstrap-check  ## throw mutated input at the parsers; FUZZ_SECONDS=60 for each
 	$(build) fuzzers
 	$(Q)set -e; for f in $(notdir $(FUZZERS)); do tests/fuzz/run.sh $$f; done
-soak: bootstrap-check  ## the storm, the race, the model check, the fuzz targets for long: SOAK_SECONDS=300 each
+soak: bootstrap-check  ## the storm, chaos, the race, the model check, the fuzz targets for long: SOAK_SECONDS=300 each
 	$(build) all helpers fuzzers
 	$(Q)tests/soak/run.sh $(BIN) $(O)
 check-firecracker: all helpers  ## the flows on a real Firecracker: FIRECRACKER=PATH

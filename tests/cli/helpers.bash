@@ -39,6 +39,12 @@ require_cmd() { # <command>...
   done
 }
 
+# In a plain chroot, for one, whose root is not a mount point, mount namespaces fail.
+require_namespaces() { # <option of unshare>...
+  local said
+  said=$(unshare "$@" true 2>&1) || skip "needs 'unshare $*': ${said#unshare: }"
+}
+
 # ---- saying what went wrong, and looking at what `run` saw
 
 fail() { # <message>...

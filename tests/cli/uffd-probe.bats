@@ -335,6 +335,7 @@ require_kvm() {
 
 @test "--kvm without a KVM is exit 3, before anything is touched" {
   require_root
+  require_namespaces -m
   [[ $(uname -m) == x86_64 ]] || skip "--kvm is for x86-64"
   # shellcheck disable=SC2016 # expanded by the inner shell
   run -3 --separate-stderr unshare -m bash -c '[[ ! -e /dev/kvm ]] || mount --bind /dev/null /dev/kvm

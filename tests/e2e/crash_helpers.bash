@@ -145,6 +145,7 @@ readonly ALONE=(unshare --pid --fork --mount-proc)
 at_each_call() { # <prepare> <check> <command...>
   local prepare=$1 check=$2 recording=$BATS_TEST_TMPDIR/calls list call nth place status
   shift 2
+  require_namespaces "${ALONE[@]:1}"
   "$prepare"
   "${ALONE[@]}" strace -f -qq -o "$recording" -e "trace=$WRITES" -- "$@" >/dev/null || return
   "$check" || fail "after $1 that was not killed" || return

@@ -116,6 +116,7 @@ served_pid() { # <id>
 }
 
 @test "a VMM that was loaded without run is seen by its disk, also from another PID namespace" {
+  require_namespaces --pid --fork --mount-proc
   make_fork --backend file
   # shellcheck disable=SC2016 # for the shell in there
   spawn unshare --pid --fork --mount-proc bash -c 'exec 9<>"$0"; exec tail -f /dev/null' \
@@ -136,6 +137,7 @@ run_in_namespace() { # <option of unshare>...
 }
 
 @test "run in a PID namespace: Running for everybody else, and Standby again when it has ended" {
+  require_namespaces --pid --fork --mount-proc
   make_fork --backend file
   local mount
   for mount in --mount-proc --kill-child; do # with a /proc of its own, and with that of the parent
@@ -188,6 +190,7 @@ run_in_namespace() { # <option of unshare>...
 }
 
 @test "delete --stop reports a VMM that has no number here, and ends nothing" {
+  require_namespaces --pid --fork --mount-proc
   make_fork --backend file
   run_in_namespace --mount-proc
   run -1 --separate-stderr unshare --pid --fork --mount-proc "$(type -P snapfork)" delete --stop f

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What `make check` does for seconds, for SOAK_SECONDS (300) each: the storm, every fuzz target, and the tests of
+# What `make check` does for seconds, for SOAK_SECONDS (300) each: the storm, chaos, every fuzz target, and the tests of
 # this folder, which read SOAK_SECONDS themselves. Called by `make soak`: tests/soak/run.sh BIN-DIR BUILD-DIR.
 set -euo pipefail
 shopt -s inherit_errexit nullglob
@@ -12,6 +12,7 @@ main() {
   export BATS_TEST_TIMEOUT=$((seconds + 600))
   cd "$(dirname "$0")/../.."
   bats tests/e2e/storm.bats || failed=1
+  CHAOS_SECONDS=$seconds bats tests/e2e/chaos.bats || failed=1
   MODEL_SECONDS=$((2 * seconds)) BATS_TEST_TIMEOUT=$((seconds + 600)) bats tests/e2e/pager_model.bats || failed=1
   ROUNDS=$((seconds * 10)) bats -f 'three forks race' tests/e2e/race.bats || failed=1
   for name in tests/soak/*.bats; do
