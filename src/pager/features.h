@@ -10,8 +10,8 @@
 
 namespace pager {
 
-enum class Feature : size_t { poison, pagemap_scan, peerpidfd };
-inline constexpr size_t kFeatures = 3;
+enum class Feature : size_t { poison, pagemap_scan, peerpidfd, nowait_read, oom_score };
+inline constexpr size_t kFeatures = 5;
 
 enum class Support {
   yes,
@@ -43,11 +43,17 @@ class Features {
   void probe(std::string_view without = "");
 
  private:
-  std::array<Support, kFeatures> found_{Support::unknown, Support::unknown, Support::unknown};
+  std::array<Support, kFeatures> found_{Support::unknown, Support::unknown, Support::unknown,
+                                        Support::unknown, Support::unknown};
 };
 
 // Set once at the start of main, before there are threads.
 Features& features();
+
+// Of a server: the least that the OOM killer leaves alone unless nothing else is left.
+inline constexpr int kProtectedOomScore = -900;
+// Makes this process's oom_score_adj at most `score`; false when that is not permitted.
+bool lower_oom_score(int score);
 
 // A line for each feature that is not used: what, since when, and what is done instead.
 void say_missing_features();

@@ -4,7 +4,7 @@
 #include <csignal>
 #include <cstring>
 
-#include "base/error.h"
+#include "pager/invariant.h"
 
 namespace pager {
 namespace {
@@ -33,7 +33,7 @@ bool take_sigbus() {
 
 bool fetch_words(std::span<const std::byte* const> addresses, std::span<uint64_t> words) {
   static const bool taken = take_sigbus();
-  SNAPFORK_CHECK(taken && words.size() >= addresses.size());
+  require(taken && words.size() >= addresses.size(), "words to fetch");
   if (sigsetjmp(way_out, 0) != 0) {
     guarded = 0;
     return false;

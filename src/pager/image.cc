@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/message.h"
+#include "pager/features.h"
 #include "pager/region.h"
 #include "pager/zero_knowledge.h"
 
@@ -120,12 +121,26 @@ Image::Image(std::string path, base::Fd fd, ImageIdentity identity, View view, D
   void* mapped = ::mmap(nullptr, size(), PROT_READ, MAP_SHARED | MAP_NORESERVE, fd_.get(), 0);
   if (mapped != MAP_FAILED) {  // else it is read, which is only slower
     mapping_ = {static_cast<const std::byte*>(mapped), size()};
+    ::madvise(mapped, size(), MADV_DONTDUMP);  // a core dump holds no guest's memory
   }
 }
 
 Image::~Image() {
   if (!mapping_.empty()) {
     ::munmap(const_cast<std::byte*>(mapping_.data()), mapping_.size());
+  }
+}
+
+void Image::used_mapping(uint64_t bytes) const {
+  if (features().has(Feature::oom_score)) {
+    return;
+  }
+  // The kernel maps 64 KiB around a page that is touched.
+  constexpr uint64_t kAround = uint64_t{64} << 10U;
+  constexpr uint64_t kEach = uint64_t{16} << 20U;
+  if (used_bytes_.fetch_add(std::max(bytes, kAround), std::memory_order_relaxed) >= kEach) {
+    used_bytes_.store(0, std::memory_order_relaxed);
+    ::madvise(const_cast<std::byte*>(mapping_.data()), mapping_.size(), MADV_DONTNEED);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -63,6 +64,10 @@ class Image {
   // SIGBUS for us (see guarded_read.h). Empty for an unprotected one, which could be cut
   // short in the middle of a page: that would be zeros, and no error.
   std::span<const std::byte> mapped() const { return mapping_; }
+  // Call it when `bytes` of the mapping were used. Mapped pages count as this process's memory, for
+  // which the OOM killer would take it: where it cannot be protected from that
+  // (Feature::oom_score), they are unmapped each 16 MiB. They stay in the page cache.
+  void used_mapping(uint64_t bytes) const;
 
   // Reads all of `buffer` at `offset`. Returns 0 or an errno; ENODATA when the file is shorter than
   // it was (a short read is never filled up with zeros).
@@ -78,6 +83,7 @@ class Image {
   DataMap data_;
   bool data_is_nonzero_ = false;
   std::span<const std::byte> mapping_;
+  mutable std::atomic<uint64_t> used_bytes_{0};  // of the mapping, since it was unmapped
 };
 
 // The images that are open now. A session's cache key is a label and has no part in this: bytes are

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "pager/clock.h"
 #include "pager/guarded_read.h"
+#include "pager/invariant.h"
 
 namespace pager {
 namespace {
@@ -40,6 +41,7 @@ PageFiller::PageFiller(int uffd, PageTable& table, const Image& image, Counters&
   if (memory == MAP_FAILED) {
     base::throw_errno("cannot get a buffer for a session");
   }
+  ::madvise(memory, 2 * size, MADV_DONTDUMP);  // a core dump holds no guest's memory
   buffer_ = {static_cast<std::byte*>(memory), size};
   zeros_ = buffer_.data() + size;
 }
@@ -103,7 +105,7 @@ void PageFiller::look_at_mapped(const PageTable::RegionPages& in, std::span<cons
   size_t count = 0;
   for (size_t i = 0; i < pages.size(); ++i) {
     if (sources_[i] == Source::mapped) {
-      SNAPFORK_CHECK(count < addresses.size());
+      require(count < addresses.size(), "more pages than a call may fill");
       addresses[count++] = image_.mapped().data() + PageTable::offset_of(in, pages[i]);
     }
   }
@@ -133,6 +135,7 @@ void PageFiller::fill_run(const Run& run, Task& task, Filled& total) {
       break;
     case Source::mapped:
       install(run, image_.mapped().data() + PageTable::offset_of(*run.in, run.first), task, total);
+      image_.used_mapping(run.bytes());
       if (total.stop == Stop::unreadable) {
         // EFAULT: reading tells why, and which of the pages it is.
         total.stop = Stop::done;
@@ -182,7 +185,7 @@ void PageFiller::fill_read(const Run& run, Task& task, Filled& total) {
 }
 
 int PageFiller::read(const Run& run) {
-  SNAPFORK_CHECK(run.bytes() <= buffer_.size());
+  require(run.bytes() <= buffer_.size(), "a run larger than the buffer");
   const int error =
       image_.read_at(PageTable::offset_of(*run.in, run.first), buffer_.first(run.bytes()));
   if (error == 0) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <utility>
 
 #include "base/error.h"
@@ -60,6 +61,17 @@ Pager::~Pager() {
   for (const auto& [key, connected] : connected_) {
     if (!connected.session->ended()) {
       connected.session->log().warn("the server ends; the guest hangs at its next fault");
+      connected.session->stop();
+    }
+  }
+  // A thread that a disk or a filesystem holds must not keep the server: it ends with the process.
+  constexpr std::chrono::seconds kLimit{2};
+  const base::Deadline deadline = base::Deadline::after(kLimit);
+  for (auto& [key, connected] : connected_) {
+    const std::chrono::milliseconds left{std::max(0, deadline.poll_timeout())};
+    if (!connected.session->wait_for_end(left)) {
+      connected.session->log().warn("its thread does not end; left behind");
+      static_cast<void>(connected.session.release());
     }
   }
 }
@@ -126,7 +138,9 @@ void Pager::handle(Key key) {
   }
   if (key == kSignalKey) {
     struct signalfd_siginfo info {};
-    if (::read(settings_.signals, &info, sizeof info) == sizeof info) {
+    // The end of a terminal is SIGHUP, once or twice: it never ends guests.
+    if (::read(settings_.signals, &info, sizeof info) == sizeof info &&
+        (info.ssi_signo != SIGHUP || !draining())) {
       terminate();
     }
     return;

@@ -1,11 +1,5 @@
 #include "pager/serve_command.h"
 
-#include <pthread.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
-
-#include <csignal>
 #include <optional>
 #include <string>
 
@@ -21,35 +15,11 @@
 #include "pager/features.h"
 #include "pager/pager.h"
 #include "pager/serve_options.h"
+#include "pager/server_process.h"
 #include "pager/service_dir.h"
 
 namespace pager {
 namespace {
-
-// A session needs three descriptors and more; the default limit of 1024 is for programs that use
-// select.
-void raise_descriptor_limit() {
-  struct rlimit limit {};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    limit.rlim_cur = limit.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-  }
-}
-
-// Before there are threads, which inherit what is blocked.
-base::Fd take_signals() {
-  static_cast<void>(::signal(SIGPIPE, SIG_IGN));
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  ::sigaddset(&signals, SIGTERM);
-  ::sigaddset(&signals, SIGINT);
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  base::Fd fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd) {
-    base::throw_errno("cannot take signals");
-  }
-  return fd;
-}
 
 void say_ready(base::Fd& ready) {
   if (ready) {
@@ -96,6 +66,7 @@ void serve_file(ServeSettings& settings, int signals) {
   pager.open(std::move(place));
   say_ready(settings.ready);
   pager.run();
+  release_signals(signals);
   const Totals totals = pager.totals();
   if (settings.json) {
     print_summary(totals);
@@ -130,6 +101,7 @@ void serve_sessions(ServeSettings& settings, int signals) {
   const ControlServer server(listener, api);
   say_ready(settings.ready);
   pager.run();
+  release_signals(signals);
   if (settings.json) {
     print_summary(pager.totals());
   }
@@ -169,7 +141,8 @@ int run_serve_command(int argc, char** argv) {
   ServeSettings settings = read_serve_settings(*options);
   say_missing_features();
   const base::Fd signals = take_signals();
-  raise_descriptor_limit();
+  raise_limits();
+  protect_from_oom_killer();
   base::write_messages_in_background();
   try {
     if (settings.service) {

@@ -10,6 +10,8 @@
 #include "pager/clock.h"
 #include "pager/event_fd.h"
 #include "pager/fault_loop.h"
+#include "pager/features.h"
+#include "pager/read_ticker.h"
 #include "pager/vmm_watch.h"
 
 namespace pager {
@@ -53,9 +55,20 @@ Session::Session(std::string id, ServingPlan plan, HandshakeReader::Result hands
 }
 
 Session::~Session() {
+  stop();
+  thread_.join();
+}
+
+void Session::stop() {
   stop_.store(true, std::memory_order_relaxed);
   signal_event(wake_.get());
-  thread_.join();
+}
+
+bool Session::wait_for_end(std::chrono::milliseconds limit) {
+  std::unique_lock lock(orders_mutex_);
+  const bool ended = end_.wait_for(lock, limit, [this] { return this->ended(); });
+  abandoned_ = !ended;
+  return ended;
 }
 
 void Session::run() {
@@ -77,8 +90,12 @@ void Session::run() {
       completion_->set(Completion::State::failed, "session closed before completion");
     }
     ended_.store(true, std::memory_order_release);
+    end_.notify_all();
+    if (abandoned_) {
+      return;
+    }
+    signal_event(notify_);
   }
-  signal_event(notify_);
 }
 
 // What nobody but this thread uses goes at once, before anybody has heard of the end.
@@ -187,6 +204,11 @@ void Session::serve() {
   // Firecracker sends it non-blocking, and the loop relies on it.
   if (::fcntl(uffd_.get(), F_SETFL, O_RDWR | O_NONBLOCK) != 0) {
     base::throw_errno("cannot set the mode of a userfaultfd");
+  }
+  // One that sets it back can make reads block, where the kernel knows no RWF_NOWAIT for them.
+  std::optional<ReadTicker> ticker;
+  if (!features().has(Feature::nowait_read) || !uffd_has_nowait_read(uffd_.get())) {
+    ticker.emplace();
   }
   TraceWriter* trace = plan_.trace ? &*plan_.trace : nullptr;
   if (trace != nullptr) {

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -48,8 +50,14 @@ class Session {
   // thread.
   Session(std::string id, ServingPlan plan, HandshakeReader::Result handshake, base::Fd socket,
           Vmm vmm, int notify);
-  // Ends the thread first, also when the VMM lives: it then hangs at its next fault.
+  // Ends the thread first, also when the VMM lives: it then hangs at its next fault. Waits for the
+  // thread, which a disk may hold: see end().
   ~Session();
+  // Tells the thread to end; does not wait.
+  void stop();
+  // Waits for the thread's end, no longer than `limit`. If it has not ended then, the caller must
+  // leak this object: the thread still uses it.
+  bool wait_for_end(std::chrono::milliseconds limit);
   Session(const Session&) = delete;
   Session(Session&&) = delete;
   Session& operator=(const Session&) = delete;
@@ -109,6 +117,8 @@ class Session {
   std::atomic<bool> has_orders_{false};
   std::atomic<bool> stop_{false};
   std::atomic<bool> ended_{false};
+  std::condition_variable end_;  // of `ended_`, under orders_mutex_
+  bool abandoned_ = false;       // whoever would be notified has gone
   std::thread thread_;
 };
 

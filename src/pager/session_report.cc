@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/json_line.h"
+#include "pager/features.h"
 
 namespace pager {
 namespace {
@@ -151,6 +152,7 @@ std::string health_json(const Pager& pager, std::string_view version) {
       .text("version", version)
       .boolean("draining", pager.draining())
       .number("active_sessions", number(pager.active()))
+      .boolean("oom_protected", features().support(Feature::oom_score) == Support::yes)
       .str();
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "pager/invariant.h"
 
 namespace pager {
 namespace {
@@ -26,7 +27,7 @@ std::span<SessionState::RegionPages> regions_at(SessionState& state) {
 }  // namespace
 
 void PathText::set(std::string_view path) {
-  SNAPFORK_CHECK(path.size() < bytes.size());
+  require(path.size() < bytes.size(), "a path that was opened is too long");
   *std::ranges::copy(path, bytes.begin()).out = '\0';
 }
 
@@ -83,7 +84,7 @@ const PageTable::RegionPages* PageTable::region_of_address(uint64_t address) con
 
 const PageTable::RegionPages& PageTable::region_of_page(uint64_t page) const {
   const auto next = std::ranges::upper_bound(regions_, page, {}, &RegionPages::first_page);
-  SNAPFORK_CHECK(next != regions_.begin());
+  require(next != regions_.begin(), "a page in no region");
   return *std::prev(next);
 }
 

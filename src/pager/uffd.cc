@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
@@ -12,6 +13,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "pager/features.h"
 
 namespace pager {
 namespace {
@@ -76,18 +78,26 @@ bool uffd_readable(int uffd) {
 }
 
 size_t uffd_read(int uffd, std::span<uffd_msg> messages) {
-  for (;;) {
-    const ssize_t n = ::read(uffd, messages.data(), messages.size_bytes());
-    if (n >= 0) {
-      return static_cast<size_t>(n) / sizeof(uffd_msg);
-    }
-    if (errno == EAGAIN) {
-      return 0;
-    }
-    if (errno != EINTR) {
-      base::throw_errno("cannot read events of a userfaultfd");
-    }
+  const struct iovec where { .iov_base = messages.data(), .iov_len = messages.size_bytes() };
+  ssize_t n = -1;
+  errno = EOPNOTSUPP;
+  if (features().has(Feature::nowait_read)) {
+    n = ::preadv2(uffd, &where, 1, -1, RWF_NOWAIT);
   }
+  if (n < 0 && errno == EOPNOTSUPP) {
+    n = ::readv(uffd, &where, 1);
+  }
+  if (n < 0 && errno != EAGAIN && errno != EINTR) {
+    base::throw_errno("cannot read events of a userfaultfd");
+  }
+  return n < 0 ? 0 : static_cast<size_t>(n) / sizeof(uffd_msg);
+}
+
+bool uffd_has_nowait_read(int uffd) {
+  // Too short for a message, which is EINVAL; but first the kernel looks at the flag.
+  std::byte small{};
+  const struct iovec where { .iov_base = &small, .iov_len = sizeof small };
+  return ::preadv2(uffd, &where, 1, -1, RWF_NOWAIT) >= 0 || errno == EINVAL;
 }
 
 bool is_userfaultfd(int fd) {

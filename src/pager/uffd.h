@@ -48,8 +48,12 @@ int uffd_unregister(int uffd, uint64_t start, uint64_t length);
 bool uffd_readable(int uffd);
 // Reads as many waiting messages as fit, without waiting. Returns how many; 0 when none waits.
 // Throws std::system_error on anything else than EAGAIN and EINTR. The kernel hands out page faults
-// before removals, whatever their order was.
+// before removals, whatever their order was. O_NONBLOCK belongs to all who have a copy of the
+// descriptor, and a VMM may clear it: RWF_NOWAIT does without. Where the kernel has none, the call
+// may block then, until a signal comes (ReadTicker), and returns 0.
 size_t uffd_read(int uffd, std::span<uffd_msg> messages);
+// Whether reads of a userfaultfd know RWF_NOWAIT (Linux 6.10). Reads nothing.
+bool uffd_has_nowait_read(int uffd);
 
 // Whether a descriptor that a peer sent is a userfaultfd (by its name under /proc/self/fd).
 bool is_userfaultfd(int fd);

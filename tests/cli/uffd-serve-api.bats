@@ -144,7 +144,7 @@ require_prometheus() {
 @test "--features: each with what is done without it; --without switches one off; nothing is served" {
   run -0 --separate-stderr uffd-serve --features
   assert_equal "$stderr" ""
-  assert_equal "$(cut -f 1 <<<"$output" | tr '\n' ' ')" "poison pagemap-scan peerpidfd "
+  assert_equal "$(cut -f 1 <<<"$output" | tr '\n' ' ')" "poison pagemap-scan peerpidfd nowait-read oom-score "
   run -0 uffd-serve --features --json --without peerpidfd,poison
   assert_equal "$(jq -s '[.[] | select(.found == "off") | .name] | sort | tostring' <<<"$output")" \
     '"[\"peerpidfd\",\"poison\"]"'
@@ -153,11 +153,11 @@ require_prometheus() {
 }
 
 @test "a server says once what it does without, and nothing when it has all" {
-  serve_control --without poison,pagemap-scan,peerpidfd
+  serve_control --without poison,pagemap-scan,peerpidfd,nowait-read,oom-score
   uffd-serve ctl create a=memory b=memory
   run -0 probe --socket s/a.sock --pages 10
   run -0 probe --socket s/b.sock --pages 10
-  assert_equal "$(grep -c 'is switched off' server.log)" 3
+  assert_equal "$(grep -c 'is switched off' server.log)" 5
   assert_contains "$(<server.log)" "UFFDIO_POISON is switched off: a VMM whose page cannot be read is killed"
 }
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <functional>
 
@@ -20,6 +21,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr std::array kAll{Feature::poison, Feature::pagemap_scan, Feature::peerpidfd,
+                          Feature::nowait_read, Feature::oom_score};
+
 // Puts the process's features back.
 class FeaturesTest : public testing::Test {
  protected:
@@ -27,7 +31,7 @@ class FeaturesTest : public testing::Test {
 };
 
 TEST_F(FeaturesTest, WhatWasNotAskedForIsTried) {
-  for (const Feature feature : {Feature::poison, Feature::pagemap_scan, Feature::peerpidfd}) {
+  for (const Feature feature : kAll) {
     EXPECT_EQ(Features().support(feature), Support::unknown);
     EXPECT_TRUE(Features().has(feature));
   }
@@ -36,21 +40,20 @@ TEST_F(FeaturesTest, WhatWasNotAskedForIsTried) {
 TEST_F(FeaturesTest, EachCanBeSwitchedOff) {
   Features all;
   all.probe();
-  for (const Feature feature : {Feature::poison, Feature::pagemap_scan, Feature::peerpidfd}) {
+  for (const Feature feature : kAll) {
     Features one;
     one.probe(text_of(feature).name);
     EXPECT_FALSE(one.has(feature));
     EXPECT_EQ(one.support(feature), Support::off);
-    for (const Feature other : {Feature::poison, Feature::pagemap_scan, Feature::peerpidfd}) {
+    for (const Feature other : kAll) {
       if (other != feature) {
         EXPECT_EQ(one.support(other), all.support(other));
       }
     }
   }
   Features none;
-  none.probe("poison,pagemap-scan,peerpidfd");
-  EXPECT_FALSE(none.has(Feature::poison) || none.has(Feature::pagemap_scan) ||
-               none.has(Feature::peerpidfd));
+  none.probe("poison,pagemap-scan,peerpidfd,nowait-read,oom-score");
+  EXPECT_TRUE(std::ranges::none_of(kAll, [&](Feature feature) { return none.has(feature); }));
 }
 
 TEST_F(FeaturesTest, AnUnknownNameIsRefused) {

@@ -57,6 +57,10 @@ TEST_F(SessionStateTest, HoldsAllThatASuccessorNeedsBehindOnePointer) {
   EXPECT_EQ(other.next_poisoned(0), 7U);
 }
 
+TEST_F(SessionStateTest, ABrokenCheckThrowsAndDoesNotEndTheServer) {
+  EXPECT_THROW(mapping_.state().trace.set(std::string(PathText::kBytes, 'x')), std::logic_error);
+}
+
 TEST_F(SessionStateTest, PoisonEndsWithAnInstallOrARemoval) {
   for (const uint64_t page : {3U, 5U, 20U, 27U}) {
     table_.mark_poisoned(page);

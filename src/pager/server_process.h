@@ -1,0 +1,28 @@
+// The process of a server: what is not about it must not end it, because its guests would hang.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/fd.h"
+
+namespace pager {
+
+// Call it before there are threads, which inherit what is blocked. Returns a signalfd with SIGTERM,
+// SIGINT, SIGQUIT, and SIGHUP unless it was ignored already (nohup). Every other signal whose
+// default ends a process is ignored, but for those that report a bug (SIGSEGV, SIGBUS, SIGABRT,
+// ...) and SIGKILL. With SIGXFSZ ignored, a write beyond RLIMIT_FSIZE is EFBIG, an error like any
+// other.
+base::Fd take_signals();
+// For the end: forgets what has come on `signals`, and gives SIGTERM, SIGINT and SIGQUIT their
+// default again, so that output that blocks can be ended.
+void release_signals(int signals);
+
+// Raises limits that a shell or a service manager set for other programs: descriptors, CPU time,
+// file size, memory. Warns of a limit of CPU time that cannot be raised: the kernel kills the
+// server then.
+void raise_limits();
+
+// The kernel's memory counts pages of mapped images as the server's: it would be killed before the
+// VMMs. Lowers oom_score_adj to -900 where that is permitted (Feature::oom_score).
+void protect_from_oom_killer();
+
+}  // namespace pager

@@ -1,0 +1,105 @@
+#!/usr/bin/env bats
+# uffd-serve: what is not about the server (signals, limits, memory of others) does not end it.
+# shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell
+
+load helpers
+load uffd-serve_helpers
+
+setup() { serve_setup; }
+teardown() { common_teardown; }
+
+# A server with these limits and dispositions; returns when it serves.
+serve_under() { # <shell commands before it> <option>...
+  local before=$1
+  shift
+  rm -f ready
+  mkfifo ready
+  export SNAPFORK_PAGER=$PWD/c.sock
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  spawn_to server.log bash -c "$before"'; exec uffd-serve --ready-fd 9 "$@" 9>ready' _ "$@"
+  server=$spawned_pid
+  read -r <ready || fail "the server did not start: $(<server.log)"
+}
+
+@test "signals of timers, limits and slips of the fingers do not end the server" {
+  local signal
+  serve_control
+  uffd-serve ctl create a=memory
+  for signal in USR1 USR2 ALRM XCPU XFSZ VTALRM PROF IO PWR STKFLT PIPE TTIN TTOU RTMIN RTMIN+1 RTMAX; do
+    kill -"$signal" "$server"
+  done
+  run -0 probe --socket s/a.sock
+  uffd-serve ctl health
+}
+
+@test "SIGHUP, once or twice, ends the server with its last guest, as one SIGTERM does" {
+  serve_control
+  uffd-serve ctl create a=memory
+  hold_vmm s/a.sock --pages 10
+  kill -HUP "$server"
+  wait_until 5 grep -q 'until they end' server.log
+  kill -HUP "$server"
+  uffd-serve ctl complete a # it is served
+  release_vmm
+  wait_for_end "$server" 0
+}
+
+@test "SIGHUP that was ignored when the server started (nohup) does nothing" {
+  serve_under 'trap "" HUP' --control c.sock
+  kill -HUP "$server"
+  uffd-serve ctl create a=memory
+  run -0 probe --socket s/a.sock
+}
+
+@test "SIGQUIT: as SIGTERM; the second ends the server at once" {
+  serve_control
+  uffd-serve ctl create a=memory
+  hold_vmm s/a.sock --pages 10
+  kill -QUIT "$server"
+  wait_until 5 grep -q 'until they end' server.log
+  ! is_gone "$server" || fail 'it ended'
+  kill -QUIT "$server"
+  wait_for_end "$server" 0
+  assert_contains "$(<server.log)" 'the guest hangs at its next fault'
+  release_vmm
+}
+
+@test "a limit of file size ends a trace, or costs a record, and not the server" {
+  serve_under 'ulimit -f 1' --control c.sock
+  uffd-serve ctl create --trace trace a=memory
+  run -0 probe --socket s/a.sock --pattern seq
+  grep -q 'Max file size *1024' "/proc/$server/limits" || skip 'the server may raise the limit'
+  wait_until 10 grep -q "trace '$PWD/trace' ends here: .*File too large" server.log
+  uffd-serve ctl health
+}
+
+@test "a limit of CPU time that cannot be raised is said" {
+  serve_under 'ulimit -t 3600' --control c.sock
+  wait_until 5 test -s server.log
+  if (($(awk '/Max cpu time/ {print $5 == 3600}' "/proc/$server/limits"))); then
+    assert_contains "$(<server.log)" 'after 3600 s of CPU time (RLIMIT_CPU)'
+  fi
+}
+
+@test "the OOM killer: oom_score_adj is lowered where that is permitted, and said" {
+  local protected
+  serve_control
+  protected=$(uffd-serve ctl health | jq .oom_protected)
+  if bash -c 'echo -1 >/proc/self/oom_score_adj' 2>/dev/null; then
+    assert_equal "$(<"/proc/$server/oom_score_adj")" -900
+    assert_equal "$protected" true
+  else
+    assert_equal "$(<"/proc/$server/oom_score_adj")" "$(</proc/self/oom_score_adj)"
+    assert_equal "$protected" false
+  fi
+}
+
+@test "the OOM killer: where oom_score_adj cannot be lowered, an image is not the server's memory for long" {
+  require_plain_build
+  head -c $((128 << 20)) /dev/urandom >large
+  chmod 444 large
+  serve --mem large --socket s.sock --without oom-score
+  run -0 uffd-probe --mem large --socket s.sock --pattern seq
+  peak=$(awk '/^VmHWM:/ {print $2}' "/proc/$server/status")
+  ((peak < 60 << 10)) || fail "it had $peak KiB of memory"
+}
