@@ -54,6 +54,10 @@ class BackgroundLog {
     if (dropped_ > 0 || !writer_.write(stamp + line)) {
       ++dropped_;
     }
+    // As with a direct write, what a line reports does not show elsewhere before the line. Once
+    // standard error has kept a line this long, nobody waits for it until it has caught up.
+    constexpr std::chrono::milliseconds kWait{100};
+    stuck_ = !writer_.drain(stuck_ ? std::chrono::milliseconds(0) : kWait);
   }
 
   void flush() {
@@ -67,6 +71,7 @@ class BackgroundLog {
   BackgroundWriter writer_;
   bool stamped_ = false;
   std::mutex mutex_;
+  bool stuck_ = false;
   uint64_t dropped_ = 0;
 };
 

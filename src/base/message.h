@@ -27,11 +27,12 @@ void say_warning(std::string_view message);  // "program: warning: ...", not wit
 void say_info(std::string_view message);     // not with -q
 void say_detail(std::string_view message);   // only with -v
 
-// From now on, lines are written by a thread, and nobody waits for a standard error that does not
-// take them: a pipe that nobody reads, a terminal under Ctrl-S. Lines for which there is no room
-// are dropped and counted; the next line that is written says how many. Each line starts with the
-// time where standard error is a regular file. For servers; call it once, before there are threads
-// but with their signal mask. Throws std::system_error when there is no thread.
+// From now on, lines are written by a thread, and nobody waits longer than 100 ms, once, for a
+// standard error that does not take them: a pipe that nobody reads, a terminal under Ctrl-S. Lines
+// for which there is no room are dropped and counted; the next line that is written says how many.
+// Each line starts with the time where standard error is a regular file. For servers; call it once,
+// before there are threads but with their signal mask. Throws std::system_error when there is no
+// thread.
 void write_messages_in_background();
 // At the end: waits until the lines are written, no longer than a second.
 void flush_messages();
