@@ -14,6 +14,13 @@ main() {
   printf 'clang-format: %d files\n' "${#sources[@]}"
   clang-format --dry-run --Werror "${sources[@]}" || failed=1
 
+  # One that a formatter has drawn into the sentence before it is not found by tools.
+  local torn
+  if torn=$(grep -nE '[[:alnum:]].* SPDX-License-Identifier' "${sources[@]}"); then
+    printf 'a license tag within a sentence: %s\n' "$torn" >&2
+    failed=1
+  fi
+
   printf 'shellcheck, shfmt: %d files\n' "${#shells[@]}"
   shellcheck -x "${shells[@]}" || failed=1
   shfmt -i 2 -ci -bn -d "${shells[@]}" || failed=1

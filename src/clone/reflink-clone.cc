@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // reflink-clone: a copy of a file or a tree that shares its blocks, and is there as a whole or not
-// at all. SPDX-License-Identifier: Apache-2.0
+// at all.
 #include <sys/stat.h>
 
 #include <csignal>

@@ -12,10 +12,11 @@
 namespace meta {
 
 // Order of steps, and what a crash after each leaves:
-//   begin    index entries of a template, durable   an entry without a guest: under way, then stale
-//   (clone)  .snapfork/tmp/fork.<NEW>               the same, and a directory that nobody takes for
-//   a guest publish  metadata in it, flushed; renamed       a whole guest, counted end leftover
-//   clones, then the entries      the index over-counts, never under-counts
+//
+//| begin    index entries of a template, durable   an entry without a guest: under way, then stale
+//| (clone)  .snapfork/tmp/fork.<NEW>               the same, and a directory that counts as no guest
+//| publish  metadata in it, flushed; renamed       a whole guest, counted
+//| end      leftover clones, then the entries      the index over-counts, never under-counts
 
 // Where the clone of a fork under way is made.
 std::string clone_dir(const base::Store& store, std::string_view fork_id);

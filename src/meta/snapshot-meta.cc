@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // snapshot-meta: what a snapshot is. Metadata, states, templates, the records of forks, state
-// files. SPDX-License-Identifier: Apache-2.0
+// files.
 #include <algorithm>
 #include <array>
 #include <string>

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whether the files beside a snapshot fit to it: disks, hot list, and who shares the memory's
-// inode. SPDX-License-Identifier: Apache-2.0
+// inode.
 #pragma once
 
 #include <string>

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // Giving a guest all of its memory, so that it needs no page server any more: asked for by a
-// client, done by the session's thread. SPDX-License-Identifier: Apache-2.0
+// client, done by the session's thread.
 #pragma once
 
 #include <atomic>

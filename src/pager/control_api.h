@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // The control interface of the service: what each request does and is answered, apart from HTTP
-// itself. SPDX-License-Identifier: Apache-2.0
+// itself.
 #pragma once
 
 #include <atomic>

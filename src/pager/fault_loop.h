@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // Serves one VMM: the order in which events, faults and prefetch are handled, and what failures
-// lead to. SPDX-License-Identifier: Apache-2.0
+// lead to.
 #pragma once
 
 #include <cstdint>

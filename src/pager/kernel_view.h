@@ -1,4 +1,5 @@
-// Which pages a VMM has, as its kernel sees it. SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: Apache-2.0
+// Which pages a VMM has, as its kernel sees it.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Leaves a core to somebody else. SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: Apache-2.0
+// Leaves a core to somebody else.
 #pragma once
 
 namespace pager {

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // `uffd-serve` as a server: for one memory file in the foreground, or as a service with a control
-// socket. SPDX-License-Identifier: Apache-2.0
+// socket.
 #pragma once
 
 namespace pager {

@@ -1,4 +1,5 @@
-// Where sessions are freed that have ended. SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: Apache-2.0
+// Where sessions are freed that have ended.
 #pragma once
 
 #include <condition_variable>

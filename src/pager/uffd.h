@@ -17,12 +17,15 @@ namespace pager {
 // installed before it stopped; EAGAIN with done > 0 means "stopped early for any reason", and a
 // call from there names the reason. The other values of `error`, all answers and not failures of
 // ours:
-//   0       all installed, waiters woken
-//   EAGAIN  with done == 0: an unread REMOVE, or the madvise behind a read one, is still under way
-//   EEXIST  the first page is present already (nobody was woken); on hugetlb also: the pool is
-//   empty ENOENT  no registered range there any more ESRCH   the VMM has ended ENOMEM  the VMM's
-//   memory limit EFAULT  the source could not be read EINVAL  not for this kind of memory (ZEROPAGE
-//   on hugetlb)
+//
+//| 0       all installed, waiters woken
+//| EAGAIN  with done == 0: an unread REMOVE, or the madvise behind a read one, is still under way
+//| EEXIST  the first page is present already (nobody was woken); on hugetlb also: the pool is empty
+//| ENOENT  the range is no longer registered
+//| ESRCH   the VMM has ended
+//| ENOMEM  the VMM's memory limit
+//| EFAULT  the source could not be read
+//| EINVAL  not for this kind of memory (ZEROPAGE on hugetlb)
 struct RangeResult {
   int error = 0;
   uint64_t done = 0;

@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // What bench/bench-pager.sh holds uffd-serve against: the smallest loop that answers faults, and a
-// raw UFFDIO_COPY loop beside the installation of a hot list. SPDX-License-Identifier: Apache-2.0
+// raw UFFDIO_COPY loop beside the installation of a hot list.
 #include <poll.h>
 #include <sys/mman.h>
 

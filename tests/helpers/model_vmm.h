@@ -1,4 +1,5 @@
-// One VMM of pager-model. SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: Apache-2.0
+// One VMM of pager-model.
 #pragma once
 
 #include <poll.h>

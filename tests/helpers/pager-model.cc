@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // A randomised model check of a page server: VMMs read, write, remove and replace their memory, and
 // order their session about, all drawn from a seed, while an oracle holds what each word of memory
 // must be. A wrong word, a touch that is not answered, a session that is left over: each fails with
-// the seed that brings it back. SPDX-License-Identifier: Apache-2.0
+// the seed that brings it back.
 #include <poll.h>
 #include <unistd.h>
 

@@ -150,9 +150,11 @@ throw_in() {
   pick guests/f1 guests/x guests/alias .snapfork/trash/f2 .snapfork/tmp/fork.f3 .snapfork/tmp/import.t1 .snapfork/locks/f4.lock \
     guests/f1/link guests/t2/link mount mount
   place=$store/$picked
+  [[ ! -L ${place%/*} ]] || return 0 # what is there is not the store's
   case $picked in
     mount)
       pick f1 f2 t1 && place=$store/guests/$picked/data
+      [[ ! -L ${place%/*} ]] || return 0
       mkdir "$place" 2>/dev/null && mount --bind "$dir/mounted" "$place" 2>/dev/null || return 0
       ;;
     guests/alias) ln -sn "$store/guests/t1" "$place" 2>/dev/null || return 0 ;;
@@ -184,6 +186,7 @@ await() { # <seconds> <command...>
     ((SECONDS < end)) || return 1
     read -rt 0.02 -u "$never"
   done
+  return 0 # and not that of read
 }
 
 go_on() {
@@ -213,13 +216,13 @@ round() {
   local flow count window pids=() status
   ((++rounds))
   while ((RANDOM % 3 == 0)); do throw_in; done
-  count=$((RANDOM % 4 + 2)) window=$((RANDOM % 8))
+  count=$((RANDOM % 4 + 2)) window=$((RANDOM % 12))
   for ((flow = 0; flow < count; flow++)); do
     start_flow
     ((RANDOM % 2)) || pause 60
   done
   for (( ; window > 0; window--)); do
-    pause 80
+    pause 40
     signal_one
     ((RANDOM % 6)) || throw_in
   done

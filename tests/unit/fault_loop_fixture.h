@@ -1,4 +1,5 @@
-// A fault loop over a guest in this process. SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: Apache-2.0
+// A fault loop over a guest in this process.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
-// A page server in this process, and what its VMMs do. SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: Apache-2.0
+// A page server in this process, and what its VMMs do.
 #pragma once
 
 #include <gtest/gtest.h>

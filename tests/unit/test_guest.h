@@ -1,5 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // A memory file and a guest's memory for tests of the page server: real userfaultfd, in this
-// process. SPDX-License-Identifier: Apache-2.0
+// process.
 #pragma once
 
 #include <fcntl.h>
