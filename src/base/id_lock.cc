@@ -208,6 +208,17 @@ std::vector<std::string> inherited_ids(const Store& store) {
   return ids;
 }
 
+void close_inherited_locks() {
+  for (const int fd : listed_fds()) {
+    // Only what is a lock: the variable may be older than the descriptors.
+    struct stat file {};
+    if (fd > STDERR_FILENO && ::fstat(fd, &file) == 0 && lock_in_fdinfo(own_fdinfo(fd, file))) {
+      ::close(fd);
+    }
+  }
+  ::unsetenv("SNAPFORK_LOCK_FD");
+}
+
 std::string last_inherited_id(const Store& store) {
   const std::vector<std::string> ids = inherited_ids(store);
   return ids.empty() ? "" : ids.back();

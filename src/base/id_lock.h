@@ -48,6 +48,10 @@ class IdLock {
 // /proc/self/fdinfo shows as locked. Nothing when there is none.
 std::optional<LockMode> inherited_lock(const Store& store, std::string_view id);
 
+// Closes every lock that this process has inherited, and takes SNAPFORK_LOCK_FD out of the
+// environment: for a daemon, which would hold the locks for as long as it lives.
+void close_inherited_locks();
+
 // The ids whose locks this process has inherited, sorted.
 std::vector<std::string> inherited_ids(const Store& store);
 

@@ -22,6 +22,7 @@ base::Options make_options() {
       .flag("n,no-wait", "do not wait; after -s or -x: not for its ids")
       .value("E,conflict-exit-code", "N", "exit status when locked (default 1)")
       .value("failure-exit-code", "N", "exit status of a failure of its own (default 125)")
+      .flag("dry-run", "check that the locks are free, run nothing")
       .footer(
           "Verbs, without --:\n"
           "  template-lock guard --for delete|demote|restore|write ID   may it be done now?\n"
@@ -106,6 +107,7 @@ std::optional<LockRequest> parse_lock_request(int argc, char** argv) {
   constexpr int kMaxStatus = 255;
   request.conflict_status = static_cast<int>(
       options->number("conflict-exit-code", 0, kMaxStatus, static_cast<int>(base::ExitCode::no)));
+  request.dry_run = options->has("dry-run");
   request.failure_status = static_cast<int>(options->number(
       "failure-exit-code", 0, kMaxStatus, static_cast<int>(base::ExitCode::wrapper)));
   return request;

@@ -14,6 +14,7 @@ struct LockRequest {
   std::vector<WantedLock> locks;
   base::Deadline deadline = base::Deadline::never();  // of all that are waited for
   int conflict_status = 1;
+  bool dry_run = false;      // only look whether they could be taken now
   int failure_status = 125;  // of what is neither a conflict nor the command
 };
 

@@ -112,6 +112,28 @@ base::Fd move_up(base::Fd fd) {
 
 }  // namespace
 
+void require_free(const base::Store& store, std::vector<WantedLock> wanted) {
+  for (const WantedLock& lock : wanted) {
+    base::check_id(lock.id);
+  }
+  put_in_order(wanted);
+  for (const WantedLock& lock : wanted) {
+    if (is_covered(store, lock)) {
+      continue;
+    }
+    const std::vector<base::LockHolder> holders = base::lock_holders(store, lock.id);
+    const bool is_free =
+        lock.mode == base::LockMode::shared
+            ? std::ranges::find(holders, base::LockMode::exclusive, &base::LockHolder::mode) ==
+                  holders.end()
+            : base::wait_until_free(store, lock.id,
+                                    base::Deadline::after(std::chrono::milliseconds(0)));
+    if (!is_free) {
+      throw base::Refused(refusal(store, lock.id) + "; wait for it to end");
+    }
+  }
+}
+
 LockSet LockSet::take(const base::Store& store, std::vector<WantedLock> wanted,
                       const base::Deadline& deadline) {
   for (const WantedLock& lock : wanted) {

@@ -18,6 +18,10 @@ struct WantedLock {
   bool waits = true;
 };
 
+// For a dry run: throws as LockSet::take does without waiting, when a lock is held by another
+// process now. Takes and creates nothing.
+void require_free(const base::Store& store, std::vector<WantedLock> wanted);
+
 // Locked descriptors that are ready to be inherited. They stand above the numbers that shell
 // scripts use for themselves, so that `exec 3>file` in the command does not end a lock.
 class LockSet {

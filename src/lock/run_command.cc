@@ -46,6 +46,11 @@ int run_command(int argc, char** argv, const std::vector<std::string>& command) 
   }
   try {
     const base::Store store = base::Store::from_environment();
+    if (request->dry_run) {
+      store.require_root();
+      require_free(store, request->locks);
+      return 0;
+    }
     return execute(LockSet::take(store, request->locks, request->deadline), command);
   } catch (const base::UsageError&) {
     throw;

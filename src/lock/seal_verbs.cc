@@ -8,6 +8,7 @@
 #include "base/message.h"
 #include "base/options.h"
 #include "base/output.h"
+#include "lock/lock_set.h"
 #include "lock/memory_seal.h"
 #include "lock/verbs.h"
 
@@ -57,8 +58,13 @@ int run(const std::string& verb, base::Options options, SealFunction act, int ar
   const base::Store store = base::Store::from_environment();
   base::check_id(id);
   store.require_root();
-  const std::optional<base::IdLock> lock =
-      base::require_lock(store, id, base::LockMode::exclusive, base::Deadline::after(kPatience));
+  std::optional<base::IdLock> lock;
+  if (dry_run == DryRun::yes) {
+    require_free(store, {{.id = id}});
+  } else {
+    lock =
+        base::require_lock(store, id, base::LockMode::exclusive, base::Deadline::after(kPatience));
+  }
   const SealReport report = act(store, id, dry_run);
   if (verb == "seal" && !report.lease_checked) {
     base::say_warning("cannot tell for sure that nobody writes '" + report.path +

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -101,15 +102,37 @@ std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state)
   return disks;
 }
 
+[[noreturn]] void refuse_other_filesystem(const std::string& file, const std::string& dir) {
+  throw base::Unsupported("cannot adopt " + base::quoted(file) + " into the store: " +
+                          base::cross_device_reason(file, dir) + "; copy it there first");
+}
+
+// The device and the mount of a file: linkat(2) needs both to be those of the directory.
+std::pair<dev_t, uint64_t> mount_of(const std::string& path) {
+  struct statx stx {};
+  if (::statx(AT_FDCWD, path.c_str(), 0, STATX_INO | STATX_MNT_ID, &stx) != 0) {
+    base::throw_errno("cannot inspect " + base::quoted(path));
+  }
+  const bool known = (stx.stx_mask & STATX_MNT_ID) != 0;  // Linux 5.8
+  return {makedev(stx.stx_dev_major, stx.stx_dev_minor), known ? stx.stx_mnt_id : 0};
+}
+
+// What link_into would refuse, as far as it can be known without a link.
+void require_same_filesystem(const base::Store& store, const std::vector<std::string>& files) {
+  for (const std::string& file : files) {
+    if (mount_of(file) != mount_of(store.root())) {
+      refuse_other_filesystem(file, store.root());
+    }
+  }
+}
+
 void link_into(const std::string& file, const std::string& target) {
   if (::linkat(AT_FDCWD, file.c_str(), AT_FDCWD, target.c_str(), AT_SYMLINK_FOLLOW) == 0) {
     return;
   }
   const std::string what = "cannot adopt " + base::quoted(file);
   if (errno == EXDEV) {
-    throw base::Unsupported(what + " into the store: " +
-                            base::cross_device_reason(file, target.substr(0, target.rfind('/'))) +
-                            "; copy it there first");
+    refuse_other_filesystem(file, target.substr(0, target.rfind('/')));
   }
   if (errno == EOPNOTSUPP || (errno == EPERM && ::geteuid() == 0)) {
     throw base::Unsupported(what + ": it is immutable, or its filesystem has no hard links");
@@ -176,6 +199,10 @@ void adopt(const base::Store& store, const AdoptRequest& request, Effect effect)
     sources.push_back(real_path(disk.file));
   }
   if (effect == Effect::dry_run) {
+    require_free(store, request.id);
+    if (!request.of_copies) {
+      require_same_filesystem(store, sources);
+    }
     return;
   }
   store.create_layout();

@@ -27,6 +27,7 @@ struct AdoptRequest {
   std::string state;
   std::string memory;
   std::vector<AdoptedDisk> disks;
+  bool of_copies = false;  // a dry run: copies of the files, on the store's filesystem, are meant
 };
 
 // Checks the files against each other, links them into a new guest directory (nothing is copied),

@@ -14,6 +14,7 @@
 #include "base/cross_device.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/id_lock_holders.h"
 
 namespace meta {
 namespace {
@@ -146,6 +147,18 @@ std::optional<GuestLocks> GuestLocks::try_take(const base::Store& store,
     }
   }
   return locks;
+}
+
+void require_free(const base::Store& store, const std::string& id) {
+  const std::optional<base::LockMode> inherited = base::inherited_lock(store, id);
+  const bool is_free =
+      inherited
+          ? *inherited == base::LockMode::exclusive
+          : base::wait_until_free(store, id, base::Deadline::after(std::chrono::milliseconds(0)));
+  if (!is_free) {
+    throw base::Refused("cannot lock " + base::quoted(id) + ": " +
+                        base::describe_conflict(store, id) + "; wait for it to end");
+  }
 }
 
 }  // namespace meta

@@ -65,4 +65,8 @@ class GuestLocks {
   std::vector<std::optional<base::IdLock>> locks_;
 };
 
+// For a dry run, which takes no lock: throws base::Refused, naming the holders, when the exclusive
+// lock on `id` is neither inherited nor free.
+void require_free(const base::Store& store, const std::string& id);
+
 }  // namespace meta

@@ -50,7 +50,8 @@ int init_command(int argc, char** argv) {
           "disk", "FILE[=PATH]",
           "a drive's file, and the path that the state names it by (default: FILE's own); may be "
           "repeated")
-      .value("name", "NAME", "the guest's name (default: ID)");
+      .value("name", "NAME", "the guest's name (default: ID)")
+      .flag("of-copies", "with --dry-run: the files will be copied into the store first");
   add_dry_run(options);
   const std::optional<base::ParsedOptions> parsed =
       parse_operands(options, argc, argv, {1, 1, "ID"});
@@ -69,6 +70,10 @@ int init_command(int argc, char** argv) {
     request.disks.push_back(parse_disk(disk));
   }
   const Effect effect = effect_of(*parsed);
+  request.of_copies = parsed->has("of-copies");
+  if (request.of_copies && effect == Effect::real) {
+    throw base::UsageError("--of-copies is for --dry-run");
+  }
   const base::Store store = open_store();
   adopt(store, request, effect);
   announce(effect, "move " + std::to_string(2 + request.disks.size()) + " files into " +

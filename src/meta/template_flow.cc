@@ -124,7 +124,10 @@ void demote(const base::Store& store, const std::string& id, Effect effect) {
   if (effect == Effect::real) {
     lock.emplace(store, id);
   }
-  const GuardAnswer answer = guard(store, id, Intent::demote, lock.has_value());
+  if (effect == Effect::dry_run) {
+    require_free(store, id);
+  }
+  const GuardAnswer answer = guard(store, id, Intent::demote, true);
   if (!answer.allowed) {
     throw base::Refused(answer.reason);
   }

@@ -51,7 +51,10 @@ Trashed trash_guest(const base::Store& store, const std::string& id, Effect effe
     return result;
   }
   require_guest(store, id);
-  const GuardAnswer answer = guard(store, id, Intent::remove, lock.has_value());
+  if (effect == Effect::dry_run) {
+    require_free(store, id);
+  }
+  const GuardAnswer answer = guard(store, id, Intent::remove, true);
   if (!answer.allowed) {
     throw base::Refused(answer.reason);
   }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/id_lock.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/output.h"
@@ -139,6 +140,9 @@ int run_serve_command(int argc, char** argv) {
     return 0;
   }
   ServeSettings settings = read_serve_settings(*options);
+  if (settings.service) {
+    base::close_inherited_locks();
+  }
   say_missing_features();
   const base::Fd signals = take_signals();
   raise_limits();

@@ -101,6 +101,8 @@ refuses() { # <exit status> <part of the message> <arguments...>
 
 @test "--dry-run prints the calls and changes nothing; -v prints them as they are made" {
   make_fake_guest a
+  "$HELPERS/write-vmstate" "$SNAPFORK_ROOT/guests/a/snapshots/snapshot-latest/state" 10.0.0 1
+  truncate -s 1M "$SNAPFORK_ROOT/guests/a/snapshots/snapshot-latest/memory"
   local before
   before=$(find "$SNAPFORK_ROOT" -printf '%P %T@\n' | sort)
   run -0 --separate-stderr snapfork --dry-run fork a b

@@ -1,0 +1,177 @@
+#!/usr/bin/env bats
+# --dry-run: nothing changes on the disk, what the real call would refuse is refused with the same status,
+# and the plan of the driver is a script.
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells; stderr is set by run
+
+load helpers
+
+setup() {
+  require_root
+  make_store xfs
+  make_template
+  snapfork -q fork --backend file base f >/dev/null
+  snapfork -q fork --backend file f plain >/dev/null
+}
+
+teardown() {
+  drop_store
+}
+
+# Names, inodes, modes, times, sizes and contents of all that lies on the filesystem, and in the run directory.
+picture() {
+  (cd "$BATS_TEST_TMPDIR" && find fs run -printf '%p %i %m %n %s %T@ %C@\n' 2>/dev/null | sort)
+  find "$SNAPFORK_ROOT" -type f -not -name memory -exec sha256sum {} + | sort
+  find "$BATS_TEST_TMPDIR" -mindepth 1 -maxdepth 1 ! -name 'separate-stderr*'
+}
+
+changes_nothing_plain() { # <status> <program> <arguments...>
+  local expected=$1 before
+  shift
+  before=$(picture)
+  run "-$expected" "$1" "${@:2:1}" --dry-run "${@:3}"
+  [[ $(picture) == "$before" ]] || fail "$* changed something"
+}
+
+# With --dry-run, and again with --json.
+changes_nothing() { # <status> <program> <arguments...>
+  changes_nothing_plain "$@"
+  local expected=$1 before
+  shift
+  before=$(picture)
+  run "-$expected" --separate-stderr "$1" "${@:2:1}" --dry-run --json "${@:3}"
+  if [[ $1 == snapfork && $output ]]; then
+    jq -e '.type == "plan" or .type == "error"' <<<"$output" >/dev/null || fail 'these are not records'
+  fi
+  [[ $(picture) == "$before" ]] || fail "$* --json changed something"
+}
+
+@test "the driver: nothing changes, with one operand, several, and --json" {
+  local import=(--state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory")
+  changes_nothing 0 snapfork import new "${import[@]}"
+  changes_nothing 0 snapfork promote plain
+  changes_nothing 0 snapfork fork base new
+  changes_nothing 0 snapfork fork -n 5 base
+  changes_nothing 0 snapfork fork --backend file plain new
+  changes_nothing_plain 0 snapfork run f -- true
+  changes_nothing 0 snapfork delete f
+  changes_nothing 0 snapfork delete f plain
+  snapfork -q delete f
+  changes_nothing 0 snapfork delete base plain
+  changes_nothing 0 snapfork demote base
+}
+
+@test "the driver: what the real call refuses is refused with the same status" {
+  changes_nothing 1 snapfork delete base
+  changes_nothing 1 snapfork delete nobody f
+  changes_nothing 1 snapfork demote base
+  changes_nothing 1 snapfork demote plain
+  changes_nothing 1 snapfork promote base
+  changes_nothing_plain 1 snapfork run base -- true
+  changes_nothing 1 snapfork fork base f
+  changes_nothing 1 snapfork import f --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
+  spawn template-lock f plain base new -- tail -f /dev/null
+  wait_until 10 test -n "$(template-lock holders base)"
+  changes_nothing 1 snapfork delete plain
+  changes_nothing 1 snapfork promote plain
+  changes_nothing_plain 1 snapfork run f -- true
+  changes_nothing 1 snapfork fork plain other
+  changes_nothing 1 snapfork import new --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
+}
+
+@test "a fork that was cut short does not keep a template: the dry run knows, too" {
+  snapfork -q delete f
+  snapshot-meta fork-begin base gone >/dev/null
+  changes_nothing 0 snapfork demote base
+  changes_nothing 0 snapfork delete base
+  run -0 snapfork -q delete base
+}
+
+@test "what does not fit is refused: import, and a fork that is copied" {
+  mount_fs ext4 "$BATS_TEST_TMPDIR/small" 120
+  export SNAPFORK_ROOT=$BATS_TEST_TMPDIR/small/store
+  mkdir "$SNAPFORK_ROOT"
+  local small=(--state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory")
+  snapfork -q import base "${small[@]}"
+  run -5 --separate-stderr snapfork --dry-run import again "${small[@]}"
+  assert_contains "$stderr" 'are free'
+  run -5 snapfork -q import again "${small[@]}"
+  run -5 --separate-stderr snapfork --dry-run fork --backend file base a
+  assert_contains "$stderr" 'are free'
+  run -5 snapfork -q fork --backend file base a
+  run -3 snapfork --dry-run fork --backend file --reflink=always base a
+  run -3 snapfork -q fork --backend file --reflink=always base a
+}
+
+@test "snapshot-meta, template-lock, reflink-clone, hotpage-record: nothing changes" {
+  local memory=$SNAPFORK_ROOT/guests/plain/snapshots/snapshot-latest/memory
+  changes_nothing 0 snapshot-meta set plain Name=x
+  changes_nothing 0 snapshot-meta unset plain Name
+  changes_nothing 0 snapshot-meta promote plain
+  changes_nothing 1 snapshot-meta demote base
+  changes_nothing 0 snapshot-meta fork-begin base new
+  changes_nothing 1 snapshot-meta fork-publish base new
+  changes_nothing 1 snapshot-meta fork-end base f
+  changes_nothing 0 snapshot-meta trash plain
+  changes_nothing 1 snapshot-meta trash base
+  changes_nothing 0 snapshot-meta fsck --repair
+  changes_nothing 0 snapshot-meta run-begin plain
+  changes_nothing 0 snapshot-meta stop plain
+  changes_nothing 0 template-lock seal plain
+  changes_nothing 0 template-lock unseal plain
+  changes_nothing 1 template-lock unseal base
+  cp -r "$SNAPSHOT" "$BATS_TEST_TMPDIR/fs/copy"
+  changes_nothing 0 reflink-clone "$memory" "$BATS_TEST_TMPDIR/fs/new"
+  changes_nothing 0 reflink-clone --dig "$memory"
+  changes_nothing 0 reflink-clone "--clean=$SNAPFORK_ROOT"
+  printf '# snapfork-trace 1 page_size=4096 memory_bytes=8192 regions=0+8192\n1\n' >"$BATS_TEST_TMPDIR/fs/trace"
+  changes_nothing 0 hotpage-record record "$BATS_TEST_TMPDIR/fs/trace" -o "$BATS_TEST_TMPDIR/fs/hot"
+}
+
+@test "init --dry-run of files on another filesystem says what init says" {
+  run -3 --separate-stderr snapshot-meta init new --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory" --dry-run
+  assert_contains "$stderr" 'different filesystems'
+  run -3 snapshot-meta init new --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
+  cp -r "$SNAPSHOT" "$BATS_TEST_TMPDIR/fs/copy"
+  changes_nothing 0 snapshot-meta init new --state "$BATS_TEST_TMPDIR/fs/copy/state" --memory "$BATS_TEST_TMPDIR/fs/copy/memory"
+}
+
+# What `sed` and `bash` make of a plan.
+type_plan() { # <arguments of snapfork...>
+  snapfork --dry-run "$@" >"$BATS_TEST_TMPDIR/plan"
+  sed 's/^+ //' "$BATS_TEST_TMPDIR/plan" >"$BATS_TEST_TMPDIR/script"
+  (cd "$BATS_TEST_TMPDIR/empty" && bash -euo pipefail "$BATS_TEST_TMPDIR/script" </dev/null 3>&- 4>&-)
+}
+
+@test "the plan can be typed: import, promote, fork, delete, demote" {
+  mkdir "$BATS_TEST_TMPDIR/empty"
+  type_plan import new --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
+  type_plan promote new
+  run -0 snapshot-meta state new
+  assert_equal "$output" Template
+  run -0 type_plan fork new typed
+  assert_equal "$(jq -r .session_id <<<"$(grep '^{"type":"fork"' <<<"$output")")" "$(snapshot-meta session-name typed)"
+  run -0 template-lock holders typed
+  assert_equal "$output" ''
+  run -0 uffd-probe --socket "$BATS_TEST_TMPDIR/run/s/$(snapshot-meta session-name typed).sock" \
+    --mem "$SNAPSHOT/memory" --pages 20000 --json
+  assert_equal "$(field 'select(.type == "probe") | [.wrong_pages, .touched] | @csv')" '0,20000'
+  type_plan fork new typed2
+  type_plan delete typed2
+  run -0 snapfork -q delete typed
+  type_plan demote new
+  type_plan delete new
+  [[ ! -e $SNAPFORK_ROOT/guests/new ]]
+  assert_equal "$(ls -A "$BATS_TEST_TMPDIR/empty")" ''
+}
+
+@test "a page server that is started under locks does not keep them" {
+  # shellcheck disable=SC2016 # of that shell
+  template-lock base new -- bash -c 'uffd-serve --control "$0" --ready-fd 9 9>ready </dev/null >/dev/null 2>&1 & echo $! >server' \
+    "$BATS_TEST_TMPDIR/own.sock" 3>&- 4>&-
+  spawned+=("$(<server)")
+  wait_until 10 test -s ready
+  run -0 template-lock holders base
+  assert_equal "$output" ''
+  run -0 template-lock --no-wait base new -- true
+}
