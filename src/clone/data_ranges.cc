@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <string>
 
 #include "base/error.h"
@@ -12,32 +11,6 @@
 #include "clone/parallel.h"
 
 namespace cloning {
-std::optional<Range> next_data(int fd, off_t from, off_t size, std::string_view name) {
-  if (from >= size) {
-    return std::nullopt;
-  }
-  const off_t begin = ::lseek(fd, from, SEEK_DATA);
-  if (begin < 0) {
-    if (errno == ENXIO) {
-      return std::nullopt;
-    }
-    if (errno == EINVAL || errno == EOPNOTSUPP) {
-      return Range{.begin = from, .end = size};
-    }
-    base::throw_errno("cannot look for data in " + base::quoted(name));
-  }
-  if (begin >= size) {
-    return std::nullopt;
-  }
-  const off_t end = ::lseek(fd, begin, SEEK_HOLE);
-  if (end < 0) {
-    if (errno == ENXIO) {  // the file was cut short between the two calls; reading it will tell
-      return std::nullopt;
-    }
-    base::throw_errno("cannot look for a hole in " + base::quoted(name));
-  }
-  return Range{.begin = begin, .end = std::min(end, size)};
-}
 
 NextRange data_of(int fd, off_t size, std::string_view name) {
   return [=](off_t from) { return next_data(fd, from, size, name); };

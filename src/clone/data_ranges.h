@@ -1,4 +1,4 @@
-// Where a sparse file has data.
+// Reading the data of a sparse file in pieces.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -11,17 +11,12 @@
 #include <string_view>
 #include <vector>
 
+#include "base/next_data.h"
+
 namespace cloning {
 
-struct Range {
-  off_t begin;
-  off_t end;  // one past the last byte
-};
-
-// The first range with data at or after `from`, cut at `size`; nothing when only a hole follows. A
-// filesystem that cannot tell holes has data everywhere. Moves the descriptor's offset. Throws
-// std::system_error.
-std::optional<Range> next_data(int fd, off_t from, off_t size, std::string_view name);
+using base::next_data;
+using base::Range;
 
 // Finds the first range at or after its argument; nothing at the end.
 using NextRange = std::function<std::optional<Range>(off_t from)>;

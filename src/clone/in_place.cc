@@ -37,10 +37,14 @@ struct stat stat_of_name(const Place& place) {
   return st;
 }
 
+enum class Reason {
+  unshare,  // an inode of its own, writable by the owner
+  dig,      // holes; without any the file stays as it is
+};
+
 // Builds the file anew and exchanges the two. Others may read the old inode, and go on reading it;
 // nobody may write to it from before its contents are taken until the new one has the name.
-FileReport rebuild(const Place& place, mode_t also_mode, const Request& request,
-                   Progress& progress) {
+FileReport rebuild(const Place& place, Reason reason, const Request& request, Progress& progress) {
   const SourceFile src = open_source(place.parent(), place.name(), place.path());
   const base::Fd guarded = open_again(src.fd.get());  // contents.clone takes leases of its own
   const Lease lease(guarded.get(), Lease::Kind::read);
@@ -48,13 +52,22 @@ FileReport rebuild(const Place& place, mode_t also_mode, const Request& request,
     refuse_writer(src);
   }
   ContentCloner contents(request, progress);
+  const FileReport unchanged{.path = place.path(), .size = src.st.st_size};
+  const auto is_needless = [&](const FileReport& report) {
+    return reason == Reason::dig && report.dug == 0;
+  };
   if (request.dry_run) {
-    return contents.plan(src, place.parent(), place.path(), request.reflink);
+    const FileReport report = contents.plan(src, place.parent(), place.path(), request.reflink);
+    return is_needless(report) ? unchanged : report;
   }
-  AttributeCopier attributes;
   StagedFile staged(place);
   FileReport report = contents.clone(src, staged.fd(), place.path(), request.reflink);
-  attributes.apply(src.fd.get(), src.st, staged.fd(), place.path(), also_mode);
+  if (is_needless(report)) {
+    return unchanged;
+  }
+  AttributeCopier attributes;
+  attributes.apply(src.fd.get(), src.st, staged.fd(), place.path(),
+                   reason == Reason::unshare ? S_IWUSR : 0);
   const PhaseTimer timer(report.phases.publish);
   if (request.durable == base::Durable::yes) {
     progress.flush();
@@ -120,8 +133,10 @@ bool dig_alone(const Place& place, const Request& request, Progress& progress, F
     if (request.dry_run) {
       return true;
     }
-    const TimesKept times(fd.get(), st, lease);
-    dig_holes(fd.get(), holes, st.st_size, place.path(), require_lease);
+    if (!holes.empty()) {
+      const TimesKept times(fd.get(), st, lease);
+      dig_holes(fd.get(), holes, st.st_size, place.path(), require_lease);
+    }
   }
   report.extents_after = count_extents(fd.get(), Flush::no, place.path());
   if (request.durable == base::Durable::yes) {
@@ -139,7 +154,7 @@ void dig_file(const Place& place, const Request& request, Progress& progress, Fi
     }
   }
   if (!dig_alone(place, request, progress, report)) {
-    report = rebuild(place, 0, request, progress);
+    report = rebuild(place, Reason::dig, request, progress);
   }
 }
 
@@ -179,7 +194,7 @@ InPlaceReport change_in_place(const std::string& path, bool unshare, const Reque
                         std::to_string(report.links) + " links; add --unshare");
   }
   if (report.links > 1 && unshare) {
-    report.file = rebuild(place, S_IWUSR, request, progress);
+    report.file = rebuild(place, Reason::unshare, request, progress);
   } else {
     if (!request.dry_run) {
       place.remove_leftover();
@@ -191,7 +206,7 @@ InPlaceReport change_in_place(const std::string& path, bool unshare, const Reque
   if (request.defrag) {
     defrag_file(place, request, progress, report.file);
   }
-  report.new_inode = report.file.method != Method::none;
+  report.new_inode = (report.links > 1 && unshare) || report.file.method != Method::none;
   report.file.elapsed = Clock::now() - begun;
   return report;
 }

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/next_data.h"
 
 namespace meta {
 namespace {
@@ -72,22 +73,6 @@ class Digest {
   uint64_t run_end_ = kNone;
 };
 
-// The next data at or after `offset`, as [start, end); {size, size} when only holes follow.
-std::pair<off_t, off_t> next_data(int fd, off_t offset, off_t size, std::string_view name) {
-  const off_t start = ::lseek(fd, offset, SEEK_DATA);
-  if (start < 0) {
-    if (errno == ENXIO) {
-      return {size, size};
-    }
-    base::throw_errno("cannot look for holes in " + base::quoted(name));
-  }
-  const off_t end = ::lseek(fd, start, SEEK_HOLE);
-  if (end < 0) {
-    base::throw_errno("cannot look for holes in " + base::quoted(name));
-  }
-  return {std::min(start, size), std::min(end, size)};
-}
-
 uint64_t pages_up(uint64_t bytes) {
   return (bytes + kZeroMapPage - 1) / kZeroMapPage;
 }
@@ -108,7 +93,8 @@ class Scanner {
   ImageScan run() {
     off_t at = 0;
     while (at < size_) {
-      const auto [start, end] = next_data(fd_, at, size_, name_);
+      const auto [start, end] = base::next_data(fd_, at, size_, name_)
+                                    .value_or(base::Range{.begin = size_, .end = size_});
       // Holes of a filesystem with small blocks may start inside of a page.
       const off_t page_start = start / kPage * kPage;
       if (page_start > at) {

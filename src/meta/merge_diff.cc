@@ -13,17 +13,13 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/next_data.h"
 #include "meta/template_flow.h"
 
 namespace meta {
 namespace {
 
 constexpr size_t kCopyBytes = size_t{1} << 20U;
-
-struct Extent {
-  off_t start;
-  off_t end;
-};
 
 struct stat stat_regular(const base::Fd& fd, const std::string& path) {
   struct stat st {};
@@ -36,27 +32,19 @@ struct stat stat_regular(const base::Fd& fd, const std::string& path) {
   return st;
 }
 
-std::vector<Extent> data_extents(const base::Fd& fd, off_t size, const std::string& path) {
-  std::vector<Extent> extents;
-  for (off_t at = 0; at < size;) {
-    const off_t start = ::lseek(fd.get(), at, SEEK_DATA);
-    if (start < 0 && errno == ENXIO) {
-      break;
-    }
-    const off_t end = start < 0 ? start : ::lseek(fd.get(), start, SEEK_HOLE);
-    if (end < 0) {
-      base::throw_errno("cannot look for holes in " + base::quoted(path));
-    }
-    extents.push_back({.start = start, .end = std::min(end, size)});
-    at = end;
+std::vector<base::Range> data_extents(const base::Fd& fd, off_t size, const std::string& path) {
+  std::vector<base::Range> extents;
+  for (std::optional<base::Range> data = base::next_data(fd.get(), 0, size, path); data;
+       data = base::next_data(fd.get(), data->end, size, path)) {
+    extents.push_back(*data);
   }
   return extents;
 }
 
 // copy_file_range(2) as far as it goes; where these filesystems cannot do it, through memory.
-void copy_extent(const base::Fd& from, const base::Fd& to, Extent extent, const std::string& diff,
-                 const std::string& memory) {
-  off_t at = extent.start;
+void copy_extent(const base::Fd& from, const base::Fd& to, const base::Range& extent,
+                 const std::string& diff, const std::string& memory) {
+  off_t at = extent.begin;
   while (at < extent.end) {
     off_t in = at;
     off_t out = at;
@@ -102,10 +90,10 @@ MergedDiff merge_diff(const std::string& diff, const std::string& memory, Effect
   const struct stat diff_st = stat_regular(from, diff);
   // Looked at before it is opened for writing: root may write into what is sealed.
   check(diff, diff_st, memory, stat_regular(base::open_file(memory, O_RDONLY), memory));
-  const std::vector<Extent> extents = data_extents(from, diff_st.st_size, diff);
+  const std::vector<base::Range> extents = data_extents(from, diff_st.st_size, diff);
   MergedDiff result{.bytes = 0, .extents = extents.size()};
-  for (const Extent& extent : extents) {
-    result.bytes += static_cast<uint64_t>(extent.end - extent.start);
+  for (const base::Range& extent : extents) {
+    result.bytes += static_cast<uint64_t>(extent.end - extent.begin);
   }
   if (result.bytes == static_cast<uint64_t>(diff_st.st_size)) {
     throw base::BadData("cannot merge " + base::quoted(diff) +
@@ -116,7 +104,7 @@ MergedDiff merge_diff(const std::string& diff, const std::string& memory, Effect
     return result;
   }
   base::Fd to = base::open_file(memory, O_WRONLY);
-  for (const Extent& extent : extents) {
+  for (const base::Range& extent : extents) {
     copy_extent(from, to, extent, diff, memory);
   }
   base::sync_fd(to.get(), memory);

@@ -182,6 +182,27 @@ dig_during_a_read_on() { # <filesystem>
 @test "--dig on XFS of a file that is open for reading" { dig_during_a_read_on xfs; }
 @test "--dig on ext4 of a file that is open for reading" { dig_during_a_read_on ext4; }
 
+@test "--dig of a file that is open for reading and has no zeros keeps its inode" {
+  on xfs
+  head -c 1M /dev/urandom >file
+  local old
+  old=$(stat -c '%i %z' file)
+  exec {reader}<file
+  run --separate-stderr -0 reflink-clone --json --dig file
+  exec {reader}<&-
+  assert_equal "$(records '[.method, .new_inode, .bytes_dug]')" '["none",false,0]'
+  reflink-clone -q --dig file
+  assert_equal "$(stat -c '%i %z' file)" "$old"
+}
+
+@test "--unshare of an empty file gives it an inode of its own" {
+  : >file
+  ln file other
+  run --separate-stderr -0 reflink-clone --json --unshare file
+  assert_equal "$(records '[.new_inode, .links]')" '[true,2]'
+  [[ $(inode file) != "$(inode other)" ]]
+}
+
 @test "SRC DST --dig: what is zero in a source that changes is not dug out of the clone" {
   require_cmd strace
   local type

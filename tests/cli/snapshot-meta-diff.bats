@@ -105,3 +105,14 @@ make_diff() {
   run --separate-stderr -2 snapfork fork a --base base
   assert_contains "$stderr" '--base is not for fork'
 }
+
+@test "a filesystem that cannot tell holes: a Diff is refused, and nothing is written" {
+  require_cmd strace
+  head -c 1M /dev/urandom >memory
+  truncate -s 1M diff
+  printf x | dd of=diff bs=4096 seek=3 conv=notrunc status=none
+  cp memory before
+  run --separate-stderr -4 strace -qq -o /dev/null -e inject=lseek:error=EINVAL snapshot-meta merge-diff diff memory
+  assert_contains "$stderr" 'it has no holes'
+  cmp memory before
+}
