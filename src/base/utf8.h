@@ -21,8 +21,8 @@ uint32_t code_point(std::string_view sequence);
 // characters that reverse or isolate the direction of what follows.
 bool is_control(std::string_view sequence);
 
-// `text` with one '?' for each control character and for each byte that is not UTF-8: how a name of
-// somebody else stands in a line for people.
+// `text` with one '?' for each control character and for each byte that is not UTF-8: how a
+// foreign name stands in a line for people.
 std::string printable(std::string_view text);
 bool is_printable(std::string_view text);
 

@@ -73,7 +73,7 @@ void warn_of_many_extents(const SourceFile& src, int64_t extents) {
   }
 }
 
-// Asked before the contents are taken, so that a writer that ends meanwhile is known, too.
+// Asked before the contents are taken, so that a writer that ends during the clone is known, too.
 bool has_writer(const Request& request, const SourceFile& src) {
   return request.detail != Detail::nothing && src.st.st_size >= kLargeFile &&
          Lease(src.fd.get(), Lease::Kind::read).state() == Lease::State::refused;

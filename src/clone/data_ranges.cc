@@ -57,8 +57,9 @@ void require_length(int fd, off_t size, std::string_view name) {
     base::throw_errno("cannot stat " + base::quoted(name));
   }
   if (now.st_size < size) {
-    throw base::Refused("cannot read " + base::quoted(name) +
-                        ": it got shorter meanwhile; run again when nobody writes to it");
+    throw base::Refused(
+        "cannot read " + base::quoted(name) +
+        ": it was cut short while it was read; run again when no process writes to it");
   }
 }
 

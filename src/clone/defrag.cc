@@ -70,7 +70,7 @@ void write_densely(const SourceFile& src, int dst, const Lease& lease, Progress&
   read_pieces(src.fd.get(), between(holes), src.st.st_size, 1, src.path,
               [&](off_t at, std::span<const std::byte> data) {
                 if (lease.state() == Lease::State::refused) {
-                  refuse(src, "somebody opens it for writing; run again when nobody does");
+                  refuse(src, "a process opens it for writing; run again when none does");
                 }
                 try {
                   base::pwrite_full(dst, data, at, src.path);
@@ -97,7 +97,7 @@ void rewrite(const Place& place, const SourceFile& src, const Lease& lease, Prog
       [&](const struct stat& old) {
         return old.st_dev == src.st.st_dev && old.st_ino == src.st.st_ino && lease.is_held();
       },
-      "somebody opens or replaces it; run again when nobody does", base::Durable::yes);
+      "a process opens or replaces it; run again when none does", base::Durable::yes);
 }
 
 }  // namespace
@@ -114,12 +114,11 @@ void defragment(const Place& place, SourceFile& src, const Request& request, Pro
   {
     const Lease lease(src.fd.get(), Lease::Kind::read);
     if (lease.state() == Lease::State::refused) {
-      refuse(src, "it is being written to" + writers_text(src) + "; stop who writes to it first");
+      refuse(src, "it is being written to" + writers_text(src) + "; stop the writer first");
     }
     if (lease.state() == Lease::State::unknown) {
       refuse(src,
-             "no lease on it is to be had, which would tell who writes to it; be its owner or "
-             "root");
+             "no lease on it is available, so writers cannot be noticed; be its owner or root");
     }
     if (!request.dry_run) {
       rewrite(place, src, lease, progress);

@@ -42,8 +42,8 @@ enum class Reason {
   dig,      // holes; without any the file stays as it is
 };
 
-// Builds the file anew and exchanges the two. Others may read the old inode, and go on reading it;
-// nobody may write to it from before its contents are taken until the new one has the name.
+// Builds the file anew and exchanges the two. Others may read the old inode, and go on reading it.
+// No process may write to it from before its contents are taken until the new one has the name.
 FileReport rebuild(const Place& place, Reason reason, const Request& request, Progress& progress) {
   const SourceFile src = open_source(place.parent(), place.name(), place.path());
   const base::Fd guarded = open_again(src.fd.get());  // contents.clone takes leases of its own
@@ -72,8 +72,8 @@ FileReport rebuild(const Place& place, Reason reason, const Request& request, Pr
   if (request.durable == base::Durable::yes) {
     progress.flush();
   }
-  // A process that waits for the lease has looked up the old inode already, and would write where
-  // nobody reads: so this is asked after the exchange. Without leases the times have to do.
+  // A process that waits for the lease has looked up the old inode already, and would write into a
+  // file without a name: so this is asked after the exchange. Without leases the times have to do.
   staged.replace_if(
       [&](const struct stat& old) {
         return base::is_same_file(old, src.st) && lease.state() != Lease::State::refused &&
@@ -84,7 +84,7 @@ FileReport rebuild(const Place& place, Reason reason, const Request& request, Pr
 }
 
 // The times of a file, put back when it goes out of scope: to dig does not change what it says.
-// Left alone when the lease is lost, because a change that somebody made meanwhile must show.
+// Left alone when the lease is lost, because a change by another process must show.
 class TimesKept {
  public:
   TimesKept(int fd, const struct stat& st, const Lease& lease)
@@ -105,9 +105,9 @@ class TimesKept {
   const Lease& lease_;
 };
 
-// Digs where the file is, if nobody else has it open; else returns false, and nothing has happened.
-// Only a write lease is proof of that: a process that writes between a look at the file and the
-// punch would lose what it wrote.
+// Digs in the file itself if no other process has it open; else returns false, and nothing has
+// happened. Only a write lease is proof of that: what a process writes between a check of the times
+// and the punch would be lost.
 bool dig_alone(const Place& place, const Request& request, Progress& progress, FileReport& report) {
   const base::Fd fd = base::open_at(place.parent(), place.name(), O_RDWR | kNoFollow);
   const Lease lease(fd.get(), Lease::Kind::write);

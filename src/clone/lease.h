@@ -1,4 +1,4 @@
-// Leases (fcntl(2), F_SETLEASE): how to know that nobody writes to a file.
+// Leases (fcntl(2), F_SETLEASE): how to know that no process writes to a file.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -13,8 +13,8 @@ namespace cloning {
 class Lease {
  public:
   enum class Kind {
-    read,   // nobody has the file open for writing, nor mapped so; `fd` is open for reading only
-    write,  // nobody else has the file open at all
+    read,   // no process has the file open for writing, or mapped so; `fd` is for reading only
+    write,  // no other process has the file open at all
   };
   enum class State {
     held,

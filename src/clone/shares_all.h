@@ -10,8 +10,8 @@ namespace cloning {
 
 // Success of FICLONE is not proof: some filesystems have shared only the beginning of a file that
 // had dirty data. Throws base::Error (exit status 5) when `made` is shorter than the source, or has
-// a hole where the source has data. The source may grow meanwhile. Costs two fstat(2), and a walk
-// over the data of both where the clone has fewer blocks. Throws std::system_error.
+// a hole where the source has data. The source may grow during the clone. Costs two fstat(2), and a
+// walk over the data of both where the clone has fewer blocks. Throws std::system_error.
 void require_all_shared(const SourceFile& src, int made, const std::string& dst_path);
 
 }  // namespace cloning

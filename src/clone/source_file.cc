@@ -60,15 +60,17 @@ SourceFile open_source(int dir, const std::string& name, const std::string& path
     base::throw_errno("cannot stat " + base::quoted(path));
   }
   if (!S_ISREG(src.st.st_mode)) {
-    throw base::Refused("cannot clone " + base::quoted(path) +
-                        ": it was replaced meanwhile; run again when nobody changes the source");
+    throw base::Refused(
+        "cannot clone " + base::quoted(path) +
+        ": it was replaced during the clone; run again when no process changes the source");
   }
   return src;
 }
 
 void throw_went_away(const std::string& path) {
-  throw base::Refused("cannot clone " + base::quoted(path) +
-                      ": it went away meanwhile; run again when nobody changes the source");
+  throw base::Refused(
+      "cannot clone " + base::quoted(path) +
+      ": it was removed during the clone; run again when no process changes the source");
 }
 
 bool is_modified(const SourceFile& src) {
@@ -81,8 +83,8 @@ void require_unchanged(const SourceFile& src) {
   // beside this one; that is no change of contents.
   const bool relinked = now.st_nlink != src.st.st_nlink || (now.st_mode & 0222) == 0;
   if (!same_contents(now, src.st) || (!relinked && !same_time(now.st_ctim, src.st.st_ctim))) {
-    throw base::Refused("cannot clone " + base::quoted(src.path) + ": it changed meanwhile" +
-                        writers_text(src) + "; stop who writes to it first");
+    throw base::Refused("cannot clone " + base::quoted(src.path) + ": it changed during the clone" +
+                        writers_text(src) + "; stop the writer first");
   }
 }
 

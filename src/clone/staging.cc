@@ -30,7 +30,7 @@ void exchange(const Place& place, const char* what_to_do) {
 }
 
 constexpr const char* kRemoveFirst = "remove it yourself, then clone without --replace";
-constexpr const char* kCopyByHand = "copy it and rename the copy while nobody has it open";
+constexpr const char* kCopyByHand = "copy it and rename the copy while no process has it open";
 
 }  // namespace
 

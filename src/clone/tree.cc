@@ -211,7 +211,7 @@ FileReport TreeCloner::link_memory(const Step& step, const SourceFile& src,
                                    const std::string& dst_path) const {
   if ((src.st.st_mode & kWriteBits) != 0) {
     throw base::Refused("cannot link " + base::quoted(src.path) +
-                        ": it is not sealed, and who writes to it would write into every clone; "
+                        ": it is not sealed, and a write to it would change every clone; "
                         "seal it (template-lock seal) or use --memory=reflink");
   }
   const int64_t data = allocated_bytes(src.st);
@@ -245,7 +245,7 @@ FileReport TreeCloner::link_memory(const Step& step, const SourceFile& src,
   if (made.st_dev != src.st.st_dev || made.st_ino != src.st.st_ino ||
       (made.st_mode & kWriteBits) != 0) {
     throw base::Refused("cannot link " + base::quoted(src.path) +
-                        ": it was unsealed or replaced meanwhile; run again");
+                        ": it was unsealed or replaced during the clone; run again");
   }
   return report;
 }

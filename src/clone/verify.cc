@@ -40,7 +40,7 @@ void require_same(int src, int dst, off_t size, int jobs, Progress& progress,
   const auto throw_differs = [&](const std::string& where) {
     throw base::Refused("cannot verify " + base::quoted(dst_path) + ": it differs from " +
                         base::quoted(src_path) + where +
-                        "; somebody writes to the source, or the device fails");
+                        "; a process writes to the source, or the device fails");
   };
   struct stat st {};
   if (::fstat(dst, &st) != 0) {

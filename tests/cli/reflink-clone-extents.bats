@@ -153,7 +153,7 @@ defrag_on() { # <filesystem>
     go_on || status=$?
     assert_equal "$status" 1
     wait "$spawned_pid"
-    grep -qE "cannot re[a-z]+ 'src': somebody opens" said || fail "$(<said)"
+    grep -qE "cannot re[a-z]+ 'src': a process opens" said || fail "$(<said)"
     assert_equal "$(inode src) $(head -c 4 src)" "$old late"
     [[ ! -e dst ]]
     no_temporaries

@@ -24,7 +24,7 @@ load reflink-clone_helpers
     status=0
     go_on || status=$?
     assert_equal "$status" 1
-    grep -q "cannot clone 'tree/$kind': it went away meanwhile" said || fail "$(<said)"
+    grep -q "cannot clone 'tree/$kind': it was removed during the clone" said || fail "$(<said)"
     assert_equal "$(ls -A)" $'said\ntrace\ntree'
   done
 }
@@ -46,7 +46,7 @@ load reflink-clone_helpers
     status=0
     go_on || status=$?
     assert_equal "$status" 1
-    grep -q "cannot clone 'tree/$kind': it went away meanwhile" said || fail "$(<said)"
+    grep -q "cannot clone 'tree/$kind': it was removed during the clone" said || fail "$(<said)"
     [[ ! -e dst ]]
     no_temporaries
   done
@@ -61,7 +61,7 @@ load reflink-clone_helpers
   local status=0
   go_on || status=$?
   assert_equal "$status" 1
-  grep -q "cannot read 'src': it got shorter meanwhile" said || fail "$(<said)"
+  grep -q "cannot read 'src': it was cut short while it was read" said || fail "$(<said)"
   [[ ! -e dst ]]
   no_temporaries
 }
@@ -93,7 +93,7 @@ load reflink-clone_helpers
     go_on || status=$?
     exec {writer}>&-
     assert_equal "$status" 1
-    grep -q "cannot clone 'tree/disk': it changed meanwhile; process $BASHPID (" said \
+    grep -q "cannot clone 'tree/disk': it changed during the clone; process $BASHPID (" said \
       || fail "$(<said)"
     [[ ! -e dst-tree ]]
   done

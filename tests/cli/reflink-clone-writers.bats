@@ -41,16 +41,16 @@ load reflink-clone_helpers
     status=0
     go_on || status=$?
     assert_equal "$status" 1
-    grep -q "cannot clone 'src': it changed meanwhile" said || fail "$(<said)"
+    grep -q "cannot clone 'src': it changed during the clone" said || fail "$(<said)"
     [[ ! -e dst ]]
     run -0 reflink-clone -q --steady src dst
     cmp src dst
   done
 }
 
-# ---- a copy that nobody asked for
+# ---- a copy in place of sharing
 
-@test "a copy that nobody asked for is named with its reason and size, once for all destinations" {
+@test "a copy in place of sharing is named with its reason and size, once for all destinations" {
   on ext4
   head -c 2M /dev/urandom >src
   run --separate-stderr -0 reflink-clone src a b

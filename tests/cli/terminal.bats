@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Names of somebody else never command the terminal: no program prints a control character or a
+# Foreign names never command the terminal: no program prints a control character or a
 # bidirectional override of theirs.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 
