@@ -52,7 +52,7 @@ FileReport rebuild(const Place& place, Reason reason, const Request& request, Pr
     refuse_writer(src);
   }
   ContentCloner contents(request, progress);
-  const FileReport unchanged{.path = place.path(), .size = src.st.st_size};
+  FileReport unchanged{.path = place.path(), .size = src.st.st_size};
   const auto is_needless = [&](const FileReport& report) {
     return reason == Reason::dig && report.dug == 0;
   };

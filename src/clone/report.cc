@@ -52,7 +52,7 @@ struct Sums {
   bool reflinked_any = false;
   bool copied_any = false;
   int refused = 0;
-  std::string refused_why = "";
+  std::string refused_why = {};
 };
 
 void add_file(Sums& sums, const FileReport& file) {

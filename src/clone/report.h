@@ -53,7 +53,7 @@ struct FileReport {
   std::string path;
   Method method = Method::none;
   int refused = 0;  // errno of the FICLONE whose refusal led to a copy; 0 when none was refused
-  std::string refused_why = "";  // what that means here; "" when none was refused
+  std::string refused_why = {};  // what that means here; "" when none was refused
   int64_t size = 0;
   int64_t shared = 0;
   int64_t copied = 0;

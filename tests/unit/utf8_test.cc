@@ -22,6 +22,7 @@ TEST(Printable, EachControlCharacterBecomesAQuestionMark) {
 
 TEST(Printable, NothingTurnsTheDirectionOfTheText) {
   EXPECT_EQ(printable("\xd8\x9c \xe2\x80\x8e \xe2\x80\x8f"), "? ? ?");
+  // NOLINTNEXTLINE(misc-misleading-bidirectional): such text is what is tested
   EXPECT_EQ(printable("\xe2\x80\xaa \xe2\x80\xae \xe2\x81\xa6 \xe2\x81\xa9"), "? ? ? ?");
   EXPECT_EQ(printable("\xe2\x80\xa8\xe2\x80\xa9"), "??");
   EXPECT_EQ(printable("\xe2\x80\xaf \xe2\x81\xa5 \xe2\x81\xaa"),
@@ -36,6 +37,7 @@ TEST(Printable, EachByteThatIsNotUtf8BecomesAQuestionMark) {
 }
 
 TEST(JsonString, EscapesEveryControlCharacterAndStaysTheSameText) {
+  // NOLINTNEXTLINE(misc-misleading-bidirectional): such text is what is tested
   EXPECT_EQ(json_string("\x1b\x7f\xc2\x9b\xe2\x80\xae\xe2\x81\xa6 \xc3\xa4"),
             "\"\\u001b\\u007f\\u009b\\u202e\\u2066 \xc3\xa4\"");
 }
