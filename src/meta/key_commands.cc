@@ -115,7 +115,8 @@ int get_command(int argc, char** argv) {
   const std::string& key = parsed.operands()[1];
   const std::optional<std::string> raw = Metadata::of_guest(store, id).json().find_path(key);
   if (!raw) {
-    throw base::Refused("guest " + base::quoted(id) + " has no key " + base::quoted(key));
+    throw base::Refused("guest " + base::quoted(id) + " has no key " + base::quoted(key) +
+                        "; 'snapshot-meta show " + id + "' prints all");
   }
   if (base::message_style().json) {
     base::write_line_out(base::JsonLine("value")

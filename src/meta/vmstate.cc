@@ -1,7 +1,10 @@
 #include "meta/vmstate.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <charconv>
+#include <string>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -12,6 +15,8 @@
 
 namespace meta {
 namespace {
+
+constexpr const char* kMemoryInItsPlace = "; is it the memory file?";
 
 constexpr uint64_t kMagicX86 = 0x0710198486640000;
 constexpr uint64_t kMagicArm = 0x07101984aaaa0000;
@@ -80,7 +85,8 @@ VmState parse_vmstate(std::string_view bytes, std::string_view name) {
     state.encoding = Encoding::bitcode;
   }
   if (!arch) {
-    refuse("it does not start as a state file of Firecracker does");
+    refuse(std::string("it does not start as a state file of Firecracker does") +
+           kMemoryInItsPlace);
   }
   state.arch = *arch;
   state.crc_ok = crc64(bytes) == 0;
@@ -152,6 +158,15 @@ void read_devices(std::string_view bytes, VmState& state) {
 }
 
 std::string read_vmstate_file(const std::string& path) {
+  // The usual mistake is a memory file in its place.
+  struct stat st {};
+  if (::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) &&
+      st.st_size > static_cast<off_t>(kMaxVmStateBytes)) {
+    throw base::BadData("cannot read vmstate " + base::quoted(path) + ": " +
+                        std::to_string(st.st_size) + " bytes are longer than " +
+                        std::to_string(kMaxVmStateBytes) + ", so it is not a state file" +
+                        kMemoryInItsPlace);
+  }
   return base::read_file(path, kMaxVmStateBytes);
 }
 

@@ -53,6 +53,8 @@ teardown() { common_teardown; }
   refused 5 "'none'" a --state state --memory none
   refused 4 'no regular file' a --state state --memory .
   refused 4 'does not start as' a --state disk.raw --memory memory
+  truncate -s 11M large
+  refused 4 'so it is not a state file; is it the memory file?' a --state large --memory state
   : >metadata.json
   refused 2 'is taken' a --state state --memory memory --disk metadata.json=/d/one
   rm metadata.json

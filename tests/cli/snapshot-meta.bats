@@ -30,7 +30,7 @@ teardown() { common_teardown; }
   assert_equal "$(snapshot-meta get a Object.k)" '[1.0,"x"]'
   assert_equal "$(snapshot-meta get --json a Number)" '{"type":"value","v":1,"id":"a","key":"Number","value":1.50}'
   run --separate-stderr -1 snapshot-meta get a Other
-  assert_contains "$stderr" "guest 'a' has no key 'Other'"
+  assert_contains "$stderr" "guest 'a' has no key 'Other'; 'snapshot-meta show a' prints all"
 }
 
 @test "set changes one key and keeps order and number texts of the others" {
