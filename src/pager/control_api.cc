@@ -173,7 +173,11 @@ HttpReply ControlApi::prefetch(std::string_view id, std::string_view body) {
     }
     list = hot_files_.open(path, *image);
   }
-  return ordered_reply(pager_.prefetch(id, std::move(list)));
+  const Pager::Ordered ordered = pager_.prefetch(id, std::move(list));
+  return ordered == Pager::Ordered::under_way
+             ? error_reply(kConflict, std::to_string(SessionState::kHotLists) +
+                                          " hot lists of it are being installed; try again later")
+             : ordered_reply(ordered);
 }
 
 // A hot list only makes a guest faster: one that cannot be used never keeps a guest from being
@@ -210,6 +214,10 @@ HttpReply ControlApi::create(std::string_view body) {
   place.socket_path = settings_.socket_dir + "/" + place.id + ".sock";
   base::check_socket_path(place.socket_path);
   place.image = images_.open(request.memory_path);
+  if (place.image->view() == Image::View::unprotected) {
+    base::say_warning("session " + base::quoted(place.id) + ": serving " +
+                      base::quoted(request.memory_path) + std::string(Image::kUnprotectedText));
+  }
   std::vector<std::string> warnings;
   if (!request.hot_list_path.empty()) {
     use_hot_list(request.hot_list_path, place, warnings);

@@ -33,6 +33,7 @@ enum class Count : size_t {
   read_errors,       // reads of the image that failed
   bytes_read,        //
   hot_list_refused,  //
+  hot_lists_ended,   // installed, refused or dropped
   faults_unlisted,   // for pages that are not in the hot list, where there is one
   bytes_resident,    // installed, and not given back since: of sessions that have not ended
   fault_ns,          // from the read of the message to the answer, all faults together

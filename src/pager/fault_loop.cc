@@ -1,6 +1,7 @@
 #include "pager/fault_loop.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "pager/clock.h"
 
@@ -62,6 +63,7 @@ bool FaultLoop::step() {
   if (table_.poisoned_pages() > 0 && !over_ && monotonic_ns() >= heal_not_before_ns_) {
     heal();
   }
+  check_image();
   parts_.counters.set(Count::bytes_resident, table_.installed_bytes());
   parts_.counters.set(Count::pages_healed, table_.healed_pages());
   return !over_;
@@ -73,8 +75,18 @@ void FaultLoop::handle(std::span<const uffd_msg> messages) {
   const uint64_t read_at = moment_ns_;
   serve_kept();
   for (const uffd_msg& message : messages) {
+    if (message.event == UFFD_EVENT_FORK) {
+      close_fork(message);
+    }
     if (message.event != UFFD_EVENT_PAGEFAULT || over_) {
       continue;
+    }
+    // A COPY answers neither: EEXIST and a WAKE would bring the same fault again, forever. What the
+    // write protection, or the other mapping, is for only the VMM knows.
+    constexpr uint64_t kNotMissing = UFFD_PAGEFAULT_FLAG_WP | UFFD_PAGEFAULT_FLAG_MINOR;
+    if ((message.arg.pagefault.flags & kNotMissing) != 0) {
+      kill_vmm("its memory is registered for write-protect or minor faults, which are not served");
+      return;
     }
     parts_.counters.add(Count::faults);
     last_fault_ns_ = read_at;
@@ -86,11 +98,29 @@ void FaultLoop::handle(std::span<const uffd_msg> messages) {
   }
 }
 
+// While it is read: an idle guest reads nothing.
+void FaultLoop::check_image() {
+  if (parts_.image.view() == Image::View::unprotected &&
+      moment_ns_ >= image_checked_ns_ + kSecond) {
+    image_checked_ns_ = moment_ns_;
+    parts_.image.warn_if_changed();
+  }
+}
+
 void FaultLoop::mark_removal(const uffd_msg& message) {
   // UNMAP is not asked for by Firecracker; from a VMM that does, it means the same to us.
   if (message.event == UFFD_EVENT_REMOVE || message.event == UFFD_EVENT_UNMAP) {
     parts_.counters.add(Count::pages_removed,
                         table_.mark_removed(message.arg.remove.start, message.arg.remove.end));
+  }
+}
+
+// A VMM that asked for EVENT_FORK has forked, and reading the event has put a userfaultfd of the
+// child's into our table. Children are not served: their missing pages read as zeros.
+void FaultLoop::close_fork(const uffd_msg& message) {
+  base::Fd(static_cast<int>(message.arg.fork.ufd)).reset();
+  if (!std::exchange(fork_warned_, true)) {
+    parts_.log.warn("the VMM has forked; its children are not served, and read zeros");
   }
 }
 

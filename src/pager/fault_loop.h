@@ -132,6 +132,8 @@ class FaultLoop {
   Answer give_up(const Fault& fault, const PageTable::RegionPages* in, const std::string& why);
   void kill_vmm(const std::string& why);
   void mark_removal(const uffd_msg& message);
+  void close_fork(const uffd_msg& message);
+  void check_image();
   void note(uint64_t address);
   void take(Fault fault);
   void serve_kept();
@@ -199,7 +201,9 @@ class FaultLoop {
   uint64_t moment_ns_ = 0;          // when the last batch was read, or the last fault answered
   uint64_t last_fault_ns_ = 0;
   uint64_t read_ns_ = 0;  // of the fault that is being served
+  uint64_t image_checked_ns_ = 0;
   bool memory_warned_ = false;
+  bool fork_warned_ = false;
   bool over_ = false;
 };
 

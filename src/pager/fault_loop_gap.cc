@@ -63,6 +63,7 @@ void FaultLoop::prefetch(std::shared_ptr<const HotFile> list) {
     check_hot_list(list->pages, regions, list->path);
   } catch (const base::BadData& error) {
     parts_.counters.add(Count::hot_list_refused);
+    parts_.counters.add(Count::hot_lists_ended);
     parts_.log.warn(std::string(error.what()) + "; serving without it");
     return;
   }
@@ -79,6 +80,7 @@ void FaultLoop::drop_lists() {
   if (hot_) {
     parts_.state.hot_next = hot_->pages.size();
   }
+  parts_.counters.add(Count::hot_lists_ended, more_hot_.size() + (hot_ ? 1 : 0));
   hot_.reset();
   more_hot_.clear();
   record_lists();
@@ -107,6 +109,7 @@ void FaultLoop::prefetch_more(std::shared_ptr<const HotFile> list) {
     return;
   }
   if (hot_ && more_hot_.size() + 1 == SessionState::kHotLists) {
+    parts_.counters.add(Count::hot_lists_ended);
     parts_.log.warn("hot list " + base::quoted(list->path) + " is not installed: " +
                     std::to_string(SessionState::kHotLists) + " others are under way");
   } else if (hot_) {
@@ -196,6 +199,7 @@ void FaultLoop::hot_piece() {
     next_chunk();
     if (chunk_.empty()) {
       parts_.log.detail("hot list installed");
+      parts_.counters.add(Count::hot_lists_ended);
       next_list();
       return;
     }

@@ -4,47 +4,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <utility>
 
 #include "base/error.h"
 #include "base/unix_socket.h"
+#include "pager/http_reply.h"
 
 namespace pager {
-namespace {
-
-constexpr size_t kMaxReply = size_t{64} << 20U;
-
-// The value of a header, whose name is given in lower case; nothing when there is none.
-std::optional<std::string_view> header_value(std::string_view head, std::string_view name) {
-  while (!head.empty()) {
-    const std::string_view line = head.substr(0, head.find("\r\n"));
-    head.remove_prefix(std::min(head.size(), line.size() + 2));
-    const bool same = line.size() > name.size() && line[name.size()] == ':' &&
-                      std::equal(name.begin(), name.end(), line.begin(), [](char a, char b) {
-                        return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b - 'A' + 'a') : b);
-                      });
-    if (same) {
-      std::string_view value = line.substr(name.size() + 1);
-      value.remove_prefix(std::min(value.size(), value.find_first_not_of(" \t")));
-      return value;
-    }
-  }
-  return std::nullopt;
-}
-
-std::optional<size_t> parse_number(std::string_view text) {
-  size_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() ? std::optional(value)
-                                                                  : std::nullopt;
-}
-
-}  // namespace
-
 std::optional<HttpClient> HttpClient::connect(const std::string& path,
                                               const base::Deadline& deadline) {
   std::optional<base::Fd> socket = base::connect_unix(path, deadline);
@@ -93,7 +61,7 @@ void HttpClient::receive(const base::Deadline& deadline) {
     const ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
     if (n > 0) {
       received_.append(buffer.data(), static_cast<size_t>(n));
-      if (received_.size() > kMaxReply) {
+      if (received_.size() > kMaxReplyBytes) {
         fail("it is too long");
       }
       return;
@@ -125,30 +93,17 @@ HttpClient::Reply HttpClient::request(std::string_view method, std::string_view 
   while ((head_end = received_.find("\r\n\r\n")) == std::string::npos) {
     receive(deadline);
   }
-  const std::string head = received_.substr(0, head_end + 2);
-  constexpr std::string_view kStart = "HTTP/1.1 ";
-  constexpr size_t kStatusDigits = 3;
-  const std::optional<size_t> status =
-      head.starts_with(kStart)
-          ? parse_number(std::string_view(head).substr(kStart.size(), kStatusDigits))
-          : std::nullopt;
-  if (!status) {
-    fail("it is no HTTP/1.1");
+  ReplyHead head;
+  try {
+    head = parse_reply_head(std::string_view(received_).substr(0, head_end + 2));
+  } catch (const base::BadData& error) {
+    fail(error.what());
   }
-  constexpr unsigned kNoContent = 204;
-  const std::optional<std::string_view> length_text = header_value(head, "content-length");
-  const std::optional<size_t> length = length_text             ? parse_number(*length_text)
-                                       : *status == kNoContent ? std::optional<size_t>(0)
-                                                               : std::nullopt;
-  if (!length || *length > kMaxReply) {
-    fail("it has no length");
-  }
-  const size_t total = head_end + 4 + *length;
+  const size_t total = head_end + 4 + head.body_bytes;
   while (received_.size() < total) {
     receive(deadline);
   }
-  Reply reply{.status = static_cast<unsigned>(*status),
-              .body = received_.substr(head_end + 4, *length)};
+  Reply reply{.status = head.status, .body = received_.substr(head_end + 4, head.body_bytes)};
   received_.erase(0, total);
   return reply;
 }

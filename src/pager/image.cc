@@ -94,10 +94,7 @@ std::shared_ptr<const Image> Image::open(const std::string& path) {
       fd = std::move(*copy);
       view = View::private_copy;
     } else {
-      base::say_detail(
-          "serving " + base::quoted(path) +
-          " itself, on trust that nobody writes to it: it is not sealed, and no reflink"
-          " of it can be made here");
+      base::say_detail("serving " + base::quoted(path) + std::string(kUnprotectedText));
     }
   }
   const ImageIdentity identity = identity_of(st);
@@ -128,6 +125,19 @@ Image::Image(std::string path, base::Fd fd, ImageIdentity identity, View view, D
 Image::~Image() {
   if (!mapping_.empty()) {
     ::munmap(const_cast<std::byte*>(mapping_.data()), mapping_.size());
+  }
+}
+
+void Image::warn_if_changed() const {
+  struct stat st {};
+  if (view_ != View::unprotected || ::fstat(fd_.get(), &st) != 0) {
+    return;
+  }
+  const ImageIdentity now = identity_of(st);
+  if ((now.size != identity_.size || now.modified_ns != identity_.modified_ns) &&
+      !change_warned_.exchange(true)) {
+    base::say_warning(base::quoted(path_) +
+                      " is written to while it is served: its guests get a mixture of old and new");
   }
 }
 

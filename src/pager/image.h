@@ -11,6 +11,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <string_view>
 #include <tuple>
 
 #include "base/fd.h"
@@ -60,6 +61,14 @@ class Image {
   // Whether it is known of all that data() calls data that no page of it is zero.
   bool data_is_nonzero() const { return data_is_nonzero_; }
   int fd() const { return fd_.get(); }
+  // What is to be known of an unprotected one.
+  static constexpr std::string_view kUnprotectedText =
+      " itself, which must not be written to: it is not sealed (mode 0444), and no reflink of it "
+      "can "
+      "be made here";
+  // Of an unprotected one: warns, once, when the file has been written to or cut since it was
+  // opened.
+  void warn_if_changed() const;
   // All of it as memory, as the source of a COPY: what cannot be read is EFAULT for the kernel, and
   // SIGBUS for us (see guarded_read.h). Empty for an unprotected one, which could be cut
   // short in the middle of a page: that would be zeros, and no error.
@@ -83,6 +92,7 @@ class Image {
   DataMap data_;
   bool data_is_nonzero_ = false;
   std::span<const std::byte> mapping_;
+  mutable std::atomic<bool> change_warned_{false};
   mutable std::atomic<uint64_t> used_bytes_{0};  // of the mapping, since it was unmapped
 };
 

@@ -6,7 +6,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <fstream>
 #include <string>
+#include <system_error>
 
 #include "base/process.h"
 #include "pager/features.h"
@@ -14,6 +17,37 @@
 #include "pager/region.h"
 
 namespace pager {
+
+std::optional<bool> maps_regions(const Vmm& vmm, std::span<const Region> regions) {
+  if (vmm.pid() <= 0) {
+    return std::nullopt;
+  }
+  std::ifstream maps("/proc/" + std::to_string(vmm.pid()) + "/maps");
+  std::vector<AddressRange> mapped;  // in order; neighbours as one
+  for (std::string line; std::getline(maps, line);) {
+    AddressRange range;
+    const char* end = line.data() + line.size();
+    const auto first = std::from_chars(line.data(), end, range.start, 16);
+    if (first.ec != std::errc() || first.ptr == end ||
+        std::from_chars(first.ptr + 1, end, range.end, 16).ec != std::errc()) {
+      return std::nullopt;
+    }
+    if (!mapped.empty() && mapped.back().end == range.start) {
+      mapped.back().end = range.end;
+    } else {
+      mapped.push_back(range);
+    }
+  }
+  // A process that has ended has no maps; and the number may be another's by now.
+  if (mapped.empty() || base::process_start_time(vmm.pid()).value_or(0) != vmm.start_time()) {
+    return std::nullopt;
+  }
+  return std::ranges::all_of(regions, [&](const Region& region) {
+    return std::ranges::any_of(mapped, [&](const AddressRange& range) {
+      return range.start <= region.base && region.end() <= range.end;
+    });
+  });
+}
 
 std::optional<KernelView> KernelView::open(const Vmm& vmm) {
   if (vmm.pid() <= 0) {

@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/fd.h"
+#include "pager/region.h"
 #include "pager/vmm.h"
 
 namespace pager {
@@ -16,6 +18,10 @@ struct AddressRange {
   uint64_t start = 0;
   uint64_t end = 0;
 };
+
+// Whether the process that connected has all of these ranges mapped: else the memory, and the
+// userfaultfd that it sent, are another's. Nothing when it cannot be known.
+std::optional<bool> maps_regions(const Vmm& vmm, std::span<const Region> regions);
 
 // Needs the right to look into the process (ptrace(2)): root, or the same user.
 class KernelView {

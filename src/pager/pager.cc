@@ -346,9 +346,9 @@ Pager::CompletionOrder Pager::complete(std::string_view id, uint64_t bytes_per_s
 Pager::Ordered Pager::prefetch(std::string_view id, std::shared_ptr<const HotFile> list) {
   const std::lock_guard lock(mutex_);
   Session* session = nullptr;
-  const Ordered ordered = find_connected(id, session);
-  if (session != nullptr) {
-    session->prefetch(std::move(list));
+  Ordered ordered = find_connected(id, session);
+  if (session != nullptr && !session->prefetch(std::move(list))) {
+    ordered = Ordered::under_way;
   }
   return ordered;
 }

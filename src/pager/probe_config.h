@@ -27,7 +27,7 @@ enum class Misbehaviour {
   overlap,    // two regions in the same place
   unaligned,  // an offset that is no multiple of the page size
   beyond,     // a region that ends behind the end of the memory file
-  huge,       // a body of more than 1 MiB
+  huge,       // a body of more than 16 MiB
   split,      // in three parts, the descriptor with the second: odd, but right, and to be served
 };
 // Throws base::UsageError, listing the names.
@@ -49,6 +49,7 @@ struct ProbeConfig {
   unsigned write_percent = 0;
   uint64_t seed = 1;
   std::chrono::milliseconds deadline{60'000};
+  std::chrono::milliseconds wait{0};  // for the sockets to be there
   std::optional<int> cpu;
   std::optional<uint64_t> kill_after;  // touches
   bool hold = false;

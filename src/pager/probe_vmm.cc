@@ -24,8 +24,16 @@
 namespace pager {
 namespace {
 
-base::Fd connect_to(const std::string& path, const base::Deadline& deadline) {
+// Waits for the socket, and for somebody who listens there, for `wait`.
+base::Fd connect_to(const std::string& path, std::chrono::milliseconds wait,
+                    const base::Deadline& deadline) {
+  constexpr int kTryAgainMs = 10;
+  const base::Deadline last_try = base::Deadline::after(wait);
   std::optional<base::Fd> socket = base::connect_unix(path, deadline);
+  while (!socket && !last_try.passed()) {
+    ::poll(nullptr, 0, kTryAgainMs);
+    socket = base::connect_unix(path, deadline);
+  }
   if (socket) {
     return std::move(*socket);
   }
@@ -101,7 +109,7 @@ void run_vmm(const ProbeConfig& config, const MemoryFile& file, size_t index,
     for (const Region& region : memory.regions()) {
       uffd_register_missing(uffd.get(), region.base, region.size);
     }
-    const base::Fd socket = connect_to(config.sockets[index], deadline);
+    const base::Fd socket = connect_to(config.sockets[index], config.wait, deadline);
     const bool accepted_one_is_sent =
         send_handshake(config.misbehaviour, memory.regions(), socket.get(), uffd.get(), deadline);
     if (accepted_one_is_sent) {

@@ -143,11 +143,11 @@ int run_serve_command(int argc, char** argv) {
   if (settings.service) {
     base::close_inherited_locks();
   }
-  say_missing_features();
   const base::Fd signals = take_signals();
+  base::write_messages_in_background();
+  say_missing_features();
   raise_limits();
   protect_from_oom_killer();
-  base::write_messages_in_background();
   try {
     if (settings.service) {
       serve_sessions(settings, signals.get());

@@ -39,7 +39,8 @@ Session::Session(std::string id, ServingPlan plan, HandshakeReader::Result hands
       notify_(notify),
       log_(id_, vmm_.pid(), uffd_.get()),
       mapping_(std::in_place, regions_, plan_.image->identity()),
-      hot_list_(plan_.hot) {
+      hot_list_(plan_.hot),
+      hot_lists_given_(plan_.hot ? 1 : 0) {
   SessionState& state = mapping_->state();
   state.vmm_pid = vmm_.pid();
   state.vmm_start_time = vmm_.start_time();
@@ -142,10 +143,17 @@ std::shared_ptr<const HotFile> Session::hot_list() const {
   return hot_list_;
 }
 
-void Session::prefetch(std::shared_ptr<const HotFile> list) {
+bool Session::prefetch(std::shared_ptr<const HotFile> list) {
   const std::lock_guard lock(orders_mutex_);
-  hot_list_ = list ? list : hot_list_;
+  if (list) {
+    if (hot_lists_given_ - counters_.get(Count::hot_lists_ended) >= SessionState::kHotLists) {
+      return false;
+    }
+    ++hot_lists_given_;
+    hot_list_ = list;
+  }
   order({.kind = Order::Kind::prefetch, .list = std::move(list)});
+  return true;
 }
 
 void Session::pause() {

@@ -78,7 +78,8 @@ class Session {
   std::shared_ptr<Completion> complete(uint64_t bytes_per_second, bool wait);
   // The last one; may be null.
   std::shared_ptr<const Completion> completion() const;
-  void prefetch(std::shared_ptr<const HotFile> list);  // null: go on with the one before
+  // Null: go on with the one before. False: SessionState::kHotLists others are under way.
+  bool prefetch(std::shared_ptr<const HotFile> list);
   void pause();
 
   // The thread serves no more; the destructor does not block.
@@ -114,6 +115,7 @@ class Session {
   std::shared_ptr<Completion> completion_;  // the last one
   bool detached_ = false;  // the guest has all of its memory: every later one is done
   std::shared_ptr<const HotFile> hot_list_;  // the last one
+  uint64_t hot_lists_given_ = 0;
   std::atomic<bool> has_orders_{false};
   std::atomic<bool> stop_{false};
   std::atomic<bool> ended_{false};

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/json_line.h"
-#include "pager/features.h"
 
 namespace pager {
 namespace {
@@ -152,7 +151,6 @@ std::string health_json(const Pager& pager, std::string_view version) {
       .text("version", version)
       .boolean("draining", pager.draining())
       .number("active_sessions", number(pager.active()))
-      .boolean("oom_protected", features().support(Feature::oom_score) == Support::yes)
       .str();
 }
 

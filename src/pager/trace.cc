@@ -119,7 +119,11 @@ std::optional<std::string> file_layout_problem(std::vector<Region> regions, uint
 Trace parse_trace(std::string_view text, std::string_view name) {
   Trace trace;
   for (size_t number = 1; !text.empty(); ++number) {
+    const bool whole = text.find('\n') != std::string_view::npos;
     std::string_view line = take_until(text, '\n');
+    if (!whole) {
+      fail(name, number, "it has no newline: the trace was cut short; remove this line");
+    }
     if (number == 1 && line.starts_with(kHeaderStart)) {
       line.remove_prefix(kHeaderStart.size());
       parse_header(line, name, trace);

@@ -32,7 +32,8 @@ struct Trace {
   std::vector<uint64_t> pages;  // page numbers in the memory file, in order, repeats kept
 };
 // Blank lines and further lines with '#' are skipped. Throws base::BadData naming `name` and the
-// line: a line that is no number, a page outside of the regions, a header of another version.
+// line: a last line without a newline (of a page number, it may be only a part), a line that is not
+// a number, a page outside of the regions, a header of another version.
 Trace parse_trace(std::string_view text, std::string_view name);
 
 // The pages of a trace as a hot list: first touches only, in order. Without regions: region 0.

@@ -17,7 +17,8 @@ base::Options make_options() {
   base::Options options("uffd-probe", "[options] --socket PATH... --mem FILE",
                         "Play a VMM against a page server, and verify every byte it serves.");
   options.value("socket", "PATH", "the server's socket; repeated: one VMM each")
-      .value("mem", "FILE", "the memory file that is served");
+      .value("mem", "FILE", "the memory file that is served")
+      .value("wait", "S", "wait so long for the server to listen (0)");
   options.group("What the VMMs do")
       .value("pattern", "P", "random (default), seq, stride:N, trace:FILE")
       .value("pages", "N", "touch the first N pages of it only")
@@ -67,6 +68,7 @@ pager::ProbeConfig parse_config(const base::ParsedOptions& parsed) {
   config.seed = static_cast<uint64_t>(parsed.number("seed", 0, kAny, 1));
   constexpr int64_t kDefaultDeadlineMs = 60'000;
   config.deadline = std::chrono::milliseconds(parsed.seconds_as_ms("deadline", kDefaultDeadlineMs));
+  config.wait = std::chrono::milliseconds(parsed.seconds_as_ms("wait", 0));
   constexpr int64_t kMostCpus = 1023;
   if (parsed.has("cpu")) {
     config.cpu = static_cast<int>(parsed.number("cpu", 0, kMostCpus, 0));

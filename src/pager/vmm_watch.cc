@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "pager/clock.h"
+#include "pager/kernel_view.h"
 
 namespace pager {
 namespace {
@@ -27,25 +28,32 @@ enum Slot : size_t { kUffd, kWake, kPidfd, kSocket };
 
 VmmWatch::VmmWatch(int uffd, int socket, const Vmm& vmm, int wake, std::span<const Region> regions)
     : uffd_(uffd),
-      has_pidfd_(vmm.pidfd() >= 0),
+      pidfd_is_the_owners_(false),
       unregistered_(outside_of(regions)),
       // Nothing more is ever sent on the socket: only its hang-up, which is always reported,
       // counts.
       fds_{{{.fd = uffd, .events = POLLIN, .revents = 0},
             {.fd = wake, .events = POLLIN, .revents = 0},
             {.fd = vmm.pidfd(), .events = POLLIN, .revents = 0},
-            {.fd = socket, .events = 0, .revents = 0}}} {}
+            {.fd = socket, .events = 0, .revents = 0}}} {
+  const std::optional<bool> mapped = maps_regions(vmm, regions);
+  pidfd_is_the_owners_ = vmm.pidfd() >= 0 && mapped.value_or(false);
+  if (mapped == false) {
+    peer_gone_ = true;
+    check_after_ns_ = kSecond;
+  }
+}
 
+// Each end is seen once: what has ended stays readable, and would wake us all the time.
 bool VmmWatch::peer_is_gone() {
-  if (fds_[kPidfd].fd >= 0 && fds_[kPidfd].revents != 0) {
-    fds_[kPidfd].fd = -1;
-    return true;
-  }
-  if (fds_[kSocket].fd >= 0 && fds_[kSocket].revents != 0) {
-    fds_[kSocket].fd = -1;
-    return !has_pidfd_;
-  }
-  return false;
+  const auto ended = [&](Slot slot) {
+    const bool is = fds_[slot].fd >= 0 && fds_[slot].revents != 0;
+    fds_[slot].fd = is ? -1 : fds_[slot].fd;
+    return is;
+  };
+  const bool process_ended = ended(kPidfd);
+  const bool socket_ended = ended(kSocket);
+  return process_ended || (socket_ended && !pidfd_is_the_owners_);
 }
 
 bool VmmWatch::wait(std::optional<uint64_t> wait_ns) {
@@ -66,7 +74,7 @@ bool VmmWatch::wait(std::optional<uint64_t> wait_ns) {
     // somebody has changed it.
     ::fcntl(uffd_, F_SETFL, O_RDWR | O_NONBLOCK);
   }
-  if (n > 0 && !peer_gone_ && peer_is_gone()) {
+  if (n > 0 && peer_is_gone()) {
     peer_gone_ = true;
     check_after_ns_ = 0;
   }

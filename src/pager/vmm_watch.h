@@ -14,10 +14,10 @@
 
 namespace pager {
 
-// The end of a VMM is seen by its pidfd. A hang-up of the handshake socket alone proves nothing:
-// Firecracker before 1.12 closes it as soon as it has sent. Where there is no pidfd, or where the
-// process that connected is not the one whose memory it is, what decides is the memory itself,
-// asked about again and again.
+// The end of a VMM is seen by its pidfd, if the process that connected has the memory mapped. A
+// hang-up of the handshake socket alone proves nothing: Firecracker before 1.12 closes it as soon
+// as it has sent. Where there is no pidfd, or another process (a launcher) has sent the
+// userfaultfd, what decides is the memory itself, asked about once a second.
 class VmmWatch {
  public:
   // Borrows all descriptors. `wake` is an eventfd that ends a wait.
@@ -31,7 +31,7 @@ class VmmWatch {
   bool peer_is_gone();
 
   int uffd_;
-  bool has_pidfd_;
+  bool pidfd_is_the_owners_;
   uint64_t unregistered_;
   std::array<struct pollfd, 4> fds_;
   bool peer_gone_ = false;

@@ -367,3 +367,11 @@ require_kvm() {
   run -5 --separate-stderr bash -c 'uffd-probe --socket s.sock --mem memory --json >/dev/full'
   assert_contains "$stderr" "standard output"
 }
+
+@test "--wait: a server that starts at the same time is waited for" {
+  run -5 --separate-stderr uffd-probe --socket late.sock --mem memory
+  uffd-probe --wait 20 --socket late.sock --mem memory --pages 100 &
+  probe=$!
+  spawn_to late.log uffd-serve --mem memory --socket late.sock --once
+  wait "$probe"
+}

@@ -121,7 +121,7 @@ make_full_pipe() {
   assert_equal "$(<trace)" precious
   hold_vmm s/vm.sock --pattern seq --pages 100
   wait_until 10 grep -qx 99 trace
-  uffd-serve ctl create --trace trace vm=memory # the id and the trace of a guest that lives
+  uffd-serve ctl create --replace --trace trace vm=memory # the id and the trace of a guest that lives
   assert_equal "$(grep -cx '[0-9]*' trace)" 100
   run -0 probe --socket s/vm.sock --pattern seq --pages 5
   wait_until 10 grep -qx 4 trace

@@ -158,3 +158,22 @@ session_says() { # <jq condition>
   release_vmm
   wait_until 20 is_gone "$vmm"
 }
+
+@test "prefetch: a fifth hot list while four are being installed is refused (409), and not dropped without a word" {
+  require_cmd strace
+  serve_control
+  uffd-serve ctl create a=memory
+  hold_vmm s/a.sock --pages 1
+  seq 0 700 | sed '1i # snapfork-trace 1 page_size=4096 memory_bytes=8388608 regions=0+8388608' >trace
+  hotpage-record record trace >hot
+  # Each call that installs takes a second.
+  spawn_to calls strace -f -p "$server" -e trace=ioctl -e inject=ioctl:delay_enter=1000000
+  wait_until 10 grep -q attached calls
+  for i in 1 2 3 4; do uffd-serve ctl prefetch a hot; done
+  run -1 --separate-stderr uffd-serve ctl prefetch a hot
+  assert_contains "$stderr" '(409)'
+  assert_contains "$stderr" '4 hot lists of it are being installed'
+  kill "$spawned_pid"
+  wait_until 20 bash -c 'uffd-serve ctl prefetch a hot'
+  release_vmm
+}

@@ -195,3 +195,30 @@ make_failing_disk() {
   wait_until 20 is_gone "$vmm"
   wait "$vmm" || fail "$(<vmm.log)"
 }
+
+@test "a memory file that may be written to, where no reflink can be made: a warning; written to: one more" {
+  chmod 600 memory
+  serve_control
+  uffd-serve ctl create a=memory
+  grep -q "serving '$PWD/memory' itself, which must not be written to" server.log || skip 'a reflink of it is served'
+  hold_vmm s/a.sock --pages 10
+  printf x | dd of=memory bs=1 seek=$((7 << 20)) conv=notrunc status=none
+  uffd-serve ctl complete --rate $((4 << 20)) a
+  assert_equal "$(grep -c 'is written to while it is served' server.log)" 1
+  release_vmm
+}
+
+@test "a core dump holds no guest memory: buffers and images are left out of it" {
+  require_plain_build
+  chmod 444 memory
+  serve_control
+  uffd-serve ctl create a=memory
+  hold_vmm s/a.sock --pages 10
+  # By mapping: the image's, and the buffer of 128 KiB and its zeros.
+  awk '/^[0-9a-f]+-[0-9a-f]+ / {name = $6; size = 0} /^Size:/ {size = $2} /^VmFlags:/ {print name "\t" size "\t" $0 " "}' \
+    "/proc/$server/smaps" >mappings
+  grep -P "^$PWD/memory\t" mappings >image || fail "$(<mappings)"
+  ! grep -v ' dd ' image || fail 'the image is dumped'
+  grep -qP '^\t256\t.* dd ' mappings || fail 'no buffer' "$(<mappings)"
+  release_vmm
+}

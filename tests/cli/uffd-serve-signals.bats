@@ -84,13 +84,13 @@ serve_under() { # <shell commands before it> <option>...
 @test "the OOM killer: oom_score_adj is lowered where that is permitted, and said" {
   local protected
   serve_control
-  protected=$(uffd-serve ctl health | jq .oom_protected)
+  protected=$(uffd-serve --features --json | jq -r 'select(.name == "oom-score").found')
   if bash -c 'echo -1 >/proc/self/oom_score_adj' 2>/dev/null; then
     assert_equal "$(<"/proc/$server/oom_score_adj")" -900
-    assert_equal "$protected" true
+    assert_equal "$protected" yes
   else
     assert_equal "$(<"/proc/$server/oom_score_adj")" "$(</proc/self/oom_score_adj)"
-    assert_equal "$protected" false
+    assert_equal "$protected" no
   fi
 }
 

@@ -38,6 +38,7 @@ store_pages() { # <page>...
     printf '%s\n' 0 1 $((gib)) $((2 * gib - 1)) $((2 * gib)) $((3 * gib - 2)) $((3 * gib - 1)) $((3 * gib))
     printf '%s\n' $((3 * gib + 1)) $((3 * gib + 2)) $((4 * gib)) $((5 * gib)) $((6 * gib - 2)) $((6 * gib - 1))
   } >touched
+  chmod 444 memory # else there is a warning, where no reflink of it can be made
   serve_memory
   run -0 probe --socket s.sock --regions 2 --pattern trace:touched
   assert_equal "$(jq -s '.[0] | .touched' <<<"$output")" 14
@@ -97,6 +98,7 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
   borrow_huge_pages 8
   (($(free_huge_pages) == 8)) || skip "others have free huge pages"
   head -c 16M /dev/urandom >memory
+  chmod 444 memory # else there is a warning, where no reflink of it can be made
   serve_memory
   # The VMM has looked at the pool, and the server not yet at the VMM, when the pool gets smaller.
   kill -STOP "$server"

@@ -78,6 +78,7 @@ class Client {
                                  .text("session_id", id_)
                                  .text("cache_key", "storm")
                                  .text("backing_memory_path", memory_)
+                                 .boolean("replace", true)
                                  .str();
     return nlohmann::json::parse(post("/sessions", body)).at("uffd_socket_path");
   }

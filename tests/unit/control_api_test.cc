@@ -214,10 +214,7 @@ TEST_F(ControlApiTest, ADrainingServerTakesNoSessions) {
   ask_text(204, "POST", "/drain");
   ask(503, "POST", "/sessions", session("b"));
   const Json health = ask_text(200, "GET", "/health");
-  EXPECT_EQ(health, Json({{"version", "9.9.9"},
-                          {"draining", true},
-                          {"active_sessions", 1},
-                          {"oom_protected", false}}));
+  EXPECT_EQ(health, Json({{"version", "9.9.9"}, {"draining", true}, {"active_sessions", 1}}));
 }
 
 TEST_F(ControlApiTest, OtherPathsAndMethodsAreRefused) {

@@ -417,6 +417,32 @@ TEST_F(FaultLoopTest, AFaultOutsideOfAllRegionsIsPoisoned) {
   EXPECT_EQ(served(127), page_word(127));
 }
 
+TEST_F(FaultLoopTest, TheUserfaultfdOfAForkIsClosed) {
+  start();
+  for (int i = 0; i < 2; ++i) {
+    const int fork = ::fcntl(guest_->uffd(), F_DUPFD_CLOEXEC, 0);
+    ASSERT_GE(fork, 0);
+    uffd_msg message{};
+    message.event = UFFD_EVENT_FORK;
+    message.arg.fork.ufd = static_cast<uint32_t>(fork);
+    loop_->handle(std::vector<uffd_msg>{message});
+    EXPECT_LT(::fcntl(fork, F_GETFD), 0) << "the table of the server fills";
+  }
+  EXPECT_EQ(served(9), page_word(9));
+}
+
+TEST_F(FaultLoopTest, WriteProtectAndMinorFaultsEndTheVmmAndDoNotSpin) {
+  for (const uint64_t flag : {UFFD_PAGEFAULT_FLAG_WP, UFFD_PAGEFAULT_FLAG_MINOR}) {
+    start();
+    uffd_msg message = fault_at(guest_->address(9));
+    message.arg.pagefault.flags = flag;
+    const uint64_t calls = count(Count::copies);
+    loop_->handle(std::vector<uffd_msg>{message});
+    EXPECT_FALSE(loop_->step());
+    EXPECT_EQ(count(Count::copies), calls);
+  }
+}
+
 TEST_F(FaultLoopTest, AFaultOnUnregisteredMemoryIsLetGo) {
   FaultLoop& loop = start();
   ASSERT_EQ(uffd_unregister(guest_->uffd(), guest_->address(0), kPages * kSmallPage), 0);

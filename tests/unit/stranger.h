@@ -31,6 +31,7 @@ class Stranger {
     socket_ = listener_.accept();
   }
 
+  int socket() const { return socket_->get(); }
   Vmm as_vmm() const { return Vmm::of_peer(socket_->get()); }
 
  private:

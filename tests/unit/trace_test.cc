@@ -10,6 +10,12 @@
 namespace pager {
 namespace {
 
+TEST(TraceText, ALastLineWithoutANewlineIsRefused) {
+  EXPECT_EQ(parse_trace("1\n12\n", "t").pages, (std::vector<uint64_t>{1, 12}));
+  EXPECT_THROW(parse_trace("1\n12", "t"), base::BadData) << "of 123, perhaps";
+  EXPECT_TRUE(parse_trace("", "t").pages.empty());
+}
+
 constexpr const char* kTwoRegions =
     "# snapfork-trace 1 page_size=4096 memory_bytes=16384 regions=0+8192,8192+8192\n";
 
@@ -35,7 +41,7 @@ TEST(Trace, FirstLineComesBack) {
 }
 
 TEST(Trace, WithoutFirstLineIsOneRegionOfSmallPages) {
-  const Trace trace = parse_trace("223\n\n# a remark\n222\n223", "t");
+  const Trace trace = parse_trace("223\n\n# a remark\n222\n223\n", "t");
   EXPECT_EQ(trace.page_size, kSmallPage);
   EXPECT_EQ(trace.memory_bytes, 0U);
   EXPECT_TRUE(trace.regions.empty());
