@@ -141,7 +141,7 @@ void link_into(const std::string& file, const std::string& target) {
 }
 
 // Builds the guest in a directory that nobody takes for one.
-void build(const std::string& dir, const AdoptRequest& request, const Metadata& metadata) {
+void build(const std::string& dir, const AdoptRequest& request, Metadata& metadata) {
   const std::string snapshot = dir + "/snapshots/snapshot-latest";
   base::make_dirs(snapshot, 0755);
   std::vector<std::pair<std::string, std::string>> links{{request.state, snapshot + "/state"},
@@ -154,6 +154,7 @@ void build(const std::string& dir, const AdoptRequest& request, const Metadata& 
     link_into(file, target);
     sync_file(target);
   }
+  record_disks(metadata, dir);
   metadata.write(dir + "/metadata.json", base::Durable::yes);
   sync_dir(snapshot);
   sync_dir(dir + "/snapshots");

@@ -19,6 +19,14 @@ Effect effect_of(const base::ParsedOptions& parsed) {
   return parsed.has("dry-run") ? Effect::dry_run : Effect::real;
 }
 
+void add_force(base::Options& options) {
+  options.flag("force", "also a Stale guest, whose disks changed after the snapshot");
+}
+
+Force force_of(const base::ParsedOptions& parsed) {
+  return parsed.has("force") ? Force::yes : Force::no;
+}
+
 void announce(Effect effect, std::string_view text) {
   if (effect == Effect::real) {
     return;

@@ -11,12 +11,16 @@
 #include "base/options.h"
 #include "base/store.h"
 #include "meta/files.h"
+#include "meta/guest_state.h"
 
 namespace meta {
 
 // --dry-run, for the verbs that write.
 void add_dry_run(base::Options& options);
 Effect effect_of(const base::ParsedOptions& parsed);
+// --force, for the verbs that take a snapshot: also one in state Stale.
+void add_force(base::Options& options);
+Force force_of(const base::ParsedOptions& parsed);
 // With --dry-run, writes "would TEXT" as a line of standard output (or as a record with --json).
 void announce(Effect effect, std::string_view text);
 

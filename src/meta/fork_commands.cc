@@ -98,6 +98,7 @@ int forks_command(int argc, char** argv) {
 int fork_begin_command(int argc, char** argv) {
   base::Options options("snapshot-meta fork-begin", "[OPTION]... SOURCE NEW...",
                         "Announce forks of a guest; print where to clone each to.");
+  add_force(options);
   add_dry_run(options);
   const std::optional<GuestCall> call =
       parse_guest_call(options, argc, argv, {2, SIZE_MAX, "SOURCE and NEW"});
@@ -106,7 +107,7 @@ int fork_begin_command(int argc, char** argv) {
   }
   const auto& [parsed, source, effect, store] = *call;
   const std::vector<std::string> ids = id_operands(parsed, 1);
-  const BegunForks begun = begin_forks(store, source, ids, effect);
+  const BegunForks begun = begin_forks(store, source, ids, force_of(parsed), effect);
   const std::string memory = begun.links_memory ? "link" : "reflink";
   for (const std::string& id : ids) {
     const std::string dir = clone_dir(store, id);
@@ -132,6 +133,7 @@ int fork_publish_command(int argc, char** argv) {
       .value("socket-dir", "DIR", "where the page server's session sockets are (default: its own)")
       .value("clone-report", "FILE", "records of 'reflink-clone --json', - for standard input")
       .value("name", "NAME", "the fork's name, for a single one (default: its id)");
+  add_force(options);
   add_dry_run(options);
   const std::optional<GuestCall> call =
       parse_guest_call(options, argc, argv, {2, SIZE_MAX, "SOURCE and NEW"});
@@ -143,6 +145,7 @@ int fork_publish_command(int argc, char** argv) {
   PublishOptions publish{.uses_uffd = parsed.choice("backend", {"uffd", "file"}) == "uffd",
                          .socket_dir = "",
                          .name = parsed.value_or("name", ""),
+                         .force = force_of(parsed),
                          .clone_reports = {}};
   if (!publish.name.empty() && ids.size() > 1) {
     throw base::UsageError("--name is for a single fork");

@@ -68,7 +68,7 @@ void require_new_forks(const base::Store& store, const std::string& source_id,
 }
 
 BegunForks begin_forks(const base::Store& store, const std::string& source_id,
-                       const std::vector<std::string>& fork_ids, Effect effect) {
+                       const std::vector<std::string>& fork_ids, Force force, Effect effect) {
   require_guest(store, source_id);
   require_new_forks(store, source_id, fork_ids);
   std::optional<GuestLocks> locks;
@@ -76,9 +76,9 @@ BegunForks begin_forks(const base::Store& store, const std::string& source_id,
     locks.emplace(lock_for_forks(store, source_id, fork_ids));
     require_new_forks(store, source_id, fork_ids);
   }
-  const GuestState state = derive_state(store, source_id, Metadata::of_guest(store, source_id));
-  require_whole_snapshot(state, source_id, "fork");
-  const bool is_template = state.state == State::template_;
+  const Metadata metadata = Metadata::of_guest(store, source_id);
+  require_whole_snapshot(derive_state(store, source_id, metadata), source_id, "fork", force);
+  const bool is_template = metadata.is_template();
   if (effect == Effect::real) {
     remove_clones(store, fork_ids);
     if (is_template) {

@@ -8,6 +8,7 @@
 
 #include "base/store.h"
 #include "meta/files.h"
+#include "meta/guest_state.h"
 
 namespace meta {
 
@@ -32,9 +33,10 @@ void require_new_forks(const base::Store& store, const std::string& source_id,
 struct BegunForks {
   bool links_memory = false;  // the source is a template: its memory may be shared by hard link
 };
-// Refused when the source is neither Standby nor Template, has compressed memory, or a fork exists.
+// Refused when the source is neither Standby nor Template (nor, with Force::yes, Stale), has
+// compressed memory, or a fork exists.
 BegunForks begin_forks(const base::Store& store, const std::string& source_id,
-                       const std::vector<std::string>& fork_ids, Effect effect);
+                       const std::vector<std::string>& fork_ids, Force force, Effect effect);
 
 // `template_id` may be empty: then there are only clones to remove. Refused while a fork lives.
 void end_forks(const base::Store& store, const std::string& template_id,

@@ -12,6 +12,7 @@
 #include "base/message.h"
 #include "base/session_name.h"
 #include "base/unix_socket.h"
+#include "meta/disks.h"
 #include "meta/fork_flow.h"
 #include "meta/fork_index.h"
 #include "meta/fork_metadata.h"
@@ -59,9 +60,9 @@ class Publisher {
   // Under the locks: reads the source and refuses what has changed since the fork began.
   void read_source() {
     metadata_ = Metadata::of_guest(store_, source_id_);
-    const GuestState state = derive_state(store_, source_id_, metadata_);
-    require_whole_snapshot(state, source_id_, "fork");
-    is_template_ = state.state == State::template_;
+    require_whole_snapshot(derive_state(store_, source_id_, metadata_), source_id_, "fork",
+                           options_.force);
+    is_template_ = metadata_.is_template();
     state_bytes_ = read_vmstate_file(store_.state_path(source_id_));
     vmstate_ = parse_vmstate(state_bytes_, store_.state_path(source_id_));
     read_devices(state_bytes_, vmstate_);
@@ -112,15 +113,17 @@ class Publisher {
   void write_metadata(const std::string& id) const {
     const std::string clone = clone_dir(store_, id);
     remove_tree(clone + "/template");  // of the source; a fork is none
-    make_fork_metadata(metadata_, {.id = id,
-                                   .name = name_of(id),
-                                   .source_id = source_id_,
-                                   .source_dir = store_.guest_dir(source_id_),
-                                   .fork_dir = store_.guest_dir(id),
-                                   .template_id = is_template_ ? source_id_ : "",
-                                   .cache_key = cache_key_of(state_bytes_),
-                                   .session = options_.uses_uffd ? session_of(id) : ""})
-        .write(clone + "/metadata.json", base::Durable::no);
+    Metadata metadata =
+        make_fork_metadata(metadata_, {.id = id,
+                                       .name = name_of(id),
+                                       .source_id = source_id_,
+                                       .source_dir = store_.guest_dir(source_id_),
+                                       .fork_dir = store_.guest_dir(id),
+                                       .template_id = is_template_ ? source_id_ : "",
+                                       .cache_key = cache_key_of(state_bytes_),
+                                       .session = options_.uses_uffd ? session_of(id) : ""});
+    record_disks(metadata, clone);  // as they are on this filesystem, whatever made the clone
+    metadata.write(clone + "/metadata.json", base::Durable::no);
   }
 
   bool is_template() const { return is_template_; }

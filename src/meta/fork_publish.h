@@ -10,13 +10,15 @@
 
 #include "base/store.h"
 #include "meta/files.h"
+#include "meta/guest_state.h"
 
 namespace meta {
 
 struct PublishOptions {
-  bool uses_uffd = true;   // else the fork's first restore maps its memory file
-  std::string socket_dir;  // of the page server's session sockets
-  std::string name;        // of the only fork; empty: its id
+  bool uses_uffd = true;    // else the fork's first restore maps its memory file
+  std::string socket_dir;   // of the page server's session sockets
+  std::string name;         // of the only fork; empty: its id
+  Force force = Force::no;  // yes: the source may be Stale
   std::map<std::string, std::string, std::less<>> clone_reports;  // JSON by clone_name
 };
 

@@ -84,13 +84,14 @@ int init_command(int argc, char** argv) {
 int promote_command(int argc, char** argv) {
   base::Options options("snapshot-meta promote", "[OPTION]... ID",
                         "Make a template of a guest in Standby whose memory is sealed.");
+  add_force(options);
   add_dry_run(options);
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
     return 0;
   }
   const auto& [parsed, id, effect, store] = *call;
-  promote(store, id, effect);
+  promote(store, id, force_of(parsed), effect);
   announce(effect, "read the memory of '" + id + "', write " + store.template_dir(id) +
                        "/image.json and set IsTemplate");
   return 0;

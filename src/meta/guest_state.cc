@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/process_identity.h"
+#include "meta/disks.h"
 #include "meta/files.h"
 #include "meta/recorded_vmm.h"
 
@@ -49,6 +50,22 @@ std::string look_at_vmstate(const std::string& path, SnapshotFacts& facts, std::
   return facts.vmstate->crc_ok ? "" : "the CRC of its state file is wrong";
 }
 
+std::string compressed_text(const SnapshotFacts& snapshot) {
+  return snapshot.compressed.empty() ? ""
+                                     : "its memory is compressed (" + snapshot.compressed + ")";
+}
+
+// What keeps the disks from belonging to the snapshot; empty when they do. A list of disks that
+// cannot be read does not show that they do.
+std::string change_of_disks(const Metadata& metadata, const std::string& dir) {
+  try {
+    const std::vector<std::string> changes = changed_disks(metadata, dir);
+    return changes.empty() ? "" : changes.front();
+  } catch (const base::BadData& error) {
+    return error.what();
+  }
+}
+
 }  // namespace
 
 std::string mib_text(int64_t bytes) {
@@ -64,6 +81,8 @@ const char* state_name(State state) {
       return "Running";
     case State::standby:
       return "Standby";
+    case State::stale:
+      return "Stale";
     case State::template_:
       return "Template";
     case State::broken:
@@ -145,23 +164,34 @@ GuestState derive_state(const base::Store& store, std::string_view id, const Met
   } else if (!snapshot.exists) {
     result.state = is_template ? State::broken : State::stopped;
     result.reason = is_template ? "it is a template without a snapshot" : "";
+  } else if (const std::string change = change_of_disks(metadata, store.guest_dir(id));
+             !change.empty()) {
+    result.state = State::stale;
+    result.reason = change;
   } else {
     result.state = is_template ? State::template_ : State::standby;
-    result.reason =
-        snapshot.compressed.empty() ? "" : "its memory is compressed (" + snapshot.compressed + ")";
+    result.reason = compressed_text(snapshot);
   }
   return result;
 }
 
-void require_whole_snapshot(const GuestState& state, std::string_view id, std::string_view verb) {
+void require_whole_snapshot(const GuestState& state, std::string_view id, std::string_view verb,
+                            Force force) {
   const std::string what = "cannot " + std::string(verb) + " " + base::quoted(id) + ": ";
-  if (state.state != State::standby && state.state != State::template_) {
+  if (state.state == State::stale && force == Force::no) {
+    throw base::Refused(what + "it is Stale: " + state.reason +
+                        ", so memory and disks do not belong together; delete it, or give --force "
+                        "('snapshot-meta accept " +
+                        std::string(id) + "' if they do)");
+  }
+  if (state.state != State::standby && state.state != State::template_ &&
+      state.state != State::stale) {
     throw base::Refused(what + "it is " + state_name(state.state) +
                         (state.reason.empty() ? "" : " (" + state.reason + ")") +
                         "; a guest in Standby, with a whole snapshot, is needed");
   }
   if (!state.snapshot.compressed.empty()) {
-    throw base::Refused(what + state.reason + "; unpack it to 'memory' first");
+    throw base::Refused(what + compressed_text(state.snapshot) + "; unpack it to 'memory' first");
   }
 }
 

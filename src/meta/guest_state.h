@@ -16,7 +16,7 @@
 
 namespace meta {
 
-enum class State { stopped, running, standby, template_, broken };
+enum class State { stopped, running, standby, stale, template_, broken };
 const char* state_name(State state);  // "Stopped", ..., "Template", "Broken"
 
 // The facts that a state was derived from.
@@ -49,7 +49,8 @@ struct GuestState {
 SnapshotFacts look_at_snapshot(const base::Store& store, std::string_view id);
 
 // Running: VmmFinder::find has an answer. Else a complete snapshot is Standby, or Template when
-// flagged; an incomplete one Broken; none Stopped (Broken when flagged as a template).
+// flagged; Stale, flagged or not, when the disks changed since it was published (changed_disks); an
+// incomplete one is Broken; none Stopped (Broken when flagged as a template).
 GuestState derive_state(const base::Store& store, std::string_view id, const Metadata& metadata);
 // The same, for many guests with one finder.
 GuestState derive_state(const base::Store& store, std::string_view id, const Metadata& metadata,
@@ -58,8 +59,13 @@ GuestState derive_state(const base::Store& store, std::string_view id, const Met
 // "128 MiB", or "1000 bytes" for what is no whole number of MiB.
 std::string mib_text(int64_t bytes);
 
+// Whether a flow takes a snapshot whose disks changed since (--force).
+enum class Force { no, yes };
+
 // What a flow needs before it reads the raw memory. Throws base::Refused saying that `id` has no
-// complete snapshot with memory that is not compressed, and why: `verb` is "promote", "fork".
-void require_whole_snapshot(const GuestState& state, std::string_view id, std::string_view verb);
+// complete snapshot with memory that is not compressed, or is Stale, and why: `verb` is "promote",
+// "fork", "run".
+void require_whole_snapshot(const GuestState& state, std::string_view id, std::string_view verb,
+                            Force force);
 
 }  // namespace meta

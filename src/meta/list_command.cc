@@ -53,15 +53,16 @@ struct Filter {
 
 // "standby" as well as "Standby".
 std::string canonical_state(const std::string& word) {
-  for (const State state :
-       {State::stopped, State::running, State::standby, State::template_, State::broken}) {
+  for (const State state : {State::stopped, State::running, State::standby, State::stale,
+                            State::template_, State::broken}) {
     std::string name = state_name(state);
     if (std::ranges::equal(name, word, [](char a, char b) { return (a | 0x20) == (b | 0x20); })) {
       return name;
     }
   }
-  throw base::UsageError("bad value " + base::quoted(word) +
-                         " for --state: Stopped, Running, Standby, Template or Broken is needed");
+  throw base::UsageError(
+      "bad value " + base::quoted(word) +
+      " for --state: Stopped, Running, Standby, Stale, Template or Broken is needed");
 }
 
 Filter filter_of(const base::ParsedOptions& parsed) {

@@ -12,7 +12,8 @@
 namespace meta {
 namespace {
 
-void require_runnable(const GuestState& state, const std::string& id, bool is_template) {
+void require_runnable(const GuestState& state, const std::string& id, bool is_template,
+                      Force force) {
   const std::string what = "cannot run " + base::quoted(id) + ": ";
   if (state.state == State::running) {
     throw base::Refused(what + "it runs already: " + state.reason);
@@ -20,7 +21,7 @@ void require_runnable(const GuestState& state, const std::string& id, bool is_te
   if (is_template) {
     throw base::Refused(what + "it is a template; fork it, or demote it first");
   }
-  require_whole_snapshot(state, id, "run");
+  require_whole_snapshot(state, id, "run", force);
 }
 
 }  // namespace
@@ -33,7 +34,7 @@ void begin_run(const base::Store& store, const std::string& id, const RunRequest
     lock.emplace(store, id);
   }
   Metadata metadata = Metadata::of_guest(store, id);
-  require_runnable(derive_state(store, id, metadata), id, metadata.is_template());
+  require_runnable(derive_state(store, id, metadata), id, metadata.is_template(), request.force);
   record_vmm(metadata, base::identify_process(request.pid));
   metadata.set_flag("FirecrackerUseUFFDOnNextRestore", false);
   if (effect == Effect::real) {

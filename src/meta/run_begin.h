@@ -8,11 +8,13 @@
 
 #include "base/store.h"
 #include "meta/files.h"
+#include "meta/guest_state.h"
 
 namespace meta {
 
 struct RunRequest {
-  pid_t pid = 0;  // the process that becomes the VMM, or starts it
+  pid_t pid = 0;            // the process that becomes the VMM, or starts it
+  Force force = Force::no;  // yes: the guest may be Stale
 };
 
 // Under the guest's exclusive lock: records the process as the guest's VMM, durably, and that the

@@ -39,6 +39,7 @@ int run_begin_command(int argc, char** argv) {
   base::Options options("snapshot-meta run-begin", "[OPTION]... ID",
                         "Record the calling process as the VMM of a guest in Standby.");
   options.value("pid", "PID", "another process of this PID namespace (default: the caller)");
+  add_force(options);
   add_dry_run(options);
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
@@ -46,7 +47,7 @@ int run_begin_command(int argc, char** argv) {
   }
   const auto& [parsed, id, effect, store] = *call;
   const pid_t pid = number_option(parsed, "pid", ::getppid());
-  begin_run(store, id, {.pid = pid}, effect);
+  begin_run(store, id, {.pid = pid, .force = force_of(parsed)}, effect);
   announce(effect, "record process " + std::to_string(pid) + " as the VMM of '" + id + "'");
   return 0;
 }

@@ -33,6 +33,7 @@ constexpr std::array kVerbs{
     Verb{"fork-begin", meta::fork_begin_command},
     Verb{"fork-publish", meta::fork_publish_command},
     Verb{"fork-end", meta::fork_end_command},
+    Verb{"accept", meta::accept_command},
     Verb{"run-begin", meta::run_begin_command},
     Verb{"stop", meta::stop_command},
     Verb{"trash", meta::trash_command},
@@ -56,6 +57,7 @@ constexpr const char* kFooter =
   fork-begin SOURCE NEW...         announce forks
   fork-publish SOURCE NEW...       make guests of their clones
   fork-end TEMPLATE FORK...        take back what is gone
+  accept ID                        the disks of a Stale guest are right
   run-begin ID, stop ID            record a guest's VMM, end it
   trash ID                         take a guest out of the store
   guard-create ID --type full|diff may a snapshot be written there now

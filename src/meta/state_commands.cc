@@ -8,6 +8,7 @@
 #include "base/message.h"
 #include "base/options.h"
 #include "base/output.h"
+#include "meta/accept.h"
 #include "meta/command_line.h"
 #include "meta/commands.h"
 #include "meta/files.h"
@@ -47,7 +48,7 @@ StateAnswer read_state(const base::Store& store, const std::string& id) {
 
 int state_command(int argc, char** argv) {
   base::Options options("snapshot-meta state", "[OPTION]... ID",
-                        "Print Stopped, Running, Standby, Template or Broken; --json says why.");
+                        "Print Stopped, Running, Standby, Stale, Template or Broken, and why.");
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
     return 0;
@@ -76,14 +77,15 @@ int state_command(int argc, char** argv) {
 int verify_command(int argc, char** argv) {
   base::Options options("snapshot-meta verify", "[OPTION]... ID",
                         "Check whether the parts of a guest agree with each other.");
-  options.flag("deep", "read all of a template's memory and compare its digest");
+  options.flag("deep", "read all of a template's memory and compare its digest")
+      .flag("force", "disks that changed after the snapshot are not a problem");
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
     return 0;
   }
   const auto& [parsed, id, effect, store] = *call;
   const std::vector<std::string> problems =
-      verify_guest(store, id, parsed.has("deep") ? Depth::deep : Depth::quick);
+      verify_guest(store, id, parsed.has("deep") ? Depth::deep : Depth::quick, force_of(parsed));
   for (const std::string& problem : problems) {
     base::say_error(problem);
   }
@@ -97,6 +99,23 @@ int verify_command(int argc, char** argv) {
     base::write_line_out("ok");
   }
   return problems.empty() ? 0 : 1;
+}
+
+int accept_command(int argc, char** argv) {
+  base::Options options("snapshot-meta accept", "[OPTION]... ID",
+                        "Record the disks of a Stale guest as those of its snapshot.");
+  add_dry_run(options);
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
+    return 0;
+  }
+  const auto& [parsed, id, effect, store] = *call;
+  const std::vector<std::string> changes = accept_disks(store, id, effect);
+  for (const std::string& change : changes) {
+    base::say_info(base::quoted(id) + ": " + change);
+  }
+  announce(effect, "record the disks of '" + id + "' as they are");
+  return 0;
 }
 
 }  // namespace meta

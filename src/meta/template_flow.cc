@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/message.h"
+#include "meta/disks.h"
 #include "meta/fork_guard.h"
 #include "meta/fork_index.h"
 #include "meta/guest_state.h"
@@ -81,7 +82,7 @@ std::string seal_problem(const struct stat& memory, bool may_have_links) {
   return "";
 }
 
-void promote(const base::Store& store, const std::string& id, Effect effect) {
+void promote(const base::Store& store, const std::string& id, Force force, Effect effect) {
   require_guest(store, id);
   std::optional<GuestLocks> lock;
   if (effect == Effect::real) {
@@ -89,14 +90,15 @@ void promote(const base::Store& store, const std::string& id, Effect effect) {
   }
   Metadata metadata = Metadata::of_guest(store, id);
   const GuestState state = derive_state(store, id, metadata);
-  require_whole_snapshot(state, id, "promote");
-  const bool is_template = state.state == State::template_;
+  require_whole_snapshot(state, id, "promote", force);
+  const bool is_template = metadata.is_template();
   const std::string memory_path = store.memory_path(id);
   const base::Fd memory = base::open_file(memory_path, O_RDONLY);
   const struct stat before = stat_fd(memory.get(), memory_path);
   require_seal(id, before, is_template);
   const std::string record_path = image_record_path(store, id);
-  if (effect == Effect::dry_run || (is_template && has_good_record(record_path, before))) {
+  if (effect == Effect::dry_run ||
+      (is_template && state.state != State::stale && has_good_record(record_path, before))) {
     return;
   }
   create_fork_index(store, id);
@@ -113,6 +115,9 @@ void promote(const base::Store& store, const std::string& id, Effect effect) {
   if (!is_unchanged(before, after)) {
     throw base::Refused("cannot promote " + base::quoted(id) +
                         ": its memory was changed meanwhile; seal it and try again");
+  }
+  if (force == Force::yes) {
+    record_disks(metadata, store.guest_dir(id));  // else no fork could be made of it
   }
   metadata.set_flag("IsTemplate", true);
   metadata.write(store.metadata_path(id), base::Durable::yes);

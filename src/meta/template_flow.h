@@ -8,6 +8,7 @@
 
 #include "base/store.h"
 #include "meta/files.h"
+#include "meta/guest_state.h"
 
 namespace meta {
 
@@ -19,8 +20,9 @@ std::string seal_problem(const struct stat& memory, bool may_have_links);
 // Durable, in this order: the fork index, template/image.json, the seal looked at again, the flag.
 // So a crash leaves the guest in Standby or a template, and another promote finishes it. A template
 // whose record is in order is left alone. Refused when the snapshot is not whole or the memory not
-// sealed. Reads the whole memory file (not its holes).
-void promote(const base::Store& store, const std::string& id, Effect effect);
+// sealed, or the guest is Stale without Force::yes, which records its disks as they are now. Reads
+// the whole memory file (not its holes).
+void promote(const base::Store& store, const std::string& id, Force force, Effect effect);
 
 // The flag and HotPagesPath go first, durably, then template/. Refused while forks live or a record
 // of one cannot be read.

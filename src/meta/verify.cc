@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "meta/disks.h"
 #include "meta/files.h"
 #include "meta/fork_index.h"
 #include "meta/guest_state.h"
@@ -23,8 +24,12 @@ namespace {
 
 class Verifier {
  public:
-  Verifier(const base::Store& store, const std::string& id, Depth depth)
-      : store_(store), id_(id), depth_(depth), metadata_(Metadata::of_guest(store, id)) {}
+  Verifier(const base::Store& store, const std::string& id, Depth depth, Force force)
+      : store_(store),
+        id_(id),
+        depth_(depth),
+        force_(force),
+        metadata_(Metadata::of_guest(store, id)) {}
 
   std::vector<std::string> run() {
     if (metadata_.text("Id") != id_) {
@@ -33,6 +38,11 @@ class Verifier {
     const GuestState state = derive_state(store_, id_, metadata_);
     check_snapshot(state);
     add(check_disks(store_, id_, metadata_));
+    if (force_ == Force::no) {
+      for (const std::string& change : changed_disks(metadata_, store_.guest_dir(id_))) {
+        add_once(change);
+      }
+    }
     add(check_memory_links(store_, id_, metadata_));
     check_parent();
     if (metadata_.is_template()) {
@@ -44,6 +54,14 @@ class Verifier {
 
  private:
   void problem(const std::string& text) { problems_.push_back(base::quoted(id_) + ": " + text); }
+
+  // A disk that is missing is a problem of the disks as well.
+  void add_once(const std::string& text) {
+    const std::string whole = base::quoted(id_) + ": " + text;
+    if (std::ranges::find(problems_, whole) == problems_.end()) {
+      problems_.push_back(whole);
+    }
+  }
 
   void add(const std::vector<std::string>& texts) {
     std::ranges::for_each(texts, [&](const std::string& text) { problem(text); });
@@ -114,15 +132,16 @@ class Verifier {
   const base::Store& store_;
   const std::string& id_;
   Depth depth_;
+  Force force_;
   Metadata metadata_;
   std::vector<std::string> problems_;
 };
 
 }  // namespace
 
-std::vector<std::string> verify_guest(const base::Store& store, const std::string& id,
-                                      Depth depth) {
-  return Verifier(store, id, depth).run();
+std::vector<std::string> verify_guest(const base::Store& store, const std::string& id, Depth depth,
+                                      Force force) {
+  return Verifier(store, id, depth, force).run();
 }
 
 }  // namespace meta

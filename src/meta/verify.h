@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/store.h"
+#include "meta/guest_state.h"
 
 namespace meta {
 
@@ -14,8 +15,10 @@ enum class Depth { quick, deep };
 // Everything that does not fit, a sentence each; none when all does. Checks the snapshot (CRC,
 // version known, length of memory), the disks and the links of the memory (verify_files.h), that a
 // fork's template counts it, a template's fork records, its hot list, its seal and its image.json;
+// that the disks did not change since the snapshot (not with Force::yes);
 // with Depth::deep also the digest, for which all of the memory is read. Takes no lock. Throws
 // base::Refused when there is no such guest, base::BadData when its metadata cannot be read.
-std::vector<std::string> verify_guest(const base::Store& store, const std::string& id, Depth depth);
+std::vector<std::string> verify_guest(const base::Store& store, const std::string& id, Depth depth,
+                                      Force force);
 
 }  // namespace meta

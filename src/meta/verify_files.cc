@@ -65,12 +65,12 @@ class DiskChecker {
     if (!st) {
       problem(name + " is missing");
     } else if (!S_ISREG(st->st_mode)) {
-      problem(name + " is no regular file");
+      problem(name + " is not a regular file");
     } else if (st->st_size == 0) {
       problem(name + " is empty");
-    } else if (disk.bytes && *disk.bytes != st->st_size) {
+    } else if (!disk.mtime_ns && disk.bytes && *disk.bytes != st->st_size) {
       problem(name + " has " + std::to_string(st->st_size) + " bytes, and had " +
-              std::to_string(*disk.bytes) + " when the snapshot was taken");
+              std::to_string(*disk.bytes) + " when the snapshot was published");
     }
     if (vmstate_ && vmstate_->paths_problem.empty() &&
         std::ranges::find(vmstate_->paths, disk.embedded_path, &EmbeddedText::text) ==

@@ -222,7 +222,7 @@ is_stopped() { # <pid>
   printf '{"HypervisorPID": %d, "HypervisorStartTime":1, torn' $$ >"$(guest_dir a)/metadata.json"
   exec 9<"$(memory_of a)"
   run --separate-stderr -1 snapshot-meta fsck --repair
-  assert_contains "$output" "a process has '$(memory_of a)' open"
+  assert_contains "$output" ") has '$(memory_of a)' open"
   exec 9<&-
   run -0 snapshot-meta fsck --repair
 }

@@ -177,14 +177,14 @@ in_order() { # <guest>
   mv "$dir/disk.raw" away
   mismatch a "its disk 'disk.raw' is missing" "its drive '/d/disk.raw' is missing"
   mkdir "$dir/disk.raw"
-  mismatch a "its disk 'disk.raw' is no regular file"
+  mismatch a "its disk 'disk.raw' is not a regular file"
   rmdir "$dir/disk.raw"
   : >"$dir/disk.raw"
-  mismatch a "its disk 'disk.raw' is empty"
+  mismatch a "its disk 'disk.raw' is empty" "its disk 'disk.raw' has 0 bytes, and had 5 when the snapshot was published"
   mv away "$dir/disk.raw"
   in_order a
   echo more >>"$dir/disk.raw"
-  mismatch a "its disk 'disk.raw' has 10 bytes, and had 5 when the snapshot was taken"
+  mismatch a "its disk 'disk.raw' has 10 bytes, and had 5 when the snapshot was published"
   truncate -s 5 "$dir/disk.raw"
   snapshot-meta set a 'snapfork.disks:=[{"file":"disk.raw","embedded_path":"/d/disk.raw"},{"file":"pmem.raw","embedded_path":"/d/pmem.raw"},{"file":"own.raw","embedded_path":"/d/other"}]'
   mismatch a "its state file names no path '/d/other', which snapfork.disks gives to 'own.raw'"

@@ -67,13 +67,13 @@ three_forks_write_to_their_own_disks() { # <version of Firecracker>
     assert_equal "$(jq -r .mem_backend.backend_path <<<"${lines[2]}")" "$BATS_TEST_TMPDIR/run/s/$(snapshot-meta session-name "$id").sock"
     assert_equal "$(first_line "$SNAPFORK_ROOT/guests/$id/overlay.raw")" "$id"
     [[ -e $SNAPFORK_ROOT/guests/$id/vsock.sock ]]
-    assert_equal "$(snapshot-meta state "$id")" Standby
+    assert_equal "$(snapshot-meta state "$id")" Stale # it wrote to its disk
   done
   sha256sum --check --quiet <<<"$before"
   # The first load was by the page server; later ones are from the file.
-  run -0 --separate-stderr snapfork run "${ids[0]}" -- printenv SNAPFORK_LOAD
+  run -0 --separate-stderr snapfork run --force "${ids[0]}" -- printenv SNAPFORK_LOAD
   assert_equal "$(field .mem_backend.backend_type)" File
-  run -0 --separate-stderr snapfork run --backend uffd "${ids[0]}" -- printenv SNAPFORK_LOAD
+  run -0 --separate-stderr snapfork run --force --backend uffd "${ids[0]}" -- printenv SNAPFORK_LOAD
   assert_equal "$(field .mem_backend.backend_type)" Uffd
   snapfork -q delete "${ids[@]}" base
   assert_nothing_left
@@ -119,7 +119,7 @@ make_plain_machine() {
   rm -r "${host_dir:?}"/*
   # With all of that gone, the fork still finds its own.
   # shellcheck disable=SC2016 # for the shell in there
-  run -0 --separate-stderr snapfork run f -- sh -c 'head -n 1 "$0/overlay.raw"' "$host_dir"
+  run -0 --separate-stderr snapfork run --force f -- sh -c 'head -n 1 "$0/overlay.raw"' "$host_dir"
   assert_equal "${output%%[![:print:]]*}" mine
   snapfork -q delete f base
   assert_nothing_left

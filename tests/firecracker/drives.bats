@@ -87,7 +87,9 @@ source_is_unchanged() {
   writes_to_its_own_drives a
   [[ -S $SNAPFORK_ROOT/guests/a/v.sock ]]
   vm_kill a
-  restore_fork_in_run a
+  run -1 snapfork run a -- true # it wrote to its drives
+  [[ $output == *'it is Stale'* ]]
+  restore_fork_in_run a --force
   [[ $(<"$(vm_dir a)/load.json") == *'"File"'* ]]
   has_its_own_drives a
   [[ $(vm_ask a sum) == "$sum" ]]

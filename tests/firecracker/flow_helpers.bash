@@ -36,12 +36,12 @@ restore_fork() { # <fork>
 }
 
 # A fork that only `snapfork run` can load, which tells its command how.
-restore_fork_in_run() { # <fork>
+restore_fork_in_run() { # <fork> [option of run]...
   local load
   load=$(vm_dir "$1")/load.json
   mkdir -p "${load%/*}"
   # shellcheck disable=SC2016 # the variable is set by `snapfork run`
-  vm_start "$1" "$(type -P snapfork)" -q run "$1" -- \
+  vm_start "$1" "$(type -P snapfork)" -q run "${@:2}" "$1" -- \
     bash -c 'printf "%s" "$SNAPFORK_LOAD" >"$0" && exec "$@"' "$load"
   vm_api "$1" PUT /snapshot/load "$(<"$load")"
 }

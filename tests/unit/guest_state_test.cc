@@ -103,7 +103,7 @@ TEST_F(GuestStateTest, WithCompressedMemoryIsNotBroken) {
   const meta::GuestState found = state();
   EXPECT_EQ(found.state, State::standby);
   EXPECT_EQ(found.snapshot.compressed, "memory.zst");
-  EXPECT_THROW(meta::require_whole_snapshot(found, "g", "fork"), base::Refused);
+  EXPECT_THROW(meta::require_whole_snapshot(found, "g", "fork", meta::Force::no), base::Refused);
 }
 
 TEST_F(GuestStateTest, KnowsThatHotPlugMemoryLiesBehindTheRest) {
