@@ -156,7 +156,8 @@ run_in_namespace() { # <option of unshare>...
   make_fork --backend file
   spawn "$(type -P snapfork)" run f -- tail -f /dev/null
   local vmm=$spawned_pid
-  wait_until 10 state_is Running
+  is_tail() { [[ $(<"/proc/$vmm/comm") == tail ]]; } # before that, the mounts need the metadata
+  wait_until 10 is_tail
   sed -i 's/^}$/,,/' "$SNAPFORK_ROOT/guests/f/metadata.json"
   run -1 --separate-stderr snapfork delete f
   assert_contains "$stderr" "process $vmm ("
