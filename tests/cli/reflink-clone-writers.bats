@@ -48,6 +48,27 @@ load reflink-clone_helpers
   done
 }
 
+@test "import refuses a disk that is written to during the copy, and leaves nothing" {
+  require_cmd strace
+  on ext4
+  export SNAPFORK_ROOT=$PWD/store SNAPFORK_PAGER=$PWD/run/p.sock
+  mkdir store
+  "$HELPERS/write-vmstate" state 10.0.0 1 drive=/vm/root.ext4
+  truncate -s 1M memory
+  head -c 2M /dev/urandom >root.ext4
+  # shellcheck disable=SC2016 # expands there
+  spawn bash -c 'while :; do dd if=/dev/urandom of=root.ext4 bs=4k count=1 conv=notrunc status=none; done'
+  local began
+  began=$(stat -c %y root.ext4)
+  # shellcheck disable=SC2016 # expands there
+  wait_until 20 bash -c '[[ $(stat -c %y root.ext4) != "$1" ]]' _ "$began"
+  # Each piece of 128 KiB takes this long.
+  run --separate-stderr -1 strace -f -qq -o /dev/null -e trace=pwrite64 -e inject=pwrite64:delay_exit=20000 \
+    snapfork import base --state state --memory memory --disk root.ext4=/vm/root.ext4
+  assert_contains "$stderr" "cannot clone 'root.ext4': it changed during the clone"
+  assert_equal "$(ls -A store/guests store/.snapfork/tmp)" $'store/.snapfork/tmp:\n\nstore/guests:'
+}
+
 # ---- a copy in place of sharing
 
 @test "a copy in place of sharing is named with its reason and size, once for all destinations" {

@@ -87,8 +87,8 @@ undone_at() { # <steps, a line each> <arguments of snapfork...>
 
 @test "import: a signal at any step leaves no guest" {
   undone_at "init --dry-run
-reflink-clone --durable $SNAPSHOT/state
-reflink-clone --durable $SNAPSHOT/memory
+reflink-clone --durable --steady $SNAPSHOT/state
+reflink-clone --durable --steady $SNAPSHOT/memory
 snapshot-meta init new" import new --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
 }
 
