@@ -209,6 +209,7 @@ HttpReply ControlApi::create(std::string_view body) {
   place.cache_key = request.cache_key;
   place.peer_uid = request.peer_uid;
   place.on_failure = request.on_failure.value_or(settings_.on_failure);
+  place.on_refusal = request.on_refusal.value_or(settings_.on_refusal);
   place.read_attempts = settings_.read_attempts;
   place.window = request.window ? request.window : settings_.window;
   place.socket_path = settings_.socket_dir + "/" + place.id + ".sock";

@@ -37,6 +37,7 @@ class ControlApi {
     bool needs_cache_key = false;  // hypeman's pager refuses a session without one
     std::optional<Window> window{};
     OnFailure on_failure = OnFailure::poison;
+    OnRefusal on_refusal = OnRefusal::kill;
     uint32_t read_attempts = kReadAttempts;
     bool replace = false;  // a session of the same id, where the request does not say
   };

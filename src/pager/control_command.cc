@@ -68,6 +68,9 @@ std::string session_body(const std::string& id, const std::string& memory,
   if (options.has("on-failure")) {
     json.text("on_failure", options.choice("on-failure", {"poison", "kill"}));
   }
+  if (options.has("on-refusal")) {
+    json.text("on_refusal", options.choice("on-refusal", {"kill", "close"}));
+  }
   if (options.has("peer-uid")) {
     constexpr int64_t kMaxUid = 0xfffffffe;
     json.number("peer_uid", options.number("peer-uid", 0, kMaxUid, 0));
@@ -174,8 +177,8 @@ void check_options(const base::ParsedOptions& options, const std::string& verb) 
       }
     }
   };
-  belongs("create", {"hot", "trace", "window", "lazy", "on-failure", "peer-uid", "cache-key",
-                     "instance-id", "replace"});
+  belongs("create", {"hot", "trace", "window", "lazy", "on-failure", "on-refusal", "peer-uid",
+                     "cache-key", "instance-id", "replace"});
   belongs("complete", {"rate", "no-wait"});
   if (options.has("trace") && options.operands().size() > 2) {
     throw base::UsageError("--trace is for one session: two cannot write one file");
@@ -196,6 +199,7 @@ base::Options make_options() {
       .value("window", "N", "pages to install around a fault: auto, or 1 to 512")
       .flag("lazy", "nothing but what is asked for, and the hot list")
       .value("on-failure", "WHAT", "a page that cannot be read: poison or kill")
+      .value("on-refusal", "WHAT", "a VMM that cannot be served: kill or close")
       .value("peer-uid", "UID", "give the sockets to this user")
       .value("cache-key", "KEY", "a label")
       .value("instance-id", "ID", "another label (the session's id)")

@@ -54,6 +54,17 @@ std::optional<OnFailure> on_failure_field(const Json& request) {
   return word == "poison" ? OnFailure::poison : OnFailure::kill;
 }
 
+std::optional<OnRefusal> on_refusal_field(const Json& request) {
+  const std::string word = text_field(request, "on_refusal");
+  if (word.empty()) {
+    return std::nullopt;
+  }
+  if (word != "kill" && word != "close") {
+    throw base::BadData(R"('on_refusal' is neither "kill" nor "close")");
+  }
+  return word == "kill" ? OnRefusal::kill : OnRefusal::close;
+}
+
 std::optional<bool> flag_field(const Json& request, const char* name) {
   const auto field = request.find(name);
   if (field == request.end() || field->is_null()) {
@@ -162,6 +173,7 @@ SessionRequest parse_session_request(std::string_view body, bool needs_cache_key
                          .trace_path = path_field(json, "trace_path"),
                          .peer_uid = uid_field(json, "peer_uid"),
                          .on_failure = on_failure_field(json),
+                         .on_refusal = on_refusal_field(json),
                          .window = window_field(json),
                          .replace = flag_field(json, "replace")};
   if (request.memory_path.empty()) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "pager/refused_peer.h"
 #include "pager/session_state.h"
 #include "pager/window.h"
 
@@ -32,6 +33,7 @@ struct SessionRequest {
   std::string trace_path;
   std::optional<uid_t> peer_uid;
   std::optional<OnFailure> on_failure;
+  std::optional<OnRefusal> on_refusal;
   std::optional<Window> window;
   std::optional<bool> replace;  // what has the id already
 };

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
@@ -57,9 +58,11 @@ class HandshakeReader {
     base::Fd uffd;
   };
   // Call when the socket is readable. Nothing while more is needed. Throws base::BadData: closed
-  // before it was whole, too long, no JSON, more than one descriptor (all are closed), one that is
+  // before it was whole, too long, no JSON, more than one descriptor, one that is
   // no userfaultfd, truncated descriptors, regions in bad form.
   std::optional<Result> read_from(int socket);
+  // The descriptors that have come so far, also after a failure. Close them where that may block.
+  std::vector<base::Fd> take_fds() { return std::move(fds_); }
 
  private:
   JsonCollector body_;

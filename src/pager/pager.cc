@@ -58,6 +58,11 @@ Pager::Pager(Settings settings)
 }
 
 Pager::~Pager() {
+  {
+    const std::lock_guard lock(mutex_);
+    shut_all();
+    refuse_all(greetings_of(0), "the server ends");
+  }
   for (const auto& [key, connected] : connected_) {
     if (!connected.session->ended()) {
       connected.session->log().warn("the server ends; the guest hangs at its next fault");
@@ -73,6 +78,7 @@ Pager::~Pager() {
       connected.session->log().warn("its thread does not end; left behind");
       static_cast<void>(connected.session.release());
     }
+    closer_.take(key, std::move(connected.session));
   }
 }
 
@@ -95,24 +101,30 @@ void Pager::run() {
     for (int i = 0; i < n; ++i) {
       handle(events[static_cast<size_t>(i)].data.u64);
     }
-    drop_late_greetings();
+    refuse_late_greetings();
     close_late_places();
+    resume_paused();
     record_again();
   }
 }
 
-bool Pager::finished() {
-  const std::lock_guard lock(mutex_);
+bool Pager::end_is_reached() const {
   const bool nobody = connected_.empty() && greetings_.empty();
   const bool idle = nobody && waiting_.empty();
-  bool end = stop_ || (draining_ && idle);
-  if (settings_.end == End::when_idle) {
-    end = end || (idle && (had_session_ || idle_start_.passed()));
-  } else if (settings_.end == End::after_last_client) {
-    end = end || (had_session_ && nobody);
+  return stop_ || (draining_ && idle) ||
+         (settings_.end == End::when_idle && idle && (had_session_ || idle_start_.passed())) ||
+         (settings_.end == End::after_last_client && had_session_ && nobody);
+}
+
+bool Pager::finished() {
+  const std::lock_guard lock(mutex_);
+  if (!end_is_reached()) {
+    return false;
   }
-  draining_ = draining_ || end;  // what is asked for from here on is refused, not lost
-  return end;
+  draining_ = true;  // what is asked for from here on is refused, not lost
+  // A VMM may have connected since somebody looked. After this none can.
+  shut_all();
+  return end_is_reached();
 }
 
 int Pager::timeout_ms() const {
@@ -127,7 +139,7 @@ int Pager::timeout_ms() const {
   if (settings_.end == End::when_idle && !had_session_ && waiting_.empty()) {
     next = std::min(next, idle_start_);
   }
-  return std::min(next, record_again_).poll_timeout();
+  return std::min({next, record_again_, resume_at_}).poll_timeout();
 }
 
 void Pager::handle(Key key) {
@@ -146,8 +158,8 @@ void Pager::handle(Key key) {
     return;
   }
   const std::lock_guard lock(mutex_);
-  if (const auto waiting = waiting_.find(key); waiting != waiting_.end()) {
-    accept_from(key, waiting->second);
+  if (place_of(key) != nullptr) {
+    accept_from(key);
   } else {
     read_greeting(key);
   }
@@ -155,73 +167,62 @@ void Pager::handle(Key key) {
 
 void Pager::terminate() {
   const std::lock_guard lock(mutex_);
-  std::vector<Key> places;
-  for (const auto& [key, waiting] : waiting_) {
-    places.push_back(key);
-  }
-  for (const Key place : places) {
-    take_who_has_come(place);
-  }
   stop_ = draining_;
   draining_ = true;
-  // A VMM that has not connected yet is told so by the kernel, and no guest of it runs.
-  for (const auto& [key, waiting] : waiting_) {
-    ids_.erase(waiting.place.id);
-  }
-  waiting_.clear();
-  greetings_.clear();
-  if (!stop_ && !connected_.empty()) {
+  // A VMM that connects from now on is refused by the kernel. Those that have connected have the
+  // time that a handshake has, unless this is the second signal.
+  shut_all();
+  if (stop_) {
+    refuse_all(greetings_of(0), "the server ends");
+  } else if (!connected_.empty()) {
     base::say_info("serving " + std::to_string(connected_.size()) +
                    " guests until they end; a second signal ends at once, and they hang");
   }
 }
 
 void Pager::reap() {
-  std::vector<std::unique_ptr<Session>> ended;
-  {
-    const std::lock_guard lock(mutex_);
-    for (auto it = connected_.begin(); it != connected_.end();) {
-      Connected& connected = it->second;
-      if (!connected.session->ended()) {
-        ++it;
-        continue;
-      }
-      Totals totals = connected.session->counters().totals();
-      totals.forget_gauges();
-      ended_totals_.add(totals);
-      add_octaves(ended_latency_, connected.session->counters().latency.octaves());
-      records_.remove(connected.id);
-      unrecorded_.erase(it->first);
-      ids_.erase(connected.id);
-      connected.session->log().detail("ended after " + std::to_string(totals[Count::faults]) +
-                                      " faults");
-      ended.push_back(std::move(connected.session));
-      it = connected_.erase(it);
+  const std::lock_guard lock(mutex_);
+  for (auto it = connected_.begin(); it != connected_.end();) {
+    Connected& connected = it->second;
+    if (!connected.session->ended()) {
+      ++it;
+      continue;
     }
+    Totals totals = connected.session->counters().totals();
+    totals.forget_gauges();
+    ended_totals_.add(totals);
+    add_octaves(ended_latency_, connected.session->counters().latency.octaves());
+    records_.remove(connected.id);
+    unrecorded_.erase(it->first);
+    ids_.erase(connected.id);
+    connected.session->log().detail("ended after " + std::to_string(totals[Count::faults]) +
+                                    " faults");
+    closer_.take(it->first, std::move(connected.session));
+    it = connected_.erase(it);
   }
-  graveyard_.bury(std::move(ended));
 }
 
-// Makes way for a new place of this id.
-void Pager::supersede(const std::string& id) {
-  const auto found = ids_.find(id);
-  if (found == ids_.end()) {
-    return;
-  }
-  take_who_has_come(found->second);
-  const Key key = found->second;
-  ids_.erase(found);
-  const auto connected = connected_.find(key);
-  if (connected == connected_.end()) {
-    remove_place(key);
-    return;
-  }
-  Connected& old = connected->second;
+std::string Pager::free_old_id(const std::string& id, Key key) const {
   uint64_t number = key;
   while (ids_.contains(id + ".old-" + std::to_string(number))) {
     ++number;  // a client has chosen that id for a session of its own
   }
-  old.id += ".old-" + std::to_string(number);
+  return id + ".old-" + std::to_string(number);
+}
+
+// Makes way for a new place of this id.
+void Pager::supersede(const std::string& id) {
+  if (const auto found = ids_.find(id); found != ids_.end()) {
+    shut(found->second);  // which may make a session of it
+  }
+  const auto found = ids_.find(id);
+  if (found == ids_.end()) {
+    return;
+  }
+  const Key key = found->second;
+  ids_.erase(found);
+  Connected& old = connected_.at(key);
+  old.id = free_old_id(id, key);
   old.closing = true;
   ids_[old.id] = key;
   records_.rename(id, old.id);
@@ -237,8 +238,12 @@ bool Pager::waits_already(const Place& place, Existing existing) {
   if (found == ids_.end() || existing == Existing::replace) {
     return false;
   }
-  take_who_has_come(found->second);
+  accept_from(found->second);
+  read_greetings_of(found->second);
   found = ids_.find(place.id);
+  if (found == ids_.end()) {
+    return false;
+  }
   const std::string session = "session " + base::quoted(place.id) + " already exists: ";
   const std::string advice = "; close it, or replace it";
   if (const auto connected = connected_.find(found->second); connected != connected_.end()) {
@@ -302,17 +307,12 @@ bool Pager::close(std::string_view id) {
   bool found = false;
   {
     const std::lock_guard lock(mutex_);
-    const auto entry = ids_.find(id);
-    found = entry != ids_.end();
-    if (found) {
-      take_who_has_come(entry->second);
-      const auto connected = connected_.find(entry->second);
-      if (connected != connected_.end()) {
-        connected->second.closing = true;
-      } else {
-        remove_place(entry->second);
-        ids_.erase(entry);
-      }
+    if (const auto entry = ids_.find(id); entry != ids_.end()) {
+      found = true;
+      shut(entry->second);  // whoever has come is served
+    }
+    if (const auto entry = ids_.find(id); entry != ids_.end()) {
+      connected_.at(entry->second).closing = true;
     }
   }
   signal_event(notify_.get());  // run() may be done now

@@ -19,9 +19,10 @@
 #include "base/fd.h"
 #include "base/unix_listener.h"
 #include "base/unix_socket.h"
+#include "pager/closer.h"
 #include "pager/handshake.h"
+#include "pager/refused_peer.h"
 #include "pager/session.h"
-#include "pager/session_graveyard.h"
 #include "pager/vmm_records.h"
 
 namespace pager {
@@ -44,6 +45,7 @@ struct Place {
   std::string trace_path;              // may be empty; further sessions of one place: PATH.SESSION
   bool traced = false;                 // the first session has trace_path
   OnFailure on_failure = OnFailure::poison;
+  OnRefusal on_refusal = OnRefusal::kill;
   uint32_t read_attempts = kReadAttempts;
   std::optional<Window> window;  // not given: automatic, and for a traced session each page alone
 };
@@ -67,6 +69,7 @@ struct SessionInfo {
   std::string hot_list_path;                       // empty: none
   uint64_t hot_list_entries = 0;                   // as they stand in the list
   std::shared_ptr<const Completion> completion{};  // the last one; may be null
+  std::optional<Refusals::Last> refused{};         // VMMs that were not served here
 };
 
 // Of all sessions together, at one moment.
@@ -94,6 +97,12 @@ class Occupied : public base::Refused {
 // One thread, the caller of run(), owns all sockets that wait for somebody, so that sessions which
 // are not connected cost no thread; each connected VMM has a thread of its own (Session). The other
 // functions may be called from any thread, while run() runs or not.
+//
+// Rule: nothing that can block runs on the thread of run(), or under mutex_, on which it waits. No
+// file that a peer or a request names is opened, read, written or closed there: memory files and
+// hot lists are opened by the thread of the request, traces and the log are written by threads of
+// their own, and what a peer has sent is closed by closer_. What remains are calls in the server's
+// own run directory (sockets, records).
 class Pager {
  public:
   // When run() returns, besides at the second terminating signal, and when drained and without
@@ -165,11 +174,14 @@ class Pager {
     Place place;
     base::UnixListener listener;
     base::Deadline deadline;
+    std::shared_ptr<Refusals> refusals = std::make_shared<Refusals>();
+    bool emptied = false;  // all that connected before it was shut are accepted
+    bool taken = false;    // by the one VMM that it is for
+    bool paused = false;   // not watched: too much of its peers is being closed
   };
   // A connection whose handshake is not whole.
   struct Greeting {
     Key place = 0;
-    std::string place_id;  // for messages
     base::Fd socket;
     Vmm vmm;
     HandshakeReader reader;
@@ -181,28 +193,41 @@ class Pager {
     std::string cache_key;
     std::string socket_path;
     bool closing = false;
+    std::shared_ptr<Refusals> refusals;
     std::unique_ptr<Session> session;
   };
 
   void handle(Key key);
-  void accept_from(Key key, Waiting& waiting);
+  Waiting* place_of(Key key);
+  void accept_from(Key key);
   void accept_without_descriptors(Waiting& waiting);
-  void admit(Key place, const Place& of, base::Fd socket);
+  void admit(Key place, base::Fd socket);
+  void limit_greetings(Key place);
   void read_greeting(Key key);
-  void connect(Key key, Greeting greeting, HandshakeReader::Result handshake);
+  void connect(Key key, Greeting& greeting, HandshakeReader::Result& handshake);
   static ServingPlan plan_for(Place& place, const std::string& session_id);
-  void take_who_has_come(Key place);
-  void drop_late_greetings();
+  void read_greetings_of(Key place);
+  std::vector<Key> greetings_of(Key place) const;
+  void refuse(Greeting greeting, const std::string& reason, base::Fd uffd = {});
+  void drop(Key place, RefusedPeer peer, const std::string& reason);
+  void refuse_all(const std::vector<Key>& greetings, const std::string& reason);
+  void refuse_late_greetings();
   void close_late_places();
-  void remove_place(Key place);
+  void shut(Key place);
+  void shut_all();
+  void forget_if_done(Key place);
+  void resume_paused();
+  std::string free_old_id(const std::string& id, Key key) const;
   void record(Key key, const std::string& id, const Vmm& vmm);
   void record_again();
   void terminate();
   void reap();
   bool finished();
+  bool end_is_reached() const;
   int timeout_ms() const;
   void watch(int fd, Key key) const;
   static base::Fd open_spare();
+  static bool descriptors_are_scarce(int fd);
   static void refuse_when_scarce(int fd);
   bool waits_already(const Place& place, Existing existing);
   void supersede(const std::string& id);
@@ -222,11 +247,14 @@ class Pager {
   // not used twice.
   Key next_key_ = 2;
   std::map<Key, Waiting> waiting_;
+  // Nobody can connect there any more. Whoever has connected is served or refused; then they go.
+  std::map<Key, Waiting> leaving_;
   std::map<Key, Greeting> greetings_;
   std::map<Key, Connected> connected_;
   std::map<std::string, Key, std::less<>> ids_;  // of what waits, or is connected
   std::set<Key> unrecorded_;  // connected, and without a file that names them yet
   base::Deadline record_again_ = base::Deadline::never();
+  base::Deadline resume_at_ = base::Deadline::never();  // places that are paused
   uint64_t many_count_ = 0;
   Totals ended_totals_;
   Octaves ended_latency_{};
@@ -234,7 +262,7 @@ class Pager {
   bool stop_ = false;
   bool had_session_ = false;
 
-  SessionGraveyard graveyard_;  // which has a lock of its own
+  Closer closer_;  // which has a lock of its own
 };
 
 }  // namespace pager

@@ -16,13 +16,17 @@ namespace pager {
 namespace {
 
 constexpr std::chrono::seconds kRecordAgain{1};
+constexpr std::chrono::milliseconds kResume{100};
+
+// How many handshakes of one endpoint may be under way: of one VMM, which may have been started
+// again, and of any number.
+constexpr size_t kGreetingsOfOne = 16;
+constexpr size_t kGreetingsOfMany = 256;
+// How many connections of one endpoint may wait for their close before no more are accepted there.
+constexpr size_t kMostClosing = 64;
 
 bool may_connect(const base::PeerCredentials& peer, const Place& place) {
   return peer.uid == 0 || peer.uid == ::geteuid() || peer.uid == place.peer_uid;
-}
-
-void log_refusal(const std::string& place_id, const std::string& why) {
-  base::say_warning("session " + base::quoted(place_id) + ": connection refused: " + why);
 }
 
 }  // namespace
@@ -33,25 +37,76 @@ base::Fd Pager::open_spare() {
 
 // Numbers are given out from below, so a high one means that few are left: what is new is refused
 // while those that are there, and requests about them, still get theirs.
-void Pager::refuse_when_scarce(int fd) {
+bool Pager::descriptors_are_scarce(int fd) {
   constexpr rlim_t kReserve = 16;
   struct rlimit limit {};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
-      (fd < 0 || static_cast<rlim_t>(fd) + kReserve >= limit.rlim_cur)) {
-    base::throw_error_number(EMFILE, "no more sessions: " + std::to_string(limit.rlim_cur) +
-                                         " descriptors (RLIMIT_NOFILE) are too few");
+  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+         (fd < 0 || static_cast<rlim_t>(fd) + kReserve >= limit.rlim_cur);
+}
+
+void Pager::refuse_when_scarce(int fd) {
+  if (descriptors_are_scarce(fd)) {
+    struct rlimit limit {};
+    static_cast<void>(::getrlimit(RLIMIT_NOFILE, &limit));
+    base::throw_error_number(EMFILE, "cannot accept another session: RLIMIT_NOFILE is " +
+                                         std::to_string(limit.rlim_cur));
   }
 }
 
-void Pager::accept_from(Key key, Waiting& waiting) {
-  try {
-    while (std::optional<base::Fd> socket = waiting.listener.accept()) {
-      admit(key, waiting.place, std::move(*socket));
+Pager::Waiting* Pager::place_of(Key key) {
+  for (std::map<Key, Waiting>* places : {&waiting_, &leaving_}) {
+    if (const auto found = places->find(key); found != places->end()) {
+      return &found->second;
     }
-  } catch (const std::system_error& error) {
-    log_refusal(waiting.place.id, error.what());
-    if (error.code().value() == EMFILE || error.code().value() == ENFILE) {
-      accept_without_descriptors(waiting);
+  }
+  return nullptr;
+}
+
+// A handshake that comes whole can end the place, so it is looked up each time.
+void Pager::accept_from(Key key) {
+  while (Waiting* waiting = place_of(key)) {
+    if (closer_.pending(key) >= kMostClosing) {
+      // Its next peers wait in the kernel, which costs them and nobody else.
+      waiting->paused = true;
+      static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, waiting->listener.fd(), nullptr));
+      resume_at_ = base::Deadline::after(kResume);
+      return;
+    }
+    try {
+      std::optional<base::Fd> socket = waiting->listener.accept();
+      if (!socket) {
+        return;
+      }
+      admit(key, std::move(*socket));
+    } catch (const std::system_error& error) {
+      waiting = place_of(key);
+      if (waiting == nullptr) {
+        return;
+      }
+      if (waiting->refusals->log.admit()) {
+        base::say_warning("session " + base::quoted(waiting->place.id) + ": " + error.what() +
+                          waiting->refusals->log.note());
+      }
+      if (error.code().value() == EMFILE || error.code().value() == ENFILE) {
+        accept_without_descriptors(*waiting);
+      }
+      return;
+    }
+  }
+}
+
+void Pager::resume_paused() {
+  const std::lock_guard lock(mutex_);
+  if (!resume_at_.passed()) {
+    return;
+  }
+  resume_at_ = base::Deadline::never();
+  for (auto& [key, waiting] : waiting_) {
+    if (waiting.paused && closer_.pending(key) < kMostClosing) {
+      waiting.paused = false;
+      watch(waiting.listener.fd(), key);
+    } else if (waiting.paused) {
+      resume_at_ = base::Deadline::after(kResume);
     }
   }
 }
@@ -60,30 +115,64 @@ void Pager::accept_from(Key key, Waiting& waiting) {
 void Pager::accept_without_descriptors(Waiting& waiting) {
   spare_.reset();
   try {
-    static_cast<void>(waiting.listener.accept());
+    if (std::optional<base::Fd> socket = waiting.listener.accept()) {
+      closer_.take(0, std::move(*socket));
+    }
   } catch (const std::system_error&) {
-    // Somebody else took the number; the next round tries again.
+    // Another thread took the number; the next round tries again.
   }
   spare_ = open_spare();
 }
 
-void Pager::admit(Key place, const Place& of, base::Fd socket) {
+void Pager::admit(Key place, base::Fd socket) {
+  Waiting& waiting = *place_of(place);
   const base::PeerCredentials peer = base::peer_credentials(socket.get());
-  if (!may_connect(peer, of)) {
-    log_refusal(of.id, "process " + std::to_string(peer.pid) + " of user " +
-                           std::to_string(peer.uid) + " may not be served here");
-    return;
+  Greeting greeting{.place = place,
+                    .socket = std::move(socket),
+                    .vmm = {},
+                    .reader = {},
+                    .deadline = base::Deadline::after(settings_.handshake_timeout)};
+  greeting.vmm = Vmm::of_peer(greeting.socket.get());
+  if (!may_connect(peer, waiting.place)) {
+    refuse(std::move(greeting), "this user may not be served here");
+  } else if (descriptors_are_scarce(greeting.socket.get())) {
+    refuse(std::move(greeting), "too few descriptors are left (RLIMIT_NOFILE)");
+  } else if (waiting.taken) {
+    refuse(std::move(greeting), "the session has its VMM");
+  } else {
+    const Key key = next_key_++;
+    watch(greeting.socket.get(), key);
+    greetings_.emplace(key, std::move(greeting));
+    read_greeting(key);
+    limit_greetings(place);
   }
-  refuse_when_scarce(socket.get());
-  Vmm vmm = Vmm::of_peer(socket.get());
-  const Key key = next_key_++;
-  watch(socket.get(), key);
-  greetings_.emplace(key, Greeting{.place = place,
-                                   .place_id = of.id,
-                                   .socket = std::move(socket),
-                                   .vmm = std::move(vmm),
-                                   .reader = {},
-                                   .deadline = base::Deadline::after(settings_.handshake_timeout)});
+}
+
+// The oldest is refused: by now it was read, and has not sent its handshake.
+void Pager::limit_greetings(Key place) {
+  Waiting* waiting = place_of(place);
+  const std::vector<Key> keys = greetings_of(place);
+  if (waiting != nullptr &&
+      keys.size() > (waiting->place.many ? kGreetingsOfMany : kGreetingsOfOne)) {
+    refuse_all({keys.front()}, "others have connected since, and it has not sent its handshake");
+  }
+}
+
+// Of one place, the oldest first; of all for place 0.
+std::vector<Pager::Key> Pager::greetings_of(Key place) const {
+  std::vector<Key> keys;
+  for (const auto& [key, greeting] : greetings_) {
+    if (place == 0 || greeting.place == place) {
+      keys.push_back(key);
+    }
+  }
+  return keys;
+}
+
+void Pager::read_greetings_of(Key place) {
+  for (const Key key : greetings_of(place)) {
+    read_greeting(key);
+  }
 }
 
 // A connection is in greetings_ until its handshake is whole; then it becomes a session, or ends.
@@ -92,18 +181,62 @@ void Pager::read_greeting(Key key) {
   if (entry.empty()) {
     return;
   }
+  const Key place = entry.mapped().place;
   Greeting& greeting = entry.mapped();
-  const std::string place_id = greeting.place_id;
+  std::optional<HandshakeReader::Result> handshake;
   try {
-    std::optional<HandshakeReader::Result> handshake =
-        greeting.reader.read_from(greeting.socket.get());
+    handshake = greeting.reader.read_from(greeting.socket.get());
     if (handshake) {
-      connect(key, std::move(greeting), std::move(*handshake));
+      connect(key, greeting, *handshake);
     } else {
       greetings_.insert(std::move(entry));
     }
   } catch (const std::exception& error) {
-    log_refusal(place_id, error.what());
+    refuse(std::move(greeting), error.what(), handshake ? std::move(handshake->uffd) : base::Fd());
+  }
+  forget_if_done(place);
+}
+
+// The greeting is no longer in the table. `uffd` is what its handshake has brought, if that was
+// whole.
+void Pager::refuse(Greeting greeting, const std::string& reason, base::Fd uffd) {
+  const Waiting& waiting = *place_of(greeting.place);
+  RefusedPeer peer{.session = waiting.place.id,
+                   .refusals = waiting.refusals,
+                   .on_refusal = waiting.place.on_refusal,
+                   .vmm = std::move(greeting.vmm),
+                   .socket = std::move(greeting.socket),
+                   .fds = greeting.reader.take_fds()};
+  if (uffd) {
+    peer.fds.push_back(std::move(uffd));
+  }
+  drop(greeting.place, std::move(peer), reason);
+}
+
+void Pager::drop(Key place, RefusedPeer peer, const std::string& reason) {
+  if (peer.socket) {
+    static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, peer.socket.get(), nullptr));
+  }
+  // Where its descriptors might not fit into the table, the kernel closes them while it receives.
+  if (descriptors_are_scarce(base::Fd(::fcntl(epoll_.get(), F_DUPFD_CLOEXEC, 0)).get() +
+                             static_cast<int>(base::kMaxReceivedFds))) {
+    closer_.post(place, [held = std::make_shared<RefusedPeer>(std::move(peer)), reason]() mutable {
+      held->settle(reason);
+      held.reset();
+    });
+    return;
+  }
+  peer.settle(reason);
+  closer_.take(place, std::move(peer));
+}
+
+void Pager::refuse_all(const std::vector<Key>& greetings, const std::string& reason) {
+  for (const Key key : greetings) {
+    if (auto entry = greetings_.extract(key); !entry.empty()) {
+      const Key place = entry.mapped().place;
+      refuse(std::move(entry.mapped()), reason);
+      forget_if_done(place);
+    }
   }
 }
 
@@ -123,44 +256,67 @@ ServingPlan Pager::plan_for(Place& place, const std::string& session_id) {
   return plan;
 }
 
-void Pager::connect(Key key, Greeting greeting, HandshakeReader::Result handshake) {
-  Place& place = waiting_.at(greeting.place).place;
-  const std::string id = place.many ? std::to_string(++many_count_) : place.id;
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, greeting.socket.get(), nullptr);
-  if (const auto problem = layout_problem(handshake.regions, place.image->size())) {
-    throw base::BadData("the handshake does not fit " + base::quoted(place.image->path()) + ": " +
-                        *problem);
+// Throws only while both are whole.
+void Pager::connect(Key key, Greeting& greeting, HandshakeReader::Result& handshake) {
+  Waiting* waiting = place_of(greeting.place);
+  Place& place = waiting->place;
+  const bool leaving = leaving_.contains(greeting.place);
+  std::string id = place.many ? std::to_string(++many_count_) : place.id;
+  if (ids_.contains(id) && ids_.at(id) != greeting.place) {
+    id = free_old_id(id, key);  // another session has it by now
   }
-  ServingPlan plan = plan_for(place, id);
+  static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, greeting.socket.get(), nullptr));
+  std::optional<std::string> problem = layout_problem(handshake.regions, place.image->size());
+  if (waiting->taken) {
+    problem = "the session has its VMM";
+  } else if (problem) {
+    problem = "the handshake does not fit " + base::quoted(place.image->path()) + ": " + *problem;
+  }
+  if (problem) {
+    refuse(std::move(greeting), *problem, std::move(handshake.uffd));
+    return;
+  }
+  RefusedPeer otherwise{.session = id,
+                        .refusals = waiting->refusals,
+                        .on_refusal = place.on_refusal,
+                        .vmm = greeting.vmm.duplicate(),
+                        .sent_userfaultfd = true};
+  Connected connected{.id = id,
+                      .instance_id = place.instance_id,
+                      .cache_key = place.cache_key,
+                      .socket_path = place.socket_path,
+                      .closing = leaving && !draining_,
+                      .refusals = waiting->refusals,
+                      .session = nullptr};
   // Before the first fault is answered, so that a server that is killed has always left it.
   record(key, id, greeting.vmm);
-  const auto connected = connected_
-                             .emplace(key, Connected{.id = id,
-                                                     .instance_id = place.instance_id,
-                                                     .cache_key = place.cache_key,
-                                                     .socket_path = place.socket_path,
-                                                     .closing = false,
-                                                     .session = nullptr})
-                             .first;
   try {
-    connected->second.session = std::make_unique<Session>(id, std::move(plan), std::move(handshake),
-                                                          std::move(greeting.socket),
-                                                          std::move(greeting.vmm), notify_.get());
-  } catch (...) {
-    connected_.erase(connected);
+    connected.session = std::make_unique<Session>(id, plan_for(place, id), std::move(handshake),
+                                                  std::move(greeting.socket),
+                                                  std::move(greeting.vmm), notify_.get());
+  } catch (const std::exception& error) {
     unrecorded_.erase(key);
     records_.remove(id);
-    throw;
+    drop(greeting.place, std::move(otherwise), error.what());
+    return;
   }
+  const Session& session = *connected.session;
+  session.log().detail("connected, " + std::to_string(session.regions().size()) + " regions of " +
+                       base::quoted(place.image->path()));
+  if (const int error = session.vmm().cannot_kill(); error != 0 && error != ESRCH) {
+    session.log().warn("this VMM cannot be ended by the server (" +
+                       std::generic_category().message(error) +
+                       "): should it have to be, its guest hangs");
+  }
+  connected_.emplace(key, std::move(connected));
   had_session_ = true;
-  connected->second.session->log().detail(
-      "connected, " + std::to_string(connected->second.session->regions().size()) + " regions of " +
-      base::quoted(place.image->path()));
-  ids_[id] = key;
   if (!place.many) {
-    // Nobody else may come: a second VMM is refused by the kernel instead of waiting for ever.
-    remove_place(greeting.place);
+    // A second VMM is refused: by the kernel from now on.
+    waiting->taken = true;
+    shut(greeting.place);
+    refuse_all(greetings_of(greeting.place), "the session has its VMM");
   }
+  ids_[id] = key;
 }
 
 void Pager::record(Key key, const std::string& id, const Vmm& vmm) {
@@ -186,63 +342,61 @@ void Pager::record_again() {
   }
 }
 
-// Ends a place, and the connections to it whose handshake is not whole.
-void Pager::remove_place(Key place) {
-  waiting_.erase(place);
-  std::erase_if(greetings_, [&](const auto& entry) { return entry.second.place == place; });
+// From now on nobody can connect there. Whoever has connected is in greetings_ then, or served.
+void Pager::shut(Key place) {
+  auto node = waiting_.extract(place);
+  if (node.empty()) {
+    return;
+  }
+  Waiting& waiting = node.mapped();
+  if (const auto entry = ids_.find(waiting.place.id);
+      entry != ids_.end() && entry->second == place) {
+    ids_.erase(entry);
+  }
+  static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, waiting.listener.fd(), nullptr));
+  waiting.listener.stop();
+  leaving_.insert(std::move(node));
+  accept_from(place);
+  read_greetings_of(place);
+  leaving_.at(place).emptied =
+      true;  // not before: closing a listener drops whoever is in its queue
+  forget_if_done(place);
 }
 
-void Pager::drop_late_greetings() {
-  const std::lock_guard lock(mutex_);
-  while (!greetings_.empty() && greetings_.begin()->second.deadline.passed()) {
-    const auto late = greetings_.begin();
-    log_refusal(
-        late->second.place_id,
-        "no whole handshake within " + std::to_string(settings_.handshake_timeout.count()) + " ms");
-    greetings_.erase(late);
+void Pager::shut_all() {
+  while (!waiting_.empty()) {
+    shut(waiting_.begin()->first);
   }
 }
 
-// The oldest places first. Who is about to say hello has the time that a handshake has.
+void Pager::forget_if_done(Key place) {
+  const auto leaving = leaving_.find(place);
+  if (leaving != leaving_.end() && leaving->second.emptied && greetings_of(place).empty()) {
+    closer_.take(place, std::move(leaving->second));  // the memory file, for one
+    leaving_.erase(leaving);
+  }
+}
+
+void Pager::refuse_late_greetings() {
+  const std::lock_guard lock(mutex_);
+  while (!greetings_.empty() && greetings_.begin()->second.deadline.passed()) {
+    refuse_all(
+        {greetings_.begin()->first},
+        "no whole handshake within " + std::to_string(settings_.handshake_timeout.count()) + " ms");
+  }
+}
+
+// The oldest places first. Whoever has connected has the time that a handshake has.
 void Pager::close_late_places() {
   const std::lock_guard lock(mutex_);
   while (!waiting_.empty() && waiting_.begin()->second.deadline.passed()) {
     const Key key = waiting_.begin()->first;
-    take_who_has_come(key);
-    const auto late = waiting_.find(key);
-    if (late == waiting_.end()) {
-      continue;
+    const std::string id = waiting_.begin()->second.place.id;
+    shut(key);
+    if (!ids_.contains(id) && greetings_of(key).empty()) {
+      base::say_warning("session " + base::quoted(id) + ": closed: no VMM has connected within " +
+                        std::to_string(settings_.connect_timeout.count()) + " ms");
     }
-    const auto greeting =
-        std::ranges::find(greetings_, key, [](const auto& entry) { return entry.second.place; });
-    if (greeting != greetings_.end()) {
-      late->second.deadline = greeting->second.deadline;
-      return;
-    }
-    base::say_warning("session " + base::quoted(late->second.place.id) +
-                      ": closed: no VMM has connected within " +
-                      std::to_string(settings_.connect_timeout.count()) + " ms");
-    ids_.erase(late->second.place.id);
-    remove_place(key);
-  }
-}
-
-// A VMM that has connected and said hello counts, though nobody may have looked yet: dropped now,
-// it would hang in its first fault. With luck this makes a session of the place, and ids_ says so.
-void Pager::take_who_has_come(Key place) {
-  const auto waiting = waiting_.find(place);
-  if (waiting == waiting_.end()) {
-    return;
-  }
-  accept_from(place, waiting->second);
-  std::vector<Key> keys;
-  for (const auto& [key, greeting] : greetings_) {
-    if (greeting.place == place) {
-      keys.push_back(key);
-    }
-  }
-  for (const Key key : keys) {
-    read_greeting(key);  // the first that is served ends the place, and the others with it
   }
 }
 

@@ -23,6 +23,7 @@ SessionInfo Pager::info_of(const Waiting& waiting) {
   info.cache_key = place.cache_key;
   info.socket_path = place.socket_path;
   set_memory(info, *place.image);
+  info.refused = waiting.refusals->last();
   if (place.hot) {
     info.hot_list_path = place.hot->path;
     info.hot_list_entries = place.hot->pages.size();
@@ -38,6 +39,7 @@ SessionInfo Pager::info_of(const Connected& connected) {
   info.cache_key = connected.cache_key;
   info.socket_path = connected.socket_path;
   set_memory(info, session.image());
+  info.refused = connected.refusals->last();
   info.state = connected.closing ? "closing" : "serving";
   info.vmm_pid = session.vmm().pid();
   info.regions = session.regions();

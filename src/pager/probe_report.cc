@@ -1,6 +1,7 @@
 #include "pager/probe_report.h"
 
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 
@@ -120,6 +121,11 @@ Shared<Histogram> merged_latency(std::span<const VmmOutcome> outcomes) {
 
 }  // namespace
 
+// A server that refuses a VMM kills it, or closes the connection where it cannot.
+bool was_refused(const VmmOutcome& outcome) {
+  return outcome.record->refused || (outcome.signal == SIGKILL && !outcome.timed_out);
+}
+
 bool is_hung(const VmmOutcome& outcome) {
   return outcome.timed_out || outcome.record->gave_up;
 }
@@ -127,7 +133,7 @@ bool is_hung(const VmmOutcome& outcome) {
 bool is_good(const VmmOutcome& outcome, const ProbeConfig& config) {
   const VmmRecord& record = *outcome.record;
   if (must_be_refused(config)) {
-    return record.refused;
+    return was_refused(outcome);
   }
   return (record.finished || record.killed_itself) && !is_hung(outcome) && outcome.signal == 0 &&
          record.wrong_pages == 0 && record.stale_pages == 0;
@@ -137,7 +143,7 @@ std::string describe(const VmmOutcome& outcome, const ProbeConfig& config) {
   const VmmRecord& record = *outcome.record;
   const std::string name = outcome.socket + ": ";
   if (must_be_refused(config)) {
-    return name + (record.refused
+    return name + (was_refused(outcome)
                        ? "the server refused the handshake, as it must"
                        : "the server kept a connection whose handshake it must refuse, for " +
                              duration(static_cast<uint64_t>(config.deadline.count()) * 1'000'000));
@@ -177,7 +183,7 @@ std::string vmm_record(const VmmOutcome& outcome, const ProbeConfig& config) {
       .number("total_ns", count(record.total_ns));
   add_latency(line, record.latency);
   if (must_be_refused(config)) {
-    line.boolean("refused", record.refused);
+    line.boolean("refused", was_refused(outcome));
   }
   if (record.has_mismatch) {
     const Mismatch& first = record.first_mismatch;

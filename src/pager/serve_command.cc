@@ -50,6 +50,7 @@ void serve_file(ServeSettings& settings, int signals) {
   place.peer_uid = settings.peer_uid;
   place.window = settings.window;
   place.on_failure = settings.on_failure;
+  place.on_refusal = settings.on_refusal;
   place.read_attempts = settings.read_attempts;
   place.image = Image::open(settings.memory);
   HotFileStore hot_files;
@@ -96,6 +97,7 @@ void serve_sessions(ServeSettings& settings, int signals) {
                          .needs_cache_key = settings.needs_cache_key,
                          .window = settings.window,
                          .on_failure = settings.on_failure,
+                         .on_refusal = settings.on_refusal,
                          .read_attempts = settings.read_attempts,
                          // As hypeman's pager, whose manager makes a session anew at each restore.
                          .replace = settings.needs_cache_key});

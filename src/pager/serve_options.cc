@@ -101,6 +101,7 @@ base::Options make_serve_options() {
       .value("window", "N", "pages to install around a fault: auto, or 1 to 512")
       .flag("lazy", "nothing but what is asked for, and the hot list")
       .value("on-failure", "WHAT", "a page that cannot be read: poison or kill")
+      .value("on-refusal", "WHAT", "a VMM that cannot be served: kill or close")
       .value("read-attempts", "N", "before a page cannot be read (4)")
       .value("handshake-timeout", "S", "drop a client that says nothing (5)")
       .value("ready-fd", "N", "write a newline to descriptor N when it serves")
@@ -145,6 +146,9 @@ ServeSettings read_serve_settings(const base::ParsedOptions& options) {
   settings.on_failure = options.choice("on-failure", {"poison", "kill"}) == "kill"
                             ? OnFailure::kill
                             : OnFailure::poison;
+  settings.on_refusal = options.choice("on-refusal", {"kill", "close"}) == "close"
+                            ? OnRefusal::close
+                            : OnRefusal::kill;
   settings.read_attempts =
       static_cast<uint32_t>(options.number("read-attempts", 1, kMostReadAttempts, kReadAttempts));
   if (options.has("peer-uid")) {

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/options.h"
+#include "pager/refused_peer.h"
 #include "pager/service_dir.h"
 #include "pager/session_state.h"
 #include "pager/window.h"
@@ -33,6 +34,7 @@ struct ServeSettings {
   std::chrono::milliseconds connect_timeout{};
   std::optional<Window> window;
   OnFailure on_failure = OnFailure::poison;
+  OnRefusal on_refusal = OnRefusal::kill;
   uint32_t read_attempts = kReadAttempts;
   base::Fd ready;
   bool json = false;

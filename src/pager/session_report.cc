@@ -27,6 +27,19 @@ JsonLine brief(const SessionInfo& info) {
   return json;
 }
 
+std::string refused_json(const std::optional<Refusals::Last>& refused) {
+  if (!refused) {
+    return "null";
+  }
+  return JsonLine()
+      .number("count", number(refused->count))
+      .number("pid", refused->pid)
+      .number("uid", refused->uid)
+      .text("reason", refused->reason)
+      .text("outcome", refused->outcome)
+      .str();
+}
+
 std::string regions_json(std::span<const Region> regions) {
   std::string list;
   for (const Region& region : regions) {
@@ -104,6 +117,7 @@ std::string session_json(const SessionInfo& info) {
   const auto count = [&](Count which) { return number(totals[which]); };
   JsonLine json = brief(info);
   json.raw("regions", regions_json(info.regions))
+      .raw("refused", refused_json(info.refused))
       .raw("faults", JsonLine()
                          .number("demand", count(Count::faults))
                          .number("zero", count(Count::zero_faults))

@@ -1,5 +1,6 @@
 #include "pager/vmm.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/error.h"
 #include "base/process.h"
 #include "base/unix_socket.h"
 #include "pager/features.h"
@@ -53,6 +55,27 @@ Vmm Vmm::of_peer(int socket) {
   // it has ended and there is none, perhaps of another: then nothing is known.
   vmm.start_time_ = vmm.pidfd_ ? base::process_start_time(peer.pid).value_or(0) : 0;
   return vmm;
+}
+
+Vmm Vmm::duplicate() const {
+  Vmm copy;
+  copy.pid_ = pid_;
+  copy.uid_ = uid_;
+  copy.start_time_ = start_time_;
+  if (pidfd_) {
+    copy.pidfd_ = base::Fd(::fcntl(pidfd_.get(), F_DUPFD_CLOEXEC, 0));
+    if (!copy.pidfd_) {
+      base::throw_errno("cannot duplicate a descriptor");
+    }
+  }
+  return copy;
+}
+
+int Vmm::cannot_kill() const {
+  if (!pidfd_) {
+    return ESRCH;
+  }
+  return ::syscall(SYS_pidfd_send_signal, pidfd_.get(), 0, nullptr, 0) == 0 ? 0 : errno;
 }
 
 bool Vmm::kill() const {

@@ -28,6 +28,11 @@ class Vmm {
   int pidfd() const { return pidfd_.get(); }
   // For when it has ended.
   void close_pidfd() { pidfd_.reset(); }
+  // The same process once more. Throws std::system_error.
+  Vmm duplicate() const;
+  // Why kill() could not end it, as an errno: EINVAL when it lives in a PID namespace that is not
+  // below ours, EPERM, ESRCH when it has ended or no pidfd is known; 0 when it could.
+  int cannot_kill() const;
   // SIGKILL, and never to another process of the same number. False when it could not be sent.
   bool kill() const;
 

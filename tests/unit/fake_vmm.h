@@ -42,6 +42,8 @@ class FakeVmm {
   // The work has called `ready`; false when it ended without.
   bool wait_ready() const { return process_.wait_ready(); }
   void kill() { process_.kill(); }
+  // Its status, when it has ended.
+  int wait() { return process_.wait(); }
   bool ended_well() {
     const int status = process_.wait();
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
