@@ -36,7 +36,6 @@ void begin_run(const base::Store& store, const std::string& id, const RunRequest
   Metadata metadata = Metadata::of_guest(store, id);
   require_runnable(derive_state(store, id, metadata), id, metadata.is_template(), request.force);
   record_vmm(metadata, base::identify_process(request.pid));
-  metadata.set_flag("FirecrackerUseUFFDOnNextRestore", false);
   if (effect == Effect::real) {
     metadata.write(store.metadata_path(id), base::Durable::yes);
   }

@@ -140,3 +140,20 @@ refuses() { # <exit status> <part of the message> <arguments...>
   assert_contains "$stderr" 'this is the mount namespace of the host'
   cmp before /proc/self/mountinfo
 }
+
+@test "started by its path, it uses the programs beside it" {
+  mkdir old new
+  local program
+  for program in snapfork snapshot-meta; do
+    printf '#!/bin/sh\necho "the installed %s"\n' "$program" >old/$program
+    printf '#!/bin/sh\necho "the neighbor"\n' >new/$program
+    chmod +x old/$program new/$program
+  done
+  cp "$(type -P snapfork)" new/snapfork
+  PATH=$PWD/old:$PATH run -0 new/snapfork list
+  assert_equal "$output" 'the neighbor'
+  # Found on the PATH, it uses the PATH.
+  cp "$(type -P snapfork)" old/snapfork
+  PATH=$PWD/old:$PATH run -0 snapfork list
+  assert_equal "$output" 'the installed snapshot-meta'
+}

@@ -1,0 +1,197 @@
+#!/usr/bin/env bats
+# The page server that the driver starts has nothing of its starter, and `snapfork status` reports it.
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2016,SC2154 # of other shells; stderr is set by run
+
+load helpers
+
+setup() {
+  require_root
+  make_store xfs
+  make_template
+}
+
+teardown() {
+  drop_store
+  [[ ! -v job ]] || rmdir "$job" || true
+}
+
+# A guest in the middle of its work.
+hold_vmm() { # <record>
+  local socket stay
+  socket=$(jq -r .uffd_socket_path <<<"$1")
+  mkfifo "$BATS_TEST_TMPDIR/stay"
+  exec {stay}<>"$BATS_TEST_TMPDIR/stay"
+  uffd-probe --hold --pages 10 --socket "$socket" --mem "$SNAPSHOT/memory" <&"$stay" >/dev/null 2>&1 3>&- 4>&- &
+  spawned+=("$!")
+  wait_until 10 test -s "${socket%.sock}.vmm"
+  read -r vmm _ <"${socket%.sock}.vmm"
+  spawned+=("$vmm")
+}
+
+kill_server() {
+  kill -KILL "$(pager_pids)"
+  wait_until 10 no_pager
+}
+
+@test "environment, limits, priority, session, directory and OOM score are not those of the starter" {
+  env RUNNER_TRACKING_ID=github_1 SECRET_TOKEN=hunter2 nice -n 19 bash -c '
+    ulimit -S -v 8000000 -t 100000
+    echo 500 >/proc/self/oom_score_adj
+    cd "$0" && exec snapfork -q fork base f' "$BATS_TEST_TMPDIR" >/dev/null 3>&- 4>&-
+  local pid
+  pid=$(pager_pids)
+  tr '\0' '\n' <"/proc/$pid/environ" | grep -Ev '^(PATH|LANG|LD_LIBRARY_PATH|[A-Z]*SAN_OPTIONS)=' >"$BATS_TEST_TMPDIR/environment" || true
+  assert_equal "$(<"$BATS_TEST_TMPDIR/environment")" ''
+  assert_equal "$(ps -o ni= -p "$pid" | tr -d ' ')" 0
+  assert_equal "$(ps -o sid= -p "$pid" | tr -d ' ')" "$pid"
+  assert_equal "$(readlink "/proc/$pid/cwd")" /
+  (($(<"/proc/$pid/oom_score_adj") <= 0))
+  run -0 awk '/Max (address space|cpu time)/ { print $(NF - 2), $(NF - 1) }' "/proc/$pid/limits"
+  assert_equal "$output" $'unlimited unlimited\nunlimited unlimited'
+  # Signals are at their defaults, but for the end of a session.
+  (((0x$(awk '/^SigIgn/ { print $2 }' "/proc/$pid/status") & 2) == 0))
+}
+
+@test "a hang-up, and the end of the job that started it, do not end the page server" {
+  # As a CI runner does: every process with the variable, then the whole process group.
+  RUNNER_TRACKING_ID=job-1 setsid --wait snapfork -q fork base f >"$BATS_TEST_TMPDIR/record" 3>&- 4>&-
+  local pid file
+  pid=$(pager_pids)
+  for file in /proc/[0-9]*/environ; do
+    ! tr '\0' '\n' <"$file" 2>/dev/null | grep -qx RUNNER_TRACKING_ID=job-1 || fail "$file has the variable of the job"
+  done
+  kill -HUP "$pid"
+  run -0 uffd-probe --socket "$(jq -r .uffd_socket_path "$BATS_TEST_TMPDIR/record")" --mem "$SNAPSHOT/memory" --pages 1000 --json
+  assert_equal "$(field 'select(.type == "summary") | .wrong_pages')" 0
+}
+
+@test "the page server leaves the cgroup of the job" {
+  local mount
+  mount=$(awk '$(NF - 2) == "cgroup2" { print $5; exit }' /proc/self/mountinfo)
+  job=$mount/snapfork-test-$$/job
+  mkdir -p "$job" 2>/dev/null || skip 'no cgroup can be made here'
+  bash -c 'echo $$ >"$0/cgroup.procs" && exec snapfork -q fork base f' "$job" >/dev/null 3>&- 4>&- \
+    || skip 'no process can be moved into a cgroup here'
+  assert_equal "$(<"$job/cgroup.procs")" ''
+  [[ $(<"/proc/$(pager_pids)/cgroup") == *"0::${job#"$mount"}"* ]] && fail 'it is in the cgroup of the job'
+  run -0 snapfork status
+  refute_contains "$output" 'in the cgroup'
+  snapfork -q delete f
+  wait_until 10 no_pager
+  rmdir "$job" "${job%/job}/snapfork"
+  job=${job%/job}
+}
+
+@test "status names the process, user and version of the server, and warns of another version" {
+  snapfork -q fork base f >/dev/null
+  run -0 --separate-stderr snapfork status
+  assert_contains "$output" "page server at $SNAPFORK_PAGER: process $(pager_pids) of user root, version "
+  assert_contains "$output" "$(snapshot-meta session-name f)"$'\twaiting'
+  assert_equal "$stderr" ''
+  run -0 --separate-stderr snapfork --json status
+  assert_equal "$(field 'select(.type == "page_server") | [.state, .pid, .user] | @csv')" "\"serves\",$(pager_pids),\"root\""
+  assert_equal "$(field 'select(.type == "session") | .session_id')" "$(snapshot-meta session-name f)"
+  sed 's/^readonly version=.*/readonly version=9.9.9/' "$(type -P snapfork)" >"$BATS_TEST_TMPDIR/newer"
+  run -0 --separate-stderr bash "$BATS_TEST_TMPDIR/newer" status
+  assert_contains "$stderr" 'the page server has version'
+}
+
+@test "status without a server is a record, and an error when it cannot be written" {
+  run -0 --separate-stderr snapfork --json status
+  assert_equal "$(field '[.type, .state] | @csv')" '"page_server","none"'
+  run -5 --separate-stderr bash -c 'exec snapfork status >/dev/full'
+  assert_contains "$stderr" "cannot write 'standard output'"
+  run -5 --separate-stderr bash -c 'exec snapfork --json status >/dev/full'
+}
+
+@test "a guest that hangs is named also when a new server has come; its record goes with it" {
+  local vmm record
+  hold_vmm "$(snapfork -q fork base f)"
+  record=$BATS_TEST_TMPDIR/run/s/$(snapshot-meta session-name f)
+  kill_server
+  snapfork -q fork base other >/dev/null
+  run -1 snapfork status
+  assert_contains "$output" "f hangs: pid $vmm "
+  assert_contains "$output" 'page server at'
+  run -1 --separate-stderr snapfork --json status
+  assert_equal "$(field 'select(.type == "hang") | [.id, .pid] | @csv')" "\"f\",$vmm"
+  run -0 --separate-stderr snapfork -q delete --stop f
+  run -0 snapfork status
+  refute_contains "$output" 'hangs'
+  [[ ! -e $record.vmm && ! -e $record.$vmm.vmm ]]
+}
+
+@test "a server that does not answer is not no server: status and fork report it" {
+  snapfork -q fork base f >/dev/null
+  local pid
+  pid=$(pager_pids)
+  kill -STOP "$pid"
+  run -5 --separate-stderr snapfork status
+  assert_contains "$output" 'does not answer'
+  run -5 --separate-stderr snapfork --json status
+  assert_equal "$(field 'select(.type == "page_server") | .state')" silent
+  kill -CONT "$pid"
+  run -0 snapfork status
+}
+
+@test "the run directory: not writable, not ours, links in it" {
+  snapfork -q fork --backend file base a >/dev/null
+  local run=$BATS_TEST_TMPDIR/run
+  mkdir -m 700 "$run"
+  : >"$BATS_TEST_TMPDIR/victim"
+  local name
+  for name in pager.log start.lock; do
+    rm -f "$run"/*
+    ln -s "$BATS_TEST_TMPDIR/victim" "$run/$name"
+    run -5 --separate-stderr snapfork fork base f
+    assert_contains "$stderr" "cannot open '$run/$name': it is not a regular file"
+    rm "$run/$name"
+    mkfifo "$run/$name"
+    run -5 --separate-stderr snapfork fork base f
+    rm "$run/$name"
+  done
+  assert_equal "$(<"$BATS_TEST_TMPDIR/victim")" ''
+  chmod 777 "$run"
+  run -5 --separate-stderr snapfork fork base f
+  assert_contains "$stderr" "cannot use the run directory '$run'"
+  rmdir "$run"
+  : >"$run"
+  run -5 --separate-stderr snapfork fork base f
+  refute_contains "$stderr" unbound
+  run -0 snapshot-meta forks base
+  assert_equal "$output" a
+}
+
+@test "without a run directory everything works that needs none" {
+  chmod 755 "$BATS_TEST_TMPDIR" "$SNAPFORK_ROOT"
+  unset SNAPFORK_PAGER
+  # For a user that is not root; here the check of the user is replaced.
+  sed 's/\$EUID == 0 \]\]; then/1 == 0 ]]; then/' "$(type -P snapfork)" >"$BATS_TEST_TMPDIR/snapfork"
+  local as_user=(env -u XDG_RUNTIME_DIR bash "$BATS_TEST_TMPDIR/snapfork" -q)
+  run -0 "${as_user[@]}" list
+  run -0 "${as_user[@]}" fork --backend file base f
+  run -0 "${as_user[@]}" run f -- true
+  run -0 "${as_user[@]}" delete f
+  run -5 --separate-stderr "${as_user[@]}" fork base f
+  assert_contains "$stderr" "cannot fork 'base': no run directory"
+  refute_contains "$stderr" '--help'
+  run -5 "${as_user[@]}" status
+}
+
+@test "run: a CMD that has loaded nothing leaves the first restore to the page server" {
+  snapfork -q fork base f >/dev/null
+  # shellcheck disable=SC2016 # of the command
+  local command=(snapfork run f -- sh -c 'echo "${SNAPFORK_UFFD_SOCKET-file}"')
+  run -0 "${command[@]}"
+  local socket=$output
+  [[ -S $socket ]]
+  run -0 "${command[@]}"
+  assert_equal "$output" "$socket"
+  run -0 uffd-probe --socket "$socket" --mem "$SNAPSHOT/memory" --pages 100
+  wait_until 10 no_pager
+  run -0 "${command[@]}"
+  assert_equal "$output" file
+  run -0 snapshot-meta get f FirecrackerUseUFFDOnNextRestore
+  assert_equal "$output" false
+}
