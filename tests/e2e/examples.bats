@@ -1,0 +1,123 @@
+#!/usr/bin/env bats
+# The examples of README and manual pages work as they are printed.
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2001,SC2154 # stderr is set by run
+
+load helpers
+
+setup() {
+  require_root
+  pages=$(realpath "$BATS_TEST_DIRNAME/../../man")
+  readme=$(realpath "$BATS_TEST_DIRNAME/../../README.md")
+}
+
+teardown() {
+  drop_store
+}
+
+# The blocks of code of a page's EXAMPLES, as in the source; a backslash escapes there.
+blocks_of() { # <page>
+  awk '/^# /{ here = $2 == "EXAMPLES" } /^```/{ code = !code; next } here && code' "$1" | sed 's/\\\(.\)/\1/g'
+}
+
+# As man(1) shows the page on a terminal of 80 columns.
+rendered() { # <page>
+  scdoc <"$1" | groff -man -Tutf8 -rLL=80n -P-cbou 2>/dev/null
+}
+
+@test "every example of a manual page is printed as it is written: no hyphens, no broken lines, 80 columns" {
+  require_cmd scdoc groff
+  local page line text
+  for page in "$pages"/snapfork.1.scd "$pages"/snapfork.7.scd "$pages"/snapshot-meta.1.scd \
+    "$pages"/template-lock.1.scd "$pages"/reflink-clone.1.scd "$pages"/snapfork-mount.1.scd; do
+    text=$(rendered "$page")
+    while IFS= read -r line; do
+      line=$(sed 's|^ *||' <<<"$line")
+      [[ -z $line ]] || grep -qxF -- "$line" <(sed 's/^ *//' <<<"$text") \
+        || fail "$page: not as written: $line"
+      ((${#line} <= 69)) || fail "$page: too long: $line"
+    done < <(blocks_of "$page")
+  done
+  # A command that is not in a block would be filled and hyphenated.
+  for page in "$pages"/{snapfork.1,snapfork.7,snapshot-meta.1,template-lock.1}.scd; do
+    run -1 grep -E $'^\t[a-z-]+ ' <(awk '/^# /{ here = $2 == "EXAMPLES" } here' "$page")
+  done
+}
+
+# The parts of an example that this machine lacks: a Firecracker that takes a request, and a curl for it.
+make_stand_ins() {
+  mkdir -p "$BATS_TEST_TMPDIR/bin"
+  cat >"$BATS_TEST_TMPDIR/bin/firecracker" <<'STAND_IN'
+#!/bin/bash
+python3 - "$2" <<'PYTHON'
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+server.accept()[0].recv(10)
+PYTHON
+rm -f "$2"
+STAND_IN
+  cat >"$BATS_TEST_TMPDIR/bin/curl" <<'STAND_IN'
+#!/bin/bash
+while (($#)); do
+  case $1 in
+    --unix-socket) socket=$2 ;;
+    -d) jq -ce .mem_backend <<<"$2" ;;
+  esac
+  shift
+done
+python3 -c 'import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.send(b"load")' "$socket"
+STAND_IN
+  chmod +x "$BATS_TEST_TMPDIR"/bin/*
+  PATH=$BATS_TEST_TMPDIR/bin:$PATH
+}
+
+# A store at the place that the examples name, of this test alone, and a snapshot in the working directory.
+make_place() {
+  make_store xfs
+  make_stand_ins
+  unset SNAPFORK_ROOT
+  mkdir "$BATS_TEST_TMPDIR/work"
+  cd "$BATS_TEST_TMPDIR/work" || return 1
+  ln -s "$SNAPSHOT/state" "$SNAPSHOT/memory" .
+}
+
+run_example() { # <text>
+  sed "s|/srv/vm|$BATS_TEST_TMPDIR/fs/store|g; s|/run/\\\$|$BATS_TEST_TMPDIR/run/\$|g" <<<"$1" >"$BATS_TEST_TMPDIR/script"
+  run -0 --separate-stderr bash -euo pipefail "$BATS_TEST_TMPDIR/script" 3>&- 4>&-
+}
+
+@test "snapfork(1): its examples make, load and delete forks" {
+  make_place
+  # All but the import with a disk, which needs a snapshot with one.
+  local text
+  text=$(blocks_of "$pages/snapfork.1.scd" | sed '/^snapfork import web/,/^  --disk/d')
+  # One of the forks that are deleted at the end is that of the plan.
+  run_example "$text"
+  assert_contains "$output" '"backend_type":"Uffd"'
+  [[ -z $(find "$BATS_TEST_TMPDIR/fs/store/guests" -mindepth 1) ]]
+}
+
+@test "README: the ten lines" {
+  make_place
+  local text
+  text=$(awk '/^## /{ here = /Ten lines/ } /^```/{ code = !code; next } here && code' "$readme")
+  # The script that the example names is the one of snapfork(1).
+  blocks_of "$pages/snapfork.1.scd" | sed -n "/^cat >load-fork/,/^chmod/p" | sed "s|/run/\\\$|$BATS_TEST_TMPDIR/run/\$|g" | bash -e
+  # A hundred take long to delete.
+  run_example "${text/fork -n 100/fork -n 4}"
+  assert_contains "$output" '"backend_type":"Uffd"'
+  assert_contains "$stderr" "cannot delete template 'base': 5 forks live"
+  # shellcheck disable=SC2046 # ids
+  SNAPFORK_ROOT=$BATS_TEST_TMPDIR/fs/store snapfork -q delete $(SNAPFORK_ROOT=$BATS_TEST_TMPDIR/fs/store snapshot-meta forks base)
+}
+
+@test "snapshot-meta(1): a fork, step by step, is a fork that fsck leaves alone" {
+  make_store xfs
+  make_template
+  run_example "$(blocks_of "$pages/snapshot-meta.1.scd" | sed -n '/^template-lock/,$p')"
+  run -0 snapshot-meta fsck
+  assert_equal "$(snapshot-meta forks base)" f1
+  run -0 snapshot-meta verify f1
+}
