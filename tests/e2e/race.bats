@@ -91,7 +91,7 @@ mv "\$SNAPFORK_ROOT/guests/base" "\$SNAPFORK_ROOT/.snapfork/trash/base"
 printf '%s\t\n' "\$SNAPFORK_ROOT/.snapfork/trash/base"
 STAND_IN
   chmod +x "$BATS_TEST_TMPDIR"/bin/*
-  PATH=$BATS_TEST_TMPDIR/bin:$PATH run race 20
+  PATH=$BATS_TEST_TMPDIR/bin:$PATH run race 100 # it ends with the first that is lost
   assert_equal "$status" 1
   assert_contains "$output" 'live forks of a deleted template'
 }

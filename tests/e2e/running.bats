@@ -68,6 +68,7 @@ served_pid() { # <id>
 }
 
 @test "a launcher that ends while its VMM is served: Running until the VMM ends" {
+  require_namespaces --mount # for run
   make_fork
   make_launcher
   run -0 snapfork run f -- "$BATS_TEST_TMPDIR/launch" "$BATS_TEST_TMPDIR"
@@ -83,6 +84,7 @@ served_pid() { # <id>
 }
 
 @test "the page server is killed: the guest that hangs is Running, and delete --stop ends it" {
+  require_namespaces --mount # for run
   make_fork
   make_launcher
   run -0 snapfork run f -- "$BATS_TEST_TMPDIR/launch" "$BATS_TEST_TMPDIR"
@@ -98,6 +100,7 @@ served_pid() { # <id>
 }
 
 @test "a launcher that ends while its VMM has the disk open: Running, named, not ended by --stop" {
+  require_namespaces --mount # for run
   make_fork --backend file
   # shellcheck disable=SC2016 # for the shell in there
   run -0 snapfork run f -- bash -c 'exec 9<>"$0"; setsid tail -f /dev/null >/dev/null 2>&1 3>&- 4>&- & echo $! >"$1"' \
@@ -153,6 +156,7 @@ run_in_namespace() { # <option of unshare>...
 }
 
 @test "damaged metadata of a guest that runs: nothing is deleted, and --stop ends its VMM" {
+  require_namespaces --mount # for run
   make_fork --backend file
   spawn "$(type -P snapfork)" run f -- tail -f /dev/null
   local vmm=$spawned_pid
@@ -202,6 +206,7 @@ run_in_namespace() { # <option of unshare>...
 }
 
 @test "run keeps the locks of an outer template-lock, and no lock of its own" {
+  require_namespaces --mount # for run
   make_fork --backend file
   # shellcheck disable=SC2016 # for the shell in there
   run -0 template-lock --shared base -- "$(type -P snapfork)" run f -- \
