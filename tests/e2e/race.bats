@@ -75,7 +75,7 @@ race() { # <rounds>
   [[ -z $(find "$SNAPFORK_ROOT"/.snapfork/{tmp,trash} -mindepth 1) ]]
 }
 
-# The guard is asked by the driver and once more by trash.
+# The guard is asked by the driver and by trash, before and when it moves the guest.
 @test "that race is one: with a guard that allows everything it is lost" {
   make_template_to_race_for
   mkdir "$BATS_TEST_TMPDIR/bin"
@@ -91,7 +91,7 @@ mv "\$SNAPFORK_ROOT/guests/base" "\$SNAPFORK_ROOT/.snapfork/trash/base"
 printf '%s\t\n' "\$SNAPFORK_ROOT/.snapfork/trash/base"
 STAND_IN
   chmod +x "$BATS_TEST_TMPDIR"/bin/*
-  PATH=$BATS_TEST_TMPDIR/bin:$PATH run race 100 # it ends with the first that is lost
+  PATH=$BATS_TEST_TMPDIR/bin:$PATH run race 100 # ends with the first one that is lost
   assert_equal "$status" 1
   assert_contains "$output" 'live forks of a deleted template'
 }

@@ -122,7 +122,7 @@ served_pid() { # <id>
   require_namespaces --pid --fork --mount-proc
   make_fork --backend file
   # shellcheck disable=SC2016 # for the shell in there
-  spawn unshare --pid --fork --mount-proc bash -c 'exec 9<>"$0"; exec tail -f /dev/null' \
+  spawn unshare --pid --fork --kill-child --mount-proc bash -c 'exec 9<>"$0"; exec tail -f /dev/null' \
     "$SNAPFORK_ROOT/guests/f/root.ext4"
   wait_until 10 state_is Running
   # From a namespace that does not show that process, too.
