@@ -1,28 +1,92 @@
 #include "base/atomic_file.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <chrono>
 #include <climits>
 #include <cstdint>
 #include <cstdio>
 
+#include "base/deadline.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/open_files.h"
 
 namespace base {
 
-void write_file_atomic(const std::string& path, std::string_view content, mode_t mode,
-                       Durable durable) {
+namespace {
+
+// How long a writer of the same file is waited for, which holds its temporary for milliseconds.
+constexpr std::chrono::seconds kWriterTimeout{10};
+
+// The temporary file of one writer, locked (flock) as long as it has its name. Two writers of one
+// file take turns; what a killed writer left has no lock, and is removed: it may have other links
+// or another owner.
+Fd make_temporary(const std::string& temporary, mode_t mode) {
+  const Deadline deadline = Deadline::after(kWriterTimeout);
+  const auto is_named = [&](const Fd& fd) {
+    struct stat named {};
+    struct stat ours {};
+    return ::lstat(temporary.c_str(), &named) == 0 && ::fstat(fd.get(), &ours) == 0 &&
+           is_same_file(named, ours);
+  };
+  const auto is_busy = [](const Fd& fd) {
+    return ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  };
+  for (;;) {
+    Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+    if (fd && !is_busy(fd) && is_named(fd)) {
+      return fd;
+    }
+    if (!fd && errno != EEXIST) {
+      throw_errno("cannot create " + base::quoted(temporary));
+    }
+    const Fd other(::open(temporary.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!other && errno == ENOENT) {
+      continue;  // it has its name now, or is gone
+    }
+    if (other && is_busy(other)) {
+      if (deadline.passed()) {
+        throw Refused("cannot write " + base::quoted(temporary) +
+                      ": another process has been writing it for 10 s; wait for it to end");
+      }
+      ::poll(nullptr, 0, 1);
+    } else if ((!other || is_named(other)) && ::unlink(temporary.c_str()) != 0 && errno != ENOENT) {
+      throw_errno("cannot remove " + base::quoted(temporary));
+    }
+  }
+}
+
+// rename(2) that never replaces; false when `to` exists.
+bool rename_to_new(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) {
+    return true;
+  }
+  // A filesystem without that flag: a link never replaces either.
+  if ((errno == EINVAL || errno == ENOSYS) && ::link(from.c_str(), to.c_str()) == 0) {
+    ::unlink(from.c_str());
+    return true;
+  }
+  if (errno != EEXIST) {
+    throw_errno("cannot create " + base::quoted(to));
+  }
+  return false;
+}
+
+// False when `path` exists and must not be replaced.
+bool write_whole(const std::string& path, std::string_view content, mode_t mode, Durable durable,
+                 bool replaces) {
   const size_t slash = path.find_last_of('/');
   const size_t name_at = slash == std::string::npos ? 0 : slash + 1;
   const std::string temporary =
       path.substr(0, name_at) + temporary_name(std::string_view(path).substr(name_at));
-  // A leftover may have other links or another owner: take it away rather than write into it.
-  if (::unlink(temporary.c_str()) != 0 && errno != ENOENT) {
-    throw_errno("cannot remove " + base::quoted(temporary));
-  }
-  Fd fd = open_file(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+  const Fd fd = make_temporary(temporary, mode);
+  bool done = true;
   try {
     write_full(fd.get(), content, temporary);
     if (::fchmod(fd.get(), mode) != 0) {  // the umask does not matter
@@ -31,9 +95,14 @@ void write_file_atomic(const std::string& path, std::string_view content, mode_t
     if (durable == Durable::yes) {
       sync_fd(fd.get(), temporary);
     }
-    fd.close_checked(temporary);
-    if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    // The lock ends with the descriptor, so the file keeps it open until it has its name.
+    if (!replaces) {
+      done = rename_to_new(temporary, path);
+    } else if (::rename(temporary.c_str(), path.c_str()) != 0) {
       throw_errno("cannot replace " + base::quoted(path));
+    }
+    if (!done) {
+      ::unlink(temporary.c_str());
     }
   } catch (...) {
     ::unlink(temporary.c_str());
@@ -42,6 +111,19 @@ void write_file_atomic(const std::string& path, std::string_view content, mode_t
   if (durable == Durable::yes) {
     sync_parent_dir(path);
   }
+  return done;
+}
+
+}  // namespace
+
+void write_file_atomic(const std::string& path, std::string_view content, mode_t mode,
+                       Durable durable) {
+  static_cast<void>(write_whole(path, content, mode, durable, true));
+}
+
+bool create_file_atomic(const std::string& path, std::string_view content, mode_t mode,
+                        Durable durable) {
+  return write_whole(path, content, mode, durable, false);
 }
 
 std::string temporary_name(std::string_view name) {

@@ -13,11 +13,14 @@ enum class Durable { no, yes };
 
 // Writes `content` beside `path` under the temporary name ".NAME.snapfork-tmp", renames it over
 // `path`. With Durable::yes the file is flushed before, and the directory after, the rename.
-// Throws std::system_error; then `path` is as before. The caller must be the only writer of `path`
-// (hold its lock): the temporary name is fixed, so that a leftover is found and reused, not piled
-// up.
+// Throws std::system_error; then `path` is as before. Writers of one `path` take turns: the
+// temporary name is fixed, so that a leftover is found and reused, and it is locked (flock) while
+// its writer lives. Throws Refused when another writer holds it for 10 s.
 void write_file_atomic(const std::string& path, std::string_view content, mode_t mode,
                        Durable durable);
+// The same for a file that must not exist: false, and nothing is changed, when it does.
+[[nodiscard]] bool create_file_atomic(const std::string& path, std::string_view content,
+                                      mode_t mode, Durable durable);
 
 // The temporary name that stands beside `name` (one component) while that is being written. It
 // depends on `name` alone, and fits into a directory entry (255 bytes) however long `name` is.

@@ -60,6 +60,14 @@ std::vector<LockHolder> lock_holders(const Store& store, std::string_view id) {
 std::string describe_conflict(const Store& store, std::string_view id) {
   const std::vector<LockHolder> holders = lock_holders(store, id);
   const std::vector<LockHolder> waiters = holders_of(gate_path(store, id));
+  if (holders.empty() && !waiters.empty()) {
+    // A waiter for the exclusive lock keeps the gate, and one that is stopped keeps it forever.
+    return "nobody is seen to hold it, but " + list_of(waiters) + " waits for it before others" +
+           (process_is_stopped(waiters.front().pid)
+                ? " and is stopped; continue it (kill -CONT " +
+                      std::to_string(waiters.front().pid) + ") or end it"
+                : "");
+  }
   std::string text = "held by a process that cannot be seen";
   if (!holders.empty()) {
     const bool exclusive = holders.front().mode == LockMode::exclusive;

@@ -93,6 +93,13 @@ std::optional<uint64_t> process_start_time(pid_t pid) {
   return error == std::errc() ? std::optional(ticks) : std::nullopt;
 }
 
+bool process_is_stopped(pid_t pid) {
+  const std::optional<std::string> stat = read_proc(pid, "stat");
+  const size_t bracket = stat ? stat->rfind(')') : std::string::npos;
+  return bracket != std::string::npos && bracket + 2 < stat->size() &&
+         ((*stat)[bracket + 2] == 'T' || (*stat)[bracket + 2] == 't');
+}
+
 std::optional<Fd> open_pidfd(pid_t pid) {
   Fd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));  // close-on-exec by definition
   if (!fd) {

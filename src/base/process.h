@@ -22,6 +22,9 @@ bool proc_is_ours();
 // for ever: what hypeman keeps as HypervisorPID and HypervisorStartTime.
 std::optional<uint64_t> process_start_time(pid_t pid);
 
+// Whether the process is stopped by a signal or a debugger. (One in a frozen cgroup is not seen.)
+bool process_is_stopped(pid_t pid);
+
 // A descriptor that becomes readable when the process ends; nothing when it has ended already.
 // Throws std::system_error on other failures (Linux 5.3 is needed).
 std::optional<Fd> open_pidfd(pid_t pid);

@@ -7,6 +7,7 @@
 #include "meta/disks.h"
 #include "meta/guest_state.h"
 #include "meta/metadata.h"
+#include "meta/metadata_update.h"
 
 namespace meta {
 
@@ -14,8 +15,10 @@ std::vector<std::string> accept_disks(const base::Store& store, const std::strin
                                       Effect effect) {
   require_guest(store, id);
   std::optional<GuestLocks> lock;
+  std::optional<MetadataUpdate> update;
   if (effect == Effect::real) {
     lock.emplace(store, id);
+    update.emplace(store, id);
   }
   Metadata metadata = Metadata::of_guest(store, id);
   require_whole_snapshot(derive_state(store, id, metadata), id, "accept the disks of", Force::yes);

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/message.h"
 #include "meta/disks.h"
+#include "meta/store_path.h"
 #include "meta/vmstate.h"
 
 namespace meta {
@@ -161,6 +162,29 @@ void build(const std::string& dir, const AdoptRequest& request, Metadata& metada
   sync_dir(dir);
 }
 
+// What is moved must not leave the directory of another guest.
+void refuse_files_of_guests(const base::Store& store, const std::vector<std::string>& sources) {
+  for (const std::string& source : sources) {
+    if (const std::optional<std::string> id = guest_of_path(store, source)) {
+      throw base::Refused("cannot adopt " + base::quoted(source) + ": it belongs to the guest " +
+                          base::quoted(*id) + "; fork that, or use a copy (snapfork import)");
+    }
+  }
+}
+
+// Through another name the guest's files could be written. (What a killed init left has links, too,
+// and must have been removed.)
+void refuse_links(const std::vector<std::string>& sources) {
+  for (const std::string& source : sources) {
+    struct stat st {};
+    if (::stat(source.c_str(), &st) == 0 && st.st_nlink > 1) {
+      throw base::Refused("cannot adopt " + base::quoted(source) + ": it has " +
+                          std::to_string(st.st_nlink) +
+                          " links, so another file is the same one; use a copy (snapfork import)");
+    }
+  }
+}
+
 void unlink_source(const std::string& file, const std::string& id) {
   if (::unlink(file.c_str()) != 0 && errno != ENOENT) {
     base::throw_errno("guest " + base::quoted(id) + " is there, but cannot remove " +
@@ -199,9 +223,16 @@ void adopt(const base::Store& store, const AdoptRequest& request, Effect effect)
   for (const AdoptedDisk& disk : request.disks) {
     sources.push_back(real_path(disk.file));
   }
+  const std::string dir = store.tmp_dir() + "/init." + request.id;
+  if (!request.of_copies) {
+    refuse_files_of_guests(store, sources);
+  }
   if (effect == Effect::dry_run) {
     require_free(store, request.id);
     if (!request.of_copies) {
+      if (!path_exists(dir)) {
+        refuse_links(sources);
+      }
       require_same_filesystem(store, sources);
     }
     return;
@@ -209,8 +240,8 @@ void adopt(const base::Store& store, const AdoptRequest& request, Effect effect)
   store.create_layout();
   const GuestLocks lock(store, request.id);
   refuse_existing();
-  const std::string dir = store.tmp_dir() + "/init." + request.id;
   remove_tree(dir);
+  refuse_links(sources);
   try {
     Metadata metadata =
         new_guest_metadata(request.id, request.name.empty() ? request.id : request.name,

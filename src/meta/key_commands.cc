@@ -18,6 +18,7 @@
 #include "meta/fork_count.h"
 #include "meta/guest_state.h"
 #include "meta/metadata.h"
+#include "meta/metadata_update.h"
 
 namespace meta {
 namespace {
@@ -74,8 +75,10 @@ Assignment parse_assignment(const std::string& operand) {
 void change_metadata(const GuestCall& call, const std::function<void(Metadata&)>& change) {
   require_guest(call.store, call.id);
   std::optional<GuestLocks> lock;
+  std::optional<MetadataUpdate> update;
   if (call.effect == Effect::real) {
     lock.emplace(call.store, call.id);
+    update.emplace(call.store, call.id);
   }
   Metadata metadata = Metadata::of_guest(call.store, call.id);
   change(metadata);

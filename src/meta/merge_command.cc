@@ -8,6 +8,7 @@
 #include "base/output.h"
 #include "meta/command_line.h"
 #include "meta/commands.h"
+#include "meta/files.h"
 #include "meta/merge_diff.h"
 
 namespace meta {
@@ -26,7 +27,9 @@ int merge_diff_command(int argc, char** argv) {
   }
   const std::string& memory = parsed->operands()[1];
   const Effect effect = effect_of(*parsed);
-  const MergedDiff merged = merge_diff(parsed->operands()[0], memory, effect);
+  const MergedDiff merged =
+      merge_diff(base::Store(absolute_path(base::Store::from_environment().root())),
+                 parsed->operands()[0], memory, effect);
   if (effect == Effect::dry_run) {
     announce(effect, "write " + std::to_string(merged.bytes) + " bytes into " + memory);
   } else if (base::message_style().json) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "base/store.h"
 #include "meta/files.h"
 
 namespace meta {
@@ -21,7 +22,10 @@ struct MergedDiff {
 //
 // Throws base::BadData when the two differ in length, and when `diff` has no hole: then it is no
 // Diff, or one that lost its holes on the way, and nothing would be left of the base.
-// base::Refused when `memory` has several links, or is sealed. std::system_error.
-MergedDiff merge_diff(const std::string& diff, const std::string& memory, Effect effect);
+// base::Refused when `memory` is the same file, has several links, is sealed, or another process
+// has it open; and when it lies in a guest of the store whose lock cannot be had, or that runs.
+// std::system_error. Warns of a Diff without a page of zeros.
+MergedDiff merge_diff(const base::Store& store, const std::string& diff, const std::string& memory,
+                      Effect effect);
 
 }  // namespace meta

@@ -112,13 +112,19 @@ int rewrite_paths_command(int argc, char** argv) {
     write_to_standard_output(result);
     return 0;
   }
-  if (out != "-" && !parsed->has("force") && path_exists(out)) {
+  const bool replaces = parsed->has("force");
+  bool written = out == "-" || replaces || !path_exists(out);
+  if (written && effect_of(*parsed) == Effect::real) {
+    const mode_t mode = in == "-" ? kDefaultMode : mode_of(in);
+    if (replaces) {
+      base::write_file_atomic(out, result.bytes, mode, base::Durable::yes);
+    } else {
+      written = base::create_file_atomic(out, result.bytes, mode, base::Durable::yes);
+    }
+  }
+  if (!written) {
     throw base::Refused("cannot write " + base::quoted(out) +
                         ": it is there already; give another name, or --force");
-  }
-  if (effect_of(*parsed) == Effect::real) {
-    base::write_file_atomic(out, result.bytes, in == "-" ? kDefaultMode : mode_of(in),
-                            base::Durable::yes);
   }
   print(out, result);
   return 0;

@@ -7,6 +7,7 @@
 #include "base/process_identity.h"
 #include "meta/guest_state.h"
 #include "meta/metadata.h"
+#include "meta/metadata_update.h"
 #include "meta/recorded_vmm.h"
 
 namespace meta {
@@ -30,8 +31,10 @@ void begin_run(const base::Store& store, const std::string& id, const RunRequest
                Effect effect) {
   require_guest(store, id);
   std::optional<GuestLocks> lock;
+  std::optional<MetadataUpdate> update;
   if (effect == Effect::real) {
     lock.emplace(store, id);
+    update.emplace(store, id);
   }
   Metadata metadata = Metadata::of_guest(store, id);
   require_runnable(derive_state(store, id, metadata), id, metadata.is_template(), request.force);

@@ -17,6 +17,7 @@
 #include "meta/image_record.h"
 #include "meta/image_scan.h"
 #include "meta/metadata.h"
+#include "meta/metadata_update.h"
 
 namespace meta {
 namespace {
@@ -116,6 +117,9 @@ void promote(const base::Store& store, const std::string& id, Force force, Effec
     throw base::Refused("cannot promote " + base::quoted(id) +
                         ": its memory was changed meanwhile; seal it and try again");
   }
+  // Read again: under one inherited lock, it may have been changed while the memory was read.
+  const MetadataUpdate update(store, id);
+  metadata = Metadata::of_guest(store, id);
   if (force == Force::yes) {
     record_disks(metadata, store.guest_dir(id));  // else no fork could be made of it
   }
@@ -139,6 +143,7 @@ void demote(const base::Store& store, const std::string& id, Effect effect) {
   if (effect == Effect::dry_run) {
     return;
   }
+  const MetadataUpdate update(store, id);
   Metadata metadata = Metadata::of_guest(store, id);
   metadata.set_flag("IsTemplate", false);
   metadata.set_text("HotPagesPath", "");

@@ -6,8 +6,12 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "base/fd.h"
+#include "tests/unit/child_process.h"
 #include "tests/unit/scratch_dir.h"
 
 namespace {
@@ -48,6 +52,37 @@ TEST(AtomicFileTest, ALeftoverOfAKilledWriterIsReplacedNotWrittenInto) {
   base::write_file_atomic(dir / "f", "new", 0600, base::Durable::no);
   EXPECT_EQ(base::read_file(dir / "other", 10), "precious");
   EXPECT_EQ(entries(dir.path()), 2U);
+}
+
+TEST(AtomicFileTest, ANewFileNeverReplacesOne) {
+  const ScratchDir dir;
+  EXPECT_TRUE(base::create_file_atomic(dir / "f", "one", 0600, base::Durable::yes));
+  EXPECT_FALSE(base::create_file_atomic(dir / "f", "two", 0600, base::Durable::no));
+  EXPECT_EQ(base::read_file(dir / "f", 10), "one");
+  EXPECT_EQ(entries(dir.path()), 1U);
+}
+
+// One temporary name is enough for many writers: each file is one writer's, and none is empty.
+TEST(AtomicFileTest, WritersOfOneFileTakeTurns) {
+  const ScratchDir dir;
+  constexpr int kWriters = 4;
+  std::vector<std::unique_ptr<ChildProcess>> writers;
+  for (int writer = 0; writer < kWriters; ++writer) {
+    writers.push_back(std::make_unique<ChildProcess>([&](const auto& /*ready*/) {
+      for (int i = 0; i < 200; ++i) {
+        base::write_file_atomic(dir / "f", std::string(1000, static_cast<char>('a' + writer)), 0600,
+                                base::Durable::no);
+        const std::string seen = base::read_file(dir / "f", 2000);
+        if (seen != std::string(1000, seen.empty() ? '?' : seen[0])) {
+          throw base::BadData("torn");
+        }
+      }
+    }));
+  }
+  for (const auto& writer : writers) {
+    EXPECT_EQ(writer->wait(), 0);
+  }
+  EXPECT_EQ(entries(dir.path()), 1U);
 }
 
 TEST(AtomicFileTest, AFailureLeavesTheOldFile) {
