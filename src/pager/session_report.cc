@@ -70,8 +70,10 @@ std::string hot_list_json(const SessionInfo& info) {
   if (info.hot_list_path.empty()) {
     return "null";
   }
-  const uint64_t unlisted = info.totals[Count::faults_unlisted];
-  const uint64_t faults = info.totals[Count::faults];
+  // A list that is refused, or empty, foresees nothing that could be compared.
+  const bool compared = info.hot_list_entries > 0 && info.totals[Count::hot_list_refused] == 0;
+  const uint64_t unlisted = compared ? info.totals[Count::faults_unlisted] : 0;
+  const uint64_t faults = compared ? info.totals[Count::faults] : 0;
   constexpr uint64_t kPercent = 100;
   const uint64_t known = info.hot_list_entries + unlisted;
   return JsonLine()

@@ -141,6 +141,16 @@ require_prometheus() {
   assert_equal "$(json '.hot_list | [.path, .pages, .faults_unlisted] | tostring')" "[\"$PWD/hot\",3,0]"
 }
 
+@test "session: a refused hot list is compared with nothing" {
+  hot_list 1 2000 >hot
+  serve_control
+  uffd-serve ctl create --hot hot a=memory
+  hold_vmm "$PWD/s/a.sock" --regions 2 --pages 50
+  run -0 uffd-serve ctl session a
+  assert_equal "$(json '.hot_list | [.refused, .faults_listed, .faults_unlisted, .drift_percent] | tostring')" '[true,0,0,0]'
+  release_vmm
+}
+
 @test "--features: each with what is done without it; --without switches one off; nothing is served" {
   run -0 --separate-stderr uffd-serve --features
   assert_equal "$stderr" ""
