@@ -103,3 +103,20 @@ serve_under() { # <shell commands before it> <option>...
   peak=$(awk '/^VmHWM:/ {print $2}' "/proc/$server/status")
   ((peak < 60 << 10)) || fail "it had $peak KiB of memory"
 }
+
+@test "a second SIGTERM ends a server whose session's thread a disk holds" {
+  require_cmd strace
+  serve_memory
+  spawn_to calls strace -f -p "$server" -e trace=pread64 -e inject=pread64:delay_enter=100000000
+  local tracer=$spawned_pid
+  wait_until 10 grep -q attached calls
+  start_vmm s.sock --pages 10
+  wait_until 10 grep -q pread64 calls # it does not return
+  kill "$server"
+  wait_until 10 grep -q 'until they end' server.log
+  kill "$server"
+  wait_until 10 grep -q 'its thread does not end; left behind' server.log
+  kill -KILL "$tracer" # which keeps what it traces from being reaped
+  wait_for_end "$server" 0
+  release_vmm
+}
