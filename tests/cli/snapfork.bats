@@ -157,3 +157,43 @@ refuses() { # <exit status> <part of the message> <arguments...>
   PATH=$PWD/old:$PATH run -0 snapfork list
   assert_equal "$output" 'the installed snapshot-meta'
 }
+
+@test "--json: a record for each success and each failure, with the message that says why" {
+  make_fake_guest a
+  make_fake_guest b
+  run -0 --separate-stderr snapfork --json delete a b
+  assert_equal "$(json '[.type, .id] | join(" ")')" $'delete a\ndelete b'
+  run -2 --separate-stderr snapfork --json list --bogus
+  assert_equal "$(json '[.type, .code, .message] | join(" ")')" "error usage unknown option '--bogus'"
+  run -2 --separate-stderr snapfork list --bogus --json
+  assert_equal "$(json .exit_code)" 2
+  make_fake_guest c
+  hold_lock c
+  run -1 --separate-stderr snapfork --json demote --timeout 1.5 c
+  assert_equal "$(json .program)" template-lock
+  assert_contains "$(json .message)" "cannot lock 'c'"
+}
+
+hold_lock() { # <id>
+  spawn template-lock "$1" -- tail -f /dev/null
+  wait_until 10 is_held "$1"
+}
+
+is_held() { # <id>
+  [[ -n $(template-lock holders "$1") ]]
+}
+
+@test "--timeout and --wait wait for locks that are not waited for else" {
+  make_fake_guest a
+  hold_lock a
+  run -1 --separate-stderr snapfork delete a
+  run -2 --separate-stderr snapfork delete --timeout soon a
+  assert_contains "$stderr" "bad value 'soon' for --timeout"
+  run -2 --separate-stderr snapfork status --wait
+  spawn_to said snapfork delete --wait a
+  local waiting=$spawned_pid
+  wait_until 10 grep -q 'waiting for' said
+  kill -KILL "${spawned[0]}"
+  wait "$waiting"
+  [[ ! -e $SNAPFORK_ROOT/guests/a ]]
+}
