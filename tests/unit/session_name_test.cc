@@ -26,7 +26,7 @@ TEST(SessionName, IsTheIdAndEightDigitsOfDeviceAndInode) {
 TEST(SessionName, DiffersByDeviceAndByInode) {
   std::set<std::string> names;
   for (const dev_t device : {dev_t{0}, dev_t{1}, dev_t{256}}) {
-    for (const ino_t inode : {0, 1, 2, 256, 257, 65536}) {
+    for (const ino_t inode : {ino_t{0}, ino_t{1}, ino_t{2}, ino_t{256}, ino_t{257}, ino_t{65536}}) {
       struct stat st {};
       st.st_dev = device;
       st.st_ino = inode;
