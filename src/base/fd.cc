@@ -108,15 +108,18 @@ void pwrite_full(int fd, std::span<const std::byte> data, off_t offset, std::str
 
 std::string read_file(const std::string& path, size_t limit) {
   // O_NONBLOCK: a fifo without a writer must not hang the caller; it is refused below.
-  const Fd fd = open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  return read_regular(open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY).get(), limit, path);
+}
+
+std::string read_regular(int fd, size_t limit, std::string_view name) {
   struct stat st {};
-  if (::fstat(fd.get(), &st) != 0) {
-    throw_errno("cannot stat " + base::quoted(path));
+  if (::fstat(fd, &st) != 0) {
+    throw_errno("cannot stat " + base::quoted(name));
   }
   if (!S_ISREG(st.st_mode)) {
-    throw BadData("cannot read " + base::quoted(path) + ": not a regular file");
+    throw BadData("cannot read " + base::quoted(name) + ": not a regular file");
   }
-  return read_all(fd.get(), limit, path);
+  return read_all(fd, limit, name);
 }
 
 std::string read_all(int fd, size_t limit, std::string_view name) {

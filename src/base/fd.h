@@ -55,7 +55,9 @@ void pwrite_full(int fd, std::span<const std::byte> data, off_t offset, std::str
 // The whole of a file, at most `limit` bytes: a longer one is BadData, as is a directory or device.
 // Throws std::system_error when it cannot be opened or read.
 std::string read_file(const std::string& path, size_t limit);
-// The same from an open descriptor, from its current position to the end (pipes too).
+// The same of a file that is open (with O_NONBLOCK, because opening a fifo blocks without it).
+std::string read_regular(int fd, size_t limit, std::string_view name);
+// From an open descriptor of any kind, from its current position to the end.
 std::string read_all(int fd, size_t limit, std::string_view name);
 
 // fsync of a descriptor or of the directory that holds `path`. Throw std::system_error.

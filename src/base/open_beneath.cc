@@ -49,7 +49,7 @@ std::optional<Fd> try_open_beneath(int dir, const std::string& path, int flags,
   if (fd) {
     return fd;
   }
-  if (errno == ENOENT || errno == ENOTDIR) {
+  if (errno == ENOENT) {
     return std::nullopt;
   }
   throw_open_failure(errno, path, shown);

@@ -14,7 +14,7 @@ namespace base {
 // file, when a component of `path` is a symbolic link; std::system_error for every other failure.
 Fd open_beneath(int dir, const std::string& path, int flags, const std::string& shown,
                 mode_t mode = 0);
-// The same; nothing where the file does not exist (ENOENT or ENOTDIR).
+// The same; nothing where the file does not exist (ENOENT).
 std::optional<Fd> try_open_beneath(int dir, const std::string& path, int flags,
                                    const std::string& shown);
 

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <cerrno>
 #include <csignal>
 #include <optional>
 
@@ -12,6 +11,7 @@
 #include "base/open_files.h"
 #include "base/process.h"
 #include "meta/fork_guard.h"
+#include "meta/guest.h"
 
 namespace lock {
 namespace {
@@ -26,14 +26,8 @@ class MemoryFile {
       : path_(store.memory_path(id)),
         refusal_("cannot " + std::string(verb) + " " + base::quoted(id)) {
     base::check_id(id);
-    store.require_root();
-    struct stat guest {};
-    if (::lstat(store.guest_dir(id).c_str(), &guest) != 0 && errno == ENOENT) {
-      throw base::Refused("no such guest " + base::quoted(id) + " in " +
-                          base::quoted(store.guests_dir()));
-    }
-    std::optional<base::Fd> fd =
-        base::try_open(path_, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    meta::require_guest(store, id);
+    std::optional<base::Fd> fd = store.try_open_below(path_, O_RDONLY | O_NONBLOCK);
     if (!fd) {
       refuse("it has no snapshot memory (" + path_ + ")");
     }

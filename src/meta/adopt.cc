@@ -240,7 +240,7 @@ void adopt(const base::Store& store, const AdoptRequest& request, Effect effect)
   store.create_layout();
   const GuestLocks lock(store, request.id);
   refuse_existing();
-  remove_tree(dir);
+  remove_tree(store, dir);
   refuse_links(sources);
   try {
     Metadata metadata =
@@ -248,12 +248,12 @@ void adopt(const base::Store& store, const AdoptRequest& request, Effect effect)
                            static_cast<int64_t>(state.mem_size_mib) * kMib);
     set_disks(metadata, disks);
     build(dir, request, metadata);
-    if (!rename_new(dir, store.guest_dir(request.id))) {
+    if (!rename_new(store, dir, store.guest_dir(request.id))) {
       throw base::Refused("cannot create guest " + base::quoted(request.id) + ": there is one");
     }
   } catch (...) {
     try {
-      remove_tree(dir);
+      remove_tree(store, dir);
     } catch (const std::exception&) {
       // What failed first is what matters; the next init of this id removes it.
     }

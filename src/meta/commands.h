@@ -23,6 +23,7 @@ int accept_command(int argc, char** argv);
 int run_begin_command(int argc, char** argv);
 int stop_command(int argc, char** argv);
 int trash_command(int argc, char** argv);
+int purge_command(int argc, char** argv);
 int verify_command(int argc, char** argv);
 int fsck_command(int argc, char** argv);
 int vmstate_command(int argc, char** argv);

@@ -15,19 +15,51 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/id_lock_holders.h"
+#include "base/remove_tree.h"
 
 namespace meta {
 namespace {
 
 constexpr std::chrono::seconds kLockPatience{10};
 
+std::string parent_of(const std::string& path) {
+  return path.substr(0, path.rfind('/'));
+}
+std::string name_of(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+// Sorted, without "." and "..". The stream reads `dir`, a descriptor of its own.
+std::vector<std::string> names_in(base::Fd dir, const std::string& path) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(dir.get()), ::closedir);
+  if (stream == nullptr) {
+    base::throw_errno("cannot read " + base::quoted(path));
+  }
+  dir.release();
+  std::vector<std::string> names;
+  for (;;) {
+    errno = 0;  // readdir(3): the only way to distinguish an error from the end
+    const struct dirent* entry = ::readdir(stream.get());
+    if (entry == nullptr) {
+      if (errno != 0) {
+        base::throw_errno("cannot read " + base::quoted(path));
+      }
+      break;
+    }
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") {
+      names.emplace_back(name);
+    }
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
 }  // namespace
 
-void remove_tree(const std::string& path) {
-  std::error_code error;
-  std::filesystem::remove_all(path, error);
-  if (error) {
-    base::throw_error_number(error.value(), "cannot remove " + base::quoted(path));
+void remove_tree(const base::Store& store, const std::string& path) {
+  if (const auto parent = store.try_open_below(parent_of(path), O_RDONLY | O_DIRECTORY)) {
+    base::remove_tree(parent->get(), name_of(path), path);
   }
 }
 
@@ -41,8 +73,11 @@ void sync_file(const std::string& path) {
   base::sync_fd(fd.get(), path);
 }
 
-bool rename_new(const std::string& from, const std::string& to) {
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) {
+bool rename_new(const base::Store& store, const std::string& from, const std::string& to) {
+  const base::Fd old_dir = store.open_below(parent_of(from), O_PATH | O_DIRECTORY);
+  const base::Fd new_dir = store.open_below(parent_of(to), O_PATH | O_DIRECTORY);
+  if (::renameat2(old_dir.get(), name_of(from).c_str(), new_dir.get(), name_of(to).c_str(),
+                  RENAME_NOREPLACE) == 0) {
     return true;
   }
   if (errno == EEXIST) {
@@ -76,35 +111,24 @@ bool path_exists(const std::string& path) {
 }
 
 std::optional<std::vector<std::string>> list_names(const std::string& path) {
-  const auto close_dir = [](DIR* dir) { ::closedir(dir); };
-  const std::unique_ptr<DIR, decltype(close_dir)> dir(::opendir(path.c_str()), close_dir);
-  if (dir == nullptr) {
+  base::Fd dir(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!dir) {
     if (errno == ENOENT) {
       return std::nullopt;
     }
     base::throw_errno("cannot open " + base::quoted(path));
   }
-  std::vector<std::string> names;
-  for (;;) {
-    errno = 0;  // readdir(3): the only way to tell an error from the end
-    const struct dirent* entry = ::readdir(dir.get());
-    if (entry == nullptr) {
-      if (errno != 0) {
-        base::throw_errno("cannot read " + base::quoted(path));
-      }
-      break;
-    }
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") {
-      names.emplace_back(name);
-    }
-  }
-  std::ranges::sort(names);
-  return names;
+  return names_in(std::move(dir), path);
 }
 
-std::vector<std::string> list_ids(const std::string& path) {
-  std::vector<std::string> names = list_names(path).value_or(std::vector<std::string>());
+std::optional<std::vector<std::string>> list_names(const base::Store& store,
+                                                   const std::string& path) {
+  std::optional<base::Fd> dir = store.try_open_below(path, O_RDONLY | O_DIRECTORY);
+  return dir ? std::optional(names_in(std::move(*dir), path)) : std::nullopt;
+}
+
+std::vector<std::string> list_ids(const base::Store& store, const std::string& path) {
+  std::vector<std::string> names = list_names(store, path).value_or(std::vector<std::string>());
   std::erase_if(names, [](const std::string& name) { return !base::is_valid_id(name); });
   return names;
 }

@@ -16,17 +16,20 @@ namespace meta {
 // Whether a flow does what it is asked for, or (--dry-run) only looks whether it could.
 enum class Effect { real, dry_run };
 
-// Removes a file or a whole directory, without following symlinks; what is absent is no error.
-// Throws std::system_error.
-void remove_tree(const std::string& path);
+// Removes a file or a whole directory of the store (base/remove_tree.h). The directories that lead
+// to it are opened without following links; an absent one is no error. Throws base::BadData for a
+// link among them, base::Refused for a mount point in the tree, std::system_error.
+void remove_tree(const base::Store& store, const std::string& path);
 
 // fsync of a directory, or of a file. Throw std::system_error.
 void sync_dir(const std::string& path);
 void sync_file(const std::string& path);
 
-// rename(2) that never replaces. False when `to` exists. Throws std::system_error;
-// base::Unsupported when the two are on different filesystems or the filesystem cannot do it.
-[[nodiscard]] bool rename_new(const std::string& from, const std::string& to);
+// rename(2) of a path of the store to another, that never replaces and follows no link. False when
+// `to` exists. Throws std::system_error; base::Unsupported when the two are on different
+// filesystems or the filesystem cannot do it; base::BadData for a link on the way.
+[[nodiscard]] bool rename_new(const base::Store& store, const std::string& from,
+                              const std::string& to);
 
 // DIR/NAME.
 std::string path_in(const std::string& dir, const std::string& name);
@@ -35,8 +38,11 @@ bool path_exists(const std::string& path);
 // The names in a directory, sorted, without "." and ".."; nothing when there is no such directory.
 // Throws std::system_error when it cannot be read whole.
 std::optional<std::vector<std::string>> list_names(const std::string& path);
+// The same of a directory of the store, which is opened without following links.
+std::optional<std::vector<std::string>> list_names(const base::Store& store,
+                                                   const std::string& path);
 // Those of them that are ids; none when there is no such directory.
-std::vector<std::string> list_ids(const std::string& path);
+std::vector<std::string> list_ids(const base::Store& store, const std::string& path);
 
 // The path itself when it is absolute, else below the working directory. Symlinks stay.
 std::string absolute_path(const std::string& path);

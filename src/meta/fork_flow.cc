@@ -27,8 +27,8 @@ void require_ended(const base::Store& store, const std::string& template_id,
 // A whole clone, and one that reflink-clone was killed at.
 void remove_clones(const base::Store& store, const std::vector<std::string>& fork_ids) {
   for (const std::string& id : fork_ids) {
-    remove_tree(clone_dir(store, id));
-    remove_tree(store.tmp_dir() + "/." + clone_name(id) + std::string(base::kTemporarySuffix));
+    remove_tree(store, clone_dir(store, id));
+    remove_tree(store, path_in(store.tmp_dir(), base::temporary_name(clone_name(id))));
   }
 }
 

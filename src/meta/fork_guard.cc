@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/id_lock.h"
 #include "meta/fork_index.h"
+#include "meta/guest.h"
 #include "meta/guest_keys.h"
 
 namespace meta {
@@ -20,17 +21,15 @@ struct Subject {
 };
 
 Subject read_subject(const base::Store& store, std::string_view id) {
-  std::optional<GuestKeys> keys;
+  require_guest(store, id);
   try {
-    keys = read_guest_keys(store, id);
+    if (const std::optional<GuestKeys> keys = read_guest_keys(store, id)) {
+      return {.is_template = keys->is_template, .problem = ""};
+    }
   } catch (const std::exception& error) {
     return {.is_template = false, .problem = error.what()};
   }
-  if (!keys) {
-    throw base::Refused("no such guest " + base::quoted(id) + " in " +
-                        base::quoted(store.guests_dir()));
-  }
-  return {.is_template = keys->is_template, .problem = ""};
+  throw_no_guest(store, id);  // deleted at the same time
 }
 
 const char* verb_of(Intent intent) {

@@ -26,8 +26,8 @@ struct GuardAnswer {
 // entry is stale only when this process has inherited, or holds (`holds_exclusive`), the exclusive
 // lock on `id`: forks under way hold it shared. Restore, unseal and write of a template are always
 // refused (demote first). Demote of what is no template is refused. A template without an index
-// costs a scan of all guests. Throws Refused when there is no such guest, std::system_error when
-// the index cannot be read.
+// costs a scan of all guests. Throws as require_guest does, and std::system_error when the index
+// cannot be read.
 //
 // Metadata that cannot be read: the instance may be a template. It may not be demoted, restored,
 // unsealed or written; it may be deleted when neither index nor scan shows a fork that names it.

@@ -22,9 +22,10 @@ std::string entry_path(const std::string& dir, const std::string& name) {
   return dir + "/" + name;
 }
 
-// Creates the entries, all or none; entries that are there already are kept.
-void write_entries(const std::string& dir, std::span<const std::string> names) {
-  const base::Fd dir_fd = base::open_file(dir, O_RDONLY | O_DIRECTORY);
+// Creates the entries, all or none; entries that exist are kept.
+void write_entries(const base::Store& store, const std::string& dir,
+                   std::span<const std::string> names) {
+  const base::Fd dir_fd = store.open_below(dir, O_RDONLY | O_DIRECTORY);
   std::vector<std::string> made;
   try {
     for (const std::string& name : names) {
@@ -68,25 +69,43 @@ void remove_index(const std::string& dir, std::span<const std::string> names) {
 }  // namespace
 
 bool has_fork_index(const base::Store& store, std::string_view template_id) {
-  const std::string path = store.fork_index_dir(template_id);
-  struct stat st {};
-  if (::stat(path.c_str(), &st) == 0) {
-    return true;
-  }
-  if (errno != ENOENT) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
-  return false;
+  return store.try_open_below(store.fork_index_dir(template_id), O_PATH).has_value();
 }
+
+bool has_fork_index_entry(const base::Store& store, std::string_view template_id,
+                          const std::string& fork_id) {
+  const std::string path = entry_path(store.fork_index_dir(template_id), fork_id);
+  return store.try_open_below(path, O_PATH).has_value();
+}
+
+namespace {
+
+// Whether two names in guests/ lead to one directory, as links and bind mounts do.
+bool is_same_directory(const base::Store& store, std::string_view a, std::string_view b) {
+  struct stat first {};
+  struct stat second {};
+  return ::stat(store.guest_dir(a).c_str(), &first) == 0 &&
+         ::stat(store.guest_dir(b).c_str(), &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
+// A fork of another template. It is this one's all the same when both names stand for one
+// directory: an index that is seen through another name is still the index of its template.
+ForkState state_of(const base::Store& store, std::string_view template_id, const GuestKeys& fork) {
+  const bool is_ours = fork.fork_of_template == template_id ||
+                       (base::is_valid_id(fork.fork_of_template) &&
+                        is_same_directory(store, fork.fork_of_template, template_id));
+  return is_ours ? ForkState::live : ForkState::foreign;
+}
+
+}  // namespace
 
 ForkRecord look_at_fork(const base::Store& store, std::string_view template_id,
                         std::string fork_id) {
   ForkRecord record{.id = std::move(fork_id), .state = ForkState::live, .problem = ""};
   try {
     const std::optional<GuestKeys> keys = read_guest_keys(store, record.id);
-    record.state = !keys                                   ? ForkState::absent
-                   : keys->fork_of_template == template_id ? ForkState::live
-                                                           : ForkState::foreign;
+    record.state = keys ? state_of(store, template_id, *keys) : ForkState::absent;
   } catch (const std::exception& error) {
     record.state = ForkState::unreadable;
     record.problem = error.what();
@@ -96,7 +115,7 @@ ForkRecord look_at_fork(const base::Store& store, std::string_view template_id,
 
 std::vector<ForkRecord> read_fork_index(const base::Store& store, std::string_view template_id) {
   std::vector<ForkRecord> records;
-  for (const std::string& id : list_ids(store.fork_index_dir(template_id))) {
+  for (const std::string& id : list_ids(store, store.fork_index_dir(template_id))) {
     records.push_back(look_at_fork(store, template_id, id));
   }
   return records;
@@ -104,7 +123,7 @@ std::vector<ForkRecord> read_fork_index(const base::Store& store, std::string_vi
 
 std::vector<ForkRecord> scan_for_forks(const base::Store& store, std::string_view template_id) {
   std::vector<ForkRecord> records;
-  for (const std::string& id : list_ids(store.guests_dir())) {
+  for (const std::string& id : list_ids(store, store.guests_dir())) {
     ForkRecord record = look_at_fork(store, template_id, id);
     if (record.state == ForkState::live || record.state == ForkState::unreadable) {
       records.push_back(std::move(record));
@@ -133,7 +152,7 @@ void create_fork_index(const base::Store& store, std::string_view template_id) {
   const std::string temporary = make_temporary_dir(parent);
   const std::string path = store.fork_index_dir(template_id);
   try {
-    write_entries(temporary, forks);
+    write_entries(store, temporary, forks);
     sync_dir(temporary);
     // Another process that shares the lock may have made the index meanwhile: then theirs stays.
     if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) {
@@ -152,7 +171,7 @@ void create_fork_index(const base::Store& store, std::string_view template_id) {
 void add_fork_index_entries(const base::Store& store, std::string_view template_id,
                             std::span<const std::string> fork_ids) {
   create_fork_index(store, template_id);
-  write_entries(store.fork_index_dir(template_id), fork_ids);
+  write_entries(store, store.fork_index_dir(template_id), fork_ids);
 }
 
 // One flush, of the directory: an entry is a name without contents, and the inode behind it comes
@@ -164,11 +183,14 @@ void sync_fork_index(const base::Store& store, std::string_view template_id) {
 
 void drop_fork_index_entries(const base::Store& store, std::string_view template_id,
                              std::span<const std::string> fork_ids) {
-  const std::string dir = store.fork_index_dir(template_id);
+  const std::string path = store.fork_index_dir(template_id);
+  const std::optional<base::Fd> dir = store.try_open_below(path, O_PATH | O_DIRECTORY);
+  if (!dir) {
+    return;
+  }
   for (const std::string& id : fork_ids) {
-    const std::string path = entry_path(dir, id);
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
-      base::throw_errno("cannot remove " + base::quoted(path));
+    if (::unlinkat(dir->get(), id.c_str(), 0) != 0 && errno != ENOENT) {
+      base::throw_errno("cannot remove " + base::quoted(entry_path(path, id)));
     }
   }
 }

@@ -16,7 +16,7 @@ namespace meta {
 enum class ForkState {
   live,        // the guest says that it is a fork of this template
   absent,      // there is no such guest: under way, or left behind by a crash
-  foreign,     // the guest exists and is no fork of this template: left behind
+  foreign,     // the guest exists and is not a fork of this template: left over
   unreadable,  // its metadata cannot be read: counts as live
 };
 struct ForkRecord {
@@ -33,6 +33,10 @@ ForkRecord look_at_fork(const base::Store& store, std::string_view template_id,
 // template without it was flagged by another program, whose forks only a scan finds. Throws
 // std::system_error when that cannot be told.
 bool has_fork_index(const base::Store& store, std::string_view template_id);
+
+// Whether the index has an entry for `fork_id`.
+bool has_fork_index_entry(const base::Store& store, std::string_view template_id,
+                          const std::string& fork_id);
 
 // One readdir, and one small read for each entry: O(forks of this template). Sorted by id. No index
 // directory: no forks. Temporary names and names that are no ids are passed over. Throws

@@ -76,7 +76,7 @@ class Publisher {
       throw base::Refused(what + "there is no clone " + base::quoted(clone) +
                           "; start with fork-begin and reflink-clone");
     }
-    if (is_template_ && !path_exists(store_.fork_index_dir(source_id_) + "/" + id)) {
+    if (is_template_ && !has_fork_index_entry(store_, source_id_, id)) {
       throw base::Refused(what + "template " + base::quoted(source_id_) +
                           " does not count it; start again with fork-begin");
     }
@@ -112,7 +112,7 @@ class Publisher {
 
   void write_metadata(const std::string& id) const {
     const std::string clone = clone_dir(store_, id);
-    remove_tree(clone + "/template");  // of the source; a fork is none
+    remove_tree(store_, clone + "/template");  // of the source; a fork is not one
     Metadata metadata =
         make_fork_metadata(metadata_, {.id = id,
                                        .name = name_of(id),
@@ -189,7 +189,7 @@ size_t rename_clones(const base::Store& store, const std::vector<std::string>& f
   size_t done = 0;
   try {
     for (const std::string& id : fork_ids) {
-      if (!rename_new(clone_dir(store, id), store.guest_dir(id))) {
+      if (!rename_new(store, clone_dir(store, id), store.guest_dir(id))) {
         throw base::Refused("cannot publish fork " + base::quoted(id) +
                             ": there is such a guest already");
       }

@@ -38,6 +38,8 @@ void FsckRun::settle(const Suspect& suspect) const {
       finding.text += "; or in use: its lock is taken, so it is left alone";
     } else if (!suspect.is_there()) {
       return;
+    } else if (!suspect.mend) {
+      finding.outcome = Outcome::left;
     } else if (effect_ == Effect::real) {
       const std::string done = suspect.mend();
       finding.outcome = Outcome::mended;

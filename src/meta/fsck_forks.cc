@@ -1,8 +1,10 @@
 // The part of fsck that compares the fork indexes with the truth, which is in the forks.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -10,9 +12,11 @@
 #include "base/error.h"
 #include "meta/fork_index.h"
 #include "meta/fsck_suspect.h"
+#include "meta/guest.h"
 #include "meta/guest_keys.h"
 #include "meta/image_record.h"
 #include "meta/metadata.h"
+#include "meta/verify_files.h"
 
 namespace meta {
 namespace {
@@ -22,7 +26,7 @@ using Guests = std::map<std::string, GuestKeys, std::less<>>;
 // Those that can be read: check_metadata has told of the others.
 Guests read_guests(const base::Store& store) {
   Guests guests;
-  for (const std::string& id : list_ids(store.guests_dir())) {
+  for (const std::string& id : list_guests(store)) {
     try {
       if (std::optional<GuestKeys> keys = read_guest_keys(store, id)) {
         guests.emplace(id, *std::move(keys));
@@ -90,7 +94,7 @@ bool is_uncounted(const base::Store& store, const std::string& id, const std::st
   const std::optional<GuestKeys> keys = keys_now(store, id);
   const std::optional<GuestKeys> parent_keys = keys_now(store, parent);
   return keys && keys->fork_of_template == parent && parent_keys && parent_keys->is_template &&
-         has_fork_index(store, parent) && !path_exists(store.fork_index_dir(parent) + "/" + id);
+         has_fork_index(store, parent) && !has_fork_index_entry(store, parent, id);
 }
 
 void check_uncounted(const FsckRun& run, const std::string& id, const std::string& parent) {
@@ -115,13 +119,13 @@ void check_uncounted(const FsckRun& run, const std::string& id, const std::strin
 bool is_stale(const base::Store& store, const std::string& template_id, const std::string& id) {
   const ForkState state = look_at_fork(store, template_id, id).state;
   return (state == ForkState::absent || state == ForkState::foreign) &&
-         path_exists(store.fork_index_dir(template_id) + "/" + id);
+         has_fork_index_entry(store, template_id, id);
 }
 
 // The fork's lock is enough: begin, publish and end of a fork hold it.
 void check_entries(const FsckRun& run, const std::string& template_id) {
   const base::Store& store = run.store();
-  for (const std::string& id : list_ids(store.fork_index_dir(template_id))) {
+  for (const std::string& id : list_ids(store, store.fork_index_dir(template_id))) {
     if (!is_stale(store, template_id, id)) {
       continue;
     }
@@ -148,11 +152,11 @@ bool is_half_promoted(const base::Store& store, const std::string& id) {
 }
 
 std::string undo_promote(const base::Store& store, const std::string& id) {
-  if (!list_ids(store.fork_index_dir(id)).empty()) {
+  if (!list_ids(store, store.fork_index_dir(id)).empty()) {
     throw base::Refused("there are entries of forks");
   }
-  remove_tree(image_record_path(store, id));
-  remove_tree(store.fork_index_dir(id));
+  remove_tree(store, image_record_path(store, id));
+  remove_tree(store, store.fork_index_dir(id));
   ::rmdir(store.template_dir(id).c_str());  // unless a hot list is there, which somebody made
   return "removed";
 }
@@ -171,20 +175,63 @@ void check_half_promoted(const FsckRun& run, const std::string& id) {
               .mend = [&] { return undo_promote(store, id); }});
 }
 
+// Why the inode of the memory is not the guest's alone, or its template's and forks'; empty when it
+// is.
+std::string shared_memory_problem(const base::Store& store, const std::string& id) {
+  struct stat memory {};
+  if (::lstat(store.memory_path(id).c_str(), &memory) != 0 || memory.st_nlink < 2) {
+    return "";
+  }
+  const std::vector<std::string> problems =
+      check_memory_links(store, id, Metadata::of_guest(store, id));
+  return problems.empty() ? "" : problems.front();
+}
+
+// Such as a template that was copied with its memory linked: nothing counts the copy.
+void check_shared_memory(const FsckRun& run, const std::string& id) {
+  const base::Store& store = run.store();
+  const std::string problem = shared_memory_problem(store, id);
+  if (problem.empty()) {
+    return;
+  }
+  run.settle({.problem = "shared_memory",
+              .id = id,
+              .path = store.memory_path(id),
+              .text = problem,
+              .locks = exclusively(id),
+              .is_there = [&] { return !shared_memory_problem(store, id).empty(); },
+              .mend = nullptr});
+}
+
+// Of each guest; what is in the place of template/ may be anything.
+void for_each(const FsckRun& run, const Guests& guests,
+              const std::function<void(const std::string& id, const GuestKeys&)>& check) {
+  for (const auto& [id, keys] : guests) {
+    try {
+      check(id, keys);
+    } catch (const std::exception& error) {
+      run.leave("unreadable", id, run.store().guest_dir(id), error.what());
+    }
+  }
+}
+
 }  // namespace
 
 void check_forks(const FsckRun& run) {
+  // Only under their right names: an index that is seen through another one seems to be full of
+  // forks of another template.
   const Guests guests = read_guests(run.store());
-  for (const auto& [id, keys] : guests) {
+  for_each(run, guests, [&](const std::string& id, const GuestKeys& keys) {
     if (!keys.fork_of_template.empty()) {
       check_orphan(run, id, keys.fork_of_template);
       check_uncounted(run, id, keys.fork_of_template);
     }
-  }
-  for (const std::string& id : list_ids(run.store().guests_dir())) {
     check_entries(run, id);
     check_half_promoted(run, id);
-  }
+  });
+  // Last, because a fork that is counted by now explains a link.
+  for_each(run, guests,
+           [&](const std::string& id, const GuestKeys&) { check_shared_memory(run, id); });
 }
 
 }  // namespace meta

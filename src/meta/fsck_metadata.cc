@@ -1,28 +1,39 @@
 // The part of fsck that looks after metadata.json.
-#include <sys/stat.h>
-
-#include <cerrno>
+// SPDX-License-Identifier: Apache-2.0
+#include <optional>
 #include <string>
 #include <system_error>
 
 #include "base/error.h"
 #include "meta/fsck_suspect.h"
-#include "meta/metadata.h"
+#include "meta/guest.h"
+#include "meta/guest_keys.h"
 #include "meta/metadata_rebuild.h"
 
 namespace meta {
 namespace {
 
-// What is wrong with it as JSON, or with the keys that forks are counted by; empty when nothing is.
-// Throws std::system_error when it cannot be read at all.
+// What is wrong with it as JSON, or with the keys that forks are counted by; empty when nothing is,
+// or when the guest is gone. Throws std::system_error when it cannot be read at all.
 std::string problem_of(const base::Store& store, const std::string& id) {
   try {
-    const Metadata metadata = Metadata::read(store.metadata_path(id));
-    metadata.is_template();
-    metadata.fork_of_template();
+    if (const std::optional<std::string> text = read_metadata_text(store, id)) {
+      parse_guest_keys(*text, store.metadata_path(id));
+    }
     return "";
   } catch (const base::BadData& error) {
     return error.what();
+  }
+}
+
+// A copy of a guest's directory, or a renamed one.
+void check_id(const FsckRun& run, const std::string& id) {
+  try {
+    require_guest(run.store(), id);
+  } catch (const base::BadData& error) {
+    run.leave("wrong_id", id, run.store().metadata_path(id), error.what());
+  } catch (const base::Refused&) {
+    return;  // deleted at the same time
   }
 }
 
@@ -33,15 +44,13 @@ void check_guest(const FsckRun& run, const std::string& id) {
   try {
     problem = problem_of(store, id);
   } catch (const std::system_error& error) {
-    if (guest_exists(store, id)) {  // else it was deleted just now
-      const bool is_missing = error.code() == std::errc::no_such_file_or_directory;
-      run.leave(
-          is_missing ? "no_metadata" : "unreadable", id, path,
-          std::string(error.what()) +
-              (is_missing ? "; another program may be making this guest, else delete it" : ""));
-    }
+    const bool is_missing = error.code() == std::errc::no_such_file_or_directory;
+    run.leave(is_missing ? "no_metadata" : "unreadable", id, path,
+              std::string(error.what()) +
+                  (is_missing ? "; another program may be making this guest, else delete it" : ""));
     return;
   }
+  check_id(run, id);
   if (problem.empty()) {
     return;
   }
@@ -57,7 +66,7 @@ void check_guest(const FsckRun& run, const std::string& id) {
 }  // namespace
 
 void check_metadata(const FsckRun& run) {
-  for (const std::string& id : list_ids(run.store().guests_dir())) {
+  for (const std::string& id : list_guests(run.store())) {
     check_guest(run, id);
   }
 }

@@ -19,7 +19,8 @@ struct Suspect {
   std::string text;
   std::vector<GuestLocks::Wanted> locks;
   std::function<bool()> is_there;  // asked again under the locks: others may have seen to it
-  // Mends it and returns what was done ("removed"). Throws when it cannot be done.
+  // Mends it and returns what was done ("removed"). Throws when it cannot be done. Empty when only
+  // a person can.
   std::function<std::string()> mend;
 };
 

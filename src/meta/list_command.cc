@@ -81,7 +81,7 @@ std::optional<Row> make_row(const base::Store& store, const std::string& id, con
                             VmmFinder& finder) {
   Row row{.id = id, .name = "", .reason = "", .parent = ""};
   try {
-    const Metadata metadata = Metadata::read(store.metadata_path(id));
+    const Metadata metadata = Metadata::of_guest(store, id);
     if (!filter.takes(metadata)) {
       return std::nullopt;
     }
@@ -97,17 +97,17 @@ std::optional<Row> make_row(const base::Store& store, const std::string& id, con
     row.forks = count_forks(store, id, metadata);
     row.mem_locked = is_memory_locked(state, metadata);
     return row;
-  } catch (const base::Error& error) {
+  } catch (const std::exception& error) {
     row.reason = error.what();
-    if (const std::optional<LiveVmm> vmm = finder.find_without_metadata(id)) {
+    if (!guest_exists(store, id)) {
+      return std::nullopt;  // deleted at the same time
+    }
+    const std::optional<LiveVmm> vmm =
+        is_guest(store, id) ? finder.find_without_metadata(id) : std::nullopt;
+    if (vmm) {
       row.state = State::running;
       row.reason += "; " + vmm->reason;
     }
-  } catch (const std::system_error& error) {
-    if (!guest_exists(store, id)) {
-      return std::nullopt;  // deleted meanwhile
-    }
-    row.reason = error.what();
   }
   return filter.takes_unreadable(row.state) ? std::optional(row) : std::nullopt;
 }
@@ -181,7 +181,7 @@ int list_command(int argc, char** argv) {
   const base::Store store = open_store();
   std::vector<Row> rows;
   VmmFinder finder(store);
-  for (const std::string& id : list_ids(store.guests_dir())) {
+  for (const std::string& id : list_ids(store, store.guests_dir())) {
     std::optional<Row> row = make_row(store, id, filter, finder);
     if (!row) {
       continue;

@@ -1,10 +1,7 @@
 #include "meta/metadata.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstdio>
 #include <ctime>
 #include <utility>
@@ -99,8 +96,13 @@ Metadata Metadata::read(const std::string& path) {
 }
 
 Metadata Metadata::of_guest(const base::Store& store, std::string_view id) {
-  require_guest(store, id);
-  return read(store.metadata_path(id));
+  const std::optional<std::string> text = read_metadata_text(store, id);
+  if (!text) {
+    throw_no_guest(store, id);
+  }
+  Metadata metadata = parse(*text, store.metadata_path(id));
+  check_recorded_id(store, id, metadata.text("Id"));
+  return metadata;
 }
 
 std::string Metadata::text(std::string_view key) const {
@@ -223,26 +225,6 @@ std::string now_rfc3339() {
   static_cast<void>(
       std::snprintf(fraction.data(), fraction.size(), ".%09ldZ", static_cast<long>(now.tv_nsec)));
   return std::string(text.data(), length) + fraction.data();
-}
-
-bool guest_exists(const base::Store& store, std::string_view id) {
-  struct stat st {};
-  const std::string dir = store.guest_dir(id);
-  if (::lstat(dir.c_str(), &st) == 0) {
-    return true;
-  }
-  if (errno != ENOENT) {
-    base::throw_errno("cannot look at " + base::quoted(dir));
-  }
-  return false;
-}
-
-void require_guest(const base::Store& store, std::string_view id) {
-  if (!guest_exists(store, id)) {
-    store.require_root();
-    throw base::Refused("no guest " + base::quoted(id) + " in " + base::quoted(store.guests_dir()) +
-                        "; 'snapshot-meta list' shows those that are there");
-  }
 }
 
 }  // namespace meta

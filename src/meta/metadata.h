@@ -9,6 +9,7 @@
 
 #include "base/atomic_file.h"
 #include "base/store.h"
+#include "meta/guest.h"
 #include "meta/json_object.h"
 
 namespace meta {
@@ -23,7 +24,7 @@ class Metadata {
   static Metadata parse(std::string_view text, const std::string& path);
   // The file `path`. Throws std::system_error when it cannot be read.
   static Metadata read(const std::string& path);
-  // That of guest `id`. Throws base::Refused when there is no such guest.
+  // That of guest `id`, read by read_metadata_text. Throws as require_guest does.
   static Metadata of_guest(const base::Store& store, std::string_view id);
 
   // Each throws base::BadData when the value is of another type.
@@ -64,10 +65,5 @@ const char* key_type_name(KeyType type);
 
 // The time now as Go's time.Time reads it: RFC 3339 with nanoseconds, UTC.
 std::string now_rfc3339();
-
-// Throws base::Refused "no guest 'ID'" with what to do unless there is such a directory, and
-// std::system_error when the root itself is missing.
-void require_guest(const base::Store& store, std::string_view id);
-bool guest_exists(const base::Store& store, std::string_view id);
 
 }  // namespace meta

@@ -32,8 +32,8 @@ void refuse_running(const base::Store& store, const std::string& id) {
 // The template that counts `id`; empty for none.
 std::string template_of(const base::Store& store, const std::string& id) {
   std::string parent;
-  for (const std::string& guest : list_ids(store.guests_dir())) {
-    if (guest == id || !path_exists(path_in(store.fork_index_dir(guest), id))) {
+  for (const std::string& guest : list_guests(store)) {
+    if (guest == id || !has_fork_index_entry(store, guest, id)) {
       continue;
     }
     if (!parent.empty()) {

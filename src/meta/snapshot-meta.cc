@@ -37,6 +37,7 @@ constexpr std::array kVerbs{
     Verb{"run-begin", meta::run_begin_command},
     Verb{"stop", meta::stop_command},
     Verb{"trash", meta::trash_command},
+    Verb{"purge", meta::purge_command},
     Verb{"verify", meta::verify_command},
     Verb{"fsck", meta::fsck_command},
     Verb{"vmstate", meta::vmstate_command},
@@ -60,6 +61,7 @@ constexpr const char* kFooter =
   accept ID                        the disks of a Stale guest are right
   run-begin ID, stop ID            record a guest's VMM, end it
   trash ID                         take a guest out of the store
+  purge ID                         remove what is left of an id
   guard-create ID --type full|diff may a snapshot be written there now
   verify ID                        check that its parts agree
   fsck [--repair]                  find and mend what killed programs left

@@ -148,7 +148,7 @@ void demote(const base::Store& store, const std::string& id, Effect effect) {
   metadata.set_flag("IsTemplate", false);
   metadata.set_text("HotPagesPath", "");
   metadata.write(store.metadata_path(id), base::Durable::yes);
-  remove_tree(store.template_dir(id));
+  remove_tree(store, store.template_dir(id));
 }
 
 }  // namespace meta

@@ -1,20 +1,26 @@
 #include "meta/trash.h"
 
+#include <fcntl.h>
+
 #include <optional>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/message.h"
 #include "meta/fork_guard.h"
+#include "meta/guest.h"
 #include "meta/guest_vmm.h"
+#include "meta/leftovers.h"
 #include "meta/metadata.h"
 
 namespace meta {
 namespace {
 
 // Nothing, with a warning, when it cannot be read.
-std::optional<Metadata> try_read(const std::string& path) {
+std::optional<Metadata> try_read(const base::Store& store, const std::string& path) {
   try {
-    return Metadata::read(path);
+    const base::Fd fd = store.open_below(path, O_RDONLY | O_NONBLOCK);
+    return Metadata::parse(base::read_regular(fd.get(), kMaxJsonBytes, path), path);
   } catch (const std::exception& error) {
     base::say_warning(std::string(error.what()) + "; it is not known whether this is a fork");
     return std::nullopt;
@@ -47,10 +53,11 @@ Trashed trash_guest(const base::Store& store, const std::string& id, Effect effe
     lock.emplace(store, id);
   }
   if (!guest_exists(store, id) && path_exists(result.path)) {
-    result.parent_template = parent_of(try_read(result.path + "/metadata.json"));
+    result.parent_template = parent_of(try_read(store, result.path + "/metadata.json"));
     return result;
   }
   require_guest(store, id);
+  refuse_mounts(store, store.guest_dir(id));
   if (effect == Effect::dry_run) {
     require_free(store, id);
   }
@@ -58,14 +65,14 @@ Trashed trash_guest(const base::Store& store, const std::string& id, Effect effe
   if (!answer.allowed) {
     throw base::Refused(answer.reason);
   }
-  const std::optional<Metadata> metadata = try_read(store.metadata_path(id));
+  const std::optional<Metadata> metadata = try_read(store, store.metadata_path(id));
   refuse_running(store, id, metadata);
   result.parent_template = parent_of(metadata);
   if (effect == Effect::dry_run) {
     return result;
   }
-  remove_tree(result.path);  // of a guest that had this id before
-  if (!rename_new(store.guest_dir(id), result.path)) {
+  finish_delete(store, id);  // of a guest that had this id before
+  if (!rename_new(store, store.guest_dir(id), result.path)) {
     throw base::Refused("cannot delete " + base::quoted(id) + ": " + base::quoted(result.path) +
                         " is in use");
   }

@@ -32,9 +32,6 @@ class Verifier {
         metadata_(Metadata::of_guest(store, id)) {}
 
   std::vector<std::string> run() {
-    if (metadata_.text("Id") != id_) {
-      problem("its metadata has the Id " + base::quoted(metadata_.text("Id")));
-    }
     const GuestState state = derive_state(store_, id_, metadata_);
     check_snapshot(state);
     add(check_disks(store_, id_, metadata_));
@@ -86,8 +83,7 @@ class Verifier {
     }
     if (!base::is_valid_id(parent) || !guest_exists(store_, parent)) {
       problem("its template " + base::quoted(parent) + " is gone");
-    } else if (has_fork_index(store_, parent) &&
-               !path_exists(store_.fork_index_dir(parent) + "/" + id_)) {
+    } else if (has_fork_index(store_, parent) && !has_fork_index_entry(store_, parent, id_)) {
       problem("its template " + base::quoted(parent) + " does not count it");
     }
   }

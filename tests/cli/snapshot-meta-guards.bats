@@ -159,12 +159,6 @@ in_order() { # <guest>
   mismatch a 'it has no state file'
 }
 
-@test "verify: its Id" {
-  init_guest a
-  cp -r "$(guest_dir a)" "$(guest_dir b)"
-  mismatch b "its metadata has the Id 'a'"
-}
-
 @test "verify: disks" {
   echo disk >disk.raw
   truncate -s 3M pmem.raw

@@ -9,7 +9,7 @@ teardown() { common_teardown; }
 
 @test "what a stranger tries first" {
   standard_cases snapshot-meta init show get set unset guard-create list state promote demote forks fork-begin \
-    fork-publish fork-end trash verify fsck vmstate rewrite-paths merge-diff host-paths
+    fork-publish fork-end trash purge verify fsck vmstate rewrite-paths merge-diff host-paths
 }
 
 @test "no verb, and one that does not exist" {
@@ -154,7 +154,7 @@ teardown() { common_teardown; }
 
 @test "ids: no such guest is 1, a malformed one 2" {
   run --separate-stderr -1 snapshot-meta state nobody
-  assert_contains "$stderr" "no guest 'nobody'"
+  assert_contains "$stderr" "no such guest 'nobody'"
   for id in '' a/b ../a .a -- "$(printf 'x%.0s' {1..300})"; do
     run --separate-stderr -2 snapshot-meta state -- "$id"
   done

@@ -18,6 +18,10 @@ inline void make_guest(const base::Store& store, const std::string& id, const st
   write_text(store.metadata_path(id), json);
 }
 
+inline void make_plain_guest(const base::Store& store, const std::string& id) {
+  make_guest(store, id, R"({"Id":")" + id + R"("})");
+}
+
 inline void make_template(const base::Store& store, const std::string& id) {
   make_guest(store, id, R"({"Id":")" + id + R"(","IsTemplate":true})");
 }

@@ -114,7 +114,7 @@ TEST_F(ForkGuardTest, ATemplateOfAnotherProgramIsCountedByAScan) {
 }
 
 TEST_F(ForkGuardTest, WhatIsNoTemplateMayBeDeletedAndRestoredButNotDemoted) {
-  make_guest(store, "plain", "{}");
+  make_plain_guest(store, "plain");
   EXPECT_TRUE(ask(Intent::remove, false, "plain").allowed);
   EXPECT_TRUE(ask(Intent::restore, false, "plain").allowed);
   EXPECT_TRUE(ask(Intent::unseal, false, "plain").allowed);
@@ -125,7 +125,7 @@ TEST_F(ForkGuardTest, WhatIsNoTemplateMayBeDeletedAndRestoredButNotDemoted) {
 TEST_F(ForkGuardTest, ForksForbidEvenWhereTheFlagHasBeenLost) {
   make_fork(store, "a1", "base");
   enter({"a1"});
-  make_guest(store, "base", "{}");
+  make_plain_guest(store, "base");
   EXPECT_FALSE(ask(Intent::remove, true).allowed);
   EXPECT_FALSE(ask(Intent::restore, true).allowed);
   EXPECT_FALSE(ask(Intent::unseal, true).allowed);

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "meta/guest.h"
 #include "meta/guest_keys.h"
 #include "tests/unit/fake_guest.h"
 #include "tests/unit/scratch_dir.h"
@@ -56,7 +57,7 @@ TEST_F(ForkIndexTest, EachEntryIsComparedWithTheForksOwnMetadata) {
   make_template(store, "base");
   make_fork(store, "c-live", "base");
   make_fork(store, "b-foreign", "other");
-  make_guest(store, "d-plain", "{}");
+  make_plain_guest(store, "d-plain");
   make_guest(store, "e-torn", R"({"ForkOfTemplate":"ba)");
   fs::create_directories(store.guest_dir("f-empty"));
   add({"c-live", "a-absent", "b-foreign", "d-plain", "e-torn", "f-empty"});
@@ -119,7 +120,7 @@ TEST_F(ForkIndexTest, TheFirstIndexOfAForeignTemplateHoldsTheForksThatExist) {
 }
 
 TEST_F(ForkIndexTest, WhatIsNoTemplateYetStartsEmptyWithoutAScan) {
-  make_guest(store, "base", "{}");
+  make_plain_guest(store, "base");
   make_guest(store, "torn", "{");
   meta::create_fork_index(store, "base");
   EXPECT_TRUE(meta::has_fork_index(store, "base"));
@@ -150,21 +151,19 @@ TEST(GuestKeysTest, ReadsTheOutermostKeysOnly) {
   const ScratchDir dir;
   const base::Store store(dir.path());
   make_guest(store, "g",
-             R"({"IsTemplate":null,"x":{"IsTemplate":7,"ForkOfTemplate":[1]},"n":1.50,)"
+             R"({"Id":"g","IsTemplate":null,"x":{"IsTemplate":7,"ForkOfTemplate":[1]},"n":1.50,)"
              R"("l":[{"ForkOfTemplate":"no"}],"big":1e400,"Fork\u004ffTemplate":"base"})");
   const auto keys = meta::read_guest_keys(store, "g");
   ASSERT_TRUE(keys);
   EXPECT_FALSE(keys->is_template);
   EXPECT_EQ(keys->fork_of_template, "base");
-  make_guest(store, "g", R"({"ForkOfTemplate":null,"IsTemplate":true})");
+  make_guest(store, "g", R"({"Id":"g","ForkOfTemplate":null,"IsTemplate":true})");
   EXPECT_EQ(meta::read_guest_keys(store, "g")->fork_of_template, "");
   EXPECT_TRUE(meta::read_guest_keys(store, "g")->is_template);
   EXPECT_FALSE(meta::read_guest_keys(store, "absent"));
 }
 
 TEST(GuestKeysTest, WhateverIsNoObjectWithTheRightTypesIsBadData) {
-  const ScratchDir dir;
-  const base::Store store(dir.path());
   for (const char* text : {"",
                            " ",
                            "null",
@@ -179,14 +178,14 @@ TEST(GuestKeysTest, WhateverIsNoObjectWithTheRightTypesIsBadData) {
                            R"({"IsTemplate":"true"})",
                            R"({"IsTemplate":[true]})",
                            R"({"IsTemplate":{}})",
+                           R"({"Id":7})",
                            R"({"ForkOfTemplate":false})",
                            R"({"ForkOfTemplate":["base"]})",
                            R"({"ForkOfTemplate":{"a":1}})",
                            R"({"ForkOfTemplate":"a","ForkOfTemplate":"b"})",
                            "{\"Name\":\"\xff\"}",
                            "\xef\xbb\xbf{}"}) {
-    make_guest(store, "g", text);
-    EXPECT_THROW(meta::read_guest_keys(store, "g"), base::BadData) << text;
+    EXPECT_THROW(meta::parse_guest_keys(text, "g"), base::BadData) << text;
   }
 }
 
@@ -210,9 +209,47 @@ TEST(GuestKeysTest, AnEntryThatIsNoReadableFileIsNotAbsent) {
   fs::create_directories(store.metadata_path("dir"));
   EXPECT_THROW(meta::read_guest_keys(store, "dir"), base::BadData);
   write_text(store.guest_dir("file"), "");
-  EXPECT_THROW(meta::read_guest_keys(store, "file"), std::system_error);
+  EXPECT_THROW(meta::read_guest_keys(store, "file"), base::BadData);
   fs::create_symlink("nowhere", store.guest_dir("dangling"));
-  EXPECT_THROW(meta::read_guest_keys(store, "dangling"), std::system_error);
+  EXPECT_THROW(meta::read_guest_keys(store, "dangling"), base::BadData);
+}
+
+TEST(GuestKeysTest, AnotherNameForAGuestIsNotAGuest) {
+  const ScratchDir dir;
+  const base::Store store(dir.path());
+  make_template(store, "base");
+  fs::create_directory_symlink("base", store.guest_dir("link"));
+  fs::copy(store.guest_dir("base"), store.guest_dir("copy"), fs::copy_options::recursive);
+  make_guest(store, "nameless", R"({"IsTemplate":true})");
+  make_guest(store, "metalink", "{}");
+  fs::remove(store.metadata_path("metalink"));
+  fs::create_symlink("../base/metadata.json", store.metadata_path("metalink"));
+  for (const char* id : {"link", "copy", "nameless", "metalink"}) {
+    EXPECT_THROW(meta::read_guest_keys(store, id), base::BadData) << id;
+    EXPECT_TRUE(meta::guest_exists(store, id)) << id;
+  }
+  for (const char* id : {"link", "copy", "nameless"}) {
+    EXPECT_THROW(meta::require_guest(store, id), base::BadData) << id;
+  }
+  EXPECT_THROW(meta::require_guest(store, "absent"), base::Refused);
+  make_guest(store, "torn", "{");
+  EXPECT_NO_THROW(meta::require_guest(store, "torn"));
+  EXPECT_EQ(meta::list_guests(store),
+            (std::vector<std::string>{"base", "copy", "metalink", "nameless", "torn"}));
+}
+
+TEST_F(ForkIndexTest, AnIndexThatIsSeenThroughAnotherNameCountsTheSameForks) {
+  make_template(store, "base");
+  make_fork(store, "f", "base");
+  make_fork(store, "other", "elsewhere");
+  add({"f", "other"});
+  fs::create_directory_symlink("base", store.guest_dir("alias"));
+  EXPECT_EQ(meta::look_at_fork(store, "alias", "f").state, ForkState::live);
+  EXPECT_EQ(meta::look_at_fork(store, "alias", "other").state, ForkState::foreign);
+  EXPECT_THROW(meta::read_fork_index(store, "alias"), base::BadData);
+  EXPECT_THROW(meta::drop_fork_index_entries(store, "alias", std::vector<std::string>{"f"}),
+               base::BadData);
+  EXPECT_EQ(index(), "f=live other=foreign");
 }
 
 }  // namespace

@@ -1,0 +1,190 @@
+#!/usr/bin/env bats
+# Links, mounts and second names in a store: nothing is reached, changed or removed through them.
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2154 # output, stderr and lines are set by run
+load helpers
+load snapshot-meta_helpers
+load ../mounts
+
+setup() {
+  common_setup
+  mkdir -p elsewhere/sub
+  echo precious >elsewhere/sub/file
+}
+teardown() {
+  common_teardown
+  unmount_all
+}
+
+bind() { # <directory> <on>
+  require_root
+  mount --bind "$1" "$2" || skip 'cannot mount here'
+  mounted_dirs+=("$2")
+}
+
+# A template with two forks, and second names for it: a link, a copy, a renamed guest.
+make_aliases() {
+  init_template base
+  make_fork base f1 f2 >/dev/null
+  ln -s base "$(guest_dir alias)"
+  ln -s "$PWD/elsewhere" "$(guest_dir outside)"
+  cp -a "$(guest_dir base)" "$(guest_dir copy)"
+}
+
+@test "trap: a second name for a guest, by a link or a copy: every verb refuses it and changes nothing" {
+  local id call before
+  make_aliases
+  before=$(store_picture)
+  for id in alias outside copy; do
+    for call in "show $id" "state $id" "get $id Id" "set $id X=1" "unset $id X" "forks $id" "trash $id" \
+      "promote $id" "demote $id" "verify $id" "host-paths $id" "guard-create --type full $id" "fork-begin $id new"; do
+      # shellcheck disable=SC2086 # the words are meant
+      run --separate-stderr snapshot-meta $call
+      ((status == 4)) || fail "$call: status $status"
+      assert_contains "$stderr" "cannot use guest '$id'"
+    done
+    for call in "guard --for delete $id" "guard --for write $id" "seal $id" "unseal $id"; do
+      # shellcheck disable=SC2086 # the words are meant
+      run --separate-stderr template-lock $call
+      ((status == 4)) || fail "$call: status $status"
+    done
+  done
+  # Under the exclusive lock, where stale entries are dropped.
+  run -4 template-lock --exclusive alias -- template-lock guard --for delete alias
+  assert_equal "$(store_picture)" "$before"
+  assert_equal "$(snapshot-meta list --json | jq -rs 'map(select(.state == "Broken").id) | join(" ")')" 'alias copy outside'
+}
+
+@test "trap: fsck --repair and a second name for a template: no entry is dropped, each is named" {
+  make_aliases
+  run --separate-stderr -1 snapshot-meta fsck --repair --json
+  assert_equal "$(jq -rs 'map(select(.type == "finding") | .outcome + " " + .problem + " " + .id) | join(",")' <<<"$output")" \
+    'left not_a_guest alias,left not_a_guest outside,left wrong_id copy'
+  assert_equal "$(snapshot-meta forks base)" $'f1\nf2'
+  # The template was renamed: its forks are seen under a name that none of them gives.
+  rm -r "$(guest_dir alias)" "$(guest_dir outside)" "$(guest_dir copy)"
+  mv "$(guest_dir base)" "$(guest_dir renamed)"
+  run --separate-stderr -1 snapshot-meta fsck --json
+  assert_equal "$(find "$(guest_dir renamed)/template/forks" -type f -printf '%f\n' | sort)" $'f1\nf2'
+}
+
+@test "fsck names a template that was copied with its memory linked" {
+  init_template base
+  reflink-clone --profile vm --memory=link "$(guest_dir base)" "$(guest_dir naive)"
+  run --separate-stderr -1 snapshot-meta fsck --json
+  assert_equal "$(jq -rs 'map(select(.type == "finding") | .problem + " " + .id) | join(",")' <<<"$output")" \
+    'wrong_id naive,shared_memory base'
+}
+
+@test "trap: links in .snapfork are not followed: trash, tmp, locks, and what is in them" {
+  local name before
+  init_guest a
+  mkdir -p "$SNAPFORK_ROOT"/.snapfork/{tmp,trash}
+  for name in trash/v tmp/fork.v tmp/import.v tmp/init.v; do
+    ln -s "$PWD/elsewhere" "$SNAPFORK_ROOT/.snapfork/$name"
+  done
+  run -0 snapshot-meta purge v
+  assert_equal "$(find "$SNAPFORK_ROOT"/.snapfork/{tmp,trash} -mindepth 1)" ''
+  ln -s "$PWD/elsewhere" "$SNAPFORK_ROOT/.snapfork/trash/v"
+  run -0 snapshot-meta fsck --repair
+  for name in trash tmp locks; do
+    mv "$SNAPFORK_ROOT/.snapfork/$name" aside
+    ln -s "$PWD/elsewhere" "$SNAPFORK_ROOT/.snapfork/$name"
+    mkdir -p elsewhere/fork.a elsewhere/a
+    before=$(find elsewhere | sort)
+    if [[ $name != locks ]]; then
+      run --separate-stderr -4 snapshot-meta purge sub
+      run --separate-stderr -4 snapshot-meta fsck --repair
+    fi
+    [[ $name == tmp ]] || run --separate-stderr -4 snapshot-meta trash a
+    assert_equal "$(find elsewhere | sort)" "$before"
+    rm "$SNAPFORK_ROOT/.snapfork/$name"
+    mv aside "$SNAPFORK_ROOT/.snapfork/$name"
+  done
+  [[ -e $(guest_dir a)/metadata.json && -e elsewhere/sub/file ]]
+}
+
+@test "trap: a link in the place of template/forks: no entry is read, made or dropped through it" {
+  init_template base
+  mv "$(guest_dir base)/template/forks" elsewhere/forks
+  : >elsewhere/forks/ghost
+  ln -s "$PWD/elsewhere/forks" "$(guest_dir base)/template/forks"
+  for call in 'fork-begin base f' 'demote base' 'trash base' 'forks base'; do
+    # shellcheck disable=SC2086 # the words are meant
+    run --separate-stderr -4 snapshot-meta $call
+    assert_contains "$stderr" 'symbolic link'
+  done
+  run -1 snapshot-meta fsck --repair
+  assert_equal "$(ls elsewhere/forks)" ghost
+}
+
+@test "trap: a mount below a guest, in the trash or in a leftover is not entered" {
+  local trash=$SNAPFORK_ROOT/.snapfork/trash tmp=$SNAPFORK_ROOT/.snapfork/tmp
+  init_guest a
+  mkdir "$(guest_dir a)/data"
+  bind elsewhere "$(guest_dir a)/data"
+  run --separate-stderr -1 snapshot-meta trash a
+  assert_contains "$stderr" "'$(guest_dir a)/data': it is a mount point; unmount it first"
+  [[ -e $(guest_dir a)/metadata.json ]]
+  mkdir -p "$trash/b/data" "$tmp/fork.b/data"
+  echo kept >"$trash/b/disk"
+  bind elsewhere "$trash/b/data"
+  bind elsewhere "$tmp/fork.b/data"
+  run --separate-stderr -1 snapshot-meta purge b
+  run --separate-stderr -1 snapshot-meta fsck --repair
+  assert_equal "$(<elsewhere/sub/file) $(<"$trash/b/disk")" 'precious kept'
+  umount "$(guest_dir a)/data" "$trash/b/data" "$tmp/fork.b/data"
+  run -0 snapshot-meta purge b
+  run -0 snapshot-meta trash a
+  run -0 snapshot-meta purge a
+  assert_equal "$(find "$trash" "$tmp" -mindepth 1)" ''
+  [[ -e elsewhere/sub/file ]]
+}
+
+@test "purge finishes a removal: files, the entry of its template, its metadata; a second one finds nothing" {
+  local trash=$SNAPFORK_ROOT/.snapfork/trash
+  init_template a
+  make_fork a f g >/dev/null
+  snapshot-meta trash f >/dev/null
+  snapshot-meta fork-begin a h >/dev/null
+  mkdir "$SNAPFORK_ROOT/.snapfork/tmp/fork.f"
+  run -0 snapshot-meta purge --dry-run f
+  assert_equal "$output" "would remove $SNAPFORK_ROOT/.snapfork/tmp/fork.f"$'\n'"would remove $trash/f"
+  run -0 snapshot-meta purge --json f
+  assert_equal "$(json '.removed | length')" 2
+  assert_equal "$(ls "$(guest_dir a)/template/forks")" $'g\nh'
+  run -0 snapshot-meta purge f
+  assert_equal "$output" ''
+  # An entry without a fork, of which nothing else is left.
+  run -0 snapshot-meta purge h
+  assert_equal "$(ls "$(guest_dir a)/template/forks")" g
+  # A guest of that id stays, and so does its entry.
+  mkdir "$SNAPFORK_ROOT/.snapfork/tmp/fork.g"
+  run -0 snapshot-meta purge g
+  assert_equal "$(snapshot-meta forks a) $(snapshot-meta verify g)" 'g ok'
+}
+
+@test "purge waits for nobody who works on a leftover, and takes the lock of the id" {
+  mkdir -p "$SNAPFORK_ROOT/.snapfork/tmp/.fork.x.snapfork-tmp"
+  run --separate-stderr -1 flock "$SNAPFORK_ROOT/.snapfork/tmp/.fork.x.snapfork-tmp" snapshot-meta purge x
+  assert_contains "$stderr" 'a program is at work on it'
+  run --separate-stderr -1 template-lock --shared x -- snapshot-meta purge x
+  assert_contains "$stderr" 'the inherited lock is shared'
+  run -0 template-lock --exclusive x -- snapshot-meta purge x
+  assert_equal "$(find "$SNAPFORK_ROOT/.snapfork/tmp" -mindepth 1)" ''
+}
+
+@test "purge killed anywhere: the next one ends it, and no fork is lost" {
+  require_cmd strace
+  local nth killed=0
+  init_template a
+  for nth in {1..40}; do
+    make_fork a f >/dev/null
+    snapshot-meta trash f >/dev/null
+    if kill_at unlinkat "$nth" snapshot-meta purge f 2>/dev/null; then break; fi
+    killed=$nth
+    run -0 snapshot-meta purge f
+    assert_equal "$(find "$SNAPFORK_ROOT"/.snapfork/{tmp,trash} "$(guest_dir a)/template/forks" -mindepth 1)" ''
+  done
+  ((killed >= 5 && nth < 40))
+}
