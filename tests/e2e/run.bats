@@ -70,7 +70,10 @@ three_forks_write_to_their_own_disks() { # <version of Firecracker>
     assert_equal "$(snapshot-meta state "$id")" Stale # it wrote to its disk
   done
   sha256sum --check --quiet <<<"$before"
-  # The first load was by the page server; later ones are from the file.
+  # Nobody loaded the memory, so the first load is still by the page server; without its session, from the file.
+  run -0 --separate-stderr snapfork run --force "${ids[0]}" -- printenv SNAPFORK_LOAD
+  assert_equal "$(field .mem_backend.backend_type)" Uffd
+  uffd-serve ctl --control "$SNAPFORK_PAGER" close "$(snapshot-meta session-name "${ids[0]}")"
   run -0 --separate-stderr snapfork run --force "${ids[0]}" -- printenv SNAPFORK_LOAD
   assert_equal "$(field .mem_backend.backend_type)" File
   run -0 --separate-stderr snapfork run --force --backend uffd "${ids[0]}" -- printenv SNAPFORK_LOAD
