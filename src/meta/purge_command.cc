@@ -19,7 +19,7 @@ int purge_command(int argc, char** argv) {
   add_dry_run(options);
   options.footer(
       "A guest of that id is not touched. Nothing to remove is not an error.\n"
-      "Exit status: 0 done, 1 in use, locked or a mount point, 4 a symbolic link, 5 system.");
+      "Exit status: 0 done, 1 in use, locked or a mount point, 4 a symbolic link,\n5 system.");
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
     return 0;
