@@ -1,5 +1,6 @@
 #include "pager/control_api.h"
 
+#include <cerrno>
 #include <chrono>
 #include <utility>
 
@@ -36,6 +37,19 @@ HttpReply ordered_reply(Pager::Ordered ordered) {
       break;
   }
   return {.status = kNoContent, .body = ""};
+}
+
+// A file that cannot be found is the request's mistake.
+std::shared_ptr<const Image> open_image(ImageStore& images, const std::string& path) {
+  try {
+    return images.open(path);
+  } catch (const std::system_error& error) {
+    const int number = error.code().value();
+    if (number == ENOENT || number == ENOTDIR || number == ELOOP) {
+      throw base::BadData(error.what());
+    }
+    throw;
+  }
 }
 
 }  // namespace
@@ -214,7 +228,7 @@ HttpReply ControlApi::create(std::string_view body) {
   place.window = request.window ? request.window : settings_.window;
   place.socket_path = settings_.socket_dir + "/" + place.id + ".sock";
   base::check_socket_path(place.socket_path);
-  place.image = images_.open(request.memory_path);
+  place.image = open_image(images_, request.memory_path);
   if (place.image->view() == Image::View::unprotected) {
     base::say_warning("session " + base::quoted(place.id) + ": serving " +
                       base::quoted(request.memory_path) + std::string(Image::kUnprotectedText));

@@ -168,12 +168,13 @@ ControlServer::ControlServer(const base::UnixListener& listener, ControlApi& api
   if (!copy) {
     base::throw_errno("cannot serve " + base::quoted(listener.path()));
   }
-  constexpr unsigned kTimeoutSeconds = 30;  // of a connection on which nothing happens
+  constexpr unsigned kMostConnections = 256;  // each has a thread
+  constexpr unsigned kTimeoutSeconds = 30;    // of a connection on which nothing happens
   http_->daemon = http_->library.start_daemon(
       MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, nullptr,
       nullptr, &Http::on_request, http_.get(), MHD_OPTION_LISTEN_SOCKET, copy.get(),
       MHD_OPTION_NOTIFY_COMPLETED, &Http::on_completed, http_.get(), MHD_OPTION_CONNECTION_TIMEOUT,
-      kTimeoutSeconds, MHD_OPTION_END);
+      kTimeoutSeconds, MHD_OPTION_CONNECTION_LIMIT, kMostConnections, MHD_OPTION_END);
   if (http_->daemon == nullptr) {
     base::throw_errno("cannot serve " + base::quoted(listener.path()));
   }

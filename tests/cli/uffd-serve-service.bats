@@ -127,3 +127,9 @@ teardown() {
   kill -CONT "$server"
   run -0 uffd-serve ctl -t 20 health
 }
+
+@test "the directories of --data-dir are for their owner only, whatever the umask is" {
+  umask 0
+  serve_hypeman
+  assert_equal "$(stat -c %a data data/uffd data/uffd/0.1.6 data/uffd/0.1.6/sessions | sort -u)" 700
+}

@@ -180,10 +180,10 @@ TEST_F(ControlApiTest, UnknownAndEmptyFieldsAreIgnored) {
   ask(200, "POST", "/sessions", body);
 }
 
-TEST_F(ControlApiTest, AMissingMemoryFileIsAnErrorOfTheServer) {
+TEST_F(ControlApiTest, AMissingMemoryFileIsAnErrorOfTheRequest) {
   Json body = session("a");
   body["backing_memory_path"] = dir_ / "absent";
-  ask(500, "POST", "/sessions", body);
+  ask(400, "POST", "/sessions", body);
 }
 
 TEST_F(ControlApiTest, AHotListThatCannotBeUsedIsAWarningAndTheSessionIsMade) {
