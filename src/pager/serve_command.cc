@@ -1,5 +1,7 @@
 #include "pager/serve_command.h"
 
+#include <unistd.h>
+
 #include <optional>
 #include <string>
 
@@ -108,6 +110,12 @@ void serve_sessions(ServeSettings& settings, int signals) {
   if (settings.json) {
     print_summary(pager.totals());
   }
+  limit_end([paths] {
+    ::unlink(paths.control.c_str());
+    if (!paths.pid_file.empty()) {
+      ::unlink(paths.pid_file.c_str());
+    }
+  });
 }
 
 void print_features(bool json) {

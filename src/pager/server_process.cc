@@ -7,8 +7,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "base/message.h"
@@ -78,6 +81,17 @@ void release_signals(int signals) {
   }
   const sigset_t ending = set_of_ending();
   ::pthread_sigmask(SIG_UNBLOCK, &ending, nullptr);
+}
+
+void limit_end(std::function<void()> last) {
+  std::thread([last = std::move(last)] {
+    constexpr std::chrono::seconds kLimit{5};
+    std::this_thread::sleep_for(kLimit);
+    last();
+    base::say_warning("a thread does not end; the server exits without it");
+    base::flush_messages();
+    ::_exit(0);
+  }).detach();
 }
 
 void raise_limits() {

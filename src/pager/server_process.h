@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
+
 #include "base/fd.h"
 
 namespace pager {
@@ -15,6 +17,11 @@ base::Fd take_signals();
 // For the end: forgets what has come on `signals`, and gives SIGTERM, SIGINT and SIGQUIT their
 // default again, so that output that blocks can be ended.
 void release_signals(int signals);
+
+// Bounds the time that the end of the server takes. A disk or a filesystem may hold a thread (a
+// request that opens a file there), and nothing can end such a thread. If the process still exists
+// after 5 s, this calls `last`, which must not block, and ends the process with status 0.
+void limit_end(std::function<void()> last);
 
 // Raises limits that a shell or a service manager set for other programs: descriptors, CPU time,
 // file size, memory. Warns of a limit of CPU time that cannot be raised: the kernel kills the

@@ -120,3 +120,43 @@ serve_under() { # <shell commands before it> <option>...
   wait_for_end "$server" 0
   release_vmm
 }
+
+# Stops the thread that serves a connection, as a filesystem that does not answer would, and keeps it stopped until it ends.
+hold_control_thread() { # <control socket> <pid>: prints "held", ends with the thread
+  python3 - "$1" "$2" <<'PYTHON'
+import ctypes, os, socket, sys
+control, pid = sys.argv[1], sys.argv[2]
+PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
+libc = ctypes.CDLL(None, use_errno=True)
+peer = socket.socket(socket.AF_UNIX)
+peer.connect(control)
+peer.sendall(b'GET /health HTTP/1.1\r\n')
+thread = 0
+while not thread:
+    for task in os.listdir(f'/proc/{pid}/task'):
+        with open(f'/proc/{pid}/task/{task}/comm') as name:
+            if name.read().startswith('MHD-conn'):
+                thread = int(task)
+for request in PTRACE_SEIZE, PTRACE_INTERRUPT:
+    if libc.ptrace(request, thread, None, None):
+        sys.exit(f'ptrace: {os.strerror(ctypes.get_errno())}')
+os.waitpid(thread, WALL)
+print('held', flush=True)
+while True:
+    _, status = os.waitpid(thread, WALL)
+    if os.WIFEXITED(status) or os.WIFSIGNALED(status):
+        break
+PYTHON
+}
+
+@test "SIGTERM ends a server whose control thread a filesystem holds" {
+  require_cmd python3
+  serve_control
+  uffd-serve ctl create a=memory
+  spawn_to holder hold_control_thread "$SNAPFORK_PAGER" "$server"
+  wait_until 10 grep -q held holder
+  kill "$server"
+  wait_for_end "$server" 0
+  assert_contains "$(<server.log)" 'a thread does not end; the server exits without it'
+  [[ ! -e $SNAPFORK_PAGER ]] || fail 'its control socket is still there'
+}
