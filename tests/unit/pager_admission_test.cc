@@ -168,9 +168,17 @@ TEST_F(PagerAdmissionTest, ASecondVmmOfASessionIsKilled) {
   make({});
   pager_->open(place("vm"));
   const Gate go;
-  FakeVmm first(dir_ / "vm.sock", kPages, verify_after(go));
-  FakeVmm second(dir_ / "vm.sock", kPages, verify_after(go));
-  // Both have connected before anybody looks.
+  const Gate greeted;
+  const auto work = [&](const TestGuest& guest, const base::Fd& socket,
+                        const FakeVmm::Ready& ready) {
+    greeted.open(1);
+    verify_after(go)(guest, socket, ready);
+  };
+  FakeVmm first(dir_ / "vm.sock", kPages, work);
+  FakeVmm second(dir_ / "vm.sock", kPages, work);
+  // Both handshakes are sent before the server accepts the first connection.
+  greeted.wait();
+  greeted.wait();
   run();
   EXPECT_TRUE(wait_for_state("vm", "serving"));
   EXPECT_TRUE(wait_for_true([&] {
