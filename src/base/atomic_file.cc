@@ -1,9 +1,11 @@
 #include "base/atomic_file.h"
 
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,6 +13,8 @@
 #include <climits>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
+#include <vector>
 
 #include "base/deadline.h"
 #include "base/error.h"
@@ -62,6 +66,21 @@ Fd make_temporary(const std::string& temporary, mode_t mode) {
   }
 }
 
+// Gives `to` the extended attributes of `from` that the caller may set.
+void copy_attributes(int from, int to) {
+  std::vector<char> names(XATTR_LIST_MAX);
+  const ssize_t length = ::flistxattr(from, names.data(), names.size());
+  std::vector<char> value(XATTR_SIZE_MAX);
+  for (ssize_t at = 0; at < length;) {
+    const char* name = names.data() + at;
+    const ssize_t size = ::fgetxattr(from, name, value.data(), value.size());
+    if (size >= 0) {
+      static_cast<void>(::fsetxattr(to, name, value.data(), static_cast<size_t>(size), 0));
+    }
+    at += static_cast<ssize_t>(std::strlen(name)) + 1;
+  }
+}
+
 // rename(2) that never replaces; false when `to` exists.
 bool rename_to_new(const std::string& from, const std::string& to) {
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) {
@@ -78,9 +97,10 @@ bool rename_to_new(const std::string& from, const std::string& to) {
   return false;
 }
 
-// False when `path` exists and must not be replaced.
+// False when `path` exists and must not be replaced. The file gets the attributes of `like`, if
+// that is open, else `mode`.
 bool write_whole(const std::string& path, std::string_view content, mode_t mode, Durable durable,
-                 bool replaces) {
+                 bool replaces, const Fd& like) {
   const size_t slash = path.find_last_of('/');
   const size_t name_at = slash == std::string::npos ? 0 : slash + 1;
   const std::string temporary =
@@ -89,6 +109,13 @@ bool write_whole(const std::string& path, std::string_view content, mode_t mode,
   bool done = true;
   try {
     write_full(fd.get(), content, temporary);
+    struct stat old {};
+    if (like && ::fstat(like.get(), &old) == 0) {
+      // A caller that may not give files away becomes the owner, as of any file that it replaces.
+      static_cast<void>(::fchown(fd.get(), old.st_uid, old.st_gid));
+      copy_attributes(like.get(), fd.get());
+      mode = old.st_mode & 07777U;
+    }
     if (::fchmod(fd.get(), mode) != 0) {  // the umask does not matter
       throw_errno("cannot change the mode of " + base::quoted(temporary));
     }
@@ -118,12 +145,19 @@ bool write_whole(const std::string& path, std::string_view content, mode_t mode,
 
 void write_file_atomic(const std::string& path, std::string_view content, mode_t mode,
                        Durable durable) {
-  static_cast<void>(write_whole(path, content, mode, durable, true));
+  static_cast<void>(write_whole(path, content, mode, durable, true, Fd()));
+}
+
+void update_file_atomic(const std::string& path, std::string_view content, mode_t mode,
+                        Durable durable) {
+  // Not there, or not to be read: a new one.
+  const Fd old(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  static_cast<void>(write_whole(path, content, mode, durable, true, old));
 }
 
 bool create_file_atomic(const std::string& path, std::string_view content, mode_t mode,
                         Durable durable) {
-  return write_whole(path, content, mode, durable, false);
+  return write_whole(path, content, mode, durable, false, Fd());
 }
 
 std::string temporary_name(std::string_view name) {

@@ -22,6 +22,11 @@ void write_file_atomic(const std::string& path, std::string_view content, mode_t
 [[nodiscard]] bool create_file_atomic(const std::string& path, std::string_view content,
                                       mode_t mode, Durable durable);
 
+// The same for a file that may exist already: it keeps its mode, its owner and group where the
+// caller may give them, and its extended attributes. `mode` is for a new one.
+void update_file_atomic(const std::string& path, std::string_view content, mode_t mode,
+                        Durable durable);
+
 // The temporary name that stands beside `name` (one component) while that is being written. It
 // depends on `name` alone, and fits into a directory entry (255 bytes) however long `name` is.
 std::string temporary_name(std::string_view name);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <string_view>
 
 #include "base/atomic_file.h"
@@ -47,6 +48,12 @@ bool is_left_out(const Request& request, const std::string& relative, mode_t typ
          std::any_of(request.excludes.begin(), request.excludes.end(),
                      [&](const std::string& glob) { return matches(glob, relative); }) ||
          (request.profile == Profile::vm && is_of_the_vmm(relative, type));
+}
+
+bool link_leads_out(const std::string& relative, std::string_view text) {
+  const std::filesystem::path target =
+      (std::filesystem::path(relative).parent_path() / text).lexically_normal();
+  return target.is_absolute() || *target.begin() == "..";
 }
 
 bool is_memory_path(const std::string& relative) {

@@ -129,6 +129,14 @@ void TreeCloner::clone_symlink(const Step& step) {
     }
     base::throw_errno("cannot read symlink " + base::quoted(src_path(step.relative)));
   }
+  if (request_.profile == Profile::vm &&
+      link_leads_out(step.relative, std::string_view(text.data(), static_cast<size_t>(length)))) {
+    throw base::BadData("cannot clone " + base::quoted(src_path(step.relative)) +
+                        ": it is a symbolic link out of the directory, so that all clones would "
+                        "share " +
+                        base::quoted(std::string(text.data(), static_cast<size_t>(length))) +
+                        "; put that file in its place or --exclude it");
+  }
   if (request_.dry_run) {
     return;
   }

@@ -1,5 +1,8 @@
 #include "meta/fork_guard.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <iterator>
 #include <optional>
@@ -18,6 +21,7 @@ namespace {
 struct Subject {
   bool is_template = false;
   std::string problem;
+  bool is_half_demoted = false;  // not flagged, but with what demote removes after the flag
 };
 
 Subject read_subject(const base::Store& store, std::string_view id) {
@@ -30,6 +34,15 @@ Subject read_subject(const base::Store& store, std::string_view id) {
     return {.is_template = false, .problem = error.what()};
   }
   throw_no_guest(store, id);  // deleted at the same time
+}
+
+// What demote removes after it has cleared the flag: template/, then the seal.
+bool has_template_rest(const base::Store& store, std::string_view id) {
+  struct stat memory {};
+  return store.try_open_below(store.template_dir(id), O_PATH) ||
+         (::lstat(store.memory_path(id).c_str(), &memory) == 0 && S_ISREG(memory.st_mode) &&
+          memory.st_nlink == 1 &&  // a fork's is its template's
+          (memory.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0);
 }
 
 const char* verb_of(Intent intent) {
@@ -88,7 +101,7 @@ std::string objection(Intent intent, std::string_view id, const Subject& subject
     return "it may be a template: " + subject.problem;
   }
   if (intent == Intent::demote) {
-    return "it is no template, so there is nothing to demote";
+    return subject.is_half_demoted ? forks : "it is no template, so there is nothing to demote";
   }
   if (!subject.is_template) {
     return forks;
@@ -127,7 +140,8 @@ GuardAnswer guard(const base::Store& store, std::string_view id, Intent intent,
                   bool holds_exclusive) {
   base::check_id(id);
   store.require_root();
-  const Subject subject = read_subject(store, id);
+  Subject subject = read_subject(store, id);
+  subject.is_half_demoted = !subject.is_template && has_template_rest(store, id);
   const bool alone =
       holds_exclusive || base::inherited_lock(store, id) == base::LockMode::exclusive;
   GuardAnswer answer;

@@ -1,8 +1,12 @@
 #include "meta/fsck.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <utility>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "meta/fsck_suspect.h"
 
 namespace meta {
@@ -57,11 +61,44 @@ void FsckRun::leave(const std::string& problem, const std::string& id, const std
   tell_({.outcome = Outcome::left, .problem = problem, .id = id, .path = path, .text = text});
 }
 
+namespace {
+
+// Whether other users may list, or change, what is in guests/: memory and disks of all guests. No
+// umask makes 0711 or 0750, so those are on purpose.
+bool is_open_to_others(const base::Store& store) {
+  struct stat st {};
+  return ::stat(store.guests_dir().c_str(), &st) == 0 && (st.st_mode & (S_IROTH | S_IWOTH)) != 0;
+}
+
+std::string close_to_others(const base::Store& store) {
+  const base::Fd dir = store.open_below(store.guests_dir(), O_RDONLY | O_DIRECTORY);
+  if (::fchmod(dir.get(), S_IRWXU) != 0) {
+    base::throw_errno("cannot change the mode of " + base::quoted(store.guests_dir()));
+  }
+  return "its mode is 0700";
+}
+
+void check_modes(const FsckRun& run) {
+  const base::Store& store = run.store();
+  if (is_open_to_others(store)) {
+    run.settle({.problem = "open_to_others",
+                .id = "",
+                .path = store.guests_dir(),
+                .text = "other users may read the memory and disks of guests",
+                .locks = {},
+                .is_there = [&] { return is_open_to_others(store); },
+                .mend = [&] { return close_to_others(store); }});
+  }
+}
+
+}  // namespace
+
 void check_store(const base::Store& store, Effect effect,
                  const std::function<void(const Finding&)>& tell) {
   const FsckRun run(store, effect, tell);
   // In this order: a clone or a guest in the trash explains an entry of an index without a fork,
   // and metadata that is whole again makes its guest count.
+  check_modes(run);
   check_leftovers(run);
   check_metadata(run);
   check_forks(run);

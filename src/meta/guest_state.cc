@@ -91,8 +91,33 @@ const char* state_name(State state) {
   return "Broken";
 }
 
+namespace {
+
+// What of the snapshot is a symbolic link; empty for nothing. Clones of such a guest would hold the
+// link, and with it the file that it leads to, whose link count says nothing of them.
+std::string link_problem(const base::Store& store, std::string_view id) {
+  for (const std::string_view part :
+       {"snapshots", "snapshots/snapshot-latest", "snapshots/snapshot-latest/state",
+        "snapshots/snapshot-latest/memory"}) {
+    struct stat st {};
+    if (::lstat((store.guest_dir(id) + "/" + std::string(part)).c_str(), &st) == 0 &&
+        S_ISLNK(st.st_mode)) {
+      return "its " + base::quoted(part) +
+             " is a symbolic link; put what the link points to in its place";
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
 SnapshotFacts look_at_snapshot(const base::Store& store, std::string_view id) {
   SnapshotFacts facts;
+  facts.problem = link_problem(store, id);
+  if (!facts.problem.empty()) {
+    facts.exists = true;
+    return facts;
+  }
   const std::string memory_path = store.memory_path(id);
   const std::string dir = memory_path.substr(0, memory_path.rfind('/'));
   const std::optional<struct stat> memory = stat_file(memory_path);

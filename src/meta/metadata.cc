@@ -163,7 +163,7 @@ void Metadata::clear(std::string_view key) {
 }
 
 void Metadata::write(const std::string& path, base::Durable durable) const {
-  base::write_file_atomic(path, json_.pretty() + "\n", kMode, durable);
+  base::update_file_atomic(path, json_.pretty() + "\n", kMode, durable);
 }
 
 KeyType key_type(std::string_view key) {

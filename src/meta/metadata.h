@@ -46,7 +46,7 @@ class Metadata {
   JsonObject& json() { return json_; }
   const JsonObject& json() const { return json_; }
 
-  // Replaces the file `path` (base::write_file_atomic; mode 0644 as hypeman's). The caller holds
+  // Replaces the file `path` (base::update_file_atomic; a new one has mode 0644). The caller holds
   // the guest's lock.
   void write(const std::string& path, base::Durable durable) const;
 

@@ -13,7 +13,8 @@ common_setup() {
   unset SNAPFORK_LOCK_FD SNAPFORK_PAGER SNAPFORK_DEBUG
   export LC_ALL=C
   export ASAN_OPTIONS=${ASAN_OPTIONS-detect_leaks=0} # which does not work under strace
-  mkdir -p "$SNAPFORK_ROOT/guests"
+  mkdir -p "$SNAPFORK_ROOT"
+  mkdir -m 700 "$SNAPFORK_ROOT/guests"
   cd "$BATS_TEST_TMPDIR" || return 1
   spawned=()
 }

@@ -80,7 +80,7 @@ make_guest() { # <dir>
   printf '{}\n' >"$1/metadata.json"
   : >"$1/nothing"
   ln "$1/overlay.raw" "$1/empty/the-same-disk"
-  ln -s ../some/where "$1/link"
+  ln -s odd/../some/where "$1/link"
   ln -s "$(printf 'x%.0s' {1..300})" "$1/long-link"
   printf odd >"$1/odd/"$'new\nline'
   printf odd >"$1/odd/"$'\xff\xfe'

@@ -147,6 +147,7 @@ teardown() { common_teardown; }
   run -0 snapshot-meta demote a
   assert_equal "$(snapshot-meta state a)" Standby
   [[ ! -e $(guest_dir a)/template ]]
+  chmod u+w "$(memory_of a)"
   run --separate-stderr -1 snapshot-meta demote a
   assert_contains "$stderr" 'it is no template'
 }

@@ -246,7 +246,7 @@ is_stopped() { # <pid>
   for call in unlink,unlinkat rename linkat openat fsync rmdir; do
     for ((n = 1; n <= 80; ++n)); do
       rm -rf "$SNAPFORK_ROOT"
-      mkdir -p "$SNAPFORK_ROOT/guests"
+      install -d -m 700 "$SNAPFORK_ROOT/guests"
       init_template a
       make_fork a f g h >/dev/null
       rm "$(guest_dir a)/template/forks/f"

@@ -188,3 +188,86 @@ make_aliases() {
   done
   ((killed >= 5 && nth < 40))
 }
+
+# ---- snapshots and disks that are links: forks would share what is behind them
+
+@test "trap: a snapshot behind a link, in any component: Broken, and refused by promote and fork" {
+  local part dir
+  init_guest a
+  dir=$(guest_dir a)
+  for part in snapshots snapshots/snapshot-latest snapshots/snapshot-latest/memory snapshots/snapshot-latest/state; do
+    mv "$dir/$part" elsewhere/part
+    ln -s "$PWD/elsewhere/part" "$dir/$part"
+    run --separate-stderr -0 snapshot-meta state a
+    assert_equal "$output" Broken
+    assert_contains "$stderr" "'$part' is a symbolic link"
+    for call in 'promote a' 'fork-begin a f'; do
+      # shellcheck disable=SC2086 # the words are meant
+      run --separate-stderr -1 snapshot-meta $call
+      assert_contains "$stderr" "'$part' is a symbolic link"
+    done
+    [[ $part == */state ]] || run --separate-stderr -4 template-lock seal a
+    rm "$dir/$part"
+    mv elsewhere/part "$dir/$part"
+  done
+  assert_equal "$(snapshot-meta state a)" Standby
+}
+
+@test "trap: a disk that is a link out of the guest is not cloned, by name; one inside is" {
+  local text
+  mkdir guest
+  echo disk >guest/disk
+  ln -s disk guest/inside
+  run -0 reflink-clone --profile vm guest dst
+  assert_equal "$(readlink dst/inside)" disk
+  for text in "$PWD/guest/disk" ../elsewhere/sub/file sub/../../elsewhere; do
+    ln -s "$text" guest/root.ext4
+    run --separate-stderr -4 reflink-clone --profile vm guest dst2
+    assert_contains "$stderr" "guest/root.ext4': it is a symbolic link out of the directory"
+    [[ ! -e dst2 ]]
+    run -0 reflink-clone guest dst3 # a plain clone keeps links as they are
+    rm -r guest/root.ext4 dst3
+  done
+}
+
+# ---- who may read the store
+
+@test "fsck finds a store that other users may read, and closes it; 0711 and 0750 are on purpose" {
+  local mode
+  init_guest a
+  chmod 755 "$SNAPFORK_ROOT/guests"
+  run --separate-stderr -1 snapshot-meta fsck
+  assert_contains "$output" "found: $SNAPFORK_ROOT/guests: other users may read"
+  assert_equal "$(stat -c %a "$SNAPFORK_ROOT/guests")" 755
+  run --separate-stderr -0 snapshot-meta fsck --repair
+  assert_equal "$(stat -c %a "$SNAPFORK_ROOT/guests")" 700
+  for mode in 711 750; do
+    chmod "$mode" "$SNAPFORK_ROOT/guests"
+    run --separate-stderr -0 snapshot-meta fsck
+  done
+}
+
+@test "metadata.json keeps its mode, owner and extended attributes when it is rewritten" {
+  require_root
+  require_cmd setfattr
+  local file
+  init_guest a
+  file=$(guest_dir a)/metadata.json
+  chmod 600 "$file"
+  chown 65534:65534 "$file"
+  setfattr -n user.note -v kept "$file" || skip 'no user attributes here'
+  snapshot-meta set a Name=b
+  assert_equal "$(stat -c '%a %u %g' "$file") $(getfattr --only-values -n user.note "$file" 2>/dev/null)" '600 65534 65534 kept'
+  assert_equal "$(snapshot-meta get a Name)" b
+}
+
+@test "a demote that was cut short after the flag is finished by the next one" {
+  init_template a
+  kill_at unlinkat 1 snapshot-meta demote a || true
+  assert_equal "$(snapshot-meta get a IsTemplate)" false
+  run -0 snapshot-meta demote a
+  [[ ! -e $(guest_dir a)/template ]]
+  run -0 template-lock unseal a
+  run --separate-stderr -1 snapshot-meta demote a
+  assert_contains "$stderr" 'nothing to demote'
+}

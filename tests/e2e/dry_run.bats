@@ -65,7 +65,7 @@ changes_nothing() { # <status> <program> <arguments...>
   changes_nothing 1 snapfork delete base
   changes_nothing 1 snapfork delete nobody f
   changes_nothing 1 snapfork demote base
-  changes_nothing 1 snapfork demote plain
+  changes_nothing 0 snapfork demote plain # sealed as the memory that it was cloned from: unsealed
   changes_nothing 1 snapfork promote base
   changes_nothing_plain 1 snapfork run base -- true
   changes_nothing 1 snapfork fork base f
