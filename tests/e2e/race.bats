@@ -56,7 +56,7 @@ one_round() { # <number>
     return
   fi
   ((forked += live)) || true
-  ((live == 0)) || (cd "$SNAPFORK_ROOT/guests" && snapfork -q delete f?)
+  ((live == 0)) || (cd "$SNAPFORK_ROOT/guests" && snapfork -q delete f?) || fail "round $1: delete of the forks ended with $?"
 }
 
 race() { # <rounds>
