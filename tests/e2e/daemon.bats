@@ -105,6 +105,14 @@ kill_server() {
   run -5 --separate-stderr bash -c 'exec snapfork --json status >/dev/full'
 }
 
+@test "a record that cannot be written does not change the status of a failure, and is a failure after a success" {
+  run -2 --separate-stderr bash -c 'exec snapfork --json unknown >/dev/full'
+  run -1 --separate-stderr bash -c 'exec snapfork --json delete unknown >/dev/full'
+  assert_contains "$stderr" 'no such guest'
+  run -5 --separate-stderr bash -c 'exec snapfork --json delete base >/dev/full'
+  assert_contains "$stderr" "cannot write 'standard output'"
+}
+
 @test "a guest that hangs is named also when a new server has come; its record goes with it" {
   local vmm record
   hold_vmm "$(snapfork -q fork base f)"
