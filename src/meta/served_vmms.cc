@@ -18,12 +18,24 @@ namespace {
 
 constexpr std::string_view kSuffix = ".vmm";
 
-bool is_record_of(std::string_view name, const std::string& session) {
+// Of NAME.vmm and NAME.old-N.vmm, and of NAME.PID.vmm, which a page server keeps of a guest that
+// hangs since an earlier one was killed: it holds this number, or it cannot be read. Where it holds
+// another, it belongs to a session that is called NAME.PID.
+bool is_record_of(std::string_view name, const std::string& session, pid_t pid) {
   if (!name.starts_with(session) || !name.ends_with(kSuffix)) {
     return false;
   }
-  const std::string_view rest = name.substr(session.size());
-  return rest == kSuffix || rest.starts_with(".old-");
+  std::string_view rest = name.substr(session.size());
+  if (rest == kSuffix || rest.starts_with(".old-")) {
+    return true;
+  }
+  rest.remove_suffix(kSuffix.size());
+  if (pid > 0) {
+    return rest == "." + std::to_string(pid);
+  }
+  return rest == ".unreadable" ||
+         (rest.size() > 1 && rest.front() == '.' &&
+          rest.find_first_not_of("0123456789", 1) == std::string_view::npos);
 }
 
 // Nothing when the record is gone or names a process that has ended.
@@ -94,10 +106,11 @@ void ServedVmms::find(const Directory& directory, const std::string& session,
   }
   for (auto name = std::ranges::lower_bound(directory.names, session);
        name != directory.names.end() && name->starts_with(session); ++name) {
-    if (!is_record_of(*name, session)) {
+    if (!std::string_view(*name).substr(session.size()).starts_with('.')) {
       continue;
     }
-    if (const std::optional<ServedVmm> vmm = read_record(directory.path + "/" + *name)) {
+    const std::optional<ServedVmm> vmm = read_record(directory.path + "/" + *name);
+    if (vmm && is_record_of(*name, session, vmm->pid)) {
       found.push_back(*vmm);
     }
   }

@@ -161,7 +161,8 @@ TEST_F(GuestStateTest, IsRunningWhileAPageServerHasARecordOfALiveVmm) {
   write_text(sessions + "/g@00000000.vmm", self);
   write_text(sessions + "/" + session + "1.vmm", self);
   EXPECT_EQ(state().state, State::standby);
-  for (const char* end : {".vmm", ".old-3.vmm"}) {
+  const std::string hung = "." + std::to_string(::getpid()) + ".vmm";  // of a killed server
+  for (const std::string& end : {std::string(".vmm"), std::string(".old-3.vmm"), hung}) {
     const std::string record = sessions + "/" + session + end;
     for (const char* text : {self.c_str(), "0 0\n", "", "no number"}) {
       write_text(record, text);
@@ -173,6 +174,8 @@ TEST_F(GuestStateTest, IsRunningWhileAPageServerHasARecordOfALiveVmm) {
   }
   // In hypeman's layout a session has the name of the guest.
   fs::create_directories(store.root() + "/uffd/1.0/sessions");
+  write_text(store.root() + "/uffd/1.0/sessions/g.1.vmm", self);  // of a guest "g.1"
+  EXPECT_EQ(state().state, State::standby);
   write_text(store.root() + "/uffd/1.0/sessions/g.vmm", self);
   EXPECT_EQ(state().state, State::running);
   ::unsetenv("SNAPFORK_PAGER");
