@@ -229,7 +229,7 @@ FaultLoop::Answer FaultLoop::serve(Fault& fault) {
   if (const auto rounds = huge_rounds_.find(page);
       rounds != huge_rounds_.end() && rounds->second >= kHugeRounds && !fault.kept) {
     fault.waits = rounds->second - kHugeRounds;
-    return wait_for_memory(fault, "the pool of 2 MiB pages is empty");
+    return wait_for_memory(fault, in->region.page_size);
   }
   const Window::Plan plan = plan_for(fault, *in, page);
   select(*in, plan.now, page);

@@ -3,6 +3,7 @@
 // lead to.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -128,7 +129,7 @@ class FaultLoop {
   void queue(const PageTable::RegionPages& in, PageSpan span);
   Answer follow(Fault& fault, const PageTable::RegionPages& in, const Filled& filled);
   Answer unreadable(Fault& fault, const PageTable::RegionPages& in, int error);
-  Answer wait_for_memory(Fault& fault, std::string_view what);
+  Answer wait_for_memory(Fault& fault, uint64_t page_size);
   Answer give_up(const Fault& fault, const PageTable::RegionPages* in, const std::string& why);
   void kill_vmm(const std::string& why);
   void mark_removal(const uffd_msg& message);
@@ -196,13 +197,14 @@ class FaultLoop {
   uint64_t healed_unsaid_ = 0;  // pages that the log does not know of yet
   base::LogLimit poison_log_;
   base::LogLimit heal_log_;
+  // While pages come back one by one a shortage would be said with each of them.
+  base::LogLimit memory_log_{1, std::chrono::minutes(1)};
 
   std::vector<uint64_t> selected_;  // pages of the call that is made now
   uint64_t moment_ns_ = 0;          // when the last batch was read, or the last fault answered
   uint64_t last_fault_ns_ = 0;
   uint64_t read_ns_ = 0;  // of the fault that is being served
   uint64_t image_checked_ns_ = 0;
-  bool memory_warned_ = false;
   bool fork_warned_ = false;
   bool over_ = false;
 };

@@ -47,7 +47,6 @@ FaultLoop::Answer FaultLoop::follow(Fault& fault, const PageTable::RegionPages& 
     parts_.counters.add(Count::zero_faults, filler_.is_zero(in, page) ? 1 : 0);
     parts_.counters.add(Count::hit_before, filled.present_before ? 1 : 0);
     if (!filled.present_before) {
-      memory_warned_ = false;
       huge_rounds_.erase(page);
     } else if (in.region.page_size == kHugePage && !table_.installed(page)) {
       // On 2 MiB pages EEXIST means "present" or "the pool is empty". Who waits was woken; when
@@ -65,7 +64,7 @@ FaultLoop::Answer FaultLoop::follow(Fault& fault, const PageTable::RegionPages& 
       }
       return Answer::keep;
     case Stop::no_memory:
-      return wait_for_memory(fault, "the VMM may not have more memory");
+      return wait_for_memory(fault, in.region.page_size);
     case Stop::unreadable:
       return unreadable(fault, in, filled.error);
     case Stop::gone:
@@ -77,10 +76,11 @@ FaultLoop::Answer FaultLoop::follow(Fault& fault, const PageTable::RegionPages& 
   }
 }
 
-FaultLoop::Answer FaultLoop::wait_for_memory(Fault& fault, std::string_view what) {
-  if (!memory_warned_) {
-    memory_warned_ = true;
-    parts_.log.warn(std::string(what) + "; its faults wait until there is");
+FaultLoop::Answer FaultLoop::wait_for_memory(Fault& fault, uint64_t page_size) {
+  if (memory_log_.admit()) {
+    parts_.log.warn(std::string(page_size == kHugePage ? "the pool of 2 MiB pages is empty"
+                                                       : "the VMM may not have more memory") +
+                    "; its faults wait until there is" + memory_log_.note());
   }
   parts_.counters.add(Count::out_of_memory);
   fault.not_before_ns = monotonic_ns() + back_off(10 * kMillisecond, fault.waits++);
