@@ -17,7 +17,8 @@
 namespace pager {
 
 // "DIR/ID.vmm" with "PID STARTTIME", while a VMM is served. Where an earlier server's record of
-// that name names a VMM that still lives, it is kept as "DIR/ID.PID.vmm" until that VMM has ended.
+// that name names a VMM that still lives, it is kept as "DIR/ID.PID.vmm" and removed when a VMM
+// comes or goes after that one has ended.
 class VmmRecords {
  public:
   // Does nothing for an empty directory.

@@ -139,9 +139,9 @@ fault_max_nanos read_page_nanos read_page_max_nanos backing_read_nanos backing_r
   assert_equal "$(json .active_sessions)" 0
 }
 
-@test "hypeman: POST /sessions of a file that is not there: 500, and no socket is left" {
+@test "hypeman: POST /sessions of a file that is not there: 400, and no socket is left" {
   serve_hypeman
-  ask_for 500 POST /sessions "{\"session_id\":\"vm\",\"backing_memory_path\":\"$PWD/absent\",\"cache_key\":\"k\"}"
+  ask_for 400 POST /sessions "{\"session_id\":\"vm\",\"backing_memory_path\":\"$PWD/absent\",\"cache_key\":\"k\"}"
   assert_equal "$(ls "$api/sessions")" ""
 }
 

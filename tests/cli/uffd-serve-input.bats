@@ -51,8 +51,8 @@ refuse_memory() { # <status> <path> <words>
 
 @test "a memory file that is not there, or may not be read" {
   serve_control
-  refuse_memory 500 "$PWD/absent" "No such file"
-  refuse_memory 500 "$PWD/memory/below" "Not a directory"
+  refuse_memory 400 "$PWD/absent" "No such file"
+  refuse_memory 400 "$PWD/memory/below" "Not a directory"
 }
 
 @test "a memory file that grows: who has it is served as before, who comes later gets the rest, too" {
@@ -77,13 +77,15 @@ refuse_memory() { # <status> <path> <words>
   assert_contains "$(<server.log)" "beyond the memory file's 8388608 bytes"
 }
 
-@test "sessions of the same id: the last one counts, whoever is served is served on" {
+@test "sessions of the same id: refused while a VMM is connected, replaced on request, whoever is served is served on" {
   require_userfaultfd
   serve_control
   ask_for 200 POST /sessions "$(session_body vm)"
   hold_vmm "$PWD/s/vm.sock" --pages 20
-  ask_for 200 POST /sessions "$(session_body vm)"
-  ask_for 200 POST /sessions "$(session_body vm)"
+  ask_for 409 POST /sessions "$(session_body vm)"
+  assert_contains "$(json .error)" "session 'vm' already exists: it serves process"
+  ask_for 200 POST /sessions "$(session_body vm replace=true)"
+  ask_for 200 POST /sessions "$(session_body vm)" # the one that waits
   ask_for 200 GET /sessions
   assert_equal "$(json '[.sessions[].state] | sort | tostring')" '["closing","waiting"]'
   run -0 probe --socket s/vm.sock
@@ -192,7 +194,7 @@ IDS
     uffd-serve ctl create "s$i=memory" >/dev/null 2>refusal || ((refused += 1))
   done
   ((refused > 10)) || fail "only $refused were refused"
-  assert_contains "$(<refusal)" "64 descriptors (RLIMIT_NOFILE) are too few"
+  assert_contains "$(<refusal)" "cannot accept another session: RLIMIT_NOFILE is 64"
   run -0 uffd-serve ctl session served
   assert_equal "$(json .state)" serving
   run -0 uffd-serve ctl session first
