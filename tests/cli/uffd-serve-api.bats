@@ -168,7 +168,7 @@ require_prometheus() {
   run -0 probe --socket s/a.sock --pages 10
   run -0 probe --socket s/b.sock --pages 10
   assert_equal "$(grep -c 'is switched off' server.log)" 5
-  assert_contains "$(<server.log)" "UFFDIO_POISON is switched off: a VMM whose page cannot be read is killed"
+  assert_logged "UFFDIO_POISON is switched off: a VMM whose page cannot be read is killed"
 }
 
 @test "--without poison: a page that cannot be read kills its VMM, and no other" {

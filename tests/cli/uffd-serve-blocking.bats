@@ -73,15 +73,15 @@ make_full_pipe() {
   serve_with '1>stuck' --mem memory --socket s.sock --trace - --once
   run -0 probe --socket s.sock --deadline 20
   wait_for_end "$server" 0
-  assert_contains "$(<server.log)" 'trace on standard output ends here'
+  assert_logged 'trace on standard output ends here'
 }
 
 @test "a trace on a full disk ends with a warning, and the guest is served on" {
   serve_with '1>/dev/full' --mem memory --socket s.sock --trace - --once
   run -0 probe --socket s.sock
   wait_for_end "$server" 0
-  assert_contains "$(<server.log)" 'ends here'
-  assert_contains "$(<server.log)" 'No space left'
+  assert_logged 'ends here'
+  assert_logged 'No space left'
 }
 
 @test "a trace is a regular file: fifos, links, devices and directories are refused, and nothing is changed" {

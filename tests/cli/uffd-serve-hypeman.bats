@@ -46,7 +46,7 @@ teardown() { common_teardown; }
     --otel-insecure=false --otel-metric-export-interval 60s
   local option
   for option in cache-max-bytes metrics-addr otel-endpoint otel-insecure otel-metric-export-interval; do
-    assert_contains "$(<server.log)" "warning: --$option has no effect"
+    assert_logged "warning: --$option has no effect"
   done
   ask_for 200 GET /health
 }

@@ -74,7 +74,7 @@ refuse_memory() { # <status> <path> <words>
   head -c 8192 /dev/urandom >>memory
   run uffd-probe --mem memory --socket s/old.sock --deadline 5
   ((status != 0)) || fail "it was served"
-  assert_contains "$(<server.log)" "beyond the memory file's 8388608 bytes"
+  assert_logged "beyond the memory file's 8388608 bytes"
 }
 
 @test "sessions of the same id: refused while a VMM is connected, replaced on request, whoever is served is served on" {

@@ -85,7 +85,7 @@ kill_one_vmm() { # <id>
   serve_control --handshake-timeout 0.2
   uffd-serve ctl create a=memory
   run -0 uffd-probe --mem memory --socket s/a.sock --misbehave silent
-  assert_contains "$(<server.log)" "no whole handshake within 200 ms"
+  assert_logged "no whole handshake within 200 ms"
   run -0 probe --socket s/a.sock --pages 10
 }
 
@@ -93,7 +93,7 @@ kill_one_vmm() { # <id>
   serve_control --connect-timeout 0.2 --exit-when-idle
   uffd-serve ctl create lonely=memory >/dev/null
   wait_for_end "$server" 0
-  assert_contains "$(<server.log)" "session 'lonely': closed: no VMM has connected within 200 ms"
+  assert_logged "session 'lonely': closed: no VMM has connected within 200 ms"
   [[ ! -e s/lonely.sock ]] || fail "its socket is left"
   local option
   for option in --connect-timeout=soon --connect-timeout=-1; do

@@ -125,7 +125,7 @@ make_failing_disk() {
   kill "$server"
   wait_until 20 is_gone "$server"
   wait "$server" && fail "no failure told" || assert_equal $? 5
-  assert_contains "$(<server.log)" "page at offset 8192000 of 'mnt/memory': it cannot be read: Input/output error (errno 5)"
+  assert_logged "page at offset 8192000 of 'mnt/memory': it cannot be read: Input/output error (errno 5)"
   assert_equal "$(grep -c poisoned, server.log)" 1
 }
 

@@ -60,7 +60,7 @@ serve_under() { # <shell commands before it> <option>...
   ! is_gone "$server" || fail 'it ended'
   kill -QUIT "$server"
   wait_for_end "$server" 0
-  assert_contains "$(<server.log)" 'the guest hangs at its next fault'
+  assert_logged 'the guest hangs at its next fault'
   release_vmm
 }
 
@@ -77,7 +77,7 @@ serve_under() { # <shell commands before it> <option>...
   serve_under 'ulimit -t 3600' --control c.sock
   wait_until 5 test -s server.log
   if (($(awk '/Max cpu time/ {print $5 == 3600}' "/proc/$server/limits"))); then
-    assert_contains "$(<server.log)" 'after 3600 s of CPU time (RLIMIT_CPU)'
+    assert_logged 'after 3600 s of CPU time (RLIMIT_CPU)'
   fi
 }
 
@@ -157,6 +157,6 @@ PYTHON
   wait_until 10 grep -q held holder
   kill "$server"
   wait_for_end "$server" 0
-  assert_contains "$(<server.log)" 'a thread does not end; the server exits without it'
+  assert_logged 'a thread does not end; the server exits without it'
   [[ ! -e $SNAPFORK_PAGER ]] || fail 'its control socket is still there'
 }

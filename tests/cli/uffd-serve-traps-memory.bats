@@ -90,7 +90,7 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
   echo 1900 >touched
   run -1 uffd-probe --mem whole --json --socket s.sock --pattern trace:touched
   assert_contains "$output" '"signal":7'
-  assert_contains "$(<server.log)" "offset $((1900 << 12)) of 'memory': it cannot be read: the file has become shorter"
+  assert_logged "offset $((1900 << 12)) of 'memory': it cannot be read: the file has become shorter"
 }
 
 # The kernel says EEXIST, not ENOMEM, of a page that it has no memory for: others woke the guest and were asked again, for ever.
@@ -151,7 +151,7 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
   wait_until 10 touches
   if grep ready vmm.log; then fail "it has touched all of them"; fi
   run -0 uffd-serve ctl complete a
-  assert_contains "$(<server.log)" "has all of its memory, and needs no server any more"
+  assert_logged "has all of its memory, and needs no server any more"
   kill "$server" # for which it would have to stay until its guest ends
   wait_for_end "$server" 0
   wait_until 60 grep ready vmm.log

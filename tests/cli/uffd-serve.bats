@@ -98,8 +98,8 @@ teardown() { common_teardown; }
   hot_list 1 2000 >hot
   serve_memory --hot hot
   run -0 probe --socket s.sock --regions 2
-  assert_contains "$(<server.log)" "'hot'"
-  assert_contains "$(<server.log)" "serving without it"
+  assert_logged "'hot'"
+  assert_logged "serving without it"
 }
 
 @test "--trace: each page in the order of the faults; further VMMs write FILE.2, FILE.3" {
@@ -191,7 +191,7 @@ teardown() { common_teardown; }
   wait_until 5 test ! -e s.sock
   kill -TERM "$server"
   wait_for_end "$server" 0
-  assert_contains "$(<server.log)" "the guest hangs"
+  assert_logged "the guest hangs"
 }
 
 @test "a page that cannot be read: poisoned, named with its offset, exit status 5" {
@@ -203,8 +203,8 @@ teardown() { common_teardown; }
   run uffd-probe --mem whole --json --socket s.sock --pattern trace:touched
   assert_contains "$output" '"signal":7'
   wait_for_end "$server" 5
-  assert_contains "$(<server.log)" "offset $((1900 * 4096)) of 'memory'"
-  assert_contains "$(<server.log)" "1 pages of 'memory' could not be read"
+  assert_logged "offset $((1900 * 4096)) of 'memory'"
+  assert_logged "1 pages of 'memory' could not be read"
 }
 
 @test "--on-failure kill: the VMM is killed instead" {
@@ -216,7 +216,7 @@ teardown() { common_teardown; }
   run uffd-probe --mem whole --json --socket s.sock --pattern trace:touched
   assert_contains "$output" '"signal":9'
   wait_for_end "$server" 0
-  assert_contains "$(<server.log)" "killed the VMM"
+  assert_logged "killed the VMM"
 }
 
 @test "--json: a summary at the end" {
@@ -354,7 +354,7 @@ teardown() { common_teardown; }
   wait_until 5 is_gone "$server"
   [[ -s s/a.vmm && -S s/b.sock ]] || fail "no record"
   serve_control
-  assert_contains "$(<server.log)" "its guest hangs"
+  assert_logged "its guest hangs"
   [[ -s s/a.vmm && ! -e s/b.sock ]] || fail "it cleared the wrong things"
   kill -KILL "$server"
   wait_until 5 is_gone "$server"

@@ -106,6 +106,11 @@ faults_of_probe() {
   jq -s 'map(select(.type == "summary"))[0].faults' <<<"$output"
 }
 
+# The server says this now or soon: its messages are written in the background.
+assert_logged() { # <text>
+  wait_until 5 grep -qF -e "$1" server.log || fail "not logged: $1" "$(<server.log)"
+}
+
 # Starts a VMM that touches its pages and lives until `release_vmm`.
 start_vmm() { # <socket> <option>...
   rm -f hold
