@@ -11,7 +11,7 @@ main() {
   # shellcheck disable=SC2064 # the name as it is now
   trap "rm -f '$log'" EXIT
   timeout --kill-after=10 "$seconds" "$@" >"$log" 2>&1 </dev/null || status=$?
-  grep -vE '^(\[ RUN      |\[       OK |\[----------|$)' "$log" || true
+  grep -avE '^(\[ RUN      |\[       OK |\[----------|$)' "$log" || true
   if ((status == 124 || status == 137)); then
     printf 'unit tests: not done after %s s; this one was begun last: %s\n' "$seconds" \
       "$(sed -n 's/^\[ RUN      \] //p' "$log" | tail -n 1)"
