@@ -1,9 +1,6 @@
 # flow_helpers.bash: a store of its own for a test, and what has to be gone from it in the end.
 # shellcheck shell=bash
 
-# shellcheck source=tests/wait_until.bash
-source "${BASH_SOURCE[0]%/*}/../wait_until.bash"
-
 flow_setup() {
   require_firecracker
   make_store

@@ -11,6 +11,8 @@
 # shellcheck shell=bash
 
 bats_require_minimum_version 1.5.0
+# shellcheck source=tests/wait_until.bash
+source "${BASH_SOURCE[0]%/*}/../wait_until.bash"
 
 readonly ANSWER_SECONDS=60 # for any one answer; most take milliseconds
 
@@ -165,8 +167,16 @@ vm_kill() { # <vm>...
     # Its console ends when its last process has.
     while IFS= read -r -t "$ANSWER_SECONDS" -u "$console" _; do :; done
     exec {console}<&- {log}>&-
+    # The kernel closes its descriptors a moment before the process has ended.
+    wait_until "$ANSWER_SECONDS" vm_has_ended "${vm_pid[$vm]}"
     unset "vm_pid[$vm]" "vm_console[$vm]" "vm_log[$vm]"
   done
+}
+
+vm_has_ended() { # <pid>: it is gone, or a zombie
+  local line
+  { line=$(<"/proc/$1/stat"); } 2>/dev/null || return 0
+  [[ ${line##*) } == [ZX]* ]]
 }
 
 vm_kill_all() {
