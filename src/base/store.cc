@@ -10,6 +10,7 @@
 #include "base/cross_device.h"
 #include "base/error.h"
 #include "base/open_beneath.h"
+#include "base/utf8.h"
 
 namespace base {
 namespace {
@@ -87,6 +88,10 @@ std::string Store::fork_index_dir(std::string_view id) const {
 }
 
 void Store::require_root() const {
+  if (!is_utf8(root_)) {  // metadata and records are JSON, which cannot hold such a path
+    throw UsageError("cannot use the store " + base::quoted(root_) +
+                     ": its path is not UTF-8; rename it, or set SNAPFORK_ROOT to another");
+  }
   struct stat st {};
   if (::stat(root_.c_str(), &st) != 0) {
     const int error = errno;

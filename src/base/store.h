@@ -37,7 +37,7 @@ class Store {
   std::string trash_dir() const { return root_ + "/.snapfork/trash"; }
 
   // Throws std::system_error ENOENT or ENOTDIR, saying what to do, when the root is not a
-  // directory.
+  // directory; UsageError when its path is not UTF-8.
   void require_root() const;
   // Creates guests/ and .snapfork/ with what belongs in it (0700) under an existing root. Throws
   // BadData when one of them is a symbolic link; Unsupported when they are not on one filesystem,

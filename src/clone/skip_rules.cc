@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/atomic_file.h"
+#include "base/vmm_names.h"
 
 namespace cloning {
 namespace {
@@ -37,8 +38,7 @@ bool is_of_the_vmm(const std::string& relative, mode_t type) {
   if (S_ISDIR(type)) {
     return relative == "logs" || relative == "template" || relative == "uffd";
   }
-  return name.ends_with(".sock") ||
-         (S_ISREG(type) && (name.ends_with(".lz4.tmp") || name.ends_with(".zst.tmp")));
+  return base::is_socket_name(name) || (S_ISREG(type) && base::is_half_compressed_name(name));
 }
 
 }  // namespace

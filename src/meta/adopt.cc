@@ -11,9 +11,11 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/atomic_file.h"
 #include "base/cross_device.h"
 #include "base/error.h"
 #include "base/message.h"
+#include "base/vmm_names.h"
 #include "meta/disks.h"
 #include "meta/store_path.h"
 #include "meta/vmstate.h"
@@ -90,6 +92,12 @@ std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state)
     if (is_taken) {
       throw base::UsageError("the disk " + base::quoted(adopted.file) + " cannot keep its name " +
                              base::quoted(disk.file) + ": it is taken");
+    }
+    if (base::is_temporary_name(disk.file) || base::is_socket_name(disk.file) ||
+        base::is_half_compressed_name(disk.file)) {
+      throw base::UsageError("the disk " + base::quoted(adopted.file) + " cannot keep its name " +
+                             base::quoted(disk.file) +
+                             ": forks leave out files of such names; rename it");
     }
     if (!names_drive(state, disk.embedded_path)) {
       throw base::BadData("cannot adopt " + base::quoted(adopted.file) + ": " +

@@ -56,6 +56,30 @@ bool has_good_record(const std::string& path, const struct stat& memory) {
   }
 }
 
+// The directory template/ of a promote: removed when that fails, unless it was there before.
+class NewTemplateDir {
+ public:
+  NewTemplateDir(const base::Store& store, const std::string& id)
+      : store_(store), path_(store.template_dir(id)), is_new_(!path_exists(path_)) {}
+  NewTemplateDir(const NewTemplateDir&) = delete;
+  NewTemplateDir& operator=(const NewTemplateDir&) = delete;
+  ~NewTemplateDir() {
+    try {
+      if (is_new_) {
+        remove_tree(store_, path_);
+      }
+    } catch (const std::exception&) {
+      // What failed first is what matters; fsck --repair removes it.
+    }
+  }
+  void keep() { is_new_ = false; }
+
+ private:
+  const base::Store& store_;
+  std::string path_;
+  bool is_new_;
+};
+
 ImageRecord make_record(int fd, const std::string& path, PageSize page_size) {
   ImageScan scan = scan_image(fd, path);
   return {.digest = std::move(scan.digest),
@@ -102,6 +126,7 @@ void promote(const base::Store& store, const std::string& id, Force force, Effec
       (is_template && state.state != State::stale && has_good_record(record_path, before))) {
     return;
   }
+  NewTemplateDir made(store, id);
   create_fork_index(store, id);
   const ImageRecord record =
       make_record(memory.get(), memory_path, state.snapshot.vmstate->page_size);
@@ -124,6 +149,7 @@ void promote(const base::Store& store, const std::string& id, Force force, Effec
     record_disks(metadata, store.guest_dir(id));  // else no fork could be made of it
   }
   metadata.set_flag("IsTemplate", true);
+  made.keep();  // a write that fails late may have set the flag
   metadata.write(store.metadata_path(id), base::Durable::yes);
 }
 

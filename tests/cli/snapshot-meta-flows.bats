@@ -112,6 +112,36 @@ teardown() { common_teardown; }
   assert_equal "$(snapshot-meta verify --deep a)" ok
 }
 
+@test "init refuses a disk whose name the forks leave out" {
+  local name
+  for name in x.sock d.lz4.tmp d.zst.tmp; do
+    make_snapshot drive=/d/one
+    echo disk >"$name"
+    run --separate-stderr -2 snapshot-meta init a --state state --memory memory --disk "$name=/d/one"
+    assert_contains "$stderr" 'forks leave out files of such names; rename it'
+    [[ -f $name && ! -e $(guest_dir a) ]]
+  done
+}
+
+@test "a store whose path is not UTF-8 is refused by name" {
+  make_snapshot
+  export SNAPFORK_ROOT=$PWD/$'st\xf6re'
+  mkdir "$SNAPFORK_ROOT"
+  run --separate-stderr -2 snapshot-meta init a --state state --memory memory
+  assert_contains "$stderr" 'its path is not UTF-8; rename it, or set SNAPFORK_ROOT to another'
+  assert_equal "$(ls -A "$SNAPFORK_ROOT")" ''
+}
+
+@test "promote that fails leaves no template directory" {
+  require_cmd strace
+  init_guest a
+  chmod a-w "$(memory_of a)"
+  run --separate-stderr -5 strace -f -qq -o /dev/null -e trace=fsync,fdatasync -e inject=fsync,fdatasync:error=EIO snapshot-meta promote a
+  [[ ! -e $(guest_dir a)/template ]]
+  snapshot-meta promote a
+  assert_equal "$(snapshot-meta state a)" Template
+}
+
 @test "promote refuses memory with other links, and snapshots that are not whole" {
   init_guest a
   chmod a-w "$(memory_of a)"
