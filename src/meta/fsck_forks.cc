@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "meta/files.h"
 #include "meta/fork_index.h"
 #include "meta/fsck_suspect.h"
 #include "meta/guest.h"
@@ -175,11 +176,22 @@ void check_half_promoted(const FsckRun& run, const std::string& id) {
               .mend = [&] { return undo_promote(store, id); }});
 }
 
+bool another_name_has(const base::Store& store, const std::string& id, const struct stat& memory) {
+  const auto names = list_names(store.guests_dir()).value_or(std::vector<std::string>());
+  return std::ranges::any_of(names, [&](const std::string& name) {
+    struct stat other {};
+    return name != id && ::lstat(store.memory_path(name).c_str(), &other) == 0 &&
+           other.st_ino == memory.st_ino && other.st_dev == memory.st_dev;
+  });
+}
+
 // Why the inode of the memory is not the guest's alone, or its template's and forks'; empty when it
-// is.
+// is. A link outside of guests/ is not a problem here: an `init` that was cut short leaves its
+// source as one, and `promote` refuses it.
 std::string shared_memory_problem(const base::Store& store, const std::string& id) {
   struct stat memory {};
-  if (::lstat(store.memory_path(id).c_str(), &memory) != 0 || memory.st_nlink < 2) {
+  if (::lstat(store.memory_path(id).c_str(), &memory) != 0 || memory.st_nlink < 2 ||
+      !another_name_has(store, id, memory)) {
     return "";
   }
   const std::vector<std::string> problems =

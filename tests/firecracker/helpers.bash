@@ -174,9 +174,7 @@ vm_kill() { # <vm>...
 }
 
 vm_has_ended() { # <pid>: it is gone, or a zombie
-  local line
-  { line=$(<"/proc/$1/stat"); } 2>/dev/null || return 0
-  [[ ${line##*) } == [ZX]* ]]
+  ! grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$1/status"
 }
 
 vm_kill_all() {
