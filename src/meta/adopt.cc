@@ -48,7 +48,7 @@ struct stat stat_regular(const std::string& path) {
     base::throw_errno("cannot adopt " + base::quoted(path));
   }
   if (!S_ISREG(st.st_mode)) {
-    throw base::BadData("cannot adopt " + base::quoted(path) + ": it is no regular file");
+    throw base::BadData("cannot adopt " + base::quoted(path) + ": it is not a regular file");
   }
   return st;
 }

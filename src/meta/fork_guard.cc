@@ -101,7 +101,7 @@ std::string objection(Intent intent, std::string_view id, const Subject& subject
     return "it may be a template: " + subject.problem;
   }
   if (intent == Intent::demote) {
-    return subject.is_half_demoted ? forks : "it is no template, so there is nothing to demote";
+    return subject.is_half_demoted ? forks : "it is not a template, so there is nothing to demote";
   }
   if (!subject.is_template) {
     return forks;

@@ -153,7 +153,7 @@ SnapshotFacts look_at_snapshot(const base::Store& store, std::string_view id) {
     *facts.expected_bytes += static_cast<int64_t>(facts.vmstate->hotplug_bytes);
   }
   if (!S_ISREG(memory->st_mode)) {
-    facts.problem = "its memory is no regular file";
+    facts.problem = "its memory is not a regular file";
   } else if (*facts.memory_bytes != *facts.expected_bytes) {
     facts.problem = "its memory file has " + mib_text(*facts.memory_bytes) +
                     ", but its state file says " + mib_text(*facts.expected_bytes);

@@ -33,7 +33,7 @@ struct stat stat_regular(const base::Fd& fd, const std::string& path) {
     base::throw_errno("cannot look at " + base::quoted(path));
   }
   if (!S_ISREG(st.st_mode)) {
-    throw base::BadData("cannot merge " + base::quoted(path) + ": it is no regular file");
+    throw base::BadData("cannot merge " + base::quoted(path) + ": it is not a regular file");
   }
   return st;
 }
@@ -177,7 +177,7 @@ MergedDiff merge_diff(const base::Store& store, const std::string& diff, const s
   const std::optional<GuestLocks> lock = lock_guest(store, memory, effect);
   struct stat named {};
   if (::stat(memory.c_str(), &named) == 0 && !S_ISREG(named.st_mode)) {
-    throw base::BadData("cannot merge " + base::quoted(memory) + ": it is no regular file");
+    throw base::BadData("cannot merge " + base::quoted(memory) + ": it is not a regular file");
   }
   // What is checked is what is written: it is opened once.
   base::Fd to = base::open_file(memory, O_RDWR | O_NONBLOCK);

@@ -94,7 +94,7 @@ class Verifier {
         problem("its fork " + base::quoted(fork.id) + " cannot be read: " + fork.problem);
       } else if (fork.state == ForkState::foreign) {
         problem("its index counts " + base::quoted(fork.id) +
-                ", which is no fork of it; 'snapshot-meta fsck --repair' mends that");
+                ", which is not a fork of it; 'snapshot-meta fsck --repair' removes the entry");
       }
     }
     const std::string path = store_.memory_path(id_);
@@ -120,9 +120,26 @@ class Verifier {
     } else if (record->memory_bytes != static_cast<uint64_t>(st.st_size)) {
       problem("its template/image.json speaks of " + std::to_string(record->memory_bytes) +
               " bytes of memory");
-    } else if (depth_ == Depth::deep && scan_image(fd, path).digest != record->digest) {
-      problem("its memory is not what was promoted: the digest differs");
+    } else if (depth_ == Depth::deep) {
+      if (scan_image(fd, path).digest != record->digest) {
+        problem("its memory is not what was promoted: the digest differs");
+      }
+    } else if (is_newer_than_record(st)) {
+      problem(
+          "its memory was written to after it was promoted; 'snapshot-meta verify --deep' compares "
+          "the contents");
     }
+  }
+
+  // Nothing writes into sealed memory, so promote's record is never older. uffd-serve uses the same
+  // rule to decide whether the record describes the memory.
+  bool is_newer_than_record(const struct stat& memory) const {
+    struct stat record {};
+    if (::stat(image_record_path(store_, id_).c_str(), &record) != 0) {
+      return false;
+    }
+    return std::pair(memory.st_mtim.tv_sec, memory.st_mtim.tv_nsec) >
+           std::pair(record.st_mtim.tv_sec, record.st_mtim.tv_nsec);
   }
 
   const base::Store& store_;

@@ -74,7 +74,7 @@ make_diff() {
   truncate -s 1M short
   refused 4 'not of one guest' short memory
   refused 4 'it has no holes' merged memory
-  refused 4 'no regular file' diff .
+  refused 4 'not a regular file' diff .
   refused 5 "'none'" none memory
   refused 2 'too few operands' diff
   ln memory other

@@ -51,7 +51,7 @@ teardown() { common_teardown; }
   refused 2 'cannot keep its name' a --state state --memory memory --disk disk.raw=/d/one --disk ./disk.raw=/d/one
   refused 5 "'none'" a --state none --memory memory
   refused 5 "'none'" a --state state --memory none
-  refused 4 'no regular file' a --state state --memory .
+  refused 4 'not a regular file' a --state state --memory .
   refused 4 'does not start as' a --state disk.raw --memory memory
   truncate -s 11M large
   refused 4 'so it is not a state file; is it the memory file?' a --state large --memory state
@@ -179,7 +179,7 @@ teardown() { common_teardown; }
   [[ ! -e $(guest_dir a)/template ]]
   chmod u+w "$(memory_of a)"
   run --separate-stderr -1 snapshot-meta demote a
-  assert_contains "$stderr" 'it is no template'
+  assert_contains "$stderr" 'it is not a template'
 }
 
 @test "demote fails closed on a fork that cannot be read" {

@@ -215,7 +215,7 @@ in_order() { # <guest>
   in_order a
   init_guest b
   : >"$(guest_dir a)/template/forks/b"
-  mismatch a "its index counts 'b', which is no fork of it"
+  mismatch a "its index counts 'b', which is not a fork of it"
   rm "$(guest_dir a)/template/forks/"?
   mismatch f "its template 'a' does not count it"
   rm -r "$(guest_dir a)"
@@ -252,7 +252,7 @@ in_order() { # <guest>
   mismatch a 'its memory is not sealed: it can be written (mode 0'
   printf x | dd of="$(memory_of a)" bs=1 seek=1000000 conv=notrunc status=none
   chmod a-w "$(memory_of a)"
-  in_order a
+  mismatch a "its memory was written to after it was promoted; 'snapshot-meta verify --deep' compares the contents"
   run --separate-stderr -1 snapshot-meta verify --deep a
   assert_contains "$stderr" "'a': its memory is not what was promoted: the digest differs"
   sed -i 's/"memory_bytes": 2097152/"memory_bytes": 4194304/' "$(guest_dir a)/template/image.json"
@@ -294,7 +294,7 @@ refuses() { # <reason> <way out> <command>...
 
   refuses '1 fork live (fork)' 'delete it first' snapshot-meta demote template
   for id in standby running broken stopped fork; do
-    refuses 'it is no template' 'there is nothing to demote' snapshot-meta demote "$id"
+    refuses 'it is not a template' 'there is nothing to demote' snapshot-meta demote "$id"
   done
 
   refuses '1 fork live (fork)' 'delete it first' snapshot-meta trash template

@@ -119,7 +119,7 @@ TEST_F(ForkGuardTest, WhatIsNoTemplateMayBeDeletedAndRestoredButNotDemoted) {
   EXPECT_TRUE(ask(Intent::restore, false, "plain").allowed);
   EXPECT_TRUE(ask(Intent::unseal, false, "plain").allowed);
   EXPECT_EQ(ask(Intent::demote, false, "plain").reason,
-            "cannot demote 'plain': it is no template, so there is nothing to demote");
+            "cannot demote 'plain': it is not a template, so there is nothing to demote");
 }
 
 TEST_F(ForkGuardTest, ForksForbidEvenWhereTheFlagHasBeenLost) {
