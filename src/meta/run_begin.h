@@ -17,8 +17,8 @@ struct RunRequest {
   Force force = Force::no;  // yes: the guest may be Stale
 };
 
-// Under the guest's exclusive lock: records the process as the guest's VMM, durably. So the guest is
-// Running before the lock ends, and neither a second run nor a delete comes in between. Throws
+// Under the guest's exclusive lock: records the process as the guest's VMM, durably. So the guest
+// is Running before the lock ends, and neither a second run nor a delete comes in between. Throws
 // base::Refused unless the guest is in Standby (or Stale, with Force::yes), or when the process has
 // ended.
 void begin_run(const base::Store& store, const std::string& id, const RunRequest& request,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # The flows of snapshot-meta step by step: init, promote, fork, trash, demote; and what a crash leaves.
-# shellcheck disable=SC2154,SC2317 # output, stderr and lines are set by run; at_each_crash calls by name
+# shellcheck disable=SC2154,SC2317,SC2030,SC2031 # output, stderr and lines are set by run; at_each_crash calls by name
 load helpers
 load snapshot-meta_helpers
 

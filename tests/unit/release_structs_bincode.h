@@ -2,8 +2,8 @@
 // What a release of Firecracker serializes, in bincode: 1.10 to 1.14.
 //
 // Translated, one release at a time and without the reader's table (meta/vmstate_layout.cc), from
-// the structs and enums that derive serde's Serialize at the release's tag, so that a mistake in one
-// of the two is not in the other. Each release is written out whole: no line says "since". One
+// the structs and enums that derive serde's Serialize at the release's tag, so that a mistake in
+// one of the two is not in the other. Each release is written out whole: no line says "since". One
 // struct per line, in the notation of tests/unit/vmstate_shape.h.
 #pragma once
 

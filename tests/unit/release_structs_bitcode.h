@@ -2,8 +2,8 @@
 // What a release of Firecracker serializes, in bitcode: from 1.15 on.
 //
 // Translated, one release at a time and without the reader's table (meta/vmstate_layout.cc), from
-// the structs and enums that derive serde's Serialize at the release's tag, so that a mistake in one
-// of the two is not in the other. Each release is written out whole: no line says "since". One
+// the structs and enums that derive serde's Serialize at the release's tag, so that a mistake in
+// one of the two is not in the other. Each release is written out whole: no line says "since". One
 // struct per line, in the notation of tests/unit/vmstate_shape.h.
 #pragma once
 
@@ -215,8 +215,8 @@ vmclock_abi = u32:vclk u32 u16 u8 u8 u32 u64 u64 2xu8 u8 u8 u16 u8 u8 9xu64
 SerialState = 9xu8 *u8
 )";
 
-// 1.17.0. Not from its tag: the main branch above, and the block device as in pull requests 6098 and
-// 6142
+// 1.17.0. Not from its tag: the main branch above, and the block device as in pull requests 6098
+// and 6142
 inline constexpr const char* kStructs1_17 = R"(
 VmInfo = u64:mem_size bool StaticCpuTemplate BootSourceConfig HugePageConfig
 StaticCpuTemplate = {() () () () () ()}

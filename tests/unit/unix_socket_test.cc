@@ -1,6 +1,6 @@
 // Sockets: one server a path, leftovers replaced, descriptors across, deadlines kept.
-#include "base/unix_listener.h"
 #include "base/unix_socket.h"
+#include "base/unix_listener.h"
 
 #include <gtest/gtest.h>
 #include <poll.h>
