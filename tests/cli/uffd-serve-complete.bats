@@ -169,7 +169,7 @@ session_says() { # <jq condition>
   # Each call that installs takes a second.
   spawn_to calls strace -f -p "$server" -e trace=ioctl -e inject=ioctl:delay_enter=1000000
   wait_until 10 grep -q attached calls
-  for i in 1 2 3 4; do uffd-serve ctl prefetch a hot; done
+  for _ in 1 2 3 4; do uffd-serve ctl prefetch a hot; done
   run -1 --separate-stderr uffd-serve ctl prefetch a hot
   assert_contains "$stderr" '(409)'
   assert_contains "$stderr" '4 hot lists of it are being installed'

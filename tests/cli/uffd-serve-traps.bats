@@ -18,8 +18,8 @@ refuse_handshake() { # <how> <words> [handshake timeout]
   local before
   before=$(descriptors)
   run -0 uffd-probe --mem memory --socket s.sock --misbehave "$1"
-  assert_equal "$(grep -c 'connection refused' server.log)" 1
   assert_logged "session 's.sock': connection refused: "
+  assert_equal "$(grep -c 'connection refused' server.log)" 1
   assert_logged "$2"
   run -0 probe --socket s.sock --pages 100
   wait_until 5 is_back_to "$before"

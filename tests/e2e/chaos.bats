@@ -19,6 +19,7 @@ teardown() {
   local seed=${CHAOS_SEED:-$RANDOM}
   printf '# CHAOS_SEED=%s\n' "$seed" >&3
   mkdir "$BATS_TEST_TMPDIR/fs/chaos"
-  run -0 bash "$BATS_TEST_DIRNAME/../soak/chaos.sh" "$BATS_TEST_TMPDIR/fs/chaos" "$seed" "${CHAOS_SECONDS:-60}" 3>&- 4>&-
+  run bash "$BATS_TEST_DIRNAME/../soak/chaos.sh" "$BATS_TEST_TMPDIR/fs/chaos" "$seed" "${CHAOS_SECONDS:-60}" 3>&- 4>&-
+  ((status == 0)) || fail "$(tail -n 60 <<<"$output")"
   printf '# %s\n' "${lines[-1]}" >&3
 }

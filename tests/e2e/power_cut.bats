@@ -43,21 +43,22 @@ cut_power() { # <name>
   cp --reflink=always "$outer/disk.img" "$outer/$1.img"
 }
 
-# Runs a check in the store as it is after that cut. The journal is replayed by the mount. (The disk itself is
-# not mounted meanwhile: the two have one UUID.)
+# Runs a check in the store as it is after that cut. The mount replays the journal. The disk itself is
+# unmounted first, because both have one UUID; a mount namespace of a test that runs beside this one may
+# keep it for a moment longer, and the mount is refused until then.
 after_cut() { # <name> <check...>
   local status=0 mounted=0
   if mountpoint -q "$BATS_TEST_TMPDIR/disk"; then
     mounted=1
     wait_until 10 umount "$BATS_TEST_TMPDIR/disk" 2>/dev/null || return # what was killed may be on its way out
   fi
-  mount -o loop "$outer/$1.img" "$BATS_TEST_TMPDIR/cut" || fail "cannot mount what the cut '$1' left" || return
+  wait_until 20 mount -o loop "$outer/$1.img" "$BATS_TEST_TMPDIR/cut" 2>/dev/null || fail "cannot mount what the cut '$1' left" || return
   SNAPFORK_ROOT=$BATS_TEST_TMPDIR/cut/store
   "${@:2}" || fail "after the cut '$1': $(snapfork list 2>&1)" || status=1
   SNAPFORK_ROOT=$disk_store
   umount "$BATS_TEST_TMPDIR/cut"
   rm "$outer/$1.img"
-  ((!mounted)) || mount -o loop "$outer/disk.img" "$BATS_TEST_TMPDIR/disk" || return
+  ((!mounted)) || wait_until 20 mount -o loop "$outer/disk.img" "$BATS_TEST_TMPDIR/disk" 2>/dev/null || return
   return "$status"
 }
 
