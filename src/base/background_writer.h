@@ -21,7 +21,7 @@ class BackgroundWriter {
   // What follows when a text cannot be written (a full disk, say).
   enum class OnError { end, skip };
   // `name` is the thread's, at most 15 bytes. `open` runs on the thread, and may block, or throw,
-  // which ends the writing. Throws std::system_error when there is no thread.
+  // which ends the writing. Throws std::system_error when a thread cannot be started.
   BackgroundWriter(const char* name, size_t most_queued_bytes, OnError on_error,
                    std::function<Fd()> open);
   // Does not wait: the thread ends once it has written what is queued.
@@ -37,7 +37,7 @@ class BackgroundWriter {
   // Waits until all that was queued is written, or cannot be; no longer than `limit`. Returns
   // whether it is.
   bool drain(std::chrono::milliseconds limit);
-  // Texts that were skipped since the last call.
+  // The number of writes that were dropped since the last call.
   size_t take_skipped();
   // Why nothing is written any longer; empty while it is.
   std::string failure() const;

@@ -11,7 +11,7 @@
 
 namespace base {
 
-// Who may be expected at a socket path that exists already.
+// How to decide whether an existing socket path is in use.
 enum class SocketClaim {
   by_lock,  // other servers may want the path: hold PATH.lock, and ask the present socket first
   directory_is_ours,  // the directory belongs to this server alone: a socket there is a leftover

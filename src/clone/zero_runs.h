@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Data that is zero, and which of it is worth a hole. A hole costs for ever: it cuts an extent in
+// Data that is zero, and which of it is worth a hole. A hole is not free: it cuts an extent in
 // two, and each clone of the file pays 7 to 35 us for each extent; and punching one costs up to
 // milliseconds. So only runs of kSmallestHole or more become holes, and of those only the largest,
 // until the file has kManyExtents extents. What zero pages that leaves is no loss to a guest: the
