@@ -1,12 +1,14 @@
 #include "base/options.h"
 
-#include <getopt.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <memory>
 #include <string_view>
 #include <utility>
+
+#define CXXOPTS_NO_REGEX  // <regex> would double the size of a program
+#include <cxxopts.hpp>
 
 #include "base/error.h"
 #include "base/message.h"
@@ -17,19 +19,50 @@ namespace base {
 namespace {
 
 constexpr const char* kNotShown = nullptr;
-constexpr int kNoLetter = 256;  // getopt_long knows option 0 by this number, and so on
+constexpr size_t kHelpWidth = 80;
+constexpr const char* kOperand = "?";  // cxxopts takes no such name from a command line
 
-// After getopt_long has refused something, which for letters is in `optopt`.
-std::string complaint(const OptionText* option, const char* word) {
-  const bool is_letter = optopt != 0 && optopt < kNoLetter;
-  const std::string written = is_letter           ? std::string("-") + static_cast<char>(optopt)
-                              : option != nullptr ? std::string("--") + option->name
-                                                  : word;
-  if (option == nullptr) {
-    return "unknown option " + base::quoted(written);
+// The value that cxxopts reports for a flag. No word of a command line holds a NUL, so it differs
+// from each value that stands behind "=".
+const std::string kNoValue(1, '\0');
+
+// A value as it was written. cxxopts finds parse_value() by argument-dependent lookup; its own for
+// strings in a vector would split operands at commas. ParseResult::arguments() has the text.
+struct Raw {};
+void parse_value(const std::string& /*text*/, Raw& /*value*/) {}
+
+}  // namespace
+}  // namespace base
+
+// Any number of operands belong to the one option that stands for them.
+template <>
+struct cxxopts::values::type_is_container<base::Raw> {
+  static constexpr bool value = true;
+};
+
+namespace base {
+namespace {
+
+class Value : public cxxopts::values::standard_value<Raw> {
+ public:
+  explicit Value(const OptionText& option) : needs_value_(option.argument != nullptr) {
+    m_implicit = !needs_value_;
+    m_implicit_value = kNoValue;
   }
-  return "option " + base::quoted(written) +
-         (option->argument != nullptr ? " needs a value" : " takes no value");
+  std::shared_ptr<cxxopts::Value> clone() const override { return std::make_shared<Value>(*this); }
+  bool is_boolean() const override { return !needs_value_; }  // for the help: shown without one
+
+ private:
+  bool needs_value_;
+};
+
+// The option that a message of cxxopts names, as it was written. The message has it in quotes.
+std::string subject_of(const std::exception& error) {
+  const std::string text = error.what();
+  const size_t begin = text.find(cxxopts::LQUOTE) + cxxopts::LQUOTE.size();
+  const std::string subject = text.substr(begin, text.rfind(cxxopts::RQUOTE) - begin);
+  const bool has_dash = subject.starts_with('-');
+  return base::quoted((has_dash ? "" : subject.size() == 1 ? "-" : "--") + subject);
 }
 
 }  // namespace
@@ -101,6 +134,24 @@ std::string ParsedOptions::choice(const std::string& name,
                    " is needed");
 }
 
+void ParsedOptions::add(const OptionText* option, const std::string& value) {
+  if (option == nullptr) {
+    operands_.push_back(value);
+    words_.push_back({.name = "", .value = value});
+    return;
+  }
+  std::vector<std::string>& values = values_[option->name];
+  const bool has_value = value != kNoValue;
+  if (has_value && option->argument == nullptr && !option->optional) {
+    throw UsageError("option " + base::quoted(std::string("--") + option->name) +
+                     " takes no value");
+  }
+  if (has_value) {
+    values.push_back(value);
+  }
+  words_.push_back({.name = option->name, .value = has_value ? value : ""});
+}
+
 void ParsedOptions::require_operands(size_t low, size_t high, std::string_view what) const {
   if (operands_.size() < low) {
     throw UsageError("too few operands: " + std::string(what) + " needed");
@@ -140,8 +191,8 @@ Options& Options::value(const char* names, const char* argument, const char* hel
   return add(names, argument, help);
 }
 
-Options& Options::optional_value(const char* names, const char* argument, const char* help) {
-  add(names, argument, help);
+Options& Options::optional_value(const char* names, const char* help) {
+  add(names, nullptr, help);
   options_.back().optional = true;
   return *this;
 }
@@ -160,63 +211,93 @@ void Options::add_common() {
       .flag("V,version", "print the version");
 }
 
+cxxopts::Options Options::parser() const {
+  cxxopts::Options parser(command_, "Usage: " + command_ + " " + synopsis_ + "\n" + summary_);
+  parser.custom_help("").positional_help("").set_width(kHelpWidth);
+  for (const OptionText& option : options_) {
+    parser.add_option(option.group != kNotShown ? option.group : kOperand,
+                      option.letter != '\0' ? std::string(1, option.letter) : "", option.name,
+                      option.help, std::make_shared<Value>(option),
+                      option.argument != nullptr ? option.argument : "");
+  }
+  parser.add_option(kOperand, "", kOperand, "", cxxopts::value<Raw>(), "");
+  parser.parse_positional(kOperand);
+  return parser;
+}
+
 std::string Options::help() const {
-  std::string text = "Usage: " + command_ + " " + synopsis_ + "\n" + summary_ + "\n\n";
-  text += describe_options(options_);
+  std::vector<std::string> groups;
+  for (const OptionText& option : options_) {
+    if (option.group != kNotShown && std::ranges::find(groups, option.group) == groups.end()) {
+      groups.emplace_back(option.group);
+    }
+  }
+  std::string text = parser().help(groups, /*print_usage=*/false);
+  for (size_t end = 0; (end = text.find(" \n", end)) != std::string::npos;) {
+    text.erase(end, 1);  // where cxxopts has broken a line
+  }
   return footer_.empty() ? text : text + "\n" + std::string(footer_) + "\n";
 }
 
-ParsedOptions Options::read(int argc, char** argv) const {
-  constexpr int kOperand = 1;
-  std::string letters = "-";         // operands where they stand
-  std::vector<struct option> names;  // ended by one of zeros
-  const auto number = [&](const OptionText& option) {
-    return kNoLetter + static_cast<int>(&option - options_.data());
-  };
-  for (const OptionText& option : options_) {
-    names.push_back({.name = option.name,
-                     .has_arg = option.argument == nullptr ? no_argument
-                                : option.optional          ? optional_argument
-                                                           : required_argument,
-                     .flag = nullptr,
-                     .val = number(option)});
-    if (option.letter != '\0') {
-      letters += option.letter;
-      letters += option.argument != nullptr ? ":" : "";
-    }
-  }
-  names.push_back({});
-  const auto option_of = [&](int code) {
-    return std::ranges::find_if(options_, [&](const OptionText& option) {
-      return code == number(option) || (code != 0 && code == option.letter);
-    });
-  };
+const OptionText* Options::find(std::string_view name) const {
+  const auto found = std::ranges::find_if(options_, [&](const OptionText& option) {
+    return name == option.name || (name.size() == 1 && name.front() == option.letter);
+  });
+  return found == options_.end() ? nullptr : &*found;
+}
 
-  ParsedOptions parsed;
-  const auto keep_operand = [&](const char* word) {
-    parsed.operands_.emplace_back(word);
-    parsed.words_.push_back({.name = "", .value = word});
-  };
-  opterr = 0;
-  optind = 0;  // from the start, whoever called it before
-  for (int code = 0;
-       (code = ::getopt_long(argc, argv, letters.c_str(), names.data(), nullptr)) != -1;) {
-    if (code == kOperand) {
-      keep_operand(optarg);
-      continue;
+// The words of a command line, where each value that is attached to a letter ("-ofile") has become
+// a word of its own: without <regex>, cxxopts takes only letters and digits there.
+std::vector<std::string> Options::detach_values(int argc, char** argv) const {
+  std::vector<std::string> words{command_};
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = words.emplace_back(argv[i]);
+    const OptionText* option = nullptr;
+    if (word == "--") {
+      words.insert(words.end(), argv + i + 1, argv + argc);
+      break;
     }
-    if (code == '?') {
-      const auto known = option_of(optopt);
-      throw UsageError(complaint(known == options_.end() ? nullptr : &*known, argv[optind - 1]));
+    if (word.starts_with("--")) {
+      option = find(word.substr(2));
+    } else if (word.starts_with('-')) {
+      size_t letter = 0;
+      do {
+        ++letter;
+        option = letter < word.size() ? find(word.substr(letter, 1)) : nullptr;
+      } while (option != nullptr && option->argument == nullptr);
+      if (option != nullptr && letter + 1 < word.size()) {
+        std::string value(word.substr(letter + 1));
+        words.back().resize(letter + 1);
+        words.push_back(std::move(value));
+        continue;
+      }
     }
-    const OptionText& option = *option_of(code);
-    std::vector<std::string>& values = parsed.values_[option.name];
-    if (optarg != nullptr) {
-      values.emplace_back(optarg);
+    if (option != nullptr && option->argument != nullptr && i + 1 < argc) {
+      words.emplace_back(argv[++i]);
     }
-    parsed.words_.push_back({.name = option.name, .value = optarg != nullptr ? optarg : ""});
   }
-  std::for_each(argv + std::min(optind, argc), argv + argc, keep_operand);
+  return words;
+}
+
+ParsedOptions Options::read(int argc, char** argv) const {
+  const std::vector<std::string> words = detach_values(argc, argv);
+  std::vector<const char*> pointers;
+  pointers.reserve(words.size());
+  for (const std::string& word : words) {
+    pointers.push_back(word.c_str());
+  }
+  ParsedOptions parsed;
+  try {
+    const cxxopts::ParseResult result =
+        parser().parse(static_cast<int>(pointers.size()), pointers.data());
+    for (const cxxopts::KeyValue& argument : result.arguments()) {
+      parsed.add(argument.key() == kOperand ? nullptr : find(argument.key()), argument.value());
+    }
+  } catch (const cxxopts::exceptions::missing_argument& error) {
+    throw UsageError("option " + subject_of(error) + " needs a value");
+  } catch (const cxxopts::exceptions::parsing& error) {
+    throw UsageError("unknown option " + subject_of(error));
+  }
   return parsed;
 }
 

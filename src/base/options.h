@@ -10,9 +10,21 @@
 #include <string_view>
 #include <vector>
 
-#include "base/option_help.h"
+namespace cxxopts {
+class Options;
+}
 
 namespace base {
+
+// One option as its program names it.
+struct OptionText {
+  const char* name;      // the long one, without dashes
+  char letter;           // or 0
+  const char* argument;  // what stands for its value in --help; nullptr: it needs none
+  const char* help;
+  const char* group;      // its heading, "" for none; nullptr: it is not shown
+  bool optional = false;  // it may have a value, which then stands behind "="
+};
 
 // What a command line said. Names are the long ones, without dashes.
 class ParsedOptions {
@@ -43,13 +55,16 @@ class ParsedOptions {
 
  private:
   friend class Options;
+  // Takes the next option, or operand (nullptr). Throws UsageError for a value of a flag.
+  void add(const OptionText* option, const std::string& value);
+
   std::map<std::string, std::vector<std::string>> values_;
   std::vector<std::string> operands_;
   std::vector<Word> words_;
 };
 
 // A program's, or a subcommand's, options and the text of its --help (80 columns). Names and texts
-// are literals, which outlive it: to take an option down costs nothing, at each start of a program.
+// are literals, which outlive it. cxxopts parses the command line and lays out the help.
 class Options {
  public:
   // `command` is "snapshot-meta set"; `synopsis` the rest of the usage line; `summary` one
@@ -64,20 +79,24 @@ class Options {
   Options& flag(const char* names, const char* help);
   // With a value shown as `argument` in --help. May be repeated.
   Options& value(const char* names, const char* argument, const char* help);
-  // With a value that may be left out, and else stands behind "=".
-  Options& optional_value(const char* names, const char* argument, const char* help);
+  // A flag that may have a value, which then stands behind "=".
+  Options& optional_value(const char* names, const char* help);
   // Lines that follow the options in --help: examples, exit statuses, the man page's name.
   Options& footer(const char* text);
 
   // Adds -h --help, -V --version, --json, -q --quiet and -v --verbose to every program, and sets
   // message_style() from them. Nothing when --help or --version was given and has been printed.
-  // Throws UsageError. All else is as getopt_long(3) has it: options and operands in any order,
-  // "--" ends the options, and a long name may be cut short where it is still the only one.
+  // Throws UsageError. Options and operands stand in any order, and "--" ends the options. A value
+  // is the next word, whatever it looks like, or attached: "--out=FILE", "-oFILE". Letters of flags
+  // may share a word. Long names must be written out.
   std::optional<ParsedOptions> parse(int argc, char** argv);
 
  private:
   Options& add(const char* names, const char* argument, const char* help);
   void add_common();
+  const OptionText* find(std::string_view name) const;  // by long name or letter; or nullptr
+  cxxopts::Options parser() const;
+  std::vector<std::string> detach_values(int argc, char** argv) const;
   ParsedOptions read(int argc, char** argv) const;
   std::string help() const;
 

@@ -113,7 +113,7 @@ base::Options make_serve_options() {
   options.unlisted();
   for (const auto& [name, why] : kForeign) {
     if (std::string_view(name) == "otel-insecure") {
-      options.optional_value(name, "BOOL", why);
+      options.optional_value(name, why);
     } else {
       options.value(name, "", why);
     }

@@ -138,6 +138,7 @@ standard_cases() { # <program> [verb]...
   shift
   check_version "$program"
   check_unknown_option "$program"
+  check_abbreviation "$program"
   check_closed_streams "$program" --version
   check_help "$program"
   for verb in "$@"; do
@@ -177,6 +178,12 @@ check_unknown_option() { # <program> [verb]
   assert_equal "$output" ""
   assert_contains "$stderr" "$1: "
   assert_contains "$stderr" "no-such-option"
+}
+
+check_abbreviation() { # <program>
+  run --separate-stderr -2 "$1" --versio
+  assert_equal "$output" ""
+  assert_contains "$stderr" "$1: unknown option '--versio'"
 }
 
 # With standard descriptors closed the status stays as it is, and no file of the program's own gets

@@ -18,7 +18,7 @@ std::optional<base::ParsedOptions> parse(std::vector<std::string> words) {
   options.flag("n,now", "at once").value("size", "N", "how much").value("to", "WHERE", "where");
   options.group("Odd").flag("x,odd", "odd").value("o,out", "FILE", "where to").unlisted();
   options.flag("old", "was there once").footer("That is all.");
-  options.optional_value("maybe", "BOOL", "with a value or without");
+  options.optional_value("maybe", "with a value or without");
   words.insert(words.begin(), "tool");
   std::vector<char*> argv;
   argv.reserve(words.size() + 1);
@@ -59,6 +59,36 @@ TEST(OptionsTest, ValuesMayBeEmptyLookLikeOptionsOrHoldASign) {
   EXPECT_EQ(parse({"--to", "--now"})->value("to"), "--now");
   EXPECT_EQ(parse({"--to=a=b"})->value("to"), "a=b");
   EXPECT_EQ(parse({"-", "--old"})->operands(), (std::vector<std::string>{"-"}));
+}
+
+TEST(OptionsTest, AValueAttachedToALetterMayHoldAnything) {
+  for (const std::string value : {"a/b.c", "./x", "-1", "=x", "a,b", "--", "\xc3\xa4", "n x"}) {
+    EXPECT_EQ(parse({"-o" + value})->value("out"), value);
+    const auto parsed = parse({"-no" + value, "-x"});
+    EXPECT_TRUE(parsed->has("now") && parsed->has("odd")) << value;
+    EXPECT_EQ(parsed->value("out"), value);
+  }
+}
+
+TEST(OptionsTest, TheWordAfterAnOptionWithAValueIsItsValue) {
+  for (const std::string value : {"-1", "-", "--", "-oa/b", "--out=x", "-x", "--to"}) {
+    for (const auto& words : std::vector<std::vector<std::string>>{{"--to", value, "--now", "f"},
+                                                                   {"--to=" + value, "-n", "f"}}) {
+      const auto parsed = parse(words);
+      EXPECT_EQ(parsed->values("to"), std::vector<std::string>{value});
+      EXPECT_TRUE(parsed->has("now") && !parsed->has("odd")) << value;
+      EXPECT_EQ(parsed->operands(), std::vector<std::string>{"f"});
+    }
+    EXPECT_EQ(parse({"-no", value, "f"})->values("out"), std::vector<std::string>{value});
+  }
+}
+
+TEST(OptionsTest, OperandsAreKeptAsTheyWereWritten) {
+  const std::vector<std::string> operands{"a,b", "", "-", "x y", ",", "true", "\xff", "a=b"};
+  EXPECT_EQ(parse(operands)->operands(), operands);
+  EXPECT_EQ(parse({"--", "-o", "--to=x", "--", "a,b"})->operands(),
+            (std::vector<std::string>{"-o", "--to=x", "--", "a,b"}));
+  EXPECT_EQ(parse({"-x", "-xx", "--odd", "f"})->operands(), std::vector<std::string>{"f"});
 }
 
 TEST(OptionsTest, HelpShowsGroupsAndBreaksLines) {
@@ -132,13 +162,34 @@ TEST(OptionsTest, WhatIsWrongIsNamedAsItWasWritten) {
       return error.what();
     }
   };
-  EXPECT_EQ(said({"--unknown=1"}), "unknown option '--unknown=1'");
+  EXPECT_EQ(said({"--unknown=1"}), "unknown option '--unknown'");
   EXPECT_EQ(said({"-nz"}), "unknown option '-z'");
   EXPECT_EQ(said({"--o"}), "unknown option '--o'");
   EXPECT_EQ(said({"--size"}), "option '--size' needs a value");
   EXPECT_EQ(said({"-no"}), "option '-o' needs a value");
   EXPECT_EQ(said({"--now=1"}), "option '--now' takes no value");
-  EXPECT_EQ(said({"--siz", "1", "--no"}), "nothing");
+  EXPECT_EQ(said({"--now="}), "option '--now' takes no value");
+  EXPECT_EQ(said({"--json=false"}), "option '--json' takes no value");
+  EXPECT_EQ(said({"--no w"}), "unknown option '--no w'");
+  EXPECT_EQ(said({"-?"}), "unknown option '-?'");
+  EXPECT_EQ(said({"--?=x"}), "unknown option '--?=x'");
+  EXPECT_EQ(said({"-5"}), "unknown option '-5'");
+  EXPECT_EQ(said({"--to", "a", "--to"}), "option '--to' needs a value");
+}
+
+TEST(OptionsTest, ALongNameThatIsNotWrittenOutIsUnknown) {
+  const auto said = [](const std::vector<std::string>& words) -> std::string {
+    try {
+      parse(words);
+      return "nothing";
+    } catch (const base::UsageError& error) {
+      return error.what();
+    }
+  };
+  EXPECT_EQ(said({"--siz", "1"}), "unknown option '--siz'");
+  EXPECT_EQ(said({"--siz=1"}), "unknown option '--siz'");
+  EXPECT_EQ(said({"--no"}), "unknown option '--no'");
+  EXPECT_EQ(said({"--verb"}), "unknown option '--verb'");
 }
 
 TEST(OptionsTest, NumbersAreCheckedWhole) {
