@@ -11,24 +11,21 @@ namespace {
 
 using Json = nlohmann::json;
 
-// The text of an optional field, "" when it is not given.
+// The string of an optional field, "" when it is not given. Strings become names and paths, which a
+// zero byte would end.
 std::string text_field(const Json& request, const char* name) {
   const auto field = request.find(name);
   if (field == request.end() || field->is_null()) {
     return "";
   }
   if (!field->is_string()) {
-    throw base::BadData("'" + std::string(name) + "' is no text");
+    throw base::BadData("'" + std::string(name) + "' is not a string");
   }
-  return field->get<std::string>();
-}
-
-std::string path_field(const Json& request, const char* name) {
-  std::string path = text_field(request, name);
-  if (path.find('\0') != std::string::npos) {
+  auto text = field->get<std::string>();
+  if (text.find('\0') != std::string::npos) {
     throw base::BadData("'" + std::string(name) + "' holds a zero byte");
   }
-  return path;
+  return text;
 }
 
 std::optional<uid_t> uid_field(const Json& request, const char* name) {
@@ -38,7 +35,7 @@ std::optional<uid_t> uid_field(const Json& request, const char* name) {
   }
   constexpr uint64_t kMax = std::numeric_limits<uid_t>::max() - 1;  // the last one means "nobody"
   if (!field->is_number_unsigned() || field->get<uint64_t>() > kMax) {
-    throw base::BadData("'" + std::string(name) + "' is no user id");
+    throw base::BadData("'" + std::string(name) + "' is not a user id");
   }
   return field->get<uid_t>();
 }
@@ -104,7 +101,7 @@ std::optional<Window> window_field(const Json& request) {
 Json object_or_nothing(std::string_view body) {
   Json json = body.empty() ? Json::object() : Json::parse(body, nullptr, false);
   if (!json.is_object()) {
-    throw base::BadData("the body is no JSON object");
+    throw base::BadData("the body is not a JSON object");
   }
   return json;
 }
@@ -163,14 +160,14 @@ Target parse_target(std::string_view path) {
 SessionRequest parse_session_request(std::string_view body, bool needs_cache_key) {
   const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) {
-    throw base::BadData("the body is no JSON object");
+    throw base::BadData("the body is not a JSON object");
   }
   SessionRequest request{.id = session_id_of(json),
                          .instance_id = text_field(json, "instance_id"),
                          .cache_key = text_field(json, "cache_key"),
-                         .memory_path = path_field(json, "backing_memory_path"),
-                         .hot_list_path = path_field(json, "hot_list_path"),
-                         .trace_path = path_field(json, "trace_path"),
+                         .memory_path = text_field(json, "backing_memory_path"),
+                         .hot_list_path = text_field(json, "hot_list_path"),
+                         .trace_path = text_field(json, "trace_path"),
                          .peer_uid = uid_field(json, "peer_uid"),
                          .on_failure = on_failure_field(json),
                          .on_refusal = on_refusal_field(json),
@@ -195,7 +192,7 @@ CompleteRequest parse_complete_request(std::string_view body) {
   const auto rate = json.find("bytes_per_second");
   if (rate != json.end() && !rate->is_null()) {
     if (!rate->is_number_unsigned()) {
-      throw base::BadData("'bytes_per_second' is no number");
+      throw base::BadData("'bytes_per_second' is not a whole number");
     }
     request.bytes_per_second = rate->get<uint64_t>();
   }
@@ -203,7 +200,7 @@ CompleteRequest parse_complete_request(std::string_view body) {
 }
 
 std::string parse_prefetch_request(std::string_view body) {
-  return path_field(object_or_nothing(body), "hot_list_path");
+  return text_field(object_or_nothing(body), "hot_list_path");
 }
 
 }  // namespace pager

@@ -1,4 +1,4 @@
-// What requests to the control socket ask for, read from text that may be hostile.
+// What requests to the control socket ask for, read from strings that may be hostile.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

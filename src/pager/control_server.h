@@ -5,18 +5,19 @@
 #include <memory>
 
 #include "base/unix_listener.h"
-#include "base/unix_socket.h"
 #include "pager/control_api.h"
+#include "pager/control_connections.h"
 
 namespace pager {
 
-// Answers requests on a thread of its own from its construction on; idle, it never wakes up. Only
-// root and our own user are answered, whoever the socket was given to. Borrows both; the listener
-// is left open.
+// Answers requests, each connection on a thread of its own, from its construction on; while there
+// is none, no thread wakes up. Only root and our own user are answered, whoever the socket was
+// given to. Borrows both; the listener is left open.
 class ControlServer {
  public:
   // Throws base::Unsupported when libmicrohttpd is not installed, std::system_error.
-  ControlServer(const base::UnixListener& listener, ControlApi& api);
+  ControlServer(const base::UnixListener& listener, ControlApi& api,
+                const ControlConnections::Limits& limits = {});
   // Waits, a second at most, until the requests under way have their replies.
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;

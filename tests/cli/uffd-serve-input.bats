@@ -145,12 +145,74 @@ IDS
   assert_equal "$(head -c 3 <<<"$output") ${lines[1]}" "413 200"
 }
 
+@test "HTTP: a zero byte in a path or a query is refused, and not the end of it" {
+  require_cmd curl
+  serve_control
+  uffd-serve ctl create a=memory
+  local path
+  for path in /health%00x /health%00 /sessions/a%00b '/health?x=a%00b'; do
+    ask_for 400 GET "$path"
+    assert_contains "$(json .error)" "zero byte"
+  done
+  ask_for 400 POST /sessions/a%00b/close
+  ask_for 404 GET /sessions/a%2500b
+  ask_for 200 GET /sessions/%61
+  ask_for 200 GET '/health?x=%01'
+}
+
+# Opens connections that say nothing, and prints how many of them the server has left open.
+flood() { # <count>
+  /usr/bin/python3 - "$1" <<'PY'
+import select, socket, sys
+
+count = int(sys.argv[1])
+peers = []
+for _ in range(count):
+    peer = socket.socket(socket.AF_UNIX)
+    peer.connect("c.sock")
+    peers.append(peer)
+print("open", flush=True)
+sys.stdin = open("release")
+sys.stdin.read()
+print(sum(1 for peer in peers if not select.select([peer], [], [], 0)[0]))
+PY
+}
+
+@test "HTTP: connections that say nothing keep neither their own user nor another one out" {
+  require_root
+  require_cmd setpriv curl
+  chmod 755 . "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR"
+  serve_control
+  chmod 666 c.sock
+  mkfifo release
+  chmod 644 release
+  export -f flood
+  spawn_to own.log bash -c 'flood 600'
+  local own=$spawned_pid
+  spawn_to other.log setpriv --reuid 12345 --clear-groups bash -c 'flood 300'
+  local other=$spawned_pid
+  wait_until 20 grep -q open own.log
+  wait_until 20 grep -q open other.log
+  run -0 timeout 10 uffd-serve ctl health
+  run -0 setpriv --reuid 12346 --clear-groups curl -s -m 10 --unix-socket c.sock http://x/health
+  assert_contains "$output" "not your pager"
+  assert_logged "too many control connections are open"
+  : >release
+  wait_for_end "$own" 0
+  wait_for_end "$other" 0
+  assert_equal "$(tail -n 1 other.log)" 8
+  (($(tail -n 1 own.log) <= 256)) || fail "more connections than allowed: $(<own.log)"
+  # Each was one line at most, and all of them ten.
+  (($(grep -c "too many control connections" server.log) <= 11)) || fail "$(<server.log)"
+}
+
 @test "HTTP: fields of the wrong type are named, and change nothing" {
   serve_control
   local pair name
   for pair in 'session_id=7' 'session_id=["a"]' 'instance_id={}' 'cache_key=true' 'hot_list_path=1.5' \
-    'trace_path=[]' 'on_failure=0' 'on_failure="explode"' 'peer_uid="0"' 'peer_uid=-1' 'peer_uid=1.5' \
-    'peer_uid=4294967295' 'peer_uid=true' 'backing_memory_path=7' 'backing_memory_path="/a\u0000b"'; do
+    'trace_path=[]' 'trace_path="/a\u0000b"' 'on_failure=0' 'on_failure="explode"' 'peer_uid="0"' 'peer_uid=-1' 'peer_uid=1.5' \
+    'peer_uid=4294967295' 'session_id="a\u0000b"' 'instance_id="a\u0000b"' 'cache_key="a\u0000b"' \
+    'peer_uid=true' 'backing_memory_path=7' 'backing_memory_path="/a\u0000b"'; do
     name=${pair%%=*}
     ask_for 400 POST /sessions "$(session_body a "$pair")"
     assert_contains "$(json .error)" "'$name'"

@@ -160,11 +160,11 @@ TEST_F(ControlApiTest, BadRequestsAreNamed) {
     body[key] = value;
     return body;
   };
-  expect_refusal(with("session_id", 7), "'session_id' is no text");
-  expect_refusal(with("hot_list_path", Json::array()), "'hot_list_path' is no text");
-  expect_refusal(with("peer_uid", -1), "'peer_uid' is no user id");
-  expect_refusal(with("peer_uid", "root"), "'peer_uid' is no user id");
-  expect_refusal(with("peer_uid", 4294967295), "'peer_uid' is no user id");
+  expect_refusal(with("session_id", 7), "'session_id' is not a string");
+  expect_refusal(with("hot_list_path", Json::array()), "'hot_list_path' is not a string");
+  expect_refusal(with("peer_uid", -1), "'peer_uid' is not a user id");
+  expect_refusal(with("peer_uid", "root"), "'peer_uid' is not a user id");
+  expect_refusal(with("peer_uid", 4294967295), "'peer_uid' is not a user id");
   expect_refusal(with("on_failure", "explode"), "poison");
   expect_refusal(with("trace_path", "-"), "no output");
   expect_refusal(with("backing_memory_path", dir_.path()), "not a regular file");
