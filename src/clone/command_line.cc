@@ -81,7 +81,6 @@ Job job_of(const base::ParsedOptions& options) {
   };
   choose("unshare", Job::in_place);
   choose("stat", Job::stat);
-  choose("probe", Job::probe);
   choose("clean", Job::clean);
   const bool changes_one_file =
       (options.has("dig") || options.has("defrag")) && options.operands().size() == 1;
@@ -113,7 +112,6 @@ base::Options make_options() {
       .group("Action")
       .flag("unshare", "FILE...: give one with several links an own inode")
       .flag("stat", "FILE...: extents, what is shared, holes, links")
-      .value("probe", "PATH", "say what the filesystem is and can")
       .value("clean", "DIR", "remove what killed runs left in it")
       .footer(kFooter);
   return options;
@@ -125,10 +123,9 @@ CommandLine command_line_of(const base::ParsedOptions& options) {
                    .request = request_of(options),
                    .unshare = options.has("unshare"),
                    .progress = progress_of(options),
-                   .path = options.value_or("probe", options.value_or("clean", "")),
+                   .path = options.value_or("clean", ""),
                    .operands = options.operands()};
   switch (line.job) {
-    case Job::probe:
     case Job::clean:
       options.require_operands(0, 0, "no operands");
       break;

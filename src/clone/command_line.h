@@ -11,14 +11,14 @@
 
 namespace cloning {
 
-enum class Job { clone, in_place, stat, probe, clean };
+enum class Job { clone, in_place, stat, clean };
 
 struct CommandLine {
   Job job = Job::clone;
   cloning::Request request;
   bool unshare = false;
   cloning::ProgressMode progress = cloning::ProgressMode::automatic;
-  std::string path;  // of --probe and --clean
+  std::string path;  // of --clean
   std::vector<std::string> operands;
 };
 

@@ -35,8 +35,7 @@ void add(base::JsonLine& line, std::string_view key, const std::optional<std::st
 }  // namespace
 
 ProbeReport probe(const std::string& path) {
-  ProbeReport report{
-      .path = path, .filesystem = base::probe_filesystem(path), .reflink = {}, .why = {}};
+  ProbeReport report{.path = path, .filesystem = filesystem_of(path), .reflink = {}, .why = {}};
   const std::string directory = directory_of(path);
   try {
     const base::Fd dir = base::open_file(directory, O_RDONLY | O_DIRECTORY);
@@ -51,7 +50,7 @@ ProbeReport probe(const std::string& path) {
 
 std::string probe_record(const ProbeReport& report) {
   base::JsonLine line("probe");
-  const base::FilesystemInfo& fs = report.filesystem;
+  const FilesystemInfo& fs = report.filesystem;
   line.path("path", report.path)
       .text("fs_type", fs.type)
       .path("mount_point", fs.mount_point)
@@ -69,7 +68,7 @@ std::string probe_record(const ProbeReport& report) {
 }
 
 std::string probe_lines(const ProbeReport& report) {
-  const base::FilesystemInfo& fs = report.filesystem;
+  const FilesystemInfo& fs = report.filesystem;
   std::string text;
   const auto line = [&](const char* key, const std::string& value) {
     text += std::string(key) + ": " + base::printable(value) + "\n";

@@ -5,20 +5,20 @@
 #include <optional>
 #include <string>
 
-#include "base/fs_probe.h"
+#include "clone/filesystem.h"
 
 namespace cloning {
 
 struct ProbeReport {
   std::string path;
-  base::FilesystemInfo filesystem;
+  FilesystemInfo filesystem;
   std::optional<bool> reflink;  // nothing: it could not be tried
   std::string why;              // of no and of nothing: the errno's text
 };
 
 // `path` is a directory, or a file whose directory is meant. Two unnamed files are made there and
 // one is cloned to the other: what the filesystem's type promises is not believed. Throws what
-// base::probe_filesystem throws.
+// filesystem_of throws.
 ProbeReport probe(const std::string& path);
 
 // The record {"type":"probe",...} without a newline, and lines "key: value".

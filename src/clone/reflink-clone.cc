@@ -20,7 +20,6 @@
 #include "clone/defrag.h"
 #include "clone/directory.h"
 #include "clone/in_place.h"
-#include "clone/probe.h"
 #include "clone/progress.h"
 #include "clone/report.h"
 #include "clone/request.h"
@@ -130,12 +129,6 @@ int make_clones(const CommandLine& line, Progress& progress) {
   return status;
 }
 
-void print_probe(const std::string& path) {
-  const cloning::ProbeReport report = cloning::probe(path);
-  base::write_out(base::message_style().json ? cloning::probe_record(report) + "\n"
-                                             : cloning::probe_lines(report));
-}
-
 void clean(const CommandLine& line) {
   const base::MessageStyle& style = base::message_style();
   const bool dry_run = line.request.dry_run;
@@ -163,9 +156,6 @@ int run(int argc, char** argv) {
   cloning::raise_descriptor_limit();
   Progress progress(line.progress);
   switch (line.job) {
-    case Job::probe:
-      print_probe(line.path);
-      return 0;
     case Job::clean:
       clean(line);
       return 0;

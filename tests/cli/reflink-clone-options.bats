@@ -44,34 +44,6 @@ load reflink-clone_helpers
   assert_equal "$(ls -A)" src
 }
 
-@test "--probe names the filesystem and really tries" {
-  local type reflink
-  for type in xfs btrfs ext4 tmpfs; do
-    on "$type"
-    : >file
-    reflink=false
-    can_reflink "$type" && reflink=true
-    run -0 reflink-clone --json --probe file
-    assert_equal "$(records '[.type, .v, .path, .fs_type, .mount_point, .reflink]')" \
-      "[\"probe\",1,\"file\",\"$type\",\"$BATS_FILE_TMPDIR/$type\",$reflink]"
-    (($(records .free_bytes) > 1000000))
-    if [[ $type != tmpfs ]]; then
-      assert_equal "$(records .uuid)" "\"$(blkid -o value -s UUID "$BATS_FILE_TMPDIR/$type.img")\""
-      [[ $(records .source) == \"/dev/loop* ]]
-    fi
-    assert_equal "$(ls -A)" file
-  done
-  run -5 reflink-clone --probe absent
-  run -0 reflink-clone --probe /proc
-  assert_contains "$output" 'fs_type: proc'
-}
-
-@test "the libraries of --probe are not loaded by a clone" {
-  run -0 ldd "$(type -P reflink-clone)"
-  refute_contains "$output" libmount
-  refute_contains "$output" libblkid
-}
-
 @test "a long copy shows its progress on a terminal, and nowhere else" {
   require_cmd script strace
   on tmpfs

@@ -17,7 +17,7 @@ load reflink-clone_helpers
   printf text >src
   local words
   for words in '' src '--reflink=maybe src dst' '--memory=link src dst' '--profile vm --memory=x src dst' \
-    '--max-extents 0 src dst' '--probe . src' --unshare '--unshare --profile vm src' \
+    '--max-extents 0 src dst' --unshare '--unshare --profile vm src' \
     '--dig --exclude x src' 'src /' 'src ..' 'src ./.'; do
     # shellcheck disable=SC2086 # words are words
     run --separate-stderr -2 reflink-clone $words
@@ -39,7 +39,7 @@ load reflink-clone_helpers
 @test "options that do not go together are usage errors" {
   printf x >src
   local words
-  for words in '--unshare --stat src' '--stat --probe .' '--stat' '--clean . src' '--jobs 0 src dst' '--jobs x src dst' \
+  for words in '--unshare --stat src' '--stat --clean .' '--stat' '--clean . src' '--jobs 0 src dst' '--jobs x src dst' \
     '--progress=maybe src dst' '--replace --unshare src' '--dig --replace src' '--defrag --exclude x src'; do
     # shellcheck disable=SC2086 # words are words
     run --separate-stderr -2 reflink-clone $words

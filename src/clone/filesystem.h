@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-namespace base {
+namespace cloning {
 
 struct FilesystemInfo {
   std::string type;                  // "xfs"
@@ -19,11 +19,11 @@ struct FilesystemInfo {
 };
 
 // Asks the kernel which mount `path` is on, libmount what that mount is and libblkid what is on its
-// device. Throws std::system_error when `path` cannot be looked up; Unsupported when the kernel
-// does not tell the mount (before Linux 5.8) or one of the libraries is not installed.
+// device. Throws std::system_error when `path` cannot be looked up; base::Unsupported when the
+// kernel does not report the mount (before Linux 5.8).
 //
-// The two libraries are loaded by the first call and not with the program: they and what they need
-// (libselinux, libpcre2) take about a millisecond to load, which every clone of a file would pay.
-FilesystemInfo probe_filesystem(const std::string& path);
+// Only fs-probe calls this: the two libraries, and what they need (libselinux, libpcre2), take
+// about a millisecond to load.
+FilesystemInfo filesystem_of(const std::string& path);
 
-}  // namespace base
+}  // namespace cloning
