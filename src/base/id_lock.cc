@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/id_lock.h"
 
 #include <sys/file.h>
@@ -6,109 +7,22 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <charconv>
 #include <climits>
-#include <csignal>
 #include <cstdlib>
-#include <ctime>
 
 #include "base/error.h"
 #include "base/id_lock_file.h"
 #include "base/id_lock_holders.h"
 #include "base/open_files.h"
+#include "base/timed_flock.h"
 
 namespace base {
 namespace {
 
-// How long a caller that will not wait bears with the gate, which others hold for microseconds.
-constexpr std::chrono::milliseconds kGatePatience{50};
-
-// While it lives, a blocking system call of this thread ends with EINTR soon after `deadline`.
-// flock(2) has no timeout, and polling for the lock would lose its place among the waiters.
-class WakeAfter {
- public:
-  explicit WakeAfter(const Deadline& deadline) {
-    if (deadline.is_never()) {
-      return;
-    }
-    struct sigaction action {};
-    action.sa_handler = [](int) {};
-    ::sigaction(SIGALRM, &action, &old_action_);  // no SA_RESTART: that is the point
-    sigset_t alarm;
-    ::sigemptyset(&alarm);
-    ::sigaddset(&alarm, SIGALRM);
-    ::pthread_sigmask(SIG_UNBLOCK, &alarm, &old_mask_);  // who started us may have blocked it
-    struct sigevent event {};
-    event.sigev_notify = SIGEV_SIGNAL;
-    event.sigev_signo = SIGALRM;
-    if (::timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0) {
-      const int error = errno;
-      restore_signals();
-      throw_error_number(error, "cannot create a timer");
-    }
-    armed_ = true;
-    // It repeats: a signal that arrives just before the call sleeps would otherwise be lost.
-    const auto left = std::max(1, deadline.poll_timeout());
-    const struct itimerspec spec {
-      .it_interval = {.tv_sec = 0, .tv_nsec = 10'000'000}, .it_value = {
-        .tv_sec = left / 1000,
-        .tv_nsec = left % 1000 * 1'000'000L
-      }
-    };
-    ::timer_settime(timer_, 0, &spec, nullptr);
-  }
-  ~WakeAfter() {
-    if (armed_) {
-      ::timer_delete(timer_);
-      restore_signals();
-    }
-  }
-  WakeAfter(const WakeAfter&) = delete;
-  WakeAfter(WakeAfter&&) = delete;
-  WakeAfter& operator=(const WakeAfter&) = delete;
-  WakeAfter& operator=(WakeAfter&&) = delete;
-
- private:
-  void restore_signals() {
-    ::pthread_sigmask(SIG_SETMASK, &old_mask_, nullptr);
-    ::sigaction(SIGALRM, &old_action_, nullptr);
-  }
-
-  bool armed_ = false;
-  timer_t timer_{};
-  sigset_t old_mask_{};
-  struct sigaction old_action_ {};
-};
-
-// flock with a deadline: true when locked, false when others held it until then.
-bool lock_file(int fd, int operation, const Deadline& deadline, const std::string& path) {
-  if (::flock(fd, operation | LOCK_NB) == 0) {
-    return true;
-  }
-  if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS) {
-    throw Unsupported("cannot lock " + base::quoted(path) + ": this filesystem has no locks");
-  }
-  if (errno != EWOULDBLOCK && errno != EINTR) {
-    throw_errno("cannot lock " + base::quoted(path));
-  }
-  if (deadline.passed()) {
-    return false;
-  }
-  const WakeAfter alarm(deadline);
-  while (!deadline.passed()) {
-    if (::flock(fd, operation) == 0) {
-      return true;
-    }
-    if (errno != EINTR) {
-      throw_errno("cannot lock " + base::quoted(path));
-    }
-  }
-  return false;
-}
-
-// O_NONBLOCK: opening a fifo in its place must not block.
-constexpr int kLockFileFlags = O_RDONLY | O_NONBLOCK;
+// How long a caller that does not wait stands at the gate. Other callers hold it for microseconds,
+// and forget_lock for as long as two unlinks take on a busy disk.
+constexpr std::chrono::milliseconds kGatePatience{500};
 
 // Creates the file, and when that fails the layout, because both nearly always exist.
 Fd open_lock_file(const Store& store, const std::string& path) {
@@ -119,12 +33,19 @@ Fd open_lock_file(const Store& store, const std::string& path) {
   return store.open_below(path, kLockFileFlags | O_CREAT, 0600);
 }
 
-// Whether the path still names the file that was locked.
-bool is_current(int fd, const std::string& path) {
-  struct stat locked {};
-  struct stat named {};
-  return ::fstat(fd, &locked) == 0 && ::lstat(path.c_str(), &named) == 0 &&
-         is_same_file(locked, named);
+// Opens and locks a file of an id, again if forget_lock removed it while this process waited.
+// Nothing when others held it until `deadline`.
+std::optional<Fd> lock_current(const Store& store, const std::string& path, int operation,
+                               const Deadline& deadline) {
+  for (;;) {
+    Fd fd = open_lock_file(store, path);
+    if (!lock_file(fd.get(), operation, deadline, path)) {
+      return std::nullopt;
+    }
+    if (names_file(path, fd.get())) {
+      return fd;
+    }
+  }
 }
 
 std::optional<int> parse_number(std::string_view text) {
@@ -153,25 +74,18 @@ std::vector<int> listed_fds() {
 std::optional<IdLock> IdLock::acquire(const Store& store, std::string_view id, LockMode mode,
                                       const Deadline& deadline) {
   check_id(id);
-  const std::string path = lock_path(store, id);
-  const std::string gate_name = gate_path(store, id);
-  const int operation = mode == LockMode::shared ? LOCK_SH : LOCK_EX;
-  for (;;) {
-    const Fd gate = open_lock_file(store, gate_name);
-    const bool patient = !deadline.passed();
-    if (!lock_file(gate.get(), LOCK_EX, patient ? deadline : Deadline::after(kGatePatience),
-                   gate_name)) {
-      return std::nullopt;
-    }
-    Fd fd = open_lock_file(store, path);
-    if (!lock_file(fd.get(), operation, deadline, path)) {
-      return std::nullopt;
-    }
-    if (is_current(fd.get(), path)) {
-      note_time(fd.get());
-      return IdLock(std::move(fd));
-    }
+  const Deadline at_gate = deadline.passed() ? Deadline::after(kGatePatience) : deadline;
+  const std::optional<Fd> gate = lock_current(store, gate_path(store, id), LOCK_EX, at_gate);
+  if (!gate) {
+    return std::nullopt;
   }
+  std::optional<Fd> fd = lock_current(store, lock_path(store, id),
+                                      mode == LockMode::shared ? LOCK_SH : LOCK_EX, deadline);
+  if (!fd) {
+    return std::nullopt;
+  }
+  note_time(fd->get());
+  return IdLock(std::move(*fd));
 }
 
 std::optional<LockMode> inherited_lock(const Store& store, std::string_view id) {
@@ -257,7 +171,7 @@ bool wait_until_free(const Store& store, std::string_view id, const Deadline& de
     if (!lock_file(fd->get(), LOCK_EX, deadline, path)) {
       return false;
     }
-    if (is_current(fd->get(), path)) {
+    if (names_file(path, fd->get())) {
       break;
     }
   }

@@ -16,12 +16,16 @@ namespace base {
 enum class LockMode { shared, exclusive };
 
 // flock(2) on <root>/.snapfork/locks/<id>.lock. The lock belongs to the open file description: it
-// is inherited by children and ends when the last process that has it ends, however that dies. The
-// file is never unlinked; because somebody else may replace it, path and inode are compared after
-// locking.
+// is inherited by children and ends when the last process that has it ends, however that dies.
 //
-// Writers do not starve: everybody who waits passes <id>.gate first, exclusively, and who waits for
-// the exclusive lock keeps the gate meanwhile, so that no new shared holder gets in.
+// Writers do not starve: a process that wants the lock passes <id>.gate first, exclusively, and one
+// that waits for the exclusive lock keeps the gate until it has it, so that no new shared holder
+// gets in.
+//
+// forget_lock (id_lock_forget.h) removes both files while it holds both exclusively, and a person
+// may remove or replace either. So path and inode are compared after each flock, and a waiter whose
+// file was replaced starts again with the new one. Exclusion rests on <id>.lock alone; the gate
+// only keeps the order.
 //
 // Several ids: take them in the order of their names, as template-lock does. Nobody upgrades: a
 // failed flock upgrade loses the shared lock.

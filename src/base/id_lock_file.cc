@@ -1,13 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/id_lock_file.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <chrono>
 
+#include "base/open_files.h"
+
 namespace base {
 namespace {
+
+static_assert(kLockSuffix.size() == kGateSuffix.size());
 
 template <typename Number>
 std::optional<Number> number_at(std::string_view text) {
@@ -24,7 +30,21 @@ std::string lock_path(const Store& store, std::string_view id) {
 }
 
 std::string gate_path(const Store& store, std::string_view id) {
-  return store.locks_dir() + "/" + std::string(id) + ".gate";
+  return store.locks_dir() + "/" + std::string(id) + std::string(kGateSuffix);
+}
+
+std::string_view id_of_lock_name(std::string_view name) {
+  if (!name.ends_with(kLockSuffix) && !name.ends_with(kGateSuffix)) {
+    return {};
+  }
+  name.remove_suffix(kLockSuffix.size());
+  return is_valid_id(name) ? name : std::string_view();
+}
+
+bool names_file(const std::string& path, int fd) {
+  struct stat open {};
+  struct stat named {};
+  return ::fstat(fd, &open) == 0 && ::lstat(path.c_str(), &named) == 0 && is_same_file(open, named);
 }
 
 void note_time(int fd) {

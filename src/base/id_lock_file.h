@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fcntl.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -15,9 +16,19 @@
 namespace base {
 
 inline constexpr std::string_view kLockSuffix = ".lock";
+inline constexpr std::string_view kGateSuffix = ".gate";
 
 std::string lock_path(const Store& store, std::string_view id);
 std::string gate_path(const Store& store, std::string_view id);
+// The id whose lock file or gate has this name; empty for other names.
+std::string_view id_of_lock_name(std::string_view name);
+
+// O_NONBLOCK: opening a fifo in its place must not block.
+inline constexpr int kLockFileFlags = O_RDONLY | O_NONBLOCK;
+
+// Whether `path` names the file that is open as `fd`. Asked after a flock, because forget_lock
+// removes files that other processes have open and wait for.
+bool names_file(const std::string& path, int fd);
 
 // Notes in a locked descriptor when that was. The note is its file position: nobody reads a lock
 // file, and the position belongs to the open file description, as the lock does. So every process

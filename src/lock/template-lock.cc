@@ -16,11 +16,12 @@ struct Verb {
   int (&run)(int argc, char** argv);
 };
 
-constexpr std::array<Verb, 5> kVerbs = {{{"guard", lock::run_guard},
+constexpr std::array<Verb, 6> kVerbs = {{{"guard", lock::run_guard},
                                          {"seal", lock::run_seal},
                                          {"unseal", lock::run_unseal},
                                          {"holders", lock::run_holders},
-                                         {"wait", lock::run_wait}}};
+                                         {"wait", lock::run_wait},
+                                         {"forget", lock::run_forget}}};
 
 // The first operand, with nothing but options that take no value before it.
 char** first_operand(int argc, char** argv) {

@@ -21,5 +21,6 @@ int run_seal(int argc, char** argv);
 int run_unseal(int argc, char** argv);
 int run_holders(int argc, char** argv);
 int run_wait(int argc, char** argv);
+int run_forget(int argc, char** argv);
 
 }  // namespace lock

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -98,10 +99,12 @@ void check_store(const base::Store& store, Effect effect,
   const FsckRun run(store, effect, tell);
   // In this order: a clone or a guest in the trash explains an entry of an index without a fork,
   // and metadata that is whole again makes its guest count.
+  const std::set<std::string> with_lock_files = ids_with_lock_files(store);
   check_modes(run);
   check_leftovers(run);
   check_metadata(run);
   check_forks(run);
+  check_lock_files(run, with_lock_files);
 }
 
 }  // namespace meta

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,11 @@ std::vector<GuestLocks::Wanted> exclusively(const std::string& id);
 void check_leftovers(const FsckRun& run);
 // Metadata that cannot be read.
 void check_metadata(const FsckRun& run);
+// Lock files of ids that do not exist, and what is not a lock file in the directory of them.
+// `before`: the ids that had lock files before the other checks, which take locks and so make such
+// files; those are removed without a finding.
+std::set<std::string> ids_with_lock_files(const base::Store& store);
+void check_lock_files(const FsckRun& run, const std::set<std::string>& before);
 // The fork indexes against the forks' own metadata, and templates that are none (any more).
 void check_forks(const FsckRun& run);
 

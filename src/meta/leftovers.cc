@@ -160,6 +160,14 @@ Leftovers find_leftovers(const base::Store& store, const std::string& id) {
   return found;
 }
 
+bool is_unused_id(const base::Store& store, const std::string& id) {
+  const auto in_tmp = list_names(store, store.tmp_dir()).value_or(std::vector<std::string>());
+  return !path_exists(store.guest_dir(id)) &&
+         !path_exists(path_in(store.guests_dir(), base::temporary_name(id))) &&
+         !path_exists(trash_path(store, id)) &&
+         std::ranges::none_of(in_tmp, [&](const auto& name) { return owner_in_tmp(name) == id; });
+}
+
 Leftovers purge(const base::Store& store, const std::string& id, Effect effect) {
   Leftovers found = find_leftovers(store, id);
   if (effect == Effect::dry_run || found.empty()) {

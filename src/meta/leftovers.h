@@ -45,6 +45,10 @@ struct Leftovers {
 // nor metadata in the trash names the template.
 Leftovers find_leftovers(const base::Store& store, const std::string& id);
 
+// Whether there is neither a guest of that id nor anything of it in .snapfork/tmp and
+// .snapfork/trash; fork indexes are not read.
+bool is_unused_id(const base::Store& store, const std::string& id);
+
 // Removes all of it, under the exclusive lock on `id` (Effect::real), and returns what it was. An
 // id of which nothing is left is not an error. Throws as remove_leftover does.
 Leftovers purge(const base::Store& store, const std::string& id, Effect effect);

@@ -69,12 +69,12 @@ check_mends() { # <problem> <path, from the root on> [what is said of it]
   check_mends stale_entry guests/b/template/forks/f
 }
 
-@test "a half-made fork: its clone and its entry" {
+@test "a half-made fork: its clone, its entry and its lock files" {
   init_template a
   snapshot-meta fork-begin a f >/dev/null
   clone a f link
   run -0 snapshot-meta fsck --repair
-  assert_equal "$(cut -d: -f1 <<<"$output")" $'mended\nmended'
+  assert_equal "$(cut -d: -f1 <<<"$output")" $'mended\nmended\nmended'
   assert_equal "$(find "$(guest_dir a)/template/forks" "$SNAPFORK_ROOT/.snapfork/tmp" -mindepth 1)" ''
   run -0 snapshot-meta fsck
 }
@@ -186,6 +186,34 @@ is_stopped() { # <pid>
   assert_equal "$(jq -rs 'map(select(.type == "finding") | [.outcome, .problem, .id // "-"] | join(" ")) | join(",")' <<<"$output")" \
     'left unknown_file -,left unknown_file -,left no_metadata new'
   [[ -e $SNAPFORK_ROOT/.snapfork/tmp/stranger && -e $(guest_dir new) ]]
+}
+
+# ---- locks
+
+@test "lock files of ids that do not exist are found, and removed with --repair" {
+  init_guest a
+  template-lock gone x.y -- true
+  run --separate-stderr -1 snapshot-meta fsck
+  assert_equal "$output" "found: $SNAPFORK_ROOT/.snapfork/locks/gone.lock: no guest has the id of this lock
+found: $SNAPFORK_ROOT/.snapfork/locks/x.y.lock: no guest has the id of this lock"
+  run --separate-stderr -1 snapshot-meta fsck --repair --dry-run
+  assert_equal "$(ls "$SNAPFORK_ROOT/.snapfork/locks")" $'a.gate\na.lock\ngone.gate\ngone.lock\nx.y.gate\nx.y.lock'
+  # What is locked is being made.
+  run --separate-stderr -0 template-lock gone x.y -- snapshot-meta fsck --repair
+  assert_equal "$output" ''
+  run --separate-stderr -0 snapshot-meta fsck --repair --json
+  assert_equal "$(jq -rs 'map(select(.type == "finding") | [.outcome, .problem, .id] | join(" ")) | join(",")' <<<"$output")" \
+    'mended idle_lock gone,mended idle_lock x.y'
+  assert_equal "$(ls "$SNAPFORK_ROOT/.snapfork/locks")" $'a.gate\na.lock'
+}
+
+@test "fsck leaves no lock files of its own" {
+  init_template a
+  snapshot-meta fork-begin a f >/dev/null
+  rm "$SNAPFORK_ROOT"/.snapfork/locks/f.*
+  run --separate-stderr -1 snapshot-meta fsck
+  assert_equal "${#lines[@]}" 1
+  [[ ! -e $SNAPFORK_ROOT/.snapfork/locks/f.lock && ! -e $SNAPFORK_ROOT/.snapfork/locks/f.gate ]]
 }
 
 # ---- metadata that does not parse

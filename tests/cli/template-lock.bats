@@ -10,7 +10,7 @@ setup() { lock_setup; }
 teardown() { common_teardown; }
 
 @test "the standard cases" {
-  standard_cases template-lock guard seal unseal holders wait
+  standard_cases template-lock guard seal unseal holders wait forget
 }
 
 # ---- the wrapper
@@ -318,4 +318,72 @@ SCRIPT
   spawn template-lock wait base
   wait_until 10 has_waiter "$locks/base.lock"
   run -0 template-lock --no-wait --shared base -- true
+}
+
+# ---- forget
+
+lock_files() { find "$locks" -mindepth 1 -printf '%f\n' | sort | paste -sd ' '; }
+
+@test "forget removes the lock files of ids that do not exist, of many at once" {
+  make_fake_guest guest
+  template-lock guest gone typo -- true
+  run -0 --separate-stderr template-lock forget --dry-run gone guest
+  assert_equal "$output" 'would remove the lock files of gone'
+  assert_equal "$stderr" "template-lock: the lock files of 'guest' are kept: the id is used"
+  assert_equal "$(lock_files)" 'gone.gate gone.lock guest.gate guest.lock typo.gate typo.lock'
+  run -0 --separate-stderr template-lock forget --json gone guest absent
+  assert_equal "$(jq -r '[.type, .v, .id, .removed, .reason] | join(" ")' <<<"$output")" \
+    $'forget 1 gone true \nforget 1 guest false the id is used\nforget 1 absent false '
+  run -0 --separate-stderr template-lock -q forget typo guest
+  assert_equal "$output$stderr" ''
+  assert_equal "$(lock_files)" 'guest.gate guest.lock'
+}
+
+@test "forget keeps the lock files of ids in tmp and in the trash, and of locks that are held" {
+  mkdir -p "$SNAPFORK_ROOT"/.snapfork/{trash/t,tmp/import.i}
+  template-lock t i -- true
+  hold held
+  run -0 template-lock forget t i held
+  assert_equal "$output" "template-lock: the lock files of 't' are kept: the id is used
+template-lock: the lock files of 'i' are kept: the id is used
+template-lock: the lock files of 'held' are kept: the lock is held exclusively by $spawned_pid (tail)"
+  # An inherited lock is held, too: its holder must not lose it.
+  run -0 template-lock mine -- sh -c 'template-lock -q forget mine && env -u SNAPFORK_LOCK_FD template-lock --no-wait mine -- touch ran || true'
+  [[ ! -e ran ]] || fail "the lock was lost"
+  assert_equal "$(lock_files)" 'held.gate held.lock i.gate i.lock mine.gate mine.lock t.gate t.lock'
+}
+
+@test "forget killed anywhere leaves what the next command understands" {
+  require_cmd strace
+  local nth
+  for nth in 1 2; do
+    template-lock gone -- true
+    run ! kill_at unlinkat "$nth" template-lock forget gone
+    [[ -e $locks/gone.gate ]]
+    run -0 template-lock --no-wait gone -- true
+    run ! kill_at unlinkat "$nth" template-lock forget gone
+    run -0 snapshot-meta fsck --repair
+    assert_contains "$output" "mended: $locks/gone.lock: no guest has the id of this lock: removed"
+    assert_equal "$(lock_files)" ''
+  done
+}
+
+@test "forget and fsck neither follow nor remove what is not a lock file" {
+  mkdir -p "$locks" outside
+  : >file
+  ln -s "$PWD/file" "$locks/link.lock"
+  ln -s "$PWD/absent" "$locks/dangling.gate"
+  mkdir "$locks/dir.lock"
+  mkfifo "$locks/fifo.gate"
+  ln file "$locks/hard.lock"
+  echo text >"$locks/text.lock"
+  : >"$locks/stranger"
+  local before
+  before=$(find root file outside -printf '%p %y %n %s %l\n' | sort)
+  run -0 template-lock forget link dangling dir fifo hard text
+  assert_equal "${#lines[@]}" 6
+  run -1 --separate-stderr snapshot-meta fsck --repair --json
+  assert_equal "$(jq -rs 'map(select(.type == "finding") | [.outcome, .problem, .id // "-"] | join(" ")) | join(",")' <<<"$output")" \
+    'left unknown_file -,left not_a_lock dangling,left not_a_lock dir,left not_a_lock fifo,left not_a_lock hard,left not_a_lock link,left not_a_lock text'
+  assert_equal "$(find root file outside -printf '%p %y %n %s %l\n' | sort)" "$before"
 }

@@ -57,7 +57,7 @@ drop_store() {
   unmount_all
 }
 
-# Everything in the store but locks, which stay for ever.
+# Everything in the store but locks, which commands that are refused leave, too.
 store_listing() {
   find "$SNAPFORK_ROOT" -mindepth 1 ! -path "$SNAPFORK_ROOT/.snapfork/locks*" -printf '%P %y %n %s\n' | sort
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Several at the same thing: a template with a live fork is never deleted, one page server is started.
 # shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
+# shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
 
 load helpers
 
@@ -94,6 +95,57 @@ STAND_IN
   PATH=$BATS_TEST_TMPDIR/bin:$PATH run race 100 # ends with the first one that is lost
   assert_equal "$status" 1
   assert_contains "$output" 'live forks of a deleted template'
+}
+
+# Makes and deletes one id again and again. Who made it owns it until it deletes it: nobody else may make it.
+own_and_delete() { # <name> <rounds>
+  local round status
+  for ((round = 0; round < $2; round++)); do
+    status=0
+    snapfork -q fork --backend file base x >/dev/null 2>"said.$1" || status=$?
+    if ((status == 1)); then continue; fi
+    if ((status)) || ! mkdir owned; then printf '%s: fork %d: %s\n' "$1" "$status" "$(<"said.$1")" >>wrong; fi
+    rmdir owned
+    : >>"made.$1"
+    snapfork -q delete --timeout 60 x 2>"said.$1" || printf '%s: delete %d: %s\n' "$1" $? "$(<"said.$1")" >>wrong
+  done
+  : >"done.$1"
+}
+
+@test "fork and delete of one id by three processes: one at a time, and no lock file is left of it" {
+  make_store xfs
+  make_template
+  cd "$BATS_TEST_TMPDIR"
+  local i
+  for i in 1 2 3; do
+    own_and_delete "$i" "$((ROUNDS / 10))" 3>&- 4>&- &
+    spawned+=($!)
+  done
+  for i in 1 2 3; do wait_until 200 test -e "done.$i"; done
+  [[ ! -e wrong ]] || fail "$(<wrong)"
+  compgen -G 'made.*' >/dev/null
+  # A fork that was refused leaves the files that it waited with; no other command is needed to remove them.
+  snapshot-meta fsck --repair >/dev/null
+  assert_equal "$(ls "$SNAPFORK_ROOT/.snapfork/locks")" $'base.gate\nbase.lock'
+  assert_equal "$(snapshot-meta forks base)" ''
+}
+
+@test "delete leaves no lock files, of several ids and of leftovers, but keeps those of an outer template-lock" {
+  make_store xfs
+  make_template
+  snapfork -q fork --backend file -n 3 base >"$BATS_TEST_TMPDIR/forks"
+  mapfile -t ids < <(jq -r .id "$BATS_TEST_TMPDIR/forks")
+  snapfork -q fork --backend file base kept >/dev/null
+  snapfork -q delete "${ids[@]}"
+  mkdir "$SNAPFORK_ROOT/.snapfork/tmp/fork.left"
+  snapfork -q delete left
+  assert_equal "$(cd "$SNAPFORK_ROOT/.snapfork/locks" && echo *)" 'base.gate base.lock kept.gate kept.lock'
+  # shellcheck disable=SC2016 # for the shell under the lock
+  template-lock kept -- bash -c 'snapfork -q delete kept && ! env -u SNAPFORK_LOCK_FD template-lock --no-wait kept -- true' 2>/dev/null
+  assert_equal "$(cd "$SNAPFORK_ROOT/.snapfork/locks" && echo *)" 'base.gate base.lock kept.gate kept.lock'
+  template-lock -q forget kept
+  snapfork -q delete base
+  assert_equal "$(ls "$SNAPFORK_ROOT/.snapfork/locks")" ''
 }
 
 @test "the first fork starts a page server, the last delete lets it go; two starters start one" {

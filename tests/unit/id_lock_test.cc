@@ -9,13 +9,13 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
-#include <fstream>
 #include <future>
 
 #include "base/error.h"
 #include "base/id_lock_file.h"
 #include "base/id_lock_holders.h"
 #include "tests/unit/child_process.h"
+#include "tests/unit/lock_waiter.h"
 #include "tests/unit/scratch_dir.h"
 
 namespace {
@@ -42,22 +42,6 @@ class IdLockTest : public testing::Test {
   }
   std::string lock_file(const std::string& id = "base") const {
     return store.locks_dir() + "/" + id + ".lock";
-  }
-  // Polls /proc/locks, where a blocked request has an arrow, until there is one for the file.
-  static void wait_for_waiter(const std::string& path) {
-    struct stat st {};
-    ASSERT_EQ(::stat(path.c_str(), &st), 0);
-    const std::string inode = ":" + std::to_string(st.st_ino) + " ";
-    const Deadline deadline = Deadline::after(kLong);
-    while (!deadline.passed()) {
-      std::ifstream locks("/proc/locks");
-      for (std::string line; std::getline(locks, line);) {
-        if (line.find("->") != std::string::npos && line.find(inode) != std::string::npos) {
-          return;
-        }
-      }
-    }
-    FAIL() << "nobody waits for " << path;
   }
   static void list_fds(const std::string& list) { ::setenv("SNAPFORK_LOCK_FD", list.c_str(), 1); }
 
@@ -87,7 +71,7 @@ TEST_F(IdLockTest, ItEndsWithItsOwnerAndIdsAreIndependent) {
     EXPECT_TRUE(acquire(LockMode::exclusive, milliseconds(0), "other"));
   }
   EXPECT_TRUE(acquire(LockMode::exclusive));
-  EXPECT_EQ(::access(lock_file().c_str(), F_OK), 0) << "a lock file is never unlinked";
+  EXPECT_EQ(::access(lock_file().c_str(), F_OK), 0) << "only forget_lock unlinks it";
 }
 
 TEST_F(IdLockTest, TheDeadlineEndsTheWaitForMainLockAndGate) {
@@ -130,7 +114,7 @@ TEST_F(IdLockTest, AWaitingRequestIsServedWhenTheHolderEnds) {
     const IdLock lock = acquire_blocking(LockMode::exclusive);
     return true;
   });
-  wait_for_waiter(lock_file());
+  ASSERT_TRUE(wait_for_waiter(lock_file()));
   holder.kill();  // kill -9 releases
   EXPECT_TRUE(waiter.get());
 }
@@ -144,13 +128,13 @@ TEST_F(IdLockTest, AWaitingExclusiveIsServedBeforeSharedOnesThatComeLater) {
     const IdLock lock = acquire_blocking(LockMode::exclusive);
     exclusive_done = true;
   });
-  wait_for_waiter(lock_file());
+  ASSERT_TRUE(wait_for_waiter(lock_file()));
   EXPECT_FALSE(acquire(LockMode::shared)) << "a new shared holder overtook the waiting exclusive";
   auto reader = std::async(std::launch::async, [&] {
     const IdLock lock = acquire_blocking(LockMode::shared);
     return exclusive_done.load();
   });
-  wait_for_waiter(store.locks_dir() + "/base.gate");
+  ASSERT_TRUE(wait_for_waiter(store.locks_dir() + "/base.gate"));
   first.reset();
   EXPECT_TRUE(reader.get());
   writer.get();
@@ -160,7 +144,7 @@ TEST_F(IdLockTest, ALockFileThatWasReplacedMeanwhileIsNoticed) {
   auto first = acquire(LockMode::exclusive);
   auto waiter =
       std::async(std::launch::async, [this] { return acquire_blocking(LockMode::exclusive); });
-  wait_for_waiter(lock_file());
+  ASSERT_TRUE(wait_for_waiter(lock_file()));
   ASSERT_EQ(::unlink(lock_file().c_str()), 0);
   base::Fd replacement = base::open_file(lock_file(), O_RDONLY | O_CREAT, 0600);
   first.reset();
@@ -289,7 +273,7 @@ TEST_F(IdLockTest, WhoWaitsForAFreeLockKeepsNobodyOutAndIsToldOfTheEnd) {
   auto waiter = std::async(std::launch::async, [this] {
     return base::wait_until_free(store, "base", Deadline::never());
   });
-  wait_for_waiter(lock_file());
+  ASSERT_TRUE(wait_for_waiter(lock_file()));
   EXPECT_TRUE(acquire(LockMode::shared));
   holder.kill();
   EXPECT_TRUE(waiter.get());
@@ -349,7 +333,7 @@ TEST_F(IdLockTest, ARefusalNamesHoldersAndWaiters) {
   ASSERT_TRUE(holder.wait_ready());
   ChildProcess waiter(
       [this](const auto& /*ready*/) { const auto lock = acquire(LockMode::exclusive, kLong); });
-  wait_for_waiter(lock_file());
+  ASSERT_TRUE(wait_for_waiter(lock_file()));
   try {
     base::require_lock(store, "base", LockMode::shared, Deadline::after(milliseconds(0)));
     FAIL();

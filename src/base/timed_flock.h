@@ -1,0 +1,17 @@
+// flock(2) with a deadline.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "base/deadline.h"
+
+namespace base {
+
+// True when locked, false when other processes held it until `deadline`. `operation` is LOCK_SH or
+// LOCK_EX; `path` is for messages. Throws std::system_error, or Unsupported where the filesystem
+// has no locks. While it waits it owns SIGALRM of the process, so one thread at a time may wait
+// with a deadline.
+bool lock_file(int fd, int operation, const Deadline& deadline, const std::string& path);
+
+}  // namespace base

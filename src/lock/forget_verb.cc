@@ -1,0 +1,85 @@
+// template-lock forget: removes the lock files of ids that nobody uses.
+// SPDX-License-Identifier: Apache-2.0
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "base/id_lock_forget.h"
+#include "base/id_lock_holders.h"
+#include "base/json_line.h"
+#include "base/message.h"
+#include "base/options.h"
+#include "base/output.h"
+#include "lock/verbs.h"
+#include "meta/leftovers.h"
+
+namespace lock {
+namespace {
+
+constexpr size_t kAnyNumber = 1'000'000;
+
+// Why the files stay; empty when there are none.
+std::string why_kept(const base::Store& store, const std::string& id, base::LockFiles files) {
+  switch (files) {
+    case base::LockFiles::in_use:
+      return "the lock is " + base::describe_conflict(store, id);
+    case base::LockFiles::foreign:
+      return "what has the name of one is not an empty regular file with one name";
+    case base::LockFiles::idle:
+    case base::LockFiles::absent:
+      break;
+  }
+  return "";
+}
+
+void forget(const base::Store& store, const std::string& id, bool dry_run) {
+  std::string reason = "the id is used";
+  bool removed = false;
+  if (meta::is_unused_id(store, id)) {
+    const base::LockFiles files =
+        dry_run ? base::examine_lock(store, id) : base::forget_lock(store, id);
+    removed = files == base::LockFiles::idle;
+    reason = why_kept(store, id, files);
+  }
+  if (base::message_style().json) {
+    base::JsonLine line("forget");
+    line.text("id", id).boolean("removed", removed && !dry_run);
+    reason.empty() ? line.null("reason") : line.text("reason", reason);
+    base::write_line_out(line.str());
+  } else if (dry_run && removed) {
+    base::write_line_out("would remove the lock files of " + id);
+  } else if (!reason.empty()) {
+    base::say_info("the lock files of " + base::quoted(id) + " are kept: " + reason);
+  }
+}
+
+}  // namespace
+
+int run_forget(int argc, char** argv) {
+  base::Options options("template-lock forget", "[OPTION]... ID...",
+                        "Remove the lock files of ids that do not exist.");
+  options.flag("dry-run", "print what would be removed")
+      .footer(
+          "The files of an id are kept when a guest has it, when .snapfork/tmp or\n"
+          ".snapfork/trash has something of it, and when a process holds the lock or waits\n"
+          "for it. That is not an error.\n"
+          "\n"
+          "Exit status: 0 removed, kept or absent, 2 usage, 5 system\n"
+          "More: man template-lock");
+  const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
+  if (!parsed) {
+    return 0;
+  }
+  parsed->require_operands(1, kAnyNumber, "an ID is");
+  for (const std::string& id : parsed->operands()) {
+    base::check_id(id);
+  }
+  const base::Store store = base::Store::from_environment();
+  store.require_root();
+  for (const std::string& id : parsed->operands()) {
+    forget(store, id, parsed->has("dry-run"));
+  }
+  return 0;
+}
+
+}  // namespace lock
