@@ -248,7 +248,7 @@ bool Pager::waits_already(const Place& place, Existing existing) {
   const std::string advice = "; close it, or replace it";
   if (const auto connected = connected_.find(found->second); connected != connected_.end()) {
     throw Occupied(session + "it serves process " +
-                   std::to_string(connected->second.session->vmm().pid()) + advice);
+                   std::to_string(connected->second.session->vmm_pid()) + advice);
   }
   const Place& waiting = waiting_.at(found->second).place;
   if (!same_file(*waiting.image, *place.image)) {

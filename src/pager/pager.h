@@ -218,7 +218,7 @@ class Pager {
   void forget_if_done(Key place);
   void resume_paused();
   std::string free_old_id(const std::string& id, Key key) const;
-  void record(Key key, const std::string& id, const Vmm& vmm);
+  void record(Key key, const std::string& id, VmmRecords::Record vmm);
   void record_again();
   void terminate();
   void reap();

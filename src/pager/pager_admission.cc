@@ -289,7 +289,8 @@ void Pager::connect(Key key, Greeting& greeting, HandshakeReader::Result& handsh
                       .refusals = waiting->refusals,
                       .session = nullptr};
   // Before the first fault is answered, so that a server that is killed has always left it.
-  record(key, id, greeting.vmm);
+  record(key, id, {.pid = greeting.vmm.pid(), .start_time = greeting.vmm.start_time()});
+  const int cannot_kill = greeting.vmm.cannot_kill();  // the session's thread closes the pidfd
   try {
     connected.session = std::make_unique<Session>(id, plan_for(place, id), std::move(handshake),
                                                   std::move(greeting.socket),
@@ -303,9 +304,9 @@ void Pager::connect(Key key, Greeting& greeting, HandshakeReader::Result& handsh
   const Session& session = *connected.session;
   session.log().detail("connected, " + std::to_string(session.regions().size()) + " regions of " +
                        base::quoted(place.image->path()));
-  if (const int error = session.vmm().cannot_kill(); error != 0 && error != ESRCH) {
+  if (cannot_kill != 0 && cannot_kill != ESRCH) {
     session.log().warn("this VMM cannot be ended by the server (" +
-                       std::generic_category().message(error) +
+                       std::generic_category().message(cannot_kill) +
                        "): should it have to be, its guest hangs");
   }
   connected_.emplace(key, std::move(connected));
@@ -319,7 +320,7 @@ void Pager::connect(Key key, Greeting& greeting, HandshakeReader::Result& handsh
   ids_[id] = key;
 }
 
-void Pager::record(Key key, const std::string& id, const Vmm& vmm) {
+void Pager::record(Key key, const std::string& id, VmmRecords::Record vmm) {
   if (records_.write(id, vmm)) {
     unrecorded_.erase(key);
   } else {
@@ -338,7 +339,9 @@ void Pager::record_again() {
   const std::set<Key> keys = unrecorded_;
   for (const Key key : keys) {
     const Connected& connected = connected_.at(key);
-    record(key, connected.id, connected.session->vmm());
+    record(
+        key, connected.id,
+        {.pid = connected.session->vmm_pid(), .start_time = connected.session->vmm_start_time()});
   }
 }
 

@@ -41,7 +41,7 @@ SessionInfo Pager::info_of(const Connected& connected) {
   set_memory(info, session.image());
   info.refused = connected.refusals->last();
   info.state = connected.closing ? "closing" : "serving";
-  info.vmm_pid = session.vmm().pid();
+  info.vmm_pid = session.vmm_pid();
   info.regions = session.regions();
   info.totals = session.counters().totals();
   info.p50_ns = session.counters().latency.percentile(0.50);

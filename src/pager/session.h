@@ -64,7 +64,9 @@ class Session {
   Session& operator=(Session&&) = delete;
 
   const std::string& id() const { return id_; }
-  const Vmm& vmm() const { return vmm_; }
+  // Nobody but the thread touches the VMM's pidfd, which it closes.
+  pid_t vmm_pid() const { return vmm_.pid(); }
+  uint64_t vmm_start_time() const { return vmm_.start_time(); }
   const Image& image() const { return *plan_.image; }
   const std::shared_ptr<const Image>& shared_image() const { return plan_.image; }
   const std::vector<Region>& regions() const { return regions_; }

@@ -15,13 +15,12 @@
 
 namespace pager {
 
-bool VmmRecords::write(const std::string& id, const Vmm& vmm) {
+bool VmmRecords::write(const std::string& id, Record vmm) {
   if (dir_.empty()) {
     return true;
   }
   constexpr mode_t kMode = 0600;
-  const std::string text =
-      std::to_string(vmm.pid()) + " " + std::to_string(vmm.start_time()) + "\n";
+  const std::string text = std::to_string(vmm.pid) + " " + std::to_string(vmm.start_time) + "\n";
   try {
     keep_earlier(id);
     base::write_file_atomic(path(id), text, kMode, base::Durable::no);

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "base/log_limit.h"
-#include "pager/vmm.h"
 
 namespace pager {
 
@@ -21,18 +20,18 @@ namespace pager {
 // comes or goes after that one has ended.
 class VmmRecords {
  public:
-  // Does nothing for an empty directory.
-  explicit VmmRecords(std::string dir) : dir_(std::move(dir)) {}
-
-  // False when it could not be written (a full disk), which is logged.
-  bool write(const std::string& id, const Vmm& vmm);
-  void rename(const std::string& id, const std::string& to) const;
-  void remove(const std::string& id);
-
   struct Record {
     pid_t pid = 0;
     uint64_t start_time = 0;
   };
+  // Does nothing for an empty directory.
+  explicit VmmRecords(std::string dir) : dir_(std::move(dir)) {}
+
+  // False when it could not be written (a full disk), which is logged.
+  bool write(const std::string& id, Record vmm);
+  void rename(const std::string& id, const std::string& to) const;
+  void remove(const std::string& id);
+
   // What the file at `path` holds; nothing when it is gone. Throws base::BadData for what is not a
   // record, std::system_error.
   static std::optional<Record> read(const std::string& path);
