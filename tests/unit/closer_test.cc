@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <future>
+#include <memory>
 #include <vector>
 
 #include "scratch_dir.h"
@@ -13,22 +14,23 @@
 namespace pager {
 namespace {
 
-// Blocks, as a close does, until it is released.
+// Blocks, as a close does, until it is released. What the work uses is its own: a Closer's thread
+// may still be in it when the test has ended.
 class Blocker {
  public:
   std::function<void()> work() {
-    return [this] {
-      ++started_;
-      gate_.wait();
+    return [started = started_, gate = gate_] {
+      ++*started;
+      gate.wait();
     };
   }
-  int started() const { return started_; }
+  int started() const { return *started_; }
   void release() { promise_.set_value(); }
 
  private:
   std::promise<void> promise_;
   std::shared_future<void> gate_{promise_.get_future()};
-  std::atomic<int> started_{0};
+  std::shared_ptr<std::atomic<int>> started_ = std::make_shared<std::atomic<int>>(0);
 };
 
 TEST(CloserTest, WorkThatBlocksHoldsUpNoOtherOwner) {
