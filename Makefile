@@ -27,7 +27,11 @@ ALL_CPP  = -Isrc -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(PKG_CFLAGS) $(CPPFLA
 ALL_CXX := -std=c++20 -pthread $(WARN) -fstack-protector-strong
 # A program loads only the libraries that it uses: start-up time is fork time.
 ALL_LD  := -pthread -Wl,--as-needed
+# A fork starts these, one after the other, so they load none: see CONTRIBUTING. "make STATIC=" links them dynamically.
+STATIC  ?= reflink-clone snapshot-meta template-lock
+STATIC_PKGS := libxxhash
 ifdef SAN
+STATIC  :=
 ALL_CXX += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 ALL_LD  += -fsanitize=$(SAN)
 else
@@ -36,9 +40,11 @@ ALL_LD  += -static-libstdc++ -static-libgcc
 endif
 ALL_CXX += $(if $(WERROR),-Werror) $(CXXFLAGS)
 ALL_LD  += $(LDFLAGS)
+STATIC_LD := -static-pie $(filter-out -static-%,$(ALL_LD))  # with -static-libstdc++, g++ links libc dynamically
 # Expanded once and only when something is compiled.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS)))$(PKG_LIBS)
+STATIC_LIBS = $(eval STATIC_LIBS := $(shell $(PKG_CONFIG) --static --libs $(STATIC_PKGS)))$(STATIC_LIBS)
 
 comma := ,
 O     := build/$(if $(SAN),san-$(subst $(comma),-,$(SAN)),default)
@@ -82,7 +88,7 @@ $(BIN)/$(notdir $(1)): $(O)/$(1).o $(O)/libsnapfork.a
 endef
 $(foreach m,$(MAINS:%.cc=%),$(eval $(call link_program,$(m))))
 $(PROGS):
-	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_LD) $^ $(PKG_LIBS) -o $@
+	$(Q)mkdir -p $(@D) && $(CXX) $(if $(filter $(@F),$(STATIC)),$(STATIC_LD) $^ $(STATIC_LIBS),$(ALL_LD) $^ $(PKG_LIBS)) -o $@
 	$(call msg,LD,$@)
 $(DRIVER): $(BIN)/%: scripts/%
 	$(call msg,CP,$@)
