@@ -18,10 +18,11 @@ std::optional<LiveVmm> served_vmm(const ServedVmms& served, const std::string& i
     return std::nullopt;
   }
   const ServedVmm& vmm = found.front();
-  return LiveVmm{.pid = vmm.pid,
-                 .reason = vmm.pid != 0 ? process_text(vmm.pid) + " is connected to the page server"
-                                        : "it cannot be determined which process " +
-                                              base::quoted(vmm.path) + " records"};
+  const pid_t pid = vmm.process.pid;
+  return LiveVmm{.pid = pid,
+                 .reason = pid != 0 ? process_text(pid) + " is connected to the page server"
+                                    : "it cannot be determined which process " +
+                                          base::quoted(vmm.path) + " records"};
 }
 
 // A relative path is one in the guest's directory.
@@ -139,8 +140,8 @@ std::vector<base::ProcessIdentity> VmmFinder::certain_processes(const std::strin
                                                                 const RecordedVmm& recorded) {
   std::vector<base::ProcessIdentity> processes;
   for (const ServedVmm& vmm : served().of(id)) {
-    if (vmm.pid != 0 && vmm.start_time != 0) {
-      processes.push_back({.pid = vmm.pid, .start_time = vmm.start_time});
+    if (vmm.process.is_certain) {
+      processes.push_back({.pid = vmm.process.pid, .start_time = vmm.start_time});
     }
   }
   const base::FoundProcess found = base::find_process(recorded.process);

@@ -3,13 +3,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <optional>
 #include <system_error>
 
-#include "base/fd.h"
-#include "base/process_identity.h"
 #include "base/session_name.h"
+#include "base/vmm_record.h"
 #include "meta/files.h"
 #include "meta/run_dir.h"
 
@@ -18,9 +16,9 @@ namespace {
 
 constexpr std::string_view kSuffix = ".vmm";
 
-// Of NAME.vmm and NAME.old-N.vmm, and of NAME.PID.vmm, which a page server keeps of a guest that
-// hangs since an earlier one was killed: it holds this number, or it cannot be read. Where it holds
-// another, it belongs to a session that is called NAME.PID.
+// Of NAME.vmm and NAME.old-N.vmm, and of NAME.PID.vmm and NAME.PID~N.vmm, which a page server keeps
+// of a guest that hangs since an earlier one was killed: they hold this number, or cannot be read.
+// Where NAME.PID.vmm holds another, it belongs to a session that is called NAME.PID.
 bool is_record_of(std::string_view name, const std::string& session, pid_t pid) {
   if (!name.starts_with(session) || !name.ends_with(kSuffix)) {
     return false;
@@ -30,6 +28,7 @@ bool is_record_of(std::string_view name, const std::string& session, pid_t pid) 
     return true;
   }
   rest.remove_suffix(kSuffix.size());
+  rest = rest.substr(0, rest.find('~'));
   if (pid > 0) {
     return rest == "." + std::to_string(pid);
   }
@@ -38,28 +37,25 @@ bool is_record_of(std::string_view name, const std::string& session, pid_t pid) 
           rest.find_first_not_of("0123456789", 1) == std::string_view::npos);
 }
 
+struct Record {
+  pid_t pid = 0;  // in the PID namespace of its server; 0: not known
+  ServedVmm vmm;
+};
+
 // Nothing when the record is gone or names a process that has ended.
-std::optional<ServedVmm> read_record(const std::string& path) {
-  ServedVmm vmm{.path = path};
+std::optional<Record> read_record(const std::string& path) {
   try {
-    constexpr size_t kMaxRecord = 100;
-    const std::string text = base::read_file(path, kMaxRecord);
-    const char* end = text.data() + text.size();
-    const auto first = std::from_chars(text.data(), end, vmm.pid);
-    if (first.ec != std::errc() || first.ptr == end ||
-        std::from_chars(first.ptr + 1, end, vmm.start_time).ec != std::errc()) {
-      return ServedVmm{.path = path};
-    }
-  } catch (const std::system_error& error) {
-    return error.code() == std::errc::no_such_file_or_directory ? std::nullopt : std::optional(vmm);
+    const std::optional<base::ProcessIdentity> recorded = base::read_vmm_record(path);
+    const base::FoundProcess found =
+        recorded ? base::find_recorded_vmm(*recorded) : base::FoundProcess{};
+    return found.alive
+               ? std::optional(Record{
+                     .pid = recorded->pid,
+                     .vmm = {.path = path, .process = found, .start_time = recorded->start_time}})
+               : std::nullopt;
   } catch (const std::exception&) {
-    return vmm;
+    return Record{.vmm = {.path = path}};
   }
-  if (vmm.pid <= 0) {
-    return ServedVmm{.path = path};
-  }
-  const bool alive = base::find_process({.pid = vmm.pid, .start_time = vmm.start_time}).alive;
-  return alive ? std::optional(vmm) : std::nullopt;
 }
 
 }  // namespace
@@ -109,9 +105,9 @@ void ServedVmms::find(const Directory& directory, const std::string& session,
     if (!std::string_view(*name).substr(session.size()).starts_with('.')) {
       continue;
     }
-    const std::optional<ServedVmm> vmm = read_record(directory.path + "/" + *name);
-    if (vmm && is_record_of(*name, session, vmm->pid)) {
-      found.push_back(*vmm);
+    const std::optional<Record> record = read_record(directory.path + "/" + *name);
+    if (record && is_record_of(*name, session, record->pid)) {
+      found.push_back(record->vmm);
     }
   }
 }

@@ -2,12 +2,11 @@
 // Which VMMs the page servers of a store serve, or served when they were killed.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "base/process_identity.h"
 #include "base/store.h"
 
 namespace meta {
@@ -15,9 +14,9 @@ namespace meta {
 // A record "SESSION.vmm" of a page server. It stands while the VMM is connected, and stays when the
 // server is killed: then the VMM lives and hangs.
 struct ServedVmm {
-  std::string path;         // of the record
-  pid_t pid = 0;            // 0: not visible to the server, or the record cannot be read
-  uint64_t start_time = 0;  // 0: not known
+  std::string path;                           // of the record
+  base::FoundProcess process{.alive = true};  // its pid is 0 when it cannot be determined
+  uint64_t start_time = 0;                    // as recorded; 0: not known
 };
 
 // The directories of records are read once, by the constructor; a record when it is asked for.

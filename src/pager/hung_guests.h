@@ -13,7 +13,7 @@ namespace pager {
 
 struct HungGuest {
   std::string session_id;
-  pid_t vmm_pid = 0;
+  pid_t vmm_pid = 0;  // in our PID namespace; 0 when it cannot be seen from here
   uint64_t vmm_start_time = 0;
   std::string record;  // the file that names it
 };

@@ -203,11 +203,14 @@ void Pager::reap() {
 }
 
 std::string Pager::free_old_id(const std::string& id, Key key) const {
-  uint64_t number = key;
-  while (ids_.contains(id + ".old-" + std::to_string(number))) {
-    ++number;  // a client has chosen that id for a session of its own
+  std::string old_id;
+  // Taken: by a session for which a client has chosen that id, or by the record of a VMM that a
+  // killed server served.
+  for (uint64_t number = key; old_id.empty() || ids_.contains(old_id) || !records_.is_free(old_id);
+       ++number) {
+    old_id = id + ".old-" + std::to_string(number);
   }
-  return id + ".old-" + std::to_string(number);
+  return old_id;
 }
 
 // Makes way for a new place of this id.

@@ -42,6 +42,7 @@ SessionInfo Pager::info_of(const Connected& connected) {
   info.refused = connected.refusals->last();
   info.state = connected.closing ? "closing" : "serving";
   info.vmm_pid = session.vmm_pid();
+  info.vmm_start_time = session.vmm_start_time();
   info.regions = session.regions();
   info.totals = session.counters().totals();
   info.p50_ns = session.counters().latency.percentile(0.50);

@@ -20,6 +20,7 @@ JsonLine brief(const SessionInfo& info) {
       .text("cache_key", info.cache_key)
       .text("state", info.state)
       .number("vmm_pid", info.vmm_pid)
+      .number("vmm_start_time", number(info.vmm_start_time))
       .path("socket_path", info.socket_path)
       .path("memory_path", info.memory_path)
       .number("memory_device", number(info.memory_device))

@@ -1,29 +1,53 @@
 #include "pager/vmm_records.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
+#include <optional>
+#include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
-#include "base/fd.h"
 #include "base/message.h"
-#include "base/process.h"
+#include "base/vmm_record.h"
 
 namespace pager {
+namespace {
+
+// False when `to` exists. Throws std::system_error.
+bool rename_to_new(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) {
+    return true;
+  }
+  if (errno != EEXIST) {
+    base::throw_errno("cannot rename " + base::quoted(from));
+  }
+  return false;
+}
+
+}  // namespace
+
+VmmRecords::VmmRecords(std::string dir) : dir_(std::move(dir)) {
+  if (!dir_.empty()) {
+    here_ = base::identify_process(::getpid());
+  }
+}
 
 bool VmmRecords::write(const std::string& id, Record vmm) {
   if (dir_.empty()) {
     return true;
   }
   constexpr mode_t kMode = 0600;
-  const std::string text = std::to_string(vmm.pid) + " " + std::to_string(vmm.start_time) + "\n";
+  base::ProcessIdentity record = here_;
+  record.pid = vmm.pid;
+  record.start_time = vmm.start_time;
   try {
     keep_earlier(id);
-    base::write_file_atomic(path(id), text, kMode, base::Durable::no);
+    base::write_file_atomic(path(id), base::vmm_record_text(record), kMode, base::Durable::no);
     return true;
   } catch (const std::system_error& error) {
     if (failures_.admit()) {
@@ -44,15 +68,18 @@ void VmmRecords::keep_earlier(const std::string& id) {
   }
   std::string name = id + ".unreadable";
   try {
-    name = id + "." + std::to_string(read(earlier).value_or(Record{}).pid);
+    name = id + "." + std::to_string(base::read_vmm_record(earlier).value_or(here_).pid);
   } catch (const std::exception&) {
     // What it holds is kept all the same.
   }
-  if (::rename(earlier.c_str(), path(name).c_str()) != 0) {
-    base::throw_errno("cannot rename " + base::quoted(earlier));
+  // Taken: a session "ID.PID" has it, or an earlier process of that number in another PID
+  // namespace. An id has no '~', so the other names belong to nobody else.
+  std::string kept = path(name);
+  for (int number = 1; !rename_to_new(earlier, kept); ++number) {
+    kept = path(name + "~" + std::to_string(number));
   }
-  kept_.push_back(path(name));
-  base::say_warning(base::quoted(kept_.back()) + " names a VMM of session " + base::quoted(id) +
+  kept_.push_back(kept);
+  base::say_warning(base::quoted(kept) + " names a VMM of session " + base::quoted(id) +
                     " that a killed server served: its guest hangs");
 }
 
@@ -66,10 +93,21 @@ void VmmRecords::drop_ended() {
   });
 }
 
-void VmmRecords::rename(const std::string& id, const std::string& to) const {
-  if (!dir_.empty()) {
-    // Where it fails only the record is lost, as when it could not be written.
-    static_cast<void>(::rename(path(id).c_str(), path(to).c_str()));
+bool VmmRecords::is_free(const std::string& id) const {
+  return dir_.empty() || ::access(path(id).c_str(), F_OK) != 0;
+}
+
+void VmmRecords::rename(const std::string& id, const std::string& to) {
+  if (dir_.empty()) {
+    return;
+  }
+  try {
+    if (!rename_to_new(path(id), path(to)) && failures_.admit()) {
+      base::say_warning("cannot rename " + base::quoted(path(id)) + ": " + base::quoted(path(to)) +
+                        " exists" + failures_.note());
+    }
+  } catch (const std::system_error&) {
+    // Only the record is lost, as when it could not be written.
   }
 }
 
@@ -80,38 +118,18 @@ void VmmRecords::remove(const std::string& id) {
   }
 }
 
-std::optional<VmmRecords::Record> VmmRecords::read(const std::string& path) {
-  constexpr size_t kMaxRecord = 100;
-  std::string text;
-  try {
-    text = base::read_file(path, kMaxRecord);
-  } catch (const std::system_error& error) {
-    if (error.code().value() == ENOENT) {
-      return std::nullopt;
-    }
-    throw;
-  }
-  Record record;
-  const char* end = text.data() + text.size();
-  const auto first = std::from_chars(text.data(), end, record.pid);
-  if (first.ec != std::errc() || first.ptr == end ||
-      std::from_chars(first.ptr + 1, end, record.start_time).ec != std::errc()) {
-    throw base::BadData("cannot use " + base::quoted(path) + ": not the record of a VMM");
-  }
-  return record;
-}
-
-std::string VmmRecords::session_of(const std::string& name, const Record& record) {
+std::string VmmRecords::session_of(const std::string& name, const base::ProcessIdentity& record) {
   const std::string kept = "." + std::to_string(record.pid);
-  return name.size() > kept.size() && name.ends_with(kept)
-             ? name.substr(0, name.size() - kept.size())
+  const std::string_view stem = std::string_view(name).substr(0, name.find('~'));
+  return stem.size() > kept.size() && stem.ends_with(kept)
+             ? std::string(stem.substr(0, stem.size() - kept.size()))
              : name;
 }
 
 bool VmmRecords::names_living_process(const std::string& record) {
   try {
-    const std::optional<Record> read_record = read(record);
-    return read_record && base::process_start_time(read_record->pid) == read_record->start_time;
+    const std::optional<base::ProcessIdentity> vmm = base::read_vmm_record(record);
+    return vmm && base::find_recorded_vmm(*vmm).alive;
   } catch (const std::exception&) {
     return true;
   }

@@ -2,22 +2,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <sys/types.h>
-
 #include <chrono>
-#include <cstdint>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/log_limit.h"
+#include "base/process_identity.h"
 
 namespace pager {
 
-// "DIR/ID.vmm" with "PID STARTTIME", while a VMM is served. Where an earlier server's record of
-// that name names a VMM that still lives, it is kept as "DIR/ID.PID.vmm" and removed when a VMM
-// comes or goes after that one has ended.
+// "DIR/ID.vmm" (base/vmm_record.h), while a VMM is served. If an earlier server's record of that
+// name names a VMM that still lives, it is kept as "DIR/ID.PID.vmm", or as "DIR/ID.PID~N.vmm" if
+// that name is taken, and removed when a VMM comes or goes after that one has ended. No record of a
+// VMM that lives is ever replaced.
 class VmmRecords {
  public:
   struct Record {
@@ -25,19 +22,20 @@ class VmmRecords {
     uint64_t start_time = 0;
   };
   // Does nothing for an empty directory.
-  explicit VmmRecords(std::string dir) : dir_(std::move(dir)) {}
+  explicit VmmRecords(std::string dir);
 
   // False when it could not be written (a full disk), which is logged.
   bool write(const std::string& id, Record vmm);
-  void rename(const std::string& id, const std::string& to) const;
+  // Whether there is no record of this id.
+  bool is_free(const std::string& id) const;
+  // To an id that is free.
+  void rename(const std::string& id, const std::string& to);
   void remove(const std::string& id);
 
-  // What the file at `path` holds; nothing when it is gone. Throws base::BadData for what is not a
-  // record, std::system_error.
-  static std::optional<Record> read(const std::string& path);
   // The id of the session that a record was made for, whose file's name without ".vmm" is `name`.
-  static std::string session_of(const std::string& name, const Record& record);
-  // Whether the file `record` names a process that runs now. What cannot be read counts as living.
+  static std::string session_of(const std::string& name, const base::ProcessIdentity& record);
+  // Whether the file `record` names a process that runs now. What cannot be read or determined
+  // counts as living.
   static bool names_living_process(const std::string& record);
 
  private:
@@ -46,6 +44,7 @@ class VmmRecords {
   void drop_ended();
 
   std::string dir_;
+  base::ProcessIdentity here_;     // the boot and the PID namespace of this server
   std::vector<std::string> kept_;  // files of earlier servers
   base::LogLimit failures_{1, std::chrono::minutes(1)};
 };

@@ -18,6 +18,7 @@
 #include "base/session_name.h"
 #include "base/unix_listener.h"
 #include "base/unix_socket.h"
+#include "base/vmm_record.h"
 #include "meta/guest_vmm.h"
 #include "tests/unit/child_process.h"
 #include "tests/unit/fake_guest.h"
@@ -161,14 +162,21 @@ TEST_F(GuestStateTest, IsRunningWhileAPageServerHasARecordOfALiveVmm) {
   write_text(sessions + "/g@00000000.vmm", self);
   write_text(sessions + "/" + session + "1.vmm", self);
   EXPECT_EQ(state().state, State::standby);
-  const std::string hung = "." + std::to_string(::getpid()) + ".vmm";  // of a killed server
-  for (const std::string& end : {std::string(".vmm"), std::string(".old-3.vmm"), hung}) {
+  const std::string hung = "." + std::to_string(::getpid());  // of a killed server
+  const std::string full = base::vmm_record_text(base::identify_process(::getpid()));
+  for (const std::string& end :
+       {std::string(".vmm"), std::string(".old-3.vmm"), hung + ".vmm", hung + "~2.vmm"}) {
     const std::string record = sessions + "/" + session + end;
-    for (const char* text : {self.c_str(), "0 0\n", "", "no number"}) {
+    for (const char* text : {self.c_str(), full.c_str(), "0 0\n", "", "no number"}) {
       write_text(record, text);
       EXPECT_EQ(state().state, State::running) << end << ": " << text;
     }
     write_text(record, std::to_string(::getpid()) + " 7\n");
+    EXPECT_EQ(state().state, State::standby);
+    // A process with this number and start time lives here, but the record means another.
+    base::ProcessIdentity other_boot = base::identify_process(::getpid());
+    other_boot.boot_id = "00000000-0000-0000-0000-000000000000";
+    write_text(record, base::vmm_record_text(other_boot));
     EXPECT_EQ(state().state, State::standby);
     fs::remove(record);
   }

@@ -10,7 +10,7 @@
 #include <set>
 #include <thread>
 
-#include "base/process.h"
+#include "base/vmm_record.h"
 #include "pager_fixture.h"
 
 namespace pager {
@@ -39,8 +39,7 @@ TEST_F(PagerTest, AVmmIsServedAndAllOfItFreedWhenItEnds) {
   ASSERT_TRUE(vmm.wait_ready());
   EXPECT_EQ(state_of("vm"), "serving");
   EXPECT_EQ(pager.session("vm")->vmm_pid, vmm.pid());
-  EXPECT_EQ(record("vm"),
-            std::to_string(vmm.pid()) + " " + std::to_string(*base::process_start_time(vmm.pid())));
+  EXPECT_EQ(record("vm") + "\n", base::vmm_record_text(base::identify_process(vmm.pid())));
   EXPECT_FALSE(exists("vm.sock")) << "nobody else may come";
 
   const auto killed_at = std::chrono::steady_clock::now();
