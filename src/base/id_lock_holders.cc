@@ -54,7 +54,15 @@ std::string list_of(const std::vector<LockHolder>& holders) {
 }  // namespace
 
 std::vector<LockHolder> lock_holders(const Store& store, std::string_view id) {
-  return holders_of(lock_path(store, id));
+  struct stat file {};
+  if (::stat(lock_path(store, id).c_str(), &file) == 0) {
+    return holders_of(lock_path(store, id));
+  }
+  // A process that could not make it has locked the directory; those that make one now hold it
+  // shared.
+  std::vector<LockHolder> holders = holders_of(store.locks_dir());
+  std::erase_if(holders, [](const LockHolder& h) { return h.mode == LockMode::shared; });
+  return holders;
 }
 
 std::string describe_conflict(const Store& store, std::string_view id) {

@@ -36,14 +36,14 @@ std::string refusal(const base::Store& store, const std::string& id) {
 }
 
 base::IdLock wait_for(const base::Store& store, const std::string& id, base::LockMode mode,
-                      const base::Deadline& deadline) {
+                      const base::Deadline& deadline, base::WhenFull when_full) {
   const base::Deadline quiet = base::Deadline::after(kQuietWait);
   const bool patient = deadline.is_never() || deadline.poll_timeout() > quiet.poll_timeout();
   std::optional<base::IdLock> lock =
-      base::IdLock::acquire(store, id, mode, patient ? quiet : deadline);
+      base::IdLock::acquire(store, id, mode, patient ? quiet : deadline, when_full);
   if (!lock && patient) {
     base::say_info("waiting for " + base::quoted(id) + ": " + base::describe_conflict(store, id));
-    lock = base::IdLock::acquire(store, id, mode, deadline);
+    lock = base::IdLock::acquire(store, id, mode, deadline, when_full);
   }
   if (!lock) {
     throw base::Refused(refusal(store, id) + "; wait for it to end");
@@ -52,9 +52,9 @@ base::IdLock wait_for(const base::Store& store, const std::string& id, base::Loc
 }
 
 base::IdLock take_now(const base::Store& store, const std::string& id, base::LockMode mode,
-                      const std::string& what_next) {
-  std::optional<base::IdLock> lock =
-      base::IdLock::acquire(store, id, mode, base::Deadline::after(std::chrono::milliseconds(0)));
+                      base::WhenFull when_full, const std::string& what_next) {
+  std::optional<base::IdLock> lock = base::IdLock::acquire(
+      store, id, mode, base::Deadline::after(std::chrono::milliseconds(0)), when_full);
   if (!lock) {
     throw base::Refused(refusal(store, id) + "; " + what_next);
   }
@@ -64,14 +64,14 @@ base::IdLock take_now(const base::Store& store, const std::string& id, base::Loc
 // `held`: the id that comes last among those whose locks are inherited. Who holds an id before it
 // may be waiting for it.
 base::IdLock take(const base::Store& store, const WantedLock& wanted, const std::string& held,
-                  const base::Deadline& deadline) {
+                  const base::Deadline& deadline, base::WhenFull when_full) {
   if (!wanted.waits) {
-    return take_now(store, wanted.id, wanted.mode, "wait for it to end");
+    return take_now(store, wanted.id, wanted.mode, when_full, "wait for it to end");
   }
   if (wanted.id < held) {
-    return take_now(store, wanted.id, wanted.mode, base::why_not_waited_for(held));
+    return take_now(store, wanted.id, wanted.mode, when_full, base::why_not_waited_for(held));
   }
-  return wait_for(store, wanted.id, wanted.mode, deadline);
+  return wait_for(store, wanted.id, wanted.mode, deadline, when_full);
 }
 
 // Sorts, and takes out what is wanted twice.
@@ -143,9 +143,11 @@ LockSet LockSet::take(const base::Store& store, std::vector<WantedLock> wanted,
   std::erase_if(wanted, [&](const WantedLock& lock) { return is_covered(store, lock); });
   make_room(wanted.size());
   const std::string held = base::last_inherited_id(store);
+  // Only a call that takes no further lock may lock the directory.
+  const auto when_full = wanted.size() == 1 ? base::WhenFull::lock_directory : base::WhenFull::fail;
   LockSet set;
   for (const WantedLock& lock : wanted) {
-    set.fds_.push_back(move_up(lock::take(store, lock, held, deadline).take_fd()));
+    set.fds_.push_back(move_up(lock::take(store, lock, held, deadline, when_full).take_fd()));
   }
   return set;
 }

@@ -143,11 +143,20 @@ base::Store open_store() {
   return store;
 }
 
+namespace {
+
+// Only a caller that takes no further lock may lock the directory.
+base::WhenFull when_full(const std::vector<GuestLocks::Wanted>& wanted) {
+  return wanted.size() == 1 ? base::WhenFull::lock_directory : base::WhenFull::fail;
+}
+
+}  // namespace
+
 GuestLocks::GuestLocks(const base::Store& store, std::vector<Wanted> wanted) {
   std::ranges::sort(wanted, {}, &Wanted::id);
   const base::Deadline deadline = base::Deadline::after(kLockPatience);
   for (const Wanted& lock : wanted) {
-    locks_.push_back(base::require_lock(store, lock.id, lock.mode, deadline));
+    locks_.push_back(base::require_lock(store, lock.id, lock.mode, deadline, when_full(wanted)));
   }
 }
 
@@ -165,7 +174,8 @@ std::optional<GuestLocks> GuestLocks::try_take(const base::Store& store,
       continue;
     }
     locks.locks_.push_back(base::IdLock::acquire(
-        store, lock.id, lock.mode, base::Deadline::after(std::chrono::milliseconds(0))));
+        store, lock.id, lock.mode, base::Deadline::after(std::chrono::milliseconds(0)),
+        when_full(wanted)));
     if (!locks.locks_.back()) {
       return std::nullopt;
     }

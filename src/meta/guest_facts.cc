@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/id_lock_file.h"
 #include "base/id_lock_holders.h"
 #include "base/json_line.h"
 
@@ -19,8 +20,8 @@ const char* mode_name(base::LockMode mode) {
 // Who holds the lock, for people: a look at /proc/locks tells whether the long look is worth it.
 std::vector<base::LockHolder> holders_of(const base::Store& store, std::string_view id) {
   struct stat lock {};
-  const std::string path = store.locks_dir() + "/" + std::string(id) + ".lock";
-  if (::stat(path.c_str(), &lock) != 0) {
+  if (::stat(base::lock_path(store, id).c_str(), &lock) != 0 &&
+      ::stat(store.locks_dir().c_str(), &lock) != 0) {  // see base/id_lock.h, "A full disk"
     return {};
   }
   constexpr size_t kMostBytes = size_t{16} << 20U;

@@ -4,7 +4,77 @@
 
 load helpers
 
-setup() {
+teardown() {
+  drop_store
+}
+
+# Nothing fits any more, not even an empty file: on ext4 no inode is left, on XFS no block for new ones.
+fill_fs() { # <filesystem>
+  local count=2000
+  mkdir "$BATS_TEST_TMPDIR/fs/empty"
+  if [[ $1 == ext4 ]]; then
+    count=$(stat --file-system --format=%d "$SNAPFORK_ROOT")
+  else
+    head -c 1G /dev/zero >"$BATS_TEST_TMPDIR/fs/fill" 2>/dev/null || true
+  fi
+  (cd "$BATS_TEST_TMPDIR/fs/empty" && seq "$count" | xargs touch) 2>/dev/null || true
+}
+
+empty_fs() {
+  rm -rf "$BATS_TEST_TMPDIR"/fs/{fill,empty}
+}
+
+delete_without_lock_file() { # <filesystem> [MiB]
+  require_root
+  make_store "$@"
+  make_template
+  snapfork -q fork --backend file base f >/dev/null
+  snapfork -q fork --backend file base g >/dev/null
+  rm "$SNAPFORK_ROOT"/.snapfork/locks/{f,base}.*
+  fill_fs "$1"
+  run -125 template-lock --shared f -- true
+  assert_contains "$output" 'No space left on device'
+  run -1 snapfork delete base
+  assert_contains "$output" "'base'"
+  run -0 snapfork delete f
+  assert_equal "$output" "snapfork: 'f' is deleted"
+  [[ ! -e $SNAPFORK_ROOT/guests/f ]]
+  assert_equal "$(snapshot-meta forks base)" g
+  empty_fs
+  snapfork -q delete g base
+  assert_nothing_left
+}
+
+@test "delete on a full disk of a guest without a lock file: xfs" { delete_without_lock_file xfs 300; }
+@test "delete on a full disk of a guest without a lock file: ext4" { delete_without_lock_file ext4 160; }
+
+@test "on a full disk one lock stands for all ids without a lock file, and says who holds it" {
+  require_root
+  make_store ext4 160
+  make_template
+  fill_fs ext4
+  # shellcheck disable=SC2016 # for the shell under the lock
+  template-lock nofile -- bash -c 'touch "$0"; exec tail -f /dev/null' "$BATS_TEST_TMPDIR/held" 3>&- 4>&- &
+  spawned+=("$!")
+  wait_until 10 test -e "$BATS_TEST_TMPDIR/held"
+  run -1 template-lock --no-wait nofile -- true
+  assert_contains "$output" "cannot lock 'nofile': held exclusively by ${spawned[-1]} (tail)"
+  run -1 template-lock wait --timeout 0 other
+  assert_contains "$output" "held exclusively by ${spawned[-1]} (tail)"
+  run -0 template-lock holders nofile
+  assert_contains "$output" "${spawned[-1]}"$'\texclusive\t'
+  run -0 template-lock --no-wait base -- true
+  empty_fs
+  # It stays so when files fit again, until it ends; then a process that waited for it is served.
+  run -1 template-lock --no-wait new -- true
+  template-lock --timeout 60 new -- touch "$BATS_TEST_TMPDIR/got" 3>&- 4>&- &
+  spawned+=("$!")
+  wait_until 10 grep -q -- "->.*:$(stat -c %i "$SNAPFORK_ROOT/.snapfork/locks") " /proc/locks
+  kill -KILL "${spawned[-2]}"
+  wait_until 10 test -e "$BATS_TEST_TMPDIR/got"
+}
+
+fork_setup() {
   require_root
   # ext4 has no reflinks: each fork copies 20 MiB of disk, and two or three of them fit.
   make_store ext4 160
@@ -13,11 +83,8 @@ setup() {
   before=$(store_listing)
 }
 
-teardown() {
-  drop_store
-}
-
 @test "fork -n keeps and prints those that fit, and says 5 for the rest" {
+  fork_setup
   run -5 --separate-stderr snapfork fork --backend file -n 5 base
   assert_contains "$stderr" 'No space left on device'
   local made
@@ -32,6 +99,7 @@ teardown() {
 }
 
 @test "fork and import where nothing fits leave nothing" {
+  fork_setup
   dd if=/dev/zero of="$BATS_TEST_TMPDIR/fs/fill" bs=1k status=none 2>/dev/null || true
   run -5 --separate-stderr snapfork --json fork --backend file base f
   assert_equal "$(json .code)" system

@@ -3,8 +3,10 @@
 #include "base/id_lock_forget.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,11 +14,13 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <stdexcept>
 #include <vector>
 
 #include "base/error.h"
 #include "base/id_lock.h"
 #include "base/id_lock_file.h"
+#include "base/id_lock_holders.h"
 #include "tests/unit/child_process.h"
 #include "tests/unit/lock_waiter.h"
 #include "tests/unit/scratch_dir.h"
@@ -137,6 +141,13 @@ struct Race {
   std::atomic<int> at_work{0};
 };
 
+Race& shared_race() {
+  void* const memory =
+      ::mmap(nullptr, sizeof(Race), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  SNAPFORK_CHECK(memory != MAP_FAILED);
+  return *new (memory) Race;
+}
+
 void enter_as_writer(Race& race) {
   if (race.writers.fetch_add(1) != 0 || race.readers.load() != 0) {
     ++race.broken;
@@ -195,7 +206,122 @@ TEST_F(IdLockForgetTest, ThousandsOfRoundsOfWaitersAndRemoversKeepTheLockExclusi
   EXPECT_EQ(race.refused.load(), 0);
   EXPECT_GT(race.removed.load(), kRounds / 100) << "too few for a race";
   EXPECT_NE(base::forget_lock(store, "base"), LockFiles::in_use);
-  ::munmap(memory, sizeof(Race));
+  ::munmap(&race, sizeof(Race));
+}
+
+class FullDiskLockTest : public IdLockForgetTest {
+ protected:
+  // A filesystem of 16 inodes over the store, in this process alone. False where that is not
+  // permitted.
+  bool mount_small() const {
+    return ::unshare(CLONE_NEWNS) == 0 &&
+           ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+           ::mount("none", store.root().c_str(), "tmpfs", 0, "nr_inodes=16,mode=700") == 0;
+  }
+  // Makes files until there is no inode left.
+  void fill() const {
+    for (int i = 0; ::mknod(filler(i).c_str(), S_IFREG | 0600, 0) == 0 || errno == EEXIST; ++i) {
+    }
+  }
+  std::string filler(int i) const { return store.root() + "/fill" + std::to_string(i); }
+  std::optional<IdLock> acquire_full(milliseconds patience) const {
+    return IdLock::acquire(store, "base", LockMode::exclusive, Deadline::after(patience),
+                           base::WhenFull::lock_directory);
+  }
+  static bool is_directory(const IdLock& held) {
+    struct stat st {};
+    return ::fstat(held.fd(), &st) == 0 && S_ISDIR(st.st_mode);
+  }
+};
+
+TEST_F(FullDiskLockTest, WhereNoLockFileFitsTheDirectoryIsLocked) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "mounting needs root";
+  }
+  ChildProcess child([this](const auto& /*ready*/) {
+    SNAPFORK_CHECK(mount_small());
+    acquire(LockMode::exclusive).reset();
+    fill();
+    const auto other = [&](LockMode mode) {
+      return IdLock::acquire(store, "other", mode, Deadline::after(milliseconds(0)));
+    };
+    EXPECT_THROW(other(LockMode::exclusive), std::system_error);
+    const auto held =
+        IdLock::acquire(store, "new", LockMode::exclusive, Deadline::after(milliseconds(0)),
+                        base::WhenFull::lock_directory);
+    SNAPFORK_CHECK(held && is_directory(*held));
+    // Nobody else can have this id, nor another one that has no lock file, even when files fit.
+    ::unlink(filler(0).c_str());
+    ::unlink(filler(1).c_str());
+    EXPECT_FALSE(other(LockMode::exclusive));
+    EXPECT_FALSE(other(LockMode::shared));
+    EXPECT_FALSE(base::wait_until_free(store, "new", Deadline::after(milliseconds(0))));
+    EXPECT_EQ(base::lock_holders(store, "new").size(), 1U);
+    EXPECT_TRUE(acquire(LockMode::exclusive)) << "one that has its file is not concerned";
+    // Who inherits it holds both, and waits for no other.
+    ::setenv("SNAPFORK_LOCK_FD", std::to_string(held->fd()).c_str(), 1);
+    EXPECT_EQ(base::inherited_lock(store, "new"), LockMode::exclusive);
+    EXPECT_EQ(base::inherited_lock(store, "other"), LockMode::exclusive);
+    EXPECT_FALSE(base::inherited_lock(store, "base"));
+    EXPECT_GT(base::last_inherited_id(store), "zzz");
+    if (testing::Test::HasFailure()) {
+      throw std::runtime_error("see above");
+    }
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
+TEST_F(FullDiskLockTest, ThousandsOfRoundsOnADiskThatIsFullNowAndThenKeepTheLockExclusive) {
+  constexpr int kRounds = 1500;
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "mounting needs root";
+  }
+  Race& race = shared_race();
+  std::atomic<int>& by_directory = race.readers;  // there are none
+  ChildProcess all([&](const auto& /*ready*/) {
+    SNAPFORK_CHECK(mount_small());
+    store.create_layout();
+    std::vector<std::unique_ptr<ChildProcess>> workers;
+    race.at_work = 3;
+    for (int i = 0; i < 3; ++i) {
+      workers.push_back(std::make_unique<ChildProcess>([&](const auto& /*ready*/) {
+        for (int round = 0; round < kRounds; ++round) {
+          const auto mine = acquire_full(round % 2 == 0 ? kLong : milliseconds(0));
+          if (mine) {
+            race.broken += race.writers.fetch_add(1) != 0 ? 1 : 0;
+            ::sched_yield();
+            --race.writers;
+            by_directory += is_directory(*mine) ? 1 : 0;
+          } else if (round % 2 == 0) {
+            ++race.refused;
+          }
+        }
+        --race.at_work;
+      }));
+    }
+    for (const bool fills : {true, false}) {
+      workers.push_back(std::make_unique<ChildProcess>([&, fills](const auto& /*ready*/) {
+        for (int round = 0; race.at_work.load() > 0; ++round) {
+          if (fills) {
+            fill();
+            ::sched_yield();
+            ::unlink(filler(round % 4).c_str());
+          } else {
+            race.removed += base::forget_lock(store, "base") == LockFiles::idle ? 1 : 0;
+          }
+        }
+      }));
+    }
+    for (const auto& worker : workers) {
+      SNAPFORK_CHECK(worker->wait() == 0);
+    }
+  });
+  EXPECT_EQ(all.wait(), 0);
+  EXPECT_EQ(race.broken.load(), 0);
+  EXPECT_EQ(race.refused.load(), 0);
+  EXPECT_GT(race.removed.load(), kRounds / 100) << "too few for a race";
+  EXPECT_GT(by_directory.load(), kRounds / 100) << "the disk was rarely full";
+  ::munmap(&race, sizeof(Race));
 }
 
 // A removal holds both locks for a moment, which nobody who does not wait may take for a holder.
