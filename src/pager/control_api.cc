@@ -141,12 +141,12 @@ HttpReply ControlApi::act(const Target& target, bool post, std::string_view body
   if (action == "pause-prefetch") {
     return ordered_reply(pager_.pause_prefetch(target.id));
   }
-  pager_.close(target.id);  // unknown ids too: closing twice is no error
+  pager_.close(target.id);  // also an unknown id: closing twice is not an error
   return {.status = kNoContent, .body = ""};
 }
 
 // Each request has a thread of its own, so it may wait. The completion goes on when its client
-// leaves: what is installed is no loss to anybody, and whoever asks next waits for the rest of it.
+// leaves: its work is not lost, and the next client that asks waits for the rest of it.
 HttpReply ControlApi::complete(std::string_view id, std::string_view body, const Gone& gone) {
   const CompleteRequest request = parse_complete_request(body);
   const Pager::CompletionOrder order = pager_.complete(id, request.bytes_per_second, request.wait);

@@ -176,7 +176,8 @@ void Pager::terminate() {
     refuse_all(greetings_of(0), "the server ends");
   } else if (!connected_.empty()) {
     base::say_info("serving " + std::to_string(connected_.size()) +
-                   " guests until they end; a second signal ends at once, and they hang");
+                   (connected_.size() == 1 ? " guest until it ends" : " guests until they end") +
+                   "; a second signal ends the server at once, and its guests hang");
   }
 }
 
@@ -294,13 +295,13 @@ Pager::Opened Pager::open(Place place, Existing existing) {
     had_session_ = true;
     ids_[place.id] = key;
   }
-  const bool for_ever = place.many || settings_.connect_timeout.count() == 0;
+  const bool is_unlimited = place.many || settings_.connect_timeout.count() == 0;
   waiting_.emplace(
       key, Waiting{.place = std::move(place),
                    .listener = std::move(listener),
-                   .deadline = for_ever ? base::Deadline::never()
-                                        : base::Deadline::after(settings_.connect_timeout)});
-  if (!for_ever) {
+                   .deadline = is_unlimited ? base::Deadline::never()
+                                            : base::Deadline::after(settings_.connect_timeout)});
+  if (!is_unlimited) {
     signal_event(notify_.get());  // run() may wait for something later
   }
   return Opened::made;
@@ -312,7 +313,7 @@ bool Pager::close(std::string_view id) {
     const std::lock_guard lock(mutex_);
     if (const auto entry = ids_.find(id); entry != ids_.end()) {
       found = true;
-      shut(entry->second);  // whoever has come is served
+      shut(entry->second);  // VMMs that have connected are served
     }
     if (const auto entry = ids_.find(id); entry != ids_.end()) {
       connected_.at(entry->second).closing = true;

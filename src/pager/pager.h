@@ -248,7 +248,8 @@ class Pager {
   // not used twice.
   Key next_key_ = 2;
   std::map<Key, Waiting> waiting_;
-  // Nobody can connect there any more. Whoever has connected is served or refused; then they go.
+  // Places where no VMM can connect any longer. Each peer that has connected is served or refused;
+  // then the place is removed.
   std::map<Key, Waiting> leaving_;
   std::map<Key, Greeting> greetings_;
   std::map<Key, Connected> connected_;

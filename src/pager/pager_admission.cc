@@ -1,10 +1,7 @@
 // How VMMs come to Pager: their connections, their handshakes, and the sessions that follow.
-#include <fcntl.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -18,10 +15,6 @@ namespace {
 constexpr std::chrono::seconds kRecordAgain{1};
 constexpr std::chrono::milliseconds kResume{100};
 
-// How many handshakes of one endpoint may be under way: of one VMM, which may have been started
-// again, and of any number.
-constexpr size_t kGreetingsOfOne = 16;
-constexpr size_t kGreetingsOfMany = 256;
 // How many connections of one endpoint may wait for their close before no more are accepted there.
 constexpr size_t kMostClosing = 64;
 
@@ -30,28 +23,6 @@ bool may_connect(const base::PeerCredentials& peer, const Place& place) {
 }
 
 }  // namespace
-
-base::Fd Pager::open_spare() {
-  return base::Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-}
-
-// Numbers are given out from below, so a high one means that few are left: what is new is refused
-// while those that are there, and requests about them, still get theirs.
-bool Pager::descriptors_are_scarce(int fd) {
-  constexpr rlim_t kReserve = 16;
-  struct rlimit limit {};
-  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
-         (fd < 0 || static_cast<rlim_t>(fd) + kReserve >= limit.rlim_cur);
-}
-
-void Pager::refuse_when_scarce(int fd) {
-  if (descriptors_are_scarce(fd)) {
-    struct rlimit limit {};
-    static_cast<void>(::getrlimit(RLIMIT_NOFILE, &limit));
-    base::throw_error_number(EMFILE, "cannot accept another session: RLIMIT_NOFILE is " +
-                                         std::to_string(limit.rlim_cur));
-  }
-}
 
 Pager::Waiting* Pager::place_of(Key key) {
   for (std::map<Key, Waiting>* places : {&waiting_, &leaving_}) {
@@ -111,19 +82,6 @@ void Pager::resume_paused() {
   }
 }
 
-// The connection would stay in the queue and wake us for ever; so it is taken and closed.
-void Pager::accept_without_descriptors(Waiting& waiting) {
-  spare_.reset();
-  try {
-    if (std::optional<base::Fd> socket = waiting.listener.accept()) {
-      closer_.take(0, std::move(*socket));
-    }
-  } catch (const std::system_error&) {
-    // Another thread took the number; the next round tries again.
-  }
-  spare_ = open_spare();
-}
-
 void Pager::admit(Key place, base::Fd socket) {
   Waiting& waiting = *place_of(place);
   const base::PeerCredentials peer = base::peer_credentials(socket.get());
@@ -145,16 +103,6 @@ void Pager::admit(Key place, base::Fd socket) {
     greetings_.emplace(key, std::move(greeting));
     read_greeting(key);
     limit_greetings(place);
-  }
-}
-
-// The oldest is refused: by now it was read, and has not sent its handshake.
-void Pager::limit_greetings(Key place) {
-  Waiting* waiting = place_of(place);
-  const std::vector<Key> keys = greetings_of(place);
-  if (waiting != nullptr &&
-      keys.size() > (waiting->place.many ? kGreetingsOfMany : kGreetingsOfOne)) {
-    refuse_all({keys.front()}, "others have connected since, and it has not sent its handshake");
   }
 }
 
@@ -195,49 +143,6 @@ void Pager::read_greeting(Key key) {
     refuse(std::move(greeting), error.what(), handshake ? std::move(handshake->uffd) : base::Fd());
   }
   forget_if_done(place);
-}
-
-// The greeting is no longer in the table. `uffd` is what its handshake has brought, if that was
-// whole.
-void Pager::refuse(Greeting greeting, const std::string& reason, base::Fd uffd) {
-  const Waiting& waiting = *place_of(greeting.place);
-  RefusedPeer peer{.session = waiting.place.id,
-                   .refusals = waiting.refusals,
-                   .on_refusal = waiting.place.on_refusal,
-                   .vmm = std::move(greeting.vmm),
-                   .socket = std::move(greeting.socket),
-                   .fds = greeting.reader.take_fds()};
-  if (uffd) {
-    peer.fds.push_back(std::move(uffd));
-  }
-  drop(greeting.place, std::move(peer), reason);
-}
-
-void Pager::drop(Key place, RefusedPeer peer, const std::string& reason) {
-  if (peer.socket) {
-    static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, peer.socket.get(), nullptr));
-  }
-  // Where its descriptors might not fit into the table, the kernel closes them while it receives.
-  if (descriptors_are_scarce(base::Fd(::fcntl(epoll_.get(), F_DUPFD_CLOEXEC, 0)).get() +
-                             static_cast<int>(base::kMaxReceivedFds))) {
-    closer_.post(place, [held = std::make_shared<RefusedPeer>(std::move(peer)), reason]() mutable {
-      held->settle(reason);
-      held.reset();
-    });
-    return;
-  }
-  peer.settle(reason);
-  closer_.take(place, std::move(peer));
-}
-
-void Pager::refuse_all(const std::vector<Key>& greetings, const std::string& reason) {
-  for (const Key key : greetings) {
-    if (auto entry = greetings_.extract(key); !entry.empty()) {
-      const Key place = entry.mapped().place;
-      refuse(std::move(entry.mapped()), reason);
-      forget_if_done(place);
-    }
-  }
 }
 
 ServingPlan Pager::plan_for(Place& place, const std::string& session_id) {
@@ -302,7 +207,8 @@ void Pager::connect(Key key, Greeting& greeting, HandshakeReader::Result& handsh
     return;
   }
   const Session& session = *connected.session;
-  session.log().detail("connected, " + std::to_string(session.regions().size()) + " regions of " +
+  session.log().detail("connected, " + std::to_string(session.regions().size()) +
+                       (session.regions().size() == 1 ? " region of " : " regions of ") +
                        base::quoted(place.image->path()));
   if (cannot_kill != 0 && cannot_kill != ESRCH) {
     session.log().warn("this VMM cannot be ended by the server (" +
@@ -345,7 +251,8 @@ void Pager::record_again() {
   }
 }
 
-// From now on nobody can connect there. Whoever has connected is in greetings_ then, or served.
+// From now on no VMM can connect there. Those that have connected are in greetings_ then, or
+// served.
 void Pager::shut(Key place) {
   auto node = waiting_.extract(place);
   if (node.empty()) {
@@ -362,7 +269,7 @@ void Pager::shut(Key place) {
   accept_from(place);
   read_greetings_of(place);
   leaving_.at(place).emptied =
-      true;  // not before: closing a listener drops whoever is in its queue
+      true;  // not before: closing a listener drops the connections in its queue
   forget_if_done(place);
 }
 
@@ -380,16 +287,7 @@ void Pager::forget_if_done(Key place) {
   }
 }
 
-void Pager::refuse_late_greetings() {
-  const std::lock_guard lock(mutex_);
-  while (!greetings_.empty() && greetings_.begin()->second.deadline.passed()) {
-    refuse_all(
-        {greetings_.begin()->first},
-        "no whole handshake within " + std::to_string(settings_.handshake_timeout.count()) + " ms");
-  }
-}
-
-// The oldest places first. Whoever has connected has the time that a handshake has.
+// The oldest places first. Peers that have connected keep the time of a handshake.
 void Pager::close_late_places() {
   const std::lock_guard lock(mutex_);
   while (!waiting_.empty() && waiting_.begin()->second.deadline.passed()) {

@@ -44,7 +44,7 @@ void make_control_dir(const ServicePaths& paths) {
   if (!paths.pid_file.empty()) {
     const fs::path dir = fs::path(paths.control).parent_path();
     std::error_code error;
-    // Whoever could rename "sessions" could put a directory of his own there. No other thread
+    // A user who could rename "sessions" could put another directory there. No other thread
     // makes files yet.
     constexpr mode_t kOwnOnly = 077;
     const mode_t umask_before = ::umask(kOwnOnly);

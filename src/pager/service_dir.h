@@ -17,7 +17,7 @@ struct ServicePaths {
 // "s" beside the control socket.
 ServicePaths own_layout(const std::string& control_path);
 // As hypeman's pager: DATA_DIR/uffd/VERSION_KEY with control.sock, sessions/ and pager.pid. Throws
-// base::UsageError for a key that is no plain name of a directory.
+// base::UsageError for a key that is not a plain name of a directory.
 ServicePaths hypeman_layout(const std::string& data_dir, const std::string& version_key);
 
 // Makes the directory of the control socket and those above it, for the layout that has a pid file:

@@ -181,7 +181,7 @@ teardown() { common_teardown; }
   hold_vmm s.sock --pages 100
   kill -TERM "$server"
   wait_until 5 test ! -e s.sock
-  wait_until 5 grep -q "serving 1 guests until they end" server.log # written in the background
+  wait_until 5 grep -q "serving 1 guest until it ends" server.log # written in the background
   release_vmm
   wait_for_end "$server" 0
 
