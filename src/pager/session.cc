@@ -68,7 +68,10 @@ void Session::stop() {
 bool Session::wait_for_end(std::chrono::milliseconds limit) {
   std::unique_lock lock(orders_mutex_);
   const bool ended = end_.wait_for(lock, limit, [this] { return this->ended(); });
-  abandoned_ = !ended;
+  if (!ended) {
+    abandoned_ = true;
+    thread_.detach();
+  }
   return ended;
 }
 

@@ -55,8 +55,8 @@ class Session {
   ~Session();
   // Tells the thread to end; does not wait.
   void stop();
-  // Waits for the thread's end, no longer than `limit`. If it has not ended then, the caller must
-  // leak this object: the thread still uses it.
+  // Waits for the thread's end, no longer than `limit`. If it has not ended then, it is detached,
+  // and the caller must leak this object: the thread still uses it.
   bool wait_for_end(std::chrono::milliseconds limit);
   Session(const Session&) = delete;
   Session(Session&&) = delete;
