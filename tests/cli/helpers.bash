@@ -77,6 +77,8 @@ json() { # <jq filter>: of $output, which must be JSON
 spawn_to() { # <file> <command> [argument]...
   local file=$1
   shift
+  # Here, not in the background: whoever waits for a word in it must not find that of an earlier process.
+  [[ ! -f $file ]] || : >"$file"
   "$@" >"$file" 2>&1 </dev/null 3>&- 4>&- &
   spawned_pid=$!
   spawned+=("$spawned_pid")
