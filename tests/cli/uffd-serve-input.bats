@@ -106,7 +106,6 @@ refuse_memory() { # <status> <path> <words>
 ..	-.
 .hidden	-hidden
 a/b	a-b
-a\u0000b	a-b
 a\nuffd-serve: b	a-uffd-serve--b
 $(reboot)	--reboot-
 -rf	-rf
