@@ -20,7 +20,6 @@ export SNAPFORK_PAGER=$dir/run/p.sock
 unset SNAPFORK_LOCK_FD SNAPFORK_ROOT
 exec {never}<> <(:) # to wait on
 
-has_purge=$(snapshot-meta --help | grep -cw purge)
 rounds=0 flows=0 signals=0 thrown=0
 declare -A digest=() # "store/kind" -> digests that files of that kind may have
 
@@ -113,9 +112,7 @@ start_flow() {
     28) start "$store" snapshot-meta set "$guest" "Name=$guest-$rounds" Env.round:=$rounds ;;
     29) start "$store" template-lock seal "$guest" ;;
     30) start "$store" template-lock unseal "$guest" ;;
-    31)
-      if ((has_purge)); then start "$store" snapshot-meta purge "$fork"; else start "$store" snapfork list; fi
-      ;;
+    31) start "$store" snapshot-meta purge "$fork" ;;
     32) start "$store" snapshot-meta verify --deep "$guest" ;;
     33) start "$store" snapfork status ;;
   esac
