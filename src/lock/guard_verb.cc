@@ -1,17 +1,21 @@
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <optional>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/json_line.h"
 #include "base/message.h"
+#include "base/open_files.h"
 #include "base/options.h"
 #include "base/output.h"
 #include "base/store.h"
 #include "lock/verbs.h"
 #include "meta/fork_guard.h"
 #include "meta/fork_index.h"
+#include "meta/metadata.h"
 
 namespace lock {
 namespace {
@@ -23,18 +27,37 @@ meta::Intent intent_of(std::string_view word) {
                             : meta::Intent::restore;
 }
 
-// A memory file that other guests have a link to is theirs, too: whoever writes gets its own first.
-void refuse_shared_memory(const base::Store& store, const std::string& id,
+void refuse(meta::GuardAnswer& answer, const std::string& id, const std::string& why) {
+  answer.allowed = false;
+  answer.reason = "cannot write " + base::quoted(id) + ": " + why;
+}
+
+// What is written to a memory file that other guests have, too, is written into them: by a link to
+// the file, or because a symbolic link leads to another guest's snapshot, whose link count says
+// nothing. A restore replaces the file, so only the latter is in its way.
+void refuse_shared_memory(const base::Store& store, const std::string& id, bool replaces,
                           meta::GuardAnswer& answer) {
   struct stat memory {};
   const std::string path = store.memory_path(id);
-  if (answer.allowed && ::stat(path.c_str(), &memory) == 0 && memory.st_nlink > 1) {
-    answer.allowed = false;
-    answer.reason = "cannot write " + base::quoted(id) + ": its memory has " +
-                    std::to_string(memory.st_nlink) +
-                    " links, other guests have it too; give it its own first (reflink-clone "
-                    "--unshare " +
-                    path + ")";
+  try {
+    const std::optional<base::Fd> fd = store.try_open_below(path, O_PATH);
+    if (!fd || ::fstat(fd->get(), &memory) != 0 || replaces) {
+      return;
+    }
+  } catch (const base::BadData& link) {
+    refuse(answer, id, link.what());
+    return;
+  }
+  struct stat other {};
+  const std::string parent = meta::Metadata::of_guest(store, id).fork_of_template();
+  if (memory.st_nlink > 1) {
+    refuse(answer, id,
+           "its memory has " + std::to_string(memory.st_nlink) +
+               " links, other guests have it too; give it its own first (reflink-clone --unshare " +
+               path + ")");
+  } else if (base::is_valid_id(parent) && ::stat(store.memory_path(parent).c_str(), &other) == 0 &&
+             base::is_same_file(memory, other)) {
+    refuse(answer, id, "its memory is the memory of its template " + base::quoted(parent));
   }
 }
 
@@ -79,8 +102,8 @@ int run_guard(int argc, char** argv) {
 
   const base::Store store = base::Store::from_environment();
   meta::GuardAnswer answer = meta::guard(store, id, intent_of(intent));
-  if (intent == "write") {
-    refuse_shared_memory(store, id, answer);
+  if (answer.allowed && (intent == "write" || intent == "restore")) {
+    refuse_shared_memory(store, id, intent == "restore", answer);
   }
   meta::drop_fork_index_entries(store, id, answer.stale);
   for (const std::string& fork : answer.stale) {

@@ -1,5 +1,6 @@
 #include "meta/create_guard.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -64,6 +65,12 @@ class CreateGuard {
     if (metadata_.is_template()) {
       refuse("it is a template, whose memory is never written; demote it first (snapfork demote " +
              id_ + "), or write to another directory");
+    }
+    try {
+      static_cast<void>(store_.try_open_below(answer_.memory_path, O_PATH));
+    } catch (const base::BadData& link) {  // to the memory of another guest, perhaps
+      refuse(link.what());
+      return;
     }
     struct stat memory {};
     if (::stat(answer_.memory_path.c_str(), &memory) != 0) {

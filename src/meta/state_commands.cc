@@ -77,7 +77,7 @@ int state_command(int argc, char** argv) {
 int verify_command(int argc, char** argv) {
   base::Options options("snapshot-meta verify", "[OPTION]... ID",
                         "Check whether the parts of a guest agree with each other.");
-  options.flag("deep", "read all of a template's memory and compare its digest")
+  options.flag("deep", "read all memory of a template or its fork, compare the digest")
       .flag("force", "disks that changed after the snapshot are not a problem");
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {

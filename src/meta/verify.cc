@@ -9,6 +9,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/message.h"
+#include "base/open_files.h"
 #include "meta/disks.h"
 #include "meta/files.h"
 #include "meta/fork_index.h"
@@ -45,6 +47,8 @@ class Verifier {
     if (metadata_.is_template()) {
       check_template();
       add(check_hot_list(store_, id_, metadata_, state));
+    } else if (depth_ == Depth::deep) {
+      check_contents();
     }
     return std::move(problems_);
   }
@@ -128,6 +132,36 @@ class Verifier {
       problem(
           "its memory was written to after it was promoted; 'snapshot-meta verify --deep' compares "
           "the contents");
+    }
+  }
+
+  // The memory of a guest that is not a template. A fork that has its template's file is compared
+  // with the template's digest; of other memory no digest is recorded.
+  void check_contents() {
+    const std::string parent = metadata_.fork_of_template();
+    const std::string path = store_.memory_path(id_);
+    struct stat own {};
+    struct stat of_parent {};
+    std::optional<ImageRecord> record;
+    try {
+      if (base::is_valid_id(parent)) {
+        record = read_image_record(image_record_path(store_, parent));
+      }
+    } catch (const base::BadData& error) {
+      problem(error.what());
+      return;
+    }
+    if (!record || ::lstat(path.c_str(), &own) != 0 ||
+        ::lstat(store_.memory_path(parent).c_str(), &of_parent) != 0 ||
+        !base::is_same_file(own, of_parent)) {
+      base::say_info("the contents of the memory of " + base::quoted(id_) +
+                     " were not compared: no digest of them is recorded");
+      return;
+    }
+    const base::Fd memory = base::open_file(path, O_RDONLY | O_NOFOLLOW);
+    if (scan_image(memory.get(), path).digest != record->digest) {
+      problem("its memory is not what its template " + base::quoted(parent) +
+              " was promoted with: the digest differs");
     }
   }
 

@@ -230,6 +230,55 @@ make_aliases() {
   done
 }
 
+@test "trap: promote refuses a disk that is a link out of the guest, as fork does" {
+  init_guest a
+  ln -s "$PWD/elsewhere/disk" "$(guest_dir a)/overlay.raw"
+  run --separate-stderr -4 snapfork promote a
+  assert_contains "$stderr" "overlay.raw': it is a symbolic link out of the directory"
+  assert_equal "$(snapshot-meta state a)" Standby
+  rm "$(guest_dir a)/overlay.raw"
+  run -0 snapfork -q promote a
+}
+
+@test "trap: a fork whose snapshot is a link to its template's may be neither written nor restored" {
+  local part dir intent
+  init_template a
+  make_fork a f
+  dir=$(guest_dir f)
+  for part in snapshots snapshots/snapshot-latest snapshots/snapshot-latest/memory; do
+    rm -r "${dir:?}/$part"
+    ln -s "$(guest_dir a)/$part" "$dir/$part"
+    for intent in write restore; do
+      run -1 template-lock guard --for "$intent" f
+      assert_contains "$output" 'symbolic link'
+    done
+    run -1 snapshot-meta guard-create --type full f
+    assert_contains "$output" 'symbolic link'
+    rm "$dir/$part"
+    cp -al "$(guest_dir a)/$part" "$dir/$part"
+  done
+  run -1 template-lock guard --for write f
+  assert_contains "$output" ' links, other guests have it too'
+  run -0 template-lock guard --for restore f
+}
+
+@test "verify --deep of a fork compares its memory with the digest of its template" {
+  local memory
+  init_template a
+  make_fork a f
+  run --separate-stderr -0 snapshot-meta verify --deep f
+  assert_equal "$output$stderr" ok
+  memory=$(guest_dir a)/snapshots/snapshot-latest/memory
+  chmod u+w "$memory"
+  printf X | dd of="$memory" bs=1 seek=5 conv=notrunc status=none
+  run --separate-stderr -1 snapshot-meta verify --deep f
+  assert_contains "$stderr" "'f': its memory is not what its template 'a' was promoted with: the digest differs"
+  run --separate-stderr -0 snapshot-meta verify f
+  init_guest b
+  run --separate-stderr -0 snapshot-meta verify --deep b
+  assert_contains "$stderr" "the contents of the memory of 'b' were not compared: no digest of them is recorded"
+}
+
 # ---- who may read the store
 
 @test "fsck finds a store that other users may read, and closes it; 0711 and 0750 are on purpose" {
