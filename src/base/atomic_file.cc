@@ -160,6 +160,24 @@ bool create_file_atomic(const std::string& path, std::string_view content, mode_
   return write_whole(path, content, mode, durable, false, Fd());
 }
 
+void require_writable_name(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  // With the slash at its end, a directory that is a file is ENOTDIR.
+  if (::access(directory.c_str(), W_OK | X_OK) != 0) {
+    throw_errno("cannot write " + base::quoted(path) + ": directory " + base::quoted(directory));
+  }
+  struct stat st {};
+  if (::lstat(path.c_str(), &st) != 0) {
+    if (errno != ENOENT) {
+      throw_errno("cannot write " + base::quoted(path));
+    }
+  } else if (S_ISDIR(st.st_mode)) {
+    errno = EISDIR;
+    throw_errno("cannot write " + base::quoted(path));
+  }
+}
+
 std::string temporary_name(std::string_view name) {
   const size_t room = NAME_MAX - 1 - kTemporarySuffix.size();
   std::string middle(name);

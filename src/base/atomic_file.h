@@ -27,6 +27,11 @@ void write_file_atomic(const std::string& path, std::string_view content, mode_t
 void update_file_atomic(const std::string& path, std::string_view content, mode_t mode,
                         Durable durable);
 
+// For a check before any work, and for a dry run: throws std::system_error when a file cannot get
+// the name `path`, because its directory does not exist or may not be written, or because `path` is
+// a directory.
+void require_writable_name(const std::string& path);
+
 // The temporary name that stands beside `name` (one component) while that is being written. It
 // depends on `name` alone, and fits into a directory entry (255 bytes) however long `name` is.
 std::string temporary_name(std::string_view name);

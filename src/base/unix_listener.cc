@@ -68,7 +68,7 @@ void remove_leftover(const std::string& path) {
     throw_errno("cannot stat " + base::quoted(path));
   }
   if (!S_ISSOCK(st.st_mode)) {
-    throw_error_number(EEXIST, "cannot listen on " + base::quoted(path));
+    throw_error_number(EEXIST, "cannot listen on " + base::quoted(path) + ": it is not a socket");
   }
   if (connect_unix(path, Deadline::after(std::chrono::seconds(1)))) {
     refuse_as_taken(path);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -87,6 +88,15 @@ Job job_of(const base::ParsedOptions& options) {
   return chosen.empty() && changes_one_file ? Job::in_place : job;
 }
 
+void require_different(const std::vector<std::string>& operands) {
+  const std::set<std::string> names(operands.begin() + 1, operands.end());
+  for (const std::string& name : names) {
+    if (std::count(operands.begin() + 1, operands.end(), name) > 1) {
+      throw base::UsageError("DST " + base::quoted(name) + " is given twice");
+    }
+  }
+}
+
 }  // namespace
 
 base::Options make_options() {
@@ -142,6 +152,7 @@ CommandLine command_line_of(const base::ParsedOptions& options) {
       break;
     case Job::clone:
       options.require_operands(2, kAny, "SRC and DST");
+      require_different(options.operands());
       if (options.has("memory") && line.request.profile != Profile::vm) {
         throw base::UsageError("--memory needs --profile vm");
       }

@@ -33,7 +33,7 @@ std::string real_path(const std::string& path) {
   std::error_code error;
   const std::filesystem::path real = std::filesystem::canonical(path, error);
   if (error) {
-    base::throw_error_number(error.value(), "cannot adopt " + base::quoted(path));
+    base::throw_error_number(error.value(), "cannot import " + base::quoted(path));
   }
   return real.string();
 }
@@ -45,10 +45,10 @@ std::string base_name(const std::string& path) {
 struct stat stat_regular(const std::string& path) {
   struct stat st {};
   if (::stat(path.c_str(), &st) != 0) {
-    base::throw_errno("cannot adopt " + base::quoted(path));
+    base::throw_errno("cannot import " + base::quoted(path));
   }
   if (!S_ISREG(st.st_mode)) {
-    throw base::BadData("cannot adopt " + base::quoted(path) + ": it is not a regular file");
+    throw base::BadData("cannot import " + base::quoted(path) + ": it is not a regular file");
   }
   return st;
 }
@@ -59,7 +59,7 @@ VmState check_snapshot(const AdoptRequest& request) {
   const std::string bytes = read_vmstate_file(request.state);
   VmState state = parse_vmstate(bytes, request.state);
   if (!state.crc_ok) {
-    throw base::BadData("cannot adopt " + base::quoted(request.state) +
+    throw base::BadData("cannot import " + base::quoted(request.state) +
                         ": its CRC is wrong; it is cut off or damaged");
   }
   read_devices(bytes, state);
@@ -67,7 +67,7 @@ VmState check_snapshot(const AdoptRequest& request) {
       static_cast<int64_t>(state.mem_size_mib) * kMib + static_cast<int64_t>(state.hotplug_bytes);
   const int64_t actual = stat_regular(request.memory).st_size;
   if (actual != expected) {
-    throw base::BadData("cannot adopt " + base::quoted(request.memory) + ": it has " +
+    throw base::BadData("cannot import " + base::quoted(request.memory) + ": it has " +
                         std::to_string(actual) + " bytes, but " + base::quoted(request.state) +
                         " says " + std::to_string(expected));
   }
@@ -78,6 +78,20 @@ bool names_drive(const VmState& state, const std::string& path) {
   return std::ranges::any_of(state.paths, [&](const EmbeddedText& embedded) {
     return embedded.text == path && (embedded.role == Role::drive || embedded.role == Role::pmem);
   });
+}
+
+// What --disk may name.
+std::string drives_text(const VmState& state) {
+  std::string names;
+  for (const auto& embedded : state.paths) {
+    if (embedded.role == Role::drive || embedded.role == Role::pmem) {
+      names += (names.empty() ? "" : ", ") + base::quoted(embedded.text);
+    }
+  }
+  if (!state.paths_problem.empty()) {
+    return "'snapshot-meta vmstate' shows what is understood of its version";
+  }
+  return names.empty() ? "it names none" : "it names " + names;
 }
 
 std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state) {
@@ -100,11 +114,9 @@ std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state)
                              ": forks leave out files of such names; rename it");
     }
     if (!names_drive(state, disk.embedded_path)) {
-      throw base::BadData("cannot adopt " + base::quoted(adopted.file) + ": " +
-                          base::quoted(request.state) + " names no drive " +
-                          base::quoted(disk.embedded_path) + "; 'snapshot-meta vmstate' shows " +
-                          (state.paths_problem.empty() ? "those that it names"
-                                                       : "what is understood of its version"));
+      throw base::BadData("cannot import " + base::quoted(adopted.file) + ": " +
+                          base::quoted(request.state) + " does not name a drive " +
+                          base::quoted(disk.embedded_path) + "; " + drives_text(state));
     }
     disks.push_back(std::move(disk));
   }
@@ -112,7 +124,7 @@ std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state)
 }
 
 [[noreturn]] void refuse_other_filesystem(const std::string& file, const std::string& dir) {
-  throw base::Unsupported("cannot adopt " + base::quoted(file) + " into the store: " +
+  throw base::Unsupported("cannot import " + base::quoted(file) + " into the store: " +
                           base::cross_device_reason(file, dir) + "; copy it there first");
 }
 
@@ -139,7 +151,7 @@ void link_into(const std::string& file, const std::string& target) {
   if (::linkat(AT_FDCWD, file.c_str(), AT_FDCWD, target.c_str(), AT_SYMLINK_FOLLOW) == 0) {
     return;
   }
-  const std::string what = "cannot adopt " + base::quoted(file);
+  const std::string what = "cannot import " + base::quoted(file);
   if (errno == EXDEV) {
     refuse_other_filesystem(file, target.substr(0, target.rfind('/')));
   }
@@ -174,7 +186,7 @@ void build(const std::string& dir, const AdoptRequest& request, Metadata& metada
 void refuse_files_of_guests(const base::Store& store, const std::vector<std::string>& sources) {
   for (const std::string& source : sources) {
     if (const std::optional<std::string> id = guest_of_path(store, source)) {
-      throw base::Refused("cannot adopt " + base::quoted(source) + ": it belongs to the guest " +
+      throw base::Refused("cannot import " + base::quoted(source) + ": it belongs to the guest " +
                           base::quoted(*id) + "; fork that, or use a copy (snapfork import)");
     }
   }
@@ -186,7 +198,7 @@ void refuse_links(const std::vector<std::string>& sources) {
   for (const std::string& source : sources) {
     struct stat st {};
     if (::stat(source.c_str(), &st) == 0 && st.st_nlink > 1) {
-      throw base::Refused("cannot adopt " + base::quoted(source) + ": it has " +
+      throw base::Refused("cannot import " + base::quoted(source) + ": it has " +
                           std::to_string(st.st_nlink) +
                           " links, so another file is the same one; use a copy (snapfork import)");
     }

@@ -183,13 +183,15 @@ std::optional<GuestLocks> GuestLocks::try_take(const base::Store& store,
   return locks;
 }
 
-void require_free(const base::Store& store, const std::string& id) {
+bool is_free(const base::Store& store, const std::string& id) {
   const std::optional<base::LockMode> inherited = base::inherited_lock(store, id);
-  const bool is_free =
-      inherited
-          ? *inherited == base::LockMode::exclusive
-          : base::wait_until_free(store, id, base::Deadline::after(std::chrono::milliseconds(0)));
-  if (!is_free) {
+  return inherited ? *inherited == base::LockMode::exclusive
+                   : base::wait_until_free(store, id,
+                                           base::Deadline::after(std::chrono::milliseconds(0)));
+}
+
+void require_free(const base::Store& store, const std::string& id) {
+  if (!is_free(store, id)) {
     throw base::Refused("cannot lock " + base::quoted(id) + ": " +
                         base::describe_conflict(store, id) + "; wait for it to end");
   }

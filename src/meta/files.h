@@ -71,8 +71,10 @@ class GuestLocks {
   std::vector<std::optional<base::IdLock>> locks_;
 };
 
-// For a dry run, which takes no lock: throws base::Refused, naming the holders, when the exclusive
-// lock on `id` is neither inherited nor free.
+// For what changes nothing, and so takes no lock, which would create its file: whether the
+// exclusive lock on `id` is inherited or free. The other throws base::Refused, naming the holders,
+// unless it is.
+bool is_free(const base::Store& store, const std::string& id);
 void require_free(const base::Store& store, const std::string& id);
 
 }  // namespace meta

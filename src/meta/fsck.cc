@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -37,8 +38,17 @@ void FsckRun::settle(const Suspect& suspect) const {
                   .path = suspect.path,
                   .text = suspect.text};
   try {
-    const std::optional<GuestLocks> locks = GuestLocks::try_take(store_, suspect.locks);
-    if (!locks) {
+    std::optional<GuestLocks> locks;
+    if (effect_ == Effect::real) {
+      locks = GuestLocks::try_take(store_, suspect.locks);
+    }
+    const bool may_proceed =
+        effect_ == Effect::real
+            ? locks.has_value()
+            : std::ranges::all_of(suspect.locks, [this](const GuestLocks::Wanted& lock) {
+                return is_free(store_, lock.id);
+              });
+    if (!may_proceed) {
       finding.outcome = Outcome::busy;
       finding.text += "; or in use: its lock is taken, so it is left alone";
     } else if (!suspect.is_there()) {

@@ -2,6 +2,7 @@
 #include <optional>
 #include <string>
 
+#include "base/error.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/options.h"
@@ -17,6 +18,7 @@ int merge_diff_command(int argc, char** argv) {
   base::Options options("snapshot-meta merge-diff", "[OPTION]... DIFF MEMORY",
                         "Write the pages that a Diff memory file holds into a copy of its base.");
   add_dry_run(options);
+  options.flag("of-copy", "with --dry-run: MEMORY will be copied first");
   options.footer(
       "MEMORY is changed in place. DIFF must have the holes that Firecracker left in\n"
       "it: what is a hole has not changed, and zeros that are none have.");
@@ -27,9 +29,13 @@ int merge_diff_command(int argc, char** argv) {
   }
   const std::string& memory = parsed->operands()[1];
   const Effect effect = effect_of(*parsed);
+  const Target target = parsed->has("of-copy") ? Target::copy_to_be_made : Target::memory;
+  if (target == Target::copy_to_be_made && effect == Effect::real) {
+    throw base::UsageError("--of-copy is for --dry-run");
+  }
   const MergedDiff merged =
       merge_diff(base::Store(absolute_path(base::Store::from_environment().root())),
-                 parsed->operands()[0], memory, effect);
+                 parsed->operands()[0], memory, target, effect);
   if (effect == Effect::dry_run) {
     announce(effect, "write " + std::to_string(merged.bytes) + " bytes into " + memory);
   } else if (base::message_style().json) {

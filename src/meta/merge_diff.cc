@@ -73,15 +73,20 @@ void copy_extent(const base::Fd& from, const base::Fd& to, const base::Range& ex
   }
 }
 
-void check(const std::string& diff, const struct stat& diff_st, const std::string& memory,
-           const struct stat& memory_st) {
+void check_lengths(const std::string& diff, const struct stat& diff_st, const std::string& memory,
+                   const struct stat& memory_st) {
+  if (diff_st.st_size != memory_st.st_size) {
+    throw base::BadData("cannot merge " + base::quoted(diff) + " into " + base::quoted(memory) +
+                        ": they have " + std::to_string(diff_st.st_size) + " and " +
+                        std::to_string(memory_st.st_size) + " bytes; they are not of one guest");
+  }
+}
+
+void require_own_memory(const std::string& diff, const struct stat& diff_st,
+                        const std::string& memory, const struct stat& memory_st) {
   const std::string what = "cannot merge " + base::quoted(diff) + " into " + base::quoted(memory);
   if (base::is_same_file(diff_st, memory_st)) {
     throw base::Refused(what + ": they are the same file");
-  }
-  if (diff_st.st_size != memory_st.st_size) {
-    throw base::BadData(what + ": they have " + std::to_string(diff_st.st_size) + " and " +
-                        std::to_string(memory_st.st_size) + " bytes; they are not of one guest");
   }
   if (memory_st.st_nlink > 1) {
     throw base::Refused(what + ": it has " + std::to_string(memory_st.st_nlink) +
@@ -171,19 +176,28 @@ void warn_without_zeros(const base::Fd& from, const std::vector<base::Range>& ex
 }  // namespace
 
 MergedDiff merge_diff(const base::Store& store, const std::string& diff, const std::string& memory,
-                      Effect effect) {
+                      Target target, Effect effect) {
+  const bool writes_memory = target == Target::memory;
   const base::Fd from = base::open_file(diff, O_RDONLY | O_NONBLOCK);
   const struct stat diff_st = stat_regular(from, diff);
-  const std::optional<GuestLocks> lock = lock_guest(store, memory, effect);
+  std::optional<GuestLocks> lock;
+  if (writes_memory) {
+    lock = lock_guest(store, memory, effect);
+  }
   struct stat named {};
   if (::stat(memory.c_str(), &named) == 0 && !S_ISREG(named.st_mode)) {
     throw base::BadData("cannot merge " + base::quoted(memory) + ": it is not a regular file");
   }
   // What is checked is what is written: it is opened once.
-  base::Fd to = base::open_file(memory, O_RDWR | O_NONBLOCK);
+  base::Fd to = base::open_file(memory, (writes_memory ? O_RDWR : O_RDONLY) | O_NONBLOCK);
   const struct stat memory_st = stat_regular(to, memory);
-  check(diff, diff_st, memory, memory_st);
-  require_unused(to, memory, memory_st);
+  if (writes_memory) {
+    require_own_memory(diff, diff_st, memory, memory_st);
+  }
+  check_lengths(diff, diff_st, memory, memory_st);
+  if (writes_memory) {
+    require_unused(to, memory, memory_st);
+  }
   const std::vector<base::Range> extents = data_extents(from, diff_st.st_size, diff);
   MergedDiff result{.bytes = 0, .extents = extents.size()};
   for (const base::Range& extent : extents) {

@@ -25,7 +25,11 @@ struct MergedDiff {
 // base::Refused when `memory` is the same file, has several links, is sealed, or another process
 // has it open; and when it lies in a guest of the store whose lock cannot be had, or that runs.
 // std::system_error. Warns of a Diff without a page of zeros.
+//
+// With Target::copy_to_be_made, which is for a dry run, `memory` itself will not be written, but a
+// copy of it: who else uses it, and its seal, do not matter.
+enum class Target { memory, copy_to_be_made };
 MergedDiff merge_diff(const base::Store& store, const std::string& diff, const std::string& memory,
-                      Effect effect);
+                      Target target, Effect effect);
 
 }  // namespace meta

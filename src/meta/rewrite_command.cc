@@ -112,6 +112,9 @@ int rewrite_paths_command(int argc, char** argv) {
     write_to_standard_output(result);
     return 0;
   }
+  if (out != "-") {
+    base::require_writable_name(out);
+  }
   const bool replaces = parsed->has("force");
   bool written = out == "-" || replaces || !path_exists(out);
   if (written && effect_of(*parsed) == Effect::real) {
@@ -124,7 +127,7 @@ int rewrite_paths_command(int argc, char** argv) {
   }
   if (!written) {
     throw base::Refused("cannot write " + base::quoted(out) +
-                        ": it is there already; give another name, or --force");
+                        ": it already exists; give another name, or --force");
   }
   print(out, result);
   return 0;

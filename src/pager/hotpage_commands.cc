@@ -42,6 +42,9 @@ void record_hot_list(const RecordRequest& request) {
     }
     base::refuse_terminal_output("a hot list", "use -o FILE, or a pipe");
   }
+  if (request.list_path) {
+    base::require_writable_name(*request.list_path);
+  }
   const std::string name = base::input_name(request.trace_path);
   const std::vector<HotPage> pages =
       hot_pages_of(parse_trace(base::read_input(request.trace_path, kMaxTraceBytes), name));

@@ -50,8 +50,8 @@ base::Fd open_checked(const std::string& path, struct stat& st) {
     throw base::BadData(start + "it is empty");
   }
   if (st.st_size % static_cast<off_t>(kSmallPage) != 0) {
-    throw base::BadData(start + "its " + std::to_string(st.st_size) +
-                        " bytes are no multiple of 4096; it is no memory file, or not all of one");
+    throw base::BadData(start + "size " + std::to_string(st.st_size) +
+                        " is not a multiple of 4096; the file is truncated or not a memory file");
   }
   return fd;
 }

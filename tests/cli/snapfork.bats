@@ -30,7 +30,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
 
 @test "usage errors are 2 and say what is wrong" {
   refuses 2 'a verb is needed'
-  refuses 2 "unknown verb 'clone'" clone
+  refuses 2 "unknown verb 'clone': import, promote" clone
   refuses 2 'an id is needed' fork
   refuses 2 "unexpected operand 'c'" fork a b c
   refuses 2 "unexpected operand 'a'" list a
@@ -46,6 +46,9 @@ refuses() { # <exit status> <part of the message> <arguments...>
   refuses 2 '--state FILE and --memory FILE are needed' import a --state x
   refuses 2 'the option --json is not for run' --json run a -- true
   refuses 2 "a command after '--' is needed" run a
+  refuses 2 "unexpected operand 'true'; put '--' before the command" run a true
+  refuses 2 "bad value '-' for --trace" fork --trace - a
+  refuses 2 "the id 'a' is given twice" delete a b a
 }
 
 @test "ids: no slash, no dots alone, not empty, not 300 characters" {

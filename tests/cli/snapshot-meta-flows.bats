@@ -45,8 +45,8 @@ teardown() { common_teardown; }
   refused 1 "'taken'" taken --state state --memory memory
   refused 2 '--memory FILE is needed' a --state state
   refused 2 'too few operands' --state state --memory memory
-  refused 4 'names no drive' a --state state --memory memory --disk disk.raw
-  refused 4 "names no drive '/d/two'" a --state state --memory memory --disk disk.raw=/d/two
+  refused 4 'does not name a drive' a --state state --memory memory --disk disk.raw
+  refused 4 "does not name a drive '/d/two'" a --state state --memory memory --disk disk.raw=/d/two
   refused 5 "'none.raw'" a --state state --memory memory --disk none.raw=/d/one
   refused 2 'cannot keep its name' a --state state --memory memory --disk disk.raw=/d/one --disk ./disk.raw=/d/one
   refused 5 "'none'" a --state none --memory memory

@@ -155,8 +155,9 @@ is_stopped() { # <pid>
   local checker nth
   init_template a
   snapshot-meta fork-begin a f >/dev/null
-  strace -qq -o calls -e trace=openat2 -- snapshot-meta fsck >/dev/null || true
+  strace -qq -o calls -e trace=openat2 -- snapshot-meta fsck --repair >/dev/null || true
   nth=$(grep -n -m 1 -F locks/f.gate calls | cut -d: -f1)
+  snapshot-meta fork-begin a f >/dev/null
   # It has seen an entry without a fork, and is about to open the fork's lock file.
   spawn_to out strace -qq -o /dev/null -e trace=openat2 -e "inject=openat2:signal=SIGSTOP:when=$nth" \
     -- snapshot-meta fsck --repair

@@ -51,7 +51,7 @@ teardown() { common_teardown; }
   local status=0
   wait "$writer" || status=$?
   assert_equal "$status" 1
-  assert_contains "$(<said)" "cannot write 'out': it is there already"
+  assert_contains "$(<said)" "cannot write 'out': it already exists"
   assert_equal "$(<out)" mine
   [[ ! -e .out.snapfork-tmp ]]
 }

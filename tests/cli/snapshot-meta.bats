@@ -425,7 +425,7 @@ teardown() { common_teardown; }
   refused 5 "'none'" --from /d --to /x none new
   refused 5 "'no/where/" --from /d --to /x state no/where/new
   : >there
-  refused 1 "'there': it is there already" --from /d --to /x state there
+  refused 1 "'there': it already exists" --from /d --to /x state there
   printf X | dd of=state bs=1 seek=500 conv=notrunc status=none
   refused 4 'its CRC is wrong' --from /d --to /x state new
   "$HELPERS/write-vmstate" state 99.0.0 2 drive=/d/one

@@ -46,7 +46,7 @@ refuse_memory() { # <status> <path> <words>
 @test "a memory file of no whole pages" {
   serve_control
   truncate -s 5000 odd
-  refuse_memory 400 "$PWD/odd" "no multiple of 4096"
+  refuse_memory 400 "$PWD/odd" "not a multiple of 4096"
 }
 
 @test "a memory file that is not there, or may not be read" {

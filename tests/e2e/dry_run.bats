@@ -59,6 +59,7 @@ changes_nothing() { # <status> <program> <arguments...>
   snapfork -q delete f
   changes_nothing 0 snapfork delete base plain
   changes_nothing 0 snapfork demote base
+  changes_nothing 2 snapfork delete plain plain
 }
 
 @test "the driver: what the real call refuses is refused with the same status" {
@@ -128,6 +129,77 @@ changes_nothing() { # <status> <program> <arguments...>
   changes_nothing 0 hotpage-record record "$BATS_TEST_TMPDIR/fs/trace" -o "$BATS_TEST_TMPDIR/fs/hot"
 }
 
+# A Diff with one MiB of data, and a file that it can be merged into.
+make_diff() {
+  cd "$BATS_TEST_TMPDIR/fs" || return
+  cp "$SNAPSHOT/memory" target
+  cp "$SNAPSHOT/state" state
+  truncate -s "$(stat --format=%s target)" diff
+  head -c 1M /dev/urandom | dd of=diff bs=1M seek=3 conv=notrunc status=none
+}
+
+@test "merge-diff, rewrite-paths: nothing changes, and what is refused is refused" {
+  make_diff
+  local base=$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory kernel
+  changes_nothing 0 snapshot-meta merge-diff diff target
+  changes_nothing 1 snapshot-meta merge-diff diff diff
+  changes_nothing 1 snapshot-meta merge-diff diff "$base"
+  changes_nothing 0 snapshot-meta merge-diff --of-copy diff "$base"
+  changes_nothing 4 snapshot-meta merge-diff diff state
+  changes_nothing 4 snapshot-meta merge-diff --of-copy diff state
+  changes_nothing 5 snapshot-meta merge-diff diff nothing
+  run -2 snapshot-meta merge-diff --of-copy diff target
+  kernel=$(snapshot-meta vmstate --json state | jq -r .kernel_path)
+  local call=(snapshot-meta rewrite-paths "--from=$kernel" --to=/k)
+  changes_nothing 0 "${call[@]}" state out
+  changes_nothing 0 "${call[@]}" --force state state
+  changes_nothing 1 "${call[@]}" state state
+  changes_nothing 1 snapshot-meta rewrite-paths --from=/nothing --to=/k state out
+  changes_nothing 5 "${call[@]}" state missing/out
+  changes_nothing 5 "${call[@]}" --force state "$BATS_TEST_TMPDIR/fs"
+  run -5 "${call[@]}" state missing/out
+  run -5 "${call[@]}" --force state "$BATS_TEST_TMPDIR/fs"
+  [[ ! -e out ]]
+}
+
+@test "import of a Diff over a base that does not fit is refused before anything is copied" {
+  make_diff
+  local call=(snapfork import new --state state --memory diff)
+  changes_nothing 4 "${call[@]}" --base state
+  run -4 "${call[@]}" --base state
+  # A template's memory is sealed and linked: it is copied first.
+  changes_nothing 0 "${call[@]}" --base "$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory"
+  run -0 "${call[@]}" --base "$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory"
+}
+
+@test "names that cannot be written are refused, and two equal destinations" {
+  cd "$BATS_TEST_TMPDIR/fs" || return
+  printf '# snapfork-trace 1 page_size=4096 memory_bytes=8192 regions=0+8192\n1\n' >trace
+  local out
+  for out in . missing/hot trace/hot; do
+    changes_nothing 5 hotpage-record record trace -o "$out"
+    run -5 hotpage-record record trace -o "$out"
+  done
+  changes_nothing 2 reflink-clone trace a b a
+  run -2 reflink-clone trace a b a
+  [[ ! -e a && ! -e b ]]
+}
+
+@test "fsck without --repair, and with --dry-run, makes no lock file" {
+  mkdir -p "$SNAPFORK_ROOT/.snapfork/tmp/fork.lost"
+  changes_nothing 1 snapshot-meta fsck
+  changes_nothing 1 snapshot-meta fsck --repair
+  local before
+  before=$(picture)
+  run -1 snapshot-meta fsck
+  assert_contains "$output" fork.lost
+  [[ $(picture) == "$before" ]]
+  spawn template-lock lost -- tail -f /dev/null
+  wait_until 10 test -n "$(template-lock holders lost)"
+  run -1 snapshot-meta fsck
+  assert_contains "$output" 'busy: '
+}
+
 @test "init --dry-run of files on another filesystem says what init says" {
   run -3 --separate-stderr snapshot-meta init new --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory" --dry-run
   assert_contains "$stderr" 'different filesystems'
@@ -140,10 +212,11 @@ changes_nothing() { # <status> <program> <arguments...>
 type_plan() { # <arguments of snapfork...>
   snapfork --dry-run "$@" >"$BATS_TEST_TMPDIR/plan"
   sed 's/^+ //' "$BATS_TEST_TMPDIR/plan" >"$BATS_TEST_TMPDIR/script"
+  assert_equal "$(tail -n 1 "$BATS_TEST_TMPDIR/script")" END
   (cd "$BATS_TEST_TMPDIR/empty" && bash -euo pipefail "$BATS_TEST_TMPDIR/script" </dev/null 3>&- 4>&-)
 }
 
-@test "the plan can be typed: import, promote, fork, delete, demote" {
+@test "the plan can be typed: import, promote, fork, run, delete, demote" {
   mkdir "$BATS_TEST_TMPDIR/empty"
   type_plan import new --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
   type_plan promote new
@@ -157,8 +230,13 @@ type_plan() { # <arguments of snapfork...>
     --mem "$SNAPSHOT/memory" --pages 20000 --json
   assert_equal "$(field 'select(.type == "probe") | [.wrong_pages, .touched] | @csv')" '0,20000'
   type_plan fork new typed2
-  type_plan delete typed2
   run -0 snapfork -q delete typed
+  # shellcheck disable=SC2016 # of the typed shell
+  run -0 type_plan run --backend file typed2 -- sh -c 'echo "$SNAPFORK_FORK"; echo "$SNAPFORK_LOAD"; template-lock holders typed2; snapshot-meta state -q typed2'
+  assert_equal "${lines[0]}" typed2
+  assert_equal "$(jq -r .snapshot_path <<<"${lines[1]}")" "$SNAPFORK_ROOT/guests/typed2/snapshots/snapshot-latest/state"
+  assert_equal "${lines[2]}" Running
+  type_plan delete typed2
   type_plan demote new
   type_plan delete new
   [[ ! -e $SNAPFORK_ROOT/guests/new ]]

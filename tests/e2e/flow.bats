@@ -97,6 +97,21 @@ faults_of_work() { # <socket>
     | jq 'select(.type == "probe") | .faults'
 }
 
+@test "a trace that cannot be written is refused before the fork is made" {
+  make_store xfs
+  make_template
+  mkfifo pipe
+  mkdir dir
+  run -5 --separate-stderr snapfork fork --trace missing/trace base a
+  assert_contains "$stderr" "cannot write trace 'missing/trace': the directory 'missing' does not exist"
+  run -5 snapfork fork --dry-run --trace missing/trace base a
+  run -4 snapfork fork --trace pipe base a
+  run -4 snapfork fork --trace dir base a
+  run -2 snapfork fork --trace - base a
+  [[ ! -e $SNAPFORK_ROOT/guests/a ]]
+  no_pager
+}
+
 @test "a trace is written; a hot list of it in the template goes with each session" {
   make_store xfs
   make_template

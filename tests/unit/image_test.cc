@@ -67,7 +67,7 @@ TEST(Image, RefusesWhatIsNoMemoryFile) {
   EXPECT_NE(refusal(dir / "empty").find("empty"), std::string::npos);
   write_memory_file(dir / "odd", 2);
   ASSERT_EQ(::truncate((dir / "odd").c_str(), 5000), 0);
-  EXPECT_NE(refusal(dir / "odd").find("5000 bytes are no multiple of 4096"), std::string::npos);
+  EXPECT_NE(refusal(dir / "odd").find("size 5000 is not a multiple of 4096"), std::string::npos);
 }
 
 TEST(Image, AShortReadIsAnErrorAndNotZeros) {
