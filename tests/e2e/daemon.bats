@@ -171,6 +171,13 @@ kill_server() {
   assert_equal "$output" a
 }
 
+@test "the log of the page server is for its owner only, whatever the umask is" {
+  umask 0
+  run -0 snapfork -q fork base f
+  assert_equal "$(stat -c '%a %n' "$BATS_TEST_TMPDIR"/run/{pager.log,start.lock} | cut -d ' ' -f 1 | sort -u)" 600
+  assert_equal "$(umask)" 0000
+}
+
 @test "without a run directory everything works that needs none" {
   chmod 755 "$BATS_TEST_TMPDIR" "$SNAPFORK_ROOT"
   unset SNAPFORK_PAGER
