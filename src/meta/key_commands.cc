@@ -1,7 +1,6 @@
 // snapshot-meta show, get, set and unset: the keys of one guest.
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -71,22 +70,6 @@ Assignment parse_assignment(const std::string& operand) {
   return assignment;
 }
 
-// Reads the guest's metadata, changes it and writes it back, all under the guest's lock.
-void change_metadata(const GuestCall& call, const std::function<void(Metadata&)>& change) {
-  require_guest(call.store, call.id);
-  std::optional<GuestLocks> lock;
-  std::optional<MetadataUpdate> update;
-  if (call.effect == Effect::real) {
-    lock.emplace(call.store, call.id);
-    update.emplace(call.store, call.id);
-  }
-  Metadata metadata = Metadata::of_guest(call.store, call.id);
-  change(metadata);
-  if (call.effect == Effect::real) {
-    metadata.write(call.store.metadata_path(call.id), base::Durable::yes);
-  }
-}
-
 }  // namespace
 
 int show_command(int argc, char** argv) {
@@ -148,7 +131,7 @@ int set_command(int argc, char** argv) {
   for (size_t i = 1; i < call->options.operands().size(); ++i) {
     assignments.push_back(parse_assignment(call->options.operands()[i]));
   }
-  change_metadata(*call, [&](Metadata& metadata) {
+  change_metadata(call->store, call->id, call->effect, [&](Metadata& metadata) {
     for (const Assignment& assignment : assignments) {
       if (!metadata.json().set_path(assignment.key, assignment.raw)) {
         throw base::Refused("cannot set " + base::quoted(assignment.key) + " of " +
@@ -174,7 +157,7 @@ int unset_command(int argc, char** argv) {
   const std::vector<std::string> keys(call->options.operands().begin() + 1,
                                       call->options.operands().end());
   std::ranges::for_each(keys, refuse_reserved);
-  change_metadata(*call, [&](Metadata& metadata) {
+  change_metadata(call->store, call->id, call->effect, [&](Metadata& metadata) {
     for (const std::string& key : keys) {
       if (metadata.json().erase_path(key)) {
         announce(call->effect, "take " + key + " out of the metadata of '" + call->id + "'");

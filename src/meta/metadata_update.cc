@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <optional>
 
 #include "base/deadline.h"
 #include "base/error.h"
@@ -22,6 +23,22 @@ MetadataUpdate::MetadataUpdate(const base::Store& store, const std::string& id)
                           ": another process under the same lock has been changing it for 10 s");
     }
     ::poll(nullptr, 0, 1);
+  }
+}
+
+void change_metadata(const base::Store& store, const std::string& id, Effect effect,
+                     const std::function<void(Metadata&)>& change) {
+  require_guest(store, id);
+  std::optional<GuestLocks> lock;
+  std::optional<MetadataUpdate> update;
+  if (effect == Effect::real) {
+    lock.emplace(store, id);
+    update.emplace(store, id);
+  }
+  Metadata metadata = Metadata::of_guest(store, id);
+  change(metadata);
+  if (effect == Effect::real) {
+    metadata.write(store.metadata_path(id), base::Durable::yes);
   }
 }
 

@@ -2,10 +2,13 @@
 // One change of a guest's metadata at a time, also under one inherited lock.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "base/fd.h"
 #include "base/store.h"
+#include "meta/files.h"
+#include "meta/metadata.h"
 
 namespace meta {
 
@@ -20,5 +23,11 @@ class MetadataUpdate {
  private:
   base::Fd dir_;
 };
+
+// Reads a guest's metadata, changes them by `change`, and writes them back durably, all under the
+// guest's exclusive lock and in one MetadataUpdate. A dry run only reads and calls `change`, which
+// throws what is to be refused.
+void change_metadata(const base::Store& store, const std::string& id, Effect effect,
+                     const std::function<void(Metadata&)>& change);
 
 }  // namespace meta

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "meta/run_begin.h"
 
-#include <optional>
-
 #include "base/error.h"
 #include "base/process_identity.h"
 #include "meta/guest_state.h"
@@ -29,19 +27,10 @@ void require_runnable(const GuestState& state, const std::string& id, bool is_te
 
 void begin_run(const base::Store& store, const std::string& id, const RunRequest& request,
                Effect effect) {
-  require_guest(store, id);
-  std::optional<GuestLocks> lock;
-  std::optional<MetadataUpdate> update;
-  if (effect == Effect::real) {
-    lock.emplace(store, id);
-    update.emplace(store, id);
-  }
-  Metadata metadata = Metadata::of_guest(store, id);
-  require_runnable(derive_state(store, id, metadata), id, metadata.is_template(), request.force);
-  record_vmm(metadata, base::identify_process(request.pid));
-  if (effect == Effect::real) {
-    metadata.write(store.metadata_path(id), base::Durable::yes);
-  }
+  change_metadata(store, id, effect, [&](Metadata& metadata) {
+    require_runnable(derive_state(store, id, metadata), id, metadata.is_template(), request.force);
+    record_vmm(metadata, base::identify_process(request.pid));
+  });
 }
 
 }  // namespace meta
