@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json_line.h"
+#include "base/remove_tree.h"
 #include "clone/directory.h"
 #include "clone/lease.h"
 
@@ -47,7 +48,7 @@ std::vector<Leftover> remove_leftovers(const std::string& directory, bool dry_ru
     }
     found.push_back({.path = directory + "/" + entry.name, .in_use = is_in_use(fd.get())});
     if (!found.back().in_use && !dry_run) {
-      remove_tree(dir.get(), entry.name);  // while the lock is held
+      base::remove_tree(dir.get(), entry.name, found.back().path);  // while the lock is held
     }
   }
   return found;

@@ -27,12 +27,6 @@ mode_t type_of(int dir, const struct dirent& entry, const std::string& path) {
   return st.st_mode & S_IFMT;
 }
 
-void remove_children(int dir) {
-  for (const Entry& entry : list_directory(dir, ".")) {
-    remove_tree(dir, entry.name);
-  }
-}
-
 }  // namespace
 
 std::vector<Entry> list_directory(int dir, const std::string& path) {
@@ -65,32 +59,6 @@ std::vector<Entry> list_directory(int dir, const std::string& path) {
   std::sort(entries.begin(), entries.end(),
             [](const Entry& a, const Entry& b) { return a.name < b.name; });
   return entries;
-}
-
-void remove_tree(int parent, const std::string& name) {
-  if (::unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) {
-    return;
-  }
-  const int refusal = errno;
-  if (refusal != EISDIR && refusal != EPERM) {  // POSIX says EPERM for a directory, Linux EISDIR
-    base::throw_errno("cannot remove " + base::quoted(name));
-  }
-  base::Fd dir(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | kNoFollow));
-  if (!dir && errno == EACCES) {
-    if (::fchmodat(parent, name.c_str(), S_IRWXU, 0) == 0) {
-      dir = base::Fd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | kNoFollow));
-    }
-  }
-  if (!dir) {  // ENOTDIR: a file that may not be removed, such as an immutable one
-    base::throw_error_number(errno == ENOTDIR ? refusal : errno,
-                             "cannot remove " + base::quoted(name));
-  }
-  // Emptying it needs write permission, which a copy of a read-only directory lacks.
-  static_cast<void>(::fchmod(dir.get(), S_IRWXU));
-  remove_children(dir.get());
-  if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
-    base::throw_errno("cannot remove directory " + base::quoted(name));
-  }
 }
 
 void sync_tree(int dir, const std::string& path) {

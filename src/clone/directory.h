@@ -26,10 +26,6 @@ struct Entry {
 // messages. Throws std::system_error.
 std::vector<Entry> list_directory(int dir, const std::string& path);
 
-// Removes `name`, with all below it when it is a directory, even one without write permission. No
-// error when it is not there. Throws std::system_error.
-void remove_tree(int parent, const std::string& name);
-
 // fsync of every regular file and directory of the tree, `dir` last. The journal is written by the
 // first of them and the others find little to do, which is why this comes after the tree is built.
 // Throws std::system_error.

@@ -11,6 +11,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/message.h"
+#include "base/remove_tree.h"
 #include "clone/directory.h"
 
 namespace cloning {
@@ -110,10 +111,10 @@ void Place::remove_leftover() const {
       if (!still_named(leftover.get())) {
         continue;
       }
-      remove_tree(parent(), temporary_);  // while the lock is held
+      base::remove_tree(parent(), temporary_, temporary_);  // while the lock is held
       return;
     }
-    remove_tree(parent(), temporary_);  // no file of ours, but our name
+    base::remove_tree(parent(), temporary_, temporary_);  // no file of ours, but our name
   }
   throw_busy();
 }

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/remove_tree.h"
 #include "clone/attributes.h"
 #include "clone/directory.h"
 #include "clone/reflink.h"
@@ -173,7 +174,7 @@ StagedDirectory::StagedDirectory(const Place& place) : place_(place) {
 StagedDirectory::~StagedDirectory() {
   if (!published_ && fd_) {
     try {
-      remove_tree(place_.parent(), place_.temporary());
+      base::remove_tree(place_.parent(), place_.temporary(), place_.temporary());
     } catch (const std::exception&) {
       // Already failing for another reason. The next run for this destination tries again.
       return;

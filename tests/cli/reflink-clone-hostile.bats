@@ -318,5 +318,5 @@ PYTHON
   run --separate-stderr reflink-clone --clean dir
   chattr -i dir/.x.snapfork-tmp
   assert_equal "$status" 5
-  assert_contains "$stderr" "cannot remove '.x.snapfork-tmp': Operation not permitted"
+  assert_contains "$stderr" "cannot remove 'dir/.x.snapfork-tmp': Operation not permitted"
 }
