@@ -10,9 +10,9 @@
 
 namespace pager {
 
-// Answers requests, each connection on a thread of its own, from its construction on; while there
-// is none, no thread wakes up. Only root and our own user are answered, whoever the socket was
-// given to. Borrows both; the listener is left open.
+// Answers requests, each connection on a thread of its own, from its construction on. Without
+// connections no thread wakes up. Only root and the server's user are answered, whatever mode and
+// owner the socket has. Borrows both; the listener is left open.
 class ControlServer {
  public:
   // Throws base::Unsupported when libmicrohttpd is not installed, std::system_error.

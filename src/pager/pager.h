@@ -79,7 +79,7 @@ struct ServerInfo {
   size_t waiting = 0;
   size_t serving = 0;
   size_t closing = 0;
-  Totals totals;  // since the start, but for what is said of sessions that have not ended
+  Totals totals;  // since the start; gauges are of the sessions that have not ended
   Octaves latency{};
 };
 
@@ -143,7 +143,8 @@ class Pager {
   enum class Existing { keep, replace };
   enum class Opened { made, waits };
   Opened open(Place place, Existing existing = Existing::keep);
-  // No VMM can connect any more; one that is connected is served until it ends. False: no such id.
+  // No VMM can connect from now on; one that is connected is served until it ends. False: unknown
+  // id.
   bool close(std::string_view id);
   // What became of an order to a session.
   enum class Ordered { yes, unknown, not_connected, under_way };
@@ -155,7 +156,7 @@ class Pager {
   // Null: goes on with the list that was paused.
   Ordered prefetch(std::string_view id, std::shared_ptr<const HotFile> list);
   Ordered pause_prefetch(std::string_view id);
-  // What a session serves; null when there is no such session.
+  // The image that a session serves; null for an unknown id.
   std::shared_ptr<const Image> image_of(std::string_view id) const;
   // No new sessions from now on; what is there goes on, and run() returns when the last one has
   // ended.

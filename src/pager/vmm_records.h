@@ -26,7 +26,7 @@ class VmmRecords {
 
   // False when it could not be written (a full disk), which is logged.
   bool write(const std::string& id, Record vmm);
-  // Whether there is no record of this id.
+  // Whether no record has this id.
   bool is_free(const std::string& id) const;
   // To an id that is free.
   void rename(const std::string& id, const std::string& to);
