@@ -67,7 +67,7 @@ ServedVmms::ServedVmms(const base::Store& store) : store_(store) {
   const std::string versions = store.root() + "/uffd";
   try {
     for (const std::string& version : list_names(versions).value_or(std::vector<std::string>())) {
-      add(versions + "/" + version + "/sessions", true);
+      add(std::string(versions).append("/").append(version).append("/sessions"), true);
     }
   } catch (const std::system_error& error) {
     if (error.code().value() != ENOTDIR) {

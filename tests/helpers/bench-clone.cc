@@ -124,6 +124,7 @@ base::Fd hold_at_ficlone() {
 
 int start(const std::vector<std::string>& command) {
   std::vector<char*> words;
+  words.reserve(command.size() + 1);
   for (const std::string& word : command) {
     words.push_back(const_cast<char*>(word.c_str()));  // NOLINT(*-const-cast): execvp changes none
   }

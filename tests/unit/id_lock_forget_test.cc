@@ -283,6 +283,7 @@ TEST_F(FullDiskLockTest, ThousandsOfRoundsOnADiskThatIsFullNowAndThenKeepTheLock
     store.create_layout();
     std::vector<std::unique_ptr<ChildProcess>> workers;
     race.at_work = 3;
+    workers.reserve(3);
     for (int i = 0; i < 3; ++i) {
       workers.push_back(std::make_unique<ChildProcess>([&](const auto& /*ready*/) {
         for (int round = 0; round < kRounds; ++round) {

@@ -13,8 +13,6 @@
 
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr const char* kOtherBoot = "00000000-0000-0000-0000-000000000000";
 
 class VmmRecordTest : public testing::Test {

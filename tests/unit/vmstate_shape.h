@@ -111,7 +111,7 @@ class ShapeParser {
     while (length < text.size() && (std::isalnum(text[length]) != 0 || text[length] == '_')) {
       ++length;
     }
-    const std::string word(text.substr(0, length));
+    std::string word(text.substr(0, length));
     text.remove_prefix(length);
     return word;
   }
