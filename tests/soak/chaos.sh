@@ -107,7 +107,7 @@ start_flow() {
     1[89] | 20) start "$store" snapfork run "$fork" -- "$here/chaos_vmm.sh" "$dir" "$store" "$fork" ;;
     21) start "$store" snapfork delete "$template" ;;
     22 | 23) start "$store" snapfork delete "$fork" ;;
-    24 | 25) start "$store" snapfork delete --stop "$fork" f1 ;;
+    24 | 25) start "$store" snapfork delete --stop "$fork" "$([[ $fork == f1 ]] && echo f2 || echo f1)" ;; # no id twice
     26 | 27) start "$store" snapshot-meta fsck --repair ;;
     28) start "$store" snapshot-meta set "$guest" "Name=$guest-$rounds" Env.round:=$rounds ;;
     29) start "$store" template-lock seal "$guest" ;;
