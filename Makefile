@@ -28,7 +28,7 @@ ALL_CXX := -std=c++20 -pthread $(WARN) -fstack-protector-strong
 # A program loads only the libraries that it uses: start-up time is fork time.
 ALL_LD  := -pthread -Wl,--as-needed
 # A fork starts these, one after the other, so they load none: see CONTRIBUTING. "make STATIC=" links them dynamically.
-STATIC  ?= reflink-clone snapshot-meta template-lock
+STATIC  ?= reflink-clone snapshot-meta template-lock uffd-ctl
 STATIC_PKGS := libxxhash
 ifdef SAN
 STATIC  :=

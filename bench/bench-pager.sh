@@ -94,19 +94,19 @@ bench_p99_beside_completion() {
   servers+=($!)
   until [[ -s $dir/started ]]; do :; done
   for ((i = 0; i < rounds; ++i)); do
-    uffd-serve ctl --control "$control" create "a=$dir/memory" >/dev/null
+    uffd-ctl --control "$control" create "a=$dir/memory" >/dev/null
     touched p99_ns --socket "$dir/s/a.sock" --pages 4000 >>"$dir/idle.all"
-    uffd-serve ctl --control "$control" create "b=$dir/memory" >/dev/null
+    uffd-ctl --control "$control" create "b=$dir/memory" >/dev/null
     touched p99_ns --socket "$dir/s/b.sock" --pages 4000 >>"$dir/busy.all" &
     completing=$!
-    until uffd-serve ctl --control "$control" complete b 2>/dev/null; do
+    until uffd-ctl --control "$control" complete b 2>/dev/null; do
       kill -0 "$completing" 2>/dev/null || break
     done
     wait "$completing"
   done
   idle=$(median <"$dir/idle.all") busy=$(median <"$dir/busy.all")
   row 'demand fault p99 while the session is completed, as a ratio to idle' \
-    "$(ratio "$busy" "$idle") ($busy ns, $idle ns)" 1.5 "\`uffd-serve ctl complete b\`, \`bench-pager touch\`"
+    "$(ratio "$busy" "$idle") ($busy ns, $idle ns)" 1.5 "\`uffd-ctl complete b\`, \`bench-pager touch\`"
   stop_servers
   rm -f "$dir"/*.all
 }
@@ -218,7 +218,7 @@ bench_farewell() {
   servers+=($!)
   until [[ -s $dir/started ]]; do :; done
   for ((i = 0; i < 20; ++i)); do
-    uffd-serve ctl --control "$dir/c.sock" create "a=$dir/memory" >/dev/null
+    uffd-ctl --control "$dir/c.sock" create "a=$dir/memory" >/dev/null
     hold_vmms 65536 "$dir/s/a.sock"
     read -r vmm _ <"$dir/s/a.vmm"
     "$HELPERS/bench-pager" farewell --vmm "$vmm" --server "${servers[0]}" --record "$dir/s/a.vmm" | jq .ns >>"$dir/farewell.ns"
@@ -238,7 +238,7 @@ bench_idle() {
   uffd-serve --control "$dir/c.sock" --ready-fd 9 9>"$dir/started" &
   servers+=($!)
   until [[ -s $dir/started ]]; do :; done
-  for i in a b c; do uffd-serve ctl --control "$dir/c.sock" create "$i=$dir/memory" >/dev/null; done
+  for i in a b c; do uffd-ctl --control "$dir/c.sock" create "$i=$dir/memory" >/dev/null; done
   hold_vmms 100 "$dir/s/a.sock"
   before=$(wakeups)
   sleep "$seconds"
@@ -334,8 +334,8 @@ bench_client() {
   servers+=($!)
   until [[ -s $dir/started ]]; do :; done
   best=$(hyperfine -N --warmup 20 --runs 200 --export-json /dev/stdout --style none \
-    "uffd-serve ctl --control $dir/c.sock create a=$dir/memory" | jq -r '.results[0].median * 1e6 | floor')
-  row "\`uffd-serve ctl create\`, start to end" "$best us" "2000 us" "\`hyperfine -N 'uffd-serve ctl create a=memory'\`"
+    "uffd-ctl --control $dir/c.sock create a=$dir/memory" | jq -r '.results[0].median * 1e6 | floor')
+  row "\`uffd-ctl create\`, start to end" "$best us" "2000 us" "\`hyperfine -N 'uffd-ctl create a=memory'\`"
   kill "${servers[@]}"
   wait "${servers[@]}" 2>/dev/null || true
   servers=()

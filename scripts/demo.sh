@@ -107,7 +107,7 @@ probe_result() { # <descriptor> <record>
     [[ $line != *'"type":"summary"'* ]] || summary=$line
   done <&"$1"
   (($(number good_vmms "$summary") == 1 && $(number wrong_pages "$summary") == 0))
-  session=$(uffd-serve ctl session "$(text session_id "$2")")
+  session=$(uffd-ctl session "$(text session_id "$2")")
   faults=$(number demand "$session") p50=$(number p50 "$session") p99=$(number p99 "$session")
 }
 
@@ -159,7 +159,7 @@ firecracker_take_base() {
 }
 
 firecracker_faults() { # <id>
-  number demand "$(uffd-serve ctl session "$(snapshot-meta session-name "$1")")"
+  number demand "$(uffd-ctl session "$(snapshot-meta session-name "$1")")"
 }
 
 # The first only works, so that its trace tells what work needs; the others verify every page of theirs.

@@ -189,7 +189,7 @@ void check_options(const base::ParsedOptions& options, const std::string& verb) 
 }
 
 base::Options make_options() {
-  base::Options options("uffd-serve ctl", "[--control SOCK] VERB [OPERAND]...",
+  base::Options options("uffd-ctl", "[--control SOCK] VERB [OPERAND]...",
                         "Ask a running uffd-serve --control.");
   options.value("control", "SOCK", "the server's socket ($SNAPFORK_PAGER, run directory)")
       .value("t,timeout", "S", "wait so long for an answer (30); complete has no limit")
@@ -222,7 +222,7 @@ base::Options make_options() {
           "  metrics              of the server, as Prometheus reads them\n\n"
           "Exit status: 0 done, 1 no server there or it said no, 2 usage, 5 system, or\n"
           "the server does not answer.\n"
-          "See uffd-serve(1).");
+          "See uffd-ctl(1).");
   return options;
 }
 

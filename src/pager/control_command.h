@@ -1,4 +1,4 @@
-// `uffd-serve ctl`: the operator's and the driver's client of a running service.
+// uffd-ctl: the operator's and the driver's client of a running service.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -10,7 +10,7 @@ namespace pager {
 // base::UsageError when there is none of these.
 std::string default_control_path();
 
-// Runs "ctl [--control SOCK] VERB ...", `argv[0]` being "ctl". Returns the exit status; throws
+// Runs "uffd-ctl [--control SOCK] VERB ...". Returns the exit status; throws
 // base::Refused when no server is there or it says no.
 int run_control_command(int argc, char** argv);
 

@@ -1,6 +1,5 @@
 #include "pager/control_server.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <microhttpd.h>
 #include <poll.h>
@@ -20,43 +19,6 @@
 namespace pager {
 namespace {
 
-// Loaded when a service starts, not when the program does: `uffd-serve ctl` is part of every fork,
-// and loading libmicrohttpd and the TLS libraries behind it costs it 1.5 to 3 ms of its 2.
-class Library {
- public:
-  Library() : handle_(::dlopen("libmicrohttpd.so.12", RTLD_NOW | RTLD_LOCAL)) {
-    if (handle_ == nullptr) {
-      throw base::Unsupported(std::string("cannot load libmicrohttpd: ") + ::dlerror());
-    }
-    load(start_daemon, "MHD_start_daemon");
-    load(stop_daemon, "MHD_stop_daemon");
-    load(get_connection_info, "MHD_get_connection_info");
-    load(create_response, "MHD_create_response_from_buffer");
-    load(add_header, "MHD_add_response_header");
-    load(queue_response, "MHD_queue_response");
-    load(destroy_response, "MHD_destroy_response");
-  }
-
-  decltype(&MHD_start_daemon) start_daemon = nullptr;
-  decltype(&MHD_stop_daemon) stop_daemon = nullptr;
-  decltype(&MHD_get_connection_info) get_connection_info = nullptr;
-  decltype(&MHD_create_response_from_buffer) create_response = nullptr;
-  decltype(&MHD_add_response_header) add_header = nullptr;
-  decltype(&MHD_queue_response) queue_response = nullptr;
-  decltype(&MHD_destroy_response) destroy_response = nullptr;
-
- private:
-  template <typename Function>
-  void load(Function& function, const char* name) {
-    function = reinterpret_cast<Function>(::dlsym(handle_, name));
-    if (function == nullptr) {
-      throw base::Unsupported(std::string("cannot use libmicrohttpd: it has no ") + name);
-    }
-  }
-
-  void* handle_;  // kept for the life of the process
-};
-
 // A request while it arrives.
 struct Request {
   bool has_headers = false;
@@ -71,7 +33,6 @@ struct ControlServer::Http {
   Http(ControlApi& answers, const ControlConnections::Limits& limits)
       : api(answers), connections(limits) {}
 
-  Library library;
   ControlApi& api;
   ControlConnections connections;
   struct MHD_Daemon* daemon = nullptr;
@@ -79,24 +40,25 @@ struct ControlServer::Http {
   std::condition_variable none_left;
   int requests = 0;  // begun, and their replies not sent
 
-  enum MHD_Result reply(struct MHD_Connection* connection, const HttpReply& answer) const {
+  static enum MHD_Result reply(struct MHD_Connection* connection, const HttpReply& answer) {
     const std::string body =
         answer.body.empty() || answer.body.ends_with('\n') ? answer.body : answer.body + "\n";
     // The library copies the body, and does not write to it.
-    struct MHD_Response* response =
-        library.create_response(body.size(), const_cast<char*>(body.data()), MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response* response = ::MHD_create_response_from_buffer(
+        body.size(), const_cast<char*>(body.data()), MHD_RESPMEM_MUST_COPY);
     if (response == nullptr) {
       return MHD_NO;
     }
-    library.add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, std::string(answer.type).c_str());
-    const enum MHD_Result result = library.queue_response(connection, answer.status, response);
-    library.destroy_response(response);
+    ::MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+                              std::string(answer.type).c_str());
+    const enum MHD_Result result = ::MHD_queue_response(connection, answer.status, response);
+    ::MHD_destroy_response(response);
     return result;
   }
 
-  int socket_of(struct MHD_Connection* connection) const {
+  static int socket_of(struct MHD_Connection* connection) {
     const union MHD_ConnectionInfo* info =
-        library.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        ::MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     return info == nullptr ? -1 : info->connect_fd;
   }
 
@@ -177,7 +139,7 @@ struct ControlServer::Http {
   static void on_completed(void* self, struct MHD_Connection* connection, void** state,
                            enum MHD_RequestTerminationCode /*why*/) {
     auto* http = static_cast<Http*>(self);
-    http->connections.wait_for_client(http->socket_of(connection));  // for its next request
+    http->connections.wait_for_client(socket_of(connection));  // for its next request
     if (*state == nullptr) {
       return;  // broke off before it was a request
     }
@@ -191,7 +153,7 @@ struct ControlServer::Http {
   static void on_connection(void* self, struct MHD_Connection* connection, void** /*context*/,
                             enum MHD_ConnectionNotificationCode what) {
     auto* http = static_cast<Http*>(self);
-    const int socket = http->socket_of(connection);
+    const int socket = socket_of(connection);
     if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
       http->connections.remove(socket);
       return;
@@ -216,7 +178,7 @@ ControlServer::ControlServer(const base::UnixListener& listener, ControlApi& api
   // than ControlConnections lets live: those that were ended and are not closed yet.
   constexpr size_t kEnding = 64;
   const auto most = static_cast<unsigned>(limits.connections + limits.of_other_users + kEnding);
-  http_->daemon = http_->library.start_daemon(
+  http_->daemon = ::MHD_start_daemon(
       MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, nullptr,
       nullptr, &Http::on_request, http_.get(), MHD_OPTION_LISTEN_SOCKET, copy.get(),
       MHD_OPTION_URI_LOG_CALLBACK, &Http::on_uri, http_.get(), MHD_OPTION_NOTIFY_COMPLETED,
@@ -235,7 +197,7 @@ ControlServer::~ControlServer() {
   std::unique_lock lock(http_->mutex);
   http_->none_left.wait_for(lock, kLimit, [this] { return http_->requests == 0; });
   lock.unlock();
-  http_->library.stop_daemon(http_->daemon);
+  ::MHD_stop_daemon(http_->daemon);
 }
 
 }  // namespace pager

@@ -15,7 +15,7 @@ namespace pager {
 // owner the socket has. Borrows both; the listener is left open.
 class ControlServer {
  public:
-  // Throws base::Unsupported when libmicrohttpd is not installed, std::system_error.
+  // Throws std::system_error.
   ControlServer(const base::UnixListener& listener, ControlApi& api,
                 const ControlConnections::Limits& limits = {});
   // Waits, a second at most, until the requests under way have their replies.

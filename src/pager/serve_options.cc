@@ -82,7 +82,7 @@ void check_combination(const base::ParsedOptions& options) {
 
 base::Options make_serve_options() {
   base::Options options(
-      "uffd-serve", "--mem FILE --socket PATH | --control SOCK | ctl VERB...",
+      "uffd-serve", "--mem FILE --socket PATH | --control SOCK",
       "Serve guest memory, page by page, to VMMs that connect with a userfaultfd.");
   options.group("Foreground")
       .value("mem", "FILE", "the memory file of a snapshot")
@@ -109,7 +109,7 @@ base::Options make_serve_options() {
       .flag("features", "print what this kernel has of them")
       .footer(
           "Exit status: 0 done, 1 another server is there, 2 usage, 4 bad file, 5 system,\n"
-          "or a page had to be poisoned. See uffd-serve(1); uffd-serve ctl --help.");
+          "or a page had to be poisoned. See uffd-serve(1); uffd-ctl(1) for its sessions.");
   options.unlisted();
   for (const auto& [name, why] : kForeign) {
     if (std::string_view(name) == "otel-insecure") {

@@ -1,15 +1,34 @@
-// uffd-serve: gives VMMs the contents of their guests' memory when they ask for them.
 // SPDX-License-Identifier: Apache-2.0
+// uffd-serve: gives VMMs the contents of their guests' memory when they ask for them.
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <string>
 #include <string_view>
 
+#include "base/error.h"
 #include "base/program.h"
-#include "pager/control_command.h"
 #include "pager/serve_command.h"
+
+namespace {
+
+// "uffd-serve ctl VERB" is "uffd-ctl VERB", with the program that was installed beside this one.
+[[noreturn]] void run_client(char** words) {
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
+  const std::string client = self.parent_path() / "uffd-ctl";
+  std::string name = "uffd-ctl";
+  words[0] = name.data();
+  ::execv(client.c_str(), words);
+  base::throw_errno("cannot run " + base::quoted(client));
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   return base::run_program("uffd-serve", argc, argv, [](int count, char** words) {
     if (count > 1 && std::string_view(words[1]) == "ctl") {
-      return pager::run_control_command(count - 1, words + 1);
+      run_client(words + 1);
     }
     return pager::run_serve_command(count, words);
   });

@@ -16,7 +16,7 @@ skip_with_sanitizers() {
 @test "the programs that a fork starts are linked statically" {
   skip_with_sanitizers
   local program
-  for program in reflink-clone snapshot-meta template-lock; do
+  for program in reflink-clone snapshot-meta template-lock uffd-ctl; do
     run ldd "$(type -P "$program")"
     assert_contains "$output" 'statically linked'
   done
@@ -27,7 +27,7 @@ skip_with_sanitizers() {
   skip_with_sanitizers
   require_cmd nm
   local program
-  for program in reflink-clone snapshot-meta template-lock; do
+  for program in reflink-clone snapshot-meta template-lock uffd-ctl; do
     nm "$(type -P "$program")" >symbols
     run -1 grep -E ' [TWtw] (getpw(nam|uid)|getgr(nam|gid)|getaddrinfo|gethostbyname)' symbols
   done

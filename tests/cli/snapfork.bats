@@ -94,7 +94,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
 @test "a program that is missing is named" {
   mkdir bin
   local program
-  for program in bash dirname snapshot-meta template-lock flock setsid unshare uffd-serve snapfork-mount; do
+  for program in bash dirname snapshot-meta template-lock flock setsid unshare uffd-serve uffd-ctl snapfork-mount; do
     ln -s "$(type -P "$program")" "bin/$program"
   done
   cp "$(type -P snapfork)" bin/snapfork
@@ -113,7 +113,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
   assert_contains "$output" '+ snapshot-meta fork-begin a b'
   assert_contains "$output" '+ reflink-clone --profile vm --memory=reflink'
   assert_contains "$output" '+ snapshot-meta fork-publish a b --backend uffd'
-  assert_contains "$output" '+ uffd-serve ctl'
+  assert_contains "$output" '+ uffd-ctl'
   run -0 --separate-stderr snapfork --dry-run fork --durable a b
   assert_contains "$output" '+ reflink-clone --profile vm --durable'
   run -0 --separate-stderr snapfork --dry-run delete a

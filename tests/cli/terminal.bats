@@ -42,7 +42,7 @@ on_terminal() { # <command>
   local words
   for words in 'reflink-clone' 'reflink-clone --stat' 'snapshot-meta vmstate' 'snapshot-meta get' \
     'template-lock guard --for delete' 'uffd-serve --socket s --mem' 'uffd-probe --socket s --mem' \
-    'hotpage-record stat' 'snapfork delete' 'snapfork import --state' 'uffd-serve ctl'; do
+    'hotpage-record stat' 'snapfork delete' 'snapfork import --state' 'uffd-ctl'; do
     # shellcheck disable=SC2086 # words
     run --separate-stderr $words "$hostile" "$hostile"
     ((status != 0 && status != 126 && status != 127)) || fail "$words: status $status"

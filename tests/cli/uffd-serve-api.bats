@@ -32,9 +32,9 @@ require_prometheus() {
   require_prometheus
   require_cmd curl
   serve_control --lazy # so that there are many faults, however fast the guest is
-  uffd-serve ctl create a=memory b=memory
+  uffd-ctl create a=memory b=memory
   hold_vmm "$PWD/s/a.sock" --balloon 2
-  run -0 uffd-serve ctl session a
+  run -0 uffd-ctl session a
   local session=$output
   ask_for 200 GET /metrics
   assert_equal "$(sample uffd_serve_sessions state=waiting)" 1
@@ -56,7 +56,7 @@ require_prometheus() {
   assert_equal "$(sample hypeman_uffd_active_sessions)" 2
   run -0 curl -s --unix-socket c.sock -o /dev/null -w '%{content_type}' http://pager/metrics
   assert_equal "$output" "text/plain; version=0.0.4; charset=utf-8"
-  run -0 uffd-serve ctl metrics
+  run -0 uffd-ctl metrics
   assert_equal "$(sample uffd_serve_sessions state=serving)" 1
   ask_for 405 POST /metrics
 }
@@ -79,17 +79,17 @@ require_prometheus() {
 @test "metrics: a version key of any characters is one label" {
   require_prometheus
   serve --data-dir data --version-key 'a"b\c{d}' # no newline: a directory is named so
-  run -0 uffd-serve ctl --control 'data/uffd/a"b\c{d}/control.sock' metrics
+  run -0 uffd-ctl --control 'data/uffd/a"b\c{d}/control.sock' metrics
   assert_equal "$(sample hypeman_uffd_draining 'version_key=a"b\c{d}')" 0
 }
 
 @test "metrics: counters go on when a session ends, what was resident is gone" {
   require_prometheus
   serve_control
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   run -0 probe --socket s/a.sock
   wait_until 5 test ! -e s/a.vmm
-  run -0 uffd-serve ctl metrics
+  run -0 uffd-ctl metrics
   (($(sample uffd_serve_faults_total kind=demand) > 0)) || fail "the faults are forgotten"
   (($(sample uffd_serve_fault_seconds_count) > 0)) || fail "the latencies are forgotten"
   assert_equal "$(sample uffd_serve_resident_bytes)" 0
@@ -98,12 +98,12 @@ require_prometheus() {
 
 @test "session: state, pid, regions, faults, pages, retries, latency with its histogram, bytes resident" {
   serve_control --window 1
-  uffd-serve ctl create a=memory
-  run -0 uffd-serve ctl session a
+  uffd-ctl create a=memory
+  run -0 uffd-ctl session a
   assert_equal "$(json '[.state, .vmm_pid, .regions, .bytes_resident, .hot_list] | tostring')" '["waiting",0,[],0,null]'
   printf '%s\n' 0 1 2 800 1300 >touched # three of data, one of a hole, one of stored zeros
   hold_vmm "$PWD/s/a.sock" --pattern trace:touched --regions 2
-  run -0 uffd-serve ctl session a
+  run -0 uffd-ctl session a
   assert_equal "$(json '[.state, .faults.demand, .faults.zero > 0, .faults.hit_before, .faults.waiting] | tostring')" \
     '["serving",5,true,0,0]'
   assert_equal "$(json .vmm_pid)" "$(cut -d ' ' -f 1 s/a.vmm)"
@@ -120,12 +120,12 @@ require_prometheus() {
 @test "session: how far a guest has drifted from its hot list" {
   hot_list 1 2 3 4 5 6 >hot
   serve_control --window 1
-  uffd-serve ctl create --hot hot a=memory
-  run -0 uffd-serve ctl session a
+  uffd-ctl create --hot hot a=memory
+  run -0 uffd-ctl session a
   assert_equal "$(json '.hot_list | tostring')" "{\"path\":\"$PWD/hot\",\"pages\":6,\"refused\":false,\"faults_listed\":0,\"faults_unlisted\":0,\"drift_percent\":0}"
   printf '%s\n' 100 101 1 2 >touched
   hold_vmm "$PWD/s/a.sock" --pattern trace:touched
-  run -0 uffd-serve ctl session a
+  run -0 uffd-ctl session a
   assert_equal "$(json '.hot_list.faults_unlisted')" 2
   assert_equal "$(json '.hot_list.drift_percent')" 25
   json '.pages.prefetched + .hot_list.faults_listed >= 6' >/dev/null
@@ -134,19 +134,19 @@ require_prometheus() {
 @test "session: a hot list that came later is the one that counts" {
   hot_list 10 11 12 >hot
   serve_control --window 1
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   hold_vmm "$PWD/s/a.sock" --pattern seq --pages 3
-  uffd-serve ctl prefetch a hot
-  run -0 uffd-serve ctl session a
+  uffd-ctl prefetch a hot
+  run -0 uffd-ctl session a
   assert_equal "$(json '.hot_list | [.path, .pages, .faults_unlisted] | tostring')" "[\"$PWD/hot\",3,0]"
 }
 
 @test "session: a refused hot list is compared with nothing" {
   hot_list 1 2000 >hot
   serve_control
-  uffd-serve ctl create --hot hot a=memory
+  uffd-ctl create --hot hot a=memory
   hold_vmm "$PWD/s/a.sock" --regions 2 --pages 50
-  run -0 uffd-serve ctl session a
+  run -0 uffd-ctl session a
   assert_equal "$(json '.hot_list | [.refused, .faults_listed, .faults_unlisted, .drift_percent] | tostring')" '[true,0,0,0]'
   release_vmm
 }
@@ -164,7 +164,7 @@ require_prometheus() {
 
 @test "a server says once what it does without, and nothing when it has all" {
   serve_control --without poison,pagemap-scan,peerpidfd,nowait-read,oom-score
-  uffd-serve ctl create a=memory b=memory
+  uffd-ctl create a=memory b=memory
   run -0 probe --socket s/a.sock --pages 10
   run -0 probe --socket s/b.sock --pages 10
   assert_equal "$(grep -c 'is switched off' server.log)" 5
@@ -188,7 +188,7 @@ require_prometheus() {
   chmod 444 memory
   cp memory whole
   serve_control --window 1 --without peerpidfd,poison
-  uffd-serve ctl create a=memory b=memory
+  uffd-ctl create a=memory b=memory
   hold_vmm "$PWD/s/a.sock" --pages 50
   local pid start
   read -r pid start <s/a.vmm

@@ -33,13 +33,13 @@ make_full_pipe() {
   export SNAPFORK_PAGER=$PWD/c.sock
   serve_with '2>log' -v --control c.sock
   mapfile -t sessions < <(yes vm=memory | head -n 4000)
-  timeout 60 uffd-serve ctl create "${sessions[@]}" >/dev/null || fail 'a request hangs'
-  timeout 10 uffd-serve ctl health || fail 'a request hangs'
+  timeout 60 uffd-ctl create "${sessions[@]}" >/dev/null || fail 'a request hangs'
+  timeout 10 uffd-ctl health || fail 'a request hangs'
   run -0 probe --socket s/vm.sock --deadline 20
   cat <&7 >said &
   reader=$!
   # The queue has room again: the next line says what is missing.
-  more_is_said() { uffd-serve ctl create vm=memory >/dev/null && grep -qaE 'warning: [0-9]+ lines were dropped' said; }
+  more_is_said() { uffd-ctl create vm=memory >/dev/null && grep -qaE 'warning: [0-9]+ lines were dropped' said; }
   wait_until 10 more_is_said
   kill "$reader"
 }
@@ -55,7 +55,7 @@ make_full_pipe() {
 @test "a log file has times; standard error that is a pipe has none" {
   local line
   serve_control -v
-  uffd-serve ctl create vm=memory
+  uffd-ctl create vm=memory
   wait_until 10 grep -q 'waiting for its VMM' server.log
   while read -r line; do
     [[ $line =~ ^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z\ uffd-serve:\  ]] || fail "no time: $line"
@@ -64,7 +64,7 @@ make_full_pipe() {
   wait_for_end "$server" 0
   # shellcheck disable=SC2016 # expanded by the inner shell
   serve_with '2> >(cat >piped)' -v --control c.sock
-  uffd-serve ctl create vm=memory
+  uffd-ctl create vm=memory
   wait_until 10 grep -q '^uffd-serve: .*waiting for its VMM' piped
 }
 
@@ -92,15 +92,15 @@ make_full_pipe() {
   ln -s victim link
   serve_control
   for trace in fifo link directory /dev/null /dev/full; do
-    run -1 --separate-stderr uffd-serve ctl create --trace "$trace" "vm=memory"
+    run -1 --separate-stderr uffd-ctl create --trace "$trace" "vm=memory"
     assert_contains "$stderr" 'refuses (400)'
     run -4 --separate-stderr uffd-serve --mem memory --socket s.sock --trace "$trace"
     assert_contains "$stderr" "$trace'"
   done
-  assert_equal "$(uffd-serve ctl sessions)" ''
+  assert_equal "$(uffd-ctl sessions)" ''
   [[ ! -e s.sock ]] || fail 'it listened'
   # A fifo that takes the name later ends the trace, and holds nobody.
-  uffd-serve ctl create --trace late vm=memory
+  uffd-ctl create --trace late vm=memory
   mkfifo late
   run -0 probe --socket s/vm.sock --deadline 20
   wait_until 10 grep -q "trace '$PWD/late' ends here: .*not a regular file" server.log
@@ -117,11 +117,11 @@ make_full_pipe() {
   kill "$server"
   wait_for_end "$server" 0
   serve_control
-  uffd-serve ctl create --trace trace vm=memory
+  uffd-ctl create --trace trace vm=memory
   assert_equal "$(<trace)" precious
   hold_vmm s/vm.sock --pattern seq --pages 100
   wait_until 10 grep -qx 99 trace
-  uffd-serve ctl create --replace --trace trace vm=memory # the id and the trace of a guest that lives
+  uffd-ctl create --replace --trace trace vm=memory # the id and the trace of a guest that lives
   assert_equal "$(grep -cx '[0-9]*' trace)" 100
   run -0 probe --socket s/vm.sock --pattern seq --pages 5
   wait_until 10 grep -qx 4 trace

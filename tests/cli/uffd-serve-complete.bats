@@ -16,22 +16,22 @@ teardown() { common_teardown; }
 # A service with the session "a", and a VMM of it that has touched some pages and lives.
 hold_session() { # <probe option>...
   serve_control
-  uffd-serve ctl create a=memory >/dev/null
+  uffd-ctl create a=memory >/dev/null
   hold_vmm s/a.sock "$@"
 }
 
 session_is_gone() {
-  ! uffd-serve ctl session a >/dev/null 2>&1
+  ! uffd-ctl session a >/dev/null 2>&1
 }
 
 session_says() { # <jq condition>
-  uffd-serve ctl session a | jq -e "$1" >/dev/null
+  uffd-ctl session a | jq -e "$1" >/dev/null
 }
 
 @test "complete: the guest has all of its memory and needs no server any more" {
   hold_session --pages 100
-  run -0 uffd-serve ctl complete a
-  run uffd-serve ctl complete a # no error, as long as the session is there
+  run -0 uffd-ctl complete a
+  run uffd-ctl complete a # no error, as long as the session is there
   ((status == 0)) || assert_contains "$output" "session not found"
   wait_until 10 session_is_gone
   kill -KILL "$server"
@@ -48,9 +48,9 @@ session_says() { # <jq condition>
 
 @test "complete: without pagemap-scan the pagemap is read" {
   serve_control --without pagemap-scan
-  uffd-serve ctl create a=memory >/dev/null
+  uffd-ctl create a=memory >/dev/null
   hold_vmm s/a.sock --pages 100 --balloon 1 --write 20
-  run -0 uffd-serve ctl complete a
+  run -0 uffd-ctl complete a
   kill -KILL "$server"
   release_vmm
   wait_until 20 is_gone "$vmm"
@@ -61,13 +61,13 @@ session_says() { # <jq condition>
   serve_control
   local round
   for round in 1 2 3; do
-    uffd-serve ctl create a=memory >/dev/null
+    uffd-ctl create a=memory >/dev/null
     spawn_to vmm.log uffd-probe --mem memory --socket s/a.sock --jobs 4 --write 20 --balloon 4 --seed "$round" --json
     vmm=$spawned_pid
     # It may end at any time, and then there is nothing to complete.
-    connected() { uffd-serve ctl session a 2>/dev/null | grep -q '"serving"' || is_gone "$vmm"; }
+    connected() { uffd-ctl session a 2>/dev/null | grep -q '"serving"' || is_gone "$vmm"; }
     wait_until 10 connected
-    run uffd-serve ctl complete a
+    run uffd-ctl complete a
     ((status == 0)) || assert_contains "$output" "session"
     wait_until 30 is_gone "$vmm"
     wait "$vmm" || fail "$(<vmm.log)"
@@ -76,12 +76,12 @@ session_says() { # <jq condition>
 
 @test "complete: refused without a VMM, for an unknown session, with a bad body" {
   serve_control
-  uffd-serve ctl create a=memory >/dev/null
-  run -1 uffd-serve ctl complete b
+  uffd-ctl create a=memory >/dev/null
+  run -1 uffd-ctl complete b
   assert_contains "$output" "session not found"
-  run -1 uffd-serve ctl complete a
+  run -1 uffd-ctl complete a
   assert_contains "$output" "no VMM is connected"
-  run -1 uffd-serve ctl prefetch a
+  run -1 uffd-ctl prefetch a
   assert_contains "$output" "no VMM is connected"
   local body
   for body in '[]' '{"bytes_per_second":"fast"}' '{"bytes_per_second":-1}' '{"wait":1}'; do
@@ -91,38 +91,38 @@ session_says() { # <jq condition>
 
 @test "complete: slowly, paused, and gone on with" {
   hold_session --pages 10
-  run -0 uffd-serve ctl complete --no-wait --rate 131072 a
+  run -0 uffd-ctl complete --no-wait --rate 131072 a
   session_says '.completion == {state: "running", bytes_per_second: 131072, waited: false, why: ""}'
-  run -0 uffd-serve ctl pause-prefetch a
+  run -0 uffd-ctl pause-prefetch a
   wait_until 10 session_says '.completion.state == "paused" and .pages.copied < 200'
-  run -0 uffd-serve ctl prefetch a
+  run -0 uffd-ctl prefetch a
   wait_until 10 session_says '.completion.state == "running"'
-  spawn_to client.log uffd-serve ctl complete --rate 131072 a
+  spawn_to client.log uffd-ctl complete --rate 131072 a
   local client=$spawned_pid
   wait_until 10 session_says '.completion.waited'
-  run -0 uffd-serve ctl pause-prefetch a
+  run -0 uffd-ctl pause-prefetch a
   wait_for_end "$client" 1
   assert_contains "$(<client.log)" "completion paused"
-  run -0 uffd-serve ctl complete a
+  run -0 uffd-ctl complete a
   release_vmm
   wait_until 20 is_gone "$vmm"
 }
 
 @test "complete: refused while another client waits for one; goes on when that client leaves, and the next one waits for the rest" {
   hold_session --pages 10
-  spawn_to client.log uffd-serve ctl complete --rate 524288 a
+  spawn_to client.log uffd-ctl complete --rate 524288 a
   local client=$spawned_pid copied
   wait_until 10 session_says '.completion | .state == "running" and .waited'
-  run -1 uffd-serve ctl complete a
+  run -1 uffd-ctl complete a
   assert_contains "$output" "completion already in progress"
-  run -1 uffd-serve ctl complete --no-wait a
+  run -1 uffd-ctl complete --no-wait a
   assert_contains "$output" "completion already in progress"
   kill -KILL "$client"
   wait_until 10 session_says '.completion | .state == "running" and (.waited | not)'
-  copied=$(uffd-serve ctl session a | jq .pages.copied)
+  copied=$(uffd-ctl session a | jq .pages.copied)
   ((copied < 2048)) || fail "it was done before its client left"
   wait_until 10 session_says ".pages.copied > $copied"
-  run -0 uffd-serve ctl complete a # as fast as it can
+  run -0 uffd-ctl complete a # as fast as it can
   wait_until 10 session_is_gone
   kill -KILL "$server"
   release_vmm
@@ -132,7 +132,7 @@ session_says() { # <jq condition>
 
 @test "complete: who waits is told when the VMM ends" {
   hold_session --pages 10
-  spawn_to client.log uffd-serve ctl complete --rate 4096 a
+  spawn_to client.log uffd-ctl complete --rate 4096 a
   local client=$spawned_pid
   wait_until 10 session_says '.completion.waited'
   kill -KILL "$vmm"
@@ -150,10 +150,10 @@ session_says() { # <jq condition>
   } >trace
   hotpage-record record trace >hot
   hold_session --pages 1
-  run -0 uffd-serve ctl prefetch a hot
+  run -0 uffd-ctl prefetch a hot
   wait_until 10 session_says ".pages.prefetched >= 999"
   echo nonsense >bad
-  run -1 uffd-serve ctl prefetch a bad
+  run -1 uffd-ctl prefetch a bad
   assert_contains "$output" "bad"
   release_vmm
   wait_until 20 is_gone "$vmm"
@@ -162,18 +162,18 @@ session_says() { # <jq condition>
 @test "prefetch: a fifth hot list while four are being installed is refused (409), and not dropped without a word" {
   require_cmd strace
   serve_control
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   hold_vmm s/a.sock --pages 1
   seq 0 700 | sed '1i # snapfork-trace 1 page_size=4096 memory_bytes=8388608 regions=0+8388608' >trace
   hotpage-record record trace >hot
   # Each call that installs takes a second.
   spawn_to calls strace -f -p "$server" -e trace=ioctl -e inject=ioctl:delay_enter=1000000
   wait_until 10 grep -q attached calls
-  for _ in 1 2 3 4; do uffd-serve ctl prefetch a hot; done
-  run -1 --separate-stderr uffd-serve ctl prefetch a hot
+  for _ in 1 2 3 4; do uffd-ctl prefetch a hot; done
+  run -1 --separate-stderr uffd-ctl prefetch a hot
   assert_contains "$stderr" '(409)'
   assert_contains "$stderr" '4 hot lists of it are being installed'
   kill "$spawned_pid"
-  wait_until 20 bash -c 'uffd-serve ctl prefetch a hot'
+  wait_until 20 bash -c 'uffd-ctl prefetch a hot'
   release_vmm
 }

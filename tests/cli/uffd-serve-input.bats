@@ -123,12 +123,12 @@ IDS
   local before operands
   before=$(descriptors)
   mapfile -t operands < <(seq -f 'n%.0f=memory' 10000)
-  uffd-serve ctl create "${operands[@]}" >made
+  uffd-ctl create "${operands[@]}" >made
   assert_equal "$(wc -l <made)" 10000
-  assert_equal "$(uffd-serve ctl sessions | wc -l)" 10000
+  assert_equal "$(uffd-ctl sessions | wc -l)" 10000
   serves_nobody || fail "threads for nobody"
   run -0 probe --socket s/n5000.sock
-  uffd-serve ctl close "${operands[@]%%=*}"
+  uffd-ctl close "${operands[@]%%=*}"
   ask_for 200 GET /health
   assert_equal "$(json .active_sessions)" 0
   assert_equal "$(ls s)" ""
@@ -147,7 +147,7 @@ IDS
 @test "HTTP: a zero byte in a path or a query is refused, and not the end of it" {
   require_cmd curl
   serve_control
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   local path
   for path in /health%00x /health%00 /sessions/a%00b '/health?x=a%00b'; do
     ask_for 400 GET "$path"
@@ -192,7 +192,7 @@ PY
   local other=$spawned_pid
   wait_until 20 grep -q open own.log
   wait_until 20 grep -q open other.log
-  run -0 timeout 10 uffd-serve ctl health
+  run -0 timeout 10 uffd-ctl health
   run -0 setpriv --reuid 12346 --clear-groups curl -s -m 10 --unix-socket c.sock http://x/health
   assert_contains "$output" "not your pager"
   assert_logged "too many control connections are open"
@@ -248,18 +248,18 @@ PY
 @test "no descriptors left: sessions are refused with the reason, requests answered, guests served on" {
   require_userfaultfd
   NOFILE=64 serve_control
-  uffd-serve ctl create served=memory first=memory >/dev/null
+  uffd-ctl create served=memory first=memory >/dev/null
   hold_vmm "$PWD/s/served.sock" --pages 20
   local i refused=0
   for i in {1..60}; do
-    uffd-serve ctl create "s$i=memory" >/dev/null 2>refusal || ((refused += 1))
+    uffd-ctl create "s$i=memory" >/dev/null 2>refusal || ((refused += 1))
   done
   ((refused > 10)) || fail "only $refused were refused"
   assert_contains "$(<refusal)" "cannot accept another session: RLIMIT_NOFILE is 64"
-  run -0 uffd-serve ctl session served
+  run -0 uffd-ctl session served
   assert_equal "$(json .state)" serving
-  run -0 uffd-serve ctl session first
+  run -0 uffd-ctl session first
   assert_equal "$(json .state)" waiting
-  for i in {1..10}; do uffd-serve ctl close "s$i"; done
+  for i in {1..10}; do uffd-ctl close "s$i"; done
   run -0 probe --socket s/first.sock
 }

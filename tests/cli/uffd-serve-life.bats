@@ -13,7 +13,7 @@ private_kib() { awk '/^Private_Dirty/ {print $2}' "/proc/$server/smaps_rollup"; 
 
 # A session, a VMM that is killed half way, and the session gone.
 kill_one_vmm() { # <id>
-  uffd-serve ctl create "$1=memory" >/dev/null
+  uffd-ctl create "$1=memory" >/dev/null
   run uffd-probe --mem memory --socket "s/$1.sock" --kill-after 100
   wait_until 10 test ! -e "s/$1.vmm"
 }
@@ -29,7 +29,7 @@ kill_one_vmm() { # <id>
   descriptors_before=$(descriptors) threads_before=$(threads) kib_before=$(private_kib)
   for i in {1..50}; do kill_one_vmm "v$i"; done
   wait_until 5 is_back_to "$descriptors_before" "$threads_before"
-  run -0 uffd-serve ctl sessions
+  run -0 uffd-ctl sessions
   assert_equal "$output" ""
   assert_equal "$(ls s)" ""
   # 50 sessions' buffers would be 12 MiB.
@@ -40,7 +40,7 @@ kill_one_vmm() { # <id>
   require_userfaultfd
   require_cmd strace
   serve_control
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   hold_vmm "$PWD/s/a.sock" --pages 50
   local thread vmm_pid
   read -r vmm_pid _ <s/a.vmm
@@ -69,7 +69,7 @@ kill_one_vmm() { # <id>
   serve_one_guest
   local before after
   before=$(private_kib)
-  run -0 uffd-serve ctl create "${ids[@]}"
+  run -0 uffd-ctl create "${ids[@]}"
   rm -f hold && mkfifo hold
   spawn_to hold tail -f /dev/null
   # shellcheck disable=SC2016 # expanded by the inner shell
@@ -83,7 +83,7 @@ kill_one_vmm() { # <id>
 @test "a silent client is dropped after --handshake-timeout, and its VMM may still come" {
   require_userfaultfd
   serve_control --handshake-timeout 0.2
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   run -0 uffd-probe --mem memory --socket s/a.sock --misbehave silent
   assert_logged "no whole handshake within 200 ms"
   run -0 probe --socket s/a.sock --pages 10
@@ -91,7 +91,7 @@ kill_one_vmm() { # <id>
 
 @test "--connect-timeout: a session that no VMM comes to is closed by name; without it, it waits" {
   serve_control --connect-timeout 0.2 --exit-when-idle
-  uffd-serve ctl create lonely=memory >/dev/null
+  uffd-ctl create lonely=memory >/dev/null
   wait_for_end "$server" 0
   assert_logged "session 'lonely': closed: no VMM has connected within 200 ms"
   [[ ! -e s/lonely.sock ]] || fail "its socket is left"
@@ -109,7 +109,7 @@ kill_one_vmm() { # <id>
   require_cmd setpriv curl
   chmod 755 . "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR"
   serve_control
-  run -0 uffd-serve ctl create --peer-uid 12345 a=memory
+  run -0 uffd-ctl create --peer-uid 12345 a=memory
   assert_equal "$(stat -c '%u %a' s/a.sock)" "12345 600"
   assert_equal "$(stat -c %a s)" 700
   mkdir -m 755 jail
@@ -121,7 +121,7 @@ kill_one_vmm() { # <id>
   ((status == 7)) || fail "a third user could connect: $status"
   run as 12345
   ((status != 7)) || fail "the user cannot connect"
-  run -0 env SNAPFORK_PAGER="$PWD/c.sock" uffd-serve ctl session a
+  run -0 env SNAPFORK_PAGER="$PWD/c.sock" uffd-ctl session a
   assert_equal "$(json .state)" waiting
 }
 
@@ -137,7 +137,7 @@ kill_one_vmm() { # <id>
   assert_contains "$output" "not your pager"
   run -0 setpriv --reuid 12345 --clear-groups curl -s -m 5 -X POST --unix-socket c.sock http://x/drain
   assert_contains "$output" "not your pager"
-  run -0 uffd-serve ctl health
+  run -0 uffd-ctl health
   assert_equal "$(json .draining)" false
 }
 
@@ -162,7 +162,7 @@ kill_one_vmm() { # <id>
   run -0 "$HELPERS/session-storm" --control c.sock --make storm-memory --clients 4 --sessions 1000
   assert_equal "$output" '{"type":"storm","v":1,"sessions":1000,"wrong":0,"hung":0,"broken":0}'
   wait_until 5 is_back_to "$before" "$threads_before"
-  run -0 uffd-serve ctl sessions
+  run -0 uffd-ctl sessions
   assert_equal "$output" ""
   assert_equal "$(<server.log)" ""
 }
@@ -170,11 +170,11 @@ kill_one_vmm() { # <id>
 @test "close while a guest is served: it reads every page right, and then its session is gone" {
   require_userfaultfd
   serve_control --window 1
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   spawn_to probe.log uffd-probe --mem memory --json --socket s/a.sock --jobs 2 --overlap
   local vmm=$spawned_pid
   wait_until 10 test -e s/a.vmm
-  uffd-serve ctl close a
+  uffd-ctl close a
   wait_until 20 is_gone "$vmm"
   wait "$vmm"
   assert_equal "$(jq -s '.[1].wrong_pages' probe.log)" 0
@@ -184,7 +184,7 @@ kill_one_vmm() { # <id>
 @test "SIGTERM: sockets and the pid file go" {
   serve --data-dir data --version-key 1
   local api=$PWD/data/uffd/1
-  uffd-serve ctl --control "$api/control.sock" create --cache-key k a=memory
+  uffd-ctl --control "$api/control.sock" create --cache-key k a=memory
   kill -TERM "$server"
   wait_for_end "$server" 0
   assert_equal "$(find data ! -type d -printf '%f\n')" control.sock.lock

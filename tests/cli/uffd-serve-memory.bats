@@ -60,20 +60,20 @@ stop_server() {
 
 @test "--window: of each session, by its request" {
   serve_control
-  run -0 uffd-serve ctl create --lazy a=memory
+  run -0 uffd-ctl create --lazy a=memory
   run -0 probe --socket s/a.sock --pattern seq
   assert_equal "$(of_probe faults)" 2048
-  run -0 uffd-serve ctl create --window auto a=memory
+  run -0 uffd-ctl create --window auto a=memory
   run -0 probe --socket s/a.sock --pattern seq
   (($(of_probe faults) < 200)) || fail "$output"
-  run -0 uffd-serve ctl create --window 512 a=memory
+  run -0 uffd-ctl create --window 512 a=memory
   hold_vmm s/a.sock --pattern stride:512 --pages 4
-  wait_until 10 bash -c 'uffd-serve ctl session a | jq -e ".pages.copied == 2048"'
+  wait_until 10 bash -c 'uffd-ctl session a | jq -e ".pages.copied == 2048"'
   release_vmm
-  run -2 uffd-serve ctl create --window 513 a=memory
-  run -2 uffd-serve ctl create --window 0 a=memory
-  run -2 uffd-serve ctl create --window wide a=memory
-  run -2 uffd-serve ctl create --lazy --window 4 a=memory
+  run -2 uffd-ctl create --window 513 a=memory
+  run -2 uffd-ctl create --window 0 a=memory
+  run -2 uffd-ctl create --window wide a=memory
+  run -2 uffd-ctl create --lazy --window 4 a=memory
   assert_contains "$output" "exclude each other"
   ask_for 200 POST /sessions "$(session_body a window=16 lazy=false)"
   ask_for 400 POST /sessions "$(session_body a window=513)"
@@ -142,15 +142,15 @@ make_failing_disk() {
 @test "a disk that fails and comes back: a hot list and a completion fail softly, and then do not" {
   make_failing_disk
   serve_control
-  uffd-serve ctl create a=mnt/memory >/dev/null
+  uffd-ctl create a=mnt/memory >/dev/null
   hold_vmm s/a.sock --pages 20 --pattern seq
-  run -1 uffd-serve ctl complete a
+  run -1 uffd-ctl complete a
   assert_contains "$output" "cannot be read"
-  assert_equal "$(uffd-serve ctl session a | jq .pages.poisoned)" 0
+  assert_equal "$(uffd-ctl session a | jq .pages.poisoned)" 0
   truncate -s 600M mnt.img
   dd if=whole of=mnt.img bs=1M conv=notrunc,sparse status=none
   dd if=mnt/memory iflag=nocache count=0 status=none
-  wait_until 20 uffd-serve ctl complete a
+  wait_until 20 uffd-ctl complete a
   release_vmm
   wait_until 20 is_gone "$vmm"
   kill "$server"
@@ -172,7 +172,7 @@ make_failing_disk() {
 @test "2 MiB pages: an empty pool is said, and waited for without work" {
   borrow_huge_pages 4
   serve_control
-  uffd-serve ctl create a=memory >/dev/null
+  uffd-ctl create a=memory >/dev/null
   # Its pages go away while nobody answers.
   kill -STOP "$server"
   spawn_to vmm.log uffd-probe --mem memory --socket s/a.sock --page-size 2M --pattern seq
@@ -189,8 +189,8 @@ make_failing_disk() {
   kill -CONT "$server"
   wait_until 10 grep -q "the pool of 2 MiB pages is empty; its faults wait until there is" server.log
   # Tried again after 10 ms to 1 s.
-  wait_until 20 bash -c 'uffd-serve ctl session a | jq -e ".out_of_memory >= 3 and .faults.waiting == 1"'
-  (($(uffd-serve ctl session a | jq .out_of_memory) < 1000)) || fail "it does not wait"
+  wait_until 20 bash -c 'uffd-ctl session a | jq -e ".out_of_memory >= 3 and .faults.waiting == 1"'
+  (($(uffd-ctl session a | jq .out_of_memory) < 1000)) || fail "it does not wait"
   change_pool 3
   wait_until 20 is_gone "$vmm"
   wait "$vmm" || fail "$(<vmm.log)"
@@ -199,11 +199,11 @@ make_failing_disk() {
 @test "a memory file that may be written to, where no reflink can be made: a warning; written to: one more" {
   chmod 600 memory
   serve_control
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   grep -q "serving '$PWD/memory' itself, which must not be written to" server.log || skip 'a reflink of it is served'
   hold_vmm s/a.sock --pages 10
   printf x | dd of=memory bs=1 seek=$((7 << 20)) conv=notrunc status=none
-  uffd-serve ctl complete --rate $((4 << 20)) a
+  uffd-ctl complete --rate $((4 << 20)) a
   assert_equal "$(grep -c 'is written to while it is served' server.log)" 1
   release_vmm
 }
@@ -212,7 +212,7 @@ make_failing_disk() {
   require_plain_build
   chmod 444 memory
   serve_control
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   hold_vmm s/a.sock --pages 10
   # By mapping: the image's, and the buffer of 128 KiB and its zeros.
   awk '/^[0-9a-f]+-[0-9a-f]+ / {name = $6; size = 0} /^Size:/ {size = $2} /^VmFlags:/ {print name "\t" size "\t" $0 " "}' \

@@ -24,22 +24,22 @@ serve_under() { # <shell commands before it> <option>...
 @test "signals of timers, limits and slips of the fingers do not end the server" {
   local signal
   serve_control
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   for signal in USR1 USR2 ALRM XCPU XFSZ VTALRM PROF IO PWR STKFLT PIPE TTIN TTOU RTMIN RTMIN+1 RTMAX; do
     kill -"$signal" "$server"
   done
   run -0 probe --socket s/a.sock
-  uffd-serve ctl health
+  uffd-ctl health
 }
 
 @test "SIGHUP, once or twice, ends the server with its last guest, as one SIGTERM does" {
   serve_control
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   hold_vmm s/a.sock --pages 10
   kill -HUP "$server"
   wait_until 5 grep -q 'until they end' server.log
   kill -HUP "$server"
-  uffd-serve ctl complete a # it is served
+  uffd-ctl complete a # it is served
   release_vmm
   wait_for_end "$server" 0
 }
@@ -47,13 +47,13 @@ serve_under() { # <shell commands before it> <option>...
 @test "SIGHUP that was ignored when the server started (nohup) does nothing" {
   serve_under 'trap "" HUP' --control c.sock
   kill -HUP "$server"
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   run -0 probe --socket s/a.sock
 }
 
 @test "SIGQUIT: as SIGTERM; the second ends the server at once" {
   serve_control
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   hold_vmm s/a.sock --pages 10
   kill -QUIT "$server"
   wait_until 5 grep -q 'until they end' server.log
@@ -66,11 +66,11 @@ serve_under() { # <shell commands before it> <option>...
 
 @test "a limit of file size ends a trace, or costs a record, and not the server" {
   serve_under 'ulimit -f 1' --control c.sock
-  uffd-serve ctl create --trace trace a=memory
+  uffd-ctl create --trace trace a=memory
   run -0 probe --socket s/a.sock --pattern seq
   grep -q 'Max file size *1024' "/proc/$server/limits" || skip 'the server may raise the limit'
   wait_until 10 grep -q "trace '$PWD/trace' ends here: .*File too large" server.log
-  uffd-serve ctl health
+  uffd-ctl health
 }
 
 @test "a limit of CPU time that cannot be raised is said" {
@@ -152,7 +152,7 @@ PYTHON
 @test "SIGTERM ends a server whose control thread a filesystem holds" {
   require_cmd python3
   serve_control
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   spawn_to holder hold_control_thread "$SNAPFORK_PAGER" "$server"
   wait_until 10 grep -q held holder
   kill "$server"

@@ -63,11 +63,11 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
     for (i = 0; i < 3000000; i++) printf "%d\n", 2 * i
   }' | hotpage-record record -o hot
   serve_control -v
-  uffd-serve ctl create --hot hot a=memory
+  uffd-ctl create --hot hot a=memory
   hold_vmm "$PWD/s/a.sock" --pages 500
   if grep "hot list installed" server.log; then fail "the guest waited for all of the list"; fi
   wait_until 60 grep -q "hot list installed" server.log
-  run -0 uffd-serve ctl session a
+  run -0 uffd-ctl session a
   (($(json '.pages.copied + .pages.zeroed') >= 3000000)) || fail "not all of it"
   assert_equal "$(json '.pages.copied > 5000')" true
   release_vmm
@@ -127,7 +127,7 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
   serve_control
   serve_one_guest
   before=$(descriptors) kib_before=$(own_kib)
-  uffd-serve ctl create "${sessions[@]}"
+  uffd-ctl create "${sessions[@]}"
   for i in m{1..8}; do run -0 uffd-probe --mem "$i" --socket "s/$i.sock"; done
   hold_vmm "$PWD/s/memory.sock"
   grep -q "$PWD/memory" "/proc/$server/maps" || fail "the image is not even mapped"
@@ -142,15 +142,15 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
 @test "trap: complete while vCPUs touch and write and a balloon inflates: done at once, and no page wrong" {
   head -c 128M /dev/urandom >memory
   serve_control --lazy -v
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   start_vmm "$PWD/s/a.sock" --jobs 4 --write 20 --balloon 48
   touches() {
-    run uffd-serve ctl session a
+    run uffd-ctl session a
     json '.faults.demand > 100 and .pages.removed > 100' >/dev/null
   }
   wait_until 10 touches
   if grep ready vmm.log; then fail "it has touched all of them"; fi
-  run -0 uffd-serve ctl complete a
+  run -0 uffd-ctl complete a
   assert_logged "has all of its memory, and needs no server any more"
   kill "$server" # for which it would have to stay until its guest ends
   wait_for_end "$server" 0

@@ -79,9 +79,9 @@ refuse_handshake() { # <how> <words> [handshake timeout]
   room=$((107 - ${#path}))
   ((room > 0)) || skip "the test's own directory is too long"
   id=$(printf 'i%.0s' $(seq "$room"))
-  run -0 uffd-serve ctl create "$id=memory"
+  run -0 uffd-ctl create "$id=memory"
   run -0 probe --socket "$PWD/s/$id.sock" --pages 10
-  run --separate-stderr -1 uffd-serve ctl create "${id}i=memory"
+  run --separate-stderr -1 uffd-ctl create "${id}i=memory"
   assert_contains "$stderr" "108 bytes"
 }
 
@@ -109,17 +109,17 @@ refuse_handshake() { # <how> <words> [handshake timeout]
 
 @test "trap: sessions that are asked for while the server drains are refused, each of them" {
   serve_control
-  uffd-serve ctl create keep=memory
+  uffd-ctl create keep=memory
   # shellcheck disable=SC2016 # expanded by the inner shell
-  spawn_to many bash -c 'for i in {1..200}; do uffd-serve ctl create "m$i=memory" || true; done'
+  spawn_to many bash -c 'for i in {1..200}; do uffd-ctl create "m$i=memory" || true; done'
   wait_until 10 grep -q m5 many
-  uffd-serve ctl drain
-  run -1 uffd-serve ctl create late=memory
+  uffd-ctl drain
+  run -1 uffd-ctl create late=memory
   wait_until 30 is_gone "$spawned_pid"
   # Those that were taken are there, and can be served.
   local last
   last=$(grep -c '^m.*sock$' many)
-  run -0 uffd-serve ctl sessions
+  run -0 uffd-ctl sessions
   assert_equal "$(grep -c ^m <<<"$output")" "$last"
   run -0 probe --socket "s/m$last.sock" --pages 5
 }

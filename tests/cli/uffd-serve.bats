@@ -9,7 +9,26 @@ setup() { serve_setup; }
 teardown() { common_teardown; }
 
 @test "uffd-serve: help, version, unknown options, closed streams" {
-  standard_cases uffd-serve ctl
+  standard_cases uffd-serve
+}
+
+@test "uffd-ctl: help, version, unknown options, closed streams" {
+  standard_cases uffd-ctl
+}
+
+@test "uffd-serve ctl runs the uffd-ctl that is installed beside it" {
+  run -0 uffd-serve ctl --version
+  assert_equal "$output" "$(uffd-ctl --version)"
+  run --separate-stderr -1 env PATH=/nowhere "$(type -P uffd-serve)" ctl --control none.sock health
+  assert_contains "$stderr" 'uffd-ctl: '
+  cp "$(type -P uffd-serve)" alone
+  run --separate-stderr -5 ./alone ctl health
+  assert_equal "$stderr" "uffd-serve: cannot run '$PWD/uffd-ctl': No such file or directory"
+}
+
+@test "uffd-serve is linked to libmicrohttpd" {
+  run -0 ldd "$(type -P uffd-serve)"
+  assert_contains "$output" libmicrohttpd
 }
 
 # ---- in the foreground
@@ -81,16 +100,16 @@ teardown() { common_teardown; }
   : >empty
   mkfifo fifo
   for list in large short empty fifo absent; do
-    run -0 --separate-stderr uffd-serve ctl create --hot $list "vm=memory"
+    run -0 --separate-stderr uffd-ctl create --hot $list "vm=memory"
     assert_equal "$output" $'vm\t'"$PWD/s/vm.sock"
     assert_contains "$stderr" "'$PWD/$list'"
     assert_contains "$stderr" 'serving without it'
     run -0 probe --socket s/vm.sock --pages 100
   done
-  run -0 --separate-stderr uffd-serve ctl create --json --hot empty "vm=memory"
+  run -0 --separate-stderr uffd-ctl create --json --hot empty "vm=memory"
   assert_contains "$(json '.warnings[0]')" 'it is empty'
   hold_vmm s/vm.sock --pages 10
-  assert_equal "$(uffd-serve ctl session vm | jq -c '[.hot_list, .hot_list_refused]')" '[null,true]'
+  assert_equal "$(uffd-ctl session vm | jq -c '[.hot_list, .hot_list_refused]')" '[null,true]'
   release_vmm
 }
 
@@ -239,80 +258,80 @@ teardown() { common_teardown; }
 
 # ---- as a service
 
-@test "ctl: create, sessions, session, close, health, stats, drain" {
+@test "uffd-ctl: create, sessions, session, close, health, stats, drain" {
   serve_control
   assert_equal "$(stat -c %a c.sock)" 600
   assert_equal "$(stat -c %a s)" 700
-  run -0 uffd-serve ctl create a=memory b=memory
+  run -0 uffd-ctl create a=memory b=memory
   assert_equal "$output" "a"$'\t'"$PWD/s/a.sock"$'\n'"b"$'\t'"$PWD/s/b.sock"
   assert_equal "$(stat -c %a s/a.sock)" 600
-  run -0 uffd-serve ctl sessions
+  run -0 uffd-ctl sessions
   assert_equal "$output" "a"$'\t'"waiting"$'\t'"0"$'\n'"b"$'\t'"waiting"$'\t'"0"
   run -0 probe --socket s/a.sock
   wait_until 5 test ! -e s/a.vmm
-  run -0 uffd-serve ctl sessions
+  run -0 uffd-ctl sessions
   assert_equal "$output" "b"$'\t'"waiting"$'\t'"0"
-  run -0 uffd-serve ctl session b
+  run -0 uffd-ctl session b
   assert_equal "$(json '.memory_path')" "$PWD/memory"
-  run -0 uffd-serve ctl close a b b
-  run -0 uffd-serve ctl health
+  run -0 uffd-ctl close a b b
+  run -0 uffd-ctl health
   assert_equal "$(json '.active_sessions')" 0
-  run -0 uffd-serve ctl stats
+  run -0 uffd-ctl stats
   (($(json '.faults') > 0)) || fail "no faults counted"
-  run -0 uffd-serve ctl --json create c=memory
+  run -0 uffd-ctl --json create c=memory
   assert_equal "$(json '.type + .uffd_socket_path')" "session$PWD/s/c.sock"
-  run -0 uffd-serve ctl close c
-  run -0 uffd-serve ctl drain
+  run -0 uffd-ctl close c
+  run -0 uffd-ctl drain
   wait_for_end "$server" 0
   [[ ! -e c.sock ]] || fail "the socket is left"
 }
 
-@test "ctl: no server, no such session, a refusal, bad operands" {
-  run --separate-stderr -1 uffd-serve ctl --control none.sock health
+@test "uffd-ctl: no server, no such session, a refusal, bad operands" {
+  run --separate-stderr -1 uffd-ctl --control none.sock health
   assert_contains "$stderr" "no server at 'none.sock'"
-  run --separate-stderr -1 env SNAPFORK_PAGER="$PWD/none.sock" uffd-serve ctl health
+  run --separate-stderr -1 env SNAPFORK_PAGER="$PWD/none.sock" uffd-ctl health
   serve_memory # which speaks no HTTP
-  run --separate-stderr -1 uffd-serve ctl --control s.sock health
+  run --separate-stderr -1 uffd-ctl --control s.sock health
   assert_contains "$stderr" "ended before it answered"
   serve_control
-  run --separate-stderr -1 uffd-serve ctl session none
+  run --separate-stderr -1 uffd-ctl session none
   assert_contains "$stderr" "session not found"
-  run --separate-stderr -1 uffd-serve ctl create "a=absent"
+  run --separate-stderr -1 uffd-ctl create "a=absent"
   assert_contains "$stderr" "absent"
-  run --separate-stderr -1 uffd-serve ctl create "a=."
+  run --separate-stderr -1 uffd-ctl create "a=."
   assert_contains "$stderr" "not a regular file"
-  run --separate-stderr -2 uffd-serve ctl
-  run --separate-stderr -2 uffd-serve ctl explode
+  run --separate-stderr -2 uffd-ctl
+  run --separate-stderr -2 uffd-ctl explode
   assert_contains "$stderr" "'explode'"
-  run --separate-stderr -2 uffd-serve ctl create memory
-  run --separate-stderr -2 uffd-serve ctl create a=
-  run --separate-stderr -2 uffd-serve ctl close "a/../b"
-  run --separate-stderr -2 uffd-serve ctl create --trace t a=memory b=memory
-  run --separate-stderr -2 uffd-serve ctl sessions operand
-  run --separate-stderr -2 uffd-serve ctl close --hot hot a
-  run -0 uffd-serve ctl sessions
+  run --separate-stderr -2 uffd-ctl create memory
+  run --separate-stderr -2 uffd-ctl create a=
+  run --separate-stderr -2 uffd-ctl close "a/../b"
+  run --separate-stderr -2 uffd-ctl create --trace t a=memory b=memory
+  run --separate-stderr -2 uffd-ctl sessions operand
+  run --separate-stderr -2 uffd-ctl close --hot hot a
+  run -0 uffd-ctl sessions
   assert_equal "$output" ""
 }
 
-@test "ctl: each field of a request has its option" {
+@test "uffd-ctl: each field of a request has its option" {
   serve_control
-  run -0 uffd-serve ctl create --instance-id i-7 --cache-key k --on-failure kill a=memory
-  run -0 uffd-serve ctl session a
+  run -0 uffd-ctl create --instance-id i-7 --cache-key k --on-failure kill a=memory
+  run -0 uffd-ctl session a
   assert_equal "$(json '.instance_id + " " + .cache_key')" "i-7 k"
-  run -0 uffd-serve ctl create b=memory
-  run -0 uffd-serve ctl session b
+  run -0 uffd-ctl create b=memory
+  run -0 uffd-ctl session b
   assert_equal "$(json '.instance_id + " " + .cache_key')" "b "
   local option
   for option in --hot=x --trace=x --window=4 --lazy --on-failure=kill --peer-uid=0 --cache-key=k --instance-id=i; do
-    run --separate-stderr -2 uffd-serve ctl complete "$option" a
+    run --separate-stderr -2 uffd-ctl complete "$option" a
     assert_contains "$stderr" "${option%%=*} is for create"
   done
   for option in --rate=4 --no-wait; do
-    run --separate-stderr -2 uffd-serve ctl create "$option" a=memory
+    run --separate-stderr -2 uffd-ctl create "$option" a=memory
     assert_contains "$stderr" "${option%%=*} is for complete"
   done
   for option in --rate=0 --rate=-1 --rate=fast; do
-    run --separate-stderr -2 uffd-serve ctl complete "$option" a
+    run --separate-stderr -2 uffd-ctl complete "$option" a
     assert_contains "$stderr" "--rate"
   done
 }
@@ -321,7 +340,7 @@ teardown() { common_teardown; }
   mkdir there
   hot_list 0 1 2 3 >there/hot
   serve_control
-  run -0 env -C there uffd-serve ctl create --hot hot --trace trace a=../memory
+  run -0 env -C there uffd-ctl create --hot hot --trace trace a=../memory
   printf '%s\n' 0 1 9 >touched
   run -0 probe --socket s/a.sock --pattern trace:touched
   wait_until 5 grep -qx 9 there/trace
@@ -330,25 +349,25 @@ teardown() { common_teardown; }
 
 @test "while a VMM is served: s/ID.vmm; its socket is gone; close leaves it served" {
   serve_control
-  uffd-serve ctl create a=memory
+  uffd-ctl create a=memory
   hold_vmm "$PWD/s/a.sock" --pages 50
   [[ -s s/a.vmm ]] || fail "no record"
   [[ ! -e s/a.sock ]] || fail "somebody else could come"
   local pid start
   read -r pid start <s/a.vmm
   assert_equal "$start" "$(awk '{print $22}' "/proc/$pid/stat")"
-  run -0 uffd-serve ctl close a
-  run -0 uffd-serve ctl sessions
+  run -0 uffd-ctl close a
+  run -0 uffd-ctl sessions
   assert_equal "$output" "a"$'\t'"closing"$'\t'"$pid"
   release_vmm
   wait_until 5 test ! -e s/a.vmm
-  run -0 uffd-serve ctl sessions
+  run -0 uffd-ctl sessions
   assert_equal "$output" ""
 }
 
 @test "a killed server leaves s/ID.vmm; the next one names the guest, and clears up after it" {
   serve_control
-  uffd-serve ctl create a=memory b=memory
+  uffd-ctl create a=memory b=memory
   hold_vmm "$PWD/s/a.sock" --pages 50
   kill -KILL "$server"
   wait_until 5 is_gone "$server"
@@ -366,8 +385,8 @@ teardown() { common_teardown; }
 
 @test "--exit-when-idle: ends after the last session, closed or served" {
   serve_control --exit-when-idle
-  uffd-serve ctl create a=memory b=memory
-  uffd-serve ctl close a
+  uffd-ctl create a=memory b=memory
+  uffd-ctl close a
   run -0 probe --socket s/b.sock --pages 10
   wait_for_end "$server" 0
   assert_equal "$(ls s)" ""
@@ -375,11 +394,11 @@ teardown() { common_teardown; }
 
 @test "SIGTERM to a service: sessions without a VMM go, guests are served on" {
   serve_control
-  uffd-serve ctl create a=memory b=memory
+  uffd-ctl create a=memory b=memory
   hold_vmm "$PWD/s/a.sock" --pages 50
   kill -TERM "$server"
   wait_until 5 test ! -e s/b.sock
-  run --separate-stderr -1 uffd-serve ctl create c=memory
+  run --separate-stderr -1 uffd-ctl create c=memory
   assert_contains "$stderr" "draining"
   release_vmm
   wait_for_end "$server" 0
@@ -399,7 +418,7 @@ teardown() { common_teardown; }
   require_userfaultfd
   require_plain_build
   serve_control
-  uffd-serve ctl create a=memory b=memory
+  uffd-ctl create a=memory b=memory
   hold_vmm "$PWD/s/a.sock" --pages 20
   switches() { cat "/proc/$server/task/"*/status | awk '/ctxt_switches/ { n += $2 } END { print n }'; }
   # Until nothing is left of what was asked of it.

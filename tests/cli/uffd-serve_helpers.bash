@@ -91,7 +91,7 @@ serves_nobody() { # there is no thread of a session
 
 # What a server keeps from its first guest is no leak: `memory` is served once, and the guest gone.
 serve_one_guest() {
-  uffd-serve ctl create warm=memory
+  uffd-ctl create warm=memory
   run -0 probe --socket s/warm.sock
   wait_until 5 test ! -e s/warm.vmm
   wait_until 5 serves_nobody

@@ -45,7 +45,7 @@ fork_is_understood() {
 # Whoever had a session before has it, nobody else; without one there is no page server, or it is about to leave.
 sessions_are_as_before() {
   [[ -n $sessions ]] || wait_until 10 no_pager || return
-  assert_equal "$(uffd-serve ctl sessions 2>/dev/null | cut -d@ -f1)" "$sessions"
+  assert_equal "$(uffd-ctl sessions 2>/dev/null | cut -d@ -f1)" "$sessions"
 }
 
 # The same, but the id is never used again: to delete it, or its template, is enough.
@@ -116,7 +116,7 @@ with_page_server() {
 @test "fork and delete with a session: each call to the page server killed alone" {
   with_page_server
   # shellcheck disable=SC2034 # of places
-  only=uffd-serve
+  only=uffd-ctl
   KILL_ALL='' at_each_place nothing_to_prepare fork_is_understood snapfork fork base f
   KILL_ALL='' at_each_place fork_exists delete_is_understood snapfork delete f
 }

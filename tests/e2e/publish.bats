@@ -62,7 +62,7 @@ assert_records_are_the_forks() {
       assert_records_are_the_forks
       # shellcheck disable=SC2046 # ids
       [[ -z $output ]] || snapfork -q delete $(snapshot-meta forks base)
-      assert_equal "$(uffd-serve ctl sessions 2>/dev/null || true)" ''
+      assert_equal "$(uffd-ctl sessions 2>/dev/null || true)" ''
     done
   done
 }

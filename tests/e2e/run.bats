@@ -73,7 +73,7 @@ three_forks_write_to_their_own_disks() { # <version of Firecracker>
   # Nobody loaded the memory, so the first load is still by the page server; without its session, from the file.
   run -0 --separate-stderr snapfork run --force "${ids[0]}" -- printenv SNAPFORK_LOAD
   assert_equal "$(field .mem_backend.backend_type)" Uffd
-  uffd-serve ctl --control "$SNAPFORK_PAGER" close "$(snapshot-meta session-name "${ids[0]}")"
+  uffd-ctl --control "$SNAPFORK_PAGER" close "$(snapshot-meta session-name "${ids[0]}")"
   run -0 --separate-stderr snapfork run --force "${ids[0]}" -- printenv SNAPFORK_LOAD
   assert_equal "$(field .mem_backend.backend_type)" File
   run -0 --separate-stderr snapfork run --force --backend uffd "${ids[0]}" -- printenv SNAPFORK_LOAD

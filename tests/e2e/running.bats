@@ -64,7 +64,7 @@ LAUNCH
 }
 
 served_pid() { # <id>
-  uffd-serve ctl --control "$SNAPFORK_PAGER" sessions | awk -v id="$1@" 'index($1, id) == 1 { print $3 }'
+  uffd-ctl --control "$SNAPFORK_PAGER" sessions | awk -v id="$1@" 'index($1, id) == 1 { print $3 }'
 }
 
 @test "a launcher that ends while its VMM is served: Running until the VMM ends" {

@@ -26,7 +26,7 @@ teardown() {
 # its standard output, as tail does: it would end with a driver that is killed.
 make_stand_ins() {
   local program
-  for program in snapshot-meta reflink-clone uffd-serve template-lock; do
+  for program in snapshot-meta reflink-clone uffd-serve uffd-ctl template-lock; do
     cat >"$stand_ins/$program" <<STAND_IN
 #!/bin/bash
 [[ \$STEP && ! -e \$BLOCKED && ("$program \$*" == \$STEP* || " \$* " == *" "\$STEP" "*) ]] || exec "$(type -P "$program")" "\$@"
@@ -57,7 +57,7 @@ expected_status() { # <signal>
 }
 
 sessions() {
-  uffd-serve ctl sessions 2>/dev/null || true
+  uffd-ctl sessions 2>/dev/null || true
 }
 
 # At once: nobody may still be at work.
@@ -135,7 +135,7 @@ create" fork -n 5 base
 
 @test "run: a signal before CMD leaves no session, and CMD is not started" {
   snapfork -q fork base f >/dev/null
-  uffd-serve ctl close "$(snapshot-meta session-name f)"
+  uffd-ctl close "$(snapshot-meta session-name f)"
   wait_until 10 no_pager
   undone_at "snapshot-meta host-paths
 create" run f -- touch "$BATS_TEST_TMPDIR/ran"

@@ -48,7 +48,7 @@ assert_served() { # <record> <memory file>
   mine=$(snapfork -q fork base x)
   other=$(in_theirs fork base x)
   [[ $(jq -r .session_id <<<"$mine") != "$(jq -r .session_id <<<"$other")" ]]
-  run -0 uffd-serve ctl sessions
+  run -0 uffd-ctl sessions
   ((${#lines[@]} == 2))
   assert_served "$other" "$other_memory"
   assert_served "$mine" "$SNAPSHOT/memory"
@@ -69,11 +69,11 @@ assert_served() { # <record> <memory file>
   snapfork -q fork base x >/dev/null
   other=$(in_theirs fork base x)
   snapfork -q delete x
-  run -0 uffd-serve ctl sessions
+  run -0 uffd-ctl sessions
   assert_equal "$output" "$(jq -r .session_id <<<"$other")"$'\twaiting\t0'
   # The record cannot be written, so the fork is undone.
   run -5 --separate-stderr bash -c 'exec snapfork -q fork base x >/dev/full'
-  run -0 uffd-serve ctl sessions
+  run -0 uffd-ctl sessions
   assert_equal "${#lines[@]}" 1
   assert_served "$other" "$other_memory"
 }

@@ -103,7 +103,7 @@ make_template() { # [json: more of the guest's configuration]
   fork_guests base a
   restore_fork a
   vm_ask a ping
-  uffd-serve ctl close "$(snapshot-meta session-name a)"
+  uffd-ctl close "$(snapshot-meta session-name a)"
   [[ $(vm_ask a sum) == "$sum" ]]
   vm_kill a
   snapfork delete a base
@@ -111,7 +111,7 @@ make_template() { # [json: more of the guest's configuration]
 }
 
 no_server() {
-  ! uffd-serve ctl health >/dev/null 2>&1
+  ! uffd-ctl health >/dev/null 2>&1
 }
 
 @test "status names the guest that hangs because its page server was killed" {

@@ -53,11 +53,11 @@ absent() { # <path>
 }
 
 session() { # <fork> <jq expression>: of what the page server says about it
-  uffd-serve ctl session "$(snapshot-meta session-name "$1")" | jq -r "$2"
+  uffd-ctl session "$(snapshot-meta session-name "$1")" | jq -r "$2"
 }
 
 no_session() { # <fork>
-  ! uffd-serve ctl session "$(snapshot-meta session-name "$1")" >/dev/null 2>&1
+  ! uffd-ctl session "$(snapshot-meta session-name "$1")" >/dev/null 2>&1
 }
 
 # The pids of what has a path of this test on its command line.

@@ -100,6 +100,6 @@ empty_stores() {
     left=$(find "$SNAPFORK_ROOT/guests" "$SNAPFORK_ROOT"/.snapfork/{tmp,trash} -mindepth 1)
     [[ -z $left ]] || broken "left in $store: $left; $(<"$dir/why")"
   done
-  await 30 no_server || broken "a page server stays: $(ps -o args -p "$(server_pids | paste -sd,)"); $(uffd-serve ctl sessions 2>&1)"
+  await 30 no_server || broken "a page server stays: $(ps -o args -p "$(server_pids | paste -sd,)"); $(uffd-ctl sessions 2>&1)"
   check_untouched
 }
