@@ -190,8 +190,8 @@ require_prometheus() {
   serve_control --window 1 --without peerpidfd,poison
   uffd-ctl create a=memory b=memory
   hold_vmm "$PWD/s/a.sock" --pages 50
-  local pid start
-  read -r pid start <s/a.vmm
+  local pid start _
+  read -r pid start _ <s/a.vmm
   assert_equal "$start" "$(awk '{print $22}' "/proc/$pid/stat")"
   kill -KILL "$pid"
   wait_until 5 test ! -e s/a.vmm

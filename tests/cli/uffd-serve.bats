@@ -353,8 +353,8 @@ teardown() { common_teardown; }
   hold_vmm "$PWD/s/a.sock" --pages 50
   [[ -s s/a.vmm ]] || fail "no record"
   [[ ! -e s/a.sock ]] || fail "somebody else could come"
-  local pid start
-  read -r pid start <s/a.vmm
+  local pid start _
+  read -r pid start _ <s/a.vmm
   assert_equal "$start" "$(awk '{print $22}' "/proc/$pid/stat")"
   run -0 uffd-ctl close a
   run -0 uffd-ctl sessions
