@@ -24,7 +24,7 @@ constexpr const char* kOperand = "?";  // cxxopts takes no such name from a comm
 
 // The value that cxxopts reports for a flag. No word of a command line holds a NUL, so it differs
 // from each value that stands behind "=".
-const std::string kNoValue(1, '\0');
+constexpr std::string_view kNoValue("\0", 1);
 
 // A value as it was written. cxxopts finds parse_value() by argument-dependent lookup; its own for
 // strings in a vector would split operands at commas. ParseResult::arguments() has the text.
