@@ -26,10 +26,6 @@ namespace {
 // and forget_lock for as long as two unlinks take on a busy disk.
 constexpr std::chrono::milliseconds kGatePatience{500};
 
-bool is_no_space(const std::system_error& error) {
-  return error.code() == std::errc::no_space_on_device || error.code().value() == EDQUOT;
-}
-
 // Opens a file of an id, which is made when it does not exist. Nothing when another process has
 // locked the directory until `deadline`.
 std::optional<Fd> open_lock_file(const Store& store, const std::string& path,

@@ -77,4 +77,8 @@ std::optional<HeldLock> lock_in_fdinfo(std::string_view text) {
   return held;
 }
 
+bool is_no_space(const std::system_error& error) {
+  return error.code() == std::errc::no_space_on_device || error.code().value() == EDQUOT;
+}
+
 }  // namespace base

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "base/id_lock.h"
 #include "base/store.h"
@@ -46,5 +47,8 @@ struct HeldLock {
 // none. The kernel lists there what is held through this open file description, not what is waited
 // for.
 std::optional<HeldLock> lock_in_fdinfo(std::string_view text);
+
+// Whether a file could not be made because the disk, or the user's share of it, is full.
+bool is_no_space(const std::system_error& error);
 
 }  // namespace base

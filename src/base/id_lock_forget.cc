@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <optional>
 #include <string>
-#include <system_error>
 
 #include "base/error.h"
 #include "base/id_lock_file.h"
@@ -26,10 +25,17 @@ bool is_ours(int fd) {
   return ::fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 && st.st_nlink == 1;
 }
 
-Locked try_lock(const Store& store, const std::string& path) {
+// What the file is, without locking it: `idle` for a lock file.
+LockFiles kind_of(const Store& store, const std::string& path) {
+  const std::optional<Fd> fd = store.try_open_below(path, O_PATH | O_NOFOLLOW);
+  return !fd ? LockFiles::absent : is_ours(fd->get()) ? LockFiles::idle : LockFiles::foreign;
+}
+
+Locked try_lock(const Store& store, const std::string& path, bool create = false) {
   std::optional<Fd> fd;
   try {
-    fd = store.try_open_below(path, kLockFileFlags);
+    fd = create ? store.open_below(path, kLockFileFlags | O_CREAT, 0600)
+                : store.try_open_below(path, kLockFileFlags);
   } catch (const BadData&) {  // a symbolic link
     return {.what = LockFiles::foreign, .fd = {}};
   }
@@ -58,44 +64,26 @@ void remove_name(int dir, const std::string& path) {
   }
 }
 
-// The gate, made where only the lock has a file. A removal that held the lock without the gate
-// would be taken for a holder by a caller that does not wait, as that has just made the gate.
-Locked lock_or_make_gate(const Store& store, const std::string& gate_name,
-                         const std::string& path) {
-  for (;;) {
-    Locked gate = try_lock(store, gate_name);
-    if (gate.what != LockFiles::absent) {
-      return gate;
-    }
-    try {
-      const std::optional<Fd> lock = store.try_open_below(path, kLockFileFlags);
-      if (!lock) {
-        return gate;
-      }
-      if (!is_ours(lock->get())) {  // or removed by another forget_lock
-        return {.what = names_file(path, lock->get()) ? LockFiles::foreign : LockFiles::in_use,
-                .fd = {}};
-      }
-      store.open_below(gate_name, kLockFileFlags | O_CREAT, 0600);
-    } catch (const BadData&) {  // a symbolic link
-      return {.what = LockFiles::foreign, .fd = {}};
-    } catch (const std::system_error& error) {
-      if (error.code() != std::errc::no_space_on_device && error.code().value() != EDQUOT) {
-        throw;
-      }
-      return {.what = LockFiles::idle, .fd = {}};  // nor can others make a gate: go on without
-    }
-  }
-}
-
 LockFiles inspect(const Store& store, std::string_view id, bool remove) {
   check_id(id);
   const std::string gate_name = gate_path(store, id);
   const std::string path = lock_path(store, id);
-  const Locked gate = remove ? lock_or_make_gate(store, gate_name, path)
-                             : try_lock(store, gate_name);  // its lock ends last
-  if (gate.what == LockFiles::in_use || gate.what == LockFiles::foreign ||
-      (remove && gate.what == LockFiles::absent)) {
+  Locked gate = try_lock(store, gate_name);  // its lock ends last
+  if (gate.what == LockFiles::absent && remove) {
+    if (const LockFiles kind = kind_of(store, path); kind != LockFiles::idle) {
+      return kind;
+    }
+    // Without a gate, a caller that does not wait makes one, passes it, and is refused because this
+    // function holds the lock.
+    try {
+      gate = try_lock(store, gate_name, true);
+    } catch (const std::system_error& error) {
+      if (!is_no_space(error)) {
+        throw;
+      }
+    }
+  }
+  if (gate.what == LockFiles::in_use || gate.what == LockFiles::foreign) {
     return gate.what;
   }
   const Locked lock = try_lock(store, path);

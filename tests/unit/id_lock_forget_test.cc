@@ -286,7 +286,9 @@ TEST_F(FullDiskLockTest, ThousandsOfRoundsOnADiskThatIsFullNowAndThenKeepTheLock
     workers.reserve(3);
     for (int i = 0; i < 3; ++i) {
       workers.push_back(std::make_unique<ChildProcess>([&](const auto& /*ready*/) {
-        for (int round = 0; round < kRounds; ++round) {
+        // Until enough of both was seen, as it is chance how often the disk is full.
+        const auto is_race = [&] { return race.removed > 10 && by_directory > 10; };
+        for (int round = 0; round < kRounds || (!is_race() && round < 40 * kRounds); ++round) {
           const auto mine = acquire_full(round % 2 == 0 ? kLong : milliseconds(0));
           if (mine) {
             race.broken += race.writers.fetch_add(1) != 0 ? 1 : 0;
@@ -320,8 +322,8 @@ TEST_F(FullDiskLockTest, ThousandsOfRoundsOnADiskThatIsFullNowAndThenKeepTheLock
   EXPECT_EQ(all.wait(), 0);
   EXPECT_EQ(race.broken.load(), 0);
   EXPECT_EQ(race.refused.load(), 0);
-  EXPECT_GT(race.removed.load(), kRounds / 100) << "too few for a race";
-  EXPECT_GT(by_directory.load(), kRounds / 100) << "the disk was rarely full";
+  EXPECT_GT(race.removed.load(), 10) << "too few for a race";
+  EXPECT_GT(by_directory.load(), 10) << "the disk was rarely full";
   ::munmap(&race, sizeof(Race));
 }
 
