@@ -51,9 +51,10 @@ O     := build/$(if $(SAN),san-$(subst $(comma),-,$(SAN)),default)
 BIN   := $(if $(SAN),$(O)/bin,bin)
 
 # A hyphen in a file name means that it holds a main().
-MAINS    := $(wildcard src/*/*-*.cc)
-LIB_SRCS := $(filter-out $(MAINS),$(wildcard src/*/*.cc))
-TESTS    := $(wildcard tests/unit/*_test.cc)
+SRCS     := $(wildcard src/*/*.cc src/*/*/*.cc)
+MAINS    := $(foreach f,$(SRCS),$(if $(findstring -,$(notdir $f)),$f))
+LIB_SRCS := $(filter-out $(MAINS),$(SRCS))
+TESTS    := $(wildcard tests/unit/*/*_test.cc)
 HELPERS  := $(wildcard tests/helpers/*-*.cc)
 PROGS    := $(addprefix $(BIN)/,$(notdir $(MAINS:%.cc=%)))
 DRIVER   := $(addprefix $(BIN)/,snapfork snapfork-mount)

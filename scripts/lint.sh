@@ -14,12 +14,8 @@ main() {
   printf 'clang-format: %d files\n' "${#sources[@]}"
   clang-format --dry-run --Werror "${sources[@]}" || failed=1
 
-  # One that a formatter has drawn into the sentence before it is not found by tools.
-  local torn
-  if torn=$(grep -nE '[[:alnum:]].* SPDX-License-Identifier' "${sources[@]}"); then
-    printf 'a license tag within a sentence: %s\n' "$torn" >&2
-    failed=1
-  fi
+  printf 'includes between the folders of src/\n'
+  scripts/check-includes.sh || failed=1
 
   printf 'shellcheck, shfmt: %d files\n' "${#shells[@]}"
   shellcheck -x "${shells[@]}" || failed=1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Prints the library sources that some files need: NAME.cc for each "room/NAME.h" that they include, and what those need.
+# Prints the library sources that some files need: NAME.cc for each "folder/NAME.h" that they include, and what those need.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -8,7 +8,7 @@ main() { # <file>...
   local todo=("$@") found file
   declare -A seen=()
   while ((${#todo[@]})); do
-    mapfile -t found < <(sed -nE 's|^#include "([a-z]+/[a-z0-9_]+)\.h".*|src/\1|p' "${todo[@]}" | sort -u)
+    mapfile -t found < <(sed -nE 's|^#include "([a-z]+(/[a-z0-9_]+)+)\.h".*|src/\1|p' "${todo[@]}" | sort -u)
     todo=()
     for file in "${found[@]}"; do
       [[ ! -v seen[$file] ]] || continue

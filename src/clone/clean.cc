@@ -10,9 +10,9 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json_line.h"
-#include "base/remove_tree.h"
-#include "clone/directory.h"
 #include "clone/lease.h"
+#include "file/directory.h"
+#include "file/remove_tree.h"
 
 namespace cloning {
 namespace {

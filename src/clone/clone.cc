@@ -8,9 +8,9 @@
 #include "base/message.h"
 #include "clone/attributes.h"
 #include "clone/contents.h"
-#include "clone/directory.h"
 #include "clone/staging.h"
 #include "clone/tree.h"
+#include "file/directory.h"
 
 namespace cloning {
 namespace {

@@ -9,12 +9,12 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/message.h"
-#include "clone/extents.h"
 #include "clone/lease.h"
 #include "clone/reflink.h"
 #include "clone/shares_all.h"
 #include "clone/sparse_copy.h"
 #include "clone/verify.h"
+#include "file/extents.h"
 
 namespace cloning {
 namespace {

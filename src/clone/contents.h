@@ -10,11 +10,11 @@
 #include <string>
 #include <vector>
 
-#include "clone/data_ranges.h"
 #include "clone/progress.h"
 #include "clone/report.h"
 #include "clone/request.h"
 #include "clone/source_file.h"
+#include "file/data_ranges.h"
 
 namespace cloning {
 

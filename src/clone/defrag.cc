@@ -12,14 +12,14 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "clone/attributes.h"
-#include "clone/data_ranges.h"
-#include "clone/directory.h"
-#include "clone/extents.h"
 #include "clone/lease.h"
 #include "clone/reflink.h"
 #include "clone/sparse_copy.h"
 #include "clone/staging.h"
-#include "clone/zero_runs.h"
+#include "file/data_ranges.h"
+#include "file/directory.h"
+#include "file/extents.h"
+#include "file/zero_runs.h"
 
 namespace cloning {
 namespace {

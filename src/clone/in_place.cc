@@ -13,11 +13,11 @@
 #include "clone/attributes.h"
 #include "clone/contents.h"
 #include "clone/defrag.h"
-#include "clone/directory.h"
-#include "clone/extents.h"
 #include "clone/lease.h"
 #include "clone/sparse_copy.h"
 #include "clone/staging.h"
+#include "file/directory.h"
+#include "file/extents.h"
 
 namespace cloning {
 namespace {

@@ -11,8 +11,8 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/message.h"
-#include "base/remove_tree.h"
-#include "clone/directory.h"
+#include "file/directory.h"
+#include "file/remove_tree.h"
 
 namespace cloning {
 namespace {

@@ -18,13 +18,13 @@
 #include "clone/clone.h"
 #include "clone/command_line.h"
 #include "clone/defrag.h"
-#include "clone/directory.h"
 #include "clone/in_place.h"
 #include "clone/progress.h"
 #include "clone/report.h"
 #include "clone/request.h"
 #include "clone/source_file.h"
 #include "clone/stat.h"
+#include "file/directory.h"
 
 namespace {
 

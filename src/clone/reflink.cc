@@ -9,9 +9,9 @@
 #include <cstddef>
 #include <system_error>
 
-#include "base/cross_device.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "file/cross_device.h"
 
 namespace cloning {
 namespace {

@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "clone/data_ranges.h"
-#include "clone/zero_runs.h"
+#include "file/data_ranges.h"
+#include "file/zero_runs.h"
 
 namespace cloning {
 namespace {

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "base/atomic_file.h"
-#include "base/vmm_names.h"
+#include "store/vmm_names.h"
 
 namespace cloning {
 namespace {

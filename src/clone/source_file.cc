@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/open_files.h"
 #include "base/process.h"
-#include "clone/directory.h"
+#include "file/directory.h"
 
 namespace cloning {
 namespace {

@@ -19,11 +19,11 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "clone/data_ranges.h"
-#include "clone/extents.h"
 #include "clone/reflink.h"
 #include "clone/report.h"
-#include "clone/zero_runs.h"
+#include "file/data_ranges.h"
+#include "file/extents.h"
+#include "file/zero_runs.h"
 
 namespace cloning {
 namespace {

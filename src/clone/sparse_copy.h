@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "clone/data_ranges.h"
 #include "clone/progress.h"
+#include "file/data_ranges.h"
 
 namespace cloning {
 

@@ -7,10 +7,10 @@
 #include <cstdio>
 
 #include "base/error.h"
-#include "base/remove_tree.h"
 #include "clone/attributes.h"
-#include "clone/directory.h"
 #include "clone/reflink.h"
+#include "file/directory.h"
+#include "file/remove_tree.h"
 
 namespace cloning {
 namespace {

@@ -4,10 +4,10 @@
 
 #include "base/error.h"
 #include "base/json_line.h"
-#include "clone/data_ranges.h"
 #include "clone/lease.h"
 #include "clone/report.h"
 #include "clone/source_file.h"
+#include "file/data_ranges.h"
 
 namespace cloning {
 namespace {

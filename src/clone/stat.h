@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "clone/extents.h"
+#include "file/extents.h"
 
 namespace cloning {
 

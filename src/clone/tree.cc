@@ -10,13 +10,13 @@
 #include <memory>
 #include <utility>
 
-#include "base/cross_device.h"
 #include "base/error.h"
 #include "clone/defrag.h"
 #include "clone/place.h"
 #include "clone/reflink.h"
 #include "clone/skip_rules.h"
 #include "clone/sparse_copy.h"
+#include "file/cross_device.h"
 
 namespace cloning {
 namespace {

@@ -9,13 +9,13 @@
 #include <string>
 #include <utility>
 
+#include "base/parallel.h"
 #include "clone/attributes.h"
 #include "clone/contents.h"
-#include "clone/directory.h"
-#include "clone/parallel.h"
 #include "clone/progress.h"
 #include "clone/report.h"
 #include "clone/request.h"
+#include "file/directory.h"
 
 namespace cloning {
 

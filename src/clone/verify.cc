@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "clone/data_ranges.h"
+#include "file/data_ranges.h"
 
 namespace cloning {
 namespace {

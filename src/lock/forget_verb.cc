@@ -4,14 +4,14 @@
 #include <string>
 
 #include "base/error.h"
-#include "base/id_lock_forget.h"
-#include "base/id_lock_holders.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/options.h"
 #include "base/output.h"
 #include "lock/verbs.h"
-#include "meta/leftovers.h"
+#include "meta/flows/leftovers.h"
+#include "store/id_lock_forget.h"
+#include "store/id_lock_holders.h"
 
 namespace lock {
 namespace {

@@ -11,11 +11,11 @@
 #include "base/open_files.h"
 #include "base/options.h"
 #include "base/output.h"
-#include "base/store.h"
 #include "lock/verbs.h"
-#include "meta/fork_guard.h"
-#include "meta/fork_index.h"
-#include "meta/metadata.h"
+#include "meta/forks/fork_guard.h"
+#include "meta/forks/fork_index.h"
+#include "meta/guest/metadata.h"
+#include "store/store.h"
 
 namespace lock {
 namespace {

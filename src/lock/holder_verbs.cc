@@ -6,8 +6,6 @@
 #include <optional>
 
 #include "base/error.h"
-#include "base/id_lock.h"
-#include "base/id_lock_holders.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/options.h"
@@ -15,6 +13,8 @@
 #include "base/process.h"
 #include "base/utf8.h"
 #include "lock/verbs.h"
+#include "store/id_lock.h"
+#include "store/id_lock_holders.h"
 
 namespace lock {
 namespace {

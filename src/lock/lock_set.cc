@@ -9,8 +9,8 @@
 #include <optional>
 
 #include "base/error.h"
-#include "base/id_lock_holders.h"
 #include "base/message.h"
+#include "store/id_lock_holders.h"
 
 namespace lock {
 namespace {

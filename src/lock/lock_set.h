@@ -7,8 +7,8 @@
 
 #include "base/deadline.h"
 #include "base/fd.h"
-#include "base/id_lock.h"
-#include "base/store.h"
+#include "store/id_lock.h"
+#include "store/store.h"
 
 namespace lock {
 

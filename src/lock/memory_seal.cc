@@ -10,8 +10,8 @@
 #include "base/fd.h"
 #include "base/open_files.h"
 #include "base/process.h"
-#include "meta/fork_guard.h"
-#include "meta/guest.h"
+#include "meta/forks/fork_guard.h"
+#include "meta/guest/guest.h"
 
 namespace lock {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/store.h"
+#include "store/store.h"
 
 namespace lock {
 

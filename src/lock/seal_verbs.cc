@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <optional>
 
-#include "base/id_lock.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/options.h"
@@ -11,6 +10,7 @@
 #include "lock/lock_set.h"
 #include "lock/memory_seal.h"
 #include "lock/verbs.h"
+#include "store/id_lock.h"
 
 namespace lock {
 namespace {

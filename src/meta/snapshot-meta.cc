@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/options.h"
 #include "base/program.h"
-#include "meta/commands.h"
+#include "meta/verbs/commands.h"
 
 namespace {
 

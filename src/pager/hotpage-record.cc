@@ -9,8 +9,8 @@
 #include "base/options.h"
 #include "base/output.h"
 #include "base/program.h"
-#include "pager/hotpage_commands.h"
-#include "pager/trace.h"
+#include "hot/hotpage_commands.h"
+#include "hot/trace.h"
 
 namespace {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // uffd-ctl: asks a running page server, and makes and ends its sessions.
 #include "base/program.h"
-#include "pager/control_command.h"
+#include "pager/ctl/control_command.h"
 
 int main(int argc, char** argv) {
   return base::run_program("uffd-ctl", argc, argv, pager::run_control_command);

@@ -6,8 +6,8 @@
 #include "base/options.h"
 #include "base/program.h"
 #include "base/unix_socket.h"
-#include "pager/probe_config.h"
-#include "pager/probe_run.h"
+#include "pager/probe/config.h"
+#include "pager/probe/run.h"
 
 namespace {
 

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/program.h"
-#include "pager/serve_command.h"
+#include "pager/serve/serve_command.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <limits>
 #include <string>
 
-#include "pager/control_request.h"
+#include "pager/serve/control_request.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "pager/handshake.h"
+#include "pager/protocol/handshake.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {

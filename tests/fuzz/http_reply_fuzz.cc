@@ -1,6 +1,6 @@
 // Fuzzes the reader of a server's replies: a status of three digits, and a length that is bounded.
 // SPDX-License-Identifier: Apache-2.0
-#include "pager/http_reply.h"
+#include "pager/ctl/http_reply.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

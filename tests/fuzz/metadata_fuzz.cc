@@ -9,9 +9,9 @@
 #include <string>
 
 #include "base/fd.h"
-#include "base/store.h"
-#include "meta/guest_keys.h"
-#include "meta/metadata.h"
+#include "meta/guest/fork_relation.h"
+#include "meta/guest/metadata.h"
+#include "store/store.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {

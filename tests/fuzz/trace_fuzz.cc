@@ -3,7 +3,7 @@
 #include <set>
 
 #include "hot/hpl1.h"
-#include "pager/trace.h"
+#include "hot/trace.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "meta/crc64.h"
-#include "meta/rewrite_paths.h"
-#include "meta/vmstate.h"
+#include "meta/vmstate/crc64.h"
+#include "meta/vmstate/rewrite_paths.h"
+#include "meta/vmstate/vmstate.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {

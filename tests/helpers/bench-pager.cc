@@ -24,9 +24,9 @@
 #include "base/program.h"
 #include "base/unix_listener.h"
 #include "base/unix_socket.h"
-#include "pager/clock.h"
-#include "pager/fault_loop.h"
-#include "pager/handshake.h"
+#include "pager/faults/fault_loop.h"
+#include "pager/kernel/clock.h"
+#include "pager/protocol/handshake.h"
 
 namespace {
 

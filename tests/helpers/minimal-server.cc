@@ -23,9 +23,9 @@
 #include "base/program.h"
 #include "base/unix_listener.h"
 #include "base/unix_socket.h"
-#include "pager/handshake.h"
-#include "pager/probe_memory.h"
-#include "pager/uffd.h"
+#include "pager/kernel/uffd.h"
+#include "pager/probe/memory.h"
+#include "pager/protocol/handshake.h"
 
 namespace {
 

@@ -11,8 +11,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "pager/probe_random.h"
-#include "pager/region.h"
+#include "hot/region.h"
+#include "pager/probe/random.h"
 
 // Writes a file of `bytes`: runs of noise, of holes, of zeros that are stored, of pages that are
 // zero but for their last byte, and of pages that start with zeros. Read-only for half of the

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "pager/probe_memory.h"
-#include "pager/uffd.h"
+#include "pager/kernel/uffd.h"
+#include "pager/probe/memory.h"
 
 // A word that is not what it must be.
 struct WrongWord {

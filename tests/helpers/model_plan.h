@@ -9,8 +9,8 @@
 #include <string>
 
 #include "model_memory.h"
-#include "pager/probe_random.h"
-#include "pager/probe_record.h"
+#include "pager/probe/random.h"
+#include "pager/probe/record.h"
 
 enum class Step : uint64_t {
   read,      // a word of a page

@@ -19,12 +19,12 @@
 #include "base/atomic_file.h"
 #include "base/json_line.h"
 #include "base/unix_socket.h"
+#include "hot/hot_list.h"
 #include "model_plan.h"
-#include "pager/handshake.h"
-#include "pager/hot_list.h"
-#include "pager/http_client.h"
-#include "pager/probe_clock.h"
-#include "pager/uffd.h"
+#include "pager/ctl/http_client.h"
+#include "pager/kernel/uffd.h"
+#include "pager/probe/clock.h"
+#include "pager/protocol/handshake.h"
 
 // What a service is asked. Belongs to one thread.
 class ModelControl {

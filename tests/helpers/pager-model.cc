@@ -20,8 +20,8 @@
 #include "model_image.h"
 #include "model_plan.h"
 #include "model_vmm.h"
-#include "pager/http_client.h"
-#include "pager/probe_child.h"
+#include "pager/ctl/http_client.h"
+#include "pager/probe/child.h"
 
 namespace {
 

@@ -23,8 +23,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "clone/data_ranges.h"
-#include "clone/directory.h"
+#include "file/data_ranges.h"
+#include "file/directory.h"
 
 namespace {
 

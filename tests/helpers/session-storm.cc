@@ -21,9 +21,9 @@
 #include "base/output.h"
 #include "base/program.h"
 #include "base/unix_socket.h"
-#include "pager/handshake.h"
-#include "pager/http_client.h"
-#include "tests/unit/test_guest.h"
+#include "pager/ctl/http_client.h"
+#include "pager/protocol/handshake.h"
+#include "tests/unit/meta/test_guest.h"
 
 namespace {
 

@@ -13,8 +13,8 @@
 #include "base/options.h"
 #include "base/output.h"
 #include "base/program.h"
-#include "pager/probe_memory.h"
-#include "pager/probe_random.h"
+#include "pager/probe/memory.h"
+#include "pager/probe/random.h"
 
 namespace {
 

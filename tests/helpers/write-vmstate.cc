@@ -7,7 +7,7 @@
 #include <iostream>
 #include <string>
 
-#include "tests/unit/vmstate_writer.h"
+#include "tests/unit/meta/vmstate_writer.h"
 
 namespace {
 

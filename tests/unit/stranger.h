@@ -9,9 +9,9 @@
 
 #include "base/unix_listener.h"
 #include "base/unix_socket.h"
-#include "child_process.h"
-#include "pager/region.h"
-#include "pager/vmm.h"
+#include "hot/region.h"
+#include "pager/faults/vmm.h"
+#include "tests/unit/child_process.h"
 
 namespace pager {
 

@@ -1,0 +1,220 @@
+#include "base/json_object.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/error.h"
+#include "base/json_line.h"
+#include "base/json_scanner.h"
+#include "base/utf8.h"
+
+namespace meta {
+namespace {
+
+// Throws base::BadData for what no scanner needs to look at.
+void check_text(std::string_view text, std::string_view name) {
+  const auto refuse = [&](const std::string& why) {
+    throw base::BadData("cannot read " + base::quoted(name) + ": " + why);
+  };
+  if (text.empty()) {
+    refuse("it is empty");
+  }
+  if (text.size() > kMaxJsonBytes) {
+    refuse("it is longer than " + std::to_string(kMaxJsonBytes) + " bytes");
+  }
+  if (text.starts_with("\xef\xbb\xbf")) {
+    refuse("it starts with a byte order mark");
+  }
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    refuse("it has a NUL character (at byte " + std::to_string(nul) + ")");
+  }
+  if (!base::is_utf8(text)) {
+    refuse("it is not UTF-8");
+  }
+}
+
+void scan(std::string_view text, std::string_view name, const JsonScanner::Visit& visit) {
+  check_text(text, name);
+  try {
+    JsonScanner(text, visit).scan();
+  } catch (const JsonError& error) {
+    throw base::BadData("cannot read " + base::quoted(name) + ": not valid JSON: " + error.what());
+  }
+}
+
+bool is_object(std::string_view raw) {
+  return raw.starts_with('{');
+}
+
+// The object in a value that has been checked.
+JsonObject nested(std::string_view raw) {
+  return JsonObject::parse(raw, "a nested object");
+}
+
+std::string indent(size_t level) {
+  std::string spaces(2 * level, ' ');
+  return spaces;
+}
+
+}  // namespace
+
+JsonObject JsonObject::parse(std::string_view text, std::string_view name) {
+  JsonObject object;
+  scan_json_object(text, name, [&](std::string_view key, std::string_view value) {
+    object.members_.push_back(
+        {.key = decode_json_string(key), .raw_key = std::string(key), .raw = std::string(value)});
+  });
+  return object;
+}
+
+void scan_json_object(
+    std::string_view text, std::string_view name,
+    const std::function<void(std::string_view raw_key, std::string_view raw_value)>& visit) {
+  const size_t start = text.find_first_not_of(" \t\n\r");
+  const bool opens = start != std::string_view::npos && is_object(text.substr(start));
+  scan(text, name, opens ? visit : nullptr);
+  if (!opens) {
+    throw base::BadData("cannot read " + base::quoted(name) + ": not a JSON object");
+  }
+}
+
+const std::string* JsonObject::find(std::string_view key) const {
+  const auto found = std::ranges::find(members_, key, &Member::key);
+  return found == members_.end() ? nullptr : &found->raw;
+}
+
+void JsonObject::set(std::string_view key, std::string_view raw) {
+  const auto found = std::ranges::find(members_, key, &Member::key);
+  if (found != members_.end()) {
+    found->raw = raw;
+    return;
+  }
+  members_.push_back(
+      {.key = std::string(key), .raw_key = base::json_string(key), .raw = std::string(raw)});
+}
+
+void JsonObject::erase(std::string_view key) {
+  std::erase_if(members_, [&](const Member& member) { return member.key == key; });
+}
+
+std::optional<std::string> JsonObject::find_path(std::string_view path) const {
+  if (const std::string* whole = find(path)) {
+    return *whole;
+  }
+  const size_t dot = path.find('.');
+  const std::string* outer = dot == std::string_view::npos ? nullptr : find(path.substr(0, dot));
+  if (outer == nullptr || !is_object(*outer)) {
+    return std::nullopt;
+  }
+  return nested(*outer).find_path(path.substr(dot + 1));
+}
+
+bool JsonObject::set_path(std::string_view path, std::string_view raw, size_t level) {
+  const size_t dot = path.find('.');
+  if (dot == std::string_view::npos || find(path) != nullptr) {
+    set(path, raw);
+    return true;
+  }
+  const std::string_view key = path.substr(0, dot);
+  const std::string* outer = find(key);
+  if (outer != nullptr && !is_object(*outer)) {
+    return false;
+  }
+  JsonObject inner = outer != nullptr ? nested(*outer) : JsonObject();
+  if (!inner.set_path(path.substr(dot + 1), raw, level + 1)) {
+    return false;
+  }
+  set(key, inner.pretty(level));
+  return true;
+}
+
+bool JsonObject::erase_path(std::string_view path, size_t level) {
+  if (find(path) != nullptr) {
+    erase(path);
+    return true;
+  }
+  const size_t dot = path.find('.');
+  const std::string* outer = dot == std::string_view::npos ? nullptr : find(path.substr(0, dot));
+  if (outer == nullptr || !is_object(*outer)) {
+    return false;
+  }
+  JsonObject inner = nested(*outer);
+  const bool erased = inner.erase_path(path.substr(dot + 1), level + 1);
+  if (erased) {
+    set(path.substr(0, dot), inner.pretty(level));
+  }
+  return erased;
+}
+
+std::string JsonObject::pretty(size_t level) const {
+  if (members_.empty()) {
+    return "{}";
+  }
+  std::string text = "{";
+  for (const Member& member : members_) {
+    text += text.size() > 1 ? ",\n" : "\n";
+    text += indent(level + 1) + member.raw_key + ": " + member.raw;
+  }
+  return text + "\n" + indent(level) + "}";
+}
+
+std::string JsonObject::compact() const {
+  std::string text = "{";
+  for (const Member& member : members_) {
+    text += text.size() > 1 ? "," : "";
+    text += member.raw_key + ":" + compact_json(member.raw);
+  }
+  return text + "}";
+}
+
+void check_json(std::string_view text, std::string_view name) {
+  scan(text, name, nullptr);
+}
+
+std::string compact_json(std::string_view raw) {
+  std::string text;
+  text.reserve(raw.size());
+  bool in_string = false;
+  for (size_t i = 0; i < raw.size(); ++i) {
+    const char c = raw[i];
+    if (in_string) {
+      text += c;
+      if (c == '\\') {
+        text += raw[++i];
+      }
+      in_string = c != '"';
+    } else if (c != ' ' && c != '\t' && c != '\n' && c != '\r') {
+      text += c;
+      in_string = c == '"';
+    }
+  }
+  return text;
+}
+
+std::optional<std::string> json_text(std::string_view raw) {
+  return raw.starts_with('"') ? std::optional(decode_json_string(raw)) : std::nullopt;
+}
+
+std::optional<bool> json_boolean(std::string_view raw) {
+  return raw == "true" || raw == "false" ? std::optional(raw == "true") : std::nullopt;
+}
+
+std::optional<int64_t> json_integer(std::string_view raw) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(raw.data(), raw.data() + raw.size(), value);
+  return error == std::errc() && end == raw.data() + raw.size() ? std::optional(value)
+                                                                : std::nullopt;
+}
+
+std::optional<std::vector<std::string>> json_elements(std::string_view raw) {
+  if (!raw.starts_with('[')) {
+    return std::nullopt;
+  }
+  std::vector<std::string> elements;
+  JsonScanner(raw, [&](std::string_view /*key*/, std::string_view value) {
+    elements.emplace_back(value);
+  }).scan();
+  return elements;
+}
+
+}  // namespace meta

@@ -1,0 +1,278 @@
+#include "base/json_scanner.h"
+
+#include <cstdint>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/json_object.h"
+
+namespace meta {
+namespace {
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+// The value of a hexadecimal digit, or -1.
+int hex_value(char c) {
+  if (is_digit(c)) {
+    return c - '0';
+  }
+  if (c >= 'a' && c <= 'f') {
+    return c - 'a' + 10;
+  }
+  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+// The four digits of a \u escape, which have been scanned.
+uint32_t escape_unit(std::string_view digits) {
+  uint32_t unit = 0;
+  for (const char c : digits) {
+    unit = unit << 4U | static_cast<uint32_t>(hex_value(c));
+  }
+  return unit;
+}
+
+void append_utf8(std::string& text, uint32_t point) {
+  const auto put = [&](uint32_t byte) { text += static_cast<char>(byte); };
+  const auto put_tail = [&](unsigned shift) { put(0x80U | (point >> shift & 0x3fU)); };
+  if (point < 0x80) {
+    put(point);
+  } else if (point < 0x800) {
+    put(0xc0U | point >> 6U);
+    put_tail(0);
+  } else if (point < 0x10000) {
+    put(0xe0U | point >> 12U);
+    put_tail(6);
+    put_tail(0);
+  } else {
+    put(0xf0U | point >> 18U);
+    put_tail(12);
+    put_tail(6);
+    put_tail(0);
+  }
+}
+
+constexpr uint32_t kReplacement = 0xfffd;
+bool is_high_surrogate(uint32_t unit) {
+  return unit >= 0xd800 && unit < 0xdc00;
+}
+bool is_low_surrogate(uint32_t unit) {
+  return unit >= 0xdc00 && unit < 0xe000;
+}
+
+}  // namespace
+
+void JsonScanner::scan() {
+  skip_blanks();
+  value(0);
+  skip_blanks();
+  if (at_ != text_.size()) {
+    fail("something follows the value");
+  }
+}
+
+std::string_view JsonScanner::value(int depth) {
+  const size_t start = at_;
+  switch (peek()) {
+    case '{':
+      object(depth);
+      break;
+    case '[':
+      array(depth);
+      break;
+    case '"':
+      string();
+      break;
+    case 't':
+      word("true");
+      break;
+    case 'f':
+      word("false");
+      break;
+    case 'n':
+      word("null");
+      break;
+    default:
+      number();
+  }
+  return text_.substr(start, at_ - start);
+}
+
+void JsonScanner::object(int depth) {
+  if (depth >= kMaxJsonDepth) {
+    fail("it is nested more than " + std::to_string(kMaxJsonDepth) + " levels deep");
+  }
+  ++at_;
+  skip_blanks();
+  if (take('}')) {
+    return;
+  }
+  std::set<std::string> keys;
+  do {
+    skip_blanks();
+    if (peek() != '"') {
+      fail("a key is missing");
+    }
+    const std::string_view key = string();
+    if (std::string decoded = decode_json_string(key); !keys.insert(std::move(decoded)).second) {
+      fail("the key " + base::quoted(decode_json_string(key)) + " stands twice in one object");
+    }
+    skip_blanks();
+    expect(':', "':' is missing after a key");
+    skip_blanks();
+    const std::string_view member = value(depth + 1);
+    if (depth == 0 && visit_) {
+      visit_(key, member);
+    }
+    skip_blanks();
+  } while (take(','));
+  expect('}', "',' or '}' is missing");
+}
+
+void JsonScanner::array(int depth) {
+  if (depth >= kMaxJsonDepth) {
+    fail("it is nested more than " + std::to_string(kMaxJsonDepth) + " levels deep");
+  }
+  ++at_;
+  skip_blanks();
+  if (take(']')) {
+    return;
+  }
+  do {
+    skip_blanks();
+    const std::string_view element = value(depth + 1);
+    if (depth == 0 && visit_) {
+      visit_({}, element);
+    }
+    skip_blanks();
+  } while (take(','));
+  expect(']', "',' or ']' is missing");
+}
+
+std::string_view JsonScanner::string() {
+  const size_t start = at_++;
+  for (;;) {
+    if (at_ >= text_.size()) {
+      fail("a string does not end");
+    }
+    const char c = text_[at_++];
+    if (c == '"') {
+      return text_.substr(start, at_ - start);
+    }
+    if (static_cast<unsigned char>(c) < 0x20) {
+      --at_;
+      fail("a control character stands in a string");
+    }
+    if (c != '\\') {
+      continue;
+    }
+    const char escape = peek();
+    ++at_;
+    if (escape == 'u') {
+      for (int i = 0; i < 4; ++i, ++at_) {
+        if (hex_value(peek()) < 0) {
+          fail("a \\u escape needs four hexadecimal digits");
+        }
+      }
+    } else if (std::string_view("\"\\/bfnrt").find(escape) == std::string_view::npos) {
+      --at_;
+      fail("an escape is unknown");
+    }
+  }
+}
+
+void JsonScanner::number() {
+  const bool negative = take('-');
+  if (!negative && !is_digit(peek())) {
+    fail("a value is missing");
+  }
+  if (!take('0')) {
+    digits();
+  }
+  if (take('.')) {
+    digits();
+  }
+  if (take('e') || take('E')) {
+    if (!take('+')) {
+      take('-');
+    }
+    digits();
+  }
+}
+
+void JsonScanner::word(std::string_view expected) {
+  if (!text_.substr(at_).starts_with(expected)) {
+    fail("a value is missing");
+  }
+  at_ += expected.size();
+}
+
+void JsonScanner::digits() {
+  if (!is_digit(peek())) {
+    fail("a digit is missing");
+  }
+  while (is_digit(peek())) {
+    ++at_;
+  }
+}
+
+void JsonScanner::skip_blanks() {
+  while (peek() == ' ' || peek() == '\t' || peek() == '\n' || peek() == '\r') {
+    ++at_;
+  }
+}
+
+bool JsonScanner::take(char c) {
+  if (at_ >= text_.size() || text_[at_] != c) {
+    return false;
+  }
+  ++at_;
+  return true;
+}
+
+void JsonScanner::expect(char c, const char* what) {
+  if (!take(c)) {
+    fail(what);
+  }
+}
+
+void JsonScanner::fail(const std::string& problem) const {
+  throw JsonError(problem + " (at byte " + std::to_string(at_) + ")");
+}
+
+std::string decode_json_string(std::string_view literal) {
+  std::string text;
+  literal = literal.substr(1, literal.size() - 2);
+  while (!literal.empty()) {
+    const size_t plain = std::min(literal.find('\\'), literal.size());
+    text += literal.substr(0, plain);
+    literal.remove_prefix(plain);
+    if (literal.empty()) {
+      break;
+    }
+    const char escape = literal[1];
+    literal.remove_prefix(2);
+    constexpr std::string_view kShort = "bfnrt";
+    constexpr std::string_view kMeaning = "\b\f\n\r\t";
+    if (escape != 'u') {
+      const size_t known = kShort.find(escape);
+      text += known == std::string_view::npos ? escape : kMeaning[known];
+      continue;
+    }
+    uint32_t point = escape_unit(literal.substr(0, 4));
+    literal.remove_prefix(4);
+    if (is_high_surrogate(point) && literal.starts_with("\\u") &&
+        is_low_surrogate(escape_unit(literal.substr(2, 4)))) {
+      point = 0x10000 + ((point - 0xd800) << 10U) + (escape_unit(literal.substr(2, 4)) - 0xdc00);
+      literal.remove_prefix(6);
+    } else if (is_high_surrogate(point) || is_low_surrogate(point)) {
+      point = kReplacement;
+    }
+    append_utf8(text, point);
+  }
+  return text;
+}
+
+}  // namespace meta

@@ -1,0 +1,112 @@
+#include "file/directory.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace cloning {
+namespace {
+
+mode_t type_of(int dir, const struct dirent& entry, const std::string& path) {
+  if (entry.d_type != DT_UNKNOWN) {
+    return DTTOIF(static_cast<mode_t>(entry.d_type));
+  }
+  struct stat st {};
+  if (::fstatat(dir, entry.d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(path + "/" + entry.d_name));
+  }
+  return st.st_mode & S_IFMT;
+}
+
+}  // namespace
+
+std::vector<Entry> list_directory(int dir, const std::string& path) {
+  // The stream closes the descriptor that it gets; the caller keeps its own.
+  base::Fd own(::fcntl(dir, F_DUPFD_CLOEXEC, 0));
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(own ? ::fdopendir(own.get()) : nullptr,
+                                                   ::closedir);
+  if (stream == nullptr) {
+    base::throw_errno("cannot read directory " + base::quoted(path));
+  }
+  own.release();
+  // To the beginning, as btrfs (since Linux 6.5) lists only what there was when the directory was
+  // opened: nothing, of one that has been filled since.
+  ::rewinddir(stream.get());
+  std::vector<Entry> entries;
+  for (;;) {
+    errno = 0;
+    const struct dirent* entry = ::readdir(stream.get());
+    if (entry == nullptr) {
+      if (errno != 0) {
+        base::throw_errno("cannot read directory " + base::quoted(path));
+      }
+      break;
+    }
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") {
+      entries.push_back({.name = std::string(name), .type = type_of(dir, *entry, path)});
+    }
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return a.name < b.name; });
+  return entries;
+}
+
+void sync_tree(int dir, const std::string& path) {
+  for (const Entry& entry : list_directory(dir, path)) {
+    if (entry.type != S_IFREG && entry.type != S_IFDIR) {
+      continue;  // a symlink is part of its directory
+    }
+    const std::string entry_path = path + "/" + entry.name;
+    const base::Fd fd(::openat(dir, entry.name.c_str(), O_RDONLY | kNoFollow));
+    if (!fd) {
+      base::throw_errno("cannot open " + base::quoted(entry_path));
+    }
+    if (entry.type == S_IFDIR) {
+      sync_tree(fd.get(), entry_path);
+    } else {
+      base::sync_fd(fd.get(), entry_path);
+    }
+  }
+  base::sync_fd(dir, path);
+}
+
+std::string name_of_open(int fd, const std::string& path) {
+  std::array<char, PATH_MAX> name{};
+  const std::string self = "/proc/self/fd/" + std::to_string(fd);
+  const ssize_t length = ::readlink(self.c_str(), name.data(), name.size() - 1);
+  if (length < 0) {
+    base::throw_errno("cannot look up " + base::quoted(path));
+  }
+  return {name.data(), static_cast<size_t>(length)};
+}
+
+int link_descriptor(int fd, int dir, const std::string& name) {
+  const int result = ::linkat(fd, "", dir, name.c_str(), AT_EMPTY_PATH);
+  if (result == 0 || errno != ENOENT) {
+    return result;
+  }
+  // Without CAP_DAC_READ_SEARCH (and, from Linux 6.10 on, opened by somebody else) there is this
+  // way.
+  const std::string self = "/proc/self/fd/" + std::to_string(fd);
+  return ::linkat(AT_FDCWD, self.c_str(), dir, name.c_str(), AT_SYMLINK_FOLLOW);
+}
+
+void raise_descriptor_limit() {
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));  // the walk says where it ran out
+  }
+}
+
+}  // namespace cloning

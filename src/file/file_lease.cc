@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "file/file_lease.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "base/error.h"
+
+namespace base {
+
+FileLease::FileLease(int fd, Kind kind) : fd_(fd), type_(kind == Kind::read ? F_RDLCK : F_WRLCK) {
+  // The default signal, SIGIO, would end this process.
+  ::fcntl(fd_, F_SETSIG, SIGURG);
+  if (::fcntl(fd_, F_SETLEASE, type_) == 0) {
+    return;
+  }
+  if (errno == EAGAIN) {
+    state_ = State::refused;
+  } else if (errno == EINVAL || errno == ENOLCK || errno == EOPNOTSUPP || errno == EACCES) {
+    state_ = State::unsupported;
+  } else {
+    throw_errno("cannot take a lease");
+  }
+}
+
+FileLease::~FileLease() {
+  if (state_ == State::held) {
+    ::fcntl(fd_, F_SETLEASE, F_UNLCK);
+  }
+}
+
+FileLease::State FileLease::state() const {
+  if (state_ == State::held && ::fcntl(fd_, F_GETLEASE) != type_) {
+    return State::refused;
+  }
+  return state_;
+}
+
+}  // namespace base

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "file/next_data.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/error.h"
+
+namespace base {
+
+std::optional<Range> next_data(int fd, off_t from, off_t size, std::string_view name) {
+  if (from >= size) {
+    return std::nullopt;
+  }
+  const off_t begin = ::lseek(fd, from, SEEK_DATA);
+  if (begin < 0) {
+    if (errno == ENXIO) {
+      return std::nullopt;
+    }
+    if (errno == EINVAL || errno == EOPNOTSUPP) {
+      return Range{.begin = from, .end = size};
+    }
+    throw_errno("cannot look for data in " + base::quoted(name));
+  }
+  if (begin >= size) {
+    return std::nullopt;
+  }
+  const off_t end = ::lseek(fd, begin, SEEK_HOLE);
+  if (end < 0) {
+    if (errno == ENXIO) {  // the file was cut short between the two calls; reading it will tell
+      return std::nullopt;
+    }
+    throw_errno("cannot look for a hole in " + base::quoted(name));
+  }
+  return Range{.begin = begin, .end = std::min(end, size)};
+}
+
+}  // namespace base

@@ -1,0 +1,228 @@
+#include "file/remove_tree.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace base {
+namespace {
+
+struct Identity {
+  uint64_t mount = 0;
+  mode_t mode = 0;
+  bool exists = false;
+};
+
+// Of `name` in `dir`, or of `dir` itself when the name is empty. Does not follow symbolic links.
+Identity identify(int dir, const std::string& name, const std::string& shown) {
+  struct statx st {};
+  constexpr int kFlags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
+  if (::statx(dir, name.c_str(), kFlags, STATX_TYPE | STATX_MODE | STATX_MNT_ID, &st) != 0) {
+    if (errno == ENOENT) {
+      return {};
+    }
+    throw_errno("cannot stat " + base::quoted(shown));
+  }
+  return {.mount = st.stx_mnt_id, .mode = st.stx_mode, .exists = true};
+}
+
+// -1 and errno where it is not a directory, is a symbolic link or a mount point (EXDEV).
+Fd open_child_dir(int dir, const std::string& name, int flags) {
+  struct open_how how {};
+  how.flags = static_cast<uint64_t>(flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+  return Fd(static_cast<int>(::syscall(SYS_openat2, dir, name.c_str(), &how, sizeof how)));
+}
+
+std::vector<std::string> names_in(int dir, const std::string& shown) {
+  Fd own(::openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(own ? ::fdopendir(own.get()) : nullptr,
+                                                   ::closedir);
+  if (stream == nullptr) {
+    throw_errno("cannot read directory " + base::quoted(shown));
+  }
+  own.release();
+  std::vector<std::string> names;
+  for (;;) {
+    errno = 0;
+    const struct dirent* entry = ::readdir(stream.get());
+    if (entry == nullptr) {
+      if (errno != 0) {
+        throw_errno("cannot read directory " + base::quoted(shown));
+      }
+      return names;
+    }
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") {
+      names.emplace_back(name);
+    }
+  }
+}
+
+// Visits a tree with one open directory at a time. It goes back up through "..", and compares what
+// it finds there with where it came from, because a directory may be moved while it is in it.
+class TreeWalk {
+ public:
+  enum class Action { remove, look };
+
+  TreeWalk(int parent, std::string shown, Action action)
+      : parent_(parent), shown_(std::move(shown)), action_(action) {}
+
+  // The first mount point, where the walk ends; nothing when there is none.
+  std::optional<std::string> run(const std::string& name) {
+    mount_ = identify(parent_, "", shown_).mount;
+    if (visit(parent_, name)) {
+      while (!levels_.empty() && !found_) {
+        step();
+      }
+    }
+    return found_;
+  }
+
+ private:
+  struct Level {
+    std::string name;
+    dev_t dev;
+    ino_t ino;
+    std::vector<std::string> left;
+  };
+
+  std::string path_of(const std::string& name) const {
+    if (levels_.empty()) {
+      return shown_;
+    }
+    std::string path = shown_;
+    std::for_each(levels_.begin() + 1, levels_.end(),
+                  [&](const Level& level) { path += "/" + level.name; });
+    return path + "/" + name;
+  }
+
+  // Enters a directory (true); removes, or passes over, anything else.
+  bool visit(int dir, const std::string& name) {
+    const Identity entry = identify(dir, name, path_of(name));
+    if (!entry.exists) {
+      return false;
+    }
+    if (entry.mount != mount_) {
+      found_ = path_of(name);
+      return false;
+    }
+    if (S_ISDIR(entry.mode)) {
+      return enter(dir, name);
+    }
+    if (action_ == Action::remove && ::unlinkat(dir, name.c_str(), 0) != 0 && errno != ENOENT) {
+      throw_errno("cannot remove " + base::quoted(path_of(name)));
+    }
+    return false;
+  }
+
+  bool enter(int dir, const std::string& name) {
+    const std::string path = path_of(name);
+    // By a descriptor, as chmod by name would follow a symbolic link that is put there now.
+    // Emptying the directory needs all three rights, which a clone of a read-only directory lacks.
+    const Fd entry = open_child_dir(dir, name, O_PATH);
+    if (!entry) {
+      if (errno == EXDEV) {
+        found_ = path;
+        return false;
+      }
+      throw_errno("cannot open directory " + base::quoted(path));
+    }
+    Fd opened = open_readable(entry.get());
+    struct stat st {};
+    if (!opened || ::fstat(opened.get(), &st) != 0) {
+      throw_errno("cannot open directory " + base::quoted(path));
+    }
+    std::vector<std::string> names = names_in(opened.get(), path);
+    levels_.push_back({.name = name, .dev = st.st_dev, .ino = st.st_ino, .left = std::move(names)});
+    at_ = std::move(opened);
+    return true;
+  }
+
+  Fd open_readable(int entry) const {
+    if (action_ == Action::remove) {
+      struct stat st {};
+      const bool is_closed =
+          ::fstat(entry, &st) == 0 && (st.st_mode & S_IRWXU) != static_cast<mode_t>(S_IRWXU);
+      if (is_closed) {
+        // Where it fails, the open or the removal below names the reason.
+        static_cast<void>(::chmod(("/proc/self/fd/" + std::to_string(entry)).c_str(), S_IRWXU));
+      }
+    }
+    return Fd(::openat(entry, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+
+  void step() {
+    Level& level = levels_.back();
+    if (!level.left.empty()) {
+      const std::string name = std::move(level.left.back());
+      level.left.pop_back();
+      visit(at_.get(), name);
+      return;
+    }
+    const std::string name = std::move(level.name);
+    levels_.pop_back();
+    const std::string path = path_of(name);
+    const int above = go_up(path);
+    if (action_ == Action::remove && ::unlinkat(above, name.c_str(), AT_REMOVEDIR) != 0 &&
+        errno != ENOENT) {
+      throw_errno("cannot remove directory " + base::quoted(path));
+    }
+  }
+
+  // The directory that holds the one just left.
+  int go_up(const std::string& path) {
+    if (levels_.empty()) {
+      at_.reset();
+      return parent_;
+    }
+    at_ = open_at(at_.get(), "..", O_RDONLY | O_DIRECTORY);
+    struct stat st {};
+    if (::fstat(at_.get(), &st) != 0 || st.st_dev != levels_.back().dev ||
+        st.st_ino != levels_.back().ino) {
+      throw Refused("cannot remove " + base::quoted(path) +
+                    ": it was moved at the same time; try again");
+    }
+    return at_.get();
+  }
+
+  int parent_;
+  std::string shown_;
+  Action action_;
+  uint64_t mount_ = 0;
+  Fd at_;
+  std::vector<Level> levels_;
+  std::optional<std::string> found_;
+};
+
+}  // namespace
+
+void remove_tree(int parent, const std::string& name, const std::string& shown) {
+  if (const auto mount = TreeWalk(parent, shown, TreeWalk::Action::remove).run(name)) {
+    refuse_mount(*mount);
+  }
+}
+
+std::optional<std::string> find_mount(int parent, const std::string& name,
+                                      const std::string& shown) {
+  return TreeWalk(parent, shown, TreeWalk::Action::look).run(name);
+}
+
+void refuse_mount(const std::string& path) {
+  throw Refused("cannot remove " + base::quoted(path) + ": it is a mount point; unmount it first");
+}
+
+}  // namespace base

@@ -1,0 +1,31 @@
+#include "hot/hot_list.h"
+
+#include <string>
+
+#include "base/error.h"
+
+namespace pager {
+
+void check_hot_list(std::span<const HotPage> pages, std::span<const Region> regions,
+                    std::string_view name) {
+  for (size_t i = 0; i < pages.size(); ++i) {
+    const HotPage& page = pages[i];
+    std::string why;
+    if (page.region >= regions.size()) {
+      why = "there are " + std::to_string(regions.size()) + " regions";
+    } else if (page.offset >= regions[page.region].size) {
+      why = "that region has " + std::to_string(regions[page.region].size) + " bytes";
+    } else if (page.offset % regions[page.region].page_size != 0) {
+      why =
+          "it is not a multiple of the page size " + std::to_string(regions[page.region].page_size);
+    } else {
+      continue;
+    }
+    throw base::BadData("cannot use hot list " + base::quoted(name) + ": entry " +
+                        std::to_string(i) + " is region " + std::to_string(page.region) +
+                        ", offset " + std::to_string(page.offset) + ": " + why +
+                        "; it was recorded from another image");
+  }
+}
+
+}  // namespace pager

@@ -1,0 +1,144 @@
+#include "hot/trace_writer.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <climits>
+#include <cstdio>
+#include <utility>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/message.h"
+#include "hot/trace.h"
+
+namespace pager {
+namespace {
+
+std::string subject(const std::string& path) {
+  return path == "-" ? "trace on standard output" : "trace " + base::quoted(path);
+}
+
+// The directory of a path, with the slash; and the name in it.
+std::pair<std::string, std::string> split(const std::string& path) {
+  const size_t name_at = path.rfind('/') + 1;  // 0 where there is none
+  return {name_at == 0 ? "./" : path.substr(0, name_at), path.substr(name_at)};
+}
+
+void check_target(const std::string& path) {
+  struct stat st {};
+  if (::lstat(path.c_str(), &st) == 0) {
+    if (!S_ISREG(st.st_mode)) {
+      throw base::BadData("cannot write " + subject(path) + ": " +
+                          (S_ISLNK(st.st_mode) ? "it is a symbolic link" : "not a regular file"));
+    }
+  } else if (errno != ENOENT) {
+    base::throw_errno("cannot write " + subject(path));
+  }
+}
+
+// What others have under this name is not touched until a whole new file takes it.
+base::Fd make_file(const std::string& path) {
+  if (path == "-") {
+    base::Fd fd(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
+    if (!fd) {
+      base::throw_errno("cannot use standard output");
+    }
+    return fd;
+  }
+  static std::atomic<unsigned> count{0};
+  const auto [directory, name] = split(path);
+  const std::string temporary = directory + "." + name + "." + std::to_string(::getpid()) + "-" +
+                                std::to_string(++count) + ".snapfork-tmp";
+  constexpr mode_t kMode = 0600;
+  base::Fd fd = base::open_file(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, kMode);
+  try {
+    check_target(path);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) {
+      base::throw_errno("cannot write " + subject(path));
+    }
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  return fd;
+}
+
+}  // namespace
+
+void TraceWriter::check(const std::string& path) {
+  if (path == "-") {
+    return;
+  }
+  constexpr size_t kRoom = 32;  // for a session's id, or the temporary name
+  if (path.size() + kRoom > PATH_MAX) {
+    base::throw_error_number(ENAMETOOLONG, "cannot write " + subject(path));
+  }
+  check_target(path);
+  if (::faccessat(AT_FDCWD, split(path).first.c_str(), W_OK | X_OK, AT_EACCESS) != 0) {
+    base::throw_errno("cannot write " + subject(path));
+  }
+}
+
+void TraceWriter::start(std::span<const Region> regions, uint64_t memory_bytes) {
+  // Some seconds of a guest that faults all the time.
+  constexpr size_t kMostQueued = size_t{16} << 20U;
+  try {
+    writer_ = std::make_unique<base::BackgroundWriter>("trace", kMostQueued,
+                                                       base::BackgroundWriter::OnError::end,
+                                                       [path = path_] { return make_file(path); });
+  } catch (const std::system_error& error) {
+    end(error.what());
+    return;
+  }
+  buffer_ = trace_header(regions, memory_bytes);
+  flush();
+}
+
+void TraceWriter::fault(uint64_t page_in_file) {
+  if (!writer_) {
+    return;
+  }
+  std::array<char, 24> line{};
+  char* end = std::to_chars(line.data(), line.data() + line.size() - 1, page_in_file).ptr;
+  *end++ = '\n';
+  buffer_.append(line.data(), static_cast<size_t>(end - line.data()));
+  constexpr size_t kFlushAt = 256 << 10;
+  if (buffer_.size() >= kFlushAt) {
+    flush();
+  }
+}
+
+void TraceWriter::flush() {
+  if (!writer_ || buffer_.empty()) {
+    return;
+  }
+  if (!writer_->write(std::exchange(buffer_, {}))) {
+    const std::string why = writer_->failure();
+    end(why.empty() ? "its file does not take what is written" : why);
+  }
+}
+
+void TraceWriter::finish() {
+  flush();
+  constexpr std::chrono::seconds kLimit{1};
+  if (writer_ && !writer_->drain(kLimit)) {
+    const std::string why = writer_->failure();
+    end(why.empty() ? "its file does not take what is written" : why);
+  }
+  writer_.reset();
+}
+
+void TraceWriter::end(const std::string& why) {
+  base::say_warning(subject(path_) + " ends here: " + why);
+  writer_.reset();
+  buffer_.clear();
+}
+
+}  // namespace pager

@@ -1,0 +1,118 @@
+#include "meta/flows/fork_flow.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/message.h"
+#include "meta/forks/fork_index.h"
+#include "meta/guest/guest_state.h"
+#include "meta/guest/metadata.h"
+
+namespace meta {
+namespace {
+
+// Throws unless dropping the index entry of `fork_id` leaves no fork uncounted.
+void require_ended(const base::Store& store, const std::string& template_id,
+                   const std::string& fork_id) {
+  if (guest_exists(store, fork_id) &&
+      Metadata::of_guest(store, fork_id).fork_of_template() == template_id) {
+    throw base::Refused("cannot end fork " + base::quoted(fork_id) + " of " +
+                        base::quoted(template_id) + ": the guest is there; trash it first");
+  }
+}
+
+// A whole clone, and one that reflink-clone was killed at.
+void remove_clones(const base::Store& store, const std::vector<std::string>& fork_ids) {
+  for (const std::string& id : fork_ids) {
+    remove_tree(store, clone_dir(store, id));
+    remove_tree(store, path_in(store.tmp_dir(), base::temporary_name(clone_name(id))));
+  }
+}
+
+}  // namespace
+
+std::string clone_name(std::string_view fork_id) {
+  return "fork." + std::string(fork_id);
+}
+
+std::string clone_dir(const base::Store& store, std::string_view fork_id) {
+  return store.tmp_dir() + "/" + clone_name(fork_id);
+}
+
+GuestLocks lock_for_forks(const base::Store& store, const std::string& source_id,
+                          const std::vector<std::string>& fork_ids) {
+  std::vector<GuestLocks::Wanted> wanted{{.id = source_id, .mode = base::LockMode::shared}};
+  for (const std::string& id : fork_ids) {
+    wanted.push_back({.id = id, .mode = base::LockMode::exclusive});
+  }
+  return {store, std::move(wanted)};
+}
+
+void require_new_forks(const base::Store& store, const std::string& source_id,
+                       const std::vector<std::string>& fork_ids) {
+  std::vector<std::string> sorted = fork_ids;
+  sorted.push_back(source_id);
+  std::ranges::sort(sorted);
+  const auto twice = std::ranges::adjacent_find(sorted);
+  if (twice != sorted.end()) {
+    throw base::UsageError("the id " + base::quoted(*twice) + " is given twice");
+  }
+  for (const std::string& id : fork_ids) {
+    if (guest_exists(store, id)) {
+      throw base::Refused("cannot fork to " + base::quoted(id) + ": there is such a guest already");
+    }
+  }
+}
+
+BegunForks begin_forks(const base::Store& store, const std::string& source_id,
+                       const std::vector<std::string>& fork_ids, Force force, Effect effect) {
+  require_guest(store, source_id);
+  require_new_forks(store, source_id, fork_ids);
+  std::optional<GuestLocks> locks;
+  if (effect == Effect::real) {
+    locks.emplace(lock_for_forks(store, source_id, fork_ids));
+    require_new_forks(store, source_id, fork_ids);
+  }
+  const Metadata metadata = Metadata::of_guest(store, source_id);
+  require_whole_snapshot(derive_state(store, source_id, metadata), source_id, "fork", force);
+  const bool is_template = metadata.is_template();
+  if (effect == Effect::real) {
+    remove_clones(store, fork_ids);
+    if (is_template) {
+      base::say_detail("entering " + std::to_string(fork_ids.size()) + " forks into the index of " +
+                       base::quoted(source_id));
+      add_fork_index_entries(store, source_id, fork_ids);
+    }
+  }
+  return {.links_memory = is_template};
+}
+
+void end_forks(const base::Store& store, const std::string& template_id,
+               const std::vector<std::string>& fork_ids, Effect effect) {
+  std::optional<GuestLocks> locks;
+  if (effect == Effect::real) {
+    std::vector<GuestLocks::Wanted> wanted;
+    wanted.reserve(fork_ids.size());
+    for (const std::string& id : fork_ids) {
+      wanted.push_back({.id = id, .mode = base::LockMode::exclusive});
+    }
+    locks.emplace(store, std::move(wanted));
+  }
+  if (!template_id.empty()) {
+    for (const std::string& id : fork_ids) {
+      require_ended(store, template_id, id);
+    }
+  }
+  if (effect == Effect::dry_run) {
+    return;
+  }
+  remove_clones(store, fork_ids);
+  if (!template_id.empty()) {
+    drop_fork_index_entries(store, template_id, fork_ids);
+  }
+}
+
+}  // namespace meta

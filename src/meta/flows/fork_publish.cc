@@ -1,0 +1,263 @@
+#include "meta/flows/fork_publish.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json_line.h"
+#include "base/message.h"
+#include "base/unix_socket.h"
+#include "meta/flows/fork_flow.h"
+#include "meta/forks/fork_index.h"
+#include "meta/forks/fork_metadata.h"
+#include "meta/guest/disks.h"
+#include "meta/guest/guest_state.h"
+#include "meta/guest/metadata.h"
+#include "meta/vmstate/vmstate.h"
+#include "store/session_name.h"
+
+namespace meta {
+namespace {
+
+constexpr const char* kStateInGuest = "/snapshots/snapshot-latest/state";
+constexpr const char* kMemoryInGuest = "/snapshots/snapshot-latest/memory";
+
+struct stat stat_of(const std::string& path) {
+  struct stat st {};
+  if (::lstat(path.c_str(), &st) != 0) {
+    base::throw_errno("cannot look at " + base::quoted(path));
+  }
+  return st;
+}
+
+std::string hex(uint64_t number) {
+  constexpr const char* kDigits = "0123456789abcdef";
+  std::string text(16, '0');
+  for (size_t i = 0; i < text.size(); ++i) {
+    text[text.size() - 1 - i] = kDigits[number >> (4 * i) & 0xfU];
+  }
+  return text;
+}
+
+// The state's own CRC, its last eight bytes, tells two snapshots apart.
+std::string cache_key_of(std::string_view state_bytes) {
+  uint64_t crc = 0;
+  for (const char c : state_bytes.substr(state_bytes.size() - 8)) {
+    crc = crc << 8U | static_cast<unsigned char>(c);
+  }
+  return "snapfork-" + hex(crc);
+}
+
+class Publisher {
+ public:
+  Publisher(const base::Store& store, const std::string& source_id, const PublishOptions& options)
+      : store_(store), source_id_(source_id), options_(options) {}
+
+  // Under the locks: reads the source and refuses what has changed since the fork began.
+  void read_source() {
+    metadata_ = Metadata::of_guest(store_, source_id_);
+    require_whole_snapshot(derive_state(store_, source_id_, metadata_), source_id_, "fork",
+                           options_.force);
+    is_template_ = metadata_.is_template();
+    state_bytes_ = read_vmstate_file(store_.state_path(source_id_));
+    vmstate_ = parse_vmstate(state_bytes_, store_.state_path(source_id_));
+    read_devices(state_bytes_, vmstate_);
+  }
+
+  // Throws unless the clone of `id` can become a guest.
+  void check_clone(const std::string& id) const {
+    const std::string clone = clone_dir(store_, id);
+    const std::string what = "cannot publish fork " + base::quoted(id) + ": ";
+    if (!path_exists(clone)) {
+      throw base::Refused(what + "there is no clone " + base::quoted(clone) +
+                          "; start with fork-begin and reflink-clone");
+    }
+    if (is_template_ && !has_fork_index_entry(store_, source_id_, id)) {
+      throw base::Refused(what + "template " + base::quoted(source_id_) +
+                          " does not count it; start again with fork-begin");
+    }
+    const struct stat memory = stat_of(clone + kMemoryInGuest);
+    const struct stat source_memory = stat_of(store_.memory_path(source_id_));
+    if (!S_ISREG(memory.st_mode) || memory.st_size != source_memory.st_size) {
+      throw base::BadData(what + base::quoted(clone + kMemoryInGuest) +
+                          " is no whole copy of the source's memory");
+    }
+    if (!is_template_ && memory.st_ino == source_memory.st_ino &&
+        memory.st_dev == source_memory.st_dev) {
+      throw base::Refused(what + "its memory is a link to that of " + base::quoted(source_id_) +
+                          ", which is no template (any more); start again with fork-begin");
+    }
+  }
+
+  // What loading the clone's state would open: usually the source's state to the byte.
+  bool needs_run(const std::string& id) const {
+    const std::string path = clone_dir(store_, id) + kStateInGuest;
+    const std::string bytes = read_vmstate_file(path);
+    const std::string own_dir = store_.guest_dir(id);
+    if (bytes == state_bytes_) {
+      return names_foreign_paths(vmstate_, own_dir);
+    }
+    VmState state = parse_vmstate(bytes, path);
+    if (!state.crc_ok) {
+      throw base::BadData("cannot publish fork " + base::quoted(id) + ": the CRC of " +
+                          base::quoted(path) + " is wrong");
+    }
+    read_devices(bytes, state);
+    return names_foreign_paths(state, own_dir);
+  }
+
+  void write_metadata(const std::string& id) const {
+    const std::string clone = clone_dir(store_, id);
+    remove_tree(store_, clone + "/template");  // of the source; a fork is not one
+    Metadata metadata =
+        make_fork_metadata(metadata_, {.id = id,
+                                       .name = name_of(id),
+                                       .source_id = source_id_,
+                                       .source_dir = store_.guest_dir(source_id_),
+                                       .fork_dir = store_.guest_dir(id),
+                                       .template_id = is_template_ ? source_id_ : "",
+                                       .cache_key = cache_key_of(state_bytes_),
+                                       .session = options_.uses_uffd ? session_of(id) : ""});
+    record_disks(metadata, clone);  // as they are on this filesystem, whatever made the clone
+    metadata.write(clone + "/metadata.json", base::Durable::no);
+  }
+
+  bool is_template() const { return is_template_; }
+
+  std::string session_of(const std::string& id) const {
+    return base::session_name(id, clone_dir(store_, id));
+  }
+  std::string socket_of(const std::string& id) const {
+    return options_.socket_dir + "/" + session_of(id) + ".sock";
+  }
+
+  std::string record(const std::string& id, bool needs_run) const {
+    const std::string state_path = store_.state_path(id);
+    const std::string memory_path = store_.memory_path(id);
+    base::JsonLine line("fork");
+    line.text("id", id).text("name", name_of(id));
+    is_template_ ? line.text("template", source_id_) : line.null("template");
+    line.text("source", source_id_)
+        .path("dir", store_.guest_dir(id))
+        .path("state_path", state_path)
+        .path("memory_path", memory_path)
+        .text("backend", options_.uses_uffd ? "uffd" : "file");
+    if (options_.uses_uffd) {
+      line.path("uffd_socket_path", socket_of(id)).text("session_id", session_of(id));
+    } else {
+      line.null("uffd_socket_path").null("session_id");
+    }
+    line.boolean("needs_run", needs_run);
+    if (needs_run) {
+      line.null("snapshot_load");
+    } else {
+      base::JsonLine backend;
+      backend.text("backend_type", options_.uses_uffd ? "Uffd" : "File")
+          .text("backend_path", options_.uses_uffd ? socket_of(id) : memory_path);
+      base::JsonLine load;
+      load.text("snapshot_path", state_path)
+          .raw("mem_backend", backend.str())
+          .boolean("resume_vm", true);
+      line.raw("snapshot_load", load.str());
+    }
+    const auto report = options_.clone_reports.find(clone_name(id));
+    report != options_.clone_reports.end() ? line.raw("clone", report->second) : line.null("clone");
+    return line.str();
+  }
+
+ private:
+  std::string name_of(const std::string& id) const {
+    return options_.name.empty() ? id : options_.name;
+  }
+
+  const base::Store& store_;
+  const std::string& source_id_;
+  const PublishOptions& options_;
+  Metadata metadata_;
+  bool is_template_ = false;
+  std::string state_bytes_;
+  VmState vmstate_;
+};
+
+// Renames in order until one fails; returns how many are done.
+size_t rename_clones(const base::Store& store, const std::vector<std::string>& fork_ids,
+                     std::exception_ptr& failure) {
+  size_t done = 0;
+  try {
+    for (const std::string& id : fork_ids) {
+      if (!rename_new(store, clone_dir(store, id), store.guest_dir(id))) {
+        throw base::Refused("cannot publish fork " + base::quoted(id) +
+                            ": there is such a guest already");
+      }
+      base::say_detail("fork " + base::quoted(id) + " is there");
+      ++done;
+    }
+  } catch (const std::exception&) {
+    failure = std::current_exception();
+  }
+  return done;
+}
+
+}  // namespace
+
+PublishResult publish_forks(const base::Store& store, const std::string& source_id,
+                            const std::vector<std::string>& fork_ids, const PublishOptions& options,
+                            Effect effect) {
+  require_guest(store, source_id);
+  require_new_forks(store, source_id, fork_ids);
+  Publisher publisher(store, source_id, options);
+  if (options.uses_uffd) {
+    for (const std::string& id : fork_ids) {
+      // As long as the real one, which is known once the clone exists.
+      const std::string name = base::session_name(id, (struct stat){});
+      base::check_socket_path(options.socket_dir + "/" + name + ".sock");
+    }
+  }
+  std::optional<GuestLocks> locks;
+  if (effect == Effect::real) {
+    locks.emplace(lock_for_forks(store, source_id, fork_ids));
+  }
+  publisher.read_source();
+  require_new_forks(store, source_id, fork_ids);
+  std::vector<std::string> records;
+  for (const std::string& id : fork_ids) {
+    publisher.check_clone(id);
+    records.push_back(publisher.record(id, publisher.needs_run(id)));
+  }
+  if (effect == Effect::dry_run) {
+    return {.records = std::move(records), .failure = nullptr};
+  }
+  for (const std::string& id : fork_ids) {
+    publisher.write_metadata(id);
+  }
+  // All is written before the first flush, the index entries too: a journal takes them in one go,
+  // and a flush of the device is most of what a fork costs.
+  for (const std::string& id : fork_ids) {
+    sync_file(clone_dir(store, id) + "/metadata.json");
+    sync_dir(clone_dir(store, id));
+  }
+  if (publisher.is_template()) {
+    sync_fork_index(store, source_id);
+  }
+  PublishResult result;
+  const size_t done = rename_clones(store, fork_ids, result.failure);
+  if (done == 0 && result.failure) {
+    std::rethrow_exception(result.failure);
+  }
+  try {
+    sync_dir(store.guests_dir());
+    sync_dir(store.tmp_dir());
+  } catch (const std::exception&) {
+    // The forks exist all the same, and their records must be printed.
+    result.failure = std::current_exception();
+  }
+  records.resize(done);
+  result.records = std::move(records);
+  return result;
+}
+
+}  // namespace meta

@@ -1,0 +1,289 @@
+#include "meta/flows/init.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <utility>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/message.h"
+#include "file/cross_device.h"
+#include "meta/guest/disks.h"
+#include "meta/vmstate/vmstate.h"
+#include "store/store_path.h"
+#include "store/vmm_names.h"
+
+namespace meta {
+namespace {
+
+constexpr int64_t kMib = int64_t{1} << 20U;
+
+// Names in a guest's directory that are not for disks.
+constexpr std::array<std::string_view, 5> kReservedNames{"metadata.json", "snapshots", "template",
+                                                         "logs", "uffd"};
+
+std::string real_path(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path real = std::filesystem::canonical(path, error);
+  if (error) {
+    base::throw_error_number(error.value(), "cannot import " + base::quoted(path));
+  }
+  return real.string();
+}
+
+std::string base_name(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+struct stat stat_regular(const std::string& path) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) {
+    base::throw_errno("cannot import " + base::quoted(path));
+  }
+  if (!S_ISREG(st.st_mode)) {
+    throw base::BadData("cannot import " + base::quoted(path) + ": it is not a regular file");
+  }
+  return st;
+}
+
+// The state, its devices known, after all checks of it and of the memory's length.
+VmState check_snapshot(const AdoptRequest& request) {
+  stat_regular(request.state);
+  const std::string bytes = read_vmstate_file(request.state);
+  VmState state = parse_vmstate(bytes, request.state);
+  if (!state.crc_ok) {
+    throw base::BadData("cannot import " + base::quoted(request.state) +
+                        ": its CRC is wrong; it is cut off or damaged");
+  }
+  read_devices(bytes, state);
+  const int64_t expected =
+      static_cast<int64_t>(state.mem_size_mib) * kMib + static_cast<int64_t>(state.hotplug_bytes);
+  const int64_t actual = stat_regular(request.memory).st_size;
+  if (actual != expected) {
+    throw base::BadData("cannot import " + base::quoted(request.memory) + ": it has " +
+                        std::to_string(actual) + " bytes, but " + base::quoted(request.state) +
+                        " says " + std::to_string(expected));
+  }
+  return state;
+}
+
+bool names_drive(const VmState& state, const std::string& path) {
+  return std::ranges::any_of(state.paths, [&](const EmbeddedText& embedded) {
+    return embedded.text == path && (embedded.role == Role::drive || embedded.role == Role::pmem);
+  });
+}
+
+// What --disk may name.
+std::string drives_text(const VmState& state) {
+  std::string names;
+  for (const auto& embedded : state.paths) {
+    if (embedded.role == Role::drive || embedded.role == Role::pmem) {
+      names += (names.empty() ? "" : ", ") + base::quoted(embedded.text);
+    }
+  }
+  if (!state.paths_problem.empty()) {
+    return "'snapshot-meta vmstate' shows what is understood of its version";
+  }
+  return names.empty() ? "it names none" : "it names " + names;
+}
+
+std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state) {
+  std::vector<Disk> disks;
+  for (const AdoptedDisk& adopted : request.disks) {
+    const struct stat st = stat_regular(adopted.file);
+    Disk disk{.file = base_name(adopted.file),
+              .embedded_path = adopted.embedded_path.value_or(absolute_path(adopted.file)),
+              .bytes = st.st_size};
+    const bool is_taken = std::ranges::find(kReservedNames, disk.file) != kReservedNames.end() ||
+                          std::ranges::find(disks, disk.file, &Disk::file) != disks.end();
+    if (is_taken) {
+      throw base::UsageError("the disk " + base::quoted(adopted.file) + " cannot keep its name " +
+                             base::quoted(disk.file) + ": it is taken");
+    }
+    if (base::is_temporary_name(disk.file) || base::is_socket_name(disk.file) ||
+        base::is_half_compressed_name(disk.file)) {
+      throw base::UsageError("the disk " + base::quoted(adopted.file) + " cannot keep its name " +
+                             base::quoted(disk.file) +
+                             ": forks leave out files of such names; rename it");
+    }
+    if (!names_drive(state, disk.embedded_path)) {
+      throw base::BadData("cannot import " + base::quoted(adopted.file) + ": " +
+                          base::quoted(request.state) + " does not name a drive " +
+                          base::quoted(disk.embedded_path) + "; " + drives_text(state));
+    }
+    disks.push_back(std::move(disk));
+  }
+  return disks;
+}
+
+[[noreturn]] void refuse_other_filesystem(const std::string& file, const std::string& dir) {
+  throw base::Unsupported("cannot import " + base::quoted(file) + " into the store: " +
+                          base::cross_device_reason(file, dir) + "; copy it there first");
+}
+
+// The device and the mount of a file: linkat(2) needs both to be those of the directory.
+std::pair<dev_t, uint64_t> mount_of(const std::string& path) {
+  struct statx stx {};
+  if (::statx(AT_FDCWD, path.c_str(), 0, STATX_INO | STATX_MNT_ID, &stx) != 0) {
+    base::throw_errno("cannot inspect " + base::quoted(path));
+  }
+  const bool known = (stx.stx_mask & STATX_MNT_ID) != 0;  // Linux 5.8
+  return {makedev(stx.stx_dev_major, stx.stx_dev_minor), known ? stx.stx_mnt_id : 0};
+}
+
+// What link_into would refuse, as far as it can be known without a link.
+void require_same_filesystem(const base::Store& store, const std::vector<std::string>& files) {
+  for (const std::string& file : files) {
+    if (mount_of(file) != mount_of(store.root())) {
+      refuse_other_filesystem(file, store.root());
+    }
+  }
+}
+
+void link_into(const std::string& file, const std::string& target) {
+  if (::linkat(AT_FDCWD, file.c_str(), AT_FDCWD, target.c_str(), AT_SYMLINK_FOLLOW) == 0) {
+    return;
+  }
+  const std::string what = "cannot import " + base::quoted(file);
+  if (errno == EXDEV) {
+    refuse_other_filesystem(file, target.substr(0, target.rfind('/')));
+  }
+  if (errno == EOPNOTSUPP || (errno == EPERM && ::geteuid() == 0)) {
+    throw base::Unsupported(what + ": it is immutable, or its filesystem has no hard links");
+  }
+  base::throw_errno(what);
+}
+
+// Builds the guest in a directory that nobody takes for one.
+void build(const std::string& dir, const AdoptRequest& request, Metadata& metadata) {
+  const std::string snapshot = dir + "/snapshots/snapshot-latest";
+  base::make_dirs(snapshot, 0755);
+  std::vector<std::pair<std::string, std::string>> links{{request.state, snapshot + "/state"},
+                                                         {request.memory, snapshot + "/memory"}};
+  for (const AdoptedDisk& disk : request.disks) {
+    links.emplace_back(disk.file, dir + "/" + base_name(disk.file));
+  }
+  for (const auto& [file, target] : links) {
+    base::say_detail("linking " + base::quoted(file) + " to " + base::quoted(target));
+    link_into(file, target);
+    sync_file(target);
+  }
+  record_disks(metadata, dir);
+  metadata.write(dir + "/metadata.json", base::Durable::yes);
+  sync_dir(snapshot);
+  sync_dir(dir + "/snapshots");
+  sync_dir(dir);
+}
+
+// What is moved must not leave the directory of another guest.
+void refuse_files_of_guests(const base::Store& store, const std::vector<std::string>& sources) {
+  for (const std::string& source : sources) {
+    if (const std::optional<std::string> id = guest_of_path(store, source)) {
+      throw base::Refused("cannot import " + base::quoted(source) + ": it belongs to the guest " +
+                          base::quoted(*id) + "; fork that, or use a copy (snapfork import)");
+    }
+  }
+}
+
+// Through another name the guest's files could be written. (What a killed init left has links, too,
+// and must have been removed.)
+void refuse_links(const std::vector<std::string>& sources) {
+  for (const std::string& source : sources) {
+    struct stat st {};
+    if (::stat(source.c_str(), &st) == 0 && st.st_nlink > 1) {
+      throw base::Refused("cannot import " + base::quoted(source) + ": it has " +
+                          std::to_string(st.st_nlink) +
+                          " links, so another file is the same one; use a copy (snapfork import)");
+    }
+  }
+}
+
+void unlink_source(const std::string& file, const std::string& id) {
+  if (::unlink(file.c_str()) != 0 && errno != ENOENT) {
+    base::throw_errno("guest " + base::quoted(id) + " is there, but cannot remove " +
+                      base::quoted(file));
+  }
+}
+
+}  // namespace
+
+Metadata new_guest_metadata(std::string_view id, std::string_view name, int64_t memory_bytes) {
+  Metadata metadata;
+  metadata.set_text("Id", id);
+  metadata.set_text("Name", name);
+  metadata.set_text("CreatedAt", now_rfc3339());
+  metadata.set_number("Size", memory_bytes);
+  metadata.set_text("HypervisorType", "firecracker");
+  metadata.set_flag("IsTemplate", false);
+  metadata.set_text("ForkOfTemplate", "");
+  metadata.set_text("HotPagesPath", "");
+  metadata.set_text("FirecrackerSnapshotCacheKey", "");
+  metadata.set_flag("FirecrackerUseUFFDOnNextRestore", false);
+  return metadata;
+}
+
+void adopt(const base::Store& store, const AdoptRequest& request, Effect effect) {
+  const auto refuse_existing = [&] {
+    if (guest_exists(store, request.id)) {
+      throw base::Refused("cannot create guest " + base::quoted(request.id) + ": there is one");
+    }
+  };
+  refuse_existing();
+  const VmState state = check_snapshot(request);
+  const std::vector<Disk> disks = check_disks(request, state);
+  // Without symlinks: what must go at the end is the second name of each inode.
+  std::vector<std::string> sources{real_path(request.state), real_path(request.memory)};
+  for (const AdoptedDisk& disk : request.disks) {
+    sources.push_back(real_path(disk.file));
+  }
+  const std::string dir = store.tmp_dir() + "/init." + request.id;
+  if (!request.of_copies) {
+    refuse_files_of_guests(store, sources);
+  }
+  if (effect == Effect::dry_run) {
+    require_free(store, request.id);
+    if (!request.of_copies) {
+      if (!path_exists(dir)) {
+        refuse_links(sources);
+      }
+      require_same_filesystem(store, sources);
+    }
+    return;
+  }
+  store.create_layout();
+  const GuestLocks lock(store, request.id);
+  refuse_existing();
+  remove_tree(store, dir);
+  refuse_links(sources);
+  try {
+    Metadata metadata =
+        new_guest_metadata(request.id, request.name.empty() ? request.id : request.name,
+                           static_cast<int64_t>(state.mem_size_mib) * kMib);
+    set_disks(metadata, disks);
+    build(dir, request, metadata);
+    if (!rename_new(store, dir, store.guest_dir(request.id))) {
+      throw base::Refused("cannot create guest " + base::quoted(request.id) + ": there is one");
+    }
+  } catch (...) {
+    try {
+      remove_tree(store, dir);
+    } catch (const std::exception&) {
+      // What failed first is what matters; the next init of this id removes it.
+    }
+    throw;
+  }
+  sync_dir(store.guests_dir());
+  sync_dir(store.tmp_dir());
+  for (const std::string& source : sources) {
+    unlink_source(source, request.id);
+  }
+}
+
+}  // namespace meta

@@ -1,0 +1,223 @@
+#include "meta/flows/merge_diff.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/message.h"
+#include "base/open_files.h"
+#include "file/file_lease.h"
+#include "file/next_data.h"
+#include "meta/flows/template_flow.h"
+#include "meta/guest/guest_vmm.h"
+#include "meta/image/zero_map.h"
+#include "store/store_path.h"
+
+namespace meta {
+namespace {
+
+constexpr size_t kCopyBytes = size_t{1} << 20U;
+
+struct stat stat_regular(const base::Fd& fd, const std::string& path) {
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) {
+    base::throw_errno("cannot look at " + base::quoted(path));
+  }
+  if (!S_ISREG(st.st_mode)) {
+    throw base::BadData("cannot merge " + base::quoted(path) + ": it is not a regular file");
+  }
+  return st;
+}
+
+std::vector<base::Range> data_extents(const base::Fd& fd, off_t size, const std::string& path) {
+  std::vector<base::Range> extents;
+  for (std::optional<base::Range> data = base::next_data(fd.get(), 0, size, path); data;
+       data = base::next_data(fd.get(), data->end, size, path)) {
+    extents.push_back(*data);
+  }
+  return extents;
+}
+
+// copy_file_range(2) as far as it goes; where these filesystems cannot do it, through memory.
+void copy_extent(const base::Fd& from, const base::Fd& to, const base::Range& extent,
+                 const std::string& diff, const std::string& memory) {
+  off_t at = extent.begin;
+  while (at < extent.end) {
+    off_t in = at;
+    off_t out = at;
+    const ssize_t copied =
+        ::copy_file_range(from.get(), &in, to.get(), &out, static_cast<size_t>(extent.end - at), 0);
+    if (copied == 0 || (copied < 0 && errno != EINTR)) {
+      break;
+    }
+    at += std::max<ssize_t>(copied, 0);
+  }
+  std::vector<std::byte> buffer(at < extent.end ? kCopyBytes : 0);
+  while (at < extent.end) {
+    const size_t wanted = std::min(buffer.size(), static_cast<size_t>(extent.end - at));
+    const size_t got = base::pread_full(from.get(), std::span(buffer).first(wanted), at, diff);
+    if (got == 0) {
+      throw base::BadData("cannot merge " + base::quoted(diff) + ": its length changes");
+    }
+    base::pwrite_full(to.get(), std::span(buffer).first(got), at, memory);
+    at += static_cast<off_t>(got);
+  }
+}
+
+void check_lengths(const std::string& diff, const struct stat& diff_st, const std::string& memory,
+                   const struct stat& memory_st) {
+  if (diff_st.st_size != memory_st.st_size) {
+    throw base::BadData("cannot merge " + base::quoted(diff) + " into " + base::quoted(memory) +
+                        ": they have " + std::to_string(diff_st.st_size) + " and " +
+                        std::to_string(memory_st.st_size) + " bytes; they are not of one guest");
+  }
+}
+
+void require_own_memory(const std::string& diff, const struct stat& diff_st,
+                        const std::string& memory, const struct stat& memory_st) {
+  const std::string what = "cannot merge " + base::quoted(diff) + " into " + base::quoted(memory);
+  if (base::is_same_file(diff_st, memory_st)) {
+    throw base::Refused(what + ": they are the same file");
+  }
+  if (memory_st.st_nlink > 1) {
+    throw base::Refused(what + ": it has " + std::to_string(memory_st.st_nlink) +
+                        " links, and others would see the change; merge into a copy");
+  }
+  if (seal_problem(memory_st, true).empty()) {
+    throw base::Refused(what + ": it is sealed; merge into a copy");
+  }
+}
+
+// The lock on the guest whose memory this is, which must not run; nothing for a file that lies
+// elsewhere.
+std::optional<GuestLocks> lock_guest(const base::Store& store, const std::string& memory,
+                                     Effect effect) {
+  const std::optional<std::string> id = guest_of_path(store, memory);
+  if (!id || !base::is_valid_id(*id)) {
+    return std::nullopt;
+  }
+  std::optional<GuestLocks> lock;
+  if (effect == Effect::real) {
+    lock.emplace(store, *id);
+  } else {
+    require_free(store, *id);
+  }
+  VmmFinder finder(store);
+  std::optional<LiveVmm> vmm;
+  try {
+    vmm = finder.find(*id, Metadata::of_guest(store, *id));
+  } catch (const base::BadData&) {
+    vmm = finder.find_without_metadata(*id);
+  }
+  if (vmm) {
+    throw base::Refused("cannot merge into " + base::quoted(memory) + ": the guest " +
+                        base::quoted(*id) + " is Running: " + vmm->reason);
+  }
+  return lock;
+}
+
+// A process that has the file open reads what is half written: a VMM that maps it, a page server.
+void require_unused(const base::Fd& fd, const std::string& path, const struct stat& st) {
+  if (base::FileLease(fd.get(), base::FileLease::Kind::write).state() !=
+      base::FileLease::State::refused) {
+    return;
+  }
+  pid_t user = 0;
+  for (const base::OpenFile& open : base::find_open_files(st)) {
+    user = open.pid != ::getpid() && user == 0 ? open.pid : user;
+  }
+  throw base::Refused("cannot merge into " + base::quoted(path) + ": " + process_text(user) +
+                      " has it open; end that first, or merge into a copy");
+}
+
+bool has_zero_page(const base::Fd& fd, const base::Range& extent, const std::string& path) {
+  std::vector<std::byte> buffer(kCopyBytes);
+  for (off_t at = extent.begin; at < extent.end;) {
+    const size_t wanted = std::min(buffer.size(), static_cast<size_t>(extent.end - at));
+    const size_t got = base::pread_full(fd.get(), std::span(buffer).first(wanted), at, path);
+    for (size_t page = 0; page + kZeroMapPage <= got; page += kZeroMapPage) {
+      if (is_zero(std::span(buffer).subspan(page, kZeroMapPage))) {
+        return true;
+      }
+    }
+    if (got < wanted) {
+      break;
+    }
+    at += static_cast<off_t>(got);
+  }
+  return false;
+}
+
+// Guests zero pages, so a Diff of some size has zero pages that are data. Packers that look for
+// zeros (zstd, tar --sparse, cp --sparse=always, rsync -S) make holes of them, which mean "as in
+// the base".
+void warn_without_zeros(const base::Fd& from, const std::vector<base::Range>& extents,
+                        const std::string& diff) {
+  const bool found = std::ranges::any_of(
+      extents, [&](const base::Range& extent) { return has_zero_page(from, extent, diff); });
+  if (!found && !extents.empty()) {
+    base::say_warning(
+        base::quoted(diff) +
+        " has no page of zeros that is not a hole: if it was packed or copied with its "
+        "zeros turned into holes, the merged memory is wrong; compare it with a Full "
+        "snapshot");
+  }
+}
+
+}  // namespace
+
+MergedDiff merge_diff(const base::Store& store, const std::string& diff, const std::string& memory,
+                      Target target, Effect effect) {
+  const bool writes_memory = target == Target::memory;
+  const base::Fd from = base::open_file(diff, O_RDONLY | O_NONBLOCK);
+  const struct stat diff_st = stat_regular(from, diff);
+  std::optional<GuestLocks> lock;
+  if (writes_memory) {
+    lock = lock_guest(store, memory, effect);
+  }
+  struct stat named {};
+  if (::stat(memory.c_str(), &named) == 0 && !S_ISREG(named.st_mode)) {
+    throw base::BadData("cannot merge " + base::quoted(memory) + ": it is not a regular file");
+  }
+  // What is checked is what is written: it is opened once.
+  base::Fd to = base::open_file(memory, (writes_memory ? O_RDWR : O_RDONLY) | O_NONBLOCK);
+  const struct stat memory_st = stat_regular(to, memory);
+  if (writes_memory) {
+    require_own_memory(diff, diff_st, memory, memory_st);
+  }
+  check_lengths(diff, diff_st, memory, memory_st);
+  if (writes_memory) {
+    require_unused(to, memory, memory_st);
+  }
+  const std::vector<base::Range> extents = data_extents(from, diff_st.st_size, diff);
+  MergedDiff result{.bytes = 0, .extents = extents.size()};
+  for (const base::Range& extent : extents) {
+    result.bytes += static_cast<uint64_t>(extent.end - extent.begin);
+  }
+  if (result.bytes == static_cast<uint64_t>(diff_st.st_size)) {
+    throw base::BadData("cannot merge " + base::quoted(diff) +
+                        ": it has no holes, so it is a Full memory file, or a Diff that lost its "
+                        "holes when it was copied; nothing would be left of the base");
+  }
+  warn_without_zeros(from, extents, diff);
+  if (effect == Effect::dry_run) {
+    return result;
+  }
+  for (const base::Range& extent : extents) {
+    copy_extent(from, to, extent, diff, memory);
+  }
+  base::sync_fd(to.get(), memory);
+  to.close_checked(memory);
+  return result;
+}
+
+}  // namespace meta

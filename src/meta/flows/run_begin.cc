@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "meta/flows/run_begin.h"
+
+#include "base/error.h"
+#include "base/process_identity.h"
+#include "meta/guest/guest_state.h"
+#include "meta/guest/metadata.h"
+#include "meta/guest/metadata_update.h"
+#include "meta/guest/recorded_vmm.h"
+
+namespace meta {
+namespace {
+
+void require_runnable(const GuestState& state, const std::string& id, bool is_template,
+                      Force force) {
+  const std::string what = "cannot run " + base::quoted(id) + ": ";
+  if (state.state == State::running) {
+    throw base::Refused(what + "it runs already: " + state.reason);
+  }
+  if (is_template) {
+    throw base::Refused(what + "it is a template; fork it, or demote it first");
+  }
+  require_whole_snapshot(state, id, "run", force);
+}
+
+}  // namespace
+
+void begin_run(const base::Store& store, const std::string& id, const RunRequest& request,
+               Effect effect) {
+  change_metadata(store, id, effect, [&](Metadata& metadata) {
+    require_runnable(derive_state(store, id, metadata), id, metadata.is_template(), request.force);
+    record_vmm(metadata, base::identify_process(request.pid));
+  });
+}
+
+}  // namespace meta

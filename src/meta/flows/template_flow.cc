@@ -1,0 +1,180 @@
+#include "meta/flows/template_flow.h"
+
+#include <fcntl.h>
+
+#include <array>
+#include <cstdio>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/message.h"
+#include "meta/forks/fork_guard.h"
+#include "meta/forks/fork_index.h"
+#include "meta/guest/disks.h"
+#include "meta/guest/guest_state.h"
+#include "meta/guest/metadata.h"
+#include "meta/guest/metadata_update.h"
+#include "meta/image/image_record.h"
+#include "meta/image/image_scan.h"
+
+namespace meta {
+namespace {
+
+constexpr mode_t kWriteBits = 0222;
+constexpr uint64_t kHugePage = uint64_t{2} << 20U;
+
+struct stat stat_fd(int fd, const std::string& path) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) {
+    base::throw_errno("cannot look at " + base::quoted(path));
+  }
+  return st;
+}
+
+bool is_unchanged(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_size == b.st_size &&
+         a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
+}
+
+void require_seal(const std::string& id, const struct stat& memory, bool may_have_links) {
+  if (const std::string problem = seal_problem(memory, may_have_links); !problem.empty()) {
+    throw base::Refused("cannot promote " + base::quoted(id) + ": its memory is not sealed: " +
+                        problem + "; run 'template-lock seal " + id + "' first");
+  }
+}
+
+// Whether the record of a template is there and speaks of this memory.
+bool has_good_record(const std::string& path, const struct stat& memory) {
+  try {
+    const std::optional<ImageRecord> record = read_image_record(path);
+    return record && record->memory_bytes == static_cast<uint64_t>(memory.st_size);
+  } catch (const base::BadData& error) {
+    base::say_warning(std::string(error.what()) + "; it is written anew");
+    return false;
+  }
+}
+
+// The directory template/ of a promote: removed when that fails, unless it was there before.
+class NewTemplateDir {
+ public:
+  NewTemplateDir(const base::Store& store, const std::string& id)
+      : store_(store), path_(store.template_dir(id)), is_new_(!path_exists(path_)) {}
+  NewTemplateDir(const NewTemplateDir&) = delete;
+  NewTemplateDir& operator=(const NewTemplateDir&) = delete;
+  ~NewTemplateDir() {
+    try {
+      if (is_new_) {
+        remove_tree(store_, path_);
+      }
+    } catch (const std::exception&) {
+      // What failed first is what matters; fsck --repair removes it.
+    }
+  }
+  void keep() { is_new_ = false; }
+
+ private:
+  const base::Store& store_;
+  std::string path_;
+  bool is_new_;
+};
+
+ImageRecord make_record(int fd, const std::string& path, PageSize page_size) {
+  ImageScan scan = scan_image(fd, path);
+  return {.digest = std::move(scan.digest),
+          .memory_bytes = scan.bytes,
+          .page_size = page_size == PageSize::huge_2m ? kHugePage : kZeroMapPage,
+          .data_pages = scan.data_pages,
+          .zero_pages = scan.zeros.pages(),
+          .extents = count_extents(fd),
+          .zero_runs_from_pages = scan.zeros.complete_from(),
+          .zero_runs = scan.zeros.runs()};
+}
+
+}  // namespace
+
+std::string seal_problem(const struct stat& memory, bool may_have_links) {
+  if ((memory.st_mode & kWriteBits) != 0) {
+    std::array<char, 64> text{};
+    static_cast<void>(std::snprintf(text.data(), text.size(), "it can be written (mode %04o)",
+                                    memory.st_mode & 07777U));
+    return text.data();
+  }
+  if (!may_have_links && memory.st_nlink > 1) {
+    return "its inode has " + std::to_string(memory.st_nlink) + " links";
+  }
+  return "";
+}
+
+void promote(const base::Store& store, const std::string& id, Force force, Effect effect) {
+  require_guest(store, id);
+  std::optional<GuestLocks> lock;
+  if (effect == Effect::real) {
+    lock.emplace(store, id);
+  }
+  Metadata metadata = Metadata::of_guest(store, id);
+  const GuestState state = derive_state(store, id, metadata);
+  require_whole_snapshot(state, id, "promote", force);
+  const bool is_template = metadata.is_template();
+  const std::string memory_path = store.memory_path(id);
+  const base::Fd memory = base::open_file(memory_path, O_RDONLY);
+  const struct stat before = stat_fd(memory.get(), memory_path);
+  require_seal(id, before, is_template);
+  const std::string record_path = image_record_path(store, id);
+  if (effect == Effect::dry_run ||
+      (is_template && state.state != State::stale && has_good_record(record_path, before))) {
+    return;
+  }
+  NewTemplateDir made(store, id);
+  create_fork_index(store, id);
+  const ImageRecord record =
+      make_record(memory.get(), memory_path, state.snapshot.vmstate->page_size);
+  base::say_detail("read the memory of " + base::quoted(id) + ": " +
+                   std::to_string(record.data_pages) + " pages of data, " +
+                   std::to_string(record.zero_pages) + " of zeros, " + record.digest);
+  base::write_file_atomic(record_path, to_json(record), 0644, base::Durable::yes);
+
+  const base::Fd again = base::open_file(memory_path, O_RDONLY);
+  const struct stat after = stat_fd(again.get(), memory_path);
+  require_seal(id, after, is_template);
+  if (!is_unchanged(before, after)) {
+    throw base::Refused("cannot promote " + base::quoted(id) +
+                        ": its memory was changed meanwhile; seal it and try again");
+  }
+  // Read again: under one inherited lock, it may have been changed while the memory was read.
+  const MetadataUpdate update(store, id);
+  metadata = Metadata::of_guest(store, id);
+  if (force == Force::yes) {
+    record_disks(metadata, store.guest_dir(id));  // else no fork could be made of it
+  }
+  metadata.set_flag("IsTemplate", true);
+  made.keep();  // a write that fails late may have set the flag
+  metadata.write(store.metadata_path(id), base::Durable::yes);
+}
+
+void demote(const base::Store& store, const std::string& id, Effect effect) {
+  require_guest(store, id);
+  std::optional<GuestLocks> lock;
+  if (effect == Effect::real) {
+    lock.emplace(store, id);
+  }
+  if (effect == Effect::dry_run) {
+    require_free(store, id);
+  }
+  const GuardAnswer answer = guard(store, id, Intent::demote, true);
+  if (!answer.allowed) {
+    throw base::Refused(answer.reason);
+  }
+  if (effect == Effect::dry_run) {
+    return;
+  }
+  const MetadataUpdate update(store, id);
+  Metadata metadata = Metadata::of_guest(store, id);
+  metadata.set_flag("IsTemplate", false);
+  metadata.set_text("HotPagesPath", "");
+  metadata.write(store.metadata_path(id), base::Durable::yes);
+  remove_tree(store, store.template_dir(id));
+}
+
+}  // namespace meta

@@ -1,0 +1,84 @@
+#include "meta/flows/trash.h"
+
+#include <fcntl.h>
+
+#include <optional>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/message.h"
+#include "meta/flows/leftovers.h"
+#include "meta/forks/fork_guard.h"
+#include "meta/guest/guest.h"
+#include "meta/guest/guest_vmm.h"
+#include "meta/guest/metadata.h"
+
+namespace meta {
+namespace {
+
+// Nothing, with a warning, when it cannot be read.
+std::optional<Metadata> try_read(const base::Store& store, const std::string& path) {
+  try {
+    const base::Fd fd = store.open_below(path, O_RDONLY | O_NONBLOCK);
+    return Metadata::parse(base::read_regular(fd.get(), kMaxJsonBytes, path), path);
+  } catch (const std::exception& error) {
+    base::say_warning(std::string(error.what()) + "; it is not known whether this is a fork");
+    return std::nullopt;
+  }
+}
+
+// What is no id cannot be a template of this store.
+std::string parent_of(const std::optional<Metadata>& metadata) {
+  const std::string parent = metadata ? metadata->fork_of_template() : "";
+  return base::is_valid_id(parent) ? parent : "";
+}
+
+void refuse_running(const base::Store& store, const std::string& id,
+                    const std::optional<Metadata>& metadata) {
+  VmmFinder finder(store);
+  const std::optional<LiveVmm> vmm =
+      metadata ? finder.find(id, *metadata) : finder.find_without_metadata(id);
+  if (vmm) {
+    throw base::Refused("cannot delete " + base::quoted(id) + ": it is Running: " + vmm->reason +
+                        "; end that first ('snapfork delete --stop " + id + "')");
+  }
+}
+
+}  // namespace
+
+Trashed trash_guest(const base::Store& store, const std::string& id, Effect effect) {
+  Trashed result{.path = store.trash_dir() + "/" + id, .parent_template = ""};
+  std::optional<GuestLocks> lock;
+  if (effect == Effect::real && (guest_exists(store, id) || path_exists(result.path))) {
+    lock.emplace(store, id);
+  }
+  if (!guest_exists(store, id) && path_exists(result.path)) {
+    result.parent_template = parent_of(try_read(store, result.path + "/metadata.json"));
+    return result;
+  }
+  require_guest(store, id);
+  refuse_mounts(store, store.guest_dir(id));
+  if (effect == Effect::dry_run) {
+    require_free(store, id);
+  }
+  const GuardAnswer answer = guard(store, id, Intent::remove, true);
+  if (!answer.allowed) {
+    throw base::Refused(answer.reason);
+  }
+  const std::optional<Metadata> metadata = try_read(store, store.metadata_path(id));
+  refuse_running(store, id, metadata);
+  result.parent_template = parent_of(metadata);
+  if (effect == Effect::dry_run) {
+    return result;
+  }
+  finish_delete(store, id);  // of a guest that had this id before
+  if (!rename_new(store, store.guest_dir(id), result.path)) {
+    throw base::Refused("cannot delete " + base::quoted(id) + ": " + base::quoted(result.path) +
+                        " is in use");
+  }
+  sync_dir(store.guests_dir());
+  sync_dir(store.trash_dir());
+  return result;
+}
+
+}  // namespace meta

@@ -1,0 +1,183 @@
+#include "meta/flows/verify_files.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/open_files.h"
+#include "meta/flows/fork_flow.h"
+#include "meta/forks/fork_count.h"
+#include "meta/guest/disks.h"
+#include "meta/image/hot_list_bounds.h"
+#include "meta/vmstate/vmstate.h"
+#include "store/files.h"
+
+namespace meta {
+namespace {
+
+constexpr uint64_t kPmemUnit = uint64_t{2} << 20U;
+
+std::optional<struct stat> stat_of(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0 ? std::optional(st) : std::nullopt;
+}
+
+// With its devices; nothing when it cannot be read, which is said elsewhere.
+std::optional<VmState> read_vmstate(const base::Store& store, const std::string& id) {
+  const std::string path = store.state_path(id);
+  try {
+    const std::string bytes = read_vmstate_file(path);
+    VmState state = parse_vmstate(bytes, path);
+    read_devices(bytes, state);
+    return state;
+  } catch (const base::BadData&) {
+    return std::nullopt;
+  } catch (const std::system_error&) {
+    return std::nullopt;
+  }
+}
+
+class DiskChecker {
+ public:
+  DiskChecker(const base::Store& store, const std::string& id, const Metadata& metadata)
+      : dir_(store.guest_dir(id)), disks_(disks_of(metadata)), vmstate_(read_vmstate(store, id)) {}
+
+  std::vector<std::string> run() {
+    for (const Disk& disk : disks_) {
+      check_listed(disk);
+    }
+    if (vmstate_) {
+      check_named();
+    }
+    return std::move(problems_);
+  }
+
+ private:
+  void problem(const std::string& text) { problems_.push_back(text); }
+
+  void check_listed(const Disk& disk) {
+    const std::string name = "its disk " + base::quoted(disk.file);
+    const std::optional<struct stat> st = stat_of(dir_ + "/" + disk.file);
+    if (!st) {
+      problem(name + " is missing");
+    } else if (!S_ISREG(st->st_mode)) {
+      problem(name + " is not a regular file");
+    } else if (st->st_size == 0) {
+      problem(name + " is empty");
+    } else if (!disk.mtime_ns && disk.bytes && *disk.bytes != st->st_size) {
+      problem(name + " has " + std::to_string(st->st_size) + " bytes, and had " +
+              std::to_string(*disk.bytes) + " when the snapshot was published");
+    }
+    if (vmstate_ && vmstate_->paths_problem.empty() &&
+        std::ranges::find(vmstate_->paths, disk.embedded_path, &EmbeddedText::text) ==
+            vmstate_->paths.end()) {
+      problem("its state file names no path " + base::quoted(disk.embedded_path) +
+              ", which snapfork.disks gives to " + base::quoted(disk.file));
+    }
+  }
+
+  // The guest's own file for a path that the state names, if it is to have one.
+  std::optional<std::string> own_file(const std::string& path) const {
+    const auto disk = std::ranges::find(disks_, path, &Disk::embedded_path);
+    if (disk != disks_.end()) {
+      return dir_ + "/" + disk->file;
+    }
+    return is_foreign_path(path, dir_) ? std::nullopt : std::optional(path);
+  }
+
+  void check_named() {
+    size_t pmems = 0;
+    for (const EmbeddedText& path : vmstate_->paths) {
+      const std::optional<std::string> file = own_file(path.text);
+      const std::optional<struct stat> st = file ? stat_of(*file) : std::nullopt;
+      if (path.role == Role::pmem && pmems < vmstate_->pmem_bytes.size()) {
+        check_pmem(path.text, st, vmstate_->pmem_bytes[pmems++]);
+      } else if (path.role == Role::drive && file && !st) {
+        problem("its drive " + base::quoted(path.text) + " is missing");
+      }
+    }
+  }
+
+  // The device is as long as its file, in units of 2 MiB.
+  void check_pmem(const std::string& path, const std::optional<struct stat>& st, uint64_t bytes) {
+    if (st &&
+        (static_cast<uint64_t>(st->st_size) + kPmemUnit - 1) / kPmemUnit * kPmemUnit != bytes) {
+      problem("its pmem file " + base::quoted(path) + " has " + std::to_string(st->st_size) +
+              " bytes, but its state file says " + std::to_string(bytes));
+    }
+  }
+
+  std::string dir_;
+  std::vector<Disk> disks_;
+  std::optional<VmState> vmstate_;
+  std::vector<std::string> problems_;
+};
+
+}  // namespace
+
+std::vector<std::string> check_disks(const base::Store& store, const std::string& id,
+                                     const Metadata& metadata) {
+  return DiskChecker(store, id, metadata).run();
+}
+
+std::vector<std::string> check_hot_list(const base::Store& store, const std::string& id,
+                                        const Metadata& metadata, const GuestState& state) {
+  std::vector<std::string> problems;
+  const std::string named = metadata.text("HotPagesPath");
+  if (!named.empty() &&
+      !stat_of(named.starts_with('/') ? named : store.guest_dir(id) + "/" + named)) {
+    problems.push_back("its hot list " + base::quoted(named) + " is missing");
+  }
+  const std::string path = store.template_dir(id) + "/hot.hpl";
+  if (const std::optional<base::Fd> fd = base::try_open(path, O_RDONLY)) {
+    const std::string why = hot_list_problem(
+        fd->get(), path, static_cast<uint64_t>(state.snapshot.memory_bytes.value_or(0)));
+    if (!why.empty()) {
+      problems.push_back("its hot list " + base::quoted(path) + " is not for this memory: " + why);
+    }
+  }
+  return problems;
+}
+
+std::vector<std::string> check_memory_links(const base::Store& store, const std::string& id,
+                                            const Metadata& metadata) {
+  const std::optional<struct stat> memory = stat_of(store.memory_path(id));
+  if (!memory || memory->st_nlink < 2) {
+    return {};
+  }
+  const std::string links = "its memory file has " + std::to_string(memory->st_nlink) + " links";
+  const auto shares = [&](const std::string& path) {
+    const std::optional<struct stat> other = stat_of(path);
+    return other && base::is_same_file(*other, *memory);
+  };
+  if (!metadata.is_template()) {
+    const std::string parent = metadata.fork_of_template();
+    if (base::is_valid_id(parent) && shares(store.memory_path(parent))) {
+      return {};
+    }
+    return {links +
+            ", and is not that of a template it is a fork of; give it its own (reflink-clone "
+            "--unshare " +
+            store.memory_path(id) + ")"};
+  }
+  nlink_t known = 1;
+  constexpr std::string_view kMemory = "/snapshots/snapshot-latest/memory";
+  for (const ForkRecord& fork : forks_of(store, id, metadata)) {
+    // A fork, one that is being made, or one that is being deleted.
+    const bool is_known = shares(store.memory_path(fork.id)) ||
+                          shares(clone_dir(store, fork.id).append(kMemory)) ||
+                          shares(path_in(store.trash_dir(), fork.id).append(kMemory));
+    known += is_known ? 1 : 0;
+  }
+  if (known >= memory->st_nlink) {
+    return {};
+  }
+  return {links + ", but it and its forks are " + std::to_string(known) + "; 'find -inum " +
+          std::to_string(memory->st_ino) + "' shows the others"};
+}
+
+}  // namespace meta

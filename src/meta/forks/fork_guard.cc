@@ -1,0 +1,169 @@
+#include "meta/forks/fork_guard.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "meta/forks/fork_index.h"
+#include "meta/guest/fork_relation.h"
+#include "meta/guest/guest.h"
+#include "store/id_lock.h"
+
+namespace meta {
+namespace {
+
+// What the instance says of itself; `problem` when that cannot be read.
+struct Subject {
+  bool is_template = false;
+  std::string problem;
+  bool is_half_demoted = false;  // not flagged, but with what demote removes after the flag
+};
+
+Subject read_subject(const base::Store& store, std::string_view id) {
+  require_guest(store, id);
+  try {
+    if (const std::optional<GuestKeys> keys = read_guest_keys(store, id)) {
+      return {.is_template = keys->is_template, .problem = ""};
+    }
+  } catch (const std::exception& error) {
+    return {.is_template = false, .problem = error.what()};
+  }
+  throw_no_guest(store, id);  // deleted at the same time
+}
+
+// What demote removes after it has cleared the flag: template/, then the seal.
+bool has_template_rest(const base::Store& store, std::string_view id) {
+  struct stat memory {};
+  return store.try_open_below(store.template_dir(id), O_PATH) ||
+         (::lstat(store.memory_path(id).c_str(), &memory) == 0 && S_ISREG(memory.st_mode) &&
+          memory.st_nlink == 1 &&  // a fork's is its template's
+          (memory.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0);
+}
+
+const char* verb_of(Intent intent) {
+  switch (intent) {
+    case Intent::remove:
+      return "delete";
+    case Intent::demote:
+      return "demote";
+    case Intent::restore:
+      return "restore";
+    case Intent::unseal:
+      return "unseal";
+    case Intent::write:
+      return "write";
+  }
+  return "change";
+}
+
+// "3 forks live (a1, b7, c2)": a message stays readable with thousands of them.
+std::string count_and_names(const std::vector<std::string>& ids, const std::string& what) {
+  constexpr size_t kNamed = 8;
+  std::string text =
+      std::to_string(ids.size()) + (ids.size() == 1 ? " fork " : " forks ") + what + " (";
+  for (size_t i = 0; i < std::min(ids.size(), kNamed); ++i) {
+    text += (i == 0 ? "" : ", ") + ids[i];
+  }
+  return text + (ids.size() > kNamed ? ", ...)" : ")");
+}
+
+// Why the forks forbid it, without the beginning of the sentence; empty when they do not.
+std::string objection_of_forks(const GuardAnswer& answer) {
+  std::vector<std::string> live;
+  std::ranges::set_difference(answer.forks, answer.under_way, std::back_inserter(live));
+  std::string text = live.empty() ? "" : count_and_names(live, "live");
+  if (!answer.under_way.empty()) {
+    text +=
+        (text.empty() ? "" : ", ") + count_and_names(answer.under_way, "under way or left over");
+  }
+  if (!answer.unreadable.empty()) {
+    text += (text.empty() ? "" : ", ") + count_and_names(answer.unreadable, "unreadable") +
+            ", which may be live";
+  }
+  return text.empty()
+             ? text
+             : text + (answer.forks.size() + answer.unreadable.size() == 1 ? "; delete it first"
+                                                                           : "; delete them first");
+}
+
+std::string objection(Intent intent, std::string_view id, const Subject& subject,
+                      const GuardAnswer& answer) {
+  std::string forks = objection_of_forks(answer);
+  if (intent == Intent::remove || (intent == Intent::demote && subject.is_template)) {
+    return forks;
+  }
+  if (!subject.problem.empty()) {
+    return "it may be a template: " + subject.problem;
+  }
+  if (intent == Intent::demote) {
+    return subject.is_half_demoted ? forks : "it is not a template, so there is nothing to demote";
+  }
+  if (!subject.is_template) {
+    return forks;
+  }
+  if (!forks.empty()) {
+    return forks + ", then demote it";
+  }
+  const std::string rule = intent == Intent::unseal
+                               ? "a template stays sealed"
+                               : std::string("a template is never ") +
+                                     (intent == Intent::restore ? "restored" : "written");
+  return rule + "; demote it first (snapfork demote " + std::string(id) + ")";
+}
+
+std::vector<ForkRecord> find_forks(const base::Store& store, std::string_view id,
+                                   const Subject& subject) {
+  if (has_fork_index(store, id)) {
+    return read_fork_index(store, id);
+  }
+  if (subject.is_template) {
+    return scan_for_forks(store, id);
+  }
+  if (subject.problem.empty()) {
+    return {};
+  }
+  // Nothing says that it ever was a template. Other guests that cannot be read are no objection,
+  // or two broken ones could never be deleted.
+  std::vector<ForkRecord> records = scan_for_forks(store, id);
+  std::erase_if(records, [](const ForkRecord& r) { return r.state == ForkState::unreadable; });
+  return records;
+}
+
+}  // namespace
+
+GuardAnswer guard(const base::Store& store, std::string_view id, Intent intent,
+                  bool holds_exclusive) {
+  base::check_id(id);
+  store.require_root();
+  Subject subject = read_subject(store, id);
+  subject.is_half_demoted = !subject.is_template && has_template_rest(store, id);
+  const bool alone =
+      holds_exclusive || base::inherited_lock(store, id) == base::LockMode::exclusive;
+  GuardAnswer answer;
+  for (ForkRecord& record : find_forks(store, id, subject)) {
+    if (record.state == ForkState::unreadable) {
+      answer.unreadable.push_back(std::move(record.id));
+    } else if (record.state == ForkState::live || !alone) {
+      if (record.state != ForkState::live) {
+        answer.under_way.push_back(record.id);
+      }
+      answer.forks.push_back(std::move(record.id));
+    } else {
+      answer.stale.push_back(std::move(record.id));
+    }
+  }
+  const std::string why = objection(intent, id, subject, answer);
+  answer.allowed = why.empty();
+  if (!answer.allowed) {
+    answer.reason = std::string("cannot ") + verb_of(intent) +
+                    (subject.is_template ? " template " : " ") + base::quoted(id) + ": " + why;
+  }
+  return answer;
+}
+
+}  // namespace meta

@@ -1,0 +1,198 @@
+#include "meta/forks/fork_index.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <optional>
+#include <utility>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "meta/guest/fork_relation.h"
+#include "store/files.h"
+
+namespace meta {
+namespace {
+
+std::string entry_path(const std::string& dir, const std::string& name) {
+  return dir + "/" + name;
+}
+
+// Creates the entries, all or none; entries that exist are kept.
+void write_entries(const base::Store& store, const std::string& dir,
+                   std::span<const std::string> names) {
+  const base::Fd dir_fd = store.open_below(dir, O_RDONLY | O_DIRECTORY);
+  std::vector<std::string> made;
+  try {
+    for (const std::string& name : names) {
+      const base::Fd entry(::openat(dir_fd.get(), name.c_str(),
+                                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+      if (entry) {
+        made.push_back(name);
+      } else if (errno != EEXIST) {
+        base::throw_errno("cannot create " + base::quoted(entry_path(dir, name)));
+      }
+    }
+  } catch (...) {
+    for (const std::string& name : made) {
+      ::unlinkat(dir_fd.get(), name.c_str(), 0);
+    }
+    throw;
+  }
+}
+
+// A new directory under a name that is_temporary_name knows, and that no other process has.
+std::string make_temporary_dir(const std::string& parent) {
+  for (int number = 0;; ++number) {
+    std::string path =
+        parent + "/.forks." + std::to_string(number) + std::string(base::kTemporarySuffix);
+    if (::mkdir(path.c_str(), 0755) == 0) {
+      return path;
+    }
+    if (errno != EEXIST) {
+      base::throw_errno("cannot create directory " + base::quoted(path));
+    }
+  }
+}
+
+void remove_index(const std::string& dir, std::span<const std::string> names) {
+  for (const std::string& name : names) {
+    ::unlink(entry_path(dir, name).c_str());
+  }
+  ::rmdir(dir.c_str());
+}
+
+}  // namespace
+
+bool has_fork_index(const base::Store& store, std::string_view template_id) {
+  return store.try_open_below(store.fork_index_dir(template_id), O_PATH).has_value();
+}
+
+bool has_fork_index_entry(const base::Store& store, std::string_view template_id,
+                          const std::string& fork_id) {
+  const std::string path = entry_path(store.fork_index_dir(template_id), fork_id);
+  return store.try_open_below(path, O_PATH).has_value();
+}
+
+namespace {
+
+// Whether two names in guests/ lead to one directory, as links and bind mounts do.
+bool is_same_directory(const base::Store& store, std::string_view a, std::string_view b) {
+  struct stat first {};
+  struct stat second {};
+  return ::stat(store.guest_dir(a).c_str(), &first) == 0 &&
+         ::stat(store.guest_dir(b).c_str(), &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
+// A fork of another template. It is this one's all the same when both names stand for one
+// directory: an index that is seen through another name is still the index of its template.
+ForkState state_of(const base::Store& store, std::string_view template_id, const GuestKeys& fork) {
+  const bool is_ours = fork.fork_of_template == template_id ||
+                       (base::is_valid_id(fork.fork_of_template) &&
+                        is_same_directory(store, fork.fork_of_template, template_id));
+  return is_ours ? ForkState::live : ForkState::foreign;
+}
+
+}  // namespace
+
+ForkRecord look_at_fork(const base::Store& store, std::string_view template_id,
+                        std::string fork_id) {
+  ForkRecord record{.id = std::move(fork_id), .state = ForkState::live, .problem = ""};
+  try {
+    const std::optional<GuestKeys> keys = read_guest_keys(store, record.id);
+    record.state = keys ? state_of(store, template_id, *keys) : ForkState::absent;
+  } catch (const std::exception& error) {
+    record.state = ForkState::unreadable;
+    record.problem = error.what();
+  }
+  return record;
+}
+
+std::vector<ForkRecord> read_fork_index(const base::Store& store, std::string_view template_id) {
+  std::vector<ForkRecord> records;
+  for (const std::string& id : list_ids(store, store.fork_index_dir(template_id))) {
+    records.push_back(look_at_fork(store, template_id, id));
+  }
+  return records;
+}
+
+std::vector<ForkRecord> scan_for_forks(const base::Store& store, std::string_view template_id) {
+  std::vector<ForkRecord> records;
+  for (const std::string& id : list_ids(store, store.guests_dir())) {
+    ForkRecord record = look_at_fork(store, template_id, id);
+    if (record.state == ForkState::live || record.state == ForkState::unreadable) {
+      records.push_back(std::move(record));
+    }
+  }
+  return records;
+}
+
+void create_fork_index(const base::Store& store, std::string_view template_id) {
+  if (has_fork_index(store, template_id)) {
+    return;
+  }
+  std::vector<std::string> forks;
+  const std::optional<GuestKeys> keys = read_guest_keys(store, template_id);
+  if (keys && keys->is_template) {
+    for (ForkRecord& record : scan_for_forks(store, template_id)) {
+      forks.push_back(std::move(record.id));
+    }
+  }
+  const std::string parent = store.template_dir(template_id);
+  if (::mkdir(parent.c_str(), 0755) == 0) {
+    base::sync_parent_dir(parent);
+  } else if (errno != EEXIST) {
+    base::throw_errno("cannot create directory " + base::quoted(parent));
+  }
+  const std::string temporary = make_temporary_dir(parent);
+  const std::string path = store.fork_index_dir(template_id);
+  try {
+    write_entries(store, temporary, forks);
+    sync_dir(temporary);
+    // Another process that shares the lock may have made the index meanwhile: then theirs stays.
+    if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) {
+      if (errno != EEXIST) {
+        base::throw_errno("cannot create " + base::quoted(path));
+      }
+      remove_index(temporary, forks);
+    }
+  } catch (...) {
+    remove_index(temporary, forks);
+    throw;
+  }
+  base::sync_parent_dir(path);
+}
+
+void add_fork_index_entries(const base::Store& store, std::string_view template_id,
+                            std::span<const std::string> fork_ids) {
+  create_fork_index(store, template_id);
+  write_entries(store, store.fork_index_dir(template_id), fork_ids);
+}
+
+// One flush, of the directory: an entry is a name without contents, and the inode behind it comes
+// with it (ext4 and XFS have one journal, btrfs logs new inodes with their directory; tried on all
+// three with an image of the disk taken right after the flush).
+void sync_fork_index(const base::Store& store, std::string_view template_id) {
+  sync_dir(store.fork_index_dir(template_id));
+}
+
+void drop_fork_index_entries(const base::Store& store, std::string_view template_id,
+                             std::span<const std::string> fork_ids) {
+  const std::string path = store.fork_index_dir(template_id);
+  const std::optional<base::Fd> dir = store.try_open_below(path, O_PATH | O_DIRECTORY);
+  if (!dir) {
+    return;
+  }
+  for (const std::string& id : fork_ids) {
+    if (::unlinkat(dir->get(), id.c_str(), 0) != 0 && errno != ENOENT) {
+      base::throw_errno("cannot remove " + base::quoted(entry_path(path, id)));
+    }
+  }
+}
+
+}  // namespace meta

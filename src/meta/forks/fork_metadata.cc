@@ -1,0 +1,77 @@
+#include "meta/forks/fork_metadata.h"
+
+#include <array>
+
+#include "base/version.h"
+#include "meta/guest/recorded_vmm.h"
+
+namespace meta {
+namespace {
+
+// What belongs to one run of the source. Taken over, it would make the fork look alive, or stopped
+// for a reason that was not its own.
+constexpr std::array<std::string_view, 16> kCleared{
+    "StartedAt",
+    "StoppedAt",
+    "ProgramStartedAt",
+    "GuestAgentReadyAt",
+    "HypervisorPID",
+    "HypervisorStartTime",
+    "HypervisorBootID",
+    "ExitCode",
+    "ExitMessage",
+    "RestartStatus",
+    "PendingStandbyCompression",
+    "Phases",
+    "auto_standby_runtime",
+    "health_check_runtime",
+    "IP",
+    "MAC",
+};
+
+constexpr std::array<std::string_view, 3> kPaths{"DataDir", "SocketPath", "VsockSocket"};
+
+// Where a path of the source's lies for the fork: at the same place below the fork's directory if
+// it lay in the source's (`old_dirs`), else under its own last name.
+std::string moved_path(std::string_view path, const std::array<std::string, 2>& old_dirs,
+                       const std::string& new_dir) {
+  for (const std::string& old_dir : old_dirs) {
+    if (!old_dir.empty() && path.starts_with(old_dir) &&
+        (path.size() == old_dir.size() || path[old_dir.size()] == '/')) {
+      return new_dir + std::string(path.substr(old_dir.size()));
+    }
+  }
+  return new_dir + "/" + std::string(path.substr(path.rfind('/') + 1));
+}
+
+}  // namespace
+
+Metadata make_fork_metadata(const Metadata& source, const ForkIdentity& fork) {
+  Metadata metadata = source;
+  metadata.set_text("Id", fork.id);
+  metadata.set_text("Name", fork.name);
+  metadata.set_text("CreatedAt", now_rfc3339());
+  for (const std::string_view key : kCleared) {
+    metadata.clear(key);
+  }
+  static_cast<void>(metadata.json().erase_path(kPidNamespaceKey));
+  // A source that was moved names its old place; its DataDir tells which that was.
+  const std::array<std::string, 2> old_dirs{source.text("DataDir"), fork.source_dir};
+  for (const std::string_view key : kPaths) {
+    if (const std::string path = source.text(key); !path.empty()) {
+      metadata.set_text(key, moved_path(path, old_dirs, fork.fork_dir));
+    }
+  }
+  metadata.set_flag("IsTemplate", false);
+  metadata.set_text("ForkOfTemplate", fork.template_id);
+  metadata.set_text("HotPagesPath", "");
+  if (source.text("FirecrackerSnapshotCacheKey").empty()) {
+    metadata.set_text("FirecrackerSnapshotCacheKey", fork.cache_key);
+  }
+  metadata.set_flag("FirecrackerUseUFFDOnNextRestore", !fork.session.empty());
+  metadata.set_text("FirecrackerUFFDSessionID", fork.session);
+  metadata.set_text("FirecrackerUFFDPagerVersion", fork.session.empty() ? "" : base::kVersion);
+  return metadata;
+}
+
+}  // namespace meta

@@ -1,0 +1,132 @@
+// The part of fsck that finds what killed programs have left.
+// SPDX-License-Identifier: Apache-2.0
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "meta/flows/leftovers.h"
+#include "meta/fsck/fsck_suspect.h"
+
+namespace meta {
+namespace {
+
+std::string removed(const FsckRun& run, const std::string& path) {
+  remove_leftover(run.store(), path);
+  return "removed";
+}
+
+void check_tmp(const FsckRun& run) {
+  const std::string dir = run.store().tmp_dir();
+  for (const std::string& name :
+       list_names(run.store(), dir).value_or(std::vector<std::string>())) {
+    const std::string path = path_in(dir, name);
+    const std::optional<std::string> id = owner_in_tmp(name);
+    if (!id) {
+      run.leave("unknown_file", "", path,
+                "it is not known whose this is; remove it if it is not used");
+      continue;
+    }
+    run.settle({.problem = "leftover",
+                .id = *id,
+                .path = path,
+                .text = "left by a command that was killed",
+                .locks = exclusively(*id),
+                .is_there = [&] { return path_exists(path); },
+                .mend = [&] { return removed(run, path); }});
+  }
+}
+
+void check_trash(const FsckRun& run) {
+  const std::string dir = run.store().trash_dir();
+  for (const std::string& id : list_names(run.store(), dir).value_or(std::vector<std::string>())) {
+    const std::string path = path_in(dir, id);
+    if (!base::is_valid_id(id)) {
+      run.leave("unknown_file", "", path,
+                "it is not known whose this is; remove it if it is not used");
+      continue;
+    }
+    run.settle({.problem = "trash",
+                .id = id,
+                .path = path,
+                .text = "a guest whose deletion was cut short",
+                .locks = exclusively(id),
+                .is_there = [&] { return path_exists(path); },
+                .mend =
+                    [&] {
+                      finish_delete(run.store(), id);
+                      return "deleted";
+                    }});
+  }
+}
+
+// Temporary names anywhere below `dir`; symlinks are not followed.
+void find_temporaries(const std::string& dir, std::vector<std::string>& found) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(dir, error), end; !error && at != end;
+       at.increment(error)) {
+    const std::string path = at->path().string();
+    std::error_code ignored;  // it went away meanwhile
+    if (base::is_temporary_name(at->path().filename().string())) {
+      found.push_back(path);
+    } else if (at->symlink_status(ignored).type() == std::filesystem::file_type::directory) {
+      find_temporaries(path, found);
+    }
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    base::throw_error_number(error.value(), "cannot read " + base::quoted(dir));
+  }
+}
+
+void check_guest_dirs(const FsckRun& run) {
+  const base::Store& store = run.store();
+  const auto settle = [&](const std::string& id, const std::string& path) {
+    run.settle({.problem = "leftover",
+                .id = id,
+                .path = path,
+                .text = "left by a command that was killed",
+                .locks = exclusively(id),
+                .is_there = [&] { return path_exists(path); },
+                .mend = [&] { return removed(run, path); }});
+  };
+  for (const std::string& name :
+       list_names(store, store.guests_dir()).value_or(std::vector<std::string>())) {
+    const std::string path = path_in(store.guests_dir(), name);
+    const std::string id(bare_name(name));
+    if (!base::is_valid_id(id)) {
+      continue;  // such as lost+found
+    }
+    if (name != id) {
+      settle(id, path);
+      continue;
+    }
+    if (std::filesystem::symlink_status(path).type() != std::filesystem::file_type::directory) {
+      run.leave(
+          "not_a_guest", id, path,
+          "it is a symbolic link, or a file, and no guest is reached through it; remove it, or "
+          "put the guest's directory in its place");
+      continue;
+    }
+    std::vector<std::string> found;
+    try {
+      find_temporaries(path, found);
+    } catch (const std::system_error& error) {
+      run.leave("unreadable", id, path, error.what());
+    }
+    for (const std::string& temporary : found) {
+      settle(id, temporary);
+    }
+  }
+}
+
+}  // namespace
+
+void check_leftovers(const FsckRun& run) {
+  check_tmp(run);
+  check_trash(run);
+  check_guest_dirs(run);
+}
+
+}  // namespace meta

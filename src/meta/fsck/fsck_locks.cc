@@ -1,0 +1,73 @@
+// The part of fsck that removes the lock files of ids that do not exist.
+// SPDX-License-Identifier: Apache-2.0
+#include <set>
+#include <string>
+
+#include "base/error.h"
+#include "meta/flows/leftovers.h"
+#include "meta/fsck/fsck_suspect.h"
+#include "store/id_lock_file.h"
+#include "store/id_lock_forget.h"
+
+namespace meta {
+namespace {
+
+void check_files_of(const FsckRun& run, const std::string& id) {
+  const base::Store& store = run.store();
+  const base::LockFiles files = base::examine_lock(store, id);
+  if (files == base::LockFiles::foreign) {
+    run.leave("not_a_lock", id, base::lock_path(store, id),
+              "this or the gate beside it is not an empty regular file with one name; remove it");
+    return;
+  }
+  // A lock that is held is of a guest that is being made.
+  if (files != base::LockFiles::idle || !is_unused_id(store, id)) {
+    return;
+  }
+  run.settle({.problem = "idle_lock",
+              .id = id,
+              .path = base::lock_path(store, id),
+              .text = "no guest has the id of this lock",
+              .locks = {},  // forget_lock takes both
+              .is_there = [] { return true; },
+              .mend =
+                  [&] {
+                    return base::forget_lock(store, id) == base::LockFiles::idle
+                               ? "removed"
+                               : "another program uses it now";
+                  }});
+}
+
+}  // namespace
+
+std::set<std::string> ids_with_lock_files(const base::Store& store) {
+  std::set<std::string> ids;
+  for (const std::string& name :
+       list_names(store, store.locks_dir()).value_or(std::vector<std::string>())) {
+    if (const std::string_view id = base::id_of_lock_name(name); !id.empty()) {
+      ids.emplace(id);
+    }
+  }
+  return ids;
+}
+
+void check_lock_files(const FsckRun& run, const std::set<std::string>& before) {
+  const base::Store& store = run.store();
+  for (const std::string& name :
+       list_names(store, store.locks_dir()).value_or(std::vector<std::string>())) {
+    if (base::id_of_lock_name(name).empty()) {
+      run.leave("unknown_file", "", path_in(store.locks_dir(), name),
+                "it is not known whose this is; remove it if it is not used");
+    }
+  }
+  for (const std::string& id : before) {
+    check_files_of(run, id);
+  }
+  for (const std::string& id : ids_with_lock_files(store)) {
+    if (!before.contains(id) && is_unused_id(store, id)) {
+      base::forget_lock(store, id);
+    }
+  }
+}
+
+}  // namespace meta

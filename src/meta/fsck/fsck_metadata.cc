@@ -1,0 +1,74 @@
+// The part of fsck that looks after metadata.json.
+// SPDX-License-Identifier: Apache-2.0
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include "base/error.h"
+#include "meta/fsck/fsck_suspect.h"
+#include "meta/fsck/metadata_rebuild.h"
+#include "meta/guest/fork_relation.h"
+#include "meta/guest/guest.h"
+
+namespace meta {
+namespace {
+
+// What is wrong with it as JSON, or with the keys that forks are counted by; empty when nothing is,
+// or when the guest is gone. Throws std::system_error when it cannot be read at all.
+std::string problem_of(const base::Store& store, const std::string& id) {
+  try {
+    if (const std::optional<std::string> text = read_metadata_text(store, id)) {
+      parse_guest_keys(*text, store.metadata_path(id));
+    }
+    return "";
+  } catch (const base::BadData& error) {
+    return error.what();
+  }
+}
+
+// A copy of a guest's directory, or a renamed one.
+void check_id(const FsckRun& run, const std::string& id) {
+  try {
+    require_guest(run.store(), id);
+  } catch (const base::BadData& error) {
+    run.leave("wrong_id", id, run.store().metadata_path(id), error.what());
+  } catch (const base::Refused&) {
+    return;  // deleted at the same time
+  }
+}
+
+void check_guest(const FsckRun& run, const std::string& id) {
+  const base::Store& store = run.store();
+  const std::string path = store.metadata_path(id);
+  std::string problem;
+  try {
+    problem = problem_of(store, id);
+  } catch (const std::system_error& error) {
+    const bool is_missing = error.code() == std::errc::no_such_file_or_directory;
+    run.leave(is_missing ? "no_metadata" : "unreadable", id, path,
+              std::string(error.what()) +
+                  (is_missing ? "; another program may be making this guest, else delete it" : ""));
+    return;
+  }
+  check_id(run, id);
+  if (problem.empty()) {
+    return;
+  }
+  run.settle({.problem = "bad_metadata",
+              .id = id,
+              .path = path,
+              .text = problem,
+              .locks = exclusively(id),
+              .is_there = [&] { return !problem_of(store, id).empty(); },
+              .mend = [&] { return rebuild_metadata(store, id); }});
+}
+
+}  // namespace
+
+void check_metadata(const FsckRun& run) {
+  for (const std::string& id : list_guests(run.store())) {
+    check_guest(run, id);
+  }
+}
+
+}  // namespace meta

@@ -1,0 +1,121 @@
+#include "meta/fsck/metadata_rebuild.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <vector>
+
+#include "base/error.h"
+#include "base/open_files.h"
+#include "meta/flows/init.h"
+#include "meta/flows/template_flow.h"
+#include "meta/forks/fork_index.h"
+#include "meta/forks/fork_metadata.h"
+#include "meta/guest/guest_state.h"
+#include "meta/guest/guest_vmm.h"
+#include "meta/guest/metadata.h"
+#include "meta/image/image_record.h"
+#include "store/files.h"
+
+namespace meta {
+namespace {
+
+void refuse_running(const base::Store& store, const std::string& id) {
+  if (const std::optional<LiveVmm> vmm = VmmFinder(store).find_without_metadata(id)) {
+    throw base::Refused("it may be running: " + vmm->reason + "; end that first");
+  }
+}
+
+// The template that counts `id`; empty for none.
+std::string template_of(const base::Store& store, const std::string& id) {
+  std::string parent;
+  for (const std::string& guest : list_guests(store)) {
+    if (guest == id || !has_fork_index_entry(store, guest, id)) {
+      continue;
+    }
+    if (!parent.empty()) {
+      throw base::Refused("both " + base::quoted(parent) + " and " + base::quoted(guest) +
+                          " count it as a fork; remove the wrong one's entry from template/forks");
+    }
+    parent = guest;
+  }
+  return parent;
+}
+
+// A template leaves a record of its memory, which is sealed, or forks that say so.
+bool was_template(const base::Store& store, const std::string& id) {
+  const std::vector<ForkRecord> forks = read_fork_index(store, id);
+  if (std::ranges::any_of(forks, [](const ForkRecord& fork) {
+        return fork.state == ForkState::live || fork.state == ForkState::unreadable;
+      })) {
+    return true;
+  }
+  struct stat memory {};
+  if (!path_exists(image_record_path(store, id)) ||
+      ::stat(store.memory_path(id).c_str(), &memory) != 0) {
+    return false;
+  }
+  return seal_problem(memory, true).empty();
+}
+
+Metadata fork_metadata(const base::Store& store, const std::string& id, const std::string& parent) {
+  return make_fork_metadata(Metadata::of_guest(store, parent),
+                            {.id = id,
+                             .name = id,
+                             .source_id = parent,
+                             .source_dir = store.guest_dir(parent),
+                             .fork_dir = store.guest_dir(id),
+                             .template_id = parent,
+                             .cache_key = "",
+                             .session = ""});
+}
+
+Metadata plain_metadata(const base::Store& store, const std::string& id) {
+  const SnapshotFacts snapshot = look_at_snapshot(store, id);
+  Metadata metadata = new_guest_metadata(id, id, snapshot.expected_bytes.value_or(0));
+  metadata.set_flag("IsTemplate", was_template(store, id));
+  return metadata;
+}
+
+// A second name for the damaged file: it stays even if what follows is cut short.
+std::string keep_aside(const std::string& path) {
+  struct stat damaged {};
+  if (::lstat(path.c_str(), &damaged) != 0) {
+    base::throw_errno("cannot look at " + base::quoted(path));
+  }
+  for (int number = 1;; ++number) {
+    std::string aside = path + ".damaged-" + std::to_string(number);
+    struct stat st {};
+    if (::linkat(AT_FDCWD, path.c_str(), AT_FDCWD, aside.c_str(), 0) == 0 ||
+        (errno == EEXIST && ::lstat(aside.c_str(), &st) == 0 && base::is_same_file(st, damaged))) {
+      return aside;
+    }
+    if (errno != EEXIST) {
+      base::throw_errno("cannot keep " + base::quoted(path) + " as " + base::quoted(aside));
+    }
+  }
+}
+
+}  // namespace
+
+std::string rebuild_metadata(const base::Store& store, const std::string& id) {
+  const std::string path = store.metadata_path(id);
+  refuse_running(store, id);
+  const std::string parent = template_of(store, id);
+  const Metadata metadata =
+      parent.empty() ? plain_metadata(store, id) : fork_metadata(store, id, parent);
+  const std::string aside = keep_aside(path);
+  metadata.write(path, base::Durable::yes);
+  return "kept as " + base::quoted(aside) + " and written anew, " +
+         (!parent.empty()          ? "as a fork of " + base::quoted(parent)
+          : metadata.is_template() ? "as a template"
+                                   : "as 'init' makes it") +
+         (parent.empty()
+              ? "; its disks are not known ('snapshot-meta set " + id + " snapfork.disks:=...')"
+              : "");
+}
+
+}  // namespace meta

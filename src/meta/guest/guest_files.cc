@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "meta/guest/guest_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <climits>
+#include <filesystem>
+#include <string_view>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/open_files.h"
+#include "base/process.h"
+#include "file/file_lease.h"
+#include "meta/guest/disks.h"
+#include "store/files.h"
+
+namespace meta {
+namespace {
+
+constexpr std::string_view kMemoryInGuest = "/snapshots/snapshot-latest/memory";
+
+// They read guests that do not run. hypeman's page server has "uffd-pager" in its name.
+bool is_ours_or_page_server(pid_t pid) {
+  const std::string name = base::process_name(pid);
+  const std::string_view base_name = std::string_view(name).substr(name.find_last_of('/') + 1);
+  constexpr std::array<std::string_view, 4> kOurs{"uffd-serve", "reflink-clone", "snapshot-meta",
+                                                  "template-lock"};
+  return pid == ::getpid() || std::ranges::find(kOurs, base_name) != kOurs.end() ||
+         base_name.find("uffd-pager") != std::string_view::npos;
+}
+
+// Directories of a guest without disks in them.
+bool has_no_disks(std::string_view name) {
+  constexpr std::array<std::string_view, 4> kNames{"snapshots", "template", "logs", "uffd"};
+  return std::ranges::find(kNames, name) != kNames.end();
+}
+
+// Adds the regular files in `dir`; of its directories those in `depth` levels more.
+void add_regular_files(const std::string& dir, int depth, std::vector<std::string>& files) {
+  for (const std::string& name : list_names(dir).value_or(std::vector<std::string>())) {
+    const std::string path = path_in(dir, name);
+    struct stat st {};
+    if (name.starts_with("metadata.json") || base::is_temporary_name(name) ||
+        ::lstat(path.c_str(), &st) != 0) {
+      continue;
+    }
+    if (S_ISREG(st.st_mode)) {
+      files.push_back(path);
+    } else if (S_ISDIR(st.st_mode) && depth > 0 && !has_no_disks(name)) {
+      add_regular_files(path, depth - 1, files);
+    }
+  }
+}
+
+// The first process that has the file open for writing, as far as /proc shows it; 0 for none.
+pid_t visible_writer(const struct stat& st) {
+  for (const base::OpenFile& open : base::find_open_files(st)) {
+    if (base::is_writable(open)) {
+      return open.pid;
+    }
+  }
+  return 0;
+}
+
+// Whether the file is open for writing; then by whom.
+std::optional<FileUser> writer_of(const std::string& path) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) {
+      return std::nullopt;
+    }
+    return FileUser{.path = path};
+  }
+  if (!S_ISREG(st.st_mode)) {
+    return std::nullopt;
+  }
+  const base::Fd fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (!fd) {
+    return errno == ENOENT ? std::nullopt : std::optional(FileUser{.path = path});
+  }
+  switch (base::FileLease(fd.get(), base::FileLease::Kind::read).state()) {
+    case base::FileLease::State::held:
+      return std::nullopt;
+    case base::FileLease::State::refused:
+      return FileUser{.path = path, .pid = visible_writer(st)};
+    case base::FileLease::State::unsupported:
+      break;
+  }
+  const pid_t pid = visible_writer(st);
+  return pid != 0 ? std::optional(FileUser{.path = path, .pid = pid}) : std::nullopt;
+}
+
+// The target of a link in /proc; empty when it cannot be read.
+std::string link_target(const std::string& path) {
+  std::array<char, PATH_MAX> target{};
+  const ssize_t length = ::readlink(path.c_str(), target.data(), target.size());
+  return {target.data(), static_cast<size_t>(std::max<ssize_t>(length, 0))};
+}
+
+}  // namespace
+
+std::vector<std::string> writable_disks(const base::Store& store, const std::string& id,
+                                        const Metadata& metadata) {
+  const std::string dir = store.guest_dir(id);
+  std::vector<std::string> files;
+  try {
+    for (const Disk& disk : disks_of(metadata)) {
+      files.push_back(path_in(dir, disk.file));
+    }
+  } catch (const base::BadData&) {
+    files.clear();
+  }
+  if (files.empty()) {
+    add_regular_files(dir, 1, files);
+  }
+  return files;
+}
+
+std::optional<FileUser> find_writer(const std::vector<std::string>& files) {
+  for (const std::string& path : files) {
+    if (std::optional<FileUser> writer = writer_of(path)) {
+      return writer;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<FileUser> find_user(const std::string& dir) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
+    struct stat st {};
+    if (::lstat(entry.path().c_str(), &st) != 0 || !S_ISREG(st.st_mode)) {
+      continue;
+    }
+    if (st.st_nlink == 1) {
+      for (const base::OpenFile& open : base::find_open_files(st)) {
+        if (!is_ours_or_page_server(open.pid)) {
+          return FileUser{.path = entry.path().string(), .pid = open.pid};
+        }
+      }
+    }
+    if (std::optional<FileUser> writer = writer_of(entry.path().string())) {
+      return writer;
+    }
+  }
+  return std::nullopt;
+}
+
+MemoryUsers::MemoryUsers() {
+  constexpr std::string_view kDeleted = " (deleted)";
+  for (const std::string& name : base::numeric_names("/proc")) {
+    pid_t pid = 0;
+    std::from_chars(name.data(), name.data() + name.size(), pid);
+    for (const std::string& fd : base::numeric_names("/proc/" + name + "/fd")) {
+      const std::string link = "/proc/" + name + "/fd/" + fd;
+      std::string path = link_target(link);
+      if (path.ends_with(kDeleted)) {
+        path.resize(path.size() - kDeleted.size());
+      }
+      struct stat st {};
+      // snapshot-base/memory: hypeman renames the directory while the guest runs.
+      if (path.ends_with("/memory") && ::stat(link.c_str(), &st) == 0 && S_ISREG(st.st_mode) &&
+          !is_ours_or_page_server(pid)) {
+        entries_.push_back(
+            {.device = st.st_dev, .inode = st.st_ino, .path = std::move(path), .pid = pid});
+      }
+    }
+  }
+}
+
+std::optional<FileUser> MemoryUsers::of(const base::Store& store, const std::string& id) const {
+  const std::string memory = store.memory_path(id);
+  struct stat st {};
+  if (::lstat(memory.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) {
+    return std::nullopt;
+  }
+  const std::string own_end = "/guests/" + id + std::string(kMemoryInGuest);
+  for (const Entry& entry : entries_) {
+    if (entry.inode == st.st_ino && entry.device == st.st_dev &&
+        (st.st_nlink == 1 || entry.path.ends_with(own_end))) {
+      return FileUser{.path = memory, .pid = entry.pid};
+    }
+  }
+  return std::nullopt;
+}
+
+std::string process_text(pid_t pid) {
+  return pid == 0 ? "a process that cannot be seen from here"
+                  : "process " + std::to_string(pid) + " (" + base::process_name(pid) + ")";
+}
+
+}  // namespace meta

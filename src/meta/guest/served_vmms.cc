@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "meta/guest/served_vmms.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <system_error>
+
+#include "store/files.h"
+#include "store/run_dir.h"
+#include "store/session_name.h"
+#include "store/vmm_record.h"
+
+namespace meta {
+namespace {
+
+constexpr std::string_view kSuffix = ".vmm";
+
+// Of NAME.vmm and NAME.old-N.vmm, and of NAME.PID.vmm and NAME.PID~N.vmm, which a page server keeps
+// of a guest that hangs since an earlier one was killed: they hold this number, or cannot be read.
+// Where NAME.PID.vmm holds another, it belongs to a session that is called NAME.PID.
+bool is_record_of(std::string_view name, const std::string& session, pid_t pid) {
+  if (!name.starts_with(session) || !name.ends_with(kSuffix)) {
+    return false;
+  }
+  std::string_view rest = name.substr(session.size());
+  if (rest == kSuffix || rest.starts_with(".old-")) {
+    return true;
+  }
+  rest.remove_suffix(kSuffix.size());
+  rest = rest.substr(0, rest.find('~'));
+  if (pid > 0) {
+    return rest == "." + std::to_string(pid);
+  }
+  return rest == ".unreadable" ||
+         (rest.size() > 1 && rest.front() == '.' &&
+          rest.find_first_not_of("0123456789", 1) == std::string_view::npos);
+}
+
+struct Record {
+  pid_t pid = 0;  // in the PID namespace of its server; 0: not known
+  ServedVmm vmm;
+};
+
+// Nothing when the record is gone or names a process that has ended.
+std::optional<Record> read_record(const std::string& path) {
+  try {
+    const std::optional<base::ProcessIdentity> recorded = base::read_vmm_record(path);
+    const base::FoundProcess found =
+        recorded ? base::find_recorded_vmm(*recorded) : base::FoundProcess{};
+    return found.alive
+               ? std::optional(Record{
+                     .pid = recorded->pid,
+                     .vmm = {.path = path, .process = found, .start_time = recorded->start_time}})
+               : std::nullopt;
+  } catch (const std::exception&) {
+    return Record{.vmm = {.path = path}};
+  }
+}
+
+}  // namespace
+
+ServedVmms::ServedVmms(const base::Store& store) : store_(store) {
+  if (const std::string dir = find_socket_dir(); !dir.empty()) {
+    add(dir, false);
+  }
+  const std::string versions = store.root() + "/uffd";
+  try {
+    for (const std::string& version : list_names(versions).value_or(std::vector<std::string>())) {
+      add(std::string(versions).append("/").append(version).append("/sessions"), true);
+    }
+  } catch (const std::system_error& error) {
+    if (error.code().value() != ENOTDIR) {
+      directories_.push_back(
+          {.path = versions, .names = {}, .is_readable = false, .has_bare_ids = true});
+    }
+  }
+}
+
+void ServedVmms::add(const std::string& path, bool has_bare_ids) {
+  try {
+    if (std::optional<std::vector<std::string>> names = list_names(path)) {
+      std::erase_if(*names, [](const std::string& name) { return !name.ends_with(kSuffix); });
+      directories_.push_back({.path = path,
+                              .names = *std::move(names),
+                              .is_readable = true,
+                              .has_bare_ids = has_bare_ids});
+    }
+  } catch (const std::system_error& error) {
+    if (error.code().value() != ENOTDIR) {
+      directories_.push_back(
+          {.path = path, .names = {}, .is_readable = false, .has_bare_ids = has_bare_ids});
+    }
+  }
+}
+
+void ServedVmms::find(const Directory& directory, const std::string& session,
+                      std::vector<ServedVmm>& found) {
+  if (!directory.is_readable) {
+    found.push_back({.path = directory.path});
+    return;
+  }
+  for (auto name = std::ranges::lower_bound(directory.names, session);
+       name != directory.names.end() && name->starts_with(session); ++name) {
+    if (!std::string_view(*name).substr(session.size()).starts_with('.')) {
+      continue;
+    }
+    const std::optional<Record> record = read_record(directory.path + "/" + *name);
+    if (record && is_record_of(*name, session, record->pid)) {
+      found.push_back(record->vmm);
+    }
+  }
+}
+
+std::vector<ServedVmm> ServedVmms::of(const std::string& id) const {
+  std::vector<ServedVmm> found;
+  for (const Directory& directory : directories_) {
+    find(directory, directory.has_bare_ids ? id : base::session_name(id, store_.guest_dir(id)),
+         found);
+  }
+  return found;
+}
+
+}  // namespace meta

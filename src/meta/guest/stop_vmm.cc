@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "meta/guest/stop_vmm.h"
+
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <optional>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/message.h"
+#include "base/process.h"
+#include "meta/guest/guest_vmm.h"
+
+namespace meta {
+namespace {
+
+struct Target {
+  base::Fd pidfd;
+  pid_t pid;
+};
+
+// Opened before the start time is read, the pidfd keeps the number from a process that comes later.
+std::vector<Target> open_targets(const std::vector<base::ProcessIdentity>& processes) {
+  std::vector<Target> targets;
+  for (const base::ProcessIdentity& process : processes) {
+    std::optional<base::Fd> pidfd = base::open_pidfd(process.pid);
+    if (pidfd && base::process_start_time(process.pid) == process.start_time) {
+      targets.push_back({.pidfd = *std::move(pidfd), .pid = process.pid});
+    }
+  }
+  return targets;
+}
+
+void send(const std::vector<Target>& targets, int signal) {
+  for (const Target& target : targets) {
+    if (::syscall(SYS_pidfd_send_signal, target.pidfd.get(), signal, nullptr, 0) != 0 &&
+        errno != ESRCH) {
+      base::throw_errno("cannot end process " + std::to_string(target.pid));
+    }
+  }
+}
+
+// Whether all of them end before the deadline.
+bool all_end(const std::vector<Target>& targets, const base::Deadline& deadline) {
+  for (const Target& target : targets) {
+    struct pollfd exit {
+      .fd = target.pidfd.get(), .events = POLLIN, .revents = 0
+    };
+    while (::poll(&exit, 1, deadline.poll_timeout()) <= 0) {
+      if (deadline.passed()) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+// The VMM of `id` as it seems now, from metadata that may be damaged.
+std::optional<LiveVmm> find_vmm(const base::Store& store, const std::string& id) {
+  VmmFinder finder(store);
+  try {
+    return finder.find(id, Metadata::of_guest(store, id));
+  } catch (const base::BadData&) {
+    return finder.find_without_metadata(id);
+  }
+}
+
+}  // namespace
+
+void stop_vmm(const base::Store& store, const std::string& id, std::chrono::seconds patience,
+              Effect effect) {
+  require_guest(store, id);
+  VmmFinder finder(store);
+  const std::vector<Target> targets =
+      open_targets(finder.certain_processes(id, recorded_vmm_of_guest(store, id)));
+  for (const Target& target : targets) {
+    base::say_detail((effect == Effect::dry_run ? "would end " : "ending ") +
+                     process_text(target.pid));
+  }
+  if (effect == Effect::dry_run && !targets.empty()) {
+    return;
+  }
+  const char* const what = "cannot stop ";
+  send(targets, SIGTERM);
+  if (!all_end(targets, base::Deadline::after(patience))) {
+    send(targets, SIGKILL);
+    if (!all_end(targets, base::Deadline::after(patience))) {
+      base::throw_error_number(ETIMEDOUT,
+                               what + base::quoted(id) + ": its VMM does not end after SIGKILL");
+    }
+  }
+  if (const std::optional<LiveVmm> vmm = find_vmm(store, id)) {
+    throw base::Refused(what + base::quoted(id) + ": " + vmm->reason +
+                        ", and it is not certain that this is the VMM; end it yourself");
+  }
+}
+
+}  // namespace meta

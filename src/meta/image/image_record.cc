@@ -1,0 +1,130 @@
+#include "meta/image/image_record.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json_line.h"
+#include "base/json_object.h"
+
+namespace meta {
+namespace {
+
+constexpr uint64_t kVersion = 1;
+
+// Takes members of one object, each of the type that it must have.
+class Fields {
+ public:
+  Fields(std::string_view text, const std::string& path)
+      : path_(path), object_(JsonObject::parse(text, path)) {}
+
+  uint64_t number(std::string_view key) const { return number_in(required(key), key); }
+  std::optional<uint64_t> optional_number(std::string_view key) const {
+    const std::string& raw = required(key);
+    return raw == "null" ? std::nullopt : std::optional(number_in(raw, key));
+  }
+  std::string text(std::string_view key) const {
+    std::optional<std::string> value = json_text(required(key));
+    if (!value) {
+      refuse(key);
+    }
+    return *std::move(value);
+  }
+  std::vector<PageRun> runs(std::string_view key) const {
+    const std::optional<std::vector<std::string>> elements = json_elements(required(key));
+    if (!elements) {
+      refuse(key);
+    }
+    std::vector<PageRun> runs;
+    for (const std::string& element : *elements) {
+      const std::optional<std::vector<std::string>> pair = json_elements(element);
+      if (!pair || pair->size() != 2) {
+        refuse(key);
+      }
+      runs.push_back({.first = number_in((*pair)[0], key), .count = number_in((*pair)[1], key)});
+    }
+    return runs;
+  }
+  [[noreturn]] void refuse(std::string_view key) const {
+    throw base::BadData("cannot use " + base::quoted(path_) + ": " + base::quoted(key) +
+                        " is missing or wrong");
+  }
+
+ private:
+  const std::string& required(std::string_view key) const {
+    const std::string* raw = object_.find(key);
+    if (raw == nullptr) {
+      refuse(key);
+    }
+    return *raw;
+  }
+  uint64_t number_in(std::string_view raw, std::string_view key) const {
+    const std::optional<int64_t> value = json_integer(raw);
+    if (!value || *value < 0) {
+      refuse(key);
+    }
+    return static_cast<uint64_t>(*value);
+  }
+
+  std::string path_;
+  JsonObject object_;
+};
+
+}  // namespace
+
+std::string image_record_path(const base::Store& store, std::string_view id) {
+  return store.template_dir(id) + "/image.json";
+}
+
+std::string to_json(const ImageRecord& record) {
+  std::string runs = "[";
+  for (const PageRun& run : record.zero_runs) {
+    runs += runs.size() > 1 ? "," : "";
+    runs += "[" + std::to_string(run.first) + "," + std::to_string(run.count) + "]";
+  }
+  runs += "]";
+  JsonObject object;
+  object.set("v", std::to_string(kVersion));
+  object.set("digest", base::json_string(record.digest));
+  object.set("memory_bytes", std::to_string(record.memory_bytes));
+  object.set("page_size", std::to_string(record.page_size));
+  object.set("data_pages", std::to_string(record.data_pages));
+  object.set("zero_pages", std::to_string(record.zero_pages));
+  object.set("extents", record.extents ? std::to_string(*record.extents) : "null");
+  object.set("zero_runs_from_pages", std::to_string(record.zero_runs_from_pages));
+  object.set("zero_runs", runs);
+  return object.pretty() + "\n";
+}
+
+ImageRecord parse_image_record(std::string_view text, const std::string& path) {
+  const Fields fields(text, path);
+  if (fields.number("v") != kVersion) {
+    fields.refuse("v");
+  }
+  ImageRecord record;
+  record.digest = fields.text("digest");
+  record.memory_bytes = fields.number("memory_bytes");
+  record.page_size = fields.number("page_size");
+  record.data_pages = fields.number("data_pages");
+  record.zero_pages = fields.number("zero_pages");
+  record.extents = fields.optional_number("extents");
+  record.zero_runs_from_pages = fields.number("zero_runs_from_pages");
+  record.zero_runs = fields.runs("zero_runs");
+  const uint64_t pages = record.memory_bytes / kZeroMapPage + 1;  // the last may be a part of one
+  uint64_t end = 0;
+  for (const PageRun& run : record.zero_runs) {
+    if (run.count == 0 || run.count > pages || run.first > pages - run.count || run.first < end) {
+      fields.refuse("zero_runs");
+    }
+    end = run.first + run.count;
+  }
+  return record;
+}
+
+std::optional<ImageRecord> read_image_record(const std::string& path) {
+  const std::optional<base::Fd> fd = base::try_open(path, O_RDONLY);
+  if (!fd) {
+    return std::nullopt;
+  }
+  return parse_image_record(base::read_all(fd->get(), kMaxJsonBytes, path), path);
+}
+
+}  // namespace meta

@@ -1,0 +1,38 @@
+// template/image.json: what the sealed memory of a template is, found out once at its promotion.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/atomic_file.h"
+#include "meta/image/image_scan.h"
+#include "meta/image/zero_map.h"
+#include "store/store.h"
+
+namespace meta {
+
+struct ImageRecord {
+  std::string digest;         // ImageScan::digest
+  uint64_t memory_bytes = 0;  // length of the memory file
+  uint64_t page_size = 4096;  // of the guest's memory: 4096, or 2 MiB for hugetlbfs
+  uint64_t data_pages = 0;    // of 4096 bytes, as all here
+  uint64_t zero_pages = 0;
+  std::optional<uint64_t> extents;    // of the memory file at that time
+  uint64_t zero_runs_from_pages = 1;  // zero_runs has all runs of at least so many pages
+  std::vector<PageRun> zero_runs;     // ascending, not touching
+};
+
+std::string image_record_path(const base::Store& store, std::string_view id);
+
+// One JSON object, pretty but for the runs: {"v":1,"digest",...,"zero_runs":[[FIRST,COUNT],...]}.
+std::string to_json(const ImageRecord& record);
+// Throws base::BadData when `text` is none, or its runs do not lie in the image in order.
+ImageRecord parse_image_record(std::string_view text, const std::string& path);
+// Nothing when there is no such file. Throws as parse_image_record does; std::system_error.
+std::optional<ImageRecord> read_image_record(const std::string& path);
+
+}  // namespace meta

@@ -1,0 +1,181 @@
+#include "meta/image/image_scan.h"
+
+#include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdio>
+#include <vector>
+
+// Compiled in, so that no start of the program has to load the library.
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "file/next_data.h"
+
+namespace meta {
+namespace {
+
+constexpr size_t kReadBytes = size_t{4} << 20U;
+
+// The digest of ImageScan, fed in the order of the file.
+class Digest {
+ public:
+  Digest() { XXH3_128bits_reset(&state_); }
+
+  // `bytes` at `offset` are not zero. The start of a run needs its length: see end_run.
+  void add(uint64_t offset, std::span<const std::byte> bytes) {
+    if (offset != run_end_) {
+      end_run();
+      run_start_ = offset;
+    }
+    XXH3_128bits_update(&state_, bytes.data(), bytes.size());
+    run_end_ = offset + bytes.size();
+  }
+
+  std::string finish() {
+    end_run();
+    const XXH128_hash_t hash = XXH3_128bits_digest(&state_);
+    std::array<char, 33> hex{};
+    static_cast<void>(std::snprintf(hex.data(), hex.size(), "%016llx%016llx",
+                                    static_cast<unsigned long long>(hash.high64),
+                                    static_cast<unsigned long long>(hash.low64)));
+    return std::string("xxh3-128:") + hex.data();
+  }
+
+ private:
+  void end_run() {
+    if (run_end_ != kNone) {
+      add_number(run_start_);
+      add_number(run_end_ - run_start_);
+    }
+  }
+  void add_number(uint64_t number) {
+    std::array<unsigned char, 8> bytes{};
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      bytes.at(i) = static_cast<unsigned char>(number >> (8 * i));
+    }
+    XXH3_128bits_update(&state_, bytes.data(), bytes.size());
+  }
+
+  static constexpr uint64_t kNone = UINT64_MAX;
+  XXH3_state_t state_{};
+  uint64_t run_start_ = 0;
+  uint64_t run_end_ = kNone;
+};
+
+uint64_t pages_up(uint64_t bytes) {
+  return (bytes + kZeroMapPage - 1) / kZeroMapPage;
+}
+
+off_t size_of(int fd, std::string_view name) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) {
+    base::throw_errno("cannot look at " + base::quoted(name));
+  }
+  return st.st_size;
+}
+
+class Scanner {
+ public:
+  Scanner(int fd, std::string_view name)
+      : name_(name), size_(size_of(fd, name)), fd_(fd), buffer_(kReadBytes) {}
+
+  ImageScan run() {
+    off_t at = 0;
+    while (at < size_) {
+      const auto [start, end] = base::next_data(fd_, at, size_, name_)
+                                    .value_or(base::Range{.begin = size_, .end = size_});
+      // Holes of a filesystem with small blocks may start inside of a page.
+      const off_t page_start = start / kPage * kPage;
+      if (page_start > at) {
+        add_zeros(at, page_start);
+        at = page_start;
+      }
+      const off_t page_end = std::min(size_, (end + kPage - 1) / kPage * kPage);
+      while (at < page_end) {
+        at += read_piece(at, page_end);
+      }
+    }
+    if (size_of(fd_, name_) != size_) {
+      throw base::BadData("cannot read " + base::quoted(name_) + ": its length changes");
+    }
+    scan_.bytes = static_cast<uint64_t>(size_);
+    scan_.digest = digest_.finish();
+    return std::move(scan_);
+  }
+
+ private:
+  static constexpr off_t kPage = kZeroMapPage;
+
+  void add_zeros(off_t from, off_t to) {
+    scan_.zeros.add(static_cast<uint64_t>(from) / kZeroMapPage,
+                    pages_up(static_cast<uint64_t>(to - from)));
+  }
+
+  // Looks at some pages from `at` on; returns how many bytes.
+  off_t read_piece(off_t at, off_t end) {
+    const auto wanted = static_cast<size_t>(std::min(end - at, static_cast<off_t>(buffer_.size())));
+    const size_t got = base::pread_full(fd_, std::span(buffer_).first(wanted), at, name_);
+    if (got < wanted) {
+      throw base::BadData("cannot read " + base::quoted(name_) + ": its length changes");
+    }
+    const std::span<const std::byte> piece = std::span(buffer_).first(got);
+    // Neighbouring data pages go into the digest in one go.
+    size_t data_from = 0;
+    for (size_t page = 0; page < got; page += kZeroMapPage) {
+      const size_t length = std::min<size_t>(kZeroMapPage, got - page);
+      if (!is_zero(piece.subspan(page, length))) {
+        ++scan_.data_pages;
+        continue;
+      }
+      add_data(at, piece, data_from, page);
+      data_from = page + length;
+      add_zeros(at + static_cast<off_t>(page), at + static_cast<off_t>(page + length));
+    }
+    add_data(at, piece, data_from, got);
+    return static_cast<off_t>(got);
+  }
+
+  void add_data(off_t at, std::span<const std::byte> piece, size_t from, size_t to) {
+    if (from < to) {
+      digest_.add(static_cast<uint64_t>(at) + from, piece.subspan(from, to - from));
+    }
+  }
+
+  Digest digest_;  // aligned for vectors, so it comes first
+  std::string name_;
+  off_t size_;
+  int fd_;
+  std::vector<std::byte> buffer_;
+  ImageScan scan_;
+};
+
+}  // namespace
+
+ImageScan scan_image(int fd, std::string_view name) {
+  // A hint only: where it fails, reading works all the same.
+  static_cast<void>(::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL));
+  return Scanner(fd, name).run();
+}
+
+std::optional<uint64_t> count_extents(int fd) {
+  struct fiemap request {};
+  request.fm_length = FIEMAP_MAX_OFFSET;
+  request.fm_flags = FIEMAP_FLAG_SYNC;
+  if (::ioctl(fd, FS_IOC_FIEMAP, &request) != 0) {
+    return std::nullopt;
+  }
+  return request.fm_mapped_extents;
+}
+
+}  // namespace meta

@@ -1,0 +1,49 @@
+#include "meta/image/zero_map.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace meta {
+
+void ZeroMap::add(uint64_t first, uint64_t count) {
+  if (count == 0) {
+    return;
+  }
+  pages_ += count;
+  if (!runs_.empty() && runs_.back().first + runs_.back().count == first) {
+    runs_.back().count += count;
+    return;
+  }
+  // Only the last run may still be short: it may grow.
+  if (!runs_.empty() && runs_.back().count < shortest_) {
+    runs_.pop_back();
+  }
+  runs_.push_back({.first = first, .count = count});
+  if (runs_.size() > most_runs_) {
+    forget_short_runs();
+  }
+}
+
+void ZeroMap::forget_short_runs() {
+  const PageRun last = runs_.back();
+  runs_.pop_back();
+  while (runs_.size() >= most_runs_ && shortest_ < UINT64_MAX / 2) {
+    shortest_ *= 2;
+    std::erase_if(runs_, [&](const PageRun& run) { return run.count < shortest_; });
+  }
+  runs_.push_back(last);
+}
+
+bool is_zero(std::span<const std::byte> bytes) {
+  // A zero word at the start, and each byte equal to the one a word before it: memcmp is the
+  // fastest loop at hand, and data mostly differs in the first word.
+  constexpr size_t kWord = sizeof(uint64_t);
+  if (bytes.size() < kWord) {
+    return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
+  }
+  uint64_t word = 0;
+  std::memcpy(&word, bytes.data(), kWord);
+  return word == 0 && std::memcmp(bytes.data(), bytes.data() + kWord, bytes.size() - kWord) == 0;
+}
+
+}  // namespace meta

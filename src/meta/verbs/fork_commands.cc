@@ -1,0 +1,203 @@
+// snapshot-meta forks, fork-begin, fork-publish and fork-end.
+#include <unistd.h>
+
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json_line.h"
+#include "base/json_object.h"
+#include "base/message.h"
+#include "base/options.h"
+#include "base/output.h"
+#include "base/utf8.h"
+#include "meta/flows/fork_flow.h"
+#include "meta/flows/fork_publish.h"
+#include "meta/forks/fork_count.h"
+#include "meta/guest/metadata.h"
+#include "meta/verbs/command_line.h"
+#include "meta/verbs/commands.h"
+#include "store/files.h"
+#include "store/run_dir.h"
+
+namespace meta {
+namespace {
+
+// The `total` records of reflink-clone --json, by the last component of the destination. Other
+// lines are passed over.
+std::map<std::string, std::string, std::less<>> read_clone_reports(const std::string& path) {
+  const std::string text = path == "-"
+                               ? base::read_all(STDIN_FILENO, kMaxJsonBytes, "standard input")
+                               : base::read_file(path, kMaxJsonBytes);
+  const std::string name = path == "-" ? "standard input" : path;
+  std::map<std::string, std::string, std::less<>> reports;
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) {
+      continue;
+    }
+    const JsonObject object = JsonObject::parse(line, name);
+    const std::string* type = object.find("type");
+    const std::string* dst = object.find("dst");
+    if (type == nullptr || json_text(*type) != "total") {
+      continue;
+    }
+    const std::optional<std::string> destination = dst != nullptr ? json_text(*dst) : std::nullopt;
+    if (!destination) {
+      throw base::BadData("cannot use " + base::quoted(name) + ": a total record has no 'dst'");
+    }
+    reports[destination->substr(destination->rfind('/') + 1)] = object.compact();
+  }
+  return reports;
+}
+
+}  // namespace
+
+int forks_command(int argc, char** argv) {
+  base::Options options("snapshot-meta forks", "[OPTION]... ID",
+                        "Print the ids of a template's live forks, one a line.");
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
+    return 0;
+  }
+  const auto& [parsed, id, effect, store] = *call;
+  std::vector<std::string> live;
+  std::vector<std::string> under_way;
+  std::vector<std::string> unreadable;
+  for (const ForkRecord& fork : forks_of(store, id, Metadata::of_guest(store, id))) {
+    if (fork.state == ForkState::live) {
+      live.push_back(fork.id);
+    } else if (fork.state == ForkState::absent) {
+      under_way.push_back(fork.id);
+    } else if (fork.state == ForkState::unreadable) {
+      unreadable.push_back(fork.id);
+      base::say_error("cannot read fork " + base::quoted(fork.id) + " of " + base::quoted(id) +
+                      ": " + fork.problem);
+    }
+  }
+  if (base::message_style().json) {
+    base::write_line_out(base::JsonLine("forks")
+                             .text("id", id)
+                             .raw("forks", base::json_array(live))
+                             .raw("absent", base::json_array(under_way))
+                             .raw("unreadable", base::json_array(unreadable))
+                             .str());
+  } else {
+    for (const std::string& fork : live) {
+      base::write_line_out(fork);
+    }
+  }
+  return unreadable.empty() ? 0 : 1;
+}
+
+int fork_begin_command(int argc, char** argv) {
+  base::Options options("snapshot-meta fork-begin", "[OPTION]... SOURCE NEW...",
+                        "Announce forks of a guest; print where to clone each to.");
+  add_force(options);
+  add_dry_run(options);
+  const std::optional<GuestCall> call =
+      parse_guest_call(options, argc, argv, {2, SIZE_MAX, "SOURCE and NEW"});
+  if (!call) {
+    return 0;
+  }
+  const auto& [parsed, source, effect, store] = *call;
+  const std::vector<std::string> ids = id_operands(parsed, 1);
+  const BegunForks begun = begin_forks(store, source, ids, force_of(parsed), effect);
+  const std::string memory = begun.links_memory ? "link" : "reflink";
+  for (const std::string& id : ids) {
+    const std::string dir = clone_dir(store, id);
+    std::string line = id;
+    if (base::message_style().json) {
+      line = base::JsonLine("fork-begin")
+                 .text("id", id)
+                 .path("clone_dir", dir)
+                 .text("memory", memory)
+                 .str();
+    } else {
+      line.append("\t").append(dir).append("\t").append(memory);
+    }
+    base::write_out(line.append("\n"));
+  }
+  return 0;
+}
+
+int fork_publish_command(int argc, char** argv) {
+  base::Options options("snapshot-meta fork-publish", "[OPTION]... SOURCE NEW...",
+                        "Make guests of the clones that fork-begin announced.");
+  options.value("backend", "uffd|file", "memory of the first restore (default: uffd)")
+      .value("socket-dir", "DIR", "where the page server's session sockets are (default: its own)")
+      .value("clone-report", "FILE", "records of 'reflink-clone --json', - for standard input")
+      .value("name", "NAME", "the fork's name, for a single one (default: its id)");
+  add_force(options);
+  add_dry_run(options);
+  const std::optional<GuestCall> call =
+      parse_guest_call(options, argc, argv, {2, SIZE_MAX, "SOURCE and NEW"});
+  if (!call) {
+    return 0;
+  }
+  const auto& [parsed, source, effect, store] = *call;
+  const std::vector<std::string> ids = id_operands(parsed, 1);
+  PublishOptions publish{.uses_uffd = parsed.choice("backend", {"uffd", "file"}) == "uffd",
+                         .socket_dir = "",
+                         .name = parsed.value_or("name", ""),
+                         .force = force_of(parsed),
+                         .clone_reports = {}};
+  if (!publish.name.empty() && ids.size() > 1) {
+    throw base::UsageError("--name is for a single fork");
+  }
+  if (!base::is_utf8(publish.name)) {
+    throw base::UsageError("the name is not UTF-8");
+  }
+  if (publish.uses_uffd) {
+    publish.socket_dir = absolute_path(parsed.value_or("socket-dir", default_socket_dir()));
+  }
+  if (const std::optional<std::string> report = parsed.value("clone-report")) {
+    publish.clone_reports = read_clone_reports(*report);
+  }
+  const PublishResult result = publish_forks(store, source, ids, publish, effect);
+  try {
+    for (const std::string& record : result.records) {
+      base::write_out(record + "\n");
+    }
+    base::flush_out();
+  } catch (const std::exception&) {
+    for (size_t i = 0; i < result.records.size(); ++i) {
+      base::say_error("fork " + base::quoted(ids[i]) +
+                      " exists, but its record cannot be written; 'snapfork delete' removes it");
+    }
+    throw;
+  }
+  if (result.failure) {
+    std::rethrow_exception(result.failure);
+  }
+  return 0;
+}
+
+int fork_end_command(int argc, char** argv) {
+  base::Options options(
+      "snapshot-meta fork-end", "[OPTION]... TEMPLATE FORK...",
+      "Take back forks that are gone, or were never published; TEMPLATE may be -.");
+  add_dry_run(options);
+  const std::optional<base::ParsedOptions> parsed =
+      parse_operands(options, argc, argv, {2, SIZE_MAX, "TEMPLATE and FORK"});
+  if (!parsed) {
+    return 0;
+  }
+  const std::string parent = parsed->operands()[0] == "-" ? "" : id_operand(*parsed, 0);
+  const std::vector<std::string> ids = id_operands(*parsed, 1);
+  const Effect effect = effect_of(*parsed);
+  const base::Store store = open_store();
+  end_forks(store, parent, ids, effect);
+  for (const std::string& id : ids) {
+    announce(effect, "remove " + clone_dir(store, id) +
+                         (parent.empty() ? "" : " and the entry of '" + parent + "' for it"));
+  }
+  return 0;
+}
+
+}  // namespace meta

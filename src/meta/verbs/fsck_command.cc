@@ -1,0 +1,73 @@
+// snapshot-meta fsck: finds and mends what killed programs have left.
+#include <array>
+#include <string>
+
+#include "base/json_line.h"
+#include "base/message.h"
+#include "base/options.h"
+#include "base/output.h"
+#include "meta/fsck/fsck.h"
+#include "meta/verbs/command_line.h"
+#include "meta/verbs/commands.h"
+
+namespace meta {
+namespace {
+
+void print(const Finding& finding) {
+  const char* outcome = outcome_name(finding.outcome);
+  if (!base::message_style().json) {
+    base::write_line_out(std::string(outcome) + ": " + plain_text(finding.path) + ": " +
+                         plain_text(finding.text));
+    return;
+  }
+  base::JsonLine line("finding");
+  line.text("outcome", outcome).text("problem", finding.problem);
+  finding.id.empty() ? line.null("id") : line.text("id", finding.id);
+  base::write_line_out(line.path("path", finding.path).text("text", finding.text).str());
+}
+
+class Counts {
+ public:
+  void add(Outcome outcome) { ++counts_.at(static_cast<size_t>(outcome)); }
+  int64_t of(Outcome outcome) const { return counts_.at(static_cast<size_t>(outcome)); }
+  bool all_mended() const {
+    return of(Outcome::found) + of(Outcome::busy) + of(Outcome::left) == 0;
+  }
+
+ private:
+  std::array<int64_t, 4> counts_{};
+};
+
+}  // namespace
+
+int fsck_command(int argc, char** argv) {
+  base::Options options("snapshot-meta fsck", "[OPTION]...",
+                        "Find what killed programs have left in the store, and mend it.");
+  options.flag("repair", "mend what is found; without it nothing is changed");
+  add_dry_run(options);
+  options.footer(
+      "Safe beside other programs: what they work on is left alone, and said.\n"
+      "Exit status: 0 nothing is left to mend, 1 something is.");
+  const std::optional<base::ParsedOptions> parsed = parse_operands(options, argc, argv, {0, 0, ""});
+  if (!parsed) {
+    return 0;
+  }
+  const Effect effect = parsed->has("repair") ? effect_of(*parsed) : Effect::dry_run;
+  Counts counts;
+  check_store(open_store(), effect, [&](const Finding& finding) {
+    counts.add(finding.outcome);
+    print(finding);
+  });
+  if (base::message_style().json) {
+    base::JsonLine line("summary");
+    for (const Outcome outcome : {Outcome::found, Outcome::mended, Outcome::busy, Outcome::left}) {
+      line.number(outcome_name(outcome), counts.of(outcome));
+    }
+    base::write_line_out(line.str());
+  } else if (counts.of(Outcome::found) > 0 && !parsed->has("repair")) {
+    base::say_info("'snapshot-meta fsck --repair' mends what it can");
+  }
+  return counts.all_mended() ? 0 : 1;
+}
+
+}  // namespace meta

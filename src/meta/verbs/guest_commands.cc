@@ -1,0 +1,138 @@
+// snapshot-meta init, promote, demote and trash: what changes one guest as a whole.
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include "base/error.h"
+#include "base/json_line.h"
+#include "base/message.h"
+#include "base/options.h"
+#include "base/output.h"
+#include "base/utf8.h"
+#include "meta/flows/init.h"
+#include "meta/flows/template_flow.h"
+#include "meta/flows/trash.h"
+#include "meta/verbs/command_line.h"
+#include "meta/verbs/commands.h"
+#include "store/files.h"
+
+namespace meta {
+namespace {
+
+// FILE or FILE=PATH: cut at the first "=/" unless there is a file of the whole name.
+AdoptedDisk parse_disk(const std::string& text) {
+  std::error_code ignored;
+  const size_t cut = text.find("=/");
+  if (cut == std::string::npos || std::filesystem::exists(text, ignored)) {
+    return {.file = text, .embedded_path = std::nullopt};
+  }
+  return {.file = text.substr(0, cut), .embedded_path = text.substr(cut + 1)};
+}
+
+std::string required(const base::ParsedOptions& parsed, const std::string& option) {
+  const std::optional<std::string> value = parsed.value(option);
+  if (!value || value->empty()) {
+    throw base::UsageError("--" + option + " FILE is needed");
+  }
+  return *value;
+}
+
+}  // namespace
+
+int init_command(int argc, char** argv) {
+  base::Options options(
+      "snapshot-meta init", "[OPTION]... ID --state FILE --memory FILE",
+      "Make a guest of files that Firecracker wrote; they are moved, not copied.");
+  options.value("state", "FILE", "the state file (vmstate)")
+      .value("memory", "FILE", "the memory file of the same snapshot")
+      .value(
+          "disk", "FILE[=PATH]",
+          "a drive's file, and the path that the state names it by (default: FILE's own); may be "
+          "repeated")
+      .value("name", "NAME", "the guest's name (default: ID)")
+      .flag("of-copies", "with --dry-run: the files will be copied into the store first");
+  add_dry_run(options);
+  const std::optional<base::ParsedOptions> parsed =
+      parse_operands(options, argc, argv, {1, 1, "ID"});
+  if (!parsed) {
+    return 0;
+  }
+  AdoptRequest request{.id = id_operand(*parsed, 0),
+                       .name = parsed->value_or("name", ""),
+                       .state = required(*parsed, "state"),
+                       .memory = required(*parsed, "memory"),
+                       .disks = {}};
+  if (!base::is_utf8(request.name)) {
+    throw base::UsageError("the name is not UTF-8");
+  }
+  for (const std::string& disk : parsed->values("disk")) {
+    request.disks.push_back(parse_disk(disk));
+  }
+  const Effect effect = effect_of(*parsed);
+  request.of_copies = parsed->has("of-copies");
+  if (request.of_copies && effect == Effect::real) {
+    throw base::UsageError("--of-copies is for --dry-run");
+  }
+  const base::Store store = open_store();
+  adopt(store, request, effect);
+  announce(effect, "move " + std::to_string(2 + request.disks.size()) + " files into " +
+                       store.guest_dir(request.id));
+  return 0;
+}
+
+int promote_command(int argc, char** argv) {
+  base::Options options("snapshot-meta promote", "[OPTION]... ID",
+                        "Make a template of a guest in Standby whose memory is sealed.");
+  add_force(options);
+  add_dry_run(options);
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
+    return 0;
+  }
+  const auto& [parsed, id, effect, store] = *call;
+  promote(store, id, force_of(parsed), effect);
+  announce(effect, "read the memory of '" + id + "', write " + store.template_dir(id) +
+                       "/image.json and set IsTemplate");
+  return 0;
+}
+
+int demote_command(int argc, char** argv) {
+  base::Options options("snapshot-meta demote", "[OPTION]... ID",
+                        "Make a guest in Standby of a template without live forks.");
+  add_dry_run(options);
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
+    return 0;
+  }
+  const auto& [parsed, id, effect, store] = *call;
+  demote(store, id, effect);
+  announce(effect, "clear IsTemplate of '" + id + "' and remove " + store.template_dir(id));
+  return 0;
+}
+
+int trash_command(int argc, char** argv) {
+  base::Options options("snapshot-meta trash", "[OPTION]... ID",
+                        "Take a guest out of the store; print where it lies and its template.");
+  add_dry_run(options);
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
+    return 0;
+  }
+  const auto& [parsed, id, effect, store] = *call;
+  const Trashed trashed = trash_guest(store, id, effect);
+  if (effect == Effect::dry_run) {
+    announce(effect, "move '" + id + "' to " + trashed.path);
+  } else if (base::message_style().json) {
+    base::JsonLine line("trash");
+    line.text("id", id).path("path", trashed.path);
+    trashed.parent_template.empty() ? line.null("template")
+                                    : line.text("template", trashed.parent_template);
+    base::write_line_out(line.str());
+  } else {
+    base::write_line_out(trashed.path + "\t" + trashed.parent_template);
+  }
+  return 0;
+}
+
+}  // namespace meta

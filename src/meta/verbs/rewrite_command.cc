@@ -1,0 +1,136 @@
+// snapshot-meta rewrite-paths: a state file with other paths in it.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/input.h"
+#include "base/json_line.h"
+#include "base/message.h"
+#include "base/options.h"
+#include "base/output.h"
+#include "meta/verbs/command_line.h"
+#include "meta/verbs/commands.h"
+#include "meta/vmstate/rewrite_paths.h"
+#include "store/files.h"
+
+namespace meta {
+namespace {
+
+// Without slashes at the end, but for "/" itself.
+std::string trimmed(std::string path, const std::string& option) {
+  while (path.size() > 1 && path.back() == '/') {
+    path.pop_back();
+  }
+  if (path.empty()) {
+    throw base::UsageError("the path after --" + option + " is empty");
+  }
+  return path;
+}
+
+std::vector<PathChange> changes_of(const base::ParsedOptions& parsed) {
+  const std::vector<std::string> from = parsed.values("from");
+  const std::vector<std::string> to = parsed.values("to");
+  if (from.empty() || from.size() != to.size()) {
+    throw base::UsageError("each --from needs a --to, and one of each is needed at least");
+  }
+  std::vector<PathChange> changes;
+  for (size_t i = 0; i < from.size(); ++i) {
+    changes.push_back({.from = trimmed(from[i], "from"), .to = trimmed(to[i], "to")});
+  }
+  return changes;
+}
+
+constexpr mode_t kDefaultMode = 0600;  // for what comes from standard input
+
+mode_t mode_of(const std::string& path) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) {
+    base::throw_errno("cannot look at " + base::quoted(path));
+  }
+  return st.st_mode & 0777U;
+}
+
+// The state itself, instead of what was changed in it.
+void write_to_standard_output(const RewrittenState& result) {
+  if (base::message_style().json) {
+    throw base::UsageError(
+        "--json needs an OUT that is a file: the state itself goes to standard output");
+  }
+  base::refuse_terminal_output("a state file", "name OUT, or use a pipe");
+  base::write_full(STDOUT_FILENO, result.bytes, "standard output");
+}
+
+void print(const std::string& out, const RewrittenState& result) {
+  std::string list = "[";
+  for (const ChangedPath& change : result.changes) {
+    if (!base::message_style().json) {
+      base::write_out(std::string(role_name(change.role)) + "\t" + plain_text(change.from) + "\t" +
+                      plain_text(change.to) + "\n");
+    }
+    base::JsonLine line;
+    line.text("kind", role_name(change.role)).text("from", change.from).text("to", change.to);
+    list += list.size() > 1 ? "," : "";
+    list += line.str();
+  }
+  if (base::message_style().json) {
+    base::write_line_out(
+        base::JsonLine("rewrite").path("path", out).raw("changes", list + "]").str());
+  }
+}
+
+}  // namespace
+
+int rewrite_paths_command(int argc, char** argv) {
+  base::Options options("snapshot-meta rewrite-paths", "--from A --to B [OPTION]... IN OUT",
+                        "Copy a state file with other paths in it, of any length.");
+  options.value("from", "A", "a path, or a directory of paths, that the state names")
+      .value("to", "B", "what it is to be; --from and --to may be repeated, in pairs")
+      .flag("force", "replace OUT if it is there; it may be IN");
+  add_dry_run(options);
+  options.footer(
+      "Paths of drives, vsock and vhost-user sockets, pmem files, kernel and initrd are\n"
+      "rewritten, interface names are not. Prints KIND, old path and new one.\n"
+      "IN and OUT may be -: standard input; standard output, without that list.\n"
+      "Exit status: 3 when the state's devices are not understood: nothing is guessed.");
+  const std::optional<base::ParsedOptions> parsed =
+      parse_operands(options, argc, argv, {2, 2, "IN and OUT"});
+  if (!parsed) {
+    return 0;
+  }
+  const std::vector<PathChange> changes = changes_of(*parsed);
+  const std::string& in = parsed->operands()[0];
+  const std::string& out = parsed->operands()[1];
+  const RewrittenState result =
+      rewrite_paths(base::read_input(in, kMaxVmStateBytes), base::input_name(in), changes);
+  if (out == "-" && effect_of(*parsed) == Effect::real) {
+    write_to_standard_output(result);
+    return 0;
+  }
+  if (out != "-") {
+    base::require_writable_name(out);
+  }
+  const bool replaces = parsed->has("force");
+  bool written = out == "-" || replaces || !path_exists(out);
+  if (written && effect_of(*parsed) == Effect::real) {
+    const mode_t mode = in == "-" ? kDefaultMode : mode_of(in);
+    if (replaces) {
+      base::write_file_atomic(out, result.bytes, mode, base::Durable::yes);
+    } else {
+      written = base::create_file_atomic(out, result.bytes, mode, base::Durable::yes);
+    }
+  }
+  if (!written) {
+    throw base::Refused("cannot write " + base::quoted(out) +
+                        ": it already exists; give another name, or --force");
+  }
+  print(out, result);
+  return 0;
+}
+
+}  // namespace meta

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// snapshot-meta run-begin and stop: a guest gets a VMM, and loses it.
+#include <unistd.h>
+
+#include <charconv>
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "base/options.h"
+#include "meta/flows/run_begin.h"
+#include "meta/guest/stop_vmm.h"
+#include "meta/verbs/command_line.h"
+#include "meta/verbs/commands.h"
+#include "store/files.h"
+
+namespace meta {
+namespace {
+
+// A whole number of at least 1.
+int number_option(const base::ParsedOptions& parsed, const std::string& option, int otherwise) {
+  const std::optional<std::string> text = parsed.value(option);
+  if (!text) {
+    return otherwise;
+  }
+  int number = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
+  if (error != std::errc() || end != text->data() + text->size() || number < 1) {
+    throw base::UsageError("bad value " + base::quoted(*text) + " for --" + option +
+                           ": a whole number from 1 on is needed");
+  }
+  return number;
+}
+
+}  // namespace
+
+int run_begin_command(int argc, char** argv) {
+  base::Options options("snapshot-meta run-begin", "[OPTION]... ID",
+                        "Record the calling process as the VMM of a guest in Standby.");
+  options.value("pid", "PID", "another process of this PID namespace (default: the caller)");
+  add_force(options);
+  add_dry_run(options);
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
+    return 0;
+  }
+  const auto& [parsed, id, effect, store] = *call;
+  const pid_t pid = number_option(parsed, "pid", ::getppid());
+  begin_run(store, id, {.pid = pid, .force = force_of(parsed)}, effect);
+  announce(effect, "record process " + std::to_string(pid) + " as the VMM of '" + id + "'");
+  return 0;
+}
+
+int stop_command(int argc, char** argv) {
+  constexpr int kPatience = 5;
+  base::Options options("snapshot-meta stop", "[OPTION]... ID",
+                        "End the VMM of a guest: SIGTERM, then SIGKILL.");
+  options.value("timeout", "SECONDS", "how long each of the signals may take (default: 5)");
+  add_dry_run(options);
+  options.footer(
+      "Only the recorded process and those that the page server serves for the guest\n"
+      "get a signal, and only if their start times are those that were recorded.");
+  const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
+  if (!call) {
+    return 0;
+  }
+  const auto& [parsed, id, effect, store] = *call;
+  stop_vmm(store, id, std::chrono::seconds(number_option(parsed, "timeout", kPatience)), effect);
+  announce(effect, "end the VMM of '" + id + "'");
+  return 0;
+}
+
+}  // namespace meta

@@ -1,0 +1,125 @@
+#include "meta/vmstate/bincode_reader.h"
+
+#include <algorithm>
+
+#include "base/utf8.h"
+
+namespace meta {
+namespace {
+
+class BincodeReader {
+ public:
+  BincodeReader(std::string_view bytes, size_t offset, Effort& effort, std::vector<Found>& found)
+      : bytes_(bytes), at_(offset), effort_(effort), found_(found) {}
+
+  size_t offset() const { return at_; }
+
+  // False when the bytes do not fit.
+  bool read(const Type& type) {
+    if (!effort_.spend(1)) {
+      return false;
+    }
+    switch (type.kind) {
+      case Kind::u8:
+        return number(type, 1);
+      case Kind::u16:
+        return number(type, 2);
+      case Kind::u32:
+        return number(type, 4);
+      case Kind::u64:
+        return number(type, 8);
+      case Kind::boolean: {
+        const std::optional<uint64_t> value = take(1);
+        return value && *value <= 1;
+      }
+      case Kind::text:
+        return text(type);
+      case Kind::tuple:
+        return std::ranges::all_of(type.parts, [&](const Type* part) { return read(*part); });
+      case Kind::sequence:
+        return sequence(type);
+      case Kind::option: {
+        const std::optional<uint64_t> tag = take(1);
+        return tag && *tag <= 1 && (*tag == 0 || read(*type.parts[0]));
+      }
+      case Kind::choice: {
+        const std::optional<uint64_t> variant = take(4);
+        if (!variant || *variant >= type.parts.size()) {
+          return false;
+        }
+        note(type, 0, *variant);
+        return read(*type.parts[*variant]);
+      }
+    }
+    return false;
+  }
+
+ private:
+  std::optional<uint64_t> take(size_t width) {
+    if (bytes_.size() - at_ < width) {
+      return std::nullopt;
+    }
+    uint64_t value = 0;
+    for (size_t i = 0; i < width; ++i) {
+      value |= uint64_t{static_cast<unsigned char>(bytes_[at_ + i])} << (8 * i);
+    }
+    at_ += width;
+    return value;
+  }
+
+  bool number(const Type& type, size_t width) {
+    const std::optional<uint64_t> value = take(width);
+    if (!value || (type.constant && *value != *type.constant)) {
+      return false;
+    }
+    note(type, 0, *value);
+    return true;
+  }
+
+  bool text(const Type& type) {
+    const std::optional<uint64_t> length = take(8);
+    if (!length || *length > bytes_.size() - at_ || !effort_.spend(*length) ||
+        !base::is_utf8(bytes_.substr(at_, *length))) {
+      return false;
+    }
+    note(type, at_, *length, at_ - sizeof(uint64_t));
+    at_ += *length;
+    return true;
+  }
+
+  bool sequence(const Type& type) {
+    const std::optional<uint64_t> length = take(8);
+    // Each element takes a byte at least.
+    if (!length || *length > bytes_.size() - at_) {
+      return false;
+    }
+    for (uint64_t i = 0; i < *length; ++i) {
+      if (!read(*type.parts[0])) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  void note(const Type& type, size_t offset, uint64_t value, size_t lengths_at = 0) {
+    if (type.role != Role::none) {
+      found_.push_back(
+          {.role = type.role, .offset = offset, .value = value, .lengths_at = lengths_at});
+    }
+  }
+
+  std::string_view bytes_;
+  size_t at_;
+  Effort& effort_;
+  std::vector<Found>& found_;
+};
+
+}  // namespace
+
+std::optional<size_t> read_bincode(std::string_view bytes, size_t offset, const Type& type,
+                                   Effort& effort, std::vector<Found>& found) {
+  BincodeReader reader(bytes, offset, effort, found);
+  return reader.read(type) ? std::optional(reader.offset()) : std::nullopt;
+}
+
+}  // namespace meta

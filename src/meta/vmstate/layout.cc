@@ -1,0 +1,272 @@
+// The sources are the structs that derive serde's Serialize in src/vmm/src of each release's tag,
+// under persist.rs, device_manager/, devices/ (and, for 1.13, of src/pci). Names of members are
+// given where they help to find them.
+#include "meta/vmstate/layout.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace meta {
+namespace {
+
+struct VersionEntry {
+  std::string_view version;
+  Release first;
+  Release last;
+};
+constexpr std::array<VersionEntry, 9> kVersions{{
+    {"3.0.0", Release::v1_10, Release::v1_10},
+    {"4.0.0", Release::v1_10, Release::v1_10},
+    {"5.0.0", Release::v1_11, Release::v1_11},
+    {"6.0.0", Release::v1_12, Release::v1_12},
+    {"8.0.0", Release::v1_13, Release::v1_14},
+    {"9.0.0", Release::v1_15, Release::v1_15},
+    {"10.0.0", Release::v1_16, Release::v1_16},
+    {"11.0.0", Release::after_v1_16, Release::after_v1_16},
+    {"12.0.0", Release::v1_17, Release::v1_17},
+}};
+constexpr std::array<Release, 9> kReleases{Release::v1_10, Release::v1_11,       Release::v1_12,
+                                           Release::v1_13, Release::v1_14,       Release::v1_15,
+                                           Release::v1_16, Release::after_v1_16, Release::v1_17};
+
+// Builds the types of one release. A member function a struct, named after it.
+class Devices {
+ public:
+  Devices(TypeArena& arena, Release release, Arch arch)
+      : arena_(arena), release_(release), arch_(arch) {}
+
+  DevicesLayout layout() {
+    if (release_ < Release::v1_13) {  // MicrovmState.device_states, acpi_dev_state
+      return {.virtio = mmio_devices(), .rest = acpi(), .has_clock = has_clock()};
+    }
+    if (release_ < Release::after_v1_16) {
+      return {.virtio = mmio_devices(),
+              .rest = tuple({acpi(), pci_devices(), since(Release::v1_16, option(serial()))}),
+              .has_clock = has_clock()};
+    }
+    return {.virtio = choice({mmio_devices(), pci_devices()}),
+            .rest = tuple({mmio_platform(), acpi(), option(serial())}),
+            .has_clock = has_clock()};
+  }
+
+ private:
+  using Parts = std::vector<const Type*>;
+
+  const Type* leaf(Kind kind, Role role = Role::none) { return arena_.make(kind, {}, role); }
+  const Type* u8() { return leaf(Kind::u8); }
+  const Type* u16() { return leaf(Kind::u16); }
+  const Type* u32() { return leaf(Kind::u32); }
+  const Type* u64() { return leaf(Kind::u64); }
+  const Type* boolean() { return leaf(Kind::boolean); }
+  const Type* text(Role role = Role::none) { return leaf(Kind::text, role); }
+  // Null parts are those that this release lacks.
+  const Type* tuple(Parts parts) {
+    std::erase(parts, nullptr);
+    return arena_.make(Kind::tuple, std::move(parts));
+  }
+  const Type* times(size_t count, const Type* part) { return tuple(Parts(count, part)); }
+  const Type* sequence(const Type* part) { return arena_.make(Kind::sequence, {part}); }
+  const Type* option(const Type* part) { return arena_.make(Kind::option, {part}); }
+  const Type* choice(Parts parts) { return arena_.make(Kind::choice, std::move(parts)); }
+  const Type* variants(size_t count) { return choice(Parts(count, tuple({}))); }
+
+  const Type* since(Release first, const Type* type) { return release_ >= first ? type : nullptr; }
+  const Type* until(Release last, const Type* type) { return release_ <= last ? type : nullptr; }
+
+  const Type* mmio_devices() {
+    const bool has_legacy = arch_ == Arch::aarch64 && release_ < Release::after_v1_16;
+    return tuple({has_legacy ? sequence(tuple({device_kind(), mmio_info()})) : nullptr,
+                  virtio_devices([&](const Type* state) { return mmio_device(state); })});
+  }
+
+  const Type* pci_devices() {
+    return tuple({until(Release::v1_16, boolean()),  // pci_enabled
+                  virtio_devices([&](const Type* state) { return pci_device(state); })});
+  }
+
+  bool has_clock() const {
+    return release_ >= (arch_ == Arch::x86_64 ? Release::v1_14 : Release::v1_15);
+  }
+
+  // The same list stands in DeviceStates (MMIO) and in PciDevicesState.
+  template <typename Connect>
+  const Type* virtio_devices(const Connect& connected) {
+    const Type* mmds = release_ < Release::v1_13 ? variants(2) : tuple({variants(2), boolean()});
+    return tuple({sequence(connected(block())), sequence(connected(net())),
+                  option(connected(vsock())), option(connected(balloon())), option(mmds),
+                  option(connected(entropy())), since(Release::v1_14, sequence(connected(pmem()))),
+                  since(Release::v1_14, option(connected(memory())))});
+  }
+
+  const Type* mmio_device(const Type* state) {
+    return tuple({text(), state, mmio_transport(), mmio_info()});
+  }
+  const Type* mmio_transport() { return times(release_ < Release::v1_13 ? 5 : 6, u32()); }
+  const Type* mmio_info() {
+    return tuple({u64(), u64(), release_ == Release::v1_10 ? sequence(u32()) : option(u32())});
+  }
+  const Type* device_kind() { return choice({u32(), tuple({}), tuple({}), tuple({})}); }
+  const Type* mmio_platform() {
+    return arch_ == Arch::aarch64 ? tuple({option(mmio_info()), option(mmio_info())}) : tuple({});
+  }
+
+  const Type* pci_device(const Type* state) {
+    return tuple({text(), u32(), state, pci_transport()});
+  }
+  const Type* pci_transport() {
+    const Type* address =
+        release_ < Release::v1_16 ? text() : u32();  // PciBdf writes "0000:00:01.0"
+    const Type* offset = release_ < Release::v1_16 ? u64() : u16();
+    const Type* common = tuple({u8(), u8(), u32(), u32(), u16(), u16(), sequence(u16())});
+    return tuple({address, boolean(), offset, sequence(u8()), pci_configuration(), common, msix(),
+                  until(Release::v1_13, sequence(u32())),    // msi_vector_group
+                  pci_bars(), since(Release::v1_16, u16()),  // msix_config_cap_offset
+                  since(Release::after_v1_16, u64())});      // bar_address
+  }
+  const Type* pci_bars() {
+    switch (release_) {
+      case Release::v1_13:  // PciBarConfiguration
+        return tuple({u64(), u64(), u64(), variants(3), variants(2)});
+      case Release::v1_14:
+      case Release::v1_15:  // bar_address
+        return u64();
+      default:
+        return times(6, tuple({u32(), u32(), boolean()}));
+    }
+  }
+  const Type* pci_configuration() {
+    if (release_ >= Release::v1_16) {
+      return tuple({sequence(u32()), sequence(u32()), option(tuple({u8(), u8()}))});
+    }
+    const bool is_1_13 = release_ == Release::v1_13;
+    const Type* bar = tuple({u32(), u32(), boolean(), is_1_13 ? option(variants(3)) : nullptr});
+    const Type* rom_bar = is_1_13 ? tuple({u32(), u32(), boolean()}) : nullptr;
+    return tuple({sequence(u32()), sequence(u32()), sequence(bar), rom_bar,
+                  option(tuple({u64(), u64()})), option(u64())});
+  }
+  const Type* msix() {
+    return tuple({sequence(times(4, u32())), sequence(u64()), boolean(), boolean(),
+                  since(Release::v1_14, sequence(u32()))});
+  }
+
+  // VirtioDeviceState of devices/virtio/persist.rs.
+  const Type* virtio() {
+    const Type* queue = tuple({u16(), u16(), boolean(), u64(), u64(), u64(), u16(), u16(), u16()});
+    return tuple({release_ < Release::v1_15 ? u32() : variants(7), u64(), u64(), sequence(queue),
+                  until(Release::v1_12, u32()),  // interrupt_status
+                  boolean()});
+  }
+  const Type* rate_limiter() {
+    const Type* bucket = times(5, u64());
+    return tuple({option(bucket), option(bucket)});
+  }
+
+  const Type* block() {
+    // id, partuuid, cache_type, root_device
+    const Parts common{text(), option(text()), variants(2), boolean()};
+    Parts file = common;
+    file.insert(file.end(), {text(Role::drive), virtio(), rate_limiter(), variants(2),
+                             since(Release::v1_17, u32()),  // blk_size
+                             since(Release::v1_17, block_topology()),
+                             since(Release::v1_17, u32())});  // discard_sector_alignment
+    Parts vhost_user = common;
+    vhost_user.insert(vhost_user.end(),
+                      {text(Role::vhost_user_block), u64(), sequence(u8()), virtio()});
+    return choice({tuple(std::move(file)), tuple(std::move(vhost_user))});
+  }
+
+  const Type* block_topology() { return tuple({u8(), u8(), u16(), u32()}); }
+
+  const Type* net() {
+    const Type* mmds_stack = tuple(
+        {times(6, u8()), u32(), u16(), until(Release::v1_10, u64()), until(Release::v1_10, u64())});
+    const Type* config = tuple({option(text()), since(Release::v1_16, option(u16()))});
+    return tuple({text(), text(Role::tap), rate_limiter(), rate_limiter(), option(mmds_stack),
+                  config, virtio(),
+                  until(Release::v1_12, tuple({u16(), u16(), u32()}))});  // rx_buffers_state
+  }
+
+  const Type* vsock() {
+    const Type* backend =
+        release_ < Release::v1_15 ? choice({text(Role::vsock)}) : tuple({text(Role::vsock), u32()});
+    return tuple({backend, tuple({u64(), virtio(), since(Release::after_v1_16, boolean())})});
+  }
+
+  const Type* balloon() {
+    const Type* statistics = times(release_ < Release::v1_14 ? 10 : 16, option(u64()));
+    const Type* hinting = tuple({u32(), u32(), option(u32()), boolean()});
+    const Type* polling_interval = leaf(Kind::u16, Role::balloon);
+    return tuple({polling_interval, option(u16()), statistics, tuple({u32(), u32()}),
+                  since(Release::v1_14, hinting), virtio()});
+  }
+
+  const Type* entropy() { return tuple({virtio(), rate_limiter()}); }
+
+  const Type* pmem() {
+    const Type* bucket = tuple({u64(), option(u64()), u64()});
+    const Type* config = tuple({text(), text(Role::pmem), boolean(), boolean(),
+                                since(Release::v1_16, option(times(2, option(bucket))))});
+    const Type* config_space = tuple({u64(), leaf(Kind::u64, Role::pmem_bytes)});
+    return tuple({virtio(), config_space, config, since(Release::v1_16, rate_limiter())});
+  }
+
+  const Type* memory() {
+    return tuple({virtio(), u64(), leaf(Kind::u64, Role::hotplug_bytes), u64(), u64(), u64(), u64(),
+                  sequence(boolean())});
+  }
+
+  const Type* acpi() {
+    const Type* generation = tuple({u32(), u64()});
+    if (release_ < Release::v1_14) {
+      return option(generation);
+    }
+    const Type* abi = tuple({arena_.make_constant(Kind::u32, kClockMagic), u32(), u16(), u8(), u8(),
+                             u32(), u64(), u64(), times(2, u8()), u8(), u8(), u16(), u8(), u8(),
+                             times(8, u64()), since(Release::v1_15, u64())});
+    return tuple(
+        {generation, has_clock() ? tuple({u64(), since(Release::v1_15, u32()), abi}) : nullptr});
+  }
+
+  const Type* serial() { return tuple({times(9, u8()), sequence(u8())}); }
+
+  TypeArena& arena_;
+  Release release_;
+  Arch arch_;
+};
+
+}  // namespace
+
+Encoding encoding_of(Release release) {
+  return release < Release::v1_15 ? Encoding::bincode : Encoding::bitcode;
+}
+
+std::span<const Release> releases_of(std::string_view version) {
+  const auto* const entry = std::ranges::find(kVersions, version, &VersionEntry::version);
+  if (entry == kVersions.end()) {
+    return {};
+  }
+  const auto first = static_cast<size_t>(entry->first);
+  return std::span(kReleases).subspan(first, static_cast<size_t>(entry->last) - first + 1);
+}
+
+const Type* header_type(TypeArena& arena) {
+  const auto text = [&](Role role) { return arena.make(Kind::text, {}, role); };
+  const auto optional_text = [&](Role role) { return arena.make(Kind::option, {text(role)}); };
+  const Type* unit = arena.make(Kind::tuple);
+  constexpr size_t kCpuTemplates = 6;
+  constexpr size_t kPageSizes = 3;
+  return arena.make(
+      Kind::tuple,
+      {arena.make(Kind::u64, {}, Role::magic), text(Role::version),
+       arena.make(Kind::u64, {}, Role::mem_size_mib), arena.make(Kind::boolean),
+       arena.make(Kind::choice, std::vector<const Type*>(kCpuTemplates, unit)), text(Role::kernel),
+       optional_text(Role::initrd), optional_text(Role::boot_args),
+       arena.make(Kind::choice, std::vector<const Type*>(kPageSizes, unit), Role::huge_pages)});
+}
+
+DevicesLayout devices_layout(TypeArena& arena, Release release, Arch arch) {
+  return Devices(arena, release, arch).layout();
+}
+
+}  // namespace meta

@@ -1,0 +1,175 @@
+#include "meta/vmstate/rewrite_paths.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/unix_socket.h"
+#include "base/utf8.h"
+#include "meta/vmstate/bitcode_packing.h"
+#include "meta/vmstate/crc64.h"
+
+namespace meta {
+namespace {
+
+// All paths of a state, in the order of the file.
+std::vector<EmbeddedText> all_paths(const VmState& state) {
+  std::vector<EmbeddedText> paths = state.boot_paths;
+  paths.insert(paths.end(), state.paths.begin(), state.paths.end());
+  std::ranges::stable_sort(paths, {}, &EmbeddedText::offset);
+  return paths;
+}
+
+VmState read_state(std::string_view bytes, std::string_view name) {
+  VmState state = parse_vmstate(bytes, name);
+  if (!state.crc_ok) {
+    throw base::BadData("cannot rewrite " + base::quoted(name) +
+                        ": its CRC is wrong; it is cut off or damaged");
+  }
+  read_devices(bytes, state);
+  return state;
+}
+
+std::optional<std::string> changed(const std::string& path, const PathChange& change) {
+  if (path == change.from) {
+    return change.to;
+  }
+  const std::string dir = change.from.ends_with('/') ? change.from : change.from + "/";
+  if (!path.starts_with(dir)) {
+    return std::nullopt;
+  }
+  return change.to + (change.to.ends_with('/') ? "" : "/") + path.substr(dir.size());
+}
+
+void check_new_path(Role role, const std::string& path) {
+  if (!base::is_utf8(path)) {
+    throw base::UsageError("the path " + base::quoted(path) + " is not UTF-8");
+  }
+  if (role == Role::vsock || role == Role::vhost_user_block) {
+    base::check_socket_path(path);
+  }
+}
+
+// The texts that the paths become. Throws unless each change is used.
+std::vector<std::string> new_texts(const std::vector<EmbeddedText>& paths,
+                                   std::span<const PathChange> changes, std::string_view name) {
+  std::vector<bool> used(changes.size(), false);
+  std::vector<std::string> texts;
+  for (const EmbeddedText& path : paths) {
+    std::string text = path.text;
+    for (size_t i = 0; i < changes.size(); ++i) {
+      if (const std::optional<std::string> other = changed(path.text, changes[i])) {
+        used[i] = true;
+        check_new_path(path.role, *other);
+        text = *other;
+        break;
+      }
+    }
+    texts.push_back(std::move(text));
+  }
+  for (size_t i = 0; i < changes.size(); ++i) {
+    if (!used[i]) {
+      throw base::Refused("cannot rewrite " + base::quoted(name) + ": it names no path " +
+                          base::quoted(changes[i].from) +
+                          " or below it; 'snapshot-meta vmstate' shows those that it names");
+    }
+  }
+  return texts;
+}
+
+// Texts whose lengths stand at one place: in bincode one text each.
+struct Column {
+  size_t end = 0;  // of the last text
+  bool is_changed = false;
+  std::vector<uint64_t> lengths;
+  std::string texts;
+};
+
+std::string encode(const Column& column, Encoding encoding) {
+  std::string bytes;
+  if (encoding == Encoding::bincode) {
+    append_number(bytes, column.lengths.at(0), sizeof(uint64_t));
+  } else {
+    pack_lengths(column.lengths, bytes);
+  }
+  return bytes + column.texts;
+}
+
+// Columns by the place of their lengths, with the new texts in them.
+std::map<size_t, Column> make_columns(const std::vector<EmbeddedText>& paths,
+                                      const std::vector<std::string>& texts,
+                                      std::string_view name) {
+  std::map<size_t, Column> columns;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    Column& column = columns[paths[i].lengths_at];
+    if (!column.lengths.empty() && column.end != paths[i].offset) {
+      throw base::Unsupported("cannot rewrite " + base::quoted(name) +
+                              ": the texts of its devices overlap");
+    }
+    column.is_changed = column.is_changed || texts[i] != paths[i].text;
+    column.end = paths[i].offset + paths[i].text.size();
+    column.lengths.push_back(texts[i].size());
+    column.texts += texts[i];
+  }
+  return columns;
+}
+
+std::string splice(std::string_view body, const std::map<size_t, Column>& columns,
+                   Encoding encoding) {
+  std::string result;
+  size_t at = 0;
+  for (const auto& [start, column] : columns) {
+    if (!column.is_changed) {
+      continue;
+    }
+    result += body.substr(at, start - at);
+    result += encode(column, encoding);
+    at = column.end;
+  }
+  return result + std::string(body.substr(at));
+}
+
+// That the new file says what it is to say, and nothing else than before.
+void check_result(const VmState& before, const VmState& after,
+                  const std::vector<std::string>& texts, std::string_view name) {
+  const auto text_of = [](const EmbeddedText& text) { return text.text; };
+  const bool same_taps = std::ranges::equal(before.taps, after.taps, {}, text_of, text_of);
+  if (!after.crc_ok || !after.paths_problem.empty() || !same_taps ||
+      after.mem_size_mib != before.mem_size_mib || after.boot_args != before.boot_args ||
+      !std::ranges::equal(all_paths(after), texts, {}, text_of)) {
+    throw base::Unsupported("cannot rewrite " + base::quoted(name) +
+                            ": the new state would not be read as it is meant");
+  }
+}
+
+}  // namespace
+
+RewrittenState rewrite_paths(std::string_view bytes, std::string_view name,
+                             std::span<const PathChange> changes) {
+  const VmState state = read_state(bytes, name);
+  if (!state.paths_problem.empty()) {
+    throw base::Unsupported("cannot rewrite " + base::quoted(name) + ": " + state.paths_problem);
+  }
+  const std::vector<EmbeddedText> paths = all_paths(state);
+  const std::vector<std::string> texts = new_texts(paths, changes, name);
+  const std::string_view body = bytes.substr(0, bytes.size() - sizeof(uint64_t));
+  RewrittenState result{.bytes = splice(body, make_columns(paths, texts, name), state.encoding),
+                        .changes = {}};
+  append_number(result.bytes, crc64(result.bytes), sizeof(uint64_t));
+  if (result.bytes.size() > kMaxVmStateBytes) {
+    throw base::UsageError("the new paths are too long: the state would have " +
+                           std::to_string(result.bytes.size()) + " bytes, and Firecracker loads " +
+                           std::to_string(kMaxVmStateBytes));
+  }
+  check_result(state, read_state(result.bytes, name), texts, name);
+  for (size_t i = 0; i < paths.size(); ++i) {
+    if (texts[i] != paths[i].text) {
+      result.changes.push_back({.role = paths[i].role, .from = paths[i].text, .to = texts[i]});
+    }
+  }
+  return result;
+}
+
+}  // namespace meta

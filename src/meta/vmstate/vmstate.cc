@@ -1,0 +1,225 @@
+#include "meta/vmstate/vmstate.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <charconv>
+#include <string>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "meta/vmstate/bincode_reader.h"
+#include "meta/vmstate/bitcode_reader.h"
+#include "meta/vmstate/crc64.h"
+#include "meta/vmstate/search.h"
+
+namespace meta {
+namespace {
+
+constexpr const char* kMemoryInItsPlace = "; is it the memory file?";
+
+constexpr uint64_t kMagicX86 = 0x0710198486640000;
+constexpr uint64_t kMagicArm = 0x07101984aaaa0000;
+constexpr size_t kMagicBytes = 8;
+constexpr size_t kCrcBytes = 8;
+// In bitcode a selector stands before the magic: a single u64 of full width.
+constexpr size_t kBitcodeMagicAt = 1;
+
+// Steps and bytes that the header may take: a few, and its texts.
+constexpr uint64_t kHeaderEffort = uint64_t{1} << 24U;
+
+// 64 TiB: more than any host has; the product with a MiB stays far from overflow.
+constexpr uint64_t kMaxMemoryMib = uint64_t{1} << 26U;
+
+std::optional<Arch> arch_at(std::string_view bytes, size_t offset) {
+  if (bytes.size() < offset + kMagicBytes) {
+    return std::nullopt;
+  }
+  uint64_t magic = 0;
+  for (size_t i = 0; i < kMagicBytes; ++i) {
+    magic |= uint64_t{static_cast<unsigned char>(bytes[offset + i])} << (8 * i);
+  }
+  return magic == kMagicX86   ? std::optional(Arch::x86_64)
+         : magic == kMagicArm ? std::optional(Arch::aarch64)
+                              : std::nullopt;
+}
+
+// The major number of "10.0.0"; nothing when it is no such version.
+std::optional<unsigned> major_version(std::string_view version) {
+  unsigned major = 0;
+  const auto [end, error] = std::from_chars(version.data(), version.data() + version.size(), major);
+  const bool good = error == std::errc() && end != version.data() + version.size() && *end == '.' &&
+                    version.find_first_not_of("0123456789.abcdeflphrtv-") == std::string_view::npos;
+  return good ? std::optional(major) : std::nullopt;
+}
+
+// Variants None and 2M; from snapshot version 11 on None, Transparent and 2M.
+PageSize page_size_of(uint64_t variant, unsigned major) {
+  constexpr unsigned kFirstWithTransparent = 11;
+  if (variant == 0) {
+    return PageSize::normal;
+  }
+  return major >= kFirstWithTransparent && variant == 1 ? PageSize::transparent : PageSize::huge_2m;
+}
+
+EmbeddedText embedded_text(std::string_view bytes, const Found& part) {
+  return {.role = part.role,
+          .text = std::string(bytes.substr(part.offset, part.value)),
+          .offset = part.offset,
+          .lengths_at = part.lengths_at};
+}
+
+}  // namespace
+
+VmState parse_vmstate(std::string_view bytes, std::string_view name) {
+  const auto refuse = [&](const std::string& why) {
+    throw base::BadData("cannot read vmstate " + base::quoted(name) + ": " + why);
+  };
+  if (bytes.empty()) {
+    refuse("it is empty");
+  }
+  VmState state;
+  std::optional<Arch> arch = arch_at(bytes, 0);
+  if (!arch && bytes[0] == '\0') {
+    arch = arch_at(bytes, kBitcodeMagicAt);
+    state.encoding = Encoding::bitcode;
+  }
+  if (!arch) {
+    refuse(std::string("it does not start as a state file of Firecracker does") +
+           kMemoryInItsPlace);
+  }
+  state.arch = *arch;
+  state.crc_ok = crc64(bytes) == 0;
+
+  TypeArena arena;
+  const Type* header = header_type(arena);
+  Effort effort{.left = kHeaderEffort};
+  std::vector<Found> found;
+  const std::string_view body = bytes.substr(0, std::max(bytes.size(), kCrcBytes) - kCrcBytes);
+  const std::optional<size_t> end = state.encoding == Encoding::bincode
+                                        ? read_bincode(body, 0, *header, effort, found)
+                                        : BitcodeReader(*header).read(body, 0, effort, found);
+  if (!end) {
+    refuse("it ends early, or is no state of a release since 1.10");
+  }
+  uint64_t page_size_variant = 0;
+  for (const Found& part : found) {
+    const auto text = [&] { return std::string(bytes.substr(part.offset, part.value)); };
+    if (part.role == Role::version) {
+      state.snapshot_version = text();
+    } else if (part.role == Role::mem_size_mib) {
+      state.mem_size_mib = part.value;
+    } else if (part.role == Role::kernel || part.role == Role::initrd) {
+      (part.role == Role::kernel ? state.kernel_path : state.initrd_path.emplace()) = text();
+      state.boot_paths.push_back(embedded_text(bytes, part));
+    } else if (part.role == Role::boot_args) {
+      state.boot_args = text();
+    } else if (part.role == Role::huge_pages) {
+      page_size_variant = part.value;
+    }
+  }
+  const std::optional<unsigned> major = major_version(state.snapshot_version);
+  if (!major) {
+    refuse("it has no version");
+  }
+  if (state.mem_size_mib == 0 || state.mem_size_mib > kMaxMemoryMib) {
+    refuse("its memory size is " + std::to_string(state.mem_size_mib) + " MiB");
+  }
+  state.page_size = page_size_of(page_size_variant, *major);
+  return state;
+}
+
+void read_devices(std::string_view bytes, VmState& state) {
+  const std::string_view body = bytes.substr(0, std::max(bytes.size(), kCrcBytes) - kCrcBytes);
+  const std::optional<std::vector<Found>> found =
+      search_devices(body, state.snapshot_version, state.encoding, state.arch);
+  if (!found) {
+    state.paths_problem = "the devices of snapshot version " +
+                          base::quoted(state.snapshot_version) + " are not understood";
+    return;
+  }
+  state.paths_problem.clear();
+  for (const Found& part : *found) {
+    if (part.role == Role::hotplug_bytes) {
+      state.hotplug_bytes = part.value;
+      continue;
+    }
+    if (part.role == Role::pmem_bytes) {
+      state.pmem_bytes.push_back(part.value);
+      continue;
+    }
+    if (part.role == Role::balloon) {
+      state.has_balloon = true;
+      continue;
+    }
+    (part.role == Role::tap ? state.taps : state.paths).push_back(embedded_text(bytes, part));
+  }
+  std::ranges::stable_sort(state.paths, {}, &EmbeddedText::offset);
+}
+
+std::string read_vmstate_file(const std::string& path) {
+  // The usual mistake is a memory file in its place.
+  struct stat st {};
+  if (::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) &&
+      st.st_size > static_cast<off_t>(kMaxVmStateBytes)) {
+    throw base::BadData("cannot read vmstate " + base::quoted(path) + ": " +
+                        std::to_string(st.st_size) + " bytes are longer than " +
+                        std::to_string(kMaxVmStateBytes) + ", so it is not a state file" +
+                        kMemoryInItsPlace);
+  }
+  return base::read_file(path, kMaxVmStateBytes);
+}
+
+const char* page_size_name(PageSize size) {
+  switch (size) {
+    case PageSize::huge_2m:
+      return "2M";
+    case PageSize::transparent:
+      return "transparent";
+    default:
+      return "none";
+  }
+}
+
+const char* encoding_name(Encoding encoding) {
+  return encoding == Encoding::bincode ? "bincode" : "bitcode";
+}
+
+const char* arch_name(Arch arch) {
+  return arch == Arch::x86_64 ? "x86_64" : "aarch64";
+}
+
+const char* role_name(Role role) {
+  switch (role) {
+    case Role::drive:
+      return "drive";
+    case Role::vhost_user_block:
+      return "vhost-user-block";
+    case Role::pmem:
+      return "pmem";
+    case Role::vsock:
+      return "vsock";
+    case Role::tap:
+      return "tap";
+    case Role::kernel:
+      return "kernel";
+    case Role::initrd:
+      return "initrd";
+    default:
+      return "other";
+  }
+}
+
+bool is_foreign_path(std::string_view path, std::string_view own_dir) {
+  return !path.starts_with(std::string(own_dir) + "/") ||
+         path.find("/../") != std::string_view::npos || path.ends_with("/..");
+}
+
+bool names_foreign_paths(const VmState& state, std::string_view own_dir) {
+  return !state.paths_problem.empty() ||
+         std::ranges::any_of(state.paths, [&](const EmbeddedText& path) {
+           return is_foreign_path(path.text, own_dir);
+         });
+}
+
+}  // namespace meta

@@ -1,0 +1,94 @@
+#include "pager/ctl/hung_guests.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "pager/ctl/control_client.h"
+#include "pager/serve/vmm_records.h"
+#include "store/vmm_record.h"
+
+namespace pager {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Numbers of the server's PID namespace. The start time tells apart processes of one number in two
+// namespaces; an older server does not report it, and 0 stands for any.
+using Served = std::set<std::pair<pid_t, uint64_t>>;
+
+Served served_vmms(const std::string& control_path, std::chrono::milliseconds patience) {
+  Served served;
+  if (std::optional<ControlClient> server = ControlClient::try_connect(control_path, patience)) {
+    const nlohmann::json reply = server->ask_json("GET", "/sessions");
+    for (const nlohmann::json& session : reply.value("sessions", nlohmann::json::array())) {
+      served.emplace(session.value("vmm_pid", 0), session.value("vmm_start_time", uint64_t{0}));
+    }
+  }
+  return served;
+}
+
+struct Recorded {
+  HungGuest guest;
+  base::ProcessIdentity vmm;
+
+  bool is_served(const Served& served) const {
+    return served.contains({vmm.pid, vmm.start_time}) || served.contains({vmm.pid, 0});
+  }
+};
+
+// The VMMs that the records in `dir` name, and that live.
+void add_recorded(const fs::path& dir, std::vector<Recorded>& recorded) {
+  std::error_code error;
+  fs::directory_iterator entries(dir, error);
+  if (error && error != std::errc::no_such_file_or_directory) {
+    base::throw_error_number(error.value(), "cannot read " + base::quoted(dir.string()));
+  }
+  for (const fs::directory_entry& entry : entries) {
+    if (entry.path().extension() != ".vmm") {
+      continue;
+    }
+    const std::string path = entry.path().string();
+    const std::optional<base::ProcessIdentity> vmm = base::read_vmm_record(path);
+    const base::FoundProcess found = vmm ? base::find_recorded_vmm(*vmm) : base::FoundProcess{};
+    if (found.alive) {
+      recorded.push_back(
+          {.guest = {.session_id = VmmRecords::session_of(entry.path().stem().string(), *vmm),
+                     .vmm_pid = found.pid,
+                     .vmm_start_time = vmm->start_time,
+                     .record = path},
+           .vmm = *vmm});
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<HungGuest> find_hung_guests(const std::string& control_path,
+                                        std::chrono::milliseconds patience) {
+  // The records first: a VMM that connects after that is not among them, and one that they name
+  // is known to its server.
+  const fs::path beside = fs::absolute(control_path).parent_path();
+  std::vector<Recorded> recorded;
+  for (const char* layout : {"s", "sessions"}) {
+    add_recorded(beside / layout, recorded);
+  }
+  std::vector<HungGuest> guests;
+  if (!recorded.empty()) {
+    const Served served = served_vmms(control_path, patience);
+    for (const Recorded& record : recorded) {
+      // Of those that are not served some may have ended since.
+      if (!record.is_served(served) && base::find_recorded_vmm(record.vmm).alive) {
+        guests.push_back(record.guest);
+      }
+    }
+  }
+  std::ranges::sort(guests, {}, &HungGuest::session_id);
+  return guests;
+}
+
+}  // namespace pager

@@ -1,0 +1,61 @@
+#include "pager/faults/hot_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace pager {
+namespace {
+
+// O_NONBLOCK: a fifo must not hold the caller; it is refused after the open.
+base::Fd open_list(const std::string& path, struct stat& st) {
+  base::Fd fd = base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  if (::fstat(fd.get(), &st) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(path));
+  }
+  if (!S_ISREG(st.st_mode)) {
+    throw base::BadData("cannot use hot list " + base::quoted(path) + ": not a regular file");
+  }
+  return fd;
+}
+
+}  // namespace
+
+std::shared_ptr<const HotFile> HotFileStore::open(const std::string& path, const Image& image) {
+  struct stat st {};
+  const base::Fd fd = open_list(path, st);
+  const ImageIdentity id = identity_of(st);
+  const Key key{id.device, id.inode, id.size, id.modified_ns, id.changed_ns};
+  std::shared_ptr<const HotFile> file;
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(files_, [](const auto& entry) { return entry.second.expired(); });
+    if (const auto it = files_.find(key); it != files_.end()) {
+      file = it->second.lock();
+    }
+  }
+  // A list names each page of the image once: whatever is longer was not recorded from it. A cached
+  // list was read for another image, so its length is checked again.
+  const uint64_t most = image.size() / kSmallPage;
+  if (!file || file->pages.size() > most) {
+    const std::string data = base::read_all(fd.get(), hot::largest_hpl1(most), path);
+    HotFile read{.path = path, .pages = decode_hpl1(data, path, most)};
+    read.sorted = read.pages;
+    std::ranges::sort(read.sorted, HotFile::is_before);
+    file = std::make_shared<const HotFile>(std::move(read));
+    const std::lock_guard lock(mutex_);
+    files_[key] = file;
+  }
+  if (const std::string why = hot::bounds_problem(file->pages, image.size()); !why.empty()) {
+    throw base::BadData("cannot use hot list " + base::quoted(path) + " for " +
+                        base::quoted(image.path()) + ": " + why);
+  }
+  return file;
+}
+
+}  // namespace pager

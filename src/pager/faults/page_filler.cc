@@ -1,0 +1,285 @@
+#include "pager/faults/page_filler.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "base/error.h"
+#include "pager/kernel/clock.h"
+#include "pager/kernel/guarded_read.h"
+#include "pager/kernel/invariant.h"
+
+namespace pager {
+namespace {
+
+// Below this many pages a demand fault reads: the mapping may have to be filled first, and the look
+// at it costs a call.
+constexpr size_t kMappedFrom = 4;
+
+// Most pages with data differ from zero early, and cost one comparison.
+bool all_zero(const std::byte* page, uint64_t size) {
+  return page[0] == std::byte{0} && std::memcmp(page, page + 1, size - 1) == 0;
+}
+
+uint64_t largest_page(std::span<const PageTable::RegionPages> regions) {
+  return std::ranges::max(regions, {}, [](const auto& r) { return r.region.page_size; })
+      .region.page_size;
+}
+
+}  // namespace
+
+PageFiller::PageFiller(int uffd, PageTable& table, const Image& image, Counters& counters)
+    : uffd_(uffd), table_(table), image_(image), counters_(counters) {
+  // The zeros are for 2 MiB pages, which know no ZEROPAGE: copied from memory that is never
+  // written.
+  const uint64_t size = std::max(kMaxBytes, largest_page(table.regions()));
+  void* memory = ::mmap(nullptr, 2 * size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
+    base::throw_errno("cannot get a buffer for a session");
+  }
+  ::madvise(memory, 2 * size, MADV_DONTDUMP);  // a core dump holds no guest's memory
+  buffer_ = {static_cast<std::byte*>(memory), size};
+  zeros_ = buffer_.data() + size;
+}
+
+PageFiller::~PageFiller() {
+  ::munmap(buffer_.data(), 2 * buffer_.size());
+}
+
+bool PageFiller::is_zero(const PageTable::RegionPages& in, uint64_t page) const {
+  if (table_.removed(page)) {
+    return true;
+  }
+  const uint64_t offset = PageTable::offset_of(in, page);
+  return !image_.data().has_data(offset, offset + in.region.page_size);
+}
+
+Filled PageFiller::fill(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
+                        std::optional<uint64_t> wanted, int patience) {
+  choose_sources(in, pages, wanted.has_value());
+  make_runs(in, pages);
+  // While there is more than one run, nobody who waits for one of the pages is woken before the
+  // last: who walks through memory would only fault again.
+  const bool together = wanted && runs_.size() > 1;
+  Task task{.wanted = wanted, .patience = patience, .wake = together ? Wake::no : Wake::yes};
+  Filled total;
+  for (const Run& run : runs_) {
+    if (total.stop != Stop::done) {
+      break;
+    }
+    fill_run(run, task, total);
+  }
+  if (wanted && task.wake == Wake::no) {
+    const uint64_t count = pages.back() - pages.front() + 1;
+    uffd_wake(uffd_, PageTable::address_of(in, pages.front()), count * in.region.page_size);
+  }
+  return total;
+}
+
+void PageFiller::choose_sources(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
+                                bool demand) {
+  const bool huge = in.region.page_size != kSmallPage;
+  const bool map = !image_.mapped().empty() && (huge || !demand || pages.size() >= kMappedFrom);
+  bool any_mapped = false;
+  sources_.clear();
+  for (const uint64_t page : pages) {
+    const bool zero = is_zero(in, page);
+    sources_.push_back(zero ? Source::zeros : map ? Source::mapped : Source::read);
+    any_mapped = any_mapped || (map && !zero);
+  }
+  // A page of 2 MiB costs the same memory whatever is in it: no need to look.
+  if (any_mapped && !huge && !image_.data_is_nonzero()) {
+    look_at_mapped(in, pages);
+  }
+}
+
+// Zero pages that the file stores are not to be copied. The first word of nearly all others is not
+// 0; for the rest, reading tells.
+void PageFiller::look_at_mapped(const PageTable::RegionPages& in, std::span<const uint64_t> pages) {
+  std::array<const std::byte*, kMaxBytes / kSmallPage> addresses{};
+  std::array<uint64_t, addresses.size()> words{};
+  size_t count = 0;
+  for (size_t i = 0; i < pages.size(); ++i) {
+    if (sources_[i] == Source::mapped) {
+      require(count < addresses.size(), "more pages than a call may fill");
+      addresses[count++] = image_.mapped().data() + PageTable::offset_of(in, pages[i]);
+    }
+  }
+  const bool fetched = fetch_words(std::span(addresses).first(count), words);
+  size_t at = 0;
+  for (Source& source : sources_) {
+    if (source == Source::mapped && (words[at++] == 0 || !fetched)) {
+      source = Source::read;  // which also names what is wrong with it
+    }
+  }
+}
+
+void PageFiller::make_runs(const PageTable::RegionPages& in, std::span<const uint64_t> pages) {
+  runs_.clear();
+  for (size_t i = 0; i < pages.size(); ++i) {
+    if (runs_.empty() || runs_.back().end() != pages[i] || runs_.back().source != sources_[i]) {
+      runs_.push_back({.in = &in, .first = pages[i], .count = 0, .source = sources_[i]});
+    }
+    ++runs_.back().count;
+  }
+}
+
+void PageFiller::fill_run(const Run& run, Task& task, Filled& total) {
+  switch (run.source) {
+    case Source::zeros:
+      install(run, run.in->region.page_size == kSmallPage ? nullptr : zeros_, task, total);
+      break;
+    case Source::mapped:
+      install(run, image_.mapped().data() + PageTable::offset_of(*run.in, run.first), task, total);
+      image_.used_mapping(run.bytes());
+      if (total.stop == Stop::unreadable) {
+        // EFAULT: reading tells why, and which of the pages it is.
+        total.stop = Stop::done;
+        fill_read(run, task, total);
+      } else {
+        counters_.add(Count::bytes_read, run.bytes());
+      }
+      break;
+    case Source::read:
+      fill_read(run, task, total);
+      break;
+  }
+}
+
+void PageFiller::fill_read(const Run& run, Task& task, Filled& total) {
+  const uint64_t read_from = task.wanted ? monotonic_ns() : 0;
+  if (const int error = read(run); error != 0) {
+    total.stop = Stop::unreadable;
+    total.error = error;
+    return;
+  }
+  total.read_ns += task.wanted ? monotonic_ns() - read_from : 0;
+  const uint64_t page_size = run.in->region.page_size;
+  if (page_size != kSmallPage) {
+    install(run, buffer_.data(), task, total);
+    return;
+  }
+  // Zero pages that the file stores as data are not copied.
+  const auto zero_at = [&](uint64_t i) {
+    return all_zero(buffer_.data() + i * kSmallPage, kSmallPage);
+  };
+  bool zero = zero_at(0);
+  for (uint64_t start = 0; start < run.count && total.stop == Stop::done;) {
+    uint64_t end = start + 1;
+    bool next_zero = zero;
+    while (end < run.count && (next_zero = zero_at(end)) == zero) {
+      ++end;
+    }
+    if (task.wanted && end - start < run.count) {
+      task.wake = Wake::no;
+    }
+    const Run part{.in = run.in, .first = run.first + start, .count = end - start};
+    install(part, zero ? nullptr : buffer_.data() + start * kSmallPage, task, total);
+    start = end;
+    zero = next_zero;
+  }
+}
+
+int PageFiller::read(const Run& run) {
+  require(run.bytes() <= buffer_.size(), "a run larger than the buffer");
+  const int error =
+      image_.read_at(PageTable::offset_of(*run.in, run.first), buffer_.first(run.bytes()));
+  if (error == 0) {
+    counters_.add(Count::bytes_read, run.bytes());
+  } else {
+    counters_.add(Count::read_errors);
+  }
+  return error;
+}
+
+// A thread that removes page after page lets calls succeed from the moment its removal was read
+// until it begins the next one. When that is there to be read, the moment has passed.
+bool PageFiller::may_repeat(Task& task) const {
+  constexpr int kTriesPerLook = 8;
+  if (task.patience <= 0) {
+    return false;
+  }
+  --task.patience;
+  return task.patience % kTriesPerLook != 0 || !uffd_readable(uffd_);
+}
+
+// The results of the calls, in the order of userfaultfd's own rules: a partial one goes on from
+// where it stopped, and the next call names the reason. Without a source: ZEROPAGE.
+void PageFiller::install(const Run& run, const std::byte* source, Task& task, Filled& total) {
+  const uint64_t page_size = run.in->region.page_size;
+  const bool zeros = source == nullptr || source == zeros_;
+  uint64_t page = run.first;
+  const auto took = [&](uint64_t pages) {
+    table_.mark_installed(page, pages);
+    total.answered =
+        total.answered || (task.wanted && *task.wanted >= page && *task.wanted - page < pages);
+    total.pages += pages;
+    page += pages;
+    counters_.add(zeros ? Count::pages_zeroed : Count::pages_copied, pages);
+  };
+  // ZEROPAGE says EEXIST of a page with a marker (poison, uffd-wp, guard) as of one that is
+  // present. COPY takes the place of a marker, and its EEXIST means present.
+  std::optional<uint64_t> marker_at;
+  while (page < run.end() && total.stop == Stop::done) {
+    const uint64_t address = PageTable::address_of(*run.in, page);
+    const uint64_t length = (run.end() - page) * page_size;
+    const std::byte* from = zeros ? source : source + (page - run.first) * page_size;
+    const RangeResult result =
+        marker_at == page   ? uffd_copy(uffd_, address, zeros_, page_size, task.wake)
+        : source == nullptr ? uffd_zeropage(uffd_, address, length, task.wake)
+                            : uffd_copy(uffd_, address, from, length, task.wake);
+    counters_.add(Count::copies);
+    if (result.done > 0) {
+      took(result.done / page_size);
+      continue;
+    }
+    switch (result.error) {
+      case EAGAIN:
+        counters_.add(Count::eagain);
+        if (!may_repeat(task)) {
+          total.stop = Stop::again;
+        }
+        break;
+      case EEXIST:
+        if (source == nullptr && marker_at != page) {
+          marker_at = page;
+          break;
+        }
+        // Whoever installed it may not have woken those who wait, and this call has not either.
+        uffd_wake(uffd_, address, page_size);
+        if (page_size == kSmallPage) {
+          table_.mark_installed(page, 1);
+        }
+        if (task.wanted == page) {
+          total.answered = true;
+          total.present_before = true;
+        }
+        ++page;
+        break;
+      case ENOMEM:
+        total.stop = Stop::no_memory;
+        break;
+      case ENOENT:
+        total.stop = Stop::gone;
+        break;
+      case ESRCH:
+        total.stop = Stop::over;
+        break;
+      case EFAULT:
+        total.stop = Stop::unreadable;
+        total.error = EFAULT;
+        break;
+      default:
+        total.stop = Stop::failed;
+        total.error = result.error;
+        counters_.add(Count::copy_errors);
+        break;
+    }
+  }
+}
+
+}  // namespace pager

@@ -1,0 +1,141 @@
+#include "pager/faults/pagemap.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <fstream>
+#include <string>
+#include <system_error>
+
+#include "base/process.h"
+#include "hot/region.h"
+#include "pager/kernel/features.h"
+#include "pager/kernel/kernel_abi.h"
+
+namespace pager {
+
+std::optional<bool> maps_regions(const Vmm& vmm, std::span<const Region> regions) {
+  if (vmm.pid() <= 0) {
+    return std::nullopt;
+  }
+  std::ifstream maps("/proc/" + std::to_string(vmm.pid()) + "/maps");
+  std::vector<AddressRange> mapped;  // in order; neighbours as one
+  for (std::string line; std::getline(maps, line);) {
+    AddressRange range;
+    const char* end = line.data() + line.size();
+    const auto first = std::from_chars(line.data(), end, range.start, 16);
+    if (first.ec != std::errc() || first.ptr == end ||
+        std::from_chars(first.ptr + 1, end, range.end, 16).ec != std::errc()) {
+      return std::nullopt;
+    }
+    if (!mapped.empty() && mapped.back().end == range.start) {
+      mapped.back().end = range.end;
+    } else {
+      mapped.push_back(range);
+    }
+  }
+  // A process that has ended has no maps; and the number may be another's by now.
+  if (mapped.empty() || base::process_start_time(vmm.pid()).value_or(0) != vmm.start_time()) {
+    return std::nullopt;
+  }
+  return std::ranges::all_of(regions, [&](const Region& region) {
+    return std::ranges::any_of(mapped, [&](const AddressRange& range) {
+      return range.start <= region.base && region.end() <= range.end;
+    });
+  });
+}
+
+std::optional<KernelView> KernelView::open(const Vmm& vmm) {
+  if (vmm.pid() <= 0) {
+    return std::nullopt;
+  }
+  base::Fd fd(
+      ::open(("/proc/" + std::to_string(vmm.pid()) + "/pagemap").c_str(), O_RDONLY | O_CLOEXEC));
+  // The number may have been given out again before the file was opened, and not after.
+  if (!fd || base::process_start_time(vmm.pid()).value_or(0) != vmm.start_time()) {
+    return std::nullopt;
+  }
+  return KernelView(std::move(fd));
+}
+
+std::optional<std::vector<AddressRange>> KernelView::missing(uint64_t start, uint64_t end) const {
+  std::optional<std::vector<AddressRange>> present;
+  if (features().has(Feature::pagemap_scan)) {
+    present = scan(start, end);
+  }
+  if (!present) {
+    present = read(start, end);
+  }
+  if (!present) {
+    return std::nullopt;
+  }
+  // What is not mapped is in no answer of PAGEMAP_SCAN: it is missing, too.
+  std::vector<AddressRange> missing;
+  uint64_t at = start;
+  present->push_back({.start = end, .end = end});
+  for (const AddressRange& range : *present) {
+    if (range.start > at) {
+      missing.push_back({.start = at, .end = range.start});
+    }
+    at = std::max(at, range.end);
+  }
+  return missing;
+}
+
+std::optional<std::vector<AddressRange>> KernelView::scan(uint64_t start, uint64_t end) const {
+  constexpr uint64_t kPresent = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
+  std::vector<AddressRange> present;
+  std::array<struct page_region, 512> found{};
+  while (start < end) {
+    struct pm_scan_arg arg {};
+    arg.size = sizeof arg;
+    arg.start = start;
+    arg.end = end;
+    arg.vec = reinterpret_cast<uintptr_t>(found.data());
+    arg.vec_len = found.size();
+    arg.category_anyof_mask = kPresent;
+    arg.return_mask = kPresent;
+    const int count = ::ioctl(pagemap_.get(), PAGEMAP_SCAN, &arg);
+    if (count < 0 || arg.walk_end <= start) {
+      return std::nullopt;
+    }
+    std::transform(found.begin(), found.begin() + count, std::back_inserter(present),
+                   [](const struct page_region& region) {
+                     return AddressRange{.start = region.start, .end = region.end};
+                   });
+    start = arg.walk_end;
+  }
+  return present;
+}
+
+// One word for each 4 KiB, whatever the size of the pages is
+// (Documentation/admin-guide/mm/pagemap).
+std::optional<std::vector<AddressRange>> KernelView::read(uint64_t start, uint64_t end) const {
+  constexpr uint64_t kPresent = uint64_t{3} << 62U;  // present, swapped
+  std::vector<AddressRange> present;
+  std::vector<uint64_t> words(size_t{64} << 10U);
+  for (uint64_t at = start; at < end;) {
+    const size_t wanted = std::min<uint64_t>(words.size(), (end - at) / kSmallPage);
+    const ssize_t bytes = ::pread(pagemap_.get(), words.data(), wanted * sizeof(uint64_t),
+                                  static_cast<off_t>(at / kSmallPage * sizeof(uint64_t)));
+    if (bytes < static_cast<ssize_t>(sizeof(uint64_t))) {
+      return std::nullopt;
+    }
+    for (size_t i = 0; i < static_cast<size_t>(bytes) / sizeof(uint64_t); ++i, at += kSmallPage) {
+      if ((words[i] & kPresent) == 0) {
+        continue;
+      }
+      if (present.empty() || present.back().end != at) {
+        present.push_back({.start = at, .end = at});
+      }
+      present.back().end += kSmallPage;
+    }
+  }
+  return present;
+}
+
+}  // namespace pager

@@ -1,0 +1,208 @@
+#include "pager/image/image.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/message.h"
+#include "hot/region.h"
+#include "pager/image/known_zeros.h"
+#include "pager/kernel/features.h"
+
+namespace pager {
+namespace {
+
+int64_t nanoseconds(const struct timespec& time) {
+  constexpr int64_t kPerSecond = 1'000'000'000;
+  return static_cast<int64_t>(time.tv_sec) * kPerSecond + time.tv_nsec;
+}
+
+struct stat stat_of(int fd, const std::string& path) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) {
+    base::throw_errno("cannot stat " + base::quoted(path));
+  }
+  return st;
+}
+
+bool is_sealed(const struct stat& st) {
+  return (st.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0;
+}
+
+// O_NONBLOCK: a fifo must not hang the server; it is refused after the open.
+base::Fd open_checked(const std::string& path, struct stat& st) {
+  base::Fd fd = base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  st = stat_of(fd.get(), path);
+  const std::string start = "cannot serve " + base::quoted(path) + ": ";
+  if (!S_ISREG(st.st_mode)) {
+    throw base::BadData(start + "not a regular file");
+  }
+  if (st.st_size == 0) {
+    throw base::BadData(start + "it is empty");
+  }
+  if (st.st_size % static_cast<off_t>(kSmallPage) != 0) {
+    throw base::BadData(start + "size " + std::to_string(st.st_size) +
+                        " is not a multiple of 4096; the file is truncated or not a memory file");
+  }
+  return fd;
+}
+
+// A nameless reflink beside the file, read-only for us from then on; nothing where that cannot be
+// had (no reflinks, another filesystem, a directory that we may not write to, no space).
+std::optional<base::Fd> make_private_copy(int fd, const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  const std::string dir = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  base::Fd copy(::open(dir.c_str(), O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600));
+  if (!copy || ::ioctl(copy.get(), FICLONE, fd) != 0) {
+    return std::nullopt;
+  }
+  return copy;
+}
+
+}  // namespace
+
+ImageIdentity identity_of(const struct stat& st) {
+  return {.device = st.st_dev,
+          .inode = st.st_ino,
+          .size = static_cast<uint64_t>(st.st_size),
+          .modified_ns = nanoseconds(st.st_mtim),
+          .changed_ns = nanoseconds(st.st_ctim)};
+}
+
+std::shared_ptr<const Image> Image::open(const std::string& path) {
+  struct stat st {};
+  base::Fd fd = open_checked(path, st);
+  View view = is_sealed(st) ? View::sealed : View::unprotected;
+  if (view == View::unprotected) {
+    if (std::optional<base::Fd> copy = make_private_copy(fd.get(), path)) {
+      // The identity is that of the file just before: what was written meanwhile makes the next
+      // open find another identity, and the copy, which is atomic, may only be newer than it says.
+      const struct stat copied = stat_of(copy->get(), path);
+      if (copied.st_size != st.st_size) {
+        throw base::BadData("cannot serve " + base::quoted(path) +
+                            ": its size changes while it is opened");
+      }
+      fd = std::move(*copy);
+      view = View::private_copy;
+    } else {
+      base::say_detail("serving " + base::quoted(path) + std::string(kUnprotectedText));
+    }
+  }
+  const ImageIdentity identity = identity_of(st);
+  DataMap data = DataMap::read(fd.get(), identity.size, path);
+  std::optional<ZeroKnowledge> known = zero_knowledge(path, st, data);
+  auto* image = new Image(path, std::move(fd), identity, view,
+                          known ? std::move(known->data) : std::move(data));
+  image->data_is_nonzero_ = known && known->complete;
+  return std::shared_ptr<const Image>(image);
+}
+
+Image::Image(std::string path, base::Fd fd, ImageIdentity identity, View view, DataMap data)
+    : path_(std::move(path)),
+      fd_(std::move(fd)),
+      identity_(identity),
+      view_(view),
+      data_(std::move(data)) {
+  if (view_ == View::unprotected) {
+    return;
+  }
+  void* mapped = ::mmap(nullptr, size(), PROT_READ, MAP_SHARED | MAP_NORESERVE, fd_.get(), 0);
+  if (mapped != MAP_FAILED) {  // else it is read, which is only slower
+    mapping_ = {static_cast<const std::byte*>(mapped), size()};
+    ::madvise(mapped, size(), MADV_DONTDUMP);  // a core dump holds no guest's memory
+  }
+}
+
+Image::~Image() {
+  if (!mapping_.empty()) {
+    ::munmap(const_cast<std::byte*>(mapping_.data()), mapping_.size());
+  }
+}
+
+void Image::warn_if_changed() const {
+  struct stat st {};
+  if (view_ != View::unprotected || ::fstat(fd_.get(), &st) != 0) {
+    return;
+  }
+  const ImageIdentity now = identity_of(st);
+  if ((now.size != identity_.size || now.modified_ns != identity_.modified_ns) &&
+      !change_warned_.exchange(true)) {
+    base::say_warning(base::quoted(path_) +
+                      " is written to while it is served: its guests get a mixture of old and new");
+  }
+}
+
+void Image::used_mapping(uint64_t bytes) const {
+  if (features().has(Feature::oom_score)) {
+    return;
+  }
+  // The kernel maps 64 KiB around a page that is touched.
+  constexpr uint64_t kAround = uint64_t{64} << 10U;
+  constexpr uint64_t kEach = uint64_t{16} << 20U;
+  if (used_bytes_.fetch_add(std::max(bytes, kAround), std::memory_order_relaxed) >= kEach) {
+    used_bytes_.store(0, std::memory_order_relaxed);
+    ::madvise(const_cast<std::byte*>(mapping_.data()), mapping_.size(), MADV_DONTNEED);
+  }
+}
+
+int Image::read_at(uint64_t offset, std::span<std::byte> buffer) const {
+  while (!buffer.empty()) {
+    const ssize_t n = ::pread(fd_.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset));
+    if (n == 0) {
+      return ENODATA;
+    }
+    if (n < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      return errno;
+    }
+    buffer = buffer.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return 0;
+}
+
+ImageStore::Key ImageStore::key_of(const ImageIdentity& identity, bool sealed) {
+  return {identity.device, identity.inode, identity.size, identity.modified_ns,
+          sealed ? -1 : identity.changed_ns};
+}
+
+std::shared_ptr<const Image> ImageStore::open(const std::string& path) {
+  struct stat st {};
+  const bool found = ::stat(path.c_str(), &st) == 0;
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(images_, [](const auto& entry) { return entry.second.expired(); });
+    if (const auto it =
+            found ? images_.find(key_of(identity_of(st), is_sealed(st))) : images_.end();
+        it != images_.end()) {
+      if (std::shared_ptr<const Image> image = it->second.lock()) {
+        return image;
+      }
+    }
+  }
+  // Outside of the lock: finding the holes of a large file takes a while. Two that open the same
+  // file at once each get their own, which costs a descriptor and nothing else.
+  std::shared_ptr<const Image> image = Image::open(path);
+  const std::lock_guard lock(mutex_);
+  images_[key_of(image->identity(), image->view() == Image::View::sealed)] = image;
+  return image;
+}
+
+size_t ImageStore::size() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<size_t>(
+      std::ranges::count_if(images_, [](const auto& entry) { return !entry.second.expired(); }));
+}
+
+}  // namespace pager

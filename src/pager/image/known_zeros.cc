@@ -1,0 +1,123 @@
+#include "pager/image/known_zeros.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/message.h"
+#include "meta/guest/metadata.h"
+#include "meta/image/image_record.h"
+
+namespace pager {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The directory of the guest whose record may be for this memory; empty for a file that is no
+// guest's.
+fs::path template_of(const std::string& memory) {
+  const fs::path snapshot = fs::absolute(memory).parent_path();
+  if (snapshot.filename() != "snapshot-latest" ||
+      snapshot.parent_path().filename() != "snapshots") {
+    return {};
+  }
+  fs::path guest = snapshot.parent_path().parent_path();
+  std::error_code ignored;
+  if (fs::exists(guest / "template/image.json", ignored)) {
+    return guest;
+  }
+  const fs::path metadata = guest / "metadata.json";
+  if (!fs::exists(metadata, ignored)) {
+    return {};
+  }
+  const std::string id = meta::Metadata::read(metadata.string()).fork_of_template();
+  const bool plain = !id.empty() && id.find('/') == std::string::npos && id[0] != '.';
+  return plain ? guest.parent_path() / id : fs::path();
+}
+
+bool is_older(const struct timespec& a, const struct timespec& b) {
+  return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
+}
+
+bool is_same_file(const fs::path& path, const struct stat& st) {
+  struct stat found {};
+  return ::stat(path.c_str(), &found) == 0 && found.st_dev == st.st_dev &&
+         found.st_ino == st.st_ino;
+}
+
+// Why the record does not count; empty when it does.
+std::string objection(const meta::ImageRecord& record, const fs::path& record_path,
+                      const struct stat& served) {
+  struct stat written {};
+  if (record.memory_bytes != static_cast<uint64_t>(served.st_size)) {
+    return "it is of " + std::to_string(record.memory_bytes) + " bytes";
+  }
+  if ((served.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) != 0) {
+    return "the memory is not sealed";
+  }
+  if (::stat(record_path.c_str(), &written) != 0 || is_older(written.st_mtim, served.st_mtim)) {
+    return "the memory was written to later";
+  }
+  return "";
+}
+
+DataMap without(const DataMap& data, const std::vector<meta::PageRun>& zero_runs) {
+  std::vector<Extent> left;
+  auto run = zero_runs.begin();
+  for (Extent extent : data.extents()) {
+    while (run != zero_runs.end() &&
+           (run->first + run->count) * meta::kZeroMapPage <= extent.start) {
+      ++run;
+    }
+    for (auto next = run; next != zero_runs.end() && extent.start < extent.end; ++next) {
+      const uint64_t zero_start = next->first * meta::kZeroMapPage;
+      if (zero_start >= extent.end) {
+        break;
+      }
+      if (zero_start > extent.start) {
+        left.push_back({.start = extent.start, .end = zero_start});
+      }
+      extent.start = std::max(extent.start, zero_start + next->count * meta::kZeroMapPage);
+    }
+    if (extent.start < extent.end) {
+      left.push_back(extent);
+    }
+  }
+  return DataMap(std::move(left));
+}
+
+}  // namespace
+
+std::optional<ZeroKnowledge> zero_knowledge(const std::string& memory, const struct stat& st,
+                                            const DataMap& data) {
+  try {
+    const fs::path guest = template_of(memory);
+    const fs::path record_path = guest / "template/image.json";
+    const std::optional<meta::ImageRecord> record =
+        guest.empty() ? std::nullopt : meta::read_image_record(record_path.string());
+    if (!record) {
+      return std::nullopt;
+    }
+    const fs::path described = guest / "snapshots/snapshot-latest/memory";
+    if (!is_same_file(described, st)) {
+      return std::nullopt;  // a fork that has memory of its own by now
+    }
+    if (const std::string why = objection(*record, record_path, st); !why.empty()) {
+      base::say_warning("not using " + base::quoted(record_path.string()) + " for " +
+                        base::quoted(memory) + ": " + why);
+      return std::nullopt;
+    }
+    return ZeroKnowledge{.data = without(data, record->zero_runs),
+                         .complete = record->zero_runs_from_pages <= 1};
+  } catch (const std::exception& error) {
+    base::say_warning("serving " + base::quoted(memory) +
+                      " without knowing its zero pages: " + error.what());
+    return std::nullopt;
+  }
+}
+
+}  // namespace pager

@@ -1,0 +1,49 @@
+#include "pager/kernel/guarded_read.h"
+
+#include <csetjmp>
+#include <csignal>
+#include <cstring>
+
+#include "pager/kernel/invariant.h"
+
+namespace pager {
+namespace {
+
+// The signal comes to the thread whose load failed, and while it loads nothing else happens in it:
+// no lock is held, and there is nothing to destroy on the way out.
+thread_local sigjmp_buf way_out;
+thread_local volatile sig_atomic_t guarded = 0;
+
+void on_sigbus(int /*signal*/) {
+  if (guarded != 0) {
+    siglongjmp(way_out, 1);
+  }
+  // Not ours: the load is repeated on return, and ends the process.
+  static_cast<void>(::signal(SIGBUS, SIG_DFL));
+}
+
+bool take_sigbus() {
+  struct sigaction action {};
+  action.sa_handler = on_sigbus;
+  action.sa_flags = SA_NODEFER;  // the jump restores no mask: that would be a call for each fetch
+  return ::sigaction(SIGBUS, &action, nullptr) == 0;
+}
+
+}  // namespace
+
+bool fetch_words(std::span<const std::byte* const> addresses, std::span<uint64_t> words) {
+  static const bool taken = take_sigbus();
+  require(taken && words.size() >= addresses.size(), "words to fetch");
+  if (sigsetjmp(way_out, 0) != 0) {
+    guarded = 0;
+    return false;
+  }
+  guarded = 1;
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    words[i] = *reinterpret_cast<const volatile uint64_t*>(addresses[i]);
+  }
+  guarded = 0;
+  return true;
+}
+
+}  // namespace pager

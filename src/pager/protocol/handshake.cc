@@ -1,0 +1,168 @@
+#include "pager/protocol/handshake.h"
+
+#include <fcntl.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/error.h"
+#include "base/json_line.h"
+#include "base/unix_socket.h"
+#include "pager/kernel/uffd.h"
+
+namespace pager {
+namespace {
+
+using Json = nlohmann::json;
+
+[[noreturn]] void refuse(const std::string& why) {
+  throw base::BadData("cannot use the handshake: " + why);
+}
+
+// A number of region `index`, or nothing when the field is not there. Negative numbers, fractions,
+// texts and what does not fit into 64 bits are refused.
+std::optional<uint64_t> number_field(const Json& region, size_t index, const char* name) {
+  const auto field = region.find(name);
+  if (field == region.end()) {
+    return std::nullopt;
+  }
+  if (!field->is_number_unsigned()) {
+    refuse("'" + std::string(name) + "' of region " + std::to_string(index) +
+           " is no number of bytes");
+  }
+  return field->get<uint64_t>();
+}
+
+uint64_t required_field(const Json& region, size_t index, const char* name) {
+  const std::optional<uint64_t> value = number_field(region, index, name);
+  if (!value) {
+    refuse("region " + std::to_string(index) + " has no '" + name + "'");
+  }
+  return *value;
+}
+
+Region parse_region(const Json& json, size_t index) {
+  if (!json.is_object()) {
+    refuse("region " + std::to_string(index) + " is no object");
+  }
+  Region region;
+  region.base = required_field(json, index, "base_host_virt_addr");
+  region.size = required_field(json, index, "size");
+  region.offset = required_field(json, index, "offset");
+  uint64_t page_size = number_field(json, index, "page_size").value_or(0);
+  if (page_size == 0) {
+    page_size = number_field(json, index, "page_size_kib").value_or(0);
+  }
+  region.page_size = page_size == 0 ? kSmallPage : page_size;
+  return region;
+}
+
+}  // namespace
+
+std::vector<Region> parse_handshake(std::string_view body) {
+  const Json parsed = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (parsed.is_discarded()) {
+    refuse("the body is no JSON");
+  }
+  const Json* list = &parsed;
+  if (parsed.is_object()) {
+    const auto mappings = parsed.find("mappings");
+    if (mappings == parsed.end()) {
+      refuse("the body is an object without 'mappings'");
+    }
+    list = &*mappings;
+  }
+  if (!list->is_array()) {
+    refuse("the body is no array of regions");
+  }
+  if (list->size() > kMaxRegions) {
+    refuse(std::to_string(list->size()) + " regions, more than " + std::to_string(kMaxRegions));
+  }
+  std::vector<Region> regions;
+  regions.reserve(list->size());
+  for (const Json& json : *list) {
+    regions.push_back(parse_region(json, regions.size()));
+  }
+  return regions;
+}
+
+std::string compose_handshake(std::span<const Region> regions) {
+  std::string body = "[";
+  for (const Region& region : regions) {
+    body += body.size() > 1 ? "," : "";
+    body += base::JsonLine()
+                .number("base_host_virt_addr", static_cast<int64_t>(region.base))
+                .number("size", static_cast<int64_t>(region.size))
+                .number("offset", static_cast<int64_t>(region.offset))
+                .number("page_size", static_cast<int64_t>(region.page_size))
+                .number("page_size_kib", static_cast<int64_t>(region.page_size))
+                .str();
+  }
+  return body + "]";
+}
+
+void JsonCollector::add(std::string_view piece) {
+  for (const char c : piece) {
+    const bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r';
+    if (!in_string_ && blank) {
+      if (text_.empty() || text_.back() != ' ') {
+        text_ += ' ';
+      }
+      continue;
+    }
+    text_ += c;
+    if (in_string_) {
+      in_string_ = escaped_ || c != '"';
+      escaped_ = !escaped_ && c == '\\';
+    } else if (c == '"') {
+      in_string_ = true;
+    } else if (c == '[' || c == '{') {
+      ++depth_;
+    } else if (c == ']' || c == '}') {
+      depth_ -= depth_ > 0 ? 1 : 0;
+    }
+    whole_ = whole_ || depth_ == 0;
+  }
+}
+
+std::optional<HandshakeReader::Result> HandshakeReader::read_from(int socket) {
+  std::array<std::byte, size_t{16} << 10U> buffer{};
+  constexpr int kReads = 64;  // then others have their turn
+  for (int i = 0; i < kReads; ++i) {
+    const base::Received received = base::recv_with_fds(socket, buffer, fds_);
+    if (received.fds_truncated || fds_.size() > 1) {
+      refuse("more than one descriptor came with it");
+    }
+    if (received.would_block) {
+      break;
+    }
+    if (received.bytes == 0) {
+      if (body_.is_whole() && !fds_.empty()) {
+        break;  // Firecracker before 1.12 closes as soon as it has sent
+      }
+      refuse("the peer closed after " + std::to_string(received_) + " bytes and " +
+             (fds_.empty() ? "no descriptor" : "its descriptor"));
+    }
+    received_ += received.bytes;
+    body_.add({reinterpret_cast<const char*>(buffer.data()), received.bytes});
+    if (received_ > kMaxHandshakeBytes || body_.text().size() > kMaxHandshakeText) {
+      refuse(
+          "longer than " +
+          std::to_string(received_ > kMaxHandshakeBytes ? kMaxHandshakeBytes : kMaxHandshakeText) +
+          " bytes" + (received_ > kMaxHandshakeBytes ? "" : " of text"));
+    }
+  }
+  if (fds_.size() == 1 && !is_userfaultfd(fds_[0].get())) {
+    refuse("the descriptor that came with it is no userfaultfd");
+  }
+  if (!body_.is_whole() || fds_.empty()) {
+    return std::nullopt;
+  }
+  Result result{.regions = parse_handshake(body_.text()), .uffd = {}};
+  result.uffd = std::move(fds_[0]);
+  fds_.clear();
+  return result;
+}
+
+}  // namespace pager

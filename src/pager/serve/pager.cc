@@ -1,0 +1,395 @@
+#include "pager/serve/pager.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <utility>
+
+#include "base/error.h"
+#include "base/message.h"
+#include "pager/kernel/event_fd.h"
+
+namespace pager {
+namespace {
+
+constexpr uint64_t kNotifyKey = 0;
+constexpr uint64_t kSignalKey = 1;
+
+bool same_file(const Image& a, const Image& b) {
+  return a.identity().device == b.identity().device && a.identity().inode == b.identity().inode;
+}
+
+// Of the same file. Links change the change time of a file, and of a sealed one nothing else does.
+bool same_contents(const Image& a, const Image& b) {
+  ImageIdentity one = a.identity();
+  ImageIdentity other = b.identity();
+  if (a.view() == Image::View::sealed && b.view() == Image::View::sealed) {
+    one.changed_ns = other.changed_ns = 0;
+  }
+  return one == other;
+}
+
+base::Fd owned(int fd, const char* what) {
+  if (fd < 0) {
+    base::throw_errno(std::string("cannot create ") + what);
+  }
+  return base::Fd(fd);
+}
+
+}  // namespace
+
+Pager::Pager(Settings settings)
+    : settings_(std::move(settings)),
+      records_(settings_.record_dir),
+      epoll_(owned(::epoll_create1(EPOLL_CLOEXEC), "an epoll descriptor")),
+      notify_(make_event_fd()),
+      spare_(open_spare()),
+      idle_start_(base::Deadline::after(settings_.idle_start)) {
+  watch(notify_.get(), kNotifyKey);
+  if (settings_.signals >= 0) {
+    watch(settings_.signals, kSignalKey);
+  }
+}
+
+Pager::~Pager() {
+  {
+    const std::lock_guard lock(mutex_);
+    shut_all();
+    refuse_all(greetings_of(0), "the server ends");
+  }
+  for (const auto& [key, connected] : connected_) {
+    if (!connected.session->ended()) {
+      connected.session->log().warn("the server ends; the guest hangs at its next fault");
+      connected.session->stop();
+    }
+  }
+  // A thread that a disk or a filesystem holds must not keep the server: it ends with the process.
+  constexpr std::chrono::seconds kLimit{2};
+  const base::Deadline deadline = base::Deadline::after(kLimit);
+  for (auto& [key, connected] : connected_) {
+    const std::chrono::milliseconds left{std::max(0, deadline.poll_timeout())};
+    if (!connected.session->wait_for_end(left)) {
+      connected.session->log().warn("its thread does not end; left behind");
+      static_cast<void>(connected.session.release());
+    }
+    closer_.take(key, std::move(connected.session));
+  }
+}
+
+void Pager::watch(int fd, Key key) const {
+  struct epoll_event event {};
+  event.events = EPOLLIN;
+  event.data.u64 = key;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    base::throw_errno("cannot watch a descriptor");
+  }
+}
+
+void Pager::run() {
+  std::array<struct epoll_event, 64> events{};
+  while (!finished()) {
+    const int n = ::epoll_wait(epoll_.get(), events.data(), events.size(), timeout_ms());
+    if (n < 0 && errno != EINTR) {
+      base::throw_errno("cannot wait for connections");
+    }
+    for (int i = 0; i < n; ++i) {
+      handle(events[static_cast<size_t>(i)].data.u64);
+    }
+    refuse_late_greetings();
+    close_late_places();
+    resume_paused();
+    record_again();
+  }
+}
+
+bool Pager::end_is_reached() const {
+  const bool nobody = connected_.empty() && greetings_.empty();
+  const bool idle = nobody && waiting_.empty();
+  return stop_ || (draining_ && idle) ||
+         (settings_.end == End::when_idle && idle && (had_session_ || idle_start_.passed())) ||
+         (settings_.end == End::after_last_client && had_session_ && nobody);
+}
+
+bool Pager::finished() {
+  const std::lock_guard lock(mutex_);
+  if (!end_is_reached()) {
+    return false;
+  }
+  draining_ = true;  // what is asked for from here on is refused, not lost
+  // A VMM may have connected since somebody looked. After this none can.
+  shut_all();
+  return end_is_reached();
+}
+
+int Pager::timeout_ms() const {
+  const std::lock_guard lock(mutex_);
+  base::Deadline next = base::Deadline::never();
+  if (!greetings_.empty()) {
+    next = greetings_.begin()->second.deadline;  // the oldest: all wait equally long
+  }
+  if (!waiting_.empty()) {
+    next = std::min(next, waiting_.begin()->second.deadline);
+  }
+  if (settings_.end == End::when_idle && !had_session_ && waiting_.empty()) {
+    next = std::min(next, idle_start_);
+  }
+  return std::min({next, record_again_, resume_at_}).poll_timeout();
+}
+
+void Pager::handle(Key key) {
+  if (key == kNotifyKey) {
+    clear_event(notify_.get());
+    reap();
+    return;
+  }
+  if (key == kSignalKey) {
+    struct signalfd_siginfo info {};
+    // The end of a terminal is SIGHUP, once or twice: it never ends guests.
+    if (::read(settings_.signals, &info, sizeof info) == sizeof info &&
+        (info.ssi_signo != SIGHUP || !draining())) {
+      terminate();
+    }
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  if (place_of(key) != nullptr) {
+    accept_from(key);
+  } else {
+    read_greeting(key);
+  }
+}
+
+void Pager::terminate() {
+  const std::lock_guard lock(mutex_);
+  stop_ = draining_;
+  draining_ = true;
+  // A VMM that connects from now on is refused by the kernel. Those that have connected have the
+  // time that a handshake has, unless this is the second signal.
+  shut_all();
+  if (stop_) {
+    refuse_all(greetings_of(0), "the server ends");
+  } else if (!connected_.empty()) {
+    base::say_info("serving " + std::to_string(connected_.size()) +
+                   (connected_.size() == 1 ? " guest until it ends" : " guests until they end") +
+                   "; a second signal ends the server at once, and its guests hang");
+  }
+}
+
+void Pager::reap() {
+  const std::lock_guard lock(mutex_);
+  for (auto it = connected_.begin(); it != connected_.end();) {
+    Connected& connected = it->second;
+    if (!connected.session->ended()) {
+      ++it;
+      continue;
+    }
+    Totals totals = connected.session->counters().totals();
+    totals.forget_gauges();
+    ended_totals_.add(totals);
+    add_octaves(ended_latency_, connected.session->counters().latency.octaves());
+    records_.remove(connected.id);
+    unrecorded_.erase(it->first);
+    ids_.erase(connected.id);
+    connected.session->log().detail("ended after " + std::to_string(totals[Count::faults]) +
+                                    " faults");
+    closer_.take(it->first, std::move(connected.session));
+    it = connected_.erase(it);
+  }
+}
+
+std::string Pager::free_old_id(const std::string& id, Key key) const {
+  std::string old_id;
+  // Taken: by a session for which a client has chosen that id, or by the record of a VMM that a
+  // killed server served.
+  for (uint64_t number = key; old_id.empty() || ids_.contains(old_id) || !records_.is_free(old_id);
+       ++number) {
+    old_id = id + ".old-" + std::to_string(number);
+  }
+  return old_id;
+}
+
+// Makes way for a new place of this id.
+void Pager::supersede(const std::string& id) {
+  if (const auto found = ids_.find(id); found != ids_.end()) {
+    shut(found->second);  // which may make a session of it
+  }
+  const auto found = ids_.find(id);
+  if (found == ids_.end()) {
+    return;
+  }
+  const Key key = found->second;
+  ids_.erase(found);
+  Connected& old = connected_.at(key);
+  old.id = free_old_id(id, key);
+  old.closing = true;
+  ids_[old.id] = key;
+  records_.rename(id, old.id);
+}
+
+// Whether a session of this id waits with what `place` is to serve. Throws where another one has
+// the id and may not be replaced.
+bool Pager::waits_already(const Place& place, Existing existing) {
+  if (draining_) {
+    throw Draining("pager is draining");
+  }
+  auto found = ids_.find(place.id);
+  if (found == ids_.end() || existing == Existing::replace) {
+    return false;
+  }
+  accept_from(found->second);
+  read_greetings_of(found->second);
+  found = ids_.find(place.id);
+  if (found == ids_.end()) {
+    return false;
+  }
+  const std::string session = "session " + base::quoted(place.id) + " already exists: ";
+  const std::string advice = "; close it, or replace it";
+  if (const auto connected = connected_.find(found->second); connected != connected_.end()) {
+    throw Occupied(session + "it serves process " +
+                   std::to_string(connected->second.session->vmm_pid()) + advice);
+  }
+  const Place& waiting = waiting_.at(found->second).place;
+  if (!same_file(*waiting.image, *place.image)) {
+    throw Occupied(session + "it waits with another memory file, " +
+                   base::quoted(waiting.image->path()) + advice);
+  }
+  if (place.peer_uid != waiting.peer_uid) {
+    throw Occupied(session + "it waits for a VMM of another user" + advice);
+  }
+  if (!place.trace_path.empty() && place.trace_path != waiting.trace_path) {
+    throw Occupied(session + "it waits without this trace" + advice);
+  }
+  return same_contents(*waiting.image, *place.image);
+}
+
+Pager::Opened Pager::open(Place place, Existing existing) {
+  // What can fail comes before what changes anything.
+  {
+    const std::lock_guard lock(mutex_);
+    if (waits_already(place, existing)) {
+      return Opened::waits;
+    }
+    refuse_when_scarce(base::Fd(::fcntl(epoll_.get(), F_DUPFD_CLOEXEC, 0)).get());
+  }
+  const bool in_our_directory = place.claim == base::SocketClaim::directory_is_ours;
+  base::UnixListener listener =
+      in_our_directory ? base::UnixListener::prepare(place.socket_path, place.peer_uid)
+                       : base::UnixListener(place.socket_path, place.claim, place.peer_uid);
+  const std::lock_guard lock(mutex_);
+  if (waits_already(place, existing)) {
+    return Opened::waits;  // another client was faster
+  }
+  const Key key = next_key_++;
+  watch(listener.fd(), key);
+  if (in_our_directory) {
+    listener.publish();
+  }
+  supersede(place.id);
+  if (!place.many) {
+    had_session_ = true;
+    ids_[place.id] = key;
+  }
+  const bool is_unlimited = place.many || settings_.connect_timeout.count() == 0;
+  waiting_.emplace(
+      key, Waiting{.place = std::move(place),
+                   .listener = std::move(listener),
+                   .deadline = is_unlimited ? base::Deadline::never()
+                                            : base::Deadline::after(settings_.connect_timeout)});
+  if (!is_unlimited) {
+    signal_event(notify_.get());  // run() may wait for something later
+  }
+  return Opened::made;
+}
+
+bool Pager::close(std::string_view id) {
+  bool found = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto entry = ids_.find(id); entry != ids_.end()) {
+      found = true;
+      shut(entry->second);  // VMMs that have connected are served
+    }
+    if (const auto entry = ids_.find(id); entry != ids_.end()) {
+      connected_.at(entry->second).closing = true;
+    }
+  }
+  signal_event(notify_.get());  // run() may be done now
+  return found;
+}
+
+Pager::Ordered Pager::find_connected(std::string_view id, Session*& session) const {
+  const auto entry = ids_.find(id);
+  if (entry == ids_.end()) {
+    return Ordered::unknown;
+  }
+  const auto connected = connected_.find(entry->second);
+  if (connected == connected_.end()) {
+    return Ordered::not_connected;
+  }
+  session = connected->second.session.get();
+  return Ordered::yes;
+}
+
+Pager::CompletionOrder Pager::complete(std::string_view id, uint64_t bytes_per_second, bool wait) {
+  const std::lock_guard lock(mutex_);
+  Session* session = nullptr;
+  CompletionOrder order{.ordered = find_connected(id, session)};
+  if (session != nullptr) {
+    order.completion = session->complete(bytes_per_second, wait);
+    order.ordered = order.completion ? Ordered::yes : Ordered::under_way;
+  }
+  return order;
+}
+
+Pager::Ordered Pager::prefetch(std::string_view id, std::shared_ptr<const HotFile> list) {
+  const std::lock_guard lock(mutex_);
+  Session* session = nullptr;
+  Ordered ordered = find_connected(id, session);
+  if (session != nullptr && !session->prefetch(std::move(list))) {
+    ordered = Ordered::under_way;
+  }
+  return ordered;
+}
+
+Pager::Ordered Pager::pause_prefetch(std::string_view id) {
+  const std::lock_guard lock(mutex_);
+  Session* session = nullptr;
+  const Ordered ordered = find_connected(id, session);
+  if (session != nullptr) {
+    session->pause();
+  }
+  return ordered;
+}
+
+std::shared_ptr<const Image> Pager::image_of(std::string_view id) const {
+  const std::lock_guard lock(mutex_);
+  Session* session = nullptr;
+  static_cast<void>(find_connected(id, session));
+  return session != nullptr ? session->shared_image() : nullptr;
+}
+
+void Pager::drain() {
+  {
+    const std::lock_guard lock(mutex_);
+    draining_ = true;
+  }
+  signal_event(notify_.get());  // run() may be done now
+}
+
+bool Pager::draining() const {
+  const std::lock_guard lock(mutex_);
+  return draining_;
+}
+
+size_t Pager::active() const {
+  const std::lock_guard lock(mutex_);
+  return waiting_.size() + connected_.size();
+}
+
+}  // namespace pager

@@ -1,0 +1,101 @@
+// What Pager tells of its sessions.
+#include <algorithm>
+#include <utility>
+
+#include "pager/serve/pager.h"
+
+namespace pager {
+namespace {
+
+void set_memory(SessionInfo& info, const Image& image) {
+  info.memory_path = image.path();
+  info.memory_device = image.identity().device;
+  info.memory_inode = image.identity().inode;
+}
+
+}  // namespace
+
+SessionInfo Pager::info_of(const Waiting& waiting) {
+  const Place& place = waiting.place;
+  SessionInfo info;
+  info.id = place.id;
+  info.instance_id = place.instance_id;
+  info.cache_key = place.cache_key;
+  info.socket_path = place.socket_path;
+  set_memory(info, *place.image);
+  info.refused = waiting.refusals->last();
+  if (place.hot) {
+    info.hot_list_path = place.hot->path;
+    info.hot_list_entries = place.hot->pages.size();
+  }
+  return info;
+}
+
+SessionInfo Pager::info_of(const Connected& connected) {
+  const Session& session = *connected.session;
+  SessionInfo info;
+  info.id = connected.id;
+  info.instance_id = connected.instance_id;
+  info.cache_key = connected.cache_key;
+  info.socket_path = connected.socket_path;
+  set_memory(info, session.image());
+  info.refused = connected.refusals->last();
+  info.state = connected.closing ? "closing" : "serving";
+  info.vmm_pid = session.vmm_pid();
+  info.vmm_start_time = session.vmm_start_time();
+  info.regions = session.regions();
+  info.totals = session.counters().totals();
+  info.p50_ns = session.counters().latency.percentile(0.50);
+  info.p99_ns = session.counters().latency.percentile(0.99);
+  info.latency = session.counters().latency.octaves();
+  info.completion = session.completion();
+  if (const std::shared_ptr<const HotFile> hot = session.hot_list()) {
+    info.hot_list_path = hot->path;
+    info.hot_list_entries = hot->pages.size();
+  }
+  return info;
+}
+
+std::vector<SessionInfo> Pager::sessions() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<SessionInfo> infos;
+  for (const auto& [key, waiting] : waiting_) {
+    infos.push_back(info_of(waiting));
+  }
+  for (const auto& [key, connected] : connected_) {
+    infos.push_back(info_of(connected));
+  }
+  std::ranges::sort(infos, {}, &SessionInfo::id);
+  return infos;
+}
+
+std::optional<SessionInfo> Pager::session(std::string_view id) const {
+  const std::lock_guard lock(mutex_);
+  const auto entry = ids_.find(id);
+  if (entry == ids_.end()) {
+    return std::nullopt;
+  }
+  const auto connected = connected_.find(entry->second);
+  return connected != connected_.end() ? info_of(connected->second)
+                                       : info_of(waiting_.at(entry->second));
+}
+
+ServerInfo Pager::info() const {
+  const std::lock_guard lock(mutex_);
+  ServerInfo info{.draining = draining_,
+                  .waiting = waiting_.size(),
+                  .totals = ended_totals_,
+                  .latency = ended_latency_};
+  for (const auto& [key, connected] : connected_) {
+    ++(connected.closing ? info.closing : info.serving);
+    info.totals.add(connected.session->counters().totals());
+    add_octaves(info.latency, connected.session->counters().latency.octaves());
+  }
+  return info;
+}
+
+Totals Pager::totals() const {
+  return info().totals;
+}
+
+}  // namespace pager

@@ -1,0 +1,175 @@
+#include "pager/serve/serve_command.h"
+
+#include <unistd.h>
+
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json_line.h"
+#include "base/message.h"
+#include "base/output.h"
+#include "base/unix_listener.h"
+#include "base/unix_socket.h"
+#include "pager/kernel/features.h"
+#include "pager/serve/control_api.h"
+#include "pager/serve/control_server.h"
+#include "pager/serve/pager.h"
+#include "pager/serve/serve_options.h"
+#include "pager/serve/server_process.h"
+#include "pager/serve/service_dir.h"
+#include "store/id_lock.h"
+
+namespace pager {
+namespace {
+
+void say_ready(base::Fd& ready) {
+  if (ready) {
+    base::write_full(ready.get(), "\n", "the descriptor of --ready-fd");
+    ready.reset();
+  }
+}
+
+void print_summary(const Totals& totals) {
+  const auto count = [&](Count which) { return static_cast<int64_t>(totals[which]); };
+  base::write_line_out(base::JsonLine("summary")
+                           .number("faults", count(Count::faults))
+                           .number("pages_copied", count(Count::pages_copied))
+                           .number("pages_zeroed", count(Count::pages_zeroed))
+                           .number("pages_prefetched", count(Count::pages_prefetched))
+                           .number("pages_removed", count(Count::pages_removed))
+                           .number("pages_poisoned", count(Count::pages_poisoned))
+                           .str());
+}
+
+void serve_file(ServeSettings& settings, int signals) {
+  Place place;
+  place.id = settings.socket;
+  place.socket_path = settings.socket;
+  place.claim = base::SocketClaim::by_lock;
+  place.many = true;
+  place.peer_uid = settings.peer_uid;
+  place.window = settings.window;
+  place.on_failure = settings.on_failure;
+  place.on_refusal = settings.on_refusal;
+  place.read_attempts = settings.read_attempts;
+  place.image = Image::open(settings.memory);
+  HotFileStore hot_files;
+  if (!settings.hot.empty()) {
+    place.hot = hot_files.open(settings.hot, *place.image);
+  }
+  Pager pager({.end = settings.once ? Pager::End::after_last_client : Pager::End::when_told,
+               .handshake_timeout = settings.handshake_timeout,
+               .record_dir = "",
+               .signals = signals});
+  place.trace_path = settings.trace;
+  if (!settings.trace.empty()) {
+    TraceWriter::check(settings.trace);
+  }
+  pager.open(std::move(place));
+  say_ready(settings.ready);
+  pager.run();
+  release_signals(signals);
+  const Totals totals = pager.totals();
+  if (settings.json) {
+    print_summary(totals);
+  }
+  if (const uint64_t poisoned = totals[Count::pages_poisoned]; poisoned > 0) {
+    throw base::Error(base::ExitCode::system, std::to_string(poisoned) + " pages of " +
+                                                  base::quoted(settings.memory) +
+                                                  " could not be read and were poisoned");
+  }
+}
+
+void serve_sessions(ServeSettings& settings, int signals) {
+  const ServicePaths& paths = *settings.service;
+  make_control_dir(paths);
+  const base::Fd sessions = claim_sessions_dir(paths.sessions);
+  const base::UnixListener listener(paths.control, base::SocketClaim::by_lock);
+  remove_leftovers(paths.sessions);
+  const PidFile pid_file(paths.pid_file);
+  Pager pager({.end = settings.exit_when_idle ? Pager::End::when_idle : Pager::End::when_told,
+               .handshake_timeout = settings.handshake_timeout,
+               .connect_timeout = settings.connect_timeout,
+               .record_dir = paths.sessions,
+               .signals = signals});
+  ControlApi api(pager, {.socket_dir = paths.sessions,
+                         .version = settings.version,
+                         .needs_cache_key = settings.needs_cache_key,
+                         .window = settings.window,
+                         .on_failure = settings.on_failure,
+                         .on_refusal = settings.on_refusal,
+                         .read_attempts = settings.read_attempts,
+                         // As hypeman's pager, whose manager makes a session anew at each restore.
+                         .replace = settings.needs_cache_key});
+  const ControlServer server(listener, api);
+  say_ready(settings.ready);
+  pager.run();
+  release_signals(signals);
+  if (settings.json) {
+    print_summary(pager.totals());
+  }
+  limit_end([paths] {
+    ::unlink(paths.control.c_str());
+    if (!paths.pid_file.empty()) {
+      ::unlink(paths.pid_file.c_str());
+    }
+  });
+}
+
+void print_features(bool json) {
+  for (size_t i = 0; i < kFeatures; ++i) {
+    const auto feature = static_cast<Feature>(i);
+    const FeatureText& text = text_of(feature);
+    const std::string_view found = support_name(features().support(feature));
+    base::write_line_out(json ? base::JsonLine("feature")
+                                    .text("name", text.name)
+                                    .text("found", found)
+                                    .text("call", text.call)
+                                    .text("since", text.since)
+                                    .text("without", text.fallback)
+                                    .str()
+                              : std::string(text.name) + "\t" + std::string(found) + "\t" +
+                                    std::string(text.call) + ", Linux " + std::string(text.since) +
+                                    "\twithout: " + std::string(text.fallback));
+  }
+}
+
+}  // namespace
+
+int run_serve_command(int argc, char** argv) {
+  base::Options definition = make_serve_options();
+  const std::optional<base::ParsedOptions> options = definition.parse(argc, argv);
+  if (!options) {
+    return 0;
+  }
+  features().probe(options->value_or("without", ""));
+  if (options->has("features")) {
+    print_features(options->has("json"));
+    return 0;
+  }
+  ServeSettings settings = read_serve_settings(*options);
+  if (settings.service) {
+    base::close_inherited_locks();
+  }
+  const base::Fd signals = take_signals();
+  base::write_messages_in_background();
+  say_missing_features();
+  raise_limits();
+  protect_from_oom_killer();
+  try {
+    if (settings.service) {
+      serve_sessions(settings, signals.get());
+    } else {
+      serve_file(settings, signals.get());
+    }
+  } catch (...) {
+    // Whoever waits for the descriptor to close reads the message then, which is yet to be written.
+    static_cast<void>(settings.ready.release());
+    throw;
+  }
+  return 0;
+}
+
+}  // namespace pager

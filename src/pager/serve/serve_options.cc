@@ -1,0 +1,169 @@
+#include "pager/serve/serve_options.h"
+
+#include <fcntl.h>
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+#include "base/message.h"
+#include "base/unix_socket.h"
+#include "base/version.h"
+
+namespace pager {
+namespace {
+
+// Options of hypeman's pager, and why nothing is lost without them.
+constexpr std::array<std::pair<const char*, const char*>, 5> kForeign{{
+    {"cache-max-bytes", "pages are cached by the kernel, once for all"},
+    {"metrics-addr", "metrics are at /metrics of the control socket"},
+    {"otel-endpoint", "metrics are at /metrics of the control socket"},
+    {"otel-insecure", "metrics are at /metrics of the control socket"},
+    {"otel-metric-export-interval", "metrics are at /metrics of the control socket"},
+}};
+
+std::optional<Window> window_of(const base::ParsedOptions& options) {
+  if (options.has("lazy")) {
+    return Window::lazy();
+  }
+  if (options.value_or("window", "auto") == "auto") {
+    return std::nullopt;
+  }
+  return Window::fixed(static_cast<uint64_t>(
+      options.number("window", 1, static_cast<int64_t>(Window::kLargest), 1)));
+}
+
+base::Fd ready_fd_of(const base::ParsedOptions& options) {
+  constexpr int64_t kMaxFd = 1 << 20;
+  const auto fd = static_cast<int>(options.number("ready-fd", 3, kMaxFd, -1));
+  if (fd >= 0 && ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
+    throw base::UsageError("bad value '" + std::to_string(fd) + "' for --ready-fd: it is not open");
+  }
+  return base::Fd(fd);
+}
+
+// Which options may stand together.
+void check_combination(const base::ParsedOptions& options) {
+  const auto exclude = [&](const char* one, std::initializer_list<const char*> others) {
+    for (const char* other : others) {
+      if (options.has(one) && options.has(other)) {
+        throw base::UsageError("--" + std::string(other) + " and --" + one + " exclude each other");
+      }
+    }
+  };
+  const auto need = [&](const char* one, const char* other) {
+    if (options.has(one) && !options.has(other)) {
+      throw base::UsageError("--" + std::string(one) + " needs --" + other);
+    }
+  };
+  exclude("control", {"mem", "socket", "hot", "trace", "once", "peer-uid", "data-dir"});
+  exclude("data-dir", {"mem", "socket", "hot", "trace", "once", "peer-uid"});
+  exclude("lazy", {"window"});
+  need("data-dir", "version-key");
+  need("version-key", "data-dir");
+  for (const auto& [name, why] : kForeign) {
+    need(name, "data-dir");
+  }
+  const bool service = options.has("control") || options.has("data-dir");
+  if (!service) {
+    need("exit-when-idle", "control");
+    need("connect-timeout", "control");
+    if (!(options.has("mem") && options.has("socket"))) {
+      throw base::UsageError("--mem and --socket, or --control, are needed");
+    }
+  }
+  if (options.has("json") && options.value("trace") == "-") {
+    throw base::UsageError("--json and --trace - exclude each other: both write standard output");
+  }
+}
+
+}  // namespace
+
+base::Options make_serve_options() {
+  base::Options options(
+      "uffd-serve", "--mem FILE --socket PATH | --control SOCK",
+      "Serve guest memory, page by page, to VMMs that connect with a userfaultfd.");
+  options.group("Foreground")
+      .value("mem", "FILE", "the memory file of a snapshot")
+      .value("socket", "PATH", "where VMMs connect; any number at once")
+      .value("hot", "LIST", "install these hot pages before they are asked for")
+      .value("trace", "FILE", "write the demand faults to FILE, - for stdout")
+      .flag("once", "end when the last client has left")
+      .value("peer-uid", "UID", "give the socket to this user")
+      .group("Service")
+      .value("control", "SOCK", "take sessions over HTTP; their sockets: s/ beside it")
+      .value("data-dir", "DIR", "the same in the layout of hypeman's pager")
+      .value("version-key", "KEY", "with it: DIR/uffd/KEY/control.sock")
+      .flag("exit-when-idle", "end with the last session")
+      .value("connect-timeout", "S", "close a session that no VMM comes to (never)")
+      .group("Serving")
+      .value("window", "N", "pages to install around a fault: auto, or 1 to 512")
+      .flag("lazy", "nothing but what is asked for, and the hot list")
+      .value("on-failure", "WHAT", "a page that cannot be read: poison or kill")
+      .value("on-refusal", "WHAT", "a VMM that cannot be served: kill or close")
+      .value("read-attempts", "N", "before a page cannot be read (4)")
+      .value("handshake-timeout", "S", "drop a client that says nothing (5)")
+      .value("ready-fd", "N", "write a newline to descriptor N when it serves")
+      .value("without", "LIST", "do without these kernel features")
+      .flag("features", "print what this kernel has of them")
+      .footer(
+          "Exit status: 0 done, 1 another server is there, 2 usage, 4 bad file, 5 system,\n"
+          "or a page had to be poisoned. See uffd-serve(1); uffd-ctl(1) for its sessions.");
+  options.unlisted();
+  for (const auto& [name, why] : kForeign) {
+    if (std::string_view(name) == "otel-insecure") {
+      options.optional_value(name, why);
+    } else {
+      options.value(name, "", why);
+    }
+  }
+  return options;
+}
+
+ServeSettings read_serve_settings(const base::ParsedOptions& options) {
+  options.require_operands(0, 0, "");
+  check_combination(options);
+  ServeSettings settings;
+  settings.memory = options.value_or("mem", "");
+  settings.socket = options.value_or("socket", "");
+  settings.hot = options.value_or("hot", "");
+  settings.trace = options.value_or("trace", "");
+  settings.once = options.has("once");
+  settings.version = options.value_or("version-key", base::kVersion);
+  settings.needs_cache_key = options.has("data-dir");
+  if (const auto control = options.value("control")) {
+    settings.service = own_layout(*control);
+  } else if (const auto data = options.value("data-dir")) {
+    settings.service = hypeman_layout(*data, settings.version);
+  }
+  settings.exit_when_idle = options.has("exit-when-idle");
+  constexpr int64_t kDefaultTimeoutMs = 5000;
+  settings.handshake_timeout =
+      std::chrono::milliseconds(options.seconds_as_ms("handshake-timeout", kDefaultTimeoutMs));
+  settings.connect_timeout = std::chrono::milliseconds(options.seconds_as_ms("connect-timeout", 0));
+  settings.window = window_of(options);
+  settings.on_failure = options.choice("on-failure", {"poison", "kill"}) == "kill"
+                            ? OnFailure::kill
+                            : OnFailure::poison;
+  settings.on_refusal = options.choice("on-refusal", {"kill", "close"}) == "close"
+                            ? OnRefusal::close
+                            : OnRefusal::kill;
+  settings.read_attempts =
+      static_cast<uint32_t>(options.number("read-attempts", 1, kMostReadAttempts, kReadAttempts));
+  if (options.has("peer-uid")) {
+    constexpr int64_t kMaxUid = 0xfffffffe;
+    settings.peer_uid = static_cast<uid_t>(options.number("peer-uid", 0, kMaxUid, 0));
+  }
+  settings.ready = ready_fd_of(options);
+  settings.json = options.has("json");
+  base::check_socket_path(settings.service ? settings.service->control : settings.socket);
+  for (const auto& [name, why] : kForeign) {
+    if (options.has(name)) {
+      base::say_warning("--" + std::string(name) + " has no effect: " + why);
+    }
+  }
+  return settings;
+}
+
+}  // namespace pager

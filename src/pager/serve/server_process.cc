@@ -1,0 +1,120 @@
+#include "pager/serve/server_process.h"
+
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "base/error.h"
+#include "base/message.h"
+#include "pager/kernel/features.h"
+
+namespace pager {
+namespace {
+
+constexpr std::array kEnding{SIGTERM, SIGINT, SIGQUIT};
+
+sigset_t set_of_ending() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int signal : kEnding) {
+    ::sigaddset(&signals, signal);
+  }
+  return signals;
+}
+
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+// Signals that stay as they are: a bug of ours, what cannot be taken, and what ends nobody. SIGTSTP
+// stops the server and its guests, as whoever sends it wants.
+bool is_left_alone(int signal) {
+  constexpr std::array kLeft{SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGTRAP, SIGSYS, SIGABRT,
+                             SIGKILL, SIGSTOP, SIGCONT, SIGTSTP, SIGCHLD, SIGURG, SIGWINCH};
+  return std::ranges::find(kLeft, signal) != kLeft.end();
+}
+
+void raise(int resource) {
+  struct rlimit limit {};
+  const struct rlimit none { .rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY };
+  if (::setrlimit(static_cast<__rlimit_resource_t>(resource), &none) != 0 &&
+      ::getrlimit(static_cast<__rlimit_resource_t>(resource), &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(static_cast<__rlimit_resource_t>(resource), &limit);
+  }
+}
+
+}  // namespace
+
+base::Fd take_signals() {
+  for (int signal = 1; signal <= SIGRTMAX; ++signal) {
+    const bool ours = std::ranges::find(kEnding, signal) != kEnding.end() || signal == SIGHUP;
+    if (!ours && !is_left_alone(signal)) {
+      static_cast<void>(::signal(signal, SIG_IGN));  // glibc refuses those that it uses itself
+    }
+  }
+  sigset_t signals = set_of_ending();
+  if (!is_ignored(SIGHUP)) {
+    ::sigaddset(&signals, SIGHUP);
+  }
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  base::Fd fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) {
+    base::throw_errno("cannot take signals");
+  }
+  return fd;
+}
+
+void release_signals(int signals) {
+  struct signalfd_siginfo info {};
+  while (::read(signals, &info, sizeof info) > 0) {
+  }
+  const sigset_t ending = set_of_ending();
+  ::pthread_sigmask(SIG_UNBLOCK, &ending, nullptr);
+}
+
+void limit_end(std::function<void()> last) {
+  std::thread([last = std::move(last)] {
+    constexpr std::chrono::seconds kLimit{5};
+    std::this_thread::sleep_for(kLimit);
+    last();
+    base::say_warning("a thread does not end; the server exits without it");
+    base::flush_messages();
+    ::_exit(0);
+  }).detach();
+}
+
+void raise_limits() {
+  // A session needs three descriptors and more; the default limit of 1024 is for programs that use
+  // select.
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  for (const int resource : {RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA}) {
+    raise(resource);
+  }
+  if (::getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_max != RLIM_INFINITY) {
+    base::say_warning("the kernel kills this server after " + std::to_string(limit.rlim_max) +
+                      " s of CPU time (RLIMIT_CPU), and its guests hang then");
+  }
+}
+
+void protect_from_oom_killer() {
+  if (features().has(Feature::oom_score) && !lower_oom_score(kProtectedOomScore)) {
+    base::say_warning("cannot lower oom_score_adj: the OOM killer may take this server first");
+  }
+}
+
+}  // namespace pager

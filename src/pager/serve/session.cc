@@ -1,0 +1,268 @@
+#include "pager/serve/session.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+
+#include <array>
+#include <utility>
+
+#include "base/error.h"
+#include "pager/faults/fault_loop.h"
+#include "pager/faults/vmm_watch.h"
+#include "pager/kernel/clock.h"
+#include "pager/kernel/event_fd.h"
+#include "pager/kernel/features.h"
+#include "pager/kernel/read_ticker.h"
+
+namespace pager {
+namespace {
+
+const std::vector<Region>& checked(const std::vector<Region>& regions, const Image& image) {
+  if (const std::optional<std::string> problem = layout_problem(regions, image.size())) {
+    throw base::BadData("cannot use the handshake for " + base::quoted(image.path()) + ": " +
+                        *problem);
+  }
+  return regions;
+}
+
+}  // namespace
+
+Session::Session(std::string id, ServingPlan plan, HandshakeReader::Result handshake,
+                 base::Fd socket, Vmm vmm, int notify)
+    : id_(std::move(id)),
+      plan_(std::move(plan)),
+      regions_(checked(handshake.regions, *plan_.image)),
+      uffd_(std::move(handshake.uffd)),
+      socket_(std::move(socket)),
+      vmm_(std::move(vmm)),
+      wake_(make_event_fd()),
+      notify_(notify),
+      log_(id_, vmm_.pid(), uffd_.get()),
+      mapping_(std::in_place, regions_, plan_.image->identity()),
+      hot_list_(plan_.hot),
+      hot_lists_given_(plan_.hot ? 1 : 0) {
+  SessionState& state = mapping_->state();
+  state.vmm_pid = vmm_.pid();
+  state.vmm_start_time = vmm_.start_time();
+  state.on_failure = plan_.on_failure;
+  state.read_attempts = plan_.read_attempts;
+  if (plan_.hot_refused) {
+    counters_.add(Count::hot_list_refused);
+  }
+  if (plan_.trace) {
+    state.trace.set(plan_.trace->path());
+  }
+  thread_ = std::thread(&Session::run, this);
+}
+
+Session::~Session() {
+  stop();
+  thread_.join();
+}
+
+void Session::stop() {
+  stop_.store(true, std::memory_order_relaxed);
+  signal_event(wake_.get());
+}
+
+bool Session::wait_for_end(std::chrono::milliseconds limit) {
+  std::unique_lock lock(orders_mutex_);
+  const bool ended = end_.wait_for(lock, limit, [this] { return this->ended(); });
+  if (!ended) {
+    abandoned_ = true;
+    thread_.detach();
+  }
+  return ended;
+}
+
+void Session::run() {
+  // For top and gdb: 15 bytes are taken.
+  constexpr size_t kNameBytes = 15;
+  static_cast<void>(
+      ::pthread_setname_np(::pthread_self(), ("vm " + id_).substr(0, kNameBytes).c_str()));
+  try {
+    serve();
+  } catch (const std::exception& error) {
+    // A guest that nobody serves hangs: better that its owner sees it end.
+    log_.warn(std::string(error.what()) +
+              (vmm_.kill() ? "; killed the VMM" : "; the VMM is not served any more"));
+  }
+  let_go();
+  {
+    const std::lock_guard lock(orders_mutex_);
+    if (completion_) {
+      completion_->set(Completion::State::failed, "session closed before completion");
+    }
+    ended_.store(true, std::memory_order_release);
+    end_.notify_all();
+    if (abandoned_) {
+      return;
+    }
+    signal_event(notify_);
+  }
+}
+
+// What nobody but this thread uses goes at once, before anybody has heard of the end.
+void Session::let_go() {
+  uffd_.reset();
+  socket_.reset();
+  vmm_.close_pidfd();
+  mapping_.reset();
+}
+
+void Session::order(Order order) {
+  orders_.push_back(std::move(order));
+  has_orders_.store(true, std::memory_order_release);
+  signal_event(wake_.get());
+}
+
+std::shared_ptr<const Completion> Session::completion() const {
+  const std::lock_guard lock(orders_mutex_);
+  return completion_;
+}
+
+std::shared_ptr<Completion> Session::complete(uint64_t bytes_per_second, bool wait) {
+  const std::lock_guard lock(orders_mutex_);
+  const auto state = completion_ ? completion_->state() : Completion::State::failed;
+  if (state == Completion::State::running && completion_->waited()) {
+    return nullptr;
+  }
+  if (state == Completion::State::done) {
+    return completion_;  // to ask twice is no error
+  }
+  completion_ = std::make_shared<Completion>(bytes_per_second, wait);
+  if (detached_) {
+    completion_->set(Completion::State::done);
+  } else if (ended()) {
+    completion_->set(Completion::State::failed, "session closed before completion");
+  } else {
+    order({.kind = Order::Kind::complete, .completion = completion_});
+  }
+  return completion_;
+}
+
+std::shared_ptr<const HotFile> Session::hot_list() const {
+  const std::lock_guard lock(orders_mutex_);
+  return hot_list_;
+}
+
+bool Session::prefetch(std::shared_ptr<const HotFile> list) {
+  const std::lock_guard lock(orders_mutex_);
+  if (list) {
+    if (hot_lists_given_ - counters_.get(Count::hot_lists_ended) >= SessionState::kHotLists) {
+      return false;
+    }
+    ++hot_lists_given_;
+    hot_list_ = list;
+  }
+  order({.kind = Order::Kind::prefetch, .list = std::move(list)});
+  return true;
+}
+
+void Session::pause() {
+  const std::lock_guard lock(orders_mutex_);
+  order({.kind = Order::Kind::pause});
+}
+
+void Session::take_orders(FaultLoop& loop) {
+  std::vector<Order> orders;
+  {
+    const std::lock_guard lock(orders_mutex_);
+    clear_event(wake_.get());
+    has_orders_.store(false, std::memory_order_relaxed);
+    orders.swap(orders_);
+  }
+  for (Order& order : orders) {
+    switch (order.kind) {
+      case Order::Kind::complete:
+        loop.complete(std::move(order.completion));
+        break;
+      case Order::Kind::prefetch:
+        loop.prefetch_more(std::move(order.list));
+        break;
+      case Order::Kind::pause:
+        loop.pause();
+        break;
+    }
+  }
+}
+
+// One that was asked for while the one before it ended has what it wants, too.
+void Session::tell_that_it_is_detached() {
+  const std::lock_guard lock(orders_mutex_);
+  detached_ = true;
+  if (completion_) {
+    completion_->set(Completion::State::done);
+  }
+}
+
+// After a completion: a madvise that had seen the memory registered may be about to queue its
+// removal, and waits until somebody has read it.
+void Session::linger(VmmWatch& watch) {
+  const uint64_t end = monotonic_ns() + kSecond;
+  std::array<uffd_msg, SessionState::kEvents> ignored{};
+  for (uint64_t now = end - kSecond; now < end && !stop_.load(std::memory_order_relaxed);
+       now = monotonic_ns()) {
+    if (!watch.wait(end - now)) {
+      return;
+    }
+    clear_event(wake_.get());
+    uffd_read(uffd_.get(), ignored);
+  }
+}
+
+void Session::serve() {
+  // Firecracker sends it non-blocking, and the loop relies on it.
+  if (::fcntl(uffd_.get(), F_SETFL, O_RDWR | O_NONBLOCK) != 0) {
+    base::throw_errno("cannot set the mode of a userfaultfd");
+  }
+  // One that sets it back can make reads block, where the kernel knows no RWF_NOWAIT for them.
+  std::optional<ReadTicker> ticker;
+  if (!features().has(Feature::nowait_read) || !uffd_has_nowait_read(uffd_.get())) {
+    ticker.emplace();
+  }
+  TraceWriter* trace = plan_.trace ? &*plan_.trace : nullptr;
+  if (trace != nullptr) {
+    trace->start(regions_, plan_.image->size());
+  }
+  VmmWatch watch(uffd_.get(), socket_.get(), vmm_, wake_.get(), regions_);
+  FaultLoop loop({.uffd = uffd_.get(),
+                  .state = mapping_->state(),
+                  .image = *plan_.image,
+                  .vmm = vmm_,
+                  .counters = counters_,
+                  .log = log_,
+                  .trace = trace},
+                 plan_.window);
+  if (plan_.hot) {
+    loop.prefetch(plan_.hot);
+  }
+  if (trace == nullptr) {
+    loop.release_holes();
+  }
+  while (!stop_.load(std::memory_order_relaxed)) {
+    if (has_orders_.load(std::memory_order_acquire)) {
+      take_orders(loop);
+    }
+    const std::optional<uint64_t> wait_ns = loop.wait_ns();
+    if (!wait_ns) {
+      loop.flush();
+    }
+    if (wait_ns != 0 && !watch.wait(wait_ns)) {
+      break;
+    }
+    if (!loop.step() || loop.detached()) {
+      break;
+    }
+  }
+  if (loop.detached()) {
+    tell_that_it_is_detached();
+    linger(watch);
+  }
+  loop.report_suppressed();
+  if (trace != nullptr) {
+    trace->finish();
+  }
+}
+
+}  // namespace pager

@@ -1,0 +1,200 @@
+#include "store/files.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "file/cross_device.h"
+#include "file/remove_tree.h"
+#include "store/id_lock_holders.h"
+
+namespace meta {
+namespace {
+
+constexpr std::chrono::seconds kLockPatience{10};
+
+std::string parent_of(const std::string& path) {
+  return path.substr(0, path.rfind('/'));
+}
+std::string name_of(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+// Sorted, without "." and "..". The stream reads `dir`, a descriptor of its own.
+std::vector<std::string> names_in(base::Fd dir, const std::string& path) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(dir.get()), ::closedir);
+  if (stream == nullptr) {
+    base::throw_errno("cannot read " + base::quoted(path));
+  }
+  dir.release();
+  std::vector<std::string> names;
+  for (;;) {
+    errno = 0;  // readdir(3): the only way to distinguish an error from the end
+    const struct dirent* entry = ::readdir(stream.get());
+    if (entry == nullptr) {
+      if (errno != 0) {
+        base::throw_errno("cannot read " + base::quoted(path));
+      }
+      break;
+    }
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") {
+      names.emplace_back(name);
+    }
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+}  // namespace
+
+void remove_tree(const base::Store& store, const std::string& path) {
+  if (const auto parent = store.try_open_below(parent_of(path), O_RDONLY | O_DIRECTORY)) {
+    base::remove_tree(parent->get(), name_of(path), path);
+  }
+}
+
+void sync_dir(const std::string& path) {
+  const base::Fd fd = base::open_file(path, O_RDONLY | O_DIRECTORY);
+  base::sync_fd(fd.get(), path);
+}
+
+void sync_file(const std::string& path) {
+  const base::Fd fd = base::open_file(path, O_RDONLY | O_NOFOLLOW);
+  base::sync_fd(fd.get(), path);
+}
+
+bool rename_new(const base::Store& store, const std::string& from, const std::string& to) {
+  const base::Fd old_dir = store.open_below(parent_of(from), O_PATH | O_DIRECTORY);
+  const base::Fd new_dir = store.open_below(parent_of(to), O_PATH | O_DIRECTORY);
+  if (::renameat2(old_dir.get(), name_of(from).c_str(), new_dir.get(), name_of(to).c_str(),
+                  RENAME_NOREPLACE) == 0) {
+    return true;
+  }
+  if (errno == EEXIST) {
+    return false;
+  }
+  const std::string what = "cannot rename " + base::quoted(from) + " to " + base::quoted(to);
+  if (errno == EXDEV) {
+    throw base::Unsupported(what + ": " +
+                            base::cross_device_reason(from, to.substr(0, to.rfind('/'))) +
+                            "; make them plain directories of one mount");
+  }
+  if (errno == EINVAL || errno == ENOSYS) {
+    throw base::Unsupported(what + ": this filesystem has no RENAME_NOREPLACE");
+  }
+  base::throw_errno(what);
+}
+
+std::string path_in(const std::string& dir, const std::string& name) {
+  return dir + "/" + name;
+}
+
+bool path_exists(const std::string& path) {
+  struct stat st {};
+  if (::lstat(path.c_str(), &st) == 0) {
+    return true;
+  }
+  if (errno != ENOENT) {
+    base::throw_errno("cannot look at " + base::quoted(path));
+  }
+  return false;
+}
+
+std::optional<std::vector<std::string>> list_names(const std::string& path) {
+  base::Fd dir(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!dir) {
+    if (errno == ENOENT) {
+      return std::nullopt;
+    }
+    base::throw_errno("cannot open " + base::quoted(path));
+  }
+  return names_in(std::move(dir), path);
+}
+
+std::optional<std::vector<std::string>> list_names(const base::Store& store,
+                                                   const std::string& path) {
+  std::optional<base::Fd> dir = store.try_open_below(path, O_RDONLY | O_DIRECTORY);
+  return dir ? std::optional(names_in(std::move(*dir), path)) : std::nullopt;
+}
+
+std::vector<std::string> list_ids(const base::Store& store, const std::string& path) {
+  std::vector<std::string> names = list_names(store, path).value_or(std::vector<std::string>());
+  std::erase_if(names, [](const std::string& name) { return !base::is_valid_id(name); });
+  return names;
+}
+
+std::string absolute_path(const std::string& path) {
+  return path.starts_with('/') ? path : std::filesystem::absolute(path).lexically_normal().string();
+}
+
+base::Store open_store() {
+  base::Store store(absolute_path(base::Store::from_environment().root()));
+  store.require_root();
+  return store;
+}
+
+namespace {
+
+// Only a caller that takes no further lock may lock the directory.
+base::WhenFull when_full(const std::vector<GuestLocks::Wanted>& wanted) {
+  return wanted.size() == 1 ? base::WhenFull::lock_directory : base::WhenFull::fail;
+}
+
+}  // namespace
+
+GuestLocks::GuestLocks(const base::Store& store, std::vector<Wanted> wanted) {
+  std::ranges::sort(wanted, {}, &Wanted::id);
+  const base::Deadline deadline = base::Deadline::after(kLockPatience);
+  for (const Wanted& lock : wanted) {
+    locks_.push_back(base::require_lock(store, lock.id, lock.mode, deadline, when_full(wanted)));
+  }
+}
+
+GuestLocks::GuestLocks(const base::Store& store, const std::string& id)
+    : GuestLocks(store, {Wanted{.id = id, .mode = base::LockMode::exclusive}}) {}
+
+std::optional<GuestLocks> GuestLocks::try_take(const base::Store& store,
+                                               const std::vector<Wanted>& wanted) {
+  GuestLocks locks;
+  for (const Wanted& lock : wanted) {
+    if (const std::optional<base::LockMode> inherited = base::inherited_lock(store, lock.id)) {
+      if (*inherited == base::LockMode::shared && lock.mode == base::LockMode::exclusive) {
+        return std::nullopt;
+      }
+      continue;
+    }
+    locks.locks_.push_back(base::IdLock::acquire(
+        store, lock.id, lock.mode, base::Deadline::after(std::chrono::milliseconds(0)),
+        when_full(wanted)));
+    if (!locks.locks_.back()) {
+      return std::nullopt;
+    }
+  }
+  return locks;
+}
+
+bool is_free(const base::Store& store, const std::string& id) {
+  const std::optional<base::LockMode> inherited = base::inherited_lock(store, id);
+  return inherited ? *inherited == base::LockMode::exclusive
+                   : base::wait_until_free(store, id,
+                                           base::Deadline::after(std::chrono::milliseconds(0)));
+}
+
+void require_free(const base::Store& store, const std::string& id) {
+  if (!is_free(store, id)) {
+    throw base::Refused("cannot lock " + base::quoted(id) + ": " +
+                        base::describe_conflict(store, id) + "; wait for it to end");
+  }
+}
+
+}  // namespace meta

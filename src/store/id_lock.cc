@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/id_lock.h"
+
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <climits>
+#include <cstdlib>
+#include <system_error>
+
+#include "base/error.h"
+#include "base/open_files.h"
+#include "base/timed_flock.h"
+#include "store/id_lock_file.h"
+#include "store/id_lock_holders.h"
+
+namespace base {
+namespace {
+
+// How long a caller that does not wait stands at the gate. Other callers hold it for microseconds,
+// and forget_lock for as long as two unlinks take on a busy disk.
+constexpr std::chrono::milliseconds kGatePatience{500};
+
+// Opens a file of an id, which is made when it does not exist. Nothing when another process has
+// locked the directory until `deadline`.
+std::optional<Fd> open_lock_file(const Store& store, const std::string& path,
+                                 const Deadline& deadline) {
+  if (std::optional<Fd> fd = store.try_open_below(path, kLockFileFlags)) {
+    return fd;
+  }
+  store.create_layout();
+  const Fd dir = store.open_below(store.locks_dir(), O_RDONLY | O_DIRECTORY);
+  if (!lock_file(dir.get(), LOCK_SH, deadline, store.locks_dir())) {
+    return std::nullopt;
+  }
+  return store.open_below(path, kLockFileFlags | O_CREAT, 0600);
+}
+
+// Opens and locks a file of an id, again if forget_lock removed it while this process waited.
+// Nothing when others held it until `deadline`.
+std::optional<Fd> lock_current(const Store& store, const std::string& path, int operation,
+                               const Deadline& deadline) {
+  for (;;) {
+    std::optional<Fd> fd = open_lock_file(store, path, deadline);
+    if (!fd || !lock_file(fd->get(), operation, deadline, path)) {
+      return std::nullopt;
+    }
+    if (names_file(path, fd->get())) {
+      return fd;
+    }
+  }
+}
+
+// Stands at the gate. The result has no descriptor when there is no gate and none can be made,
+// because the disk is full or the directory locked: the gate only keeps the order of those who
+// wait. Nothing when others held it until `deadline`.
+std::optional<Fd> pass_gate(const Store& store, const std::string& path, const Deadline& deadline) {
+  for (;;) {
+    Fd gate;
+    try {
+      if (auto opened =
+              open_lock_file(store, path, Deadline::after(std::chrono::milliseconds(0)))) {
+        gate = std::move(*opened);
+      }
+    } catch (const std::system_error& error) {
+      if (!is_no_space(error)) {
+        throw;
+      }
+    }
+    if (!gate) {
+      return gate;
+    }
+    if (!lock_file(gate.get(), LOCK_EX, deadline, path)) {
+      return std::nullopt;
+    }
+    if (names_file(path, gate.get())) {
+      return gate;
+    }
+  }
+}
+
+// The directory of lock files, locked in place of the file of an id that has none. The result has
+// no descriptor when there is such a file by now. Nothing when others held it until `deadline`.
+std::optional<Fd> lock_directory(const Store& store, const std::string& path,
+                                 const Deadline& deadline) {
+  Fd dir = store.open_below(store.locks_dir(), O_RDONLY | O_DIRECTORY);
+  if (!lock_file(dir.get(), LOCK_EX, deadline, store.locks_dir())) {
+    return std::nullopt;
+  }
+  // Only now nobody else can make it.
+  const bool is_ours =
+      names_file(store.locks_dir(), dir.get()) && !store.try_open_below(path, O_PATH);
+  return is_ours ? std::move(dir) : Fd();
+}
+
+std::optional<Fd> lock_id(const Store& store, const std::string& path, LockMode mode,
+                          const Deadline& deadline, WhenFull when_full) {
+  for (;;) {
+    try {
+      return lock_current(store, path, mode == LockMode::shared ? LOCK_SH : LOCK_EX, deadline);
+    } catch (const std::system_error& error) {
+      if (!is_no_space(error) || when_full == WhenFull::fail || mode == LockMode::shared) {
+        throw;
+      }
+    }
+    std::optional<Fd> dir = lock_directory(store, path, deadline);
+    if (!dir || *dir) {
+      return dir;
+    }
+  }
+}
+
+std::optional<int> parse_number(std::string_view text) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() ? std::optional(value)
+                                                                  : std::nullopt;
+}
+
+// The numbers in SNAPFORK_LOCK_FD, without what is no number.
+std::vector<int> listed_fds() {
+  const char* list = std::getenv("SNAPFORK_LOCK_FD");
+  std::vector<int> fds;
+  for (std::string_view rest = list != nullptr ? list : ""; !rest.empty();) {
+    const size_t comma = std::min(rest.find(','), rest.size());
+    if (const std::optional<int> fd = parse_number(rest.substr(0, comma))) {
+      fds.push_back(*fd);
+    }
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  }
+  return fds;
+}
+
+// Whether one of the descriptors is the directory of lock files, locked exclusively.
+bool holds_directory(const Store& store, const std::vector<int>& fds) {
+  struct stat dir {};
+  return !fds.empty() && ::stat(store.locks_dir().c_str(), &dir) == 0 &&
+         std::ranges::any_of(fds, [&](int fd) {
+           const std::optional<HeldLock> held = lock_in_fdinfo(own_fdinfo(fd, dir));
+           return held && held->mode == LockMode::exclusive;
+         });
+}
+
+// Sorts after every id.
+constexpr const char* kDirectory = "~";
+
+}  // namespace
+
+std::optional<IdLock> IdLock::acquire(const Store& store, std::string_view id, LockMode mode,
+                                      const Deadline& deadline, WhenFull when_full) {
+  check_id(id);
+  const Deadline at_gate = deadline.passed() ? Deadline::after(kGatePatience) : deadline;
+  const std::optional<Fd> gate = pass_gate(store, gate_path(store, id), at_gate);
+  if (!gate) {
+    return std::nullopt;
+  }
+  std::optional<Fd> fd = lock_id(store, lock_path(store, id), mode, deadline, when_full);
+  if (!fd) {
+    return std::nullopt;
+  }
+  note_time(fd->get());
+  return IdLock(std::move(*fd));
+}
+
+std::optional<LockMode> inherited_lock(const Store& store, std::string_view id) {
+  struct stat wanted {};
+  const std::vector<int> fds = listed_fds();
+  if (fds.empty()) {
+    return std::nullopt;
+  }
+  if (::stat(lock_path(store, id).c_str(), &wanted) != 0) {
+    return errno == ENOENT && holds_directory(store, fds) ? std::optional(LockMode::exclusive)
+                                                          : std::nullopt;
+  }
+  for (const int fd : fds) {
+    if (const std::optional<HeldLock> held = lock_in_fdinfo(own_fdinfo(fd, wanted))) {
+      return held->mode;
+    }
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> inherited_ids(const Store& store) {
+  std::vector<std::string> ids;
+  for (const int fd : listed_fds()) {
+    std::array<char, PATH_MAX> target{};
+    const ssize_t length =
+        ::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), target.data(), target.size());
+    std::string_view name(target.data(), static_cast<size_t>(std::max<ssize_t>(length, 0)));
+    name.remove_prefix(name.find_last_of('/') + 1);
+    name.remove_suffix(name.ends_with(kLockSuffix) ? kLockSuffix.size() : 0);
+    // The name is only a hint: the store may have been reached by another path.
+    struct stat file {};
+    if (is_valid_id(name) && ::stat(lock_path(store, name).c_str(), &file) == 0 &&
+        lock_in_fdinfo(own_fdinfo(fd, file))) {
+      ids.emplace_back(name);
+    }
+  }
+  std::ranges::sort(ids);
+  return ids;
+}
+
+void close_inherited_locks() {
+  for (const int fd : listed_fds()) {
+    // Only what is a lock: the variable may be older than the descriptors.
+    struct stat file {};
+    if (fd > STDERR_FILENO && ::fstat(fd, &file) == 0 && lock_in_fdinfo(own_fdinfo(fd, file))) {
+      ::close(fd);
+    }
+  }
+  ::unsetenv("SNAPFORK_LOCK_FD");
+}
+
+std::string last_inherited_id(const Store& store) {
+  if (holds_directory(store, listed_fds())) {
+    return kDirectory;
+  }
+  const std::vector<std::string> ids = inherited_ids(store);
+  return ids.empty() ? "" : ids.back();
+}
+
+std::optional<IdLock> require_lock(const Store& store, std::string_view id, LockMode mode,
+                                   const Deadline& deadline, WhenFull when_full) {
+  if (const std::optional<LockMode> inherited = inherited_lock(store, id)) {
+    if (*inherited == LockMode::shared && mode == LockMode::exclusive) {
+      throw Refused("cannot change " + base::quoted(id) +
+                    ": the inherited lock is shared; start under template-lock --exclusive");
+    }
+    return std::nullopt;
+  }
+  const std::string held = last_inherited_id(store);
+  const bool waits = held < id;
+  std::optional<IdLock> lock = IdLock::acquire(
+      store, id, mode, waits ? deadline : Deadline::after(std::chrono::milliseconds(0)), when_full);
+  if (!lock) {
+    throw Refused("cannot lock " + base::quoted(id) + ": " + describe_conflict(store, id) +
+                  (waits ? "; wait for it to end" : "; " + why_not_waited_for(held)));
+  }
+  return lock;
+}
+
+std::string why_not_waited_for(std::string_view held) {
+  if (held == kDirectory) {
+    return "not waited for, since the directory of lock files is locked: the disk was full";
+  }
+  return "not waited for, since the lock on " + base::quoted(held) +
+         " is held already; take both in one call of template-lock";
+}
+
+bool wait_until_free(const Store& store, std::string_view id, const Deadline& deadline) {
+  check_id(id);
+  const std::string path = lock_path(store, id);
+  // Without the gate: a process that only observes must not keep anybody out.
+  for (;;) {
+    if (const std::optional<Fd> fd = store.try_open_below(path, kLockFileFlags)) {
+      if (!lock_file(fd->get(), LOCK_EX, deadline, path)) {
+        return false;
+      }
+      if (names_file(path, fd->get())) {
+        return true;
+      }
+      continue;
+    }
+    const auto dir = store.try_open_below(store.locks_dir(), O_RDONLY | O_DIRECTORY);
+    if (!dir) {
+      return true;
+    }
+    if (!lock_file(dir->get(), LOCK_SH, deadline, store.locks_dir())) {
+      return false;
+    }
+    if (!store.try_open_below(path, O_PATH)) {
+      return true;
+    }
+  }
+}
+
+}  // namespace base

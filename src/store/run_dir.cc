@@ -1,0 +1,43 @@
+#include "store/run_dir.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string_view>
+
+#include "base/error.h"
+#include "store/files.h"
+
+namespace meta {
+namespace {
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+}  // namespace
+
+std::string find_socket_dir() {
+  if (const std::string control = environment("SNAPFORK_PAGER"); !control.empty()) {
+    const std::string path = absolute_path(control);
+    return path.substr(0, path.rfind('/')) + "/s";
+  }
+  if (::geteuid() == 0) {
+    return "/run/snapfork/s";
+  }
+  const std::string runtime = environment("XDG_RUNTIME_DIR");
+  return runtime.empty() ? "" : runtime + "/snapfork/s";
+}
+
+std::string default_socket_dir() {
+  std::string dir = find_socket_dir();
+  if (dir.empty()) {
+    throw base::UsageError(
+        "where the page server is cannot be told: give --socket-dir, or set "
+        "SNAPFORK_PAGER or XDG_RUNTIME_DIR");
+  }
+  return dir;
+}
+
+}  // namespace meta

@@ -1,0 +1,46 @@
+#include "store/session_name.h"
+
+#include <cerrno>
+#include <cstdint>
+
+#include "base/error.h"
+
+namespace base {
+namespace {
+
+constexpr uint32_t kFnvOffset = 2166136261U;
+constexpr uint32_t kFnvPrime = 16777619U;
+
+// FNV-1a over the eight bytes of `number`, the lowest first.
+uint32_t hash_in(uint32_t hash, uint64_t number) {
+  for (unsigned byte = 0; byte < sizeof number; ++byte) {
+    hash = (hash ^ static_cast<uint32_t>(number >> (8 * byte) & 0xffU)) * kFnvPrime;
+  }
+  return hash;
+}
+
+}  // namespace
+
+std::string session_name(std::string_view id, const struct stat& guest_dir) {
+  constexpr const char* kDigits = "0123456789abcdef";
+  const uint32_t hash = hash_in(hash_in(kFnvOffset, guest_dir.st_dev), guest_dir.st_ino);
+  std::string name(id);
+  name += '@';
+  for (int shift = 28; shift >= 0; shift -= 4) {
+    name += kDigits[hash >> static_cast<unsigned>(shift) & 0xfU];
+  }
+  return name;
+}
+
+std::string session_name(std::string_view id, const std::string& path) {
+  struct stat st {};
+  if (::lstat(path.c_str(), &st) != 0) {
+    throw_errno("cannot inspect " + base::quoted(path));
+  }
+  if (!S_ISDIR(st.st_mode)) {
+    throw_error_number(ENOTDIR, "cannot use " + base::quoted(path));
+  }
+  return session_name(id, st);
+}
+
+}  // namespace base

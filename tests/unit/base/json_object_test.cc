@@ -1,0 +1,189 @@
+// JSON whose values keep their texts; nlohmann-json says what is JSON and what a text means.
+#include "base/json_object.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <random>
+#include <string>
+
+#include "base/error.h"
+
+namespace {
+
+using meta::JsonObject;
+
+constexpr const char* kHypeman = R"({
+  "Id": "tz4a98xxat96iws9zmbrgj3a1",
+  "Size": 1073741824,
+  "Ratio": 1.0,
+  "Huge": 1e400,
+  "Long": 123456789012345678901234567890,
+  "Minus": -0,
+  "Env": {
+    "A": "x\u003cy",
+    "B.C": "dots"
+  },
+  "Volumes": [
+    1.50,
+    {"a": [ ]}
+  ],
+  "StartedAt": null
+})";
+
+std::string refusal(const std::string& text) {
+  try {
+    static_cast<void>(JsonObject::parse(text, "the/name"));
+  } catch (const base::BadData& error) {
+    EXPECT_NE(std::string(error.what()).find("'the/name'"), std::string::npos) << error.what();
+    return error.what();
+  }
+  return "accepted";
+}
+
+void expect_refused(const std::string& text, const std::string& why) {
+  EXPECT_NE(refusal(text).find(why), std::string::npos) << refusal(text);
+}
+
+TEST(JsonObject, WritesBackWhatItReadToTheByte) {
+  EXPECT_EQ(JsonObject::parse(kHypeman, "x").pretty(), kHypeman);
+  EXPECT_EQ(JsonObject::parse("{}", "x").pretty(), "{}");
+  EXPECT_EQ(JsonObject::parse(" { } ", "x").pretty(), "{}");
+}
+
+TEST(JsonObject, ChangesOneValueAndKeepsTheTextsOfTheOthers) {
+  JsonObject object = JsonObject::parse(kHypeman, "x");
+  object.set("Id", "\"other\"");
+  object.set("New", "[1]");
+  object.erase("StartedAt");
+  std::string expected = kHypeman;
+  expected.replace(expected.find("tz4a98xxat96iws9zmbrgj3a1"), 25, "other");
+  expected.replace(expected.find("\"StartedAt\": null"), 17, "\"New\": [1]");
+  EXPECT_EQ(object.pretty(), expected);
+}
+
+TEST(JsonObject, FindsByKeyAndByPath) {
+  const JsonObject object = JsonObject::parse(kHypeman, "x");
+  EXPECT_EQ(*object.find("Huge"), "1e400");
+  EXPECT_EQ(object.find("huge"), nullptr);
+  EXPECT_EQ(object.find_path("Env.A"), "\"x\\u003cy\"");
+  EXPECT_EQ(object.find_path("Env.B.C"), "\"dots\"");
+  EXPECT_EQ(object.find_path("Env.B"), std::nullopt);
+  EXPECT_EQ(object.find_path("Size.A"), std::nullopt);
+  EXPECT_EQ(object.find_path("Env."), std::nullopt);
+  EXPECT_EQ(object.find_path(""), std::nullopt);
+}
+
+TEST(JsonObject, SetsByPathAndMakesTheObjectsOnTheWay) {
+  JsonObject object = JsonObject::parse(R"({"Env":{"x":1.0},"n":1})", "x");
+  EXPECT_TRUE(object.set_path("Env.y.z", "2e0"));
+  EXPECT_TRUE(object.set_path("new.key", "true"));
+  EXPECT_FALSE(object.set_path("n.key", "true"));
+  EXPECT_EQ(object.pretty(), R"({
+  "Env": {
+    "x": 1.0,
+    "y": {
+      "z": 2e0
+    }
+  },
+  "n": 1,
+  "new": {
+    "key": true
+  }
+})");
+}
+
+TEST(JsonObject, CompactsWithoutTouchingStrings) {
+  const JsonObject object =
+      JsonObject::parse("{ \"a b\" : [ 1.0 ,\n \" x \\\" y \" ] , \"\\\\\" : { } }", "x");
+  EXPECT_EQ(object.compact(), R"({"a b":[1.0," x \" y "],"\\":{}})");
+}
+
+TEST(JsonObject, RefusesByNameWhatIsNoMetadata) {
+  expect_refused("", "it is empty");
+  expect_refused("  \n", "not valid JSON");
+  expect_refused("[]", "not a JSON object");
+  expect_refused("null", "not a JSON object");
+  expect_refused("\xef\xbb\xbf{}", "byte order mark");
+  expect_refused(std::string("{\"a\":\0 1}", 9), "NUL character (at byte 5)");
+  expect_refused("{\"a\":\"\xff\"}", "not UTF-8");
+  expect_refused(R"({"a":1,"b":{"c":1,"c":2}})", "the key 'c' stands twice");
+  expect_refused(R"({"a":1,"\u0061":2})", "the key 'a' stands twice");
+  expect_refused(R"({"a":1}x)", "something follows the value (at byte 7)");
+  expect_refused(R"({"a":01})", "',' or '}' is missing");
+  expect_refused(R"({"a":1,})", "a key is missing");
+  expect_refused("{'a':1}", "a key is missing");
+  expect_refused(R"({"a":+1})", "a value is missing");
+  expect_refused(R"({"a":.5})", "a value is missing");
+  expect_refused(R"({"a":NaN})", "a value is missing");
+  expect_refused(R"({"a":tru})", "a value is missing");
+  expect_refused("{\"a\":\"x\ny\"}", "control character");
+  expect_refused(R"({"a":"\x"})", "an escape is unknown");
+  expect_refused(R"({"a":"\u12g4"})", "four hexadecimal digits");
+  expect_refused(R"({"a":")", "a string does not end");
+  expect_refused(R"({"a")", "':' is missing");
+}
+
+TEST(JsonObject, RefusesWhatIsTooDeepOrTooLong) {
+  const auto nested = [](int levels) {
+    return "{\"a\":" + std::string(static_cast<size_t>(levels), '[') +
+           std::string(static_cast<size_t>(levels), ']') + "}";
+  };
+  EXPECT_EQ(refusal(nested(meta::kMaxJsonDepth - 1)), "accepted");
+  expect_refused(nested(meta::kMaxJsonDepth), "nested more than 100 levels");
+  expect_refused(nested(3'000'000), "nested more than 100 levels");
+  expect_refused(R"({"a":")" + std::string(meta::kMaxJsonBytes, 'x') + "\"}", "it is longer than");
+}
+
+TEST(JsonValues, AreReadByTheirTexts) {
+  EXPECT_EQ(meta::json_text("\"\""), "");
+  EXPECT_EQ(meta::json_text(R"("\"\\\/\b\f\n\r\t\u0041\u00e4\ud83d\ude00")"),
+            "\"\\/\b\f\n\r\tA\xc3\xa4\xf0\x9f\x98\x80");
+  EXPECT_EQ(meta::json_text(R"("\ud800x\udc00\ud800\u0041")"),
+            "\xef\xbf\xbdx\xef\xbf\xbd\xef\xbf\xbd"
+            "A");
+  EXPECT_EQ(meta::json_text("1"), std::nullopt);
+  EXPECT_EQ(meta::json_boolean("true"), true);
+  EXPECT_EQ(meta::json_boolean("false"), false);
+  EXPECT_EQ(meta::json_boolean("null"), std::nullopt);
+  EXPECT_EQ(meta::json_integer("-42"), -42);
+  EXPECT_EQ(meta::json_integer("1.0"), std::nullopt);
+  EXPECT_EQ(meta::json_integer("9223372036854775808"), std::nullopt);
+  EXPECT_EQ(meta::json_elements("[1, \"a\" ,[2]]"),
+            (std::vector<std::string>{"1", "\"a\"", "[2]"}));
+  EXPECT_EQ(meta::json_elements("[]"), std::vector<std::string>());
+  EXPECT_EQ(meta::json_elements("{}"), std::nullopt);
+}
+
+// Accepts what nlohmann-json accepts, but for what is refused on purpose, and reads it alike.
+TEST(JsonObject, AgreesWithNlohmannOnBrokenTexts) {
+  std::mt19937 random(11);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same texts in each run
+  const std::string alphabet = "{}[]\",:\\ntruals0123456789.+- \n";
+  std::string good = kHypeman;
+  good.replace(good.find("1e400"), 5, "1e5");  // which nlohmann-json refuses
+  int accepted = 0;
+  for (int round = 0; round < 20'000; ++round) {
+    std::string text = good;
+    for (size_t i = random() % 3; i < 3; ++i) {
+      text[random() % text.size()] = alphabet[random() % alphabet.size()];
+    }
+    const nlohmann::json other = nlohmann::json::parse(text, nullptr, false);
+    const std::string said = refusal(text);
+    if (said == "accepted") {
+      ++accepted;
+      ASSERT_TRUE(other.is_object()) << text;
+      const JsonObject object = JsonObject::parse(text, "x");
+      ASSERT_EQ(nlohmann::json::parse(object.compact()), other) << text;
+      for (const JsonObject::Member& member : object.members()) {
+        ASSERT_TRUE(other.contains(member.key));
+      }
+    } else {
+      ASSERT_TRUE(!other.is_object() || said.find("stands twice") != std::string::npos)
+          << said << "\n"
+          << text;
+    }
+  }
+  EXPECT_GT(accepted, 1000);
+}
+
+}  // namespace

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "file/cross_device.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include "base/fd.h"
+
+namespace base {
+namespace {
+
+TEST(CrossDevice, DirectoriesOfTwoFilesystems) {
+  EXPECT_EQ(cross_device_reason("/proc", "/sys"), "they are on different filesystems");
+}
+
+TEST(CrossDevice, ASymlinkIsNotFollowed) {
+  EXPECT_EQ(cross_device_reason("/proc/self", "/proc"),
+            "they are on different filesystems, mount points or subvolumes");
+}
+
+TEST(CrossDevice, ADescriptorOfAPathWillDo) {
+  const Fd proc = open_file("/proc", O_PATH);
+  const Fd sys = open_file("/sys", O_PATH);
+  EXPECT_EQ(cross_device_reason(proc.get(), sys.get()), "they are on different filesystems");
+}
+
+TEST(FilesystemName, AnUnknownOneIsDescribed) {
+  const Fd proc = open_file("/proc", O_RDONLY | O_DIRECTORY);
+  EXPECT_EQ(filesystem_name(proc.get()), "this filesystem");
+}
+
+}  // namespace
+}  // namespace base

@@ -1,0 +1,90 @@
+#include "hot/trace.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <string>
+
+#include "base/error.h"
+
+namespace pager {
+namespace {
+
+TEST(TraceText, ALastLineWithoutANewlineIsRefused) {
+  EXPECT_EQ(parse_trace("1\n12\n", "t").pages, (std::vector<uint64_t>{1, 12}));
+  EXPECT_THROW(parse_trace("1\n12", "t"), base::BadData) << "of 123, perhaps";
+  EXPECT_TRUE(parse_trace("", "t").pages.empty());
+}
+
+constexpr const char* kTwoRegions =
+    "# snapfork-trace 1 page_size=4096 memory_bytes=16384 regions=0+8192,8192+8192\n";
+
+std::string complaint(const std::string& text) {
+  try {
+    parse_trace(text, "t.trace");
+  } catch (const base::BadData& error) {
+    return error.what();
+  }
+  return {};
+}
+
+TEST(Trace, FirstLineComesBack) {
+  const std::array<Region, 2> regions{Region{.base = 0x7f0000000000, .size = 8192},
+                                      Region{.base = 0x7e0000000000, .size = 8192, .offset = 8192}};
+  EXPECT_EQ(trace_header(regions, 16384), kTwoRegions);
+  const Trace trace = parse_trace(trace_header(regions, 16384) + "3\n0\n3\n", "t");
+  EXPECT_EQ(trace.page_size, kSmallPage);
+  EXPECT_EQ(trace.memory_bytes, 16384U);
+  ASSERT_EQ(trace.regions.size(), 2U);
+  EXPECT_EQ(trace.regions[1], (Region{.size = 8192, .offset = 8192}));
+  EXPECT_EQ(trace.pages, (std::vector<uint64_t>{3, 0, 3}));
+}
+
+TEST(Trace, WithoutFirstLineIsOneRegionOfSmallPages) {
+  const Trace trace = parse_trace("223\n\n# a remark\n222\n223\n", "t");
+  EXPECT_EQ(trace.page_size, kSmallPage);
+  EXPECT_EQ(trace.memory_bytes, 0U);
+  EXPECT_TRUE(trace.regions.empty());
+  EXPECT_EQ(hot_pages_of(trace),
+            (std::vector<HotPage>{{0, 223 * kSmallPage}, {0, 222 * kSmallPage}}));
+}
+
+TEST(Trace, HotPagesAreFirstTouchesInTheirRegions) {
+  const Trace trace = parse_trace(std::string(kTwoRegions) + "3\n0\n3\n2\n", "t");
+  EXPECT_EQ(hot_pages_of(trace), (std::vector<HotPage>{{1, 4096}, {0, 0}, {1, 0}}));
+}
+
+TEST(Trace, HugePagesCountInHugePages) {
+  const Trace trace = parse_trace(
+      "# snapfork-trace 1 page_size=2097152 memory_bytes=4194304 regions=0+4194304 more=1\n1\n",
+      "t");
+  EXPECT_EQ(hot_pages_of(trace), (std::vector<HotPage>{{0, kHugePage}}));
+}
+
+TEST(Trace, WrongLinesAreNamed) {
+  EXPECT_EQ(complaint("1\nx\n"), "cannot use trace 't.trace': line 2: 'x' is no page number");
+  for (const char* line : {"-1", "1 2", "0x10", "18446744073709551616", " 1", "4503599627370496"}) {
+    EXPECT_NE(complaint(std::string(line) + "\n").find("line 1"), std::string::npos) << line;
+  }
+  EXPECT_NE(complaint(std::string(kTwoRegions) + "4\n").find("line 2: page 4 is outside"),
+            std::string::npos);
+}
+
+TEST(Trace, WrongFirstLinesAreRefused) {
+  const std::string start = "# snapfork-trace 1 ";
+  EXPECT_NE(complaint("# snapfork-trace 2 page_size=4096\n").find("version '2'"),
+            std::string::npos);
+  for (const char* rest :
+       {"", "page_size=4096 regions=0+4096", "page_size=0 memory_bytes=4096 regions=0+4096",
+        "page_size=4096 memory_bytes=4096 regions=0+8192",
+        "page_size=4096 memory_bytes=8192 regions=0+4096,0+4096",
+        "page_size=4096 memory_bytes=8192 regions=0",
+        "page_size=4096 memory_bytes=8192 regions=1+4096",
+        "page_size=4096 memory_bytes=8192 regions=", "page_size=4096 memory_bytes=x regions=0+4096",
+        "page_size=4096 memory_bytes=8192 regions=18446744073709547520+8192"}) {
+    EXPECT_NE(complaint(start + rest + "\n").find("line 1"), std::string::npos) << rest;
+  }
+}
+
+}  // namespace
+}  // namespace pager

@@ -1,0 +1,324 @@
+// A guest gets all of its memory, and needs no server any more; and what else is done for a guest
+// that runs.
+#include "pager/faults/completion.h"
+
+#include <sys/socket.h>
+
+#include "pager/faults/pagemap.h"
+#include "pager/kernel/features.h"
+#include "tests/unit/pager/fault_loop_fixture.h"
+#include "tests/unit/stranger.h"
+
+namespace pager {
+namespace {
+
+using State = Completion::State;
+
+Vmm ourselves() {
+  std::array<int, 2> pair{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
+    base::throw_errno("cannot make a socket pair");
+  }
+  const base::Fd one(pair[0]);
+  const base::Fd other(pair[1]);
+  return Vmm::of_peer(one.get());
+}
+
+class CompletionTest : public FaultLoopTest {
+ protected:
+  // With a VMM that the kernel can be asked about, or without.
+  std::shared_ptr<Completion> complete(uint64_t bytes_per_second = 0) {
+    auto completion = std::make_shared<Completion>(bytes_per_second);
+    loop_->complete(completion);
+    return completion;
+  }
+  // Until it has ended, as Session::serve does.
+  void step_until_ended(const Completion& completion) {
+    for (int i = 0; i < 100'000 && completion.state() == State::running; ++i) {
+      loop_->step();
+    }
+  }
+  // Nobody serves any more: each page as it stands in the VMM.
+  void expect_all(const std::function<uint64_t(uint64_t)>& expected) {
+    for (uint64_t page = 0; page < kPages; ++page) {
+      ASSERT_EQ(guest_->word(page), expected(page)) << page;
+    }
+  }
+};
+
+TEST_F(CompletionTest, AllPagesAreThereAndNoServerIsNeeded) {
+  vmm_ = ourselves();
+  start({3, 4, 5, 77});
+  EXPECT_EQ(served(9), page_word(9));
+  const auto completion = complete();
+  step_until_ended(*completion);
+  EXPECT_EQ(completion->state(), State::done);
+  EXPECT_TRUE(loop_->detached());
+  loop_.reset();
+  expect_all(
+      [](uint64_t page) { return page == 77 || (page >= 3 && page <= 5) ? 0 : page_word(page); });
+  // Nobody reads events any more, and nobody needs to.
+  EXPECT_TRUE(guest_->remove(9, 1).get());
+  EXPECT_EQ(guest_->word(9), 0U);
+}
+
+TEST_F(CompletionTest, WhereTheKernelCannotBeAskedEachPageIsTriedAgain) {
+  start();
+  const auto completion = complete();
+  step_until_ended(*completion);
+  EXPECT_EQ(completion->state(), State::done) << completion->why();
+  EXPECT_GE(count(Count::copies), kPages / 32 + kPages) << "EEXIST for each";
+  loop_.reset();
+  expect_all(page_word);
+}
+
+TEST_F(CompletionTest, RemovedPagesStayZero) {
+  vmm_ = ourselves();
+  start();
+  EXPECT_EQ(served(20), page_word(20));
+  removed(16, 8);
+  const auto completion = complete();
+  loop_->step();
+  removed(100, 50);  // meanwhile
+  step_until_ended(*completion);
+  EXPECT_EQ(completion->state(), State::done);
+  loop_.reset();
+  expect_all([](uint64_t page) {
+    return (page >= 16 && page < 24) || (page >= 100 && page < 150) ? 0 : page_word(page);
+  });
+}
+
+// Memory of another kind in the middle of a region is the VMM's own, whatever was there before.
+TEST_F(CompletionTest, WhatTheVmmHasMappedOverIsLeftAlone) {
+  const auto map_over = [&](uint64_t page, uint64_t pages, int flags, int fd) {
+    void* at = reinterpret_cast<void*>(guest_->address(page));
+    ASSERT_EQ(::mmap(at, pages * kSmallPage, PROT_READ | PROT_WRITE, MAP_FIXED | flags, fd, 0), at);
+  };
+  for (const bool known : {true, false}) {
+    guest_.emplace(kPages);
+    vmm_ = known ? ourselves() : Vmm();
+    start();
+    EXPECT_EQ(served(65), page_word(65));
+    write_memory_file(dir_ / "other", 8);
+    const base::Fd other = base::open_file(dir_ / "other", O_RDWR);
+    const auto completion = complete();
+    loop_->step();
+    map_over(10, 5, MAP_PRIVATE | MAP_ANONYMOUS, -1);  // installed before
+    map_over(64, 8, MAP_PRIVATE, other.get());         // in part
+    map_over(201, 7, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    step_until_ended(*completion);
+    EXPECT_EQ(completion->state(), State::done) << completion->why();
+    EXPECT_EQ(count(Count::pages_gone), known ? 20U : 40U) << "of both rounds";
+    loop_.reset();
+    expect_all([](uint64_t page) {
+      const bool zero = (page >= 10 && page < 15) || (page >= 201 && page < 208);
+      const bool of_file = page >= 64 && page < 72;
+      return zero ? 0 : of_file ? page_word(page - 64) : page_word(page);
+    });
+    EXPECT_TRUE(guest_->remove(100, 1).get()) << "nothing of it is registered any more";
+    EXPECT_EQ(guest_->word(100), 0U);
+  }
+}
+
+// A bug in our books must not become zeros in a guest.
+TEST_F(CompletionTest, WhatTheKernelDoesNotHaveIsInstalledFirst) {
+  vmm_ = ourselves();
+  start();
+  PageTable(mapping_->state()).mark_installed(30, 12);  // which it was not
+  const auto completion = complete();
+  step_until_ended(*completion);
+  EXPECT_EQ(completion->state(), State::done);
+  loop_.reset();
+  expect_all(page_word);
+}
+
+// A launcher that has sent the userfaultfd of the VMM that it started: nothing is mapped where the
+// regions are, or something of its own is.
+TEST_F(CompletionTest, AViewOfAnotherProcessIsNotBelieved) {
+  const Stranger stranger(dir_ / "s", guest_->region());
+  for (const char* without : {"", "pagemap-scan"}) {
+    features().probe(without);
+    guest_.emplace(kPages);
+    vmm_ = stranger.as_vmm();
+    start();
+    PageTable(mapping_->state()).mark_installed(30, 12);  // which it was not
+    const auto completion = complete();
+    step_until_ended(*completion);
+    EXPECT_EQ(completion->state(), State::done) << completion->why();
+    EXPECT_GE(count(Count::copies), kPages - 12) << "each page is tried again";
+    expect_all(page_word);
+    loop_.reset();
+  }
+  features().probe("");
+}
+
+TEST_F(CompletionTest, FaultsAreAnsweredBeforeIt) {
+  vmm_ = ourselves();
+  start({}, Window::lazy());
+  const auto completion = complete();
+  std::future<uint64_t> touched = guest_->touch(250);
+  ASSERT_TRUE(guest_->wait_for_unread_faults(1));
+  loop_->step();
+  EXPECT_EQ(touched.get(), page_word(250));
+  EXPECT_EQ(count(Count::pages_copied), 1U);
+}
+
+TEST_F(CompletionTest, ARateIsKept) {
+  vmm_ = ourselves();
+  start();
+  const auto completion = complete(PageFiller::kMaxBytes);  // one piece a second
+  for (int i = 0; i < 1000; ++i) {
+    loop_->step();
+  }
+  EXPECT_EQ(count(Count::pages_copied), 32U);
+  const std::optional<uint64_t> wait = loop_->wait_ns();
+  ASSERT_TRUE(wait);
+  EXPECT_GT(*wait, 1000U) << "it sleeps meanwhile";
+  EXPECT_EQ(completion->state(), State::running);
+}
+
+TEST_F(CompletionTest, APauseHoldsItAndAnotherOrderGoesOnFromThere) {
+  vmm_ = ourselves();
+  start();
+  const auto first = complete();
+  loop_->step();
+  loop_->pause();
+  EXPECT_EQ(first->state(), State::paused);
+  EXPECT_FALSE(loop_->wait_ns());
+  const uint64_t copied = count(Count::pages_copied);
+  EXPECT_GT(copied, 0U);
+  loop_->step();
+  EXPECT_EQ(count(Count::pages_copied), copied);
+  loop_->prefetch_more(nullptr);
+  EXPECT_EQ(first->state(), State::running);
+  loop_->pause();
+  const auto second = complete();
+  step_until_ended(*second);
+  EXPECT_EQ(second->state(), State::done);
+  EXPECT_EQ(count(Count::pages_copied), kPages) << "nothing twice";
+}
+
+TEST_F(CompletionTest, PagesThatCannotBeReadEndItAndTheGuestIsServedOn) {
+  vmm_ = ourselves();
+  start();
+  if (image_->view() == Image::View::private_copy) {
+    GTEST_SKIP() << "this filesystem keeps a private copy";
+  }
+  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), 200 * kSmallPage), 0);
+  const auto completion = complete();
+  step_until_ended(*completion);
+  EXPECT_EQ(completion->state(), State::failed);
+  EXPECT_NE(completion->why().find("cannot be read"), std::string::npos) << completion->why();
+  EXPECT_FALSE(loop_->detached());
+  EXPECT_EQ(served(5), page_word(5));
+}
+
+TEST_F(CompletionTest, ASecondListFollowsTheFirstAndAPauseHoldsBoth) {
+  start({}, Window::lazy());
+  const auto list = [](uint64_t first, uint64_t pages) {
+    auto file = std::make_shared<HotFile>();
+    for (uint64_t page = first; page < first + pages; ++page) {
+      file->pages.push_back({.region = 0, .offset = page * kSmallPage});
+    }
+    return file;
+  };
+  loop_->prefetch(list(0, 64));
+  loop_->prefetch_more(list(128, 40));
+  loop_->step();
+  loop_->pause();
+  EXPECT_FALSE(loop_->wait_ns());
+  loop_->step();
+  EXPECT_EQ(count(Count::pages_prefetched), 32U);
+  loop_->prefetch_more(nullptr);
+  work_off();
+  EXPECT_EQ(count(Count::pages_prefetched), 104U);
+}
+
+// A hole of an image is zero whoever answers: so the kernel may.
+TEST(ReleaseHoles, TheKernelServesLargeHolesAndRemovalsThereStayZero) {
+  constexpr uint64_t kMany = 3072;  // 12 MiB
+  std::optional<TestGuest> guest;
+  try {
+    guest.emplace(kMany);
+  } catch (const base::Unsupported& error) {
+    GTEST_SKIP() << error.what();
+  }
+  const ScratchDir dir;
+  std::set<uint64_t> holes;
+  for (uint64_t page = 256; page < 2560; ++page) {
+    holes.insert(page);
+  }
+  write_memory_file(dir / "memory", kMany, holes);
+  const auto image = Image::open(dir / "memory");
+  if (image->data().data_bytes() == image->size()) {
+    GTEST_SKIP() << "this filesystem knows no holes";
+  }
+  StateMapping mapping(std::vector<Region>{guest->region()}, image->identity());
+  Counters counters;
+  const Vmm vmm;
+  const SessionLog log("test", 0, 0);
+  FaultLoop loop({.uffd = guest->uffd(),
+                  .state = mapping.state(),
+                  .image = *image,
+                  .vmm = vmm,
+                  .counters = counters,
+                  .log = log,
+                  .trace = nullptr},
+                 Window::automatic());
+  loop.release_holes();
+  EXPECT_GE(counters.get(Count::bytes_released), 6U << 20U);
+  EXPECT_EQ(guest->word(1500), 0U) << "nobody serves";
+  EXPECT_TRUE(guest->remove(1500, 1).get());
+  EXPECT_EQ(guest->word(1500), 0U);
+  // Across its edge, and beside it.
+  std::future<bool> removal = guest->remove(200, 700);
+  while (removal.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+    loop.step();
+  }
+  std::future<uint64_t> touched = guest->touch(210);
+  while (touched.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+    loop.step();
+  }
+  EXPECT_EQ(touched.get(), 0U);
+  touched = guest->touch(2600);
+  while (touched.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+    loop.step();
+  }
+  EXPECT_EQ(touched.get(), page_word(2600));
+}
+
+TEST(KernelViewTest, NamesWhatIsMissingAndNotWhatIsPoisoned) {
+  std::optional<TestGuest> guest;
+  try {
+    guest.emplace(64);
+  } catch (const base::Unsupported& error) {
+    GTEST_SKIP() << error.what();
+  }
+  const std::vector<std::byte> page(kSmallPage, std::byte{1});
+  ASSERT_EQ(uffd_copy(guest->uffd(), guest->address(5), page.data(), kSmallPage).error, 0);
+  ASSERT_EQ(uffd_zeropage(guest->uffd(), guest->address(6), kSmallPage).error, 0);
+  const bool poisoned = uffd_poison(guest->uffd(), guest->address(9), kSmallPage).error == 0;
+  const auto missing_of = [&] {
+    const auto view = KernelView::open(ourselves());
+    const auto ranges = view->missing(guest->address(0), guest->address(64));
+    std::set<uint64_t> pages;
+    for (const AddressRange& range : *ranges) {
+      for (uint64_t at = range.start; at < range.end; at += kSmallPage) {
+        pages.insert((at - guest->base()) / kSmallPage);
+      }
+    }
+    return pages;
+  };
+  for (const char* without : {"", "pagemap-scan"}) {
+    features().probe(without);
+    const std::set<uint64_t> missing = missing_of();
+    EXPECT_EQ(missing.size(), poisoned ? 61U : 62U) << without;
+    EXPECT_FALSE(missing.contains(5));
+    EXPECT_FALSE(missing.contains(6));
+    EXPECT_EQ(missing.contains(9), !poisoned);
+  }
+  features().probe("");
+}
+
+}  // namespace
+}  // namespace pager

@@ -1,0 +1,190 @@
+// What a client of the control socket can take: connections, and time.
+#include "pager/serve/control_connections.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/unix_listener.h"
+#include "base/unix_socket.h"
+#include "pager/serve/control_server.h"
+#include "tests/unit/scratch_dir.h"
+
+namespace pager {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr uid_t kStranger = 12345;
+
+base::Deadline soon() {
+  return base::Deadline::after(std::chrono::seconds(10));
+}
+
+// The server's end of a connection, and its client's.
+struct Pair {
+  Pair() {
+    std::array<int, 2> fds{};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) != 0) {
+      base::throw_errno("cannot make a socket pair");
+    }
+    server = base::Fd(fds[0]);
+    client = base::Fd(fds[1]);
+  }
+  bool has_ended(const base::Deadline& deadline = base::Deadline::after(milliseconds(0))) const {
+    return base::wait_for(client.get(), POLLIN, deadline);
+  }
+  base::Fd server;
+  base::Fd client;
+};
+
+class ControlConnectionsTest : public testing::Test {
+ protected:
+  void add(const Pair& pair, pid_t pid, uid_t uid = 0) {
+    connections_.add(pair.server.get(), {.pid = pid, .uid = uid, .gid = 0});
+  }
+
+  ControlConnections connections_{{.connections = 3,
+                                   .of_another_user = 2,
+                                   .of_other_users = 3,
+                                   .answers = 1,
+                                   .time = milliseconds(100)}};
+};
+
+TEST_F(ControlConnectionsTest, ATimeLimitEndsOnlyConnectionsThatWaitForTheirClient) {
+  const Pair answered;
+  const Pair silent;
+  add(answered, 1);
+  ASSERT_TRUE(connections_.begin_answer(answered.server.get(), false));
+  add(silent, 1);
+  EXPECT_TRUE(silent.has_ended(soon()));
+  EXPECT_FALSE(answered.has_ended());
+  connections_.wait_for_client(answered.server.get());  // which does not read its reply
+  EXPECT_TRUE(answered.has_ended(soon()));
+}
+
+TEST_F(ControlConnectionsTest, AProcessThatFloodsEndsItsOwnConnections) {
+  const std::array<Pair, 3> flood;
+  const Pair status;
+  const Pair more;
+  add(flood[0], 7);
+  add(status, 8);
+  add(flood[1], 7);
+  add(flood[2], 7);
+  EXPECT_TRUE(flood[0].has_ended()) << "the oldest of the process that has most";
+  add(more, 7);
+  EXPECT_TRUE(flood[1].has_ended());
+  EXPECT_FALSE(status.has_ended());
+  EXPECT_FALSE(more.has_ended());
+}
+
+TEST_F(ControlConnectionsTest, ARequestThatIsAnsweredIsNotEndedForANewOne) {
+  std::array<Pair, 3> answered;
+  for (const Pair& pair : answered) {
+    add(pair, 7);
+    ASSERT_TRUE(connections_.begin_answer(pair.server.get(), true));
+  }
+  const Pair late;
+  add(late, 8);
+  EXPECT_TRUE(late.has_ended());
+  for (const Pair& pair : answered) {
+    EXPECT_FALSE(pair.has_ended());
+  }
+}
+
+TEST_F(ControlConnectionsTest, OtherUsersHaveASmallNumberOfTheirOwn) {
+  const std::array<Pair, 5> strangers;
+  const Pair own;
+  add(strangers[0], 1, kStranger);
+  add(strangers[1], 2, kStranger);
+  add(strangers[2], 3, kStranger);
+  EXPECT_TRUE(strangers[2].has_ended()) << "beyond the number of one user";
+  add(strangers[3], 4, kStranger + 1);
+  EXPECT_FALSE(strangers[3].has_ended());
+  add(strangers[4], 5, kStranger + 2);
+  EXPECT_TRUE(strangers[4].has_ended()) << "beyond the number of all of them";
+  add(own, 6);
+  EXPECT_FALSE(own.has_ended());
+  connections_.remove(strangers[0].server.get());
+  const Pair again;
+  add(again, 1, kStranger);
+  EXPECT_FALSE(again.has_ended());
+}
+
+TEST_F(ControlConnectionsTest, RequestsThatMayWaitLeaveRoomForThoseThatDoNot) {
+  const std::array<Pair, 3> pairs;
+  for (const Pair& pair : pairs) {
+    add(pair, 1);
+  }
+  EXPECT_TRUE(connections_.begin_answer(pairs[0].server.get(), false));
+  EXPECT_FALSE(connections_.begin_answer(pairs[1].server.get(), false));
+  EXPECT_TRUE(connections_.begin_answer(pairs[1].server.get(), true));
+  connections_.remove(pairs[0].server.get());
+  EXPECT_TRUE(connections_.begin_answer(pairs[2].server.get(), false));
+}
+
+class ControlServerTest : public testing::Test {
+ protected:
+  base::Fd connect() const { return std::move(*base::connect_unix(dir_ / "c.sock", soon())); }
+  // Whether a request is answered on this connection.
+  static bool is_answered(const base::Fd& client) {
+    const std::string request = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    std::array<char, 12> reply{};
+    return ::send(client.get(), request.data(), request.size(), MSG_NOSIGNAL) > 0 &&
+           base::wait_for(client.get(), POLLIN, soon()) &&
+           ::recv(client.get(), reply.data(), reply.size(), 0) > 0 &&
+           std::string_view(reply.data(), reply.size()) == "HTTP/1.1 200";
+  }
+
+  ScratchDir dir_;
+  Pager pager_{{}};
+  ControlApi api_{pager_, {.socket_dir = dir_.path(), .version = "9.9.9"}};
+  base::UnixListener listener_{dir_ / "c.sock", base::SocketClaim::directory_is_ours};
+  ControlServer server_{listener_, api_, {.connections = 4, .time = milliseconds(200)}};
+};
+
+TEST_F(ControlServerTest, ARequestThatComesByteByByteEndsAtTheTimeLimit) {
+  const base::Fd client = connect();
+  const base::Deadline limit = soon();
+  ssize_t sent = 1;
+  // A byte now and then: no pause is as long as the time limit.
+  while (sent > 0 && !limit.passed() &&
+         !base::wait_for(client.get(), POLLIN, base::Deadline::after(milliseconds(20)))) {
+    sent = ::send(client.get(), "G", 1, MSG_NOSIGNAL);
+  }
+  EXPECT_FALSE(limit.passed());
+  EXPECT_TRUE(is_answered(connect()));
+}
+
+TEST_F(ControlServerTest, AReplyThatIsNotReadEndsAtTheTimeLimit) {
+  const base::Fd client = connect();
+  const std::string request = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+  // Requests until neither side can send any more, and until the server gives up.
+  while (base::wait_for(client.get(), POLLOUT, base::Deadline::after(milliseconds(50)))) {
+    if (::send(client.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0 && errno == EPIPE) {
+      break;
+    }
+  }
+  EXPECT_TRUE(base::wait_for(client.get(), POLLRDHUP, soon()));
+}
+
+TEST_F(ControlServerTest, ManySilentConnectionsKeepNobodyOut) {
+  std::vector<base::Fd> silent;
+  for (int i = 0; i < 20; ++i) {
+    silent.push_back(connect());
+  }
+  EXPECT_TRUE(is_answered(connect()));
+}
+
+}  // namespace
+}  // namespace pager

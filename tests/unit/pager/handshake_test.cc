@@ -1,0 +1,264 @@
+#include "pager/protocol/handshake.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "base/error.h"
+#include "base/unix_socket.h"
+#include "pager/kernel/uffd.h"
+
+namespace pager {
+namespace {
+
+constexpr const char* kOne =
+    R"([{"base_host_virt_addr":140116060274688,"size":134217728,"offset":0,"page_size":4096}])";
+
+// What parse_handshake says of `body`; empty when it takes it.
+std::string refusal(std::string_view body) {
+  try {
+    parse_handshake(body);
+  } catch (const base::BadData& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(HandshakeBody, TakesWhatFirecrackerSent) {
+  const std::ifstream file("tests/fixtures/plain/handshake.json");
+  if (!file) {
+    GTEST_SKIP() << "tests/fixtures/plain is not here";
+  }
+  std::stringstream body;
+  body << file.rdbuf();
+  const std::vector<Region> regions = parse_handshake(body.str());
+  ASSERT_EQ(regions.size(), 1U);
+  EXPECT_EQ(regions[0],
+            (Region{.base = 140116060274688, .size = 134217728, .offset = 0, .page_size = 4096}));
+}
+
+TEST(HandshakeBody, TakesAnObjectAroundTheArray) {
+  EXPECT_EQ(parse_handshake(R"({"mappings":)" + std::string(kOne) + "}").size(), 1U);
+}
+
+TEST(HandshakeBody, PageSizeFallsBackToKibWhichHoldsBytesAndThenTo4096) {
+  const std::string start = R"([{"base_host_virt_addr":2097152,"size":2097152,"offset":0)";
+  EXPECT_EQ(parse_handshake(start + R"(,"page_size_kib":2097152}])")[0].page_size, kHugePage);
+  EXPECT_EQ(parse_handshake(start + R"(,"page_size":0,"page_size_kib":2097152}])")[0].page_size,
+            kHugePage);
+  EXPECT_EQ(parse_handshake(start + "}]")[0].page_size, kSmallPage);
+}
+
+TEST(HandshakeBody, WhatIsComposedIsParsedAgain) {
+  const std::vector<Region> regions{
+      {.base = 0x7f0000000000, .size = 0x40000000, .offset = 0, .page_size = 4096},
+      {.base = 0x7e0000000000, .size = 0x200000, .offset = 0x40000000, .page_size = kHugePage}};
+  EXPECT_EQ(parse_handshake(compose_handshake(regions)), regions);
+}
+
+TEST(HandshakeBody, RefusesWhatIsInBadForm) {
+  EXPECT_NE(refusal(""), "");
+  EXPECT_NE(refusal("nonsense"), "");
+  EXPECT_NE(refusal("7"), "");
+  EXPECT_NE(refusal("{}"), "");
+  EXPECT_NE(refusal("[1]"), "");
+  EXPECT_NE(refusal(std::string(kOne) + "x"), "");
+  EXPECT_NE(refusal(R"([{"size":4096,"offset":0}])"), "");
+  EXPECT_NE(refusal(R"([{"base_host_virt_addr":-4096,"size":4096,"offset":0}])"), "");
+  EXPECT_NE(refusal(R"([{"base_host_virt_addr":0.5,"size":4096,"offset":0}])"), "");
+  EXPECT_NE(refusal(R"([{"base_host_virt_addr":"0","size":4096,"offset":0}])"), "");
+  EXPECT_NE(refusal(R"([{"base_host_virt_addr":36893488147419103232,"size":4096,"offset":0}])"),
+            "");
+  EXPECT_NE(refusal(std::string(500000, '[')), "");
+}
+
+TEST(JsonCollector, FindsTheEndWhereverTheTextIsCut) {
+  const std::string text = R"( [{"a]\"}":"\\"},[]] )";
+  for (size_t cut = 0; cut <= text.size(); ++cut) {
+    JsonCollector collector;
+    collector.add(std::string_view(text).substr(0, cut));
+    EXPECT_EQ(collector.is_whole(), cut >= text.size() - 1) << cut;
+    collector.add(std::string_view(text).substr(cut));
+    EXPECT_TRUE(collector.is_whole()) << cut;
+    EXPECT_EQ(collector.text(), text) << cut;
+  }
+}
+
+TEST(JsonCollector, KeepsBlanksInTextsAndOneBetweenWords) {
+  JsonCollector collector;
+  collector.add("[ \t\r\n \"a  b\" ,  1   2,\"\\\"  \"]");
+  EXPECT_EQ(collector.text(), "[ \"a  b\" , 1 2,\"\\\"  \"]");
+}
+
+TEST(JsonCollector, TextWithoutABracketIsWholeAtOnce) {
+  JsonCollector collector;
+  collector.add("  ");
+  EXPECT_FALSE(collector.is_whole());
+  collector.add("x");
+  EXPECT_TRUE(collector.is_whole());
+}
+
+class HandshakeSocket : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::array<int, 2> pair{};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair.data()), 0);
+    vmm_ = base::Fd(pair[0]);
+    server_ = base::Fd(pair[1]);
+    try {
+      uffd_ = uffd_create();
+    } catch (const base::Unsupported& error) {
+      GTEST_SKIP() << error.what();
+    }
+  }
+
+  void send(std::string_view text, std::initializer_list<int> fds) const {
+    base::send_with_fds(vmm_.get(), text, {fds.begin(), fds.size()});
+  }
+  std::string refusal() {
+    try {
+      static_cast<void>(reader_.read_from(server_.get()));
+    } catch (const base::BadData& error) {
+      return error.what();
+    }
+    return "";
+  }
+
+  base::Fd vmm_;
+  base::Fd server_;
+  base::Fd uffd_;
+  HandshakeReader reader_;
+};
+
+TEST_F(HandshakeSocket, OneMessageIsEnough) {
+  EXPECT_FALSE(reader_.read_from(server_.get()));
+  send(kOne, {uffd_.get()});
+  const auto result = reader_.read_from(server_.get());
+  ASSERT_TRUE(result);
+  EXPECT_TRUE(is_userfaultfd(result->uffd.get()));
+  EXPECT_NE(::fcntl(result->uffd.get(), F_GETFD) & FD_CLOEXEC, 0);
+  EXPECT_EQ(result->regions.size(), 1U);
+}
+
+TEST_F(HandshakeSocket, MayComeByteByByteWithTheDescriptorLast) {
+  const std::string_view body = kOne;
+  for (const char c : body) {
+    EXPECT_FALSE(reader_.read_from(server_.get()));
+    send({&c, 1}, {});
+  }
+  EXPECT_FALSE(reader_.read_from(server_.get()));
+  send(" ", {uffd_.get()});
+  EXPECT_TRUE(reader_.read_from(server_.get()));
+}
+
+TEST_F(HandshakeSocket, MayBeClosedByTheVmmAsSoonAsItIsSent) {
+  send(kOne, {uffd_.get()});
+  vmm_.reset();
+  EXPECT_TRUE(reader_.read_from(server_.get()));
+}
+
+TEST_F(HandshakeSocket, SixtyFourRegionsAndManyBlanksAreTaken) {
+  std::vector<Region> regions;
+  for (uint64_t i = 0; i < 64; ++i) {
+    regions.push_back({.base = (i + 1) << 32U, .size = 4096, .offset = i * 4096});
+  }
+  const std::string body = std::string(200000, ' ') + compose_handshake(regions);
+  send(body.substr(0, 100000), {uffd_.get()});
+  EXPECT_FALSE(reader_.read_from(server_.get()));
+  send(body.substr(100000), {});
+  const auto result = reader_.read_from(server_.get());
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->regions, regions);
+}
+
+TEST_F(HandshakeSocket, RefusesTwoDescriptorsAtOnceOrOneAfterTheOther) {
+  send(kOne, {uffd_.get(), uffd_.get()});
+  EXPECT_NE(refusal().find("more than one"), std::string::npos);
+}
+
+TEST_F(HandshakeSocket, RefusesADescriptorOfAnotherKind) {
+  send(kOne, {STDIN_FILENO});
+  EXPECT_NE(refusal().find("no userfaultfd"), std::string::npos);
+}
+
+TEST_F(HandshakeSocket, RefusesAnEarlyEnd) {
+  send("[", {uffd_.get()});
+  vmm_.reset();
+  EXPECT_NE(refusal().find("closed after 1 bytes and its descriptor"), std::string::npos);
+}
+
+TEST_F(HandshakeSocket, EightMebibytesOfBlanksAreTaken) {
+  const std::string piece(64 << 10, ' ');
+  send("[", {uffd_.get()});
+  for (int i = 0; i < 128; ++i) {
+    send(piece, {});
+    EXPECT_FALSE(reader_.read_from(server_.get()));
+  }
+  send(std::string_view(kOne).substr(1), {});
+  const auto result = reader_.read_from(server_.get());
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->regions.size(), 1U);
+}
+
+TEST_F(HandshakeSocket, RefusesBlanksWithoutEnd) {
+  const std::string piece(64 << 10, ' ');
+  std::string why;
+  for (int i = 0; i < 257 && why.empty(); ++i) {
+    send(piece, {});
+    why = refusal();
+  }
+  EXPECT_NE(why.find("longer than 16777216 bytes"), std::string::npos);
+}
+
+TEST_F(HandshakeSocket, RefusesMoreThanOneMebibyteOfText) {
+  const std::string piece(64 << 10, '[');
+  std::string why;
+  for (int i = 0; i < 17 && why.empty(); ++i) {
+    send(piece, {});
+    why = refusal();
+  }
+  EXPECT_NE(why.find("longer than 1048576 bytes of text"), std::string::npos);
+}
+
+// A stream has no borders: what was sent in two parts may be read as one.
+TEST_F(HandshakeSocket, PartsThatAreReadTogetherAreOneHandshake) {
+  const std::string_view body = kOne;
+  send(body.substr(0, 9), {});
+  send(body.substr(9, 20), {});
+  send(body.substr(29), {uffd_.get()});
+  EXPECT_TRUE(reader_.read_from(server_.get()));
+}
+
+TEST_F(HandshakeSocket, RefusesTwoHandshakesInOne) {
+  send(std::string(kOne) + kOne, {uffd_.get()});
+  EXPECT_NE(refusal().find("no JSON"), std::string::npos);
+}
+
+TEST_F(HandshakeSocket, WaitsForADescriptorThatIsMissing) {
+  send(kOne, {});
+  EXPECT_FALSE(reader_.read_from(server_.get()));
+  vmm_.reset();
+  EXPECT_NE(refusal().find("and no descriptor"), std::string::npos);
+}
+
+TEST_F(HandshakeSocket, ClosesEveryDescriptorOfARefusedHandshake) {
+  std::array<int, 2> pipe{};
+  ASSERT_EQ(::pipe2(pipe.data(), O_CLOEXEC | O_NONBLOCK), 0);
+  const base::Fd read_end(pipe[0]);
+  base::Fd write_end(pipe[1]);
+  send(kOne, {write_end.get(), write_end.get(), write_end.get()});
+  write_end.reset();
+  EXPECT_NE(refusal(), "");
+  { const HandshakeReader gone = std::move(reader_); }
+  char byte = 0;
+  EXPECT_EQ(::read(read_end.get(), &byte, 1), 0) << "somebody still has the other end";
+}
+
+}  // namespace
+}  // namespace pager

@@ -1,0 +1,43 @@
+// Whose answers the client of the control socket believes.
+#include "pager/ctl/http_client.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/unix_listener.h"
+#include "tests/unit/child_process.h"
+#include "tests/unit/scratch_dir.h"
+
+namespace pager {
+namespace {
+
+const base::Deadline kSoon = base::Deadline::after(std::chrono::seconds(5));
+
+TEST(HttpClientTest, AServerOfAnotherUserIsNotTrusted) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "needs root";
+  }
+  const ScratchDir dir;
+  ASSERT_EQ(::chmod(dir.path().c_str(), 0777), 0);
+  const ChildProcess stranger([&](const std::function<void()>& ready) {
+    if (::setuid(12345) != 0) {
+      return;
+    }
+    const base::UnixListener listener(dir / "s", base::SocketClaim::directory_is_ours);
+    ready();
+    ::pause();
+  });
+  ASSERT_TRUE(stranger.wait_ready());
+  EXPECT_THROW(HttpClient::connect(dir / "s", kSoon), base::Refused);
+}
+
+TEST(HttpClientTest, AServerOfThisUserIsTrusted) {
+  const ScratchDir dir;
+  const base::UnixListener listener(dir / "s", base::SocketClaim::directory_is_ours);
+  EXPECT_TRUE(HttpClient::connect(dir / "s", kSoon));
+}
+
+}  // namespace
+}  // namespace pager

@@ -1,0 +1,386 @@
+// Who may connect, with what handshake, and what becomes of the others.
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <optional>
+
+#include "tests/unit/pager/pager_fixture.h"
+
+namespace pager {
+namespace {
+
+using namespace std::chrono_literals;
+
+using PagerAdmissionTest = PagerTest;
+
+TEST_F(PagerAdmissionTest,
+       AGuestThatHasSaidHelloIsServedThoughItsSessionIsClosedBeforeAnybodyLooked) {
+  for (const bool replaced : {false, true}) {
+    make({});
+    pager_->open(place("vm"));
+    FakeVmm vmm(dir_ / "vm.sock", kPages, verify_within_ten_seconds);
+    EXPECT_TRUE(vmm.wait_ready());
+    if (replaced) {
+      pager_->open(place("vm"), Pager::Existing::replace);
+    } else {
+      EXPECT_TRUE(pager_->close("vm"));
+    }
+    run();
+    EXPECT_TRUE(vmm.ended_well());
+    EXPECT_TRUE(wait_for_state("vm", replaced ? "waiting" : "none"));
+    TearDown();
+  }
+}
+
+TEST_F(PagerAdmissionTest,
+       AGuestThatHasSaidHelloIsServedThoughTheServerIsToldToEndBeforeAnybodyLooked) {
+  for (const bool many : {false, true}) {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+    const base::Fd signals(ends[0]);
+    const base::Fd sender(ends[1]);
+    make({.signals = signals.get()});
+    Place opened = place("vm");
+    opened.many = many;
+    pager_->open(std::move(opened));
+    // The signal is there first, so that it is what is looked at first.
+    const struct signalfd_siginfo info {};
+    ASSERT_EQ(::write(sender.get(), &info, sizeof info), static_cast<ssize_t>(sizeof info));
+    FakeVmm vmm(dir_ / "vm.sock", kPages, verify_within_ten_seconds);
+    EXPECT_TRUE(vmm.wait_ready());
+    run();
+    EXPECT_TRUE(vmm.ended_well());
+    TearDown();
+  }
+}
+
+TEST_F(PagerAdmissionTest, AClientThatSaysNothingIsDropped) {
+  start({.handshake_timeout = 20ms}).open(place("vm"));
+  std::optional<base::Fd> silent = base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+  ASSERT_TRUE(silent);
+  EXPECT_TRUE(base::wait_for(silent->get(), POLLIN, base::Deadline::after(5s)));
+  EXPECT_EQ(state_of("vm"), "waiting") << "the place stays open for its VMM";
+  FakeVmm vmm(dir_ / "vm.sock", kPages, verify_all);
+  EXPECT_TRUE(vmm.wait_ready());
+}
+
+TEST_F(PagerAdmissionTest, ASessionThatNobodyConnectsToIsClosedAfterItsTime) {
+  Pager& pager = start({.connect_timeout = 50ms});
+  pager.open(place("vm"));
+  const Gate go;
+  FakeVmm vmm(dir_ / "vm.sock", kPages, verify_after(go));
+  ASSERT_TRUE(vmm.wait_ready());
+  for (const char* id : {"first", "second", "third"}) {  // each while nothing else happens
+    pager.open(place(id));
+    EXPECT_TRUE(wait_for_state(id, "none"));
+    EXPECT_FALSE(exists(std::string(id) + ".sock"));
+  }
+  EXPECT_EQ(state_of("vm"), "serving") << "who has come is no concern of it";
+  go.open(1);
+  EXPECT_TRUE(vmm.ended_well());
+}
+
+TEST_F(PagerAdmissionTest, WhoIsAboutToSayHelloHasTheTimeThatAHandshakeHas) {
+  Pager& pager = make({.handshake_timeout = 200ms, .connect_timeout = 20ms});
+  pager.open(place("vm"));
+  std::optional<base::Fd> slow = base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+  ASSERT_TRUE(slow);
+  const auto start = std::chrono::steady_clock::now();
+  run();
+  EXPECT_TRUE(base::wait_for(slow->get(), POLLIN, base::Deadline::after(5s)));
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 200ms) << "its place was closed under it";
+  EXPECT_TRUE(wait_for_state("vm", "none"));
+}
+
+TEST_F(PagerAdmissionTest, ABadHandshakeCostsItsClientTheConnectionAndNobodyElse) {
+  start().open(place("vm"));
+  const TestGuest guest(kPages);
+  Region beyond = guest.region();
+  beyond.offset = kSmallPage;
+  const std::array fds{guest.uffd()};
+  for (const std::string& body : {std::string("nonsense"), std::string("[]"), std::string("[{}]"),
+                                  compose_handshake(std::vector{beyond}),
+                                  compose_handshake(std::vector{guest.region(), guest.region()})}) {
+    std::optional<base::Fd> socket =
+        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+    ASSERT_TRUE(socket) << body;
+    base::send_with_fds(socket->get(), body, fds);
+    EXPECT_TRUE(base::wait_for(socket->get(), POLLIN, base::Deadline::after(5s))) << body;
+    char byte = 0;
+    EXPECT_LE(::recv(socket->get(), &byte, 1, 0), 0) << body;
+  }
+  EXPECT_EQ(state_of("vm"), "waiting");
+  EXPECT_FALSE(exists("vm.vmm"));
+}
+
+// Firecracker does not look at its socket again: a guest whose server only closes that waits
+// forever.
+TEST_F(PagerAdmissionTest, AVmmThatIsRefusedAfterItsUserfaultfdHasComeIsKilledAndNamed) {
+  write_memory_file(dir_ / "small", kPages / 2);
+  Place small = place("vm");
+  small.image = Image::open(dir_ / "small");
+  start().open(std::move(small));
+  FakeVmm vmm(dir_ / "vm.sock", kPages, verify_within_ten_seconds);
+  const pid_t pid = vmm.pid();
+  const int status = vmm.wait();
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << status;
+  const std::optional<SessionInfo> info = pager_->session("vm");
+  ASSERT_TRUE(info && info->refused);
+  EXPECT_EQ(info->refused->pid, pid);
+  EXPECT_EQ(info->refused->outcome, "killed");
+  EXPECT_NE(info->refused->reason.find("does not fit"), std::string::npos);
+}
+
+TEST_F(PagerAdmissionTest, ARefusedVmmIsNotKilledWhereItsCallerHandlesIt) {
+  write_memory_file(dir_ / "small", kPages / 2);
+  Place small = place("vm");
+  small.image = Image::open(dir_ / "small");
+  small.on_refusal = OnRefusal::close;
+  start().open(std::move(small));
+  FakeVmm vmm(dir_ / "vm.sock", kPages,
+              [](const TestGuest&, const base::Fd& socket, const FakeVmm::Ready& ready) {
+                require(base::wait_for(socket.get(), POLLIN, base::Deadline::after(5s)));
+                ready();
+              });
+  EXPECT_TRUE(vmm.wait_ready());
+  EXPECT_TRUE(vmm.ended_well());
+  EXPECT_EQ(pager_->session("vm")->refused->outcome, "hangs");
+}
+
+TEST_F(PagerAdmissionTest, APeerThatSentNoUserfaultfdIsNeverKilled) {
+  start({.handshake_timeout = 20ms}).open(place("vm"));
+  ChildProcess silent([&](const std::function<void()>& ready) {
+    std::optional<base::Fd> socket =
+        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+    require(socket && base::wait_for(socket->get(), POLLIN, base::Deadline::after(5s)));
+    ready();
+  });
+  EXPECT_TRUE(silent.wait_ready());
+  EXPECT_EQ(pager_->session("vm")->refused->outcome, "closed");
+}
+
+TEST_F(PagerAdmissionTest, ASecondVmmOfASessionIsKilled) {
+  make({});
+  pager_->open(place("vm"));
+  const Gate go;
+  const Gate greeted;
+  const auto work = [&](const TestGuest& guest, const base::Fd& socket,
+                        const FakeVmm::Ready& ready) {
+    greeted.open(1);
+    verify_after(go)(guest, socket, ready);
+  };
+  FakeVmm first(dir_ / "vm.sock", kPages, work);
+  FakeVmm second(dir_ / "vm.sock", kPages, work);
+  // Both handshakes are sent before the server accepts the first connection.
+  greeted.wait();
+  greeted.wait();
+  run();
+  EXPECT_TRUE(wait_for_state("vm", "serving"));
+  EXPECT_TRUE(wait_for_true([&] {
+    const auto refused = pager_->session("vm")->refused;
+    return refused && refused->outcome == "killed";
+  }));
+  go.open(1);
+}
+
+// A TCP socket with unsent data and SO_LINGER: its close waits for 60 s.
+TEST_F(PagerAdmissionTest, ADescriptorWhoseCloseBlocksHoldsUpNobody) {
+  Pager& pager = start();
+  pager.open(place("bad"));
+  pager.open(place("vm"));
+  const ChildProcess attacker([&](const std::function<void()>& ready) {
+    const base::Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    struct sockaddr_in address {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    auto* const generic = reinterpret_cast<struct sockaddr*>(&address);
+    require(::bind(listener.get(), generic, length) == 0 && ::listen(listener.get(), 1) == 0 &&
+            ::getsockname(listener.get(), generic, &length) == 0);
+    base::Fd sender(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    require(::connect(sender.get(), generic, length) == 0);
+    const struct linger wait { .l_onoff = 1, .l_linger = 60 };
+    require(::setsockopt(sender.get(), SOL_SOCKET, SO_LINGER, &wait, sizeof wait) == 0 &&
+            ::fcntl(sender.get(), F_SETFL, O_NONBLOCK) == 0);
+    const std::string data(size_t{64} << 10U, 'x');
+    while (::send(sender.get(), data.data(), data.size(), MSG_NOSIGNAL) > 0) {
+    }
+    std::optional<base::Fd> socket =
+        base::connect_unix(dir_ / "bad.sock", base::Deadline::after(5s));
+    const std::array fds{sender.get()};
+    base::send_with_fds(socket.value().get(), "[]", fds);
+    // The receiving end lives on in this process; of the sending end the server has the last copy.
+    static_cast<void>(::dup2(listener.get(), sender.get()));
+    ready();
+    ::pause();
+  });
+  ASSERT_TRUE(attacker.wait_ready());
+  EXPECT_TRUE(wait_for_true([&] { return pager_->session("bad")->refused.has_value(); }));
+  const auto begin = std::chrono::steady_clock::now();
+  FakeVmm vmm(dir_ / "vm.sock", kPages, verify_all);
+  EXPECT_TRUE(vmm.wait_ready());
+  stop();
+  pager_.reset();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 20s);
+}
+
+// Of the oldest, that say nothing, only as many are kept as a VMM may need.
+TEST_F(PagerAdmissionTest, AClientThatConnectsAgainAndAgainKeepsNoOtherVmmOut) {
+  Pager& pager = start();
+  pager.open(place("vm"));
+  pager.open(place("other"));
+  const size_t before = open_descriptors();
+  std::vector<base::Fd> silent;
+  for (int i = 0; i < 200; ++i) {
+    std::optional<base::Fd> socket =
+        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+    ASSERT_TRUE(socket);
+    silent.push_back(std::move(*socket));
+  }
+  // Socket and pidfd of each of 16, beside our own ends.
+  EXPECT_TRUE(wait_for_true([&] { return open_descriptors() <= before + 200 + 2 * 17; }));
+  for (const char* id : {"other", "vm"}) {
+    FakeVmm vmm(dir_ / (std::string(id) + ".sock"), kPages, verify_all);
+    EXPECT_TRUE(vmm.wait_ready()) << id;
+  }
+}
+
+// Firecracker before 1.12 sends no page_size, and one that holds bytes as page_size_kib.
+TEST_F(PagerAdmissionTest, AHandshakeWithoutAPageSizeIsServed) {
+  start().open(place("vm"));
+  ChildProcess vmm([&](const std::function<void()>& ready) {
+    const TestGuest guest(kPages);
+    std::optional<base::Fd> socket =
+        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+    const std::array fds{guest.uffd()};
+    base::send_with_fds(socket.value().get(),
+                        R"([{"base_host_virt_addr":)" + std::to_string(guest.base()) +
+                            R"(,"size":262144,"offset":0,"page_size_kib":4096}])",
+                        fds);
+    require(all_right(guest));
+    ready();
+  });
+  EXPECT_TRUE(vmm.wait_ready());
+}
+
+TEST_F(PagerAdmissionTest, RegionsThatOverflowAreRefused) {
+  start().open(place("vm"));
+  const TestGuest guest(kPages);
+  for (const char* region :
+       {R"({"base_host_virt_addr":18446744073709547520,"size":8192,"offset":0})",
+        R"({"base_host_virt_addr":4096,"size":8192,"offset":18446744073709547520})",
+        R"({"base_host_virt_addr":4096,"size":18446744073709547520,"offset":4096})"}) {
+    std::optional<base::Fd> socket =
+        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+    const std::array fds{guest.uffd()};
+    base::send_with_fds(socket.value().get(), std::string("[") + region + "]", fds);
+    EXPECT_TRUE(base::wait_for(socket->get(), POLLIN, base::Deadline::after(5s))) << region;
+  }
+  EXPECT_EQ(state_of("vm"), "waiting");
+}
+
+TEST_F(PagerAdmissionTest, WithoutDescriptorsLeftWhatIsThereIsServedOnAndNothingElse) {
+  Pager& pager = start();
+  pager.open(place("vm"));
+  pager.open(place("late"));
+  const Gate go;
+  const auto work = verify_after(go);
+  FakeVmm vmm(dir_ / "vm.sock", kPages, work);
+  ASSERT_TRUE(vmm.wait_ready());
+  struct rlimit before {};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  struct rlimit limit = before;
+  limit.rlim_cur = 64;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+  size_t opened = 0;
+  EXPECT_THROW(
+      for (; opened < 64; ++opened) { pager.open(place("s" + std::to_string(opened))); },
+      std::system_error);
+  EXPECT_THROW(pager.open(place("late"), Pager::Existing::replace), std::system_error);
+  EXPECT_EQ(state_of("late"), "waiting") << "a session that was there is lost";
+  {
+    std::optional<base::Fd> socket =
+        base::connect_unix(dir_ / "late.sock", base::Deadline::after(5s));
+    ASSERT_TRUE(socket);
+    EXPECT_TRUE(base::wait_for(socket->get(), POLLIN, base::Deadline::after(5s)))
+        << "a VMM waits for a server that cannot take it";
+  }
+  go.open(1);
+  EXPECT_TRUE(vmm.ended_well());
+  EXPECT_TRUE(wait_for_state("vm", "none"));
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(state_of("late"), "waiting");
+}
+
+TEST_F(PagerAdmissionTest, ManySessionsThatNobodyConnectsToCostNoThreads) {
+  Pager& pager = start();
+  const size_t threads_before = threads();
+  const size_t before = open_descriptors();
+  constexpr size_t kSessions = 500;
+  for (size_t i = 0; i < kSessions; ++i) {
+    pager.open(place("s" + std::to_string(i)));
+  }
+  EXPECT_EQ(pager.active(), kSessions);
+  EXPECT_EQ(threads(), threads_before);
+  EXPECT_EQ(open_descriptors(), before + kSessions);
+  for (size_t i = 0; i < kSessions; ++i) {
+    EXPECT_TRUE(pager.close("s" + std::to_string(i)));
+  }
+  EXPECT_TRUE(wait_for_true([&] { return open_descriptors() == before; }));
+}
+
+TEST_F(PagerAdmissionTest, ASocketIsGivenToThePeersUser) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "needs root";
+  }
+  Place given = place("vm");
+  given.peer_uid = 12345;
+  start().open(std::move(given));
+  struct stat st {};
+  ASSERT_EQ(::stat((dir_ / "vm.sock").c_str(), &st), 0);
+  EXPECT_EQ(st.st_uid, 12345U);
+  EXPECT_EQ(st.st_mode & 07777, 0600U);
+  ASSERT_EQ(::chmod(dir_.path().c_str(), 0755), 0);
+  // A third user, to whom the kernel says no.
+  ChildProcess other([&](const std::function<void()>& ready) {
+    require(::setuid(12346) == 0);
+    try {
+      static_cast<void>(base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s)));
+    } catch (const std::system_error& error) {
+      require(error.code().value() == EACCES);
+      ready();
+    }
+  });
+  EXPECT_TRUE(other.wait_ready());
+  // The same, who got at the socket somehow.
+  ASSERT_EQ(::chmod((dir_ / "vm.sock").c_str(), 0666), 0);
+  ChildProcess stranger([&](const std::function<void()>& ready) {
+    require(::setuid(12346) == 0);
+    std::optional<base::Fd> socket =
+        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+    require(socket && base::wait_for(socket->get(), POLLIN, base::Deadline::after(2s)));
+    char byte = 0;
+    require(::recv(socket->get(), &byte, 1, 0) == 0);
+    ready();
+  });
+  EXPECT_TRUE(stranger.wait_ready());
+  EXPECT_EQ(state_of("vm"), "waiting");
+  // The one that it is for.
+  ASSERT_EQ(::chmod((dir_ / "vm.sock").c_str(), 0600), 0);
+  ChildProcess jailed([&](const std::function<void()>& ready) {
+    const TestGuest guest(kPages);
+    require(::setuid(12345) == 0);
+    const base::Fd socket = greet(dir_ / "vm.sock", guest);
+    require(all_right(guest));
+    ready();
+  });
+  EXPECT_TRUE(jailed.wait_ready());
+}
+
+}  // namespace
+}  // namespace pager

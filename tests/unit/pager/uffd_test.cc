@@ -1,0 +1,54 @@
+// Reading events of a userfaultfd that somebody has put into blocking mode.
+#include "pager/kernel/uffd.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <optional>
+
+#include "pager/kernel/features.h"
+#include "pager/kernel/read_ticker.h"
+#include "tests/unit/meta/test_guest.h"
+
+namespace pager {
+namespace {
+
+class UffdTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    try {
+      guest_.emplace(4);
+    } catch (const base::Unsupported& error) {
+      GTEST_SKIP() << error.what();
+    }
+    // The mode belongs to the open file, which the VMM has, too.
+    ASSERT_EQ(::fcntl(guest_->uffd(), F_SETFL, O_RDWR), 0);
+  }
+  void TearDown() override { features() = Features(); }
+
+  std::optional<TestGuest> guest_;
+  std::array<uffd_msg, 4> events_{};
+};
+
+TEST_F(UffdTest, AReadDoesNotWaitThoughTheVmmHasClearedNonblock) {
+  if (!uffd_has_nowait_read(guest_->uffd())) {
+    GTEST_SKIP() << "no RWF_NOWAIT for a userfaultfd here";
+  }
+  EXPECT_EQ(uffd_read(guest_->uffd(), events_), 0U);
+  std::future<uint64_t> touched = guest_->touch(2);
+  ASSERT_TRUE(guest_->wait_for_unread_faults(1));
+  EXPECT_EQ(uffd_read(guest_->uffd(), events_), 1U);
+  EXPECT_EQ(uffd_read(guest_->uffd(), events_), 0U);
+  uffd_zeropage(guest_->uffd(), guest_->address(2), kSmallPage);
+  EXPECT_EQ(touched.get(), 0U);
+}
+
+TEST_F(UffdTest, WhereItMustWaitATickerEndsTheRead) {
+  features().probe("nowait-read");
+  const ReadTicker ticker;
+  EXPECT_EQ(uffd_read(guest_->uffd(), events_), 0U);
+}
+
+}  // namespace
+}  // namespace pager

@@ -1,0 +1,68 @@
+// The end of a VMM that did not connect itself.
+#include "pager/faults/vmm_watch.h"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "base/unix_socket.h"
+#include "pager/faults/pagemap.h"
+#include "tests/unit/pager/fake_vmm.h"
+#include "tests/unit/scratch_dir.h"
+#include "tests/unit/stranger.h"
+
+namespace pager {
+namespace {
+
+using namespace std::chrono_literals;
+
+class VmmWatchTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    try {
+      const TestGuest guest(1);
+    } catch (const base::Unsupported& error) {
+      GTEST_SKIP() << error.what();
+    }
+  }
+
+  ScratchDir dir_;
+};
+
+TEST_F(VmmWatchTest, TheProcessThatConnectsMayNotHaveTheMemory) {
+  const TestGuest guest(16);
+  const std::vector<Region> regions{guest.region()};
+  const Stranger stranger(dir_ / "s", guest.region());
+  EXPECT_EQ(maps_regions(stranger.as_vmm(), regions), false);
+  const base::UnixListener listener(dir_ / "t", base::SocketClaim::directory_is_ours);
+  const auto connected = base::connect_unix(dir_ / "t", base::Deadline::after(5s));
+  ASSERT_TRUE(connected);
+  const std::optional<base::Fd> socket = listener.accept();
+  ASSERT_TRUE(socket);
+  EXPECT_EQ(maps_regions(Vmm::of_peer(socket->get()), regions), true);
+  EXPECT_EQ(maps_regions(Vmm(), regions), std::nullopt);
+}
+
+// Its launcher has connected for it, lives on and keeps the socket.
+TEST_F(VmmWatchTest, TheEndOfAVmmIsSeenThoughItsLauncherLives) {
+  const base::UnixListener listener(dir_ / "vmm", base::SocketClaim::directory_is_ours);
+  FakeVmm vmm(dir_ / "vmm", 16, [](const TestGuest&, const base::Fd&, const FakeVmm::Ready& ready) {
+    ready();
+    ::pause();
+  });
+  ASSERT_TRUE(vmm.wait_ready());
+  const std::optional<base::Fd> socket = listener.accept();
+  ASSERT_TRUE(socket);
+  HandshakeReader reader;
+  std::optional<HandshakeReader::Result> hello;
+  ASSERT_TRUE(wait_for_true([&] { return (hello = reader.read_from(socket->get())).has_value(); }));
+  const Stranger launcher(dir_ / "s", hello->regions.front());
+  const Vmm peer = launcher.as_vmm();
+  VmmWatch watch(hello->uffd.get(), launcher.socket(), peer, -1, hello->regions);
+  EXPECT_TRUE(watch.wait(0)) << "it lives";
+  vmm.kill();
+  EXPECT_TRUE(wait_for_true([&] { return !watch.wait(std::nullopt); }));
+}
+
+}  // namespace
+}  // namespace pager

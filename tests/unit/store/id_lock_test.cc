@@ -1,0 +1,373 @@
+// The lock: who gets it and when, who keeps it, how it is inherited, and that nobody starves.
+#include "store/id_lock.h"
+
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <future>
+
+#include "base/error.h"
+#include "store/id_lock_file.h"
+#include "store/id_lock_holders.h"
+#include "tests/unit/child_process.h"
+#include "tests/unit/lock_waiter.h"
+#include "tests/unit/scratch_dir.h"
+
+namespace {
+
+using base::Deadline;
+using base::IdLock;
+using base::LockMode;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kLong{20'000};  // longer than anything here takes, unless it hangs
+
+class IdLockTest : public testing::Test {
+ protected:
+  void TearDown() override { ::unsetenv("SNAPFORK_LOCK_FD"); }
+
+  std::optional<IdLock> acquire(LockMode mode, milliseconds patience = milliseconds(0),
+                                const std::string& id = "base") const {
+    return IdLock::acquire(store, id, mode, Deadline::after(patience));
+  }
+  // In threads: without a timer, which is the process's.
+  IdLock acquire_blocking(LockMode mode) const {
+    return *IdLock::acquire(store, "base", mode, Deadline::never());
+  }
+  std::string lock_file(const std::string& id = "base") const {
+    return store.locks_dir() + "/" + id + ".lock";
+  }
+  static void list_fds(const std::string& list) { ::setenv("SNAPFORK_LOCK_FD", list.c_str(), 1); }
+
+  const ScratchDir dir;
+  const base::Store store{dir.path()};
+};
+
+TEST_F(IdLockTest, ASecondExclusiveLockIsRefused) {
+  const auto first = acquire(LockMode::exclusive);
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(acquire(LockMode::exclusive));
+  EXPECT_FALSE(acquire(LockMode::shared));
+}
+
+TEST_F(IdLockTest, SharedLocksGoTogetherAndKeepTheExclusiveOut) {
+  const auto first = acquire(LockMode::shared);
+  const auto second = acquire(LockMode::shared);
+  EXPECT_TRUE(first && second);
+  EXPECT_FALSE(acquire(LockMode::exclusive));
+  // The refused request has not left its gate closed.
+  EXPECT_TRUE(acquire(LockMode::shared));
+}
+
+TEST_F(IdLockTest, ItEndsWithItsOwnerAndIdsAreIndependent) {
+  {
+    const auto first = acquire(LockMode::exclusive);
+    EXPECT_TRUE(acquire(LockMode::exclusive, milliseconds(0), "other"));
+  }
+  EXPECT_TRUE(acquire(LockMode::exclusive));
+  EXPECT_EQ(::access(lock_file().c_str(), F_OK), 0) << "only forget_lock unlinks it";
+}
+
+TEST_F(IdLockTest, TheDeadlineEndsTheWaitForMainLockAndGate) {
+  const auto holder = acquire(LockMode::shared);
+  const auto start = steady_clock::now();
+  EXPECT_FALSE(acquire(LockMode::exclusive, milliseconds(30)));
+  EXPECT_GE(steady_clock::now() - start, milliseconds(30));
+
+  const base::Fd gate = base::open_file(store.locks_dir() + "/base.gate", O_RDONLY);
+  ASSERT_EQ(::flock(gate.get(), LOCK_EX), 0);
+  EXPECT_FALSE(acquire(LockMode::shared, milliseconds(30)));
+  EXPECT_FALSE(acquire(LockMode::shared));
+  EXPECT_LT(steady_clock::now() - start, kLong);
+}
+
+TEST_F(IdLockTest, TheDeadlineHoldsWithSigalrmBlockedAndLeavesSignalsAsTheyWere) {
+  const auto holder = acquire(LockMode::exclusive);
+  sigset_t alarm;
+  ::sigemptyset(&alarm);
+  ::sigaddset(&alarm, SIGALRM);
+  sigset_t old_mask;
+  ::pthread_sigmask(SIG_BLOCK, &alarm, &old_mask);
+  EXPECT_FALSE(acquire(LockMode::exclusive, milliseconds(30)));
+  sigset_t mask;
+  ::pthread_sigmask(SIG_SETMASK, &old_mask, &mask);
+  EXPECT_EQ(::sigismember(&mask, SIGALRM), 1);
+  struct sigaction action {};
+  ::sigaction(SIGALRM, nullptr, &action);
+  EXPECT_EQ(action.sa_handler, SIG_DFL);
+}
+
+TEST_F(IdLockTest, AWaitingRequestIsServedWhenTheHolderEnds) {
+  ChildProcess holder([this](const auto& ready) {
+    const auto lock = acquire(LockMode::exclusive);
+    ready();
+    ::pause();
+  });
+  ASSERT_TRUE(holder.wait_ready());
+  auto waiter = std::async(std::launch::async, [this] {
+    const IdLock lock = acquire_blocking(LockMode::exclusive);
+    return true;
+  });
+  ASSERT_TRUE(wait_for_waiter(lock_file()));
+  holder.kill();  // kill -9 releases
+  EXPECT_TRUE(waiter.get());
+}
+
+// Without the gate, each of the shared requests below would get in and the exclusive one never.
+TEST_F(IdLockTest, AWaitingExclusiveIsServedBeforeSharedOnesThatComeLater) {
+  auto first = acquire(LockMode::shared);
+  ASSERT_TRUE(first);
+  std::atomic<bool> exclusive_done = false;
+  auto writer = std::async(std::launch::async, [&] {
+    const IdLock lock = acquire_blocking(LockMode::exclusive);
+    exclusive_done = true;
+  });
+  ASSERT_TRUE(wait_for_waiter(lock_file()));
+  EXPECT_FALSE(acquire(LockMode::shared)) << "a new shared holder overtook the waiting exclusive";
+  auto reader = std::async(std::launch::async, [&] {
+    const IdLock lock = acquire_blocking(LockMode::shared);
+    return exclusive_done.load();
+  });
+  ASSERT_TRUE(wait_for_waiter(store.locks_dir() + "/base.gate"));
+  first.reset();
+  EXPECT_TRUE(reader.get());
+  writer.get();
+}
+
+TEST_F(IdLockTest, ALockFileThatWasReplacedMeanwhileIsNoticed) {
+  auto first = acquire(LockMode::exclusive);
+  auto waiter =
+      std::async(std::launch::async, [this] { return acquire_blocking(LockMode::exclusive); });
+  ASSERT_TRUE(wait_for_waiter(lock_file()));
+  ASSERT_EQ(::unlink(lock_file().c_str()), 0);
+  base::Fd replacement = base::open_file(lock_file(), O_RDONLY | O_CREAT, 0600);
+  first.reset();
+  const IdLock second = waiter.get();
+  // Had it kept the old inode, both would hold "the" lock now.
+  EXPECT_FALSE(acquire(LockMode::exclusive));
+}
+
+TEST_F(IdLockTest, ChildrenKeepTheLockOfAKilledParent) {
+  ChildProcess parent([this](const auto& ready) {
+    const auto lock = acquire(LockMode::exclusive);
+    const ChildProcess child([&](const auto& /*unused*/) {
+      ready();
+      ::pause();
+    });
+    ::pause();
+  });
+  ASSERT_TRUE(parent.wait_ready());
+  const pid_t parent_pid = parent.pid();
+  parent.kill();
+  EXPECT_FALSE(acquire(LockMode::shared));
+  const auto holders = base::lock_holders(store, "base");
+  ASSERT_EQ(holders.size(), 1U);
+  EXPECT_NE(holders[0].pid, parent_pid);
+  EXPECT_EQ(holders[0].mode, LockMode::exclusive);
+  ::kill(holders[0].pid, SIGKILL);
+  EXPECT_TRUE(acquire(LockMode::shared, kLong));
+}
+
+TEST_F(IdLockTest, AProgramThatIsExecutedDoesNotKeepItUnasked) {
+  const ChildProcess holder([this](const auto& ready) {
+    const auto lock = acquire(LockMode::exclusive);
+    ready();
+    ::execlp("tail", "tail", "-f", "/dev/null", nullptr);
+  });
+  ASSERT_TRUE(holder.wait_ready());
+  EXPECT_TRUE(acquire(LockMode::exclusive, kLong));
+  EXPECT_EQ(::kill(holder.pid(), 0), 0);
+}
+
+TEST_F(IdLockTest, AnInheritedLockIsFoundWithItsMode) {
+  EXPECT_FALSE(base::inherited_lock(store, "base"));
+  for (const LockMode mode : {LockMode::shared, LockMode::exclusive}) {
+    const auto lock = acquire(mode);
+    EXPECT_FALSE(base::inherited_lock(store, "base")) << "without the variable";
+    for (const std::string prefix : {"", "0,", "x,,99999,"}) {
+      list_fds(prefix + std::to_string(lock->fd()));
+      EXPECT_EQ(base::inherited_lock(store, "base"), mode);
+    }
+    ::unsetenv("SNAPFORK_LOCK_FD");
+  }
+}
+
+TEST_F(IdLockTest, ADescriptorThatIsNoLockOnThatIdIsIgnored) {
+  const auto other = acquire(LockMode::exclusive, milliseconds(0), "other");
+  acquire(LockMode::exclusive).reset();
+  const base::Fd unlocked = base::open_file(lock_file(), O_RDONLY);
+  for (const std::string& list :
+       {std::string(), std::string(","), std::string("-1"), std::string("99999999999999999999"),
+        std::string("1 2"), std::string("0x3"), std::to_string(other->fd()),
+        std::to_string(unlocked.get()), std::to_string(unlocked.get()) + "x"}) {
+    list_fds(list);
+    EXPECT_FALSE(base::inherited_lock(store, "base")) << list;
+  }
+}
+
+TEST_F(IdLockTest, ALockOnAFileThatWasReplacedCoversNothing) {
+  const auto lock = acquire(LockMode::exclusive);
+  list_fds(std::to_string(lock->fd()));
+  ASSERT_TRUE(base::inherited_lock(store, "base"));
+  ASSERT_EQ(::unlink(lock_file().c_str()), 0);
+  EXPECT_FALSE(base::inherited_lock(store, "base"));
+  EXPECT_TRUE(base::require_lock(store, "base", LockMode::exclusive, Deadline::never()));
+  EXPECT_FALSE(base::inherited_lock(store, "base"));
+}
+
+TEST_F(IdLockTest, RequireLockUsesWhatCoversAndTakesWhatDoesNot) {
+  const Deadline now = Deadline::after(milliseconds(0));
+  EXPECT_TRUE(base::require_lock(store, "base", LockMode::exclusive, now));
+  {
+    const auto lock = acquire(LockMode::exclusive);
+    list_fds(std::to_string(lock->fd()));
+    EXPECT_FALSE(base::require_lock(store, "base", LockMode::exclusive, now));
+    EXPECT_FALSE(base::require_lock(store, "base", LockMode::shared, now));
+  }
+  const auto lock = acquire(LockMode::shared);
+  list_fds(std::to_string(lock->fd()));
+  EXPECT_FALSE(base::require_lock(store, "base", LockMode::shared, now));
+  // Waiting for it would be waiting for ourselves.
+  EXPECT_THROW(base::require_lock(store, "base", LockMode::exclusive, Deadline::never()),
+               base::Refused);
+}
+
+// Who waits for an id under the lock on a later one might wait in a circle.
+TEST_F(IdLockTest, RequireLockDoesNotWaitForAnIdBeforeAnInheritedOne) {
+  const ChildProcess holder([this](const auto& ready) {
+    const auto before = acquire(LockMode::exclusive, milliseconds(0), "a");
+    const auto after = acquire(LockMode::exclusive, milliseconds(0), "c");
+    ready();
+    ::pause();
+  });
+  ASSERT_TRUE(holder.wait_ready());
+  const auto inherited = acquire(LockMode::exclusive, milliseconds(0), "b");
+  list_fds(std::to_string(inherited->fd()));
+  EXPECT_EQ(base::last_inherited_id(store), "b");
+  const auto start = steady_clock::now();
+  EXPECT_THROW(base::require_lock(store, "a", LockMode::exclusive, Deadline::never()),
+               base::Refused);
+  EXPECT_THROW(
+      base::require_lock(store, "c", LockMode::exclusive, Deadline::after(milliseconds(30))),
+      base::Refused);
+  EXPECT_GE(steady_clock::now() - start, milliseconds(30));
+  EXPECT_TRUE(base::require_lock(store, "0", LockMode::exclusive, Deadline::never()));
+}
+
+TEST_F(IdLockTest, WhoWaitsForAFreeLockKeepsNobodyOutAndIsToldOfTheEnd) {
+  EXPECT_TRUE(base::wait_until_free(store, "base", Deadline::never()));
+  EXPECT_NE(::access(lock_file().c_str(), F_OK), 0) << "who only looks makes no files";
+  ChildProcess holder([this](const auto& ready) {
+    const auto lock = acquire(LockMode::shared);
+    ready();
+    ::pause();
+  });
+  ASSERT_TRUE(holder.wait_ready());
+  EXPECT_FALSE(base::wait_until_free(store, "base", Deadline::after(milliseconds(30))));
+  auto waiter = std::async(std::launch::async, [this] {
+    return base::wait_until_free(store, "base", Deadline::never());
+  });
+  ASSERT_TRUE(wait_for_waiter(lock_file()));
+  EXPECT_TRUE(acquire(LockMode::shared));
+  holder.kill();
+  EXPECT_TRUE(waiter.get());
+  EXPECT_TRUE(acquire(LockMode::exclusive));
+}
+
+TEST_F(IdLockTest, ALockTellsSinceWhenAndWhoLeftItBehind) {
+  const auto now_ms = [] {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<milliseconds>(now).count();
+  };
+  const int64_t before = now_ms();
+  const auto lock = acquire(LockMode::shared);
+  const auto mine = base::lock_holders(store, "base");
+  ASSERT_EQ(mine.size(), 1U);
+  EXPECT_GE(mine[0].since_ms.value_or(0), before);
+  EXPECT_LE(mine[0].since_ms.value_or(0), now_ms());
+  EXPECT_EQ(mine[0].left_behind_by, 0);
+
+  const ChildProcess child([](const auto& ready) {
+    ready();
+    ::pause();
+  });
+  ASSERT_TRUE(child.wait_ready());
+  EXPECT_EQ(base::lock_holders(store, "base").at(1).left_behind_by, 0) << "we have it, too";
+}
+
+TEST(LockInFdinfoTest, WhatTheKernelShows) {
+  const auto held = base::lock_in_fdinfo(
+      "pos:\t1769000000123\nflags:\t02100000\nmnt_id:\t29\n"
+      "lock:\t1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF\n");
+  ASSERT_TRUE(held);
+  EXPECT_EQ(held->mode, LockMode::exclusive);
+  EXPECT_EQ(held->taker, 4711);
+  EXPECT_EQ(held->since_ms, 1769000000123);
+
+  const auto foreign =
+      base::lock_in_fdinfo("pos:\t0\nlock:\t1: FLOCK  ADVISORY  READ -1 fe:00:1 0 EOF");
+  ASSERT_TRUE(foreign);
+  EXPECT_EQ(foreign->mode, LockMode::shared);
+  EXPECT_EQ(foreign->taker, 0);
+  EXPECT_FALSE(foreign->since_ms);
+
+  EXPECT_FALSE(base::lock_in_fdinfo(""));
+  EXPECT_FALSE(base::lock_in_fdinfo("pos:\t5\nflags:\t02\nlock:\t1: POSIX ADVISORY WRITE 5"));
+  for (const char* odd : {"FLOCK", "pos:FLOCK WRITE", "pos:\t99999999999999999999\nFLOCK READ x"}) {
+    EXPECT_TRUE(base::lock_in_fdinfo(odd)) << odd;
+  }
+}
+
+TEST_F(IdLockTest, ARefusalNamesHoldersAndWaiters) {
+  ChildProcess holder([this](const auto& ready) {
+    const auto lock = acquire(LockMode::shared);
+    ready();
+    ::pause();
+  });
+  ASSERT_TRUE(holder.wait_ready());
+  ChildProcess waiter(
+      [this](const auto& /*ready*/) { const auto lock = acquire(LockMode::exclusive, kLong); });
+  ASSERT_TRUE(wait_for_waiter(lock_file()));
+  try {
+    base::require_lock(store, "base", LockMode::shared, Deadline::after(milliseconds(0)));
+    FAIL();
+  } catch (const base::Refused& error) {
+    const std::string text = error.what();
+    EXPECT_NE(text.find("held shared by " + std::to_string(holder.pid()) + " ("), std::string::npos)
+        << text;
+    EXPECT_NE(text.find("awaited by " + std::to_string(waiter.pid()) + " ("), std::string::npos)
+        << text;
+  }
+}
+
+TEST_F(IdLockTest, NobodyHoldsAFreeLock) {
+  EXPECT_TRUE(base::lock_holders(store, "base").empty());
+  acquire(LockMode::exclusive).reset();
+  EXPECT_TRUE(base::lock_holders(store, "base").empty());
+  const auto mine = acquire(LockMode::shared);
+  const auto again = acquire(LockMode::shared);
+  const auto holders = base::lock_holders(store, "base");
+  ASSERT_EQ(holders.size(), 1U) << "one record a process";
+  EXPECT_EQ(holders[0].pid, ::getpid());
+  EXPECT_EQ(holders[0].mode, LockMode::shared);
+}
+
+TEST_F(IdLockTest, WhatStandsInTheWayIsRefusedAndHangsNobody) {
+  store.create_layout();
+  ASSERT_EQ(::symlink("/etc/passwd", lock_file("link").c_str()), 0);
+  EXPECT_THROW(acquire(LockMode::shared, milliseconds(0), "link"), base::BadData);
+  ASSERT_EQ(::mkfifo(lock_file("fifo").c_str(), 0600), 0);
+  EXPECT_TRUE(acquire(LockMode::exclusive, milliseconds(0), "fifo"));
+  EXPECT_THROW(acquire(LockMode::shared, milliseconds(0), "../x"), base::UsageError);
+  EXPECT_THROW(
+      IdLock::acquire(base::Store(dir / "absent"), "x", LockMode::shared, Deadline::never()),
+      std::system_error);
+}
+
+}  // namespace
