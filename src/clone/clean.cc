@@ -35,11 +35,11 @@ bool is_made_by_us(mode_t type) {
 std::vector<Leftover> remove_leftovers(const std::string& directory, bool dry_run) {
   const base::Fd dir = base::open_file(directory, O_RDONLY | O_DIRECTORY);
   std::vector<Leftover> found;
-  for (const Entry& entry : list_directory(dir.get(), directory)) {
+  for (const file::Entry& entry : file::list_directory(dir.get(), directory)) {
     if (!base::is_temporary_name(entry.name) || !is_made_by_us(entry.type)) {
       continue;
     }
-    const base::Fd fd(::openat(dir.get(), entry.name.c_str(), O_RDONLY | kNoFollow));
+    const base::Fd fd(::openat(dir.get(), entry.name.c_str(), O_RDONLY | file::kNoFollow));
     if (!fd) {
       if (errno == ENOENT) {
         continue;  // published or removed meanwhile
@@ -48,7 +48,7 @@ std::vector<Leftover> remove_leftovers(const std::string& directory, bool dry_ru
     }
     found.push_back({.path = directory + "/" + entry.name, .in_use = is_in_use(fd.get())});
     if (!found.back().in_use && !dry_run) {
-      base::remove_tree(dir.get(), entry.name, found.back().path);  // while the lock is held
+      file::remove_tree(dir.get(), entry.name, found.back().path);  // while the lock is held
     }
   }
   return found;

@@ -76,7 +76,7 @@ void require_apart(const SourceFile& src, const Place& place) {
   if (is_apart && S_ISDIR(there.st_mode)) {
     const base::Fd dir =
         base::open_at(place.parent(), place.name(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    is_apart = !Place(name_of_open(src.fd.get(), src.path)).is_inside(dir.get());
+    is_apart = !Place(file::name_of_open(src.fd.get(), src.path)).is_inside(dir.get());
   }
   if (!is_apart) {
     throw base::UsageError("cannot replace " + base::quoted(place.path()) + " by a clone of " +

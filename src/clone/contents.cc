@@ -23,8 +23,8 @@ namespace {
 constexpr off_t kLargeFile = 1 << 20;
 
 std::string cost_text(const SourceFile& src, int64_t extents) {
-  return "each clone of it takes up to " + std::to_string(clone_cost_ms(src.fd.get(), extents)) +
-         " ms";
+  return "each clone of it takes up to " +
+         std::to_string(file::clone_cost_ms(src.fd.get(), extents)) + " ms";
 }
 
 void refuse_many_extents(const SourceFile& src, int64_t extents, int64_t limit) {
@@ -40,7 +40,7 @@ void refuse_many_extents(const SourceFile& src, int64_t extents, int64_t limit) 
 // extents that somebody should know. A shorter file is cloned before one has asked.
 bool must_count(const Request& request, const SourceFile& src) {
   constexpr off_t kSmallestBlock = 1024;  // of a filesystem that shares blocks
-  return src.st.st_size / kSmallestBlock >= request.max_extents.value_or(kManyExtents) &&
+  return src.st.st_size / kSmallestBlock >= request.max_extents.value_or(file::kManyExtents) &&
          (request.max_extents || request.detail != Detail::nothing);
 }
 
@@ -54,12 +54,13 @@ void measure_shared(int fd, Detail detail, FileReport& report) {
   report.size = st.st_size;  // a source that grows is shared as long as it was at that instant
   report.shared = allocated_bytes(st);
   if (detail == Detail::numbers) {
-    const std::optional<ExtentSurvey> survey =
-        report.extents.value_or(0) <= kFewExtents
-            ? survey_extents(fd, report.size, Flush::no, report.path)
+    const std::optional<file::ExtentSurvey> survey =
+        report.extents.value_or(0) <= file::kFewExtents
+            ? file::survey_extents(fd, report.size, file::Flush::no, report.path)
             : std::nullopt;
     report.shared = survey ? survey->data_bytes : report.shared;
-    report.extents_after = survey ? survey->extents : count_extents(fd, Flush::no, report.path);
+    report.extents_after =
+        survey ? survey->extents : file::count_extents(fd, file::Flush::no, report.path);
     // Those of a short source are those of its clone.
     report.extents = report.extents ? report.extents : report.extents_after;
   }
@@ -67,7 +68,7 @@ void measure_shared(int fd, Detail detail, FileReport& report) {
 }
 
 void warn_of_many_extents(const SourceFile& src, int64_t extents) {
-  if (extents > kManyExtents) {
+  if (extents > file::kManyExtents) {
     base::say_warning(base::quoted(src.path) + " has " + std::to_string(extents) + " extents, " +
                       cost_text(src, extents) + "; --defrag rewrites it densely");
   }
@@ -127,7 +128,7 @@ bool ContentCloner::shares(const SourceFile& src, const std::string& dst_path, R
 void ContentCloner::reflink(const SourceFile& src, FileReport& report, const Sharing& sharing) {
   if (must_count(request_, src)) {
     const PhaseTimer timer(report.phases.flush);
-    report.extents = count_extents(src.fd.get(), Flush::yes, src.path);
+    report.extents = file::count_extents(src.fd.get(), file::Flush::yes, src.path);
   }
   if (report.extents && request_.max_extents) {
     refuse_many_extents(src, *report.extents, *request_.max_extents);
@@ -216,8 +217,8 @@ void ContentCloner::copy(const SourceFile& src, int dst, FileReport& report) {
 
 // The zeros of the clone `made`. They are looked for in the source, whose pages are often in the
 // cache, if it certainly has the contents that were shared; else in the clone.
-std::vector<Range> ContentCloner::zeros_of(const SourceFile& src, int made,
-                                           const FileReport& report) {
+std::vector<file::Range> ContentCloner::zeros_of(const SourceFile& src, int made,
+                                                 const FileReport& report) {
   const Lease lease(src.fd.get(), Lease::Kind::read);
   const auto is_steady = [&] { return lease.is_held() && !is_modified(src); };
   const auto find_in = [&](int fd) {
@@ -225,7 +226,7 @@ std::vector<Range> ContentCloner::zeros_of(const SourceFile& src, int made,
                         [] {});
   };
   if (is_steady()) {
-    std::vector<Range> holes = find_in(src.fd.get());
+    std::vector<file::Range> holes = find_in(src.fd.get());
     if (is_steady()) {
       return holes;
     }
@@ -236,14 +237,14 @@ std::vector<Range> ContentCloner::zeros_of(const SourceFile& src, int made,
 // `made` has the contents already; with a dry run it is the source.
 void ContentCloner::dig(const SourceFile& src, int made, FileReport& report) {
   const PhaseTimer timer(report.phases.dig);
-  const std::vector<Range> holes = zeros_of(src, made, report);
+  const std::vector<file::Range> holes = zeros_of(src, made, report);
   report.dug = bytes_of(holes);
   if (!request_.dry_run) {
     dig_holes(made, holes, report.size, report.path, [] {});
   }
   report.shared -= std::min(report.dug, report.shared);
   report.extents_after =
-      request_.dry_run ? std::nullopt : count_extents(made, Flush::no, report.path);
+      request_.dry_run ? std::nullopt : file::count_extents(made, file::Flush::no, report.path);
   report.hole = report.size - report.shared;
 }
 

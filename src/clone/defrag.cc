@@ -29,28 +29,29 @@ namespace {
 }
 
 // The largest holes, and one of no length at the end.
-std::vector<Range> holes_to_keep(const SourceFile& src) {
+std::vector<file::Range> holes_to_keep(const SourceFile& src) {
   const off_t size = src.st.st_size;
-  std::vector<Range> holes;
+  std::vector<file::Range> holes;
   off_t at = 0;
-  for (std::optional<Range> data = next_data(src.fd.get(), 0, size, src.path); data;
-       data = next_data(src.fd.get(), at, size, src.path)) {
+  for (std::optional<file::Range> data = file::next_data(src.fd.get(), 0, size, src.path); data;
+       data = file::next_data(src.fd.get(), at, size, src.path)) {
     holes.push_back({.begin = at, .end = data->begin});
     at = data->end;
   }
   holes.push_back({.begin = at, .end = size});
-  std::erase_if(holes, [](const Range& hole) { return hole.end - hole.begin < kSmallestHole; });
-  holes = longest(std::move(holes), kMostHoles);
+  std::erase_if(
+      holes, [](const file::Range& hole) { return hole.end - hole.begin < file::kSmallestHole; });
+  holes = file::longest(std::move(holes), file::kMostHoles);
   holes.push_back({.begin = size, .end = size});
   return holes;
 }
 
 // Everything between the holes.
-NextRange between(const std::vector<Range>& holes) {
-  return [&](off_t from) -> std::optional<Range> {
-    for (const Range& hole : holes) {
+file::NextRange between(const std::vector<file::Range>& holes) {
+  return [&](off_t from) -> std::optional<file::Range> {
+    for (const file::Range& hole : holes) {
       if (from < hole.begin) {
-        return Range{.begin = from, .end = hole.begin};
+        return file::Range{.begin = from, .end = hole.begin};
       }
       from = std::max(from, hole.end);
     }
@@ -59,7 +60,7 @@ NextRange between(const std::vector<Range>& holes) {
 }
 
 void write_densely(const SourceFile& src, int dst, const Lease& lease, Progress& progress) {
-  const std::vector<Range> holes = holes_to_keep(src);
+  const std::vector<file::Range> holes = holes_to_keep(src);
   const int64_t bytes = src.st.st_size - bytes_of(holes);
   check_space(dst, bytes, src.path);
   if (::ftruncate(dst, src.st.st_size) != 0) {
@@ -67,19 +68,19 @@ void write_densely(const SourceFile& src, int dst, const Lease& lease, Progress&
   }
   progress.begin(src.path, bytes);
   // One thread: the filesystem lays out what comes in order in few extents.
-  read_pieces(src.fd.get(), between(holes), src.st.st_size, 1, src.path,
-              [&](off_t at, std::span<const std::byte> data) {
-                if (lease.state() == Lease::State::refused) {
-                  refuse(src, "a process opens it for writing; run again when none does");
-                }
-                try {
-                  base::pwrite_full(dst, data, at, src.path);
-                } catch (const std::system_error& error) {
-                  throw_with_advice(error.code().value(),
-                                    "cannot rewrite " + base::quoted(src.path));
-                }
-                progress.add(static_cast<int64_t>(data.size()));
-              });
+  file::read_pieces(src.fd.get(), between(holes), src.st.st_size, 1, src.path,
+                    [&](off_t at, std::span<const std::byte> data) {
+                      if (lease.state() == Lease::State::refused) {
+                        refuse(src, "a process opens it for writing; run again when none does");
+                      }
+                      try {
+                        base::pwrite_full(dst, data, at, src.path);
+                      } catch (const std::system_error& error) {
+                        throw_with_advice(error.code().value(),
+                                          "cannot rewrite " + base::quoted(src.path));
+                      }
+                      progress.add(static_cast<int64_t>(data.size()));
+                    });
 }
 
 void rewrite(const Place& place, const SourceFile& src, const Lease& lease, Progress& progress) {
@@ -103,8 +104,9 @@ void rewrite(const Place& place, const SourceFile& src, const Lease& lease, Prog
 }  // namespace
 
 void defragment(const Place& place, SourceFile& src, const Request& request, Progress& progress) {
-  const std::optional<int64_t> extents = count_extents(src.fd.get(), Flush::yes, src.path);
-  if (!extents || *extents <= request.max_extents.value_or(kManyExtents)) {
+  const std::optional<int64_t> extents =
+      file::count_extents(src.fd.get(), file::Flush::yes, src.path);
+  if (!extents || *extents <= request.max_extents.value_or(file::kManyExtents)) {
     return;
   }
   if (src.st.st_nlink > 1) {
@@ -132,7 +134,7 @@ void defragment(const Place& place, SourceFile& src, const Request& request, Pro
 
 void defragment_operand(SourceFile& src, const Request& request, Progress& progress) {
   if (S_ISREG(src.st.st_mode)) {
-    const Place real(name_of_open(src.fd.get(), src.path));  // SRC may be a symlink
+    const Place real(file::name_of_open(src.fd.get(), src.path));  // SRC may be a symlink
     defragment(Place(real.parent(), real.name(), src.path), src, request, progress);
   }
 }

@@ -109,7 +109,7 @@ class TimesKept {
 // happened. Only a write lease is proof of that: what a process writes between a check of the times
 // and the punch would be lost.
 bool dig_alone(const Place& place, const Request& request, Progress& progress, FileReport& report) {
-  const base::Fd fd = base::open_at(place.parent(), place.name(), O_RDWR | kNoFollow);
+  const base::Fd fd = base::open_at(place.parent(), place.name(), O_RDWR | file::kNoFollow);
   const Lease lease(fd.get(), Lease::Kind::write);
   if (!lease.is_held()) {
     return false;
@@ -118,7 +118,7 @@ bool dig_alone(const Place& place, const Request& request, Progress& progress, F
   if (::fstat(fd.get(), &st) != 0) {
     base::throw_errno("cannot stat " + base::quoted(place.path()));
   }
-  report.extents = count_extents(fd.get(), Flush::no, place.path());
+  report.extents = file::count_extents(fd.get(), file::Flush::no, place.path());
   const RequireSteady require_lease = [&] {
     if (!lease.is_held()) {
       throw base::Refused("cannot dig holes into " + base::quoted(place.path()) +
@@ -127,8 +127,8 @@ bool dig_alone(const Place& place, const Request& request, Progress& progress, F
   };
   {
     const PhaseTimer timer(report.phases.dig);
-    const std::vector<Range> holes = holes_to_dig(fd.get(), fd.get(), st.st_size, request.jobs,
-                                                  progress, place.path(), require_lease);
+    const std::vector<file::Range> holes = holes_to_dig(
+        fd.get(), fd.get(), st.st_size, request.jobs, progress, place.path(), require_lease);
     report.dug = bytes_of(holes);
     if (request.dry_run) {
       return true;
@@ -138,7 +138,7 @@ bool dig_alone(const Place& place, const Request& request, Progress& progress, F
       dig_holes(fd.get(), holes, st.st_size, place.path(), require_lease);
     }
   }
-  report.extents_after = count_extents(fd.get(), Flush::no, place.path());
+  report.extents_after = file::count_extents(fd.get(), file::Flush::no, place.path());
   if (request.durable == base::Durable::yes) {
     const PhaseTimer timer(report.phases.publish);
     base::sync_fd(fd.get(), place.path());
@@ -172,7 +172,7 @@ void defrag_file(const Place& place, const Request& request, Progress& progress,
     report.shared = 0;
     report.hole = report.size - report.copied;
   }
-  report.extents = count_extents(file.fd.get(), Flush::no, place.path());
+  report.extents = file::count_extents(file.fd.get(), file::Flush::no, place.path());
   report.extents_after = report.extents;
 }
 

@@ -98,7 +98,7 @@ void Place::remove_leftover() const {
       base::throw_errno("cannot stat " + base::quoted(temporary_));
     }
     if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) {
-      const base::Fd leftover(::openat(parent(), temporary_.c_str(), O_RDONLY | kNoFollow));
+      const base::Fd leftover(::openat(parent(), temporary_.c_str(), O_RDONLY | file::kNoFollow));
       if (!leftover) {
         if (errno == ENOENT) {
           continue;
@@ -111,10 +111,10 @@ void Place::remove_leftover() const {
       if (!still_named(leftover.get())) {
         continue;
       }
-      base::remove_tree(parent(), temporary_, temporary_);  // while the lock is held
+      file::remove_tree(parent(), temporary_, temporary_);  // while the lock is held
       return;
     }
-    base::remove_tree(parent(), temporary_, temporary_);  // no file of ours, but our name
+    file::remove_tree(parent(), temporary_, temporary_);  // no file of ours, but our name
   }
   throw_busy();
 }

@@ -153,7 +153,7 @@ int run(int argc, char** argv) {
   static_cast<void>(std::signal(SIGXFSZ, SIG_IGN));
   // Who wants to write while we hold a lease is seen by asking; the signal would be our death.
   static_cast<void>(std::signal(SIGIO, SIG_IGN));
-  cloning::raise_descriptor_limit();
+  file::raise_descriptor_limit();
   Progress progress(line.progress);
   switch (line.job) {
     case Job::clean:

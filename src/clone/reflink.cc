@@ -129,11 +129,11 @@ void check_file_size_limit(int64_t size, std::string_view dst_path) {
 std::string refusal_reason(int error_number, int src, int dst) {
   switch (error_number) {
     case EXDEV:
-      return base::cross_device_reason(src, dst);
+      return file::cross_device_reason(src, dst);
     case EINVAL:  // of a filesystem that can: this file is without copy-on-write, or inline
-      return "this file cannot share blocks on " + base::filesystem_name(dst);
+      return "this file cannot share blocks on " + file::filesystem_name(dst);
     default:
-      return base::filesystem_name(dst) + " cannot share blocks";
+      return file::filesystem_name(dst) + " cannot share blocks";
   }
 }
 

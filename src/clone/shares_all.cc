@@ -24,11 +24,11 @@ struct stat stat_of(int fd, const std::string& path) {
 }
 
 bool has_data(const SourceFile& src, off_t begin, off_t end) {
-  std::vector<std::byte> piece(static_cast<size_t>(std::min(kPiece, end - begin)));
+  std::vector<std::byte> piece(static_cast<size_t>(std::min(file::kPiece, end - begin)));
   for (off_t at = begin; at < end; at += static_cast<off_t>(piece.size())) {
     const auto length = std::min(piece.size(), static_cast<size_t>(end - at));
     const size_t got = base::pread_full(src.fd.get(), std::span(piece).first(length), at, src.path);
-    if (got > 0 && !is_zero(std::span(piece).first(got))) {
+    if (got > 0 && !file::is_zero(std::span(piece).first(got))) {
       return true;
     }
   }
@@ -37,10 +37,10 @@ bool has_data(const SourceFile& src, off_t begin, off_t end) {
 
 // The first byte of data in the source that is a hole in the clone.
 std::optional<off_t> first_missing(const SourceFile& src, int made, off_t size) {
-  for (std::optional<Range> data = next_data(src.fd.get(), 0, size, src.path); data;
-       data = next_data(src.fd.get(), data->end, size, src.path)) {
+  for (std::optional<file::Range> data = file::next_data(src.fd.get(), 0, size, src.path); data;
+       data = file::next_data(src.fd.get(), data->end, size, src.path)) {
     for (off_t at = data->begin; at < data->end;) {
-      const std::optional<Range> shared = next_data(made, at, size, src.path);
+      const std::optional<file::Range> shared = file::next_data(made, at, size, src.path);
       const off_t hole_end = shared ? std::min(shared->begin, data->end) : data->end;
       if (hole_end > at && has_data(src, at, hole_end)) {
         return at;

@@ -38,7 +38,7 @@ bool is_of_the_vmm(const std::string& relative, mode_t type) {
   if (S_ISDIR(type)) {
     return relative == "logs" || relative == "template" || relative == "uffd";
   }
-  return base::is_socket_name(name) || (S_ISREG(type) && base::is_half_compressed_name(name));
+  return store::is_socket_name(name) || (S_ISREG(type) && store::is_half_compressed_name(name));
 }
 
 }  // namespace

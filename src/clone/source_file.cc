@@ -49,7 +49,8 @@ SourceFile open_operand(const std::string& path) {
 }
 
 SourceFile open_source(int dir, const std::string& name, const std::string& path) {
-  SourceFile src{.fd = base::Fd(::openat(dir, name.c_str(), O_RDONLY | kNoFollow)), .path = path};
+  SourceFile src{.fd = base::Fd(::openat(dir, name.c_str(), O_RDONLY | file::kNoFollow)),
+                 .path = path};
   if (!src.fd) {
     if (errno == ENOENT || errno == ELOOP || errno == ENXIO) {  // ENXIO: a socket
       throw_went_away(path);

@@ -44,9 +44,9 @@ struct stat stat_of(int fd, std::string_view path) {
   return st;
 }
 
-void punch(int fd, const Range& hole, off_t size, std::string_view path) {
+void punch(int fd, const file::Range& hole, off_t size, std::string_view path) {
   // A last block that the file fills in part only is given back when the hole covers all of it.
-  const off_t beyond = hole.end == size ? static_cast<off_t>(kHoleBlock) : 0;
+  const off_t beyond = hole.end == size ? static_cast<off_t>(file::kHoleBlock) : 0;
   if (::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, hole.begin,
                   hole.end - hole.begin + beyond) != 0) {
     if (errno == EOPNOTSUPP) {
@@ -77,8 +77,8 @@ class SparseCopy {
       }
       options_.progress.add(static_cast<int64_t>(data.size()));
     };
-    read_pieces(src_, data_of(src_, size, src_path_), size, options_.jobs, src_path_, use,
-                digs ? kPiece : kCopyPiece);
+    file::read_pieces(src_, file::data_of(src_, size, src_path_), size, options_.jobs, src_path_,
+                      use, digs ? file::kPiece : kCopyPiece);
     return {.copied = copied_, .dug = dug_};
   }
 
@@ -90,8 +90,8 @@ class SparseCopy {
     if (::fstatfs(dst_, &fs) != 0 || fs.f_type != EXT4_SUPER_MAGIC) {
       return;
     }
-    for (std::optional<Range> range = next_data(src_, 0, size, src_path_); range;
-         range = next_data(src_, range->end, size, src_path_)) {
+    for (std::optional<file::Range> range = file::next_data(src_, 0, size, src_path_); range;
+         range = file::next_data(src_, range->end, size, src_path_)) {
       const off_t length = range->end - range->begin;
       if (length < kWorthPreallocating ||
           ::fallocate(dst_, FALLOC_FL_KEEP_SIZE, range->begin, length) == 0) {
@@ -117,13 +117,13 @@ class SparseCopy {
   }
 
   void write_around_zeros(off_t begin, std::span<const std::byte> data) {
-    ZeroRuns zeros;
+    file::ZeroRuns zeros;
     zeros.add(begin, data);
     off_t at = begin;
     const auto write_until = [&](off_t end) {
       write(at, data.subspan(static_cast<size_t>(at - begin), static_cast<size_t>(end - at)));
     };
-    for (const Range& hole : zeros.holes()) {
+    for (const file::Range& hole : zeros.holes()) {
       write_until(hole.begin);
       dug_ += hole.end - hole.begin;
       at = hole.end;
@@ -186,33 +186,33 @@ int64_t stream_copy(int src, int dst, std::string_view src_path, std::string_vie
   }
 }
 
-std::vector<Range> holes_to_dig(int src, int dst, off_t size, int jobs, Progress& progress,
-                                std::string_view path, const RequireSteady& require_steady) {
+std::vector<file::Range> holes_to_dig(int src, int dst, off_t size, int jobs, Progress& progress,
+                                      std::string_view path, const RequireSteady& require_steady) {
   progress.begin(path, allocated_bytes(stat_of(src, path)));
-  ZeroRuns zeros;
-  read_pieces(src, data_of(src, size, path), size, jobs, path,
-              [&](off_t at, std::span<const std::byte> data) {
-                zeros.add(at, data);
-                require_steady();
-                progress.add(static_cast<int64_t>(data.size()));
-              });
+  file::ZeroRuns zeros;
+  file::read_pieces(src, file::data_of(src, size, path), size, jobs, path,
+                    [&](off_t at, std::span<const std::byte> data) {
+                      zeros.add(at, data);
+                      require_steady();
+                      progress.add(static_cast<int64_t>(data.size()));
+                    });
   const int64_t cuts =
-      count_extents(dst, Flush::no, path).value_or(1) - 1;  // that there are already
-  const int64_t most = static_cast<int64_t>(kMostHoles) - std::max<int64_t>(cuts, 0);
+      file::count_extents(dst, file::Flush::no, path).value_or(1) - 1;  // that there are already
+  const int64_t most = static_cast<int64_t>(file::kMostHoles) - std::max<int64_t>(cuts, 0);
   return zeros.holes(static_cast<size_t>(std::max<int64_t>(most, 0)));
 }
 
-void dig_holes(int dst, std::span<const Range> holes, off_t size, std::string_view path,
+void dig_holes(int dst, std::span<const file::Range> holes, off_t size, std::string_view path,
                const RequireSteady& require_steady) {
-  for (const Range& hole : holes) {
+  for (const file::Range& hole : holes) {
     require_steady();
     punch(dst, hole, size, path);
   }
 }
 
-int64_t bytes_of(std::span<const Range> ranges) {
+int64_t bytes_of(std::span<const file::Range> ranges) {
   int64_t bytes = 0;
-  for (const Range& range : ranges) {
+  for (const file::Range& range : ranges) {
     bytes += range.end - range.begin;
   }
   return bytes;

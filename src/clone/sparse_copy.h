@@ -54,15 +54,15 @@ using RequireSteady = std::function<void()>;
 // and `size` bytes, and extents of its own already; the two may be one descriptor. Calls
 // `require_steady` after each piece. Throws what that throws; Refused when `src` is too short;
 // std::system_error.
-std::vector<Range> holes_to_dig(int src, int dst, off_t size, int jobs, Progress& progress,
-                                std::string_view path, const RequireSteady& require_steady);
+std::vector<file::Range> holes_to_dig(int src, int dst, off_t size, int jobs, Progress& progress,
+                                      std::string_view path, const RequireSteady& require_steady);
 
 // Punches these holes, each after a call of `require_steady`. Contents never change, so that it may
 // end at any point. Throws Unsupported where the filesystem has no holes; std::system_error.
-void dig_holes(int dst, std::span<const Range> holes, off_t size, std::string_view path,
+void dig_holes(int dst, std::span<const file::Range> holes, off_t size, std::string_view path,
                const RequireSteady& require_steady);
 
-int64_t bytes_of(std::span<const Range> ranges);
+int64_t bytes_of(std::span<const file::Range> ranges);
 
 // Throws base::Error (exit status 5) when the filesystem of `dst` has not `needed` bytes free.
 void check_space(int dst, int64_t needed, std::string_view dst_path);

@@ -77,7 +77,7 @@ void StagedFile::sync(base::Durable durable) const {
 
 // False when the name is taken.
 bool StagedFile::link_to(const std::string& name) const {
-  if (link_descriptor(fd_.get(), place_.parent(), name) == 0) {
+  if (file::link_descriptor(fd_.get(), place_.parent(), name) == 0) {
     return true;
   }
   if (errno == EEXIST) {
@@ -159,8 +159,8 @@ StagedDirectory::StagedDirectory(const Place& place) : place_(place) {
       throw_with_advice(errno, "cannot make " + base::quoted(place.path()));
     }
   }
-  fd_ = base::Fd(
-      ::openat(place.parent(), place.temporary().c_str(), O_RDONLY | O_DIRECTORY | kNoFollow));
+  fd_ = base::Fd(::openat(place.parent(), place.temporary().c_str(),
+                          O_RDONLY | O_DIRECTORY | file::kNoFollow));
   if (!fd_ && errno != ENOENT) {
     base::throw_errno("cannot open " + base::quoted(place.temporary()));
   }
@@ -174,7 +174,7 @@ StagedDirectory::StagedDirectory(const Place& place) : place_(place) {
 StagedDirectory::~StagedDirectory() {
   if (!published_ && fd_) {
     try {
-      base::remove_tree(place_.parent(), place_.temporary(), place_.temporary());
+      file::remove_tree(place_.parent(), place_.temporary(), place_.temporary());
     } catch (const std::exception&) {
       // Already failing for another reason. The next run for this destination tries again.
       return;
@@ -184,7 +184,7 @@ StagedDirectory::~StagedDirectory() {
 
 void StagedDirectory::publish(base::Durable durable) {
   if (durable == base::Durable::yes) {
-    sync_tree(fd_.get(), place_.path());
+    file::sync_tree(fd_.get(), place_.path());
   }
   if (!rename_to_free_name()) {
     place_.throw_exists();
@@ -197,7 +197,7 @@ void StagedDirectory::publish(base::Durable durable) {
 
 void StagedDirectory::replace(base::Durable durable) {
   if (durable == base::Durable::yes) {
-    sync_tree(fd_.get(), place_.path());
+    file::sync_tree(fd_.get(), place_.path());
   }
   const bool was_free = rename_to_free_name();
   if (!was_free) {

@@ -22,8 +22,8 @@ void count_holes(int fd, StatReport& report) {
       report.hole_bytes += end - at;
     }
   };
-  for (std::optional<Range> data = next_data(fd, 0, report.size, report.path); data;
-       data = next_data(fd, at, report.size, report.path)) {
+  for (std::optional<file::Range> data = file::next_data(fd, 0, report.size, report.path); data;
+       data = file::next_data(fd, at, report.size, report.path)) {
     add(data->begin);
     at = data->end;
   }
@@ -31,7 +31,7 @@ void count_holes(int fd, StatReport& report) {
 }
 
 void add_number(base::JsonLine& line, std::string_view key, const StatReport& report,
-                int64_t (*number)(const ExtentSurvey&)) {
+                int64_t (*number)(const file::ExtentSurvey&)) {
   if (report.extents) {
     line.number(key, number(*report.extents));
   } else {
@@ -52,8 +52,8 @@ StatReport stat_file(const std::string& path) {
                         ": it is not a regular file");
   }
   // Flushed first: only then st_blocks is what it will be.
-  const std::optional<ExtentSurvey> extents =
-      survey_extents(file.fd.get(), file.st.st_size, Flush::yes, path);
+  const std::optional<file::ExtentSurvey> extents =
+      file::survey_extents(file.fd.get(), file.st.st_size, file::Flush::yes, path);
   struct stat st {};
   if (::fstat(file.fd.get(), &st) != 0) {
     base::throw_errno("cannot stat " + base::quoted(path));
@@ -65,7 +65,8 @@ StatReport stat_file(const std::string& path) {
                     .extents = extents,
                     .has_writer = {}};
   count_holes(file.fd.get(), report);
-  report.clone_ms = clone_cost_ms(file.fd.get(), report.extents ? report.extents->extents : 0);
+  report.clone_ms =
+      file::clone_cost_ms(file.fd.get(), report.extents ? report.extents->extents : 0);
   const Lease::State lease = Lease(file.fd.get(), Lease::Kind::read).state();
   if (lease != Lease::State::unknown) {
     report.has_writer = lease == Lease::State::refused;
@@ -78,12 +79,13 @@ std::string stat_record(const StatReport& report) {
   line.path("path", report.path)
       .number("size_bytes", report.size)
       .number("allocated_bytes", report.allocated);
-  add_number(line, "extents", report, [](const ExtentSurvey& of) { return of.extents; });
-  add_number(line, "bytes_shared", report, [](const ExtentSurvey& of) { return of.shared_bytes; });
+  add_number(line, "extents", report, [](const file::ExtentSurvey& of) { return of.extents; });
+  add_number(line, "bytes_shared", report,
+             [](const file::ExtentSurvey& of) { return of.shared_bytes; });
   add_number(line, "bytes_exclusive", report,
-             [](const ExtentSurvey& of) { return of.data_bytes - of.shared_bytes; });
+             [](const file::ExtentSurvey& of) { return of.data_bytes - of.shared_bytes; });
   add_number(line, "bytes_preallocated", report,
-             [](const ExtentSurvey& of) { return of.preallocated_bytes; });
+             [](const file::ExtentSurvey& of) { return of.preallocated_bytes; });
   line.number("holes", report.holes)
       .number("bytes_hole", report.hole_bytes)
       .number("links", report.links);
@@ -104,7 +106,7 @@ std::string stat_line(const StatReport& report) {
   std::string text = base::quoted(report.path) + ": " + human_bytes(report.size) + ", " +
                      human_bytes(report.allocated) + " on the disk";
   if (report.extents) {
-    const ExtentSurvey& extents = *report.extents;
+    const file::ExtentSurvey& extents = *report.extents;
     text += ", " + counted(extents.extents, "extent") + ", " + human_bytes(extents.shared_bytes) +
             " shared, " + human_bytes(extents.data_bytes - extents.shared_bytes) + " exclusive";
     if (extents.preallocated_bytes != 0) {
@@ -113,7 +115,7 @@ std::string stat_line(const StatReport& report) {
   }
   text += ", " + human_bytes(report.hole_bytes) + " in " + counted(report.holes, "hole") + ", " +
           counted(report.links, "link");
-  if (report.extents && report.extents->extents > kManyExtents) {
+  if (report.extents && report.extents->extents > file::kManyExtents) {
     text += ", a clone takes up to " + std::to_string(report.clone_ms) + " ms";
   }
   return text + (report.has_writer.value_or(false) ? ", is being written to\n" : "\n");

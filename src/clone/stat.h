@@ -17,9 +17,9 @@ struct StatReport {
   int64_t holes = 0;      // how many
   int64_t hole_bytes = 0;
   int64_t links = 0;
-  std::optional<ExtentSurvey> extents;  // nothing where the filesystem has no FIEMAP
-  int64_t clone_ms = 0;                 // what a clone takes at worst
-  std::optional<bool> has_writer;       // nothing when that cannot be known
+  std::optional<file::ExtentSurvey> extents;  // nothing where the filesystem has no FIEMAP
+  int64_t clone_ms = 0;                       // what a clone takes at worst
+  std::optional<bool> has_writer;             // nothing when that cannot be known
 };
 
 // Writes out the file's dirty data first, so that the extents are those of the disk. Throws BadData

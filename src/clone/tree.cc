@@ -65,7 +65,7 @@ void TreeCloner::clone(int src, int dst) {
 }
 
 void TreeCloner::clone_children(int src, int dst, const std::string& relative) {
-  for (const Entry& entry : list_directory(src, src_path(relative))) {
+  for (const file::Entry& entry : file::list_directory(src, src_path(relative))) {
     const std::string child = relative.empty() ? entry.name : relative + "/" + entry.name;
     if (is_left_out(request_, child, entry.type)) {
       ++report_.skipped;
@@ -91,7 +91,8 @@ void TreeCloner::clone_children(int src, int dst, const std::string& relative) {
 
 void TreeCloner::clone_directory(const Step& step) {
   const std::string path = src_path(step.relative);
-  const base::Fd src(::openat(step.src_dir, step.name.c_str(), O_RDONLY | O_DIRECTORY | kNoFollow));
+  const base::Fd src(
+      ::openat(step.src_dir, step.name.c_str(), O_RDONLY | O_DIRECTORY | file::kNoFollow));
   if (!src) {
     if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) {
       throw_went_away(path);
@@ -109,7 +110,8 @@ void TreeCloner::clone_directory(const Step& step) {
   if (::mkdirat(step.dst_dir, step.name.c_str(), mode) != 0) {
     throw_with_advice(errno, "cannot make directory " + base::quoted(dst_path(step.relative)));
   }
-  const base::Fd dst(::openat(step.dst_dir, step.name.c_str(), O_RDONLY | O_DIRECTORY | kNoFollow));
+  const base::Fd dst(
+      ::openat(step.dst_dir, step.name.c_str(), O_RDONLY | O_DIRECTORY | file::kNoFollow));
   if (!dst) {
     base::throw_errno("cannot open directory " + base::quoted(dst_path(step.relative)));
   }
@@ -231,11 +233,11 @@ FileReport TreeCloner::link_memory(const Step& step, const SourceFile& src,
   if (request_.dry_run) {
     return report;
   }
-  if (link_descriptor(src.fd.get(), step.dst_dir, step.name) != 0) {
+  if (file::link_descriptor(src.fd.get(), step.dst_dir, step.name) != 0) {
     if (errno == EXDEV) {
       throw base::Unsupported("cannot link " + base::quoted(src.path) + " to " +
                               base::quoted(dst_path) + ": " +
-                              base::cross_device_reason(src.fd.get(), step.dst_dir) +
+                              file::cross_device_reason(src.fd.get(), step.dst_dir) +
                               "; put both on one mount, or use --memory=reflink");
     }
     if (errno == EPERM) {

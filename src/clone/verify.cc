@@ -17,19 +17,19 @@ namespace cloning {
 namespace {
 
 // Where either of the two has data.
-NextRange data_of_both(int src, int dst, off_t size, const std::string& src_path,
-                       const std::string& dst_path) {
-  return [=](off_t from) -> std::optional<Range> {
-    const std::optional<Range> a = next_data(src, from, size, src_path);
-    const std::optional<Range> b = next_data(dst, from, size, dst_path);
+file::NextRange data_of_both(int src, int dst, off_t size, const std::string& src_path,
+                             const std::string& dst_path) {
+  return [=](off_t from) -> std::optional<file::Range> {
+    const std::optional<file::Range> a = file::next_data(src, from, size, src_path);
+    const std::optional<file::Range> b = file::next_data(dst, from, size, dst_path);
     if (!a || !b) {
       return a ? a : b;
     }
-    const Range& first = a->begin <= b->begin ? *a : *b;
-    const Range& second = a->begin <= b->begin ? *b : *a;
+    const file::Range& first = a->begin <= b->begin ? *a : *b;
+    const file::Range& second = a->begin <= b->begin ? *b : *a;
     return second.begin > first.end
                ? first
-               : Range{.begin = first.begin, .end = std::max(first.end, second.end)};
+               : file::Range{.begin = first.begin, .end = std::max(first.end, second.end)};
   };
 }
 
@@ -54,16 +54,17 @@ void require_same(int src, int dst, off_t size, int jobs, Progress& progress,
   base::sync_fd(dst, dst_path);
   static_cast<void>(::posix_fadvise(dst, 0, 0, POSIX_FADV_DONTNEED));
   progress.begin(dst_path, size);
-  const NextRange both = data_of_both(src, dst, size, src_path, dst_path);
-  read_pieces(src, both, size, jobs, src_path, [&](off_t at, std::span<const std::byte> data) {
-    thread_local std::vector<std::byte> buffer;
-    buffer.resize(data.size());
-    if (base::pread_full(dst, buffer, at, dst_path) != data.size() ||
-        std::memcmp(buffer.data(), data.data(), data.size()) != 0) {
-      throw_differs(" near byte " + std::to_string(at));
-    }
-    progress.add(static_cast<int64_t>(data.size()));
-  });
+  const file::NextRange both = data_of_both(src, dst, size, src_path, dst_path);
+  file::read_pieces(src, both, size, jobs, src_path,
+                    [&](off_t at, std::span<const std::byte> data) {
+                      thread_local std::vector<std::byte> buffer;
+                      buffer.resize(data.size());
+                      if (base::pread_full(dst, buffer, at, dst_path) != data.size() ||
+                          std::memcmp(buffer.data(), data.data(), data.size()) != 0) {
+                        throw_differs(" near byte " + std::to_string(at));
+                      }
+                      progress.add(static_cast<int64_t>(data.size()));
+                    });
 }
 
 }  // namespace cloning

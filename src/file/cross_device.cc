@@ -13,7 +13,7 @@
 
 #include "base/fd.h"
 
-namespace base {
+namespace file {
 namespace {
 
 // Not in linux/magic.h: fs/bcachefs and OpenZFS.
@@ -74,11 +74,11 @@ std::string cross_device_reason(int from, int to) {
 
 std::string cross_device_reason(const std::string& from, const std::string& to) {
   const auto open_any = [](const std::string& path) {
-    Fd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-    return fd ? std::move(fd) : Fd(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    base::Fd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    return fd ? std::move(fd) : base::Fd(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   };
-  const Fd first = open_any(from);
-  const Fd second = open_any(to);
+  const base::Fd first = open_any(from);
+  const base::Fd second = open_any(to);
   return cross_device_reason(first.get(), second.get());
 }
 
@@ -119,4 +119,4 @@ std::string filesystem_name(int fd) {
   return "this filesystem";
 }
 
-}  // namespace base
+}  // namespace file

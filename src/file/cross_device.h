@@ -4,7 +4,7 @@
 
 #include <string>
 
-namespace base {
+namespace file {
 
 // The reason, as a clause for a message: "they are on different filesystems". EXDEV has more causes
 // than that: mount points and btrfs subvolumes inside one filesystem, quota projects, overlayfs.
@@ -21,4 +21,4 @@ bool is_one_mount(int a, int b);
 // one that is not in the table.
 std::string filesystem_name(int fd);
 
-}  // namespace base
+}  // namespace file

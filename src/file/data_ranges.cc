@@ -10,7 +10,7 @@
 #include "base/fd.h"
 #include "base/parallel.h"
 
-namespace cloning {
+namespace file {
 
 NextRange data_of(int fd, off_t size, std::string_view name) {
   return [=](off_t from) { return next_data(fd, from, size, name); };
@@ -34,7 +34,7 @@ void read_pieces(int fd, const NextRange& next, off_t size, int jobs, std::strin
                  const UsePiece& use, off_t longest) {
   for (std::vector<Range> pieces = pieces_of(next, 0, longest); !pieces.empty();
        pieces = pieces_of(next, pieces.back().end, longest)) {
-    for_each_index(jobs, pieces.size(), [&] {
+    cloning::for_each_index(jobs, pieces.size(), [&] {
       return
           [&, buffer = std::vector<std::byte>(static_cast<size_t>(longest))](size_t index) mutable {
             const Range& piece = pieces[index];
@@ -63,4 +63,4 @@ void require_length(int fd, off_t size, std::string_view name) {
   }
 }
 
-}  // namespace cloning
+}  // namespace file

@@ -13,10 +13,7 @@
 
 #include "file/next_data.h"
 
-namespace cloning {
-
-using base::next_data;
-using base::Range;
+namespace file {
 
 // Finds the first range at or after its argument; nothing at the end.
 using NextRange = std::function<std::optional<Range>(off_t from)>;
@@ -39,4 +36,4 @@ using UsePiece = std::function<void(off_t, std::span<const std::byte>)>;
 void read_pieces(int fd, const NextRange& next, off_t size, int jobs, std::string_view name,
                  const UsePiece& use, off_t longest = kPiece);
 
-}  // namespace cloning
+}  // namespace file

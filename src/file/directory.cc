@@ -13,7 +13,7 @@
 
 #include "base/error.h"
 
-namespace cloning {
+namespace file {
 namespace {
 
 mode_t type_of(int dir, const struct dirent& entry, const std::string& path) {
@@ -109,4 +109,4 @@ void raise_descriptor_limit() {
   }
 }
 
-}  // namespace cloning
+}  // namespace file

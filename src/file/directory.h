@@ -11,7 +11,7 @@
 
 #include "base/fd.h"
 
-namespace cloning {
+namespace file {
 
 // Every step of a walk is openat(2) of one name without following it, so that a symlink that is put
 // in the way during the walk leads nowhere, and no path is too long.
@@ -41,4 +41,4 @@ int link_descriptor(int fd, int dir, const std::string& name);
 // A tree of N levels needs 2 N descriptors; many systems give 1024 at first and more on demand.
 void raise_descriptor_limit();
 
-}  // namespace cloning
+}  // namespace file

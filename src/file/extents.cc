@@ -16,7 +16,7 @@
 
 #include "base/error.h"
 
-namespace cloning {
+namespace file {
 namespace {
 
 // A dense file needs one call, and the buffer stays on the stack.
@@ -140,4 +140,4 @@ int64_t clone_cost_ms(int fd, int64_t extents) {
   return (us + kMicrosecondsPerMs - 1) / kMicrosecondsPerMs;
 }
 
-}  // namespace cloning
+}  // namespace file

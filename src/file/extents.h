@@ -8,7 +8,7 @@
 #include <optional>
 #include <string_view>
 
-namespace cloning {
+namespace file {
 
 // A list of so many extents costs little, and one system call.
 inline constexpr int64_t kFewExtents = 128;
@@ -40,4 +40,4 @@ std::optional<int64_t> count_extents(int fd, Flush flush, std::string_view name)
 // What FICLONE of so many extents takes at worst on the filesystem of `fd`, in milliseconds.
 int64_t clone_cost_ms(int fd, int64_t extents);
 
-}  // namespace cloning
+}  // namespace file

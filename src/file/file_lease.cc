@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 
-namespace base {
+namespace file {
 
 FileLease::FileLease(int fd, Kind kind) : fd_(fd), type_(kind == Kind::read ? F_RDLCK : F_WRLCK) {
   // The default signal, SIGIO, would end this process.
@@ -21,7 +21,7 @@ FileLease::FileLease(int fd, Kind kind) : fd_(fd), type_(kind == Kind::read ? F_
   } else if (errno == EINVAL || errno == ENOLCK || errno == EOPNOTSUPP || errno == EACCES) {
     state_ = State::unsupported;
   } else {
-    throw_errno("cannot take a lease");
+    base::throw_errno("cannot take a lease");
   }
 }
 
@@ -38,4 +38,4 @@ FileLease::State FileLease::state() const {
   return state_;
 }
 
-}  // namespace base
+}  // namespace file

@@ -2,7 +2,7 @@
 // A lease on an open file: whether other processes have that file open.
 #pragma once
 
-namespace base {
+namespace file {
 
 // fcntl(2), F_SETLEASE. The kernel grants a lease only while no conflicting descriptor exists, in
 // any PID namespace, and counts mappings whose descriptor is closed. So a lease that is refused
@@ -36,4 +36,4 @@ class FileLease {
   State state_ = State::held;
 };
 
-}  // namespace base
+}  // namespace file

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 
-namespace base {
+namespace file {
 
 std::optional<Range> next_data(int fd, off_t from, off_t size, std::string_view name) {
   if (from >= size) {
@@ -22,7 +22,7 @@ std::optional<Range> next_data(int fd, off_t from, off_t size, std::string_view 
     if (errno == EINVAL || errno == EOPNOTSUPP) {
       return Range{.begin = from, .end = size};
     }
-    throw_errno("cannot look for data in " + base::quoted(name));
+    base::throw_errno("cannot look for data in " + base::quoted(name));
   }
   if (begin >= size) {
     return std::nullopt;
@@ -32,9 +32,9 @@ std::optional<Range> next_data(int fd, off_t from, off_t size, std::string_view 
     if (errno == ENXIO) {  // the file was cut short between the two calls; reading it will tell
       return std::nullopt;
     }
-    throw_errno("cannot look for a hole in " + base::quoted(name));
+    base::throw_errno("cannot look for a hole in " + base::quoted(name));
   }
   return Range{.begin = begin, .end = std::min(end, size)};
 }
 
-}  // namespace base
+}  // namespace file

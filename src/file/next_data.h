@@ -7,7 +7,7 @@
 #include <optional>
 #include <string_view>
 
-namespace base {
+namespace file {
 
 struct Range {
   off_t begin;
@@ -19,4 +19,4 @@ struct Range {
 // std::system_error.
 std::optional<Range> next_data(int fd, off_t from, off_t size, std::string_view name);
 
-}  // namespace base
+}  // namespace file

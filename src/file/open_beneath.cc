@@ -10,42 +10,42 @@
 
 #include "base/error.h"
 
-namespace base {
+namespace file {
 namespace {
 
 // glibc has no wrapper for openat2. -1 and errno on failure.
-Fd call_openat2(int dir, const std::string& path, int flags, mode_t mode) {
+base::Fd call_openat2(int dir, const std::string& path, int flags, mode_t mode) {
   struct open_how how {};
   how.flags = static_cast<uint64_t>(flags | O_CLOEXEC | ((flags & O_PATH) != 0 ? 0 : O_NOCTTY));
   how.mode = mode;
   how.resolve = RESOLVE_NO_SYMLINKS;
-  return Fd(static_cast<int>(::syscall(SYS_openat2, dir, path.c_str(), &how, sizeof how)));
+  return base::Fd(static_cast<int>(::syscall(SYS_openat2, dir, path.c_str(), &how, sizeof how)));
 }
 
 [[noreturn]] void throw_open_failure(int error, const std::string& path, const std::string& shown) {
   const std::string what = "cannot open " + base::quoted(shown + "/" + path);
   if (error == ELOOP) {
-    throw BadData(what +
-                  ": it is, or lies behind, a symbolic link, and the store follows none; put "
-                  "what the link points to in its place");
+    throw base::BadData(what +
+                        ": it is, or lies behind, a symbolic link, and the store follows none; put "
+                        "what the link points to in its place");
   }
-  throw_error_number(error, what);
+  base::throw_error_number(error, what);
 }
 
 }  // namespace
 
-Fd open_beneath(int dir, const std::string& path, int flags, const std::string& shown,
-                mode_t mode) {
-  Fd fd = call_openat2(dir, path, flags, mode);
+base::Fd open_beneath(int dir, const std::string& path, int flags, const std::string& shown,
+                      mode_t mode) {
+  base::Fd fd = call_openat2(dir, path, flags, mode);
   if (!fd) {
     throw_open_failure(errno, path, shown);
   }
   return fd;
 }
 
-std::optional<Fd> try_open_beneath(int dir, const std::string& path, int flags,
-                                   const std::string& shown) {
-  Fd fd = call_openat2(dir, path, flags, 0);
+std::optional<base::Fd> try_open_beneath(int dir, const std::string& path, int flags,
+                                         const std::string& shown) {
+  base::Fd fd = call_openat2(dir, path, flags, 0);
   if (fd) {
     return fd;
   }
@@ -55,4 +55,4 @@ std::optional<Fd> try_open_beneath(int dir, const std::string& path, int flags,
   throw_open_failure(errno, path, shown);
 }
 
-}  // namespace base
+}  // namespace file

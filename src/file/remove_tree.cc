@@ -17,7 +17,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 
-namespace base {
+namespace file {
 namespace {
 
 struct Identity {
@@ -34,25 +34,25 @@ Identity identify(int dir, const std::string& name, const std::string& shown) {
     if (errno == ENOENT) {
       return {};
     }
-    throw_errno("cannot stat " + base::quoted(shown));
+    base::throw_errno("cannot stat " + base::quoted(shown));
   }
   return {.mount = st.stx_mnt_id, .mode = st.stx_mode, .exists = true};
 }
 
 // -1 and errno where it is not a directory, is a symbolic link or a mount point (EXDEV).
-Fd open_child_dir(int dir, const std::string& name, int flags) {
+base::Fd open_child_dir(int dir, const std::string& name, int flags) {
   struct open_how how {};
   how.flags = static_cast<uint64_t>(flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
-  return Fd(static_cast<int>(::syscall(SYS_openat2, dir, name.c_str(), &how, sizeof how)));
+  return base::Fd(static_cast<int>(::syscall(SYS_openat2, dir, name.c_str(), &how, sizeof how)));
 }
 
 std::vector<std::string> names_in(int dir, const std::string& shown) {
-  Fd own(::openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  base::Fd own(::openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(own ? ::fdopendir(own.get()) : nullptr,
                                                    ::closedir);
   if (stream == nullptr) {
-    throw_errno("cannot read directory " + base::quoted(shown));
+    base::throw_errno("cannot read directory " + base::quoted(shown));
   }
   own.release();
   std::vector<std::string> names;
@@ -61,7 +61,7 @@ std::vector<std::string> names_in(int dir, const std::string& shown) {
     const struct dirent* entry = ::readdir(stream.get());
     if (entry == nullptr) {
       if (errno != 0) {
-        throw_errno("cannot read directory " + base::quoted(shown));
+        base::throw_errno("cannot read directory " + base::quoted(shown));
       }
       return names;
     }
@@ -124,7 +124,7 @@ class TreeWalk {
       return enter(dir, name);
     }
     if (action_ == Action::remove && ::unlinkat(dir, name.c_str(), 0) != 0 && errno != ENOENT) {
-      throw_errno("cannot remove " + base::quoted(path_of(name)));
+      base::throw_errno("cannot remove " + base::quoted(path_of(name)));
     }
     return false;
   }
@@ -133,18 +133,18 @@ class TreeWalk {
     const std::string path = path_of(name);
     // By a descriptor, as chmod by name would follow a symbolic link that is put there now.
     // Emptying the directory needs all three rights, which a clone of a read-only directory lacks.
-    const Fd entry = open_child_dir(dir, name, O_PATH);
+    const base::Fd entry = open_child_dir(dir, name, O_PATH);
     if (!entry) {
       if (errno == EXDEV) {
         found_ = path;
         return false;
       }
-      throw_errno("cannot open directory " + base::quoted(path));
+      base::throw_errno("cannot open directory " + base::quoted(path));
     }
-    Fd opened = open_readable(entry.get());
+    base::Fd opened = open_readable(entry.get());
     struct stat st {};
     if (!opened || ::fstat(opened.get(), &st) != 0) {
-      throw_errno("cannot open directory " + base::quoted(path));
+      base::throw_errno("cannot open directory " + base::quoted(path));
     }
     std::vector<std::string> names = names_in(opened.get(), path);
     levels_.push_back({.name = name, .dev = st.st_dev, .ino = st.st_ino, .left = std::move(names)});
@@ -152,7 +152,7 @@ class TreeWalk {
     return true;
   }
 
-  Fd open_readable(int entry) const {
+  base::Fd open_readable(int entry) const {
     if (action_ == Action::remove) {
       struct stat st {};
       const bool is_closed =
@@ -162,7 +162,7 @@ class TreeWalk {
         static_cast<void>(::chmod(("/proc/self/fd/" + std::to_string(entry)).c_str(), S_IRWXU));
       }
     }
-    return Fd(::openat(entry, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return base::Fd(::openat(entry, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   }
 
   void step() {
@@ -179,7 +179,7 @@ class TreeWalk {
     const int above = go_up(path);
     if (action_ == Action::remove && ::unlinkat(above, name.c_str(), AT_REMOVEDIR) != 0 &&
         errno != ENOENT) {
-      throw_errno("cannot remove directory " + base::quoted(path));
+      base::throw_errno("cannot remove directory " + base::quoted(path));
     }
   }
 
@@ -189,12 +189,12 @@ class TreeWalk {
       at_.reset();
       return parent_;
     }
-    at_ = open_at(at_.get(), "..", O_RDONLY | O_DIRECTORY);
+    at_ = base::open_at(at_.get(), "..", O_RDONLY | O_DIRECTORY);
     struct stat st {};
     if (::fstat(at_.get(), &st) != 0 || st.st_dev != levels_.back().dev ||
         st.st_ino != levels_.back().ino) {
-      throw Refused("cannot remove " + base::quoted(path) +
-                    ": it was moved at the same time; try again");
+      throw base::Refused("cannot remove " + base::quoted(path) +
+                          ": it was moved at the same time; try again");
     }
     return at_.get();
   }
@@ -203,7 +203,7 @@ class TreeWalk {
   std::string shown_;
   Action action_;
   uint64_t mount_ = 0;
-  Fd at_;
+  base::Fd at_;
   std::vector<Level> levels_;
   std::optional<std::string> found_;
 };
@@ -222,7 +222,8 @@ std::optional<std::string> find_mount(int parent, const std::string& name,
 }
 
 void refuse_mount(const std::string& path) {
-  throw Refused("cannot remove " + base::quoted(path) + ": it is a mount point; unmount it first");
+  throw base::Refused("cannot remove " + base::quoted(path) +
+                      ": it is a mount point; unmount it first");
 }
 
-}  // namespace base
+}  // namespace file

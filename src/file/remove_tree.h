@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-namespace base {
+namespace file {
 
 // Removes the entry `name` of the directory `parent`, with all that is below it. Symbolic links are
 // removed and never followed. Nothing behind a mount point is touched, also where the mount shows
@@ -23,4 +23,4 @@ std::optional<std::string> find_mount(int parent, const std::string& name,
 // "cannot remove 'PATH': it is a mount point; unmount it first".
 [[noreturn]] void refuse_mount(const std::string& path);
 
-}  // namespace base
+}  // namespace file

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-namespace cloning {
+namespace file {
 namespace {
 
 off_t length_of(const Range& range) {
@@ -93,4 +93,4 @@ std::vector<Range> longest(std::vector<Range> ranges, size_t most) {
   return ranges;
 }
 
-}  // namespace cloning
+}  // namespace file

@@ -16,7 +16,7 @@
 #include "file/data_ranges.h"
 #include "file/extents.h"
 
-namespace cloning {
+namespace file {
 
 // The unit in which zeros are looked for: a page of guest memory and the usual filesystem block.
 inline constexpr size_t kHoleBlock = 4096;
@@ -43,4 +43,4 @@ class ZeroRuns {
 // The `most` longest of `ranges`, in order of their place.
 std::vector<Range> longest(std::vector<Range> ranges, size_t most);
 
-}  // namespace cloning
+}  // namespace file

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 
-namespace pager {
+namespace hot {
 
 void check_hot_list(std::span<const HotPage> pages, std::span<const Region> regions,
                     std::string_view name) {
@@ -28,4 +28,4 @@ void check_hot_list(std::span<const HotPage> pages, std::span<const Region> regi
   }
 }
 
-}  // namespace pager
+}  // namespace hot

@@ -8,16 +8,11 @@
 #include "hot/hpl1.h"
 #include "hot/region.h"
 
-namespace pager {
-
-using hot::decode_hpl1;
-using hot::encode_hpl1;
-using hot::HotPage;
-using hot::kMaxHotListBytes;
+namespace hot {
 
 // Throws base::BadData naming `name` and the first entry that is outside of `regions` or not a
 // multiple of its region's page size: a list for a larger image or another layout installs nothing.
 void check_hot_list(std::span<const HotPage> pages, std::span<const Region> regions,
                     std::string_view name);
 
-}  // namespace pager
+}  // namespace hot

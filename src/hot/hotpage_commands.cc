@@ -14,7 +14,7 @@
 #include "base/output.h"
 #include "hot/trace.h"
 
-namespace pager {
+namespace hot {
 namespace {
 
 // A trace of a 256 GiB guest that touches every page.
@@ -141,4 +141,4 @@ void check_hot_list_for_file(std::span<const HotPage> pages, const std::string& 
   check_hot_list(pages, regions, name);
 }
 
-}  // namespace pager
+}  // namespace hot

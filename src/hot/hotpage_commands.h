@@ -11,7 +11,7 @@
 #include "hot/hot_list.h"
 #include "hot/region.h"
 
-namespace pager {
+namespace hot {
 
 // Reads a list, or standard input for "-". Throws std::system_error, base::BadData.
 std::vector<HotPage> read_hot_list(const std::string& path);
@@ -47,4 +47,4 @@ HotListStat stat_hot_list(std::span<const HotPage> pages, uint64_t page_size);
 void check_hot_list_for_file(std::span<const HotPage> pages, const std::string& name,
                              const HotListLayout& layout, const std::string& memory_path);
 
-}  // namespace pager
+}  // namespace hot

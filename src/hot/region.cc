@@ -3,7 +3,7 @@
 #include <array>
 #include <limits>
 
-namespace pager {
+namespace hot {
 namespace {
 
 std::string number(uint64_t value) {
@@ -64,4 +64,4 @@ std::optional<std::string> layout_problem(std::span<const Region> regions, uint6
   return std::nullopt;
 }
 
-}  // namespace pager
+}  // namespace hot

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace pager {
+namespace hot {
 
 // One piece, as Firecracker's handshake names it (GuestRegionUffdMapping). All in bytes. `base` is
 // an address in the VMM; `offset` is the place in the memory file, which for x86 guests above 3 GiB
@@ -42,4 +42,4 @@ inline const Region* find_region(std::span<const Region> regions, uint64_t addre
 std::optional<std::string> layout_problem(std::span<const Region> regions, uint64_t file_size);
 inline constexpr size_t kMaxRegions = 1024;
 
-}  // namespace pager
+}  // namespace hot

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-namespace pager {
+namespace hot {
 namespace {
 
 constexpr std::string_view kHeaderStart = "# snapfork-trace ";
@@ -165,4 +165,4 @@ std::vector<HotPage> hot_pages_of(const Trace& trace) {
   return hot;
 }
 
-}  // namespace pager
+}  // namespace hot

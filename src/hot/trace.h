@@ -12,7 +12,7 @@
 #include "hot/hot_list.h"
 #include "hot/region.h"
 
-namespace pager {
+namespace hot {
 
 // The first line (docs/interfaces.md): "# snapfork-trace 1 page_size=4096 memory_bytes=N
 // regions=OFFSET+SIZE,..." with a newline. Page size is the first region's.
@@ -39,4 +39,4 @@ Trace parse_trace(std::string_view text, std::string_view name);
 // The pages of a trace as a hot list: first touches only, in order. Without regions: region 0.
 std::vector<HotPage> hot_pages_of(const Trace& trace);
 
-}  // namespace pager
+}  // namespace hot

@@ -18,7 +18,7 @@
 #include "base/message.h"
 #include "hot/trace.h"
 
-namespace pager {
+namespace hot {
 namespace {
 
 std::string subject(const std::string& path) {
@@ -141,4 +141,4 @@ void TraceWriter::end(const std::string& why) {
   buffer_.clear();
 }
 
-}  // namespace pager
+}  // namespace hot

@@ -10,7 +10,7 @@
 #include "base/background_writer.h"
 #include "hot/region.h"
 
-namespace pager {
+namespace hot {
 
 // Never holds the guest's thread: the file is made and written by a thread of its own, through a
 // queue. A trace that cannot be written, or whose queue is full, ends with one warning; the guest
@@ -42,4 +42,4 @@ class TraceWriter {
   std::string buffer_;
 };
 
-}  // namespace pager
+}  // namespace hot

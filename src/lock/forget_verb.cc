@@ -19,26 +19,26 @@ namespace {
 constexpr size_t kAnyNumber = 1'000'000;
 
 // Why the files stay; empty when there are none.
-std::string why_kept(const base::Store& store, const std::string& id, base::LockFiles files) {
+std::string why_kept(const store::Store& store, const std::string& id, store::LockFiles files) {
   switch (files) {
-    case base::LockFiles::in_use:
-      return "the lock is " + base::describe_conflict(store, id);
-    case base::LockFiles::foreign:
+    case store::LockFiles::in_use:
+      return "the lock is " + store::describe_conflict(store, id);
+    case store::LockFiles::foreign:
       return "what has the name of one is not an empty regular file with one name";
-    case base::LockFiles::idle:
-    case base::LockFiles::absent:
+    case store::LockFiles::idle:
+    case store::LockFiles::absent:
       break;
   }
   return "";
 }
 
-void forget(const base::Store& store, const std::string& id, bool dry_run) {
+void forget(const store::Store& store, const std::string& id, bool dry_run) {
   std::string reason = "the id is used";
   bool removed = false;
   if (meta::is_unused_id(store, id)) {
-    const base::LockFiles files =
-        dry_run ? base::examine_lock(store, id) : base::forget_lock(store, id);
-    removed = files == base::LockFiles::idle;
+    const store::LockFiles files =
+        dry_run ? store::examine_lock(store, id) : store::forget_lock(store, id);
+    removed = files == store::LockFiles::idle;
     reason = why_kept(store, id, files);
   }
   if (base::message_style().json) {
@@ -72,9 +72,9 @@ int run_forget(int argc, char** argv) {
   }
   parsed->require_operands(1, kAnyNumber, "an ID is");
   for (const std::string& id : parsed->operands()) {
-    base::check_id(id);
+    store::check_id(id);
   }
-  const base::Store store = base::Store::from_environment();
+  const store::Store store = store::Store::from_environment();
   store.require_root();
   for (const std::string& id : parsed->operands()) {
     forget(store, id, parsed->has("dry-run"));

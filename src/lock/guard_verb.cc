@@ -35,7 +35,7 @@ void refuse(meta::GuardAnswer& answer, const std::string& id, const std::string&
 // What is written to a memory file that other guests have, too, is written into them: by a link to
 // the file, or because a symbolic link leads to another guest's snapshot, whose link count says
 // nothing. A restore replaces the file, so only the latter is in its way.
-void refuse_shared_memory(const base::Store& store, const std::string& id, bool replaces,
+void refuse_shared_memory(const store::Store& store, const std::string& id, bool replaces,
                           meta::GuardAnswer& answer) {
   struct stat memory {};
   const std::string path = store.memory_path(id);
@@ -55,7 +55,7 @@ void refuse_shared_memory(const base::Store& store, const std::string& id, bool 
            "its memory has " + std::to_string(memory.st_nlink) +
                " links, other guests have it too; give it its own first (reflink-clone --unshare " +
                path + ")");
-  } else if (base::is_valid_id(parent) && ::stat(store.memory_path(parent).c_str(), &other) == 0 &&
+  } else if (store::is_valid_id(parent) && ::stat(store.memory_path(parent).c_str(), &other) == 0 &&
              base::is_same_file(memory, other)) {
     refuse(answer, id, "its memory is the memory of its template " + base::quoted(parent));
   }
@@ -100,7 +100,7 @@ int run_guard(int argc, char** argv) {
   parsed->require_operands(1, 1, "an ID is");
   const std::string& id = parsed->operands()[0];
 
-  const base::Store store = base::Store::from_environment();
+  const store::Store store = store::Store::from_environment();
   meta::GuardAnswer answer = meta::guard(store, id, intent_of(intent));
   if (answer.allowed && (intent == "write" || intent == "restore")) {
     refuse_shared_memory(store, id, intent == "restore", answer);

@@ -31,11 +31,11 @@ std::string time_text(int64_t ms) {
   return text.data();
 }
 
-const char* mode_name(const base::LockHolder& holder) {
-  return holder.mode == base::LockMode::exclusive ? "exclusive" : "shared";
+const char* mode_name(const store::LockHolder& holder) {
+  return holder.mode == store::LockMode::exclusive ? "exclusive" : "shared";
 }
 
-std::string record_of(const std::string& id, const base::LockHolder& holder) {
+std::string record_of(const std::string& id, const store::LockHolder& holder) {
   base::JsonLine line("holder");
   line.text("id", id).number("pid", holder.pid).text("mode", mode_name(holder));
   if (holder.since_ms) {
@@ -51,7 +51,7 @@ std::string record_of(const std::string& id, const base::LockHolder& holder) {
   return line.text("command", base::process_command_line(holder.pid)).str();
 }
 
-std::string line_of(const base::LockHolder& holder) {
+std::string line_of(const store::LockHolder& holder) {
   std::string line = std::to_string(holder.pid) + "\t" + mode_name(holder) + "\t" +
                      (holder.since_ms ? time_text(*holder.since_ms) : "-") + "\t" +
                      base::printable(base::process_command_line(holder.pid));
@@ -80,10 +80,10 @@ int run_holders(int argc, char** argv) {
   }
   parsed->require_operands(1, 1, "an ID is");
   const std::string& id = parsed->operands()[0];
-  base::check_id(id);
-  const base::Store store = base::Store::from_environment();
+  store::check_id(id);
+  const store::Store store = store::Store::from_environment();
   store.require_root();
-  for (const base::LockHolder& holder : base::lock_holders(store, id)) {
+  for (const store::LockHolder& holder : store::lock_holders(store, id)) {
     base::write_out((base::message_style().json ? record_of(id, holder) : line_of(holder)) + "\n");
   }
   return 0;
@@ -106,18 +106,18 @@ int run_wait(int argc, char** argv) {
   parsed->choice("until", {"free"});
   parsed->require_operands(1, 1, "an ID is");
   const std::string& id = parsed->operands()[0];
-  base::check_id(id);
+  store::check_id(id);
   const base::Deadline deadline =
       parsed->has("timeout")
           ? base::Deadline::after(std::chrono::milliseconds(parsed->seconds_as_ms("timeout", 0)))
           : base::Deadline::never();
-  const base::Store store = base::Store::from_environment();
-  if (base::inherited_lock(store, id)) {
+  const store::Store store = store::Store::from_environment();
+  if (store::inherited_lock(store, id)) {
     throw base::Refused("cannot wait for " + base::quoted(id) +
                         ": this process has inherited the lock on it");
   }
-  if (!base::wait_until_free(store, id, deadline)) {
-    throw base::Refused(base::quoted(id) + " is not free: " + base::describe_conflict(store, id));
+  if (!store::wait_until_free(store, id, deadline)) {
+    throw base::Refused(base::quoted(id) + " is not free: " + store::describe_conflict(store, id));
   }
   return 0;
 }

@@ -42,7 +42,7 @@ base::Options make_options() {
 
 // The ids that stand with one mode option.
 struct Group {
-  base::LockMode mode = base::LockMode::exclusive;
+  store::LockMode mode = store::LockMode::exclusive;
   bool waits = true;
   std::vector<std::string> ids;
 };
@@ -56,7 +56,7 @@ std::vector<Group> split_into_groups(const std::vector<base::ParsedOptions::Word
       groups.back().waits = false;
     } else if (name == "shared" || name == "exclusive") {
       groups.push_back(
-          {.mode = name == "shared" ? base::LockMode::shared : base::LockMode::exclusive,
+          {.mode = name == "shared" ? store::LockMode::shared : store::LockMode::exclusive,
            .waits = true,
            .ids = {}});
     }
@@ -80,7 +80,7 @@ std::vector<WantedLock> locks_of(std::vector<Group> groups) {
     const Group& group = groups[i];
     if (i > 0 && group.ids.empty()) {
       throw base::UsageError(std::string("no ID after --") +
-                             (group.mode == base::LockMode::shared ? "shared" : "exclusive"));
+                             (group.mode == store::LockMode::shared ? "shared" : "exclusive"));
     }
     for (const std::string& id : group.ids) {
       locks.push_back({.id = id, .mode = group.mode, .waits = group.waits && !none_waits});

@@ -31,19 +31,19 @@ void make_room(size_t count) {
   }
 }
 
-std::string refusal(const base::Store& store, const std::string& id) {
-  return "cannot lock " + base::quoted(id) + ": " + base::describe_conflict(store, id);
+std::string refusal(const store::Store& store, const std::string& id) {
+  return "cannot lock " + base::quoted(id) + ": " + store::describe_conflict(store, id);
 }
 
-base::IdLock wait_for(const base::Store& store, const std::string& id, base::LockMode mode,
-                      const base::Deadline& deadline, base::WhenFull when_full) {
+store::IdLock wait_for(const store::Store& store, const std::string& id, store::LockMode mode,
+                       const base::Deadline& deadline, store::WhenFull when_full) {
   const base::Deadline quiet = base::Deadline::after(kQuietWait);
   const bool patient = deadline.is_never() || deadline.poll_timeout() > quiet.poll_timeout();
-  std::optional<base::IdLock> lock =
-      base::IdLock::acquire(store, id, mode, patient ? quiet : deadline, when_full);
+  std::optional<store::IdLock> lock =
+      store::IdLock::acquire(store, id, mode, patient ? quiet : deadline, when_full);
   if (!lock && patient) {
-    base::say_info("waiting for " + base::quoted(id) + ": " + base::describe_conflict(store, id));
-    lock = base::IdLock::acquire(store, id, mode, deadline, when_full);
+    base::say_info("waiting for " + base::quoted(id) + ": " + store::describe_conflict(store, id));
+    lock = store::IdLock::acquire(store, id, mode, deadline, when_full);
   }
   if (!lock) {
     throw base::Refused(refusal(store, id) + "; wait for it to end");
@@ -51,9 +51,9 @@ base::IdLock wait_for(const base::Store& store, const std::string& id, base::Loc
   return std::move(*lock);
 }
 
-base::IdLock take_now(const base::Store& store, const std::string& id, base::LockMode mode,
-                      base::WhenFull when_full, const std::string& what_next) {
-  std::optional<base::IdLock> lock = base::IdLock::acquire(
+store::IdLock take_now(const store::Store& store, const std::string& id, store::LockMode mode,
+                       store::WhenFull when_full, const std::string& what_next) {
+  std::optional<store::IdLock> lock = store::IdLock::acquire(
       store, id, mode, base::Deadline::after(std::chrono::milliseconds(0)), when_full);
   if (!lock) {
     throw base::Refused(refusal(store, id) + "; " + what_next);
@@ -63,13 +63,13 @@ base::IdLock take_now(const base::Store& store, const std::string& id, base::Loc
 
 // `held`: the id that comes last among those whose locks are inherited. Who holds an id before it
 // may be waiting for it.
-base::IdLock take(const base::Store& store, const WantedLock& wanted, const std::string& held,
-                  const base::Deadline& deadline, base::WhenFull when_full) {
+store::IdLock take(const store::Store& store, const WantedLock& wanted, const std::string& held,
+                   const base::Deadline& deadline, store::WhenFull when_full) {
   if (!wanted.waits) {
     return take_now(store, wanted.id, wanted.mode, when_full, "wait for it to end");
   }
   if (wanted.id < held) {
-    return take_now(store, wanted.id, wanted.mode, when_full, base::why_not_waited_for(held));
+    return take_now(store, wanted.id, wanted.mode, when_full, store::why_not_waited_for(held));
   }
   return wait_for(store, wanted.id, wanted.mode, deadline, when_full);
 }
@@ -92,9 +92,9 @@ void put_in_order(std::vector<WantedLock>& wanted) {
   wanted = std::move(once);
 }
 
-bool is_covered(const base::Store& store, const WantedLock& wanted) {
-  const std::optional<base::LockMode> inherited = base::inherited_lock(store, wanted.id);
-  if (inherited == base::LockMode::shared && wanted.mode == base::LockMode::exclusive) {
+bool is_covered(const store::Store& store, const WantedLock& wanted) {
+  const std::optional<store::LockMode> inherited = store::inherited_lock(store, wanted.id);
+  if (inherited == store::LockMode::shared && wanted.mode == store::LockMode::exclusive) {
     throw base::Refused("cannot lock " + base::quoted(wanted.id) +
                         " exclusively: the inherited lock is shared; take the exclusive one from "
                         "the start");
@@ -112,39 +112,40 @@ base::Fd move_up(base::Fd fd) {
 
 }  // namespace
 
-void require_free(const base::Store& store, std::vector<WantedLock> wanted) {
+void require_free(const store::Store& store, std::vector<WantedLock> wanted) {
   for (const WantedLock& lock : wanted) {
-    base::check_id(lock.id);
+    store::check_id(lock.id);
   }
   put_in_order(wanted);
   for (const WantedLock& lock : wanted) {
     if (is_covered(store, lock)) {
       continue;
     }
-    const std::vector<base::LockHolder> holders = base::lock_holders(store, lock.id);
+    const std::vector<store::LockHolder> holders = store::lock_holders(store, lock.id);
     const bool is_free =
-        lock.mode == base::LockMode::shared
-            ? std::ranges::find(holders, base::LockMode::exclusive, &base::LockHolder::mode) ==
+        lock.mode == store::LockMode::shared
+            ? std::ranges::find(holders, store::LockMode::exclusive, &store::LockHolder::mode) ==
                   holders.end()
-            : base::wait_until_free(store, lock.id,
-                                    base::Deadline::after(std::chrono::milliseconds(0)));
+            : store::wait_until_free(store, lock.id,
+                                     base::Deadline::after(std::chrono::milliseconds(0)));
     if (!is_free) {
       throw base::Refused(refusal(store, lock.id) + "; wait for it to end");
     }
   }
 }
 
-LockSet LockSet::take(const base::Store& store, std::vector<WantedLock> wanted,
+LockSet LockSet::take(const store::Store& store, std::vector<WantedLock> wanted,
                       const base::Deadline& deadline) {
   for (const WantedLock& lock : wanted) {
-    base::check_id(lock.id);
+    store::check_id(lock.id);
   }
   put_in_order(wanted);
   std::erase_if(wanted, [&](const WantedLock& lock) { return is_covered(store, lock); });
   make_room(wanted.size());
-  const std::string held = base::last_inherited_id(store);
+  const std::string held = store::last_inherited_id(store);
   // Only a call that takes no further lock may lock the directory.
-  const auto when_full = wanted.size() == 1 ? base::WhenFull::lock_directory : base::WhenFull::fail;
+  const auto when_full =
+      wanted.size() == 1 ? store::WhenFull::lock_directory : store::WhenFull::fail;
   LockSet set;
   for (const WantedLock& lock : wanted) {
     set.fds_.push_back(move_up(lock::take(store, lock, held, deadline, when_full).take_fd()));

@@ -14,13 +14,13 @@ namespace lock {
 
 struct WantedLock {
   std::string id;
-  base::LockMode mode = base::LockMode::exclusive;
+  store::LockMode mode = store::LockMode::exclusive;
   bool waits = true;
 };
 
 // For a dry run: throws as LockSet::take does without waiting, when a lock is held by another
 // process now. Takes and creates nothing.
-void require_free(const base::Store& store, std::vector<WantedLock> wanted);
+void require_free(const store::Store& store, std::vector<WantedLock> wanted);
 
 // Locked descriptors that are ready to be inherited. They stand above the numbers that shell
 // scripts use for themselves, so that `exec 3>file` in the command does not end a lock.
@@ -35,7 +35,7 @@ class LockSet {
   // when one cannot be had (until `deadline`, if it is waited for) or the inherited lock on it is
   // shared and an exclusive one is wanted; then none is kept. Says on standard error what it waits
   // for when that takes a second.
-  static LockSet take(const base::Store& store, std::vector<WantedLock> wanted,
+  static LockSet take(const store::Store& store, std::vector<WantedLock> wanted,
                       const base::Deadline& deadline);
 
   // SNAPFORK_LOCK_FD for the command: what it was, and these.

@@ -22,10 +22,10 @@ constexpr mode_t kPermissionBits = 07777;
 // The open memory file of a guest, and what it is now.
 class MemoryFile {
  public:
-  MemoryFile(const base::Store& store, std::string_view id, const char* verb)
+  MemoryFile(const store::Store& store, std::string_view id, const char* verb)
       : path_(store.memory_path(id)),
         refusal_("cannot " + std::string(verb) + " " + base::quoted(id)) {
-    base::check_id(id);
+    store::check_id(id);
     meta::require_guest(store, id);
     std::optional<base::Fd> fd = store.try_open_below(path_, O_RDONLY | O_NONBLOCK);
     if (!fd) {
@@ -138,7 +138,7 @@ SealReport report_of(const MemoryFile& file, mode_t new_mode) {
 
 }  // namespace
 
-SealReport seal_memory(const base::Store& store, std::string_view id, DryRun dry_run) {
+SealReport seal_memory(const store::Store& store, std::string_view id, DryRun dry_run) {
   const MemoryFile file(store, id, "seal");
   if (!file.is_sealed() && file.stat().st_nlink > 1) {
     file.refuse_links();
@@ -159,7 +159,7 @@ SealReport seal_memory(const base::Store& store, std::string_view id, DryRun dry
   return report;
 }
 
-SealReport unseal_memory(const base::Store& store, std::string_view id, DryRun dry_run) {
+SealReport unseal_memory(const store::Store& store, std::string_view id, DryRun dry_run) {
   const MemoryFile file(store, id, "unseal");
   const meta::GuardAnswer answer = meta::guard(store, id, meta::Intent::unseal, true);
   if (!answer.allowed) {

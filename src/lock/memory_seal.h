@@ -31,11 +31,11 @@ enum class DryRun { no, yes };
 // open (named where it can be seen), and when a file that is not sealed has more than one link:
 // then another guest may write to it; the mode is then as before. Throws std::system_error. The
 // caller holds the exclusive lock on the id.
-SealReport seal_memory(const base::Store& store, std::string_view id, DryRun dry_run);
+SealReport seal_memory(const store::Store& store, std::string_view id, DryRun dry_run);
 
 // Gives the owner the right to write back. Throws base::Refused, besides the above, for a template,
 // for what forks live on, and for a file with more than one link. The caller holds the exclusive
 // lock on the id.
-SealReport unseal_memory(const base::Store& store, std::string_view id, DryRun dry_run);
+SealReport unseal_memory(const store::Store& store, std::string_view id, DryRun dry_run);
 
 }  // namespace lock

@@ -45,7 +45,7 @@ int run_command(int argc, char** argv, const std::vector<std::string>& command) 
     throw base::UsageError("no command after '--'");
   }
   try {
-    const base::Store store = base::Store::from_environment();
+    const store::Store store = store::Store::from_environment();
     if (request->dry_run) {
       store.require_root();
       require_free(store, request->locks);

@@ -18,7 +18,7 @@ namespace {
 // For the exclusive lock, when no inherited one covers the id.
 constexpr std::chrono::seconds kPatience{10};
 
-using SealFunction = SealReport (&)(const base::Store&, std::string_view, DryRun);
+using SealFunction = SealReport (&)(const store::Store&, std::string_view, DryRun);
 
 std::string octal(mode_t mode) {
   std::array<char, 8> text{};
@@ -55,15 +55,15 @@ int run(const std::string& verb, base::Options options, SealFunction act, int ar
   parsed->require_operands(1, 1, "an ID is");
   const std::string& id = parsed->operands()[0];
   const DryRun dry_run = parsed->has("dry-run") ? DryRun::yes : DryRun::no;
-  const base::Store store = base::Store::from_environment();
-  base::check_id(id);
+  const store::Store store = store::Store::from_environment();
+  store::check_id(id);
   store.require_root();
-  std::optional<base::IdLock> lock;
+  std::optional<store::IdLock> lock;
   if (dry_run == DryRun::yes) {
     require_free(store, {{.id = id}});
   } else {
-    lock =
-        base::require_lock(store, id, base::LockMode::exclusive, base::Deadline::after(kPatience));
+    lock = store::require_lock(store, id, store::LockMode::exclusive,
+                               base::Deadline::after(kPatience));
   }
   const SealReport report = act(store, id, dry_run);
   if (verb == "seal" && !report.lease_checked) {

@@ -16,12 +16,12 @@ namespace {
 
 using Parsed = base::ParsedOptions;
 
-pager::HotListLayout parse_layout(const Parsed& parsed) {
-  pager::HotListLayout layout;
+hot::HotListLayout parse_layout(const Parsed& parsed) {
+  hot::HotListLayout layout;
   layout.page_size =
-      parsed.choice("page-size", {"4096", "2M"}) == "2M" ? pager::kHugePage : pager::kSmallPage;
+      parsed.choice("page-size", {"4096", "2M"}) == "2M" ? hot::kHugePage : hot::kSmallPage;
   if (const std::optional<std::string> text = parsed.value("regions")) {
-    const auto regions = pager::parse_region_list(*text, layout.page_size);
+    const auto regions = hot::parse_region_list(*text, layout.page_size);
     if (!regions || regions->empty()) {
       throw base::UsageError("bad value " + base::quoted(*text) +
                              " for --regions: OFFSET+SIZE,... in bytes is needed");
@@ -44,7 +44,7 @@ int record(int argc, char** argv) {
   const std::optional<Parsed> parsed = options.parse(argc, argv);
   if (parsed) {
     parsed->require_operands(0, 1, "TRACE");
-    pager::RecordRequest request;
+    hot::RecordRequest request;
     if (!parsed->operands().empty()) {
       request.trace_path = parsed->operands()[0];
     }
@@ -53,7 +53,7 @@ int record(int argc, char** argv) {
       request.list_path.reset();
     }
     request.dry_run = parsed->has("dry-run");
-    pager::record_hot_list(request);
+    hot::record_hot_list(request);
   }
   return 0;
 }
@@ -64,7 +64,7 @@ int show(int argc, char** argv) {
   add_layout(options);
   if (const std::optional<Parsed> parsed = options.parse(argc, argv)) {
     parsed->require_operands(1, 1, "LIST");
-    pager::show_hot_list(pager::read_hot_list(parsed->operands()[0]), parse_layout(*parsed));
+    hot::show_hot_list(hot::read_hot_list(parsed->operands()[0]), parse_layout(*parsed));
   }
   return 0;
 }
@@ -74,8 +74,8 @@ int stat(int argc, char** argv) {
   options.value("page-size", "SIZE", "4096 (default) or 2M");
   if (const std::optional<Parsed> parsed = options.parse(argc, argv)) {
     parsed->require_operands(1, 1, "LIST");
-    const pager::HotListStat found = pager::stat_hot_list(
-        pager::read_hot_list(parsed->operands()[0]), parse_layout(*parsed).page_size);
+    const hot::HotListStat found = hot::stat_hot_list(hot::read_hot_list(parsed->operands()[0]),
+                                                      parse_layout(*parsed).page_size);
     if (base::message_style().json) {
       base::write_line_out(base::JsonLine("hot_list_stat")
                                .path("path", parsed->operands()[0])
@@ -106,8 +106,8 @@ int check(int argc, char** argv) {
       throw base::UsageError("--mem is needed");
     }
     const std::string& path = parsed->operands()[0];
-    const std::vector<pager::HotPage> pages = pager::read_hot_list(path);
-    pager::check_hot_list_for_file(pages, path, parse_layout(*parsed), *memory);
+    const std::vector<hot::HotPage> pages = hot::read_hot_list(path);
+    hot::check_hot_list_for_file(pages, path, parse_layout(*parsed), *memory);
     if (base::message_style().json) {
       base::write_line_out(base::JsonLine("hot_list_check")
                                .path("path", path)

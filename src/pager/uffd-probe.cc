@@ -62,9 +62,9 @@ pager::ProbeConfig parse_config(const base::ParsedOptions& parsed) {
   config.write_percent = static_cast<unsigned>(parsed.number("write", 0, 100, 0));
   constexpr int64_t kMostMib = int64_t{1} << 30U;
   config.balloon_bytes = static_cast<uint64_t>(parsed.number("balloon", 0, kMostMib, 0)) << 20U;
-  config.regions = static_cast<size_t>(parsed.number("regions", 1, pager::kMaxRegions, 1));
+  config.regions = static_cast<size_t>(parsed.number("regions", 1, hot::kMaxRegions, 1));
   config.page_size =
-      parsed.choice("page-size", {"4096", "2M"}) == "2M" ? pager::kHugePage : pager::kSmallPage;
+      parsed.choice("page-size", {"4096", "2M"}) == "2M" ? hot::kHugePage : hot::kSmallPage;
   config.seed = static_cast<uint64_t>(parsed.number("seed", 0, kAny, 1));
   constexpr int64_t kDefaultDeadlineMs = 60'000;
   config.deadline = std::chrono::milliseconds(parsed.seconds_as_ms("deadline", kDefaultDeadlineMs));

@@ -17,7 +17,7 @@
 #include "file/remove_tree.h"
 #include "store/id_lock_holders.h"
 
-namespace meta {
+namespace store {
 namespace {
 
 constexpr std::chrono::seconds kLockPatience{10};
@@ -57,9 +57,9 @@ std::vector<std::string> names_in(base::Fd dir, const std::string& path) {
 
 }  // namespace
 
-void remove_tree(const base::Store& store, const std::string& path) {
+void remove_tree(const Store& store, const std::string& path) {
   if (const auto parent = store.try_open_below(parent_of(path), O_RDONLY | O_DIRECTORY)) {
-    base::remove_tree(parent->get(), name_of(path), path);
+    file::remove_tree(parent->get(), name_of(path), path);
   }
 }
 
@@ -73,7 +73,7 @@ void sync_file(const std::string& path) {
   base::sync_fd(fd.get(), path);
 }
 
-bool rename_new(const base::Store& store, const std::string& from, const std::string& to) {
+bool rename_new(const Store& store, const std::string& from, const std::string& to) {
   const base::Fd old_dir = store.open_below(parent_of(from), O_PATH | O_DIRECTORY);
   const base::Fd new_dir = store.open_below(parent_of(to), O_PATH | O_DIRECTORY);
   if (::renameat2(old_dir.get(), name_of(from).c_str(), new_dir.get(), name_of(to).c_str(),
@@ -86,7 +86,7 @@ bool rename_new(const base::Store& store, const std::string& from, const std::st
   const std::string what = "cannot rename " + base::quoted(from) + " to " + base::quoted(to);
   if (errno == EXDEV) {
     throw base::Unsupported(what + ": " +
-                            base::cross_device_reason(from, to.substr(0, to.rfind('/'))) +
+                            file::cross_device_reason(from, to.substr(0, to.rfind('/'))) +
                             "; make them plain directories of one mount");
   }
   if (errno == EINVAL || errno == ENOSYS) {
@@ -121,15 +121,14 @@ std::optional<std::vector<std::string>> list_names(const std::string& path) {
   return names_in(std::move(dir), path);
 }
 
-std::optional<std::vector<std::string>> list_names(const base::Store& store,
-                                                   const std::string& path) {
+std::optional<std::vector<std::string>> list_names(const Store& store, const std::string& path) {
   std::optional<base::Fd> dir = store.try_open_below(path, O_RDONLY | O_DIRECTORY);
   return dir ? std::optional(names_in(std::move(*dir), path)) : std::nullopt;
 }
 
-std::vector<std::string> list_ids(const base::Store& store, const std::string& path) {
+std::vector<std::string> list_ids(const Store& store, const std::string& path) {
   std::vector<std::string> names = list_names(store, path).value_or(std::vector<std::string>());
-  std::erase_if(names, [](const std::string& name) { return !base::is_valid_id(name); });
+  std::erase_if(names, [](const std::string& name) { return !is_valid_id(name); });
   return names;
 }
 
@@ -137,8 +136,8 @@ std::string absolute_path(const std::string& path) {
   return path.starts_with('/') ? path : std::filesystem::absolute(path).lexically_normal().string();
 }
 
-base::Store open_store() {
-  base::Store store(absolute_path(base::Store::from_environment().root()));
+Store open_store() {
+  Store store(absolute_path(Store::from_environment().root()));
   store.require_root();
   return store;
 }
@@ -146,36 +145,36 @@ base::Store open_store() {
 namespace {
 
 // Only a caller that takes no further lock may lock the directory.
-base::WhenFull when_full(const std::vector<GuestLocks::Wanted>& wanted) {
-  return wanted.size() == 1 ? base::WhenFull::lock_directory : base::WhenFull::fail;
+WhenFull when_full(const std::vector<GuestLocks::Wanted>& wanted) {
+  return wanted.size() == 1 ? WhenFull::lock_directory : WhenFull::fail;
 }
 
 }  // namespace
 
-GuestLocks::GuestLocks(const base::Store& store, std::vector<Wanted> wanted) {
+GuestLocks::GuestLocks(const Store& store, std::vector<Wanted> wanted) {
   std::ranges::sort(wanted, {}, &Wanted::id);
   const base::Deadline deadline = base::Deadline::after(kLockPatience);
   for (const Wanted& lock : wanted) {
-    locks_.push_back(base::require_lock(store, lock.id, lock.mode, deadline, when_full(wanted)));
+    locks_.push_back(require_lock(store, lock.id, lock.mode, deadline, when_full(wanted)));
   }
 }
 
-GuestLocks::GuestLocks(const base::Store& store, const std::string& id)
-    : GuestLocks(store, {Wanted{.id = id, .mode = base::LockMode::exclusive}}) {}
+GuestLocks::GuestLocks(const Store& store, const std::string& id)
+    : GuestLocks(store, {Wanted{.id = id, .mode = LockMode::exclusive}}) {}
 
-std::optional<GuestLocks> GuestLocks::try_take(const base::Store& store,
+std::optional<GuestLocks> GuestLocks::try_take(const Store& store,
                                                const std::vector<Wanted>& wanted) {
   GuestLocks locks;
   for (const Wanted& lock : wanted) {
-    if (const std::optional<base::LockMode> inherited = base::inherited_lock(store, lock.id)) {
-      if (*inherited == base::LockMode::shared && lock.mode == base::LockMode::exclusive) {
+    if (const std::optional<LockMode> inherited = inherited_lock(store, lock.id)) {
+      if (*inherited == LockMode::shared && lock.mode == LockMode::exclusive) {
         return std::nullopt;
       }
       continue;
     }
-    locks.locks_.push_back(base::IdLock::acquire(
-        store, lock.id, lock.mode, base::Deadline::after(std::chrono::milliseconds(0)),
-        when_full(wanted)));
+    locks.locks_.push_back(IdLock::acquire(store, lock.id, lock.mode,
+                                           base::Deadline::after(std::chrono::milliseconds(0)),
+                                           when_full(wanted)));
     if (!locks.locks_.back()) {
       return std::nullopt;
     }
@@ -183,18 +182,18 @@ std::optional<GuestLocks> GuestLocks::try_take(const base::Store& store,
   return locks;
 }
 
-bool is_free(const base::Store& store, const std::string& id) {
-  const std::optional<base::LockMode> inherited = base::inherited_lock(store, id);
-  return inherited ? *inherited == base::LockMode::exclusive
-                   : base::wait_until_free(store, id,
-                                           base::Deadline::after(std::chrono::milliseconds(0)));
+bool is_free(const Store& store, const std::string& id) {
+  const std::optional<LockMode> inherited = inherited_lock(store, id);
+  return inherited
+             ? *inherited == LockMode::exclusive
+             : wait_until_free(store, id, base::Deadline::after(std::chrono::milliseconds(0)));
 }
 
-void require_free(const base::Store& store, const std::string& id) {
+void require_free(const Store& store, const std::string& id) {
   if (!is_free(store, id)) {
-    throw base::Refused("cannot lock " + base::quoted(id) + ": " +
-                        base::describe_conflict(store, id) + "; wait for it to end");
+    throw base::Refused("cannot lock " + base::quoted(id) + ": " + describe_conflict(store, id) +
+                        "; wait for it to end");
   }
 }
 
-}  // namespace meta
+}  // namespace store

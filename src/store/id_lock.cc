@@ -19,7 +19,7 @@
 #include "store/id_lock_file.h"
 #include "store/id_lock_holders.h"
 
-namespace base {
+namespace store {
 namespace {
 
 // How long a caller that does not wait stands at the gate. Other callers hold it for microseconds,
@@ -28,14 +28,14 @@ constexpr std::chrono::milliseconds kGatePatience{500};
 
 // Opens a file of an id, which is made when it does not exist. Nothing when another process has
 // locked the directory until `deadline`.
-std::optional<Fd> open_lock_file(const Store& store, const std::string& path,
-                                 const Deadline& deadline) {
-  if (std::optional<Fd> fd = store.try_open_below(path, kLockFileFlags)) {
+std::optional<base::Fd> open_lock_file(const Store& store, const std::string& path,
+                                       const base::Deadline& deadline) {
+  if (std::optional<base::Fd> fd = store.try_open_below(path, kLockFileFlags)) {
     return fd;
   }
   store.create_layout();
-  const Fd dir = store.open_below(store.locks_dir(), O_RDONLY | O_DIRECTORY);
-  if (!lock_file(dir.get(), LOCK_SH, deadline, store.locks_dir())) {
+  const base::Fd dir = store.open_below(store.locks_dir(), O_RDONLY | O_DIRECTORY);
+  if (!base::lock_file(dir.get(), LOCK_SH, deadline, store.locks_dir())) {
     return std::nullopt;
   }
   return store.open_below(path, kLockFileFlags | O_CREAT, 0600);
@@ -43,11 +43,11 @@ std::optional<Fd> open_lock_file(const Store& store, const std::string& path,
 
 // Opens and locks a file of an id, again if forget_lock removed it while this process waited.
 // Nothing when others held it until `deadline`.
-std::optional<Fd> lock_current(const Store& store, const std::string& path, int operation,
-                               const Deadline& deadline) {
+std::optional<base::Fd> lock_current(const Store& store, const std::string& path, int operation,
+                                     const base::Deadline& deadline) {
   for (;;) {
-    std::optional<Fd> fd = open_lock_file(store, path, deadline);
-    if (!fd || !lock_file(fd->get(), operation, deadline, path)) {
+    std::optional<base::Fd> fd = open_lock_file(store, path, deadline);
+    if (!fd || !base::lock_file(fd->get(), operation, deadline, path)) {
       return std::nullopt;
     }
     if (names_file(path, fd->get())) {
@@ -59,12 +59,13 @@ std::optional<Fd> lock_current(const Store& store, const std::string& path, int 
 // Stands at the gate. The result has no descriptor when there is no gate and none can be made,
 // because the disk is full or the directory locked: the gate only keeps the order of those who
 // wait. Nothing when others held it until `deadline`.
-std::optional<Fd> pass_gate(const Store& store, const std::string& path, const Deadline& deadline) {
+std::optional<base::Fd> pass_gate(const Store& store, const std::string& path,
+                                  const base::Deadline& deadline) {
   for (;;) {
-    Fd gate;
+    base::Fd gate;
     try {
       if (auto opened =
-              open_lock_file(store, path, Deadline::after(std::chrono::milliseconds(0)))) {
+              open_lock_file(store, path, base::Deadline::after(std::chrono::milliseconds(0)))) {
         gate = std::move(*opened);
       }
     } catch (const std::system_error& error) {
@@ -75,7 +76,7 @@ std::optional<Fd> pass_gate(const Store& store, const std::string& path, const D
     if (!gate) {
       return gate;
     }
-    if (!lock_file(gate.get(), LOCK_EX, deadline, path)) {
+    if (!base::lock_file(gate.get(), LOCK_EX, deadline, path)) {
       return std::nullopt;
     }
     if (names_file(path, gate.get())) {
@@ -86,20 +87,20 @@ std::optional<Fd> pass_gate(const Store& store, const std::string& path, const D
 
 // The directory of lock files, locked in place of the file of an id that has none. The result has
 // no descriptor when there is such a file by now. Nothing when others held it until `deadline`.
-std::optional<Fd> lock_directory(const Store& store, const std::string& path,
-                                 const Deadline& deadline) {
-  Fd dir = store.open_below(store.locks_dir(), O_RDONLY | O_DIRECTORY);
-  if (!lock_file(dir.get(), LOCK_EX, deadline, store.locks_dir())) {
+std::optional<base::Fd> lock_directory(const Store& store, const std::string& path,
+                                       const base::Deadline& deadline) {
+  base::Fd dir = store.open_below(store.locks_dir(), O_RDONLY | O_DIRECTORY);
+  if (!base::lock_file(dir.get(), LOCK_EX, deadline, store.locks_dir())) {
     return std::nullopt;
   }
   // Only now nobody else can make it.
   const bool is_ours =
       names_file(store.locks_dir(), dir.get()) && !store.try_open_below(path, O_PATH);
-  return is_ours ? std::move(dir) : Fd();
+  return is_ours ? std::move(dir) : base::Fd();
 }
 
-std::optional<Fd> lock_id(const Store& store, const std::string& path, LockMode mode,
-                          const Deadline& deadline, WhenFull when_full) {
+std::optional<base::Fd> lock_id(const Store& store, const std::string& path, LockMode mode,
+                                const base::Deadline& deadline, WhenFull when_full) {
   for (;;) {
     try {
       return lock_current(store, path, mode == LockMode::shared ? LOCK_SH : LOCK_EX, deadline);
@@ -108,7 +109,7 @@ std::optional<Fd> lock_id(const Store& store, const std::string& path, LockMode 
         throw;
       }
     }
-    std::optional<Fd> dir = lock_directory(store, path, deadline);
+    std::optional<base::Fd> dir = lock_directory(store, path, deadline);
     if (!dir || *dir) {
       return dir;
     }
@@ -141,7 +142,7 @@ bool holds_directory(const Store& store, const std::vector<int>& fds) {
   struct stat dir {};
   return !fds.empty() && ::stat(store.locks_dir().c_str(), &dir) == 0 &&
          std::ranges::any_of(fds, [&](int fd) {
-           const std::optional<HeldLock> held = lock_in_fdinfo(own_fdinfo(fd, dir));
+           const std::optional<HeldLock> held = lock_in_fdinfo(base::own_fdinfo(fd, dir));
            return held && held->mode == LockMode::exclusive;
          });
 }
@@ -152,14 +153,15 @@ constexpr const char* kDirectory = "~";
 }  // namespace
 
 std::optional<IdLock> IdLock::acquire(const Store& store, std::string_view id, LockMode mode,
-                                      const Deadline& deadline, WhenFull when_full) {
+                                      const base::Deadline& deadline, WhenFull when_full) {
   check_id(id);
-  const Deadline at_gate = deadline.passed() ? Deadline::after(kGatePatience) : deadline;
-  const std::optional<Fd> gate = pass_gate(store, gate_path(store, id), at_gate);
+  const base::Deadline at_gate =
+      deadline.passed() ? base::Deadline::after(kGatePatience) : deadline;
+  const std::optional<base::Fd> gate = pass_gate(store, gate_path(store, id), at_gate);
   if (!gate) {
     return std::nullopt;
   }
-  std::optional<Fd> fd = lock_id(store, lock_path(store, id), mode, deadline, when_full);
+  std::optional<base::Fd> fd = lock_id(store, lock_path(store, id), mode, deadline, when_full);
   if (!fd) {
     return std::nullopt;
   }
@@ -178,7 +180,7 @@ std::optional<LockMode> inherited_lock(const Store& store, std::string_view id) 
                                                           : std::nullopt;
   }
   for (const int fd : fds) {
-    if (const std::optional<HeldLock> held = lock_in_fdinfo(own_fdinfo(fd, wanted))) {
+    if (const std::optional<HeldLock> held = lock_in_fdinfo(base::own_fdinfo(fd, wanted))) {
       return held->mode;
     }
   }
@@ -197,7 +199,7 @@ std::vector<std::string> inherited_ids(const Store& store) {
     // The name is only a hint: the store may have been reached by another path.
     struct stat file {};
     if (is_valid_id(name) && ::stat(lock_path(store, name).c_str(), &file) == 0 &&
-        lock_in_fdinfo(own_fdinfo(fd, file))) {
+        lock_in_fdinfo(base::own_fdinfo(fd, file))) {
       ids.emplace_back(name);
     }
   }
@@ -209,7 +211,8 @@ void close_inherited_locks() {
   for (const int fd : listed_fds()) {
     // Only what is a lock: the variable may be older than the descriptors.
     struct stat file {};
-    if (fd > STDERR_FILENO && ::fstat(fd, &file) == 0 && lock_in_fdinfo(own_fdinfo(fd, file))) {
+    if (fd > STDERR_FILENO && ::fstat(fd, &file) == 0 &&
+        lock_in_fdinfo(base::own_fdinfo(fd, file))) {
       ::close(fd);
     }
   }
@@ -225,21 +228,22 @@ std::string last_inherited_id(const Store& store) {
 }
 
 std::optional<IdLock> require_lock(const Store& store, std::string_view id, LockMode mode,
-                                   const Deadline& deadline, WhenFull when_full) {
+                                   const base::Deadline& deadline, WhenFull when_full) {
   if (const std::optional<LockMode> inherited = inherited_lock(store, id)) {
     if (*inherited == LockMode::shared && mode == LockMode::exclusive) {
-      throw Refused("cannot change " + base::quoted(id) +
-                    ": the inherited lock is shared; start under template-lock --exclusive");
+      throw base::Refused("cannot change " + base::quoted(id) +
+                          ": the inherited lock is shared; start under template-lock --exclusive");
     }
     return std::nullopt;
   }
   const std::string held = last_inherited_id(store);
   const bool waits = held < id;
   std::optional<IdLock> lock = IdLock::acquire(
-      store, id, mode, waits ? deadline : Deadline::after(std::chrono::milliseconds(0)), when_full);
+      store, id, mode, waits ? deadline : base::Deadline::after(std::chrono::milliseconds(0)),
+      when_full);
   if (!lock) {
-    throw Refused("cannot lock " + base::quoted(id) + ": " + describe_conflict(store, id) +
-                  (waits ? "; wait for it to end" : "; " + why_not_waited_for(held)));
+    throw base::Refused("cannot lock " + base::quoted(id) + ": " + describe_conflict(store, id) +
+                        (waits ? "; wait for it to end" : "; " + why_not_waited_for(held)));
   }
   return lock;
 }
@@ -252,13 +256,13 @@ std::string why_not_waited_for(std::string_view held) {
          " is held already; take both in one call of template-lock";
 }
 
-bool wait_until_free(const Store& store, std::string_view id, const Deadline& deadline) {
+bool wait_until_free(const Store& store, std::string_view id, const base::Deadline& deadline) {
   check_id(id);
   const std::string path = lock_path(store, id);
   // Without the gate: a process that only observes must not keep anybody out.
   for (;;) {
-    if (const std::optional<Fd> fd = store.try_open_below(path, kLockFileFlags)) {
-      if (!lock_file(fd->get(), LOCK_EX, deadline, path)) {
+    if (const std::optional<base::Fd> fd = store.try_open_below(path, kLockFileFlags)) {
+      if (!base::lock_file(fd->get(), LOCK_EX, deadline, path)) {
         return false;
       }
       if (names_file(path, fd->get())) {
@@ -270,7 +274,7 @@ bool wait_until_free(const Store& store, std::string_view id, const Deadline& de
     if (!dir) {
       return true;
     }
-    if (!lock_file(dir->get(), LOCK_SH, deadline, store.locks_dir())) {
+    if (!base::lock_file(dir->get(), LOCK_SH, deadline, store.locks_dir())) {
       return false;
     }
     if (!store.try_open_below(path, O_PATH)) {
@@ -279,4 +283,4 @@ bool wait_until_free(const Store& store, std::string_view id, const Deadline& de
   }
 }
 
-}  // namespace base
+}  // namespace store

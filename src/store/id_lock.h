@@ -11,7 +11,7 @@
 #include "base/fd.h"
 #include "store/store.h"
 
-namespace base {
+namespace store {
 
 enum class LockMode { shared, exclusive };
 
@@ -47,16 +47,16 @@ class IdLock {
   //
   // `when_full`: lock_directory is for an exclusive lock of a caller that takes no further one.
   static std::optional<IdLock> acquire(const Store& store, std::string_view id, LockMode mode,
-                                       const Deadline& deadline,
+                                       const base::Deadline& deadline,
                                        WhenFull when_full = WhenFull::fail);
 
   // The locked descriptor (close-on-exec), to hand over or to keep.
   int fd() const { return fd_.get(); }
-  Fd take_fd() && { return std::move(fd_); }
+  base::Fd take_fd() && { return std::move(fd_); }
 
  private:
-  explicit IdLock(Fd fd) : fd_(std::move(fd)) {}
-  Fd fd_;
+  explicit IdLock(base::Fd fd) : fd_(std::move(fd)) {}
+  base::Fd fd_;
 };
 
 // The mode of the lock on `id` that this process has inherited: one of the descriptors that
@@ -84,11 +84,12 @@ std::string why_not_waited_for(std::string_view held);
 // holders, when it cannot be had, or when the inherited lock is shared and an exclusive one is
 // needed.
 std::optional<IdLock> require_lock(const Store& store, std::string_view id, LockMode mode,
-                                   const Deadline& deadline, WhenFull when_full = WhenFull::fail);
+                                   const base::Deadline& deadline,
+                                   WhenFull when_full = WhenFull::fail);
 
 // Whether nobody holds the lock on `id` now, or until `deadline` (then false). It waits as one who
 // wants the exclusive lock, but keeps nobody out meanwhile; so it may see no end where others come
 // all the time.
-bool wait_until_free(const Store& store, std::string_view id, const Deadline& deadline);
+bool wait_until_free(const Store& store, std::string_view id, const base::Deadline& deadline);
 
-}  // namespace base
+}  // namespace store

@@ -10,7 +10,7 @@
 
 #include "base/open_files.h"
 
-namespace base {
+namespace store {
 namespace {
 
 static_assert(kLockSuffix.size() == kGateSuffix.size());
@@ -44,7 +44,8 @@ std::string_view id_of_lock_name(std::string_view name) {
 bool names_file(const std::string& path, int fd) {
   struct stat open {};
   struct stat named {};
-  return ::fstat(fd, &open) == 0 && ::lstat(path.c_str(), &named) == 0 && is_same_file(open, named);
+  return ::fstat(fd, &open) == 0 && ::lstat(path.c_str(), &named) == 0 &&
+         base::is_same_file(open, named);
 }
 
 void note_time(int fd) {
@@ -81,4 +82,4 @@ bool is_no_space(const std::system_error& error) {
   return error.code() == std::errc::no_space_on_device || error.code().value() == EDQUOT;
 }
 
-}  // namespace base
+}  // namespace store

@@ -14,7 +14,7 @@
 #include "store/id_lock.h"
 #include "store/store.h"
 
-namespace base {
+namespace store {
 
 inline constexpr std::string_view kLockSuffix = ".lock";
 inline constexpr std::string_view kGateSuffix = ".gate";
@@ -51,4 +51,4 @@ std::optional<HeldLock> lock_in_fdinfo(std::string_view text);
 // Whether a file could not be made because the disk, or the user's share of it, is full.
 bool is_no_space(const std::system_error& error);
 
-}  // namespace base
+}  // namespace store

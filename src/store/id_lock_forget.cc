@@ -12,12 +12,12 @@
 #include "base/error.h"
 #include "store/id_lock_file.h"
 
-namespace base {
+namespace store {
 namespace {
 
 struct Locked {
   LockFiles what = LockFiles::absent;
-  Fd fd;  // of one that is idle; closing it ends the lock
+  base::Fd fd;  // of one that is idle; closing it ends the lock
 };
 
 bool is_ours(int fd) {
@@ -27,16 +27,16 @@ bool is_ours(int fd) {
 
 // What the file is, without locking it: `idle` for a lock file.
 LockFiles kind_of(const Store& store, const std::string& path) {
-  const std::optional<Fd> fd = store.try_open_below(path, O_PATH | O_NOFOLLOW);
+  const std::optional<base::Fd> fd = store.try_open_below(path, O_PATH | O_NOFOLLOW);
   return !fd ? LockFiles::absent : is_ours(fd->get()) ? LockFiles::idle : LockFiles::foreign;
 }
 
 Locked try_lock(const Store& store, const std::string& path, bool create = false) {
-  std::optional<Fd> fd;
+  std::optional<base::Fd> fd;
   try {
     fd = create ? store.open_below(path, kLockFileFlags | O_CREAT, 0600)
                 : store.try_open_below(path, kLockFileFlags);
-  } catch (const BadData&) {  // a symbolic link
+  } catch (const base::BadData&) {  // a symbolic link
     return {.what = LockFiles::foreign, .fd = {}};
   }
   if (!fd) {
@@ -44,7 +44,7 @@ Locked try_lock(const Store& store, const std::string& path, bool create = false
   }
   if (::flock(fd->get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) {
-      throw_errno("cannot lock " + base::quoted(path));
+      base::throw_errno("cannot lock " + base::quoted(path));
     }
     return {.what = LockFiles::in_use, .fd = {}};
   }
@@ -60,7 +60,7 @@ Locked try_lock(const Store& store, const std::string& path, bool create = false
 
 void remove_name(int dir, const std::string& path) {
   if (::unlinkat(dir, path.substr(path.rfind('/') + 1).c_str(), 0) != 0 && errno != ENOENT) {
-    throw_errno("cannot remove " + base::quoted(path));
+    base::throw_errno("cannot remove " + base::quoted(path));
   }
 }
 
@@ -94,7 +94,7 @@ LockFiles inspect(const Store& store, std::string_view id, bool remove) {
     return LockFiles::absent;
   }
   if (remove) {
-    const Fd dir = store.open_below(store.locks_dir(), O_PATH | O_DIRECTORY);
+    const base::Fd dir = store.open_below(store.locks_dir(), O_PATH | O_DIRECTORY);
     if (lock.fd) {
       remove_name(dir.get(), path);
     }
@@ -115,4 +115,4 @@ LockFiles forget_lock(const Store& store, std::string_view id) {
   return inspect(store, id, true);
 }
 
-}  // namespace base
+}  // namespace store

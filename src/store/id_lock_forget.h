@@ -6,7 +6,7 @@
 
 #include "store/store.h"
 
-namespace base {
+namespace store {
 
 enum class LockFiles {
   absent,   // there are none
@@ -29,4 +29,4 @@ LockFiles examine_lock(const Store& store, std::string_view id);
 // should know that no guest has the id; if a guest has it, nothing is lost but two files.
 LockFiles forget_lock(const Store& store, std::string_view id);
 
-}  // namespace base
+}  // namespace store

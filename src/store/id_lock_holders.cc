@@ -8,7 +8,7 @@
 #include "base/process.h"
 #include "store/id_lock_file.h"
 
-namespace base {
+namespace store {
 namespace {
 
 // Who holds a flock on the file of that name, one record a process.
@@ -18,11 +18,11 @@ std::vector<LockHolder> holders_of(const std::string& path) {
   if (::stat(path.c_str(), &file) != 0) {
     return holders;
   }
-  for (const OpenFile& open : find_open_files(file)) {
+  for (const base::OpenFile& open : base::find_open_files(file)) {
     const std::optional<HeldLock> held = lock_in_fdinfo(open.fdinfo);
     if (held && (holders.empty() || holders.back().pid != open.pid)) {
       holders.push_back({.pid = open.pid,
-                         .name = process_name(open.pid),
+                         .name = base::process_name(open.pid),
                          .mode = held->mode,
                          .since_ms = held->since_ms,
                          .left_behind_by = held->taker});
@@ -71,7 +71,7 @@ std::string describe_conflict(const Store& store, std::string_view id) {
   if (holders.empty() && !waiters.empty()) {
     // A waiter for the exclusive lock keeps the gate, and one that is stopped keeps it forever.
     return "nobody is seen to hold it, but " + list_of(waiters) + " waits for it before others" +
-           (process_is_stopped(waiters.front().pid)
+           (base::process_is_stopped(waiters.front().pid)
                 ? " and is stopped; continue it (kill -CONT " +
                       std::to_string(waiters.front().pid) + ") or end it"
                 : "");
@@ -84,4 +84,4 @@ std::string describe_conflict(const Store& store, std::string_view id) {
   return waiters.empty() ? text : text + ", awaited by " + list_of(waiters);
 }
 
-}  // namespace base
+}  // namespace store

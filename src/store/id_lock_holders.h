@@ -13,7 +13,7 @@
 #include "store/id_lock.h"
 #include "store/store.h"
 
-namespace base {
+namespace store {
 
 // A process that has a lock file open and locked.
 struct LockHolder {
@@ -35,4 +35,4 @@ std::vector<LockHolder> lock_holders(const Store& store, std::string_view id);
 // cannot be seen".
 std::string describe_conflict(const Store& store, std::string_view id);
 
-}  // namespace base
+}  // namespace store

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "store/files.h"
 
-namespace meta {
+namespace store {
 namespace {
 
 std::string environment(const char* name) {
@@ -40,4 +40,4 @@ std::string default_socket_dir() {
   return dir;
 }
 
-}  // namespace meta
+}  // namespace store

@@ -4,7 +4,7 @@
 
 #include <string>
 
-namespace meta {
+namespace store {
 
 // The directory s/ beside the control socket: that of SNAPFORK_PAGER, else /run/snapfork/s for
 // root, else snapfork/s in XDG_RUNTIME_DIR; empty when none of these is known.
@@ -12,4 +12,4 @@ std::string find_socket_dir();
 // The same. Throws base::UsageError when none of these is known.
 std::string default_socket_dir();
 
-}  // namespace meta
+}  // namespace store

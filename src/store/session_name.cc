@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 
-namespace base {
+namespace store {
 namespace {
 
 constexpr uint32_t kFnvOffset = 2166136261U;
@@ -35,12 +35,12 @@ std::string session_name(std::string_view id, const struct stat& guest_dir) {
 std::string session_name(std::string_view id, const std::string& path) {
   struct stat st {};
   if (::lstat(path.c_str(), &st) != 0) {
-    throw_errno("cannot inspect " + base::quoted(path));
+    base::throw_errno("cannot inspect " + base::quoted(path));
   }
   if (!S_ISDIR(st.st_mode)) {
-    throw_error_number(ENOTDIR, "cannot use " + base::quoted(path));
+    base::throw_error_number(ENOTDIR, "cannot use " + base::quoted(path));
   }
   return session_name(id, st);
 }
 
-}  // namespace base
+}  // namespace store

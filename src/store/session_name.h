@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace base {
+namespace store {
 
 // "ID@HHHHHHHH": the id, and eight hexadecimal digits that stand for the device and inode of the
 // guest's directory. Two stores may share a page server: their guests of one id have different
@@ -22,4 +22,4 @@ std::string session_name(std::string_view id, const std::string& path);
 // How many bytes a session name is longer than its id.
 inline constexpr size_t kSessionSuffixBytes = 9;
 
-}  // namespace base
+}  // namespace store

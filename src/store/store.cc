@@ -12,7 +12,7 @@
 #include "file/cross_device.h"
 #include "file/open_beneath.h"
 
-namespace base {
+namespace store {
 namespace {
 
 constexpr size_t kMaxIdLength = 64;
@@ -40,7 +40,7 @@ const char* id_problem(std::string_view id) {
 // Makes one directory of the store, unless it exists.
 void make_dir(int parent, const std::string& name, mode_t mode, const std::string& path) {
   if (::mkdirat(parent, name.c_str(), mode) != 0 && errno != EEXIST) {
-    throw_errno("cannot create directory " + base::quoted(path));
+    base::throw_errno("cannot create directory " + base::quoted(path));
   }
 }
 
@@ -52,8 +52,8 @@ bool is_valid_id(std::string_view id) {
 
 void check_id(std::string_view id) {
   if (const char* problem = id_problem(id)) {
-    throw UsageError("bad id " + base::quoted(id.substr(0, kMaxIdLength)) +
-                     (id.size() > kMaxIdLength ? "...: " : ": ") + problem);
+    throw base::UsageError("bad id " + base::quoted(id.substr(0, kMaxIdLength)) +
+                           (id.size() > kMaxIdLength ? "...: " : ": ") + problem);
   }
 }
 
@@ -88,53 +88,53 @@ std::string Store::fork_index_dir(std::string_view id) const {
 }
 
 void Store::require_root() const {
-  if (!is_utf8(root_)) {  // metadata and records are JSON, which cannot hold such a path
-    throw UsageError("cannot use the store " + base::quoted(root_) +
-                     ": its path is not UTF-8; rename it, or set SNAPFORK_ROOT to another");
+  if (!base::is_utf8(root_)) {  // metadata and records are JSON, which cannot hold such a path
+    throw base::UsageError("cannot use the store " + base::quoted(root_) +
+                           ": its path is not UTF-8; rename it, or set SNAPFORK_ROOT to another");
   }
   struct stat st {};
   if (::stat(root_.c_str(), &st) != 0) {
     const int error = errno;
-    throw_error_number(error, "cannot use the store " + base::quoted(root_) +
-                                  " (create it, or set SNAPFORK_ROOT to another)");
+    base::throw_error_number(error, "cannot use the store " + base::quoted(root_) +
+                                        " (create it, or set SNAPFORK_ROOT to another)");
   }
   if (!S_ISDIR(st.st_mode)) {
-    throw_error_number(ENOTDIR, "cannot use the store " + base::quoted(root_));
+    base::throw_error_number(ENOTDIR, "cannot use the store " + base::quoted(root_));
   }
 }
 
 void Store::create_layout() const {
   constexpr mode_t kPrivate = 0700;  // there are memory images and disks below
-  const Fd root = open_root();
+  const base::Fd root = open_root();
   make_dir(root.get(), "guests", kPrivate, guests_dir());
   make_dir(root.get(), ".snapfork", kPrivate, root_ + "/.snapfork");
-  const Fd guests = open_below(guests_dir(), O_PATH | O_DIRECTORY);
-  const Fd ours = open_below(root_ + "/.snapfork", O_PATH | O_DIRECTORY);
+  const base::Fd guests = open_below(guests_dir(), O_PATH | O_DIRECTORY);
+  const base::Fd ours = open_below(root_ + "/.snapfork", O_PATH | O_DIRECTORY);
   for (const std::string& dir : {locks_dir(), tmp_dir(), trash_dir()}) {
     make_dir(ours.get(), dir.substr(dir.rfind('/') + 1), kPrivate, dir);
-    const Fd fd = open_below(dir, O_PATH | O_DIRECTORY);
-    if (!is_one_mount(guests.get(), fd.get())) {
-      throw Unsupported("cannot use the store " + base::quoted(root_) + " with " +
-                        base::quoted(guests_dir()) + " and " + base::quoted(dir) + ": " +
-                        cross_device_reason(guests.get(), fd.get()) +
-                        "; make them plain directories of one mount");
+    const base::Fd fd = open_below(dir, O_PATH | O_DIRECTORY);
+    if (!file::is_one_mount(guests.get(), fd.get())) {
+      throw base::Unsupported("cannot use the store " + base::quoted(root_) + " with " +
+                              base::quoted(guests_dir()) + " and " + base::quoted(dir) + ": " +
+                              file::cross_device_reason(guests.get(), fd.get()) +
+                              "; make them plain directories of one mount");
     }
   }
 }
 
-Fd Store::open_root() const {
+base::Fd Store::open_root() const {
   require_root();  // names what to do about one that is missing
-  return open_file(root_, O_PATH | O_DIRECTORY);
+  return base::open_file(root_, O_PATH | O_DIRECTORY);
 }
 
-Fd Store::open_below(const std::string& path, int flags, mode_t mode) const {
-  const Fd root = open_root();
-  return open_beneath(root.get(), below_root(path), flags, root_, mode);
+base::Fd Store::open_below(const std::string& path, int flags, mode_t mode) const {
+  const base::Fd root = open_root();
+  return file::open_beneath(root.get(), below_root(path), flags, root_, mode);
 }
 
-std::optional<Fd> Store::try_open_below(const std::string& path, int flags) const {
-  const Fd root = open_root();
-  return try_open_beneath(root.get(), below_root(path), flags, root_);
+std::optional<base::Fd> Store::try_open_below(const std::string& path, int flags) const {
+  const base::Fd root = open_root();
+  return file::try_open_beneath(root.get(), below_root(path), flags, root_);
 }
 
 std::string Store::below_root(const std::string& path) const {
@@ -148,9 +148,9 @@ void make_dirs(const std::string& path, unsigned mode) {
     at = path.find('/', at + 1);
     const std::string part = path.substr(0, at);
     if (::mkdir(part.c_str(), mode) != 0 && errno != EEXIST) {
-      throw_errno("cannot create directory " + base::quoted(part));
+      base::throw_errno("cannot create directory " + base::quoted(part));
     }
   }
 }
 
-}  // namespace base
+}  // namespace store

@@ -8,7 +8,7 @@
 
 #include "base/fd.h"
 
-namespace base {
+namespace store {
 
 // An id: 1 to 64 of [A-Za-z0-9._-], starting with a letter or a digit. So it is one path component,
 // no option, no hidden file, and leaves room for a socket path (107 bytes). Throws UsageError
@@ -47,12 +47,12 @@ class Store {
   // Opens a path of this store, which must lie below root(). The root may be reached through
   // symbolic links; below it none is followed (open_beneath.h has what is thrown). Every program
   // that changes or removes something in the store opens its directory by one of these.
-  Fd open_below(const std::string& path, int flags, mode_t mode = 0) const;
+  base::Fd open_below(const std::string& path, int flags, mode_t mode = 0) const;
   // Nothing where the file does not exist.
-  std::optional<Fd> try_open_below(const std::string& path, int flags) const;
+  std::optional<base::Fd> try_open_below(const std::string& path, int flags) const;
 
  private:
-  Fd open_root() const;
+  base::Fd open_root() const;
   std::string below_root(const std::string& path) const;
 
   std::string root_;
@@ -61,4 +61,4 @@ class Store {
 // mkdir(2) for each missing part of `path`. Throws std::system_error.
 void make_dirs(const std::string& path, unsigned mode);
 
-}  // namespace base
+}  // namespace store

@@ -9,9 +9,9 @@
 #include "base/error.h"
 #include "base/open_files.h"
 
-namespace meta {
+namespace store {
 
-std::optional<std::string> guest_of_path(const base::Store& store, const std::string& path) {
+std::optional<std::string> guest_of_path(const Store& store, const std::string& path) {
   namespace fs = std::filesystem;
   struct stat guests {};
   if (::stat(store.guests_dir().c_str(), &guests) != 0) {
@@ -31,4 +31,4 @@ std::optional<std::string> guest_of_path(const base::Store& store, const std::st
   return std::nullopt;
 }
 
-}  // namespace meta
+}  // namespace store

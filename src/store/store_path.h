@@ -7,11 +7,11 @@
 
 #include "store/store.h"
 
-namespace meta {
+namespace store {
 
 // The id of the guest in whose directory `path` lies, without symbolic links and compared by
 // inodes: so also through a bind mount or another spelling. Nothing for what lies elsewhere.
 // Throws std::system_error when `path` cannot be resolved.
-std::optional<std::string> guest_of_path(const base::Store& store, const std::string& path);
+std::optional<std::string> guest_of_path(const Store& store, const std::string& path);
 
-}  // namespace meta
+}  // namespace store

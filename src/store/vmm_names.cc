@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/vmm_names.h"
 
-namespace base {
+namespace store {
 
 bool is_socket_name(std::string_view name) {
   return name.ends_with(".sock");
@@ -11,4 +11,4 @@ bool is_half_compressed_name(std::string_view name) {
   return name.ends_with(".lz4.tmp") || name.ends_with(".zst.tmp");
 }
 
-}  // namespace base
+}  // namespace store

@@ -4,11 +4,11 @@
 
 #include <string_view>
 
-namespace base {
+namespace store {
 
 // A socket's name, whatever the file is.
 bool is_socket_name(std::string_view name);
 // An image that is being compressed: of a regular file only.
 bool is_half_compressed_name(std::string_view name);
 
-}  // namespace base
+}  // namespace store

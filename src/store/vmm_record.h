@@ -7,18 +7,18 @@
 
 #include "base/process_identity.h"
 
-namespace base {
+namespace store {
 
 // "PID STARTTIME BOOT-ID PID-NAMESPACE" and a newline; the pid is 0 for a VMM that the server
 // cannot see. Records of older servers end after STARTTIME.
-std::string vmm_record_text(const ProcessIdentity& vmm);
+std::string vmm_record_text(const base::ProcessIdentity& vmm);
 
 // What the record at `path` holds; nothing when it is gone. Throws BadData for what is not a
 // record, std::system_error.
-std::optional<ProcessIdentity> read_vmm_record(const std::string& path);
+std::optional<base::ProcessIdentity> read_vmm_record(const std::string& path);
 
 // As find_process. A VMM that its server could not see lives, as far as anybody knows, until the
 // next boot.
-FoundProcess find_recorded_vmm(const ProcessIdentity& vmm);
+base::FoundProcess find_recorded_vmm(const base::ProcessIdentity& vmm);
 
-}  // namespace base
+}  // namespace store

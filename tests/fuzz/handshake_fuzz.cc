@@ -10,7 +10,7 @@
 
 namespace {
 
-using pager::Region;
+using hot::Region;
 
 constexpr uint64_t kUserEnd = uint64_t{1} << 56U;
 constexpr uint64_t kFileSize = uint64_t{16} << 30U;
@@ -22,7 +22,7 @@ std::optional<std::vector<Region>> parse(std::string_view text) {
 }
 
 void check_layout(const std::vector<Region>& regions) {
-  if (pager::layout_problem(regions, kFileSize)) {
+  if (hot::layout_problem(regions, kFileSize)) {
     return;
   }
   FUZZ_REQUIRE(!regions.empty());

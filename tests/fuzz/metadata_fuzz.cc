@@ -22,7 +22,7 @@ using meta::JsonObject;
 class OneGuest {
  public:
   OneGuest() : root_("/dev/shm/snapfork-fuzz-" + std::to_string(::getpid())), store_(root_) {
-    base::make_dirs(store_.guest_dir("g"), 0700);
+    store::make_dirs(store_.guest_dir("g"), 0700);
   }
   ~OneGuest() {
     ::unlink(store_.metadata_path("g").c_str());
@@ -46,7 +46,7 @@ class OneGuest {
 
  private:
   std::string root_;
-  base::Store store_;
+  store::Store store_;
 };
 
 // The same members: what was written is read as what it was written from.

@@ -9,13 +9,13 @@
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text = fuzz::text_of(data, size);
   fuzz::accepts([&] {
-    const pager::Trace trace = pager::parse_trace(text, "x");
-    const std::vector<hot::HotPage> hot = pager::hot_pages_of(trace);
+    const hot::Trace trace = hot::parse_trace(text, "x");
+    const std::vector<hot::HotPage> hot = hot::hot_pages_of(trace);
     FUZZ_REQUIRE(hot.size() == std::set<uint64_t>(trace.pages.begin(), trace.pages.end()).size());
     FUZZ_REQUIRE(hot::try_decode_hpl1(hot::encode_hpl1(hot)).pages == hot);
     if (!trace.regions.empty()) {
-      pager::check_hot_list(hot, trace.regions, "x");
-      FUZZ_REQUIRE(!pager::file_layout_problem(trace.regions, trace.memory_bytes));
+      hot::check_hot_list(hot, trace.regions, "x");
+      FUZZ_REQUIRE(!hot::file_layout_problem(trace.regions, trace.memory_bytes));
     }
   });
   return 0;

@@ -30,8 +30,8 @@
 
 namespace {
 
-using pager::kSmallPage;
-using pager::Region;
+using hot::kSmallPage;
+using hot::Region;
 
 // Reads one message, reads one page, copies it: no batch, no removals, no zero pages, one VMM after
 // the other, and no care for anything that can go wrong.
@@ -356,7 +356,7 @@ int run(int argc, char** argv) {
   compare_installs(memory,
                    {.pages = static_cast<uint64_t>(options->number("pages", 1, kMany, 20000)),
                     .run = static_cast<uint64_t>(options->number("run", 1, kMany, 16)),
-                    .page_size = options->has("huge") ? pager::kHugePage : kSmallPage,
+                    .page_size = options->has("huge") ? hot::kHugePage : kSmallPage,
                     .rounds = static_cast<int>(options->number("rounds", 1, 1000, 5))});
   return 0;
 }

@@ -29,7 +29,7 @@
 
 namespace {
 
-using pager::Region;
+using hot::Region;
 
 enum class Wrong {
   nothing,
@@ -102,7 +102,7 @@ class Session {
         }
         result = reader.read_from(socket_.get());
       }
-      if (const auto problem = pager::layout_problem(result->regions, file_.bytes())) {
+      if (const auto problem = hot::layout_problem(result->regions, file_.bytes())) {
         throw base::BadData(*problem);
       }
       regions_ = result->regions;
@@ -157,7 +157,7 @@ class Session {
 
   // Whether nothing more is to be done for `fault`.
   bool answer(const Fault& fault) {
-    const Region* const region = pager::find_region(regions_, fault.address);
+    const Region* const region = hot::find_region(regions_, fault.address);
     if (region == nullptr) {
       return true;
     }
@@ -195,7 +195,7 @@ class Session {
 };
 
 int serve(const std::string& path, const std::string& memory_path, Wrong wrong) {
-  const pager::MemoryFile file(memory_path, pager::kSmallPage);
+  const pager::MemoryFile file(memory_path, hot::kSmallPage);
   const base::UnixListener listener(path, base::SocketClaim::directory_is_ours);
   base::write_line_out("ready");
   for (;;) {

@@ -25,13 +25,13 @@ inline void write_model_image(const std::string& path, uint64_t bytes, uint64_t 
   if (::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) {
     base::throw_errno("cannot make " + path);
   }
-  std::array<uint64_t, pager::kSmallPage / sizeof(uint64_t)> page{};
+  std::array<uint64_t, hot::kSmallPage / sizeof(uint64_t)> page{};
   for (uint64_t at = 0; at < bytes;) {
     const auto kind = static_cast<Kind>(random.below(kinds));
     // Some runs are longer than the 2 MiB of a huge page, and of a hole that is unregistered.
     const uint64_t most = random.below(4) == 0 ? 1400 : 40;
-    const uint64_t end = std::min(bytes, at + (1 + random.below(most)) * pager::kSmallPage);
-    for (; at < end; at += pager::kSmallPage) {
+    const uint64_t end = std::min(bytes, at + (1 + random.below(most)) * hot::kSmallPage);
+    for (; at < end; at += hot::kSmallPage) {
       page.fill(0);
       if (kind == noise || kind == more_noise) {
         std::ranges::generate(page, [&] { return random.next() | 1U; });

@@ -34,7 +34,7 @@ class ModelMemory {
   ModelMemory(const pager::MemoryFile& file, const pager::GuestMemory& guest)
       : guest_(guest),
         words_per_page_(file.page_size() / sizeof(uint64_t)),
-        pages_per_block_(file.page_size() == pager::kSmallPage ? 16 : 1),
+        pages_per_block_(file.page_size() == hot::kSmallPage ? 16 : 1),
         pages_(file.pages()),
         shadow_(file.bytes() / sizeof(uint64_t)),
         blocks_((pages_ + pages_per_block_ - 1) / pages_per_block_) {
@@ -89,7 +89,7 @@ class ModelMemory {
   // itself: for ThreadSanitizer mmap(3) writes to all of it, which nobody may read meanwhile.
   void replace(uint64_t page, uint64_t count) {
     const Change change(*this, page, count);
-    const int huge = guest_.page_size() == pager::kHugePage ? MAP_HUGETLB : 0;
+    const int huge = guest_.page_size() == hot::kHugePage ? MAP_HUGETLB : 0;
     if (::syscall(SYS_mmap, address(page), count * guest_.page_size(), PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | huge, -1, 0) < 0) {
       base::throw_errno("cannot replace pages");

@@ -38,7 +38,7 @@ struct ModelSettings {
   std::string socket;   // of a server in the foreground, or
   std::string control;  // of a service
   std::string memory_path;
-  uint64_t page_size = pager::kSmallPage;
+  uint64_t page_size = hot::kSmallPage;
   std::optional<size_t> threads;
 };
 
@@ -53,7 +53,7 @@ struct ModelPlan {
 
   ModelPlan(const ModelSettings& settings, uint64_t from) : seed(from) {
     pager::Random random(seed);
-    const bool huge = settings.page_size != pager::kSmallPage;
+    const bool huge = settings.page_size != hot::kSmallPage;
     threads = 1 + random.below(4);
     threads = settings.threads.value_or(threads);
     regions = 1 + random.below(huge ? 3 : 5);

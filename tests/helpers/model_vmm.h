@@ -74,7 +74,7 @@ class ModelVmm {
         list_path_(file.path() + "." + name + ".hpl"),
         record_(record) {
     record_.threads[0].since_ns = pager::now_ns();  // it may also hang while it connects
-    for (const pager::Region& region : guest_.regions()) {
+    for (const hot::Region& region : guest_.regions()) {
       pager::uffd_register_missing(uffd_.get(), region.base, region.size);
     }
     std::string socket = settings.socket;
@@ -142,8 +142,8 @@ class ModelVmm {
   }
 
   std::string write_list(pager::Random& random, bool bad) const {
-    std::vector<pager::HotPage> pages(random.below(memory_.pages()));
-    for (pager::HotPage& page : pages) {
+    std::vector<hot::HotPage> pages(random.below(memory_.pages()));
+    for (hot::HotPage& page : pages) {
       page.region = static_cast<uint32_t>(random.below(guest_.regions().size()));
       const uint64_t size = guest_.regions()[page.region].size;
       page.offset = random.below(size / guest_.page_size()) * guest_.page_size();
@@ -151,7 +151,7 @@ class ModelVmm {
     if (bad) {
       pages.push_back({.region = 0, .offset = guest_.regions()[0].size});
     }
-    base::write_file_atomic(list_path_, pager::encode_hpl1(pages), 0600, base::Durable::no);
+    base::write_file_atomic(list_path_, hot::encode_hpl1(pages), 0600, base::Durable::no);
     return list_path_;
   }
 

@@ -207,7 +207,7 @@ Run parse_run(const base::ParsedOptions& options) {
     throw base::UsageError("--mem is needed");
   }
   const bool huge = options.choice("page-size", {"4096", "2M"}) == "2M";
-  run.settings.page_size = huge ? pager::kHugePage : pager::kSmallPage;
+  run.settings.page_size = huge ? hot::kHugePage : hot::kSmallPage;
   run.bytes = number("pages", 8, kMany, huge ? 16 : 4096) * run.settings.page_size;
   if (options.has("threads")) {
     run.settings.threads = number("threads", 1, kMostThreads, 1);

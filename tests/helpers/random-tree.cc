@@ -28,7 +28,7 @@
 
 namespace {
 
-using cloning::Range;
+using file::Range;
 
 // ---- making
 
@@ -237,7 +237,7 @@ class Comparison {
   static std::set<std::string> names(const std::string& path) {
     const base::Fd dir = base::open_file(path, O_RDONLY | O_DIRECTORY);
     std::set<std::string> found;
-    for (const cloning::Entry& entry : cloning::list_directory(dir.get(), path)) {
+    for (const file::Entry& entry : file::list_directory(dir.get(), path)) {
       found.insert(entry.name);
     }
     return found;
@@ -271,8 +271,8 @@ class Comparison {
 
   static std::vector<std::pair<off_t, off_t>> data_map(int fd, off_t size) {
     std::vector<std::pair<off_t, off_t>> map;
-    for (std::optional<Range> range = cloning::next_data(fd, 0, size, "file"); range;
-         range = cloning::next_data(fd, range->end, size, "file")) {
+    for (std::optional<Range> range = file::next_data(fd, 0, size, "file"); range;
+         range = file::next_data(fd, range->end, size, "file")) {
       map.emplace_back(range->begin, range->end);
     }
     return map;

@@ -20,11 +20,11 @@ namespace {
 
 // The guest's own constants: pages are filled from 32 MiB on; the generations, 16 bits a page of
 // the whole memory, stand at 18 MiB; 0 is a zero page, 65535 one that is in the balloon.
-constexpr uint64_t kFirstPage = (uint64_t{32} << 20U) / pager::kSmallPage;
+constexpr uint64_t kFirstPage = (uint64_t{32} << 20U) / hot::kSmallPage;
 constexpr uint64_t kGenerations = uint64_t{18} << 20U;
 constexpr uint16_t kZero = 0;
 constexpr uint16_t kInBalloon = 65535;
-constexpr size_t kWords = pager::kSmallPage / sizeof(uint64_t);
+constexpr size_t kWords = hot::kSmallPage / sizeof(uint64_t);
 
 std::array<uint64_t, kWords> contents(uint64_t seed, uint64_t page, uint16_t generation) {
   std::array<uint64_t, kWords> words{};
@@ -39,7 +39,7 @@ std::array<uint64_t, kWords> contents(uint64_t seed, uint64_t page, uint16_t gen
 }
 
 int verify(const std::string& path, uint64_t seed) {
-  const pager::MemoryFile file(path, pager::kSmallPage);
+  const pager::MemoryFile file(path, hot::kSmallPage);
   if (file.pages() <= kFirstPage) {
     throw base::BadData("cannot verify " + base::quoted(path) + ": it ends before 32 MiB");
   }
@@ -48,7 +48,7 @@ int verify(const std::string& path, uint64_t seed) {
   uint64_t zero = 0;
   uint64_t gone = 0;
   uint64_t wrong = 0;
-  std::array<std::byte, pager::kSmallPage> found{};
+  std::array<std::byte, hot::kSmallPage> found{};
   for (uint64_t page = kFirstPage; page < file.pages(); ++page) {
     const uint16_t generation = generations[page];
     if (generation == kInBalloon) {

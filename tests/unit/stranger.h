@@ -18,7 +18,7 @@ namespace pager {
 class Stranger {
  public:
   // `without` is what it does not have mapped. A socket is made at `path`.
-  Stranger(const std::string& path, const Region& without)
+  Stranger(const std::string& path, const hot::Region& without)
       : listener_(path, base::SocketClaim::directory_is_ours),
         process_([&](const std::function<void()>& ready) {
           ::munmap(reinterpret_cast<void*>(without.base), without.size);

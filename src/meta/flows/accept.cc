@@ -9,15 +9,15 @@
 
 namespace meta {
 
-std::vector<std::string> accept_disks(const base::Store& store, const std::string& id,
-                                      Effect effect) {
+std::vector<std::string> accept_disks(const store::Store& store, const std::string& id,
+                                      store::Effect effect) {
   std::vector<std::string> changes;
   change_metadata(store, id, effect, [&](Metadata& metadata) {
     require_whole_snapshot(derive_state(store, id, metadata), id, "accept the disks of",
                            Force::yes);
     changes = changed_disks(metadata, store.guest_dir(id));
     for (const Disk& disk : disks_of(metadata)) {
-      if (!path_exists(path_in(store.guest_dir(id), disk.file))) {
+      if (!store::path_exists(store::path_in(store.guest_dir(id), disk.file))) {
         throw base::Refused("cannot accept the disks of " + base::quoted(id) + ": " +
                             base::quoted(disk.file) + " is missing");
       }

@@ -13,7 +13,7 @@ namespace meta {
 // Under the guest's lock, records length and modification time of its disks anew, durably. Returns
 // how they differed (changed_disks): nothing when there was nothing to accept. Throws base::Refused
 // while the guest runs, when its snapshot is not whole, and when a disk is missing.
-std::vector<std::string> accept_disks(const base::Store& store, const std::string& id,
-                                      Effect effect);
+std::vector<std::string> accept_disks(const store::Store& store, const std::string& id,
+                                      store::Effect effect);
 
 }  // namespace meta

@@ -24,7 +24,7 @@ constexpr uint64_t kOneRegionMib = 3072;
 
 class CreateGuard {
  public:
-  CreateGuard(const base::Store& store, const std::string& id, SnapshotType type)
+  CreateGuard(const store::Store& store, const std::string& id, SnapshotType type)
       : store_(store),
         id_(id),
         type_(type),
@@ -49,7 +49,7 @@ class CreateGuard {
   void find_memory() {
     answer_.memory_path = store_.memory_path(id_);
     const std::string base = store_.guest_dir(id_) + "/snapshots/snapshot-base/memory";
-    if (!path_exists(answer_.memory_path) && path_exists(base)) {
+    if (!store::path_exists(answer_.memory_path) && store::path_exists(base)) {
       answer_.memory_path = base;
     }
   }
@@ -149,7 +149,8 @@ class CreateGuard {
   bool has_hot_list() const {
     const std::string parent = metadata_.fork_of_template();
     return !metadata_.text("HotPagesPath").empty() ||
-           (base::is_valid_id(parent) && path_exists(store_.template_dir(parent) + "/hot.hpl"));
+           (store::is_valid_id(parent) &&
+            store::path_exists(store_.template_dir(parent) + "/hot.hpl"));
   }
 
   void warn_of_diff() {
@@ -188,7 +189,7 @@ class CreateGuard {
     }
   }
 
-  const base::Store& store_;
+  const store::Store& store_;
   const std::string& id_;
   SnapshotType type_;
   Metadata metadata_;
@@ -198,7 +199,7 @@ class CreateGuard {
 
 }  // namespace
 
-CreateAnswer guard_create(const base::Store& store, const std::string& id, SnapshotType type) {
+CreateAnswer guard_create(const store::Store& store, const std::string& id, SnapshotType type) {
   return CreateGuard(store, id, type).run();
 }
 

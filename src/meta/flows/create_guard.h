@@ -25,6 +25,6 @@ struct CreateAnswer {
 // links, for one that another process than the guest's own VMM has open (a page server above all),
 // for a sealed one, and for a Diff that has no base. Takes no lock. Throws base::Refused when there
 // is no such guest.
-CreateAnswer guard_create(const base::Store& store, const std::string& id, SnapshotType type);
+CreateAnswer guard_create(const store::Store& store, const std::string& id, SnapshotType type);
 
 }  // namespace meta

@@ -15,7 +15,7 @@ namespace meta {
 namespace {
 
 // Throws unless dropping the index entry of `fork_id` leaves no fork uncounted.
-void require_ended(const base::Store& store, const std::string& template_id,
+void require_ended(const store::Store& store, const std::string& template_id,
                    const std::string& fork_id) {
   if (guest_exists(store, fork_id) &&
       Metadata::of_guest(store, fork_id).fork_of_template() == template_id) {
@@ -25,10 +25,11 @@ void require_ended(const base::Store& store, const std::string& template_id,
 }
 
 // A whole clone, and one that reflink-clone was killed at.
-void remove_clones(const base::Store& store, const std::vector<std::string>& fork_ids) {
+void remove_clones(const store::Store& store, const std::vector<std::string>& fork_ids) {
   for (const std::string& id : fork_ids) {
-    remove_tree(store, clone_dir(store, id));
-    remove_tree(store, path_in(store.tmp_dir(), base::temporary_name(clone_name(id))));
+    store::remove_tree(store, clone_dir(store, id));
+    store::remove_tree(store,
+                       store::path_in(store.tmp_dir(), base::temporary_name(clone_name(id))));
   }
 }
 
@@ -38,20 +39,20 @@ std::string clone_name(std::string_view fork_id) {
   return "fork." + std::string(fork_id);
 }
 
-std::string clone_dir(const base::Store& store, std::string_view fork_id) {
+std::string clone_dir(const store::Store& store, std::string_view fork_id) {
   return store.tmp_dir() + "/" + clone_name(fork_id);
 }
 
-GuestLocks lock_for_forks(const base::Store& store, const std::string& source_id,
-                          const std::vector<std::string>& fork_ids) {
-  std::vector<GuestLocks::Wanted> wanted{{.id = source_id, .mode = base::LockMode::shared}};
+store::GuestLocks lock_for_forks(const store::Store& store, const std::string& source_id,
+                                 const std::vector<std::string>& fork_ids) {
+  std::vector<store::GuestLocks::Wanted> wanted{{.id = source_id, .mode = store::LockMode::shared}};
   for (const std::string& id : fork_ids) {
-    wanted.push_back({.id = id, .mode = base::LockMode::exclusive});
+    wanted.push_back({.id = id, .mode = store::LockMode::exclusive});
   }
   return {store, std::move(wanted)};
 }
 
-void require_new_forks(const base::Store& store, const std::string& source_id,
+void require_new_forks(const store::Store& store, const std::string& source_id,
                        const std::vector<std::string>& fork_ids) {
   std::vector<std::string> sorted = fork_ids;
   sorted.push_back(source_id);
@@ -67,19 +68,20 @@ void require_new_forks(const base::Store& store, const std::string& source_id,
   }
 }
 
-BegunForks begin_forks(const base::Store& store, const std::string& source_id,
-                       const std::vector<std::string>& fork_ids, Force force, Effect effect) {
+BegunForks begin_forks(const store::Store& store, const std::string& source_id,
+                       const std::vector<std::string>& fork_ids, Force force,
+                       store::Effect effect) {
   require_guest(store, source_id);
   require_new_forks(store, source_id, fork_ids);
-  std::optional<GuestLocks> locks;
-  if (effect == Effect::real) {
+  std::optional<store::GuestLocks> locks;
+  if (effect == store::Effect::real) {
     locks.emplace(lock_for_forks(store, source_id, fork_ids));
     require_new_forks(store, source_id, fork_ids);
   }
   const Metadata metadata = Metadata::of_guest(store, source_id);
   require_whole_snapshot(derive_state(store, source_id, metadata), source_id, "fork", force);
   const bool is_template = metadata.is_template();
-  if (effect == Effect::real) {
+  if (effect == store::Effect::real) {
     remove_clones(store, fork_ids);
     if (is_template) {
       base::say_detail("entering " + std::to_string(fork_ids.size()) + " forks into the index of " +
@@ -90,14 +92,14 @@ BegunForks begin_forks(const base::Store& store, const std::string& source_id,
   return {.links_memory = is_template};
 }
 
-void end_forks(const base::Store& store, const std::string& template_id,
-               const std::vector<std::string>& fork_ids, Effect effect) {
-  std::optional<GuestLocks> locks;
-  if (effect == Effect::real) {
-    std::vector<GuestLocks::Wanted> wanted;
+void end_forks(const store::Store& store, const std::string& template_id,
+               const std::vector<std::string>& fork_ids, store::Effect effect) {
+  std::optional<store::GuestLocks> locks;
+  if (effect == store::Effect::real) {
+    std::vector<store::GuestLocks::Wanted> wanted;
     wanted.reserve(fork_ids.size());
     for (const std::string& id : fork_ids) {
-      wanted.push_back({.id = id, .mode = base::LockMode::exclusive});
+      wanted.push_back({.id = id, .mode = store::LockMode::exclusive});
     }
     locks.emplace(store, std::move(wanted));
   }
@@ -106,7 +108,7 @@ void end_forks(const base::Store& store, const std::string& template_id,
       require_ended(store, template_id, id);
     }
   }
-  if (effect == Effect::dry_run) {
+  if (effect == store::Effect::dry_run) {
     return;
   }
   remove_clones(store, fork_ids);

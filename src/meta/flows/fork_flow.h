@@ -20,14 +20,14 @@ namespace meta {
 //| end      leftover clones, then the entries      the index over-counts, never under-counts
 
 // Where the clone of a fork under way is made.
-std::string clone_dir(const base::Store& store, std::string_view fork_id);
+std::string clone_dir(const store::Store& store, std::string_view fork_id);
 std::string clone_name(std::string_view fork_id);  // its last component
 
 // The locks that begin and publish need: the source is read, each fork is made.
-GuestLocks lock_for_forks(const base::Store& store, const std::string& source_id,
-                          const std::vector<std::string>& fork_ids);
+store::GuestLocks lock_for_forks(const store::Store& store, const std::string& source_id,
+                                 const std::vector<std::string>& fork_ids);
 // Throws base::UsageError when an id is given twice, base::Refused when a fork exists already.
-void require_new_forks(const base::Store& store, const std::string& source_id,
+void require_new_forks(const store::Store& store, const std::string& source_id,
                        const std::vector<std::string>& fork_ids);
 
 struct BegunForks {
@@ -35,11 +35,11 @@ struct BegunForks {
 };
 // Refused when the source is neither Standby nor Template (nor, with Force::yes, Stale), has
 // compressed memory, or a fork exists.
-BegunForks begin_forks(const base::Store& store, const std::string& source_id,
-                       const std::vector<std::string>& fork_ids, Force force, Effect effect);
+BegunForks begin_forks(const store::Store& store, const std::string& source_id,
+                       const std::vector<std::string>& fork_ids, Force force, store::Effect effect);
 
 // `template_id` may be empty: then there are only clones to remove. Refused while a fork lives.
-void end_forks(const base::Store& store, const std::string& template_id,
-               const std::vector<std::string>& fork_ids, Effect effect);
+void end_forks(const store::Store& store, const std::string& template_id,
+               const std::vector<std::string>& fork_ids, store::Effect effect);
 
 }  // namespace meta

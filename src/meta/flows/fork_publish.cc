@@ -54,7 +54,7 @@ std::string cache_key_of(std::string_view state_bytes) {
 
 class Publisher {
  public:
-  Publisher(const base::Store& store, const std::string& source_id, const PublishOptions& options)
+  Publisher(const store::Store& store, const std::string& source_id, const PublishOptions& options)
       : store_(store), source_id_(source_id), options_(options) {}
 
   // Under the locks: reads the source and refuses what has changed since the fork began.
@@ -72,7 +72,7 @@ class Publisher {
   void check_clone(const std::string& id) const {
     const std::string clone = clone_dir(store_, id);
     const std::string what = "cannot publish fork " + base::quoted(id) + ": ";
-    if (!path_exists(clone)) {
+    if (!store::path_exists(clone)) {
       throw base::Refused(what + "there is no clone " + base::quoted(clone) +
                           "; start with fork-begin and reflink-clone");
     }
@@ -112,7 +112,7 @@ class Publisher {
 
   void write_metadata(const std::string& id) const {
     const std::string clone = clone_dir(store_, id);
-    remove_tree(store_, clone + "/template");  // of the source; a fork is not one
+    store::remove_tree(store_, clone + "/template");  // of the source; a fork is not one
     Metadata metadata =
         make_fork_metadata(metadata_, {.id = id,
                                        .name = name_of(id),
@@ -129,7 +129,7 @@ class Publisher {
   bool is_template() const { return is_template_; }
 
   std::string session_of(const std::string& id) const {
-    return base::session_name(id, clone_dir(store_, id));
+    return store::session_name(id, clone_dir(store_, id));
   }
   std::string socket_of(const std::string& id) const {
     return options_.socket_dir + "/" + session_of(id) + ".sock";
@@ -174,7 +174,7 @@ class Publisher {
     return options_.name.empty() ? id : options_.name;
   }
 
-  const base::Store& store_;
+  const store::Store& store_;
   const std::string& source_id_;
   const PublishOptions& options_;
   Metadata metadata_;
@@ -184,12 +184,12 @@ class Publisher {
 };
 
 // Renames in order until one fails; returns how many are done.
-size_t rename_clones(const base::Store& store, const std::vector<std::string>& fork_ids,
+size_t rename_clones(const store::Store& store, const std::vector<std::string>& fork_ids,
                      std::exception_ptr& failure) {
   size_t done = 0;
   try {
     for (const std::string& id : fork_ids) {
-      if (!rename_new(store, clone_dir(store, id), store.guest_dir(id))) {
+      if (!store::rename_new(store, clone_dir(store, id), store.guest_dir(id))) {
         throw base::Refused("cannot publish fork " + base::quoted(id) +
                             ": there is such a guest already");
       }
@@ -204,21 +204,21 @@ size_t rename_clones(const base::Store& store, const std::vector<std::string>& f
 
 }  // namespace
 
-PublishResult publish_forks(const base::Store& store, const std::string& source_id,
+PublishResult publish_forks(const store::Store& store, const std::string& source_id,
                             const std::vector<std::string>& fork_ids, const PublishOptions& options,
-                            Effect effect) {
+                            store::Effect effect) {
   require_guest(store, source_id);
   require_new_forks(store, source_id, fork_ids);
   Publisher publisher(store, source_id, options);
   if (options.uses_uffd) {
     for (const std::string& id : fork_ids) {
       // As long as the real one, which is known once the clone exists.
-      const std::string name = base::session_name(id, (struct stat){});
+      const std::string name = store::session_name(id, (struct stat){});
       base::check_socket_path(options.socket_dir + "/" + name + ".sock");
     }
   }
-  std::optional<GuestLocks> locks;
-  if (effect == Effect::real) {
+  std::optional<store::GuestLocks> locks;
+  if (effect == store::Effect::real) {
     locks.emplace(lock_for_forks(store, source_id, fork_ids));
   }
   publisher.read_source();
@@ -228,7 +228,7 @@ PublishResult publish_forks(const base::Store& store, const std::string& source_
     publisher.check_clone(id);
     records.push_back(publisher.record(id, publisher.needs_run(id)));
   }
-  if (effect == Effect::dry_run) {
+  if (effect == store::Effect::dry_run) {
     return {.records = std::move(records), .failure = nullptr};
   }
   for (const std::string& id : fork_ids) {
@@ -237,8 +237,8 @@ PublishResult publish_forks(const base::Store& store, const std::string& source_
   // All is written before the first flush, the index entries too: a journal takes them in one go,
   // and a flush of the device is most of what a fork costs.
   for (const std::string& id : fork_ids) {
-    sync_file(clone_dir(store, id) + "/metadata.json");
-    sync_dir(clone_dir(store, id));
+    store::sync_file(clone_dir(store, id) + "/metadata.json");
+    store::sync_dir(clone_dir(store, id));
   }
   if (publisher.is_template()) {
     sync_fork_index(store, source_id);
@@ -249,8 +249,8 @@ PublishResult publish_forks(const base::Store& store, const std::string& source_
     std::rethrow_exception(result.failure);
   }
   try {
-    sync_dir(store.guests_dir());
-    sync_dir(store.tmp_dir());
+    store::sync_dir(store.guests_dir());
+    store::sync_dir(store.tmp_dir());
   } catch (const std::exception&) {
     // The forks exist all the same, and their records must be printed.
     result.failure = std::current_exception();

@@ -32,8 +32,8 @@ struct PublishResult {
 // published: base::Refused when begin_forks was not called, or the source is no longer what it was
 // then; base::UsageError for a socket path that is too long; base::BadData for a clone that is no
 // copy of the source's snapshot.
-PublishResult publish_forks(const base::Store& store, const std::string& source_id,
+PublishResult publish_forks(const store::Store& store, const std::string& source_id,
                             const std::vector<std::string>& fork_ids, const PublishOptions& options,
-                            Effect effect);
+                            store::Effect effect);
 
 }  // namespace meta

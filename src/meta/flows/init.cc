@@ -99,7 +99,7 @@ std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state)
   for (const AdoptedDisk& adopted : request.disks) {
     const struct stat st = stat_regular(adopted.file);
     Disk disk{.file = base_name(adopted.file),
-              .embedded_path = adopted.embedded_path.value_or(absolute_path(adopted.file)),
+              .embedded_path = adopted.embedded_path.value_or(store::absolute_path(adopted.file)),
               .bytes = st.st_size};
     const bool is_taken = std::ranges::find(kReservedNames, disk.file) != kReservedNames.end() ||
                           std::ranges::find(disks, disk.file, &Disk::file) != disks.end();
@@ -107,8 +107,8 @@ std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state)
       throw base::UsageError("the disk " + base::quoted(adopted.file) + " cannot keep its name " +
                              base::quoted(disk.file) + ": it is taken");
     }
-    if (base::is_temporary_name(disk.file) || base::is_socket_name(disk.file) ||
-        base::is_half_compressed_name(disk.file)) {
+    if (base::is_temporary_name(disk.file) || store::is_socket_name(disk.file) ||
+        store::is_half_compressed_name(disk.file)) {
       throw base::UsageError("the disk " + base::quoted(adopted.file) + " cannot keep its name " +
                              base::quoted(disk.file) +
                              ": forks leave out files of such names; rename it");
@@ -125,7 +125,7 @@ std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state)
 
 [[noreturn]] void refuse_other_filesystem(const std::string& file, const std::string& dir) {
   throw base::Unsupported("cannot import " + base::quoted(file) + " into the store: " +
-                          base::cross_device_reason(file, dir) + "; copy it there first");
+                          file::cross_device_reason(file, dir) + "; copy it there first");
 }
 
 // The device and the mount of a file: linkat(2) needs both to be those of the directory.
@@ -139,7 +139,7 @@ std::pair<dev_t, uint64_t> mount_of(const std::string& path) {
 }
 
 // What link_into would refuse, as far as it can be known without a link.
-void require_same_filesystem(const base::Store& store, const std::vector<std::string>& files) {
+void require_same_filesystem(const store::Store& store, const std::vector<std::string>& files) {
   for (const std::string& file : files) {
     if (mount_of(file) != mount_of(store.root())) {
       refuse_other_filesystem(file, store.root());
@@ -164,7 +164,7 @@ void link_into(const std::string& file, const std::string& target) {
 // Builds the guest in a directory that nobody takes for one.
 void build(const std::string& dir, const AdoptRequest& request, Metadata& metadata) {
   const std::string snapshot = dir + "/snapshots/snapshot-latest";
-  base::make_dirs(snapshot, 0755);
+  store::make_dirs(snapshot, 0755);
   std::vector<std::pair<std::string, std::string>> links{{request.state, snapshot + "/state"},
                                                          {request.memory, snapshot + "/memory"}};
   for (const AdoptedDisk& disk : request.disks) {
@@ -173,19 +173,19 @@ void build(const std::string& dir, const AdoptRequest& request, Metadata& metada
   for (const auto& [file, target] : links) {
     base::say_detail("linking " + base::quoted(file) + " to " + base::quoted(target));
     link_into(file, target);
-    sync_file(target);
+    store::sync_file(target);
   }
   record_disks(metadata, dir);
   metadata.write(dir + "/metadata.json", base::Durable::yes);
-  sync_dir(snapshot);
-  sync_dir(dir + "/snapshots");
-  sync_dir(dir);
+  store::sync_dir(snapshot);
+  store::sync_dir(dir + "/snapshots");
+  store::sync_dir(dir);
 }
 
 // What is moved must not leave the directory of another guest.
-void refuse_files_of_guests(const base::Store& store, const std::vector<std::string>& sources) {
+void refuse_files_of_guests(const store::Store& store, const std::vector<std::string>& sources) {
   for (const std::string& source : sources) {
-    if (const std::optional<std::string> id = guest_of_path(store, source)) {
+    if (const std::optional<std::string> id = store::guest_of_path(store, source)) {
       throw base::Refused("cannot import " + base::quoted(source) + ": it belongs to the guest " +
                           base::quoted(*id) + "; fork that, or use a copy (snapfork import)");
     }
@@ -229,7 +229,7 @@ Metadata new_guest_metadata(std::string_view id, std::string_view name, int64_t 
   return metadata;
 }
 
-void adopt(const base::Store& store, const AdoptRequest& request, Effect effect) {
+void adopt(const store::Store& store, const AdoptRequest& request, store::Effect effect) {
   const auto refuse_existing = [&] {
     if (guest_exists(store, request.id)) {
       throw base::Refused("cannot create guest " + base::quoted(request.id) + ": there is one");
@@ -247,10 +247,10 @@ void adopt(const base::Store& store, const AdoptRequest& request, Effect effect)
   if (!request.of_copies) {
     refuse_files_of_guests(store, sources);
   }
-  if (effect == Effect::dry_run) {
-    require_free(store, request.id);
+  if (effect == store::Effect::dry_run) {
+    store::require_free(store, request.id);
     if (!request.of_copies) {
-      if (!path_exists(dir)) {
+      if (!store::path_exists(dir)) {
         refuse_links(sources);
       }
       require_same_filesystem(store, sources);
@@ -258,9 +258,9 @@ void adopt(const base::Store& store, const AdoptRequest& request, Effect effect)
     return;
   }
   store.create_layout();
-  const GuestLocks lock(store, request.id);
+  const store::GuestLocks lock(store, request.id);
   refuse_existing();
-  remove_tree(store, dir);
+  store::remove_tree(store, dir);
   refuse_links(sources);
   try {
     Metadata metadata =
@@ -268,19 +268,19 @@ void adopt(const base::Store& store, const AdoptRequest& request, Effect effect)
                            static_cast<int64_t>(state.mem_size_mib) * kMib);
     set_disks(metadata, disks);
     build(dir, request, metadata);
-    if (!rename_new(store, dir, store.guest_dir(request.id))) {
+    if (!store::rename_new(store, dir, store.guest_dir(request.id))) {
       throw base::Refused("cannot create guest " + base::quoted(request.id) + ": there is one");
     }
   } catch (...) {
     try {
-      remove_tree(store, dir);
+      store::remove_tree(store, dir);
     } catch (const std::exception&) {
       // What failed first is what matters; the next init of this id removes it.
     }
     throw;
   }
-  sync_dir(store.guests_dir());
-  sync_dir(store.tmp_dir());
+  store::sync_dir(store.guests_dir());
+  store::sync_dir(store.tmp_dir());
   for (const std::string& source : sources) {
     unlink_source(source, request.id);
   }

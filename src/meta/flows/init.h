@@ -36,6 +36,6 @@ struct AdoptRequest {
 // base::BadData when the state is none or its CRC wrong, the memory has not the length that it
 // says, or a disk's path is not in it; base::Unsupported for files of another filesystem than the
 // store, or one without hard links; base::UsageError for two disks of one name.
-void adopt(const base::Store& store, const AdoptRequest& request, Effect effect);
+void adopt(const store::Store& store, const AdoptRequest& request, store::Effect effect);
 
 }  // namespace meta

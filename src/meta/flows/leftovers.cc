@@ -21,13 +21,13 @@ namespace {
 
 constexpr const char* kMetadata = "metadata.json";
 
-std::string trash_path(const base::Store& store, const std::string& id) {
-  return path_in(store.trash_dir(), id);
+std::string trash_path(const store::Store& store, const std::string& id) {
+  return store::path_in(store.trash_dir(), id);
 }
 
 // The template that a guest in the trash counts for: "" for none, nothing when it is not known.
-std::optional<std::string> parent_of_trashed(const base::Store& store, const std::string& id) {
-  const std::string path = path_in(trash_path(store, id), kMetadata);
+std::optional<std::string> parent_of_trashed(const store::Store& store, const std::string& id) {
+  const std::string path = store::path_in(trash_path(store, id), kMetadata);
   try {
     const base::Fd fd = store.open_below(path, O_RDONLY | O_NONBLOCK);
     return parse_guest_keys(base::read_regular(fd.get(), kMaxJsonBytes, path), path)
@@ -38,7 +38,7 @@ std::optional<std::string> parent_of_trashed(const base::Store& store, const std
 }
 
 // Whether the index of `parent` counts `id` although there is no such fork of it.
-bool has_stale_entry(const base::Store& store, const std::string& parent, const std::string& id) {
+bool has_stale_entry(const store::Store& store, const std::string& parent, const std::string& id) {
   if (!has_fork_index_entry(store, parent, id)) {
     return false;
   }
@@ -46,32 +46,32 @@ bool has_stale_entry(const base::Store& store, const std::string& parent, const 
   return state == ForkState::absent || state == ForkState::foreign;
 }
 
-void drop_stale_entry(const base::Store& store, const std::string& parent, const std::string& id) {
-  if (base::is_valid_id(parent) && has_stale_entry(store, parent, id)) {
+void drop_stale_entry(const store::Store& store, const std::string& parent, const std::string& id) {
+  if (store::is_valid_id(parent) && has_stale_entry(store, parent, id)) {
     drop_fork_index_entries(store, parent, std::vector<std::string>{id});
   }
 }
 
 }  // namespace
 
-void refuse_mounts(const base::Store& store, const std::string& path) {
+void refuse_mounts(const store::Store& store, const std::string& path) {
   const std::string dir = path.substr(0, path.rfind('/'));
   const std::optional<base::Fd> parent = store.try_open_below(dir, O_RDONLY | O_DIRECTORY);
   if (!parent) {
     return;
   }
-  if (const auto mount = base::find_mount(parent->get(), path.substr(dir.size() + 1), path)) {
-    base::refuse_mount(*mount);
+  if (const auto mount = file::find_mount(parent->get(), path.substr(dir.size() + 1), path)) {
+    file::refuse_mount(*mount);
   }
 }
 
 namespace {
 
 // Nothing when `path` is a link, or not a directory.
-std::optional<std::vector<std::string>> names_of_tree(const base::Store& store,
+std::optional<std::vector<std::string>> names_of_tree(const store::Store& store,
                                                       const std::string& path) {
   try {
-    return list_names(store, path);
+    return store::list_names(store, path);
   } catch (const base::BadData&) {
     return std::nullopt;
   } catch (const std::system_error& error) {
@@ -96,57 +96,57 @@ std::optional<std::string> owner_in_tmp(std::string_view name) {
   name = bare_name(name);
   const size_t dot = name.find_first_not_of("abcdefghijklmnopqrstuvwxyz-");
   if (dot == 0 || dot == std::string_view::npos || name[dot] != '.' ||
-      !base::is_valid_id(name.substr(dot + 1))) {
+      !store::is_valid_id(name.substr(dot + 1))) {
     return std::nullopt;
   }
   return std::string(name.substr(dot + 1));
 }
 
-void remove_leftover(const base::Store& store, const std::string& path) {
+void remove_leftover(const store::Store& store, const std::string& path) {
   const base::Fd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     throw base::Refused("cannot remove " + base::quoted(path) +
                         ": a program is at work on it; wait for it to end");
   }
   refuse_mounts(store, path);
-  remove_tree(store, path);
+  store::remove_tree(store, path);
 }
 
-void finish_delete(const base::Store& store, const std::string& id) {
+void finish_delete(const store::Store& store, const std::string& id) {
   const std::string path = trash_path(store, id);
   const std::string parent = parent_of_trashed(store, id).value_or("");
   refuse_mounts(store, path);
   const auto names = names_of_tree(store, path);
   for (const std::string& name : names.value_or(std::vector<std::string>())) {
     if (name != kMetadata) {
-      remove_tree(store, path_in(path, name));
+      store::remove_tree(store, store::path_in(path, name));
     }
   }
   drop_stale_entry(store, parent, id);
-  remove_tree(store, path);
+  store::remove_tree(store, path);
 }
 
-std::vector<std::string> Leftovers::paths(const base::Store& store, const std::string& id) const {
+std::vector<std::string> Leftovers::paths(const store::Store& store, const std::string& id) const {
   std::vector<std::string> all = in_tmp;
   if (trash) {
     all.push_back(*trash);
   }
   std::ranges::transform(entries_of, std::back_inserter(all), [&](const std::string& parent) {
-    return path_in(store.fork_index_dir(parent), id);
+    return store::path_in(store.fork_index_dir(parent), id);
   });
   return all;
 }
 
-Leftovers find_leftovers(const base::Store& store, const std::string& id) {
+Leftovers find_leftovers(const store::Store& store, const std::string& id) {
   Leftovers found;
   for (const std::string& name :
-       list_names(store, store.tmp_dir()).value_or(std::vector<std::string>())) {
+       store::list_names(store, store.tmp_dir()).value_or(std::vector<std::string>())) {
     if (owner_in_tmp(name) == id) {
-      found.in_tmp.push_back(path_in(store.tmp_dir(), name));
+      found.in_tmp.push_back(store::path_in(store.tmp_dir(), name));
     }
   }
   bool knows_parent = guest_exists(store, id);
-  if (path_exists(trash_path(store, id))) {
+  if (store::path_exists(trash_path(store, id))) {
     found.trash = trash_path(store, id);
     knows_parent = knows_parent || parent_of_trashed(store, id).has_value();
   }
@@ -160,20 +160,21 @@ Leftovers find_leftovers(const base::Store& store, const std::string& id) {
   return found;
 }
 
-bool is_unused_id(const base::Store& store, const std::string& id) {
-  const auto in_tmp = list_names(store, store.tmp_dir()).value_or(std::vector<std::string>());
-  return !path_exists(store.guest_dir(id)) &&
-         !path_exists(path_in(store.guests_dir(), base::temporary_name(id))) &&
-         !path_exists(trash_path(store, id)) &&
+bool is_unused_id(const store::Store& store, const std::string& id) {
+  const auto in_tmp =
+      store::list_names(store, store.tmp_dir()).value_or(std::vector<std::string>());
+  return !store::path_exists(store.guest_dir(id)) &&
+         !store::path_exists(store::path_in(store.guests_dir(), base::temporary_name(id))) &&
+         !store::path_exists(trash_path(store, id)) &&
          std::ranges::none_of(in_tmp, [&](const auto& name) { return owner_in_tmp(name) == id; });
 }
 
-Leftovers purge(const base::Store& store, const std::string& id, Effect effect) {
+Leftovers purge(const store::Store& store, const std::string& id, store::Effect effect) {
   Leftovers found = find_leftovers(store, id);
-  if (effect == Effect::dry_run || found.empty()) {
+  if (effect == store::Effect::dry_run || found.empty()) {
     return found;
   }
-  const GuestLocks lock(store, id);
+  const store::GuestLocks lock(store, id);
   found = find_leftovers(store, id);
   for (const std::string& path : found.in_tmp) {
     base::say_detail("removing " + base::quoted(path));

@@ -38,17 +38,17 @@ struct stat stat_regular(const base::Fd& fd, const std::string& path) {
   return st;
 }
 
-std::vector<base::Range> data_extents(const base::Fd& fd, off_t size, const std::string& path) {
-  std::vector<base::Range> extents;
-  for (std::optional<base::Range> data = base::next_data(fd.get(), 0, size, path); data;
-       data = base::next_data(fd.get(), data->end, size, path)) {
+std::vector<file::Range> data_extents(const base::Fd& fd, off_t size, const std::string& path) {
+  std::vector<file::Range> extents;
+  for (std::optional<file::Range> data = file::next_data(fd.get(), 0, size, path); data;
+       data = file::next_data(fd.get(), data->end, size, path)) {
     extents.push_back(*data);
   }
   return extents;
 }
 
 // copy_file_range(2) as far as it goes; where these filesystems cannot do it, through memory.
-void copy_extent(const base::Fd& from, const base::Fd& to, const base::Range& extent,
+void copy_extent(const base::Fd& from, const base::Fd& to, const file::Range& extent,
                  const std::string& diff, const std::string& memory) {
   off_t at = extent.begin;
   while (at < extent.end) {
@@ -99,17 +99,17 @@ void require_own_memory(const std::string& diff, const struct stat& diff_st,
 
 // The lock on the guest whose memory this is, which must not run; nothing for a file that lies
 // elsewhere.
-std::optional<GuestLocks> lock_guest(const base::Store& store, const std::string& memory,
-                                     Effect effect) {
-  const std::optional<std::string> id = guest_of_path(store, memory);
-  if (!id || !base::is_valid_id(*id)) {
+std::optional<store::GuestLocks> lock_guest(const store::Store& store, const std::string& memory,
+                                            store::Effect effect) {
+  const std::optional<std::string> id = store::guest_of_path(store, memory);
+  if (!id || !store::is_valid_id(*id)) {
     return std::nullopt;
   }
-  std::optional<GuestLocks> lock;
-  if (effect == Effect::real) {
+  std::optional<store::GuestLocks> lock;
+  if (effect == store::Effect::real) {
     lock.emplace(store, *id);
   } else {
-    require_free(store, *id);
+    store::require_free(store, *id);
   }
   VmmFinder finder(store);
   std::optional<LiveVmm> vmm;
@@ -127,8 +127,8 @@ std::optional<GuestLocks> lock_guest(const base::Store& store, const std::string
 
 // A process that has the file open reads what is half written: a VMM that maps it, a page server.
 void require_unused(const base::Fd& fd, const std::string& path, const struct stat& st) {
-  if (base::FileLease(fd.get(), base::FileLease::Kind::write).state() !=
-      base::FileLease::State::refused) {
+  if (file::FileLease(fd.get(), file::FileLease::Kind::write).state() !=
+      file::FileLease::State::refused) {
     return;
   }
   pid_t user = 0;
@@ -139,7 +139,7 @@ void require_unused(const base::Fd& fd, const std::string& path, const struct st
                       " has it open; end that first, or merge into a copy");
 }
 
-bool has_zero_page(const base::Fd& fd, const base::Range& extent, const std::string& path) {
+bool has_zero_page(const base::Fd& fd, const file::Range& extent, const std::string& path) {
   std::vector<std::byte> buffer(kCopyBytes);
   for (off_t at = extent.begin; at < extent.end;) {
     const size_t wanted = std::min(buffer.size(), static_cast<size_t>(extent.end - at));
@@ -160,10 +160,10 @@ bool has_zero_page(const base::Fd& fd, const base::Range& extent, const std::str
 // Guests zero pages, so a Diff of some size has zero pages that are data. Packers that look for
 // zeros (zstd, tar --sparse, cp --sparse=always, rsync -S) make holes of them, which mean "as in
 // the base".
-void warn_without_zeros(const base::Fd& from, const std::vector<base::Range>& extents,
+void warn_without_zeros(const base::Fd& from, const std::vector<file::Range>& extents,
                         const std::string& diff) {
   const bool found = std::ranges::any_of(
-      extents, [&](const base::Range& extent) { return has_zero_page(from, extent, diff); });
+      extents, [&](const file::Range& extent) { return has_zero_page(from, extent, diff); });
   if (!found && !extents.empty()) {
     base::say_warning(
         base::quoted(diff) +
@@ -175,12 +175,12 @@ void warn_without_zeros(const base::Fd& from, const std::vector<base::Range>& ex
 
 }  // namespace
 
-MergedDiff merge_diff(const base::Store& store, const std::string& diff, const std::string& memory,
-                      Target target, Effect effect) {
+MergedDiff merge_diff(const store::Store& store, const std::string& diff, const std::string& memory,
+                      Target target, store::Effect effect) {
   const bool writes_memory = target == Target::memory;
   const base::Fd from = base::open_file(diff, O_RDONLY | O_NONBLOCK);
   const struct stat diff_st = stat_regular(from, diff);
-  std::optional<GuestLocks> lock;
+  std::optional<store::GuestLocks> lock;
   if (writes_memory) {
     lock = lock_guest(store, memory, effect);
   }
@@ -198,9 +198,9 @@ MergedDiff merge_diff(const base::Store& store, const std::string& diff, const s
   if (writes_memory) {
     require_unused(to, memory, memory_st);
   }
-  const std::vector<base::Range> extents = data_extents(from, diff_st.st_size, diff);
+  const std::vector<file::Range> extents = data_extents(from, diff_st.st_size, diff);
   MergedDiff result{.bytes = 0, .extents = extents.size()};
-  for (const base::Range& extent : extents) {
+  for (const file::Range& extent : extents) {
     result.bytes += static_cast<uint64_t>(extent.end - extent.begin);
   }
   if (result.bytes == static_cast<uint64_t>(diff_st.st_size)) {
@@ -209,10 +209,10 @@ MergedDiff merge_diff(const base::Store& store, const std::string& diff, const s
                         "holes when it was copied; nothing would be left of the base");
   }
   warn_without_zeros(from, extents, diff);
-  if (effect == Effect::dry_run) {
+  if (effect == store::Effect::dry_run) {
     return result;
   }
-  for (const base::Range& extent : extents) {
+  for (const file::Range& extent : extents) {
     copy_extent(from, to, extent, diff, memory);
   }
   base::sync_fd(to.get(), memory);

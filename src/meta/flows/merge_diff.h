@@ -29,7 +29,7 @@ struct MergedDiff {
 // With Target::copy_to_be_made, which is for a dry run, `memory` itself will not be written, but a
 // copy of it: who else uses it, and its seal, do not matter.
 enum class Target { memory, copy_to_be_made };
-MergedDiff merge_diff(const base::Store& store, const std::string& diff, const std::string& memory,
-                      Target target, Effect effect);
+MergedDiff merge_diff(const store::Store& store, const std::string& diff, const std::string& memory,
+                      Target target, store::Effect effect);
 
 }  // namespace meta

@@ -25,8 +25,8 @@ void require_runnable(const GuestState& state, const std::string& id, bool is_te
 
 }  // namespace
 
-void begin_run(const base::Store& store, const std::string& id, const RunRequest& request,
-               Effect effect) {
+void begin_run(const store::Store& store, const std::string& id, const RunRequest& request,
+               store::Effect effect) {
   change_metadata(store, id, effect, [&](Metadata& metadata) {
     require_runnable(derive_state(store, id, metadata), id, metadata.is_template(), request.force);
     record_vmm(metadata, base::identify_process(request.pid));

@@ -21,7 +21,7 @@ struct RunRequest {
 // is Running before the lock ends, and neither a second run nor a delete comes in between. Throws
 // base::Refused unless the guest is in Standby (or Stale, with Force::yes), or when the process has
 // ended.
-void begin_run(const base::Store& store, const std::string& id, const RunRequest& request,
-               Effect effect);
+void begin_run(const store::Store& store, const std::string& id, const RunRequest& request,
+               store::Effect effect);
 
 }  // namespace meta

@@ -59,14 +59,14 @@ bool has_good_record(const std::string& path, const struct stat& memory) {
 // The directory template/ of a promote: removed when that fails, unless it was there before.
 class NewTemplateDir {
  public:
-  NewTemplateDir(const base::Store& store, const std::string& id)
-      : store_(store), path_(store.template_dir(id)), is_new_(!path_exists(path_)) {}
+  NewTemplateDir(const store::Store& store, const std::string& id)
+      : store_(store), path_(store.template_dir(id)), is_new_(!store::path_exists(path_)) {}
   NewTemplateDir(const NewTemplateDir&) = delete;
   NewTemplateDir& operator=(const NewTemplateDir&) = delete;
   ~NewTemplateDir() {
     try {
       if (is_new_) {
-        remove_tree(store_, path_);
+        store::remove_tree(store_, path_);
       }
     } catch (const std::exception&) {
       // What failed first is what matters; fsck --repair removes it.
@@ -75,7 +75,7 @@ class NewTemplateDir {
   void keep() { is_new_ = false; }
 
  private:
-  const base::Store& store_;
+  const store::Store& store_;
   std::string path_;
   bool is_new_;
 };
@@ -107,10 +107,10 @@ std::string seal_problem(const struct stat& memory, bool may_have_links) {
   return "";
 }
 
-void promote(const base::Store& store, const std::string& id, Force force, Effect effect) {
+void promote(const store::Store& store, const std::string& id, Force force, store::Effect effect) {
   require_guest(store, id);
-  std::optional<GuestLocks> lock;
-  if (effect == Effect::real) {
+  std::optional<store::GuestLocks> lock;
+  if (effect == store::Effect::real) {
     lock.emplace(store, id);
   }
   Metadata metadata = Metadata::of_guest(store, id);
@@ -122,7 +122,7 @@ void promote(const base::Store& store, const std::string& id, Force force, Effec
   const struct stat before = stat_fd(memory.get(), memory_path);
   require_seal(id, before, is_template);
   const std::string record_path = image_record_path(store, id);
-  if (effect == Effect::dry_run ||
+  if (effect == store::Effect::dry_run ||
       (is_template && state.state != State::stale && has_good_record(record_path, before))) {
     return;
   }
@@ -153,20 +153,20 @@ void promote(const base::Store& store, const std::string& id, Force force, Effec
   metadata.write(store.metadata_path(id), base::Durable::yes);
 }
 
-void demote(const base::Store& store, const std::string& id, Effect effect) {
+void demote(const store::Store& store, const std::string& id, store::Effect effect) {
   require_guest(store, id);
-  std::optional<GuestLocks> lock;
-  if (effect == Effect::real) {
+  std::optional<store::GuestLocks> lock;
+  if (effect == store::Effect::real) {
     lock.emplace(store, id);
   }
-  if (effect == Effect::dry_run) {
-    require_free(store, id);
+  if (effect == store::Effect::dry_run) {
+    store::require_free(store, id);
   }
   const GuardAnswer answer = guard(store, id, Intent::demote, true);
   if (!answer.allowed) {
     throw base::Refused(answer.reason);
   }
-  if (effect == Effect::dry_run) {
+  if (effect == store::Effect::dry_run) {
     return;
   }
   const MetadataUpdate update(store, id);
@@ -174,7 +174,7 @@ void demote(const base::Store& store, const std::string& id, Effect effect) {
   metadata.set_flag("IsTemplate", false);
   metadata.set_text("HotPagesPath", "");
   metadata.write(store.metadata_path(id), base::Durable::yes);
-  remove_tree(store, store.template_dir(id));
+  store::remove_tree(store, store.template_dir(id));
 }
 
 }  // namespace meta

@@ -22,10 +22,10 @@ std::string seal_problem(const struct stat& memory, bool may_have_links);
 // whose record is in order is left alone. Refused when the snapshot is not whole or the memory not
 // sealed, or the guest is Stale without Force::yes, which records its disks as they are now. Reads
 // the whole memory file (not its holes).
-void promote(const base::Store& store, const std::string& id, Force force, Effect effect);
+void promote(const store::Store& store, const std::string& id, Force force, store::Effect effect);
 
 // The flag and HotPagesPath go first, durably, then template/. Refused while forks live or a record
 // of one cannot be read.
-void demote(const base::Store& store, const std::string& id, Effect effect);
+void demote(const store::Store& store, const std::string& id, store::Effect effect);
 
 }  // namespace meta

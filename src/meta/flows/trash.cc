@@ -17,7 +17,7 @@ namespace meta {
 namespace {
 
 // Nothing, with a warning, when it cannot be read.
-std::optional<Metadata> try_read(const base::Store& store, const std::string& path) {
+std::optional<Metadata> try_read(const store::Store& store, const std::string& path) {
   try {
     const base::Fd fd = store.open_below(path, O_RDONLY | O_NONBLOCK);
     return Metadata::parse(base::read_regular(fd.get(), kMaxJsonBytes, path), path);
@@ -30,10 +30,10 @@ std::optional<Metadata> try_read(const base::Store& store, const std::string& pa
 // What is no id cannot be a template of this store.
 std::string parent_of(const std::optional<Metadata>& metadata) {
   const std::string parent = metadata ? metadata->fork_of_template() : "";
-  return base::is_valid_id(parent) ? parent : "";
+  return store::is_valid_id(parent) ? parent : "";
 }
 
-void refuse_running(const base::Store& store, const std::string& id,
+void refuse_running(const store::Store& store, const std::string& id,
                     const std::optional<Metadata>& metadata) {
   VmmFinder finder(store);
   const std::optional<LiveVmm> vmm =
@@ -46,20 +46,21 @@ void refuse_running(const base::Store& store, const std::string& id,
 
 }  // namespace
 
-Trashed trash_guest(const base::Store& store, const std::string& id, Effect effect) {
+Trashed trash_guest(const store::Store& store, const std::string& id, store::Effect effect) {
   Trashed result{.path = store.trash_dir() + "/" + id, .parent_template = ""};
-  std::optional<GuestLocks> lock;
-  if (effect == Effect::real && (guest_exists(store, id) || path_exists(result.path))) {
+  std::optional<store::GuestLocks> lock;
+  if (effect == store::Effect::real &&
+      (guest_exists(store, id) || store::path_exists(result.path))) {
     lock.emplace(store, id);
   }
-  if (!guest_exists(store, id) && path_exists(result.path)) {
+  if (!guest_exists(store, id) && store::path_exists(result.path)) {
     result.parent_template = parent_of(try_read(store, result.path + "/metadata.json"));
     return result;
   }
   require_guest(store, id);
   refuse_mounts(store, store.guest_dir(id));
-  if (effect == Effect::dry_run) {
-    require_free(store, id);
+  if (effect == store::Effect::dry_run) {
+    store::require_free(store, id);
   }
   const GuardAnswer answer = guard(store, id, Intent::remove, true);
   if (!answer.allowed) {
@@ -68,16 +69,16 @@ Trashed trash_guest(const base::Store& store, const std::string& id, Effect effe
   const std::optional<Metadata> metadata = try_read(store, store.metadata_path(id));
   refuse_running(store, id, metadata);
   result.parent_template = parent_of(metadata);
-  if (effect == Effect::dry_run) {
+  if (effect == store::Effect::dry_run) {
     return result;
   }
   finish_delete(store, id);  // of a guest that had this id before
-  if (!rename_new(store, store.guest_dir(id), result.path)) {
+  if (!store::rename_new(store, store.guest_dir(id), result.path)) {
     throw base::Refused("cannot delete " + base::quoted(id) + ": " + base::quoted(result.path) +
                         " is in use");
   }
-  sync_dir(store.guests_dir());
-  sync_dir(store.trash_dir());
+  store::sync_dir(store.guests_dir());
+  store::sync_dir(store.trash_dir());
   return result;
 }
 

@@ -18,6 +18,6 @@ struct Trashed {
 // left to the caller. A guest that a killed run has moved already is answered the same. Throws
 // base::Refused while it runs (VmmFinder), and for a template with live forks. Damaged metadata do
 // not prevent it (the parent's index then counts an absent fork, which its guard knows as stale).
-Trashed trash_guest(const base::Store& store, const std::string& id, Effect effect);
+Trashed trash_guest(const store::Store& store, const std::string& id, store::Effect effect);
 
 }  // namespace meta

@@ -26,7 +26,7 @@ namespace {
 
 class Verifier {
  public:
-  Verifier(const base::Store& store, const std::string& id, Depth depth, Force force)
+  Verifier(const store::Store& store, const std::string& id, Depth depth, Force force)
       : store_(store),
         id_(id),
         depth_(depth),
@@ -85,7 +85,7 @@ class Verifier {
     if (parent.empty()) {
       return;
     }
-    if (!base::is_valid_id(parent) || !guest_exists(store_, parent)) {
+    if (!store::is_valid_id(parent) || !guest_exists(store_, parent)) {
       problem("its template " + base::quoted(parent) + " is gone");
     } else if (has_fork_index(store_, parent) && !has_fork_index_entry(store_, parent, id_)) {
       problem("its template " + base::quoted(parent) + " does not count it");
@@ -144,7 +144,7 @@ class Verifier {
     struct stat of_parent {};
     std::optional<ImageRecord> record;
     try {
-      if (base::is_valid_id(parent)) {
+      if (store::is_valid_id(parent)) {
         record = read_image_record(image_record_path(store_, parent));
       }
     } catch (const base::BadData& error) {
@@ -176,7 +176,7 @@ class Verifier {
            std::pair(record.st_mtim.tv_sec, record.st_mtim.tv_nsec);
   }
 
-  const base::Store& store_;
+  const store::Store& store_;
   const std::string& id_;
   Depth depth_;
   Force force_;
@@ -186,7 +186,7 @@ class Verifier {
 
 }  // namespace
 
-std::vector<std::string> verify_guest(const base::Store& store, const std::string& id, Depth depth,
+std::vector<std::string> verify_guest(const store::Store& store, const std::string& id, Depth depth,
                                       Force force) {
   return Verifier(store, id, depth, force).run();
 }

@@ -20,7 +20,7 @@ enum class Depth { quick, deep };
 // file, for which all of it is read; of other memory no digest is recorded, which is said. Takes no
 // lock. Throws base::Refused when there is no such guest, base::BadData when its metadata cannot be
 // read.
-std::vector<std::string> verify_guest(const base::Store& store, const std::string& id, Depth depth,
+std::vector<std::string> verify_guest(const store::Store& store, const std::string& id, Depth depth,
                                       Force force);
 
 }  // namespace meta

@@ -27,7 +27,7 @@ std::optional<struct stat> stat_of(const std::string& path) {
 }
 
 // With its devices; nothing when it cannot be read, which is said elsewhere.
-std::optional<VmState> read_vmstate(const base::Store& store, const std::string& id) {
+std::optional<VmState> read_vmstate(const store::Store& store, const std::string& id) {
   const std::string path = store.state_path(id);
   try {
     const std::string bytes = read_vmstate_file(path);
@@ -43,7 +43,7 @@ std::optional<VmState> read_vmstate(const base::Store& store, const std::string&
 
 class DiskChecker {
  public:
-  DiskChecker(const base::Store& store, const std::string& id, const Metadata& metadata)
+  DiskChecker(const store::Store& store, const std::string& id, const Metadata& metadata)
       : dir_(store.guest_dir(id)), disks_(disks_of(metadata)), vmstate_(read_vmstate(store, id)) {}
 
   std::vector<std::string> run() {
@@ -119,12 +119,12 @@ class DiskChecker {
 
 }  // namespace
 
-std::vector<std::string> check_disks(const base::Store& store, const std::string& id,
+std::vector<std::string> check_disks(const store::Store& store, const std::string& id,
                                      const Metadata& metadata) {
   return DiskChecker(store, id, metadata).run();
 }
 
-std::vector<std::string> check_hot_list(const base::Store& store, const std::string& id,
+std::vector<std::string> check_hot_list(const store::Store& store, const std::string& id,
                                         const Metadata& metadata, const GuestState& state) {
   std::vector<std::string> problems;
   const std::string named = metadata.text("HotPagesPath");
@@ -143,7 +143,7 @@ std::vector<std::string> check_hot_list(const base::Store& store, const std::str
   return problems;
 }
 
-std::vector<std::string> check_memory_links(const base::Store& store, const std::string& id,
+std::vector<std::string> check_memory_links(const store::Store& store, const std::string& id,
                                             const Metadata& metadata) {
   const std::optional<struct stat> memory = stat_of(store.memory_path(id));
   if (!memory || memory->st_nlink < 2) {
@@ -156,7 +156,7 @@ std::vector<std::string> check_memory_links(const base::Store& store, const std:
   };
   if (!metadata.is_template()) {
     const std::string parent = metadata.fork_of_template();
-    if (base::is_valid_id(parent) && shares(store.memory_path(parent))) {
+    if (store::is_valid_id(parent) && shares(store.memory_path(parent))) {
       return {};
     }
     return {links +
@@ -170,7 +170,7 @@ std::vector<std::string> check_memory_links(const base::Store& store, const std:
     // A fork, one that is being made, or one that is being deleted.
     const bool is_known = shares(store.memory_path(fork.id)) ||
                           shares(clone_dir(store, fork.id).append(kMemory)) ||
-                          shares(path_in(store.trash_dir(), fork.id).append(kMemory));
+                          shares(store::path_in(store.trash_dir(), fork.id).append(kMemory));
     known += is_known ? 1 : 0;
   }
   if (known >= memory->st_nlink) {

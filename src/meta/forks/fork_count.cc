@@ -4,7 +4,7 @@
 
 namespace meta {
 
-std::vector<ForkRecord> forks_of(const base::Store& store, std::string_view id,
+std::vector<ForkRecord> forks_of(const store::Store& store, std::string_view id,
                                  const Metadata& metadata) {
   if (!metadata.is_template()) {
     return {};
@@ -12,7 +12,7 @@ std::vector<ForkRecord> forks_of(const base::Store& store, std::string_view id,
   return has_fork_index(store, id) ? read_fork_index(store, id) : scan_for_forks(store, id);
 }
 
-size_t count_forks(const base::Store& store, std::string_view id, const Metadata& metadata) {
+size_t count_forks(const store::Store& store, std::string_view id, const Metadata& metadata) {
   const std::vector<ForkRecord> forks = forks_of(store, id, metadata);
   return static_cast<size_t>(std::ranges::count_if(forks, [](const ForkRecord& fork) {
     return fork.state == ForkState::live || fork.state == ForkState::unreadable;

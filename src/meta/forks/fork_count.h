@@ -16,10 +16,10 @@ namespace meta {
 
 // The forks of a template: from its index, or, where another program flagged it, from a scan of all
 // guests. None of what is no template.
-std::vector<ForkRecord> forks_of(const base::Store& store, std::string_view id,
+std::vector<ForkRecord> forks_of(const store::Store& store, std::string_view id,
                                  const Metadata& metadata);
 // Those that live, and those that cannot be read.
-size_t count_forks(const base::Store& store, std::string_view id, const Metadata& metadata);
+size_t count_forks(const store::Store& store, std::string_view id, const Metadata& metadata);
 
 // hypeman's mem_locked: nothing may write into the memory file, because it is a template's, or
 // because its inode has several links.

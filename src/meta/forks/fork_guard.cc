@@ -24,7 +24,7 @@ struct Subject {
   bool is_half_demoted = false;  // not flagged, but with what demote removes after the flag
 };
 
-Subject read_subject(const base::Store& store, std::string_view id) {
+Subject read_subject(const store::Store& store, std::string_view id) {
   require_guest(store, id);
   try {
     if (const std::optional<GuestKeys> keys = read_guest_keys(store, id)) {
@@ -37,7 +37,7 @@ Subject read_subject(const base::Store& store, std::string_view id) {
 }
 
 // What demote removes after it has cleared the flag: template/, then the seal.
-bool has_template_rest(const base::Store& store, std::string_view id) {
+bool has_template_rest(const store::Store& store, std::string_view id) {
   struct stat memory {};
   return store.try_open_below(store.template_dir(id), O_PATH) ||
          (::lstat(store.memory_path(id).c_str(), &memory) == 0 && S_ISREG(memory.st_mode) &&
@@ -116,7 +116,7 @@ std::string objection(Intent intent, std::string_view id, const Subject& subject
   return rule + "; demote it first (snapfork demote " + std::string(id) + ")";
 }
 
-std::vector<ForkRecord> find_forks(const base::Store& store, std::string_view id,
+std::vector<ForkRecord> find_forks(const store::Store& store, std::string_view id,
                                    const Subject& subject) {
   if (has_fork_index(store, id)) {
     return read_fork_index(store, id);
@@ -136,14 +136,14 @@ std::vector<ForkRecord> find_forks(const base::Store& store, std::string_view id
 
 }  // namespace
 
-GuardAnswer guard(const base::Store& store, std::string_view id, Intent intent,
+GuardAnswer guard(const store::Store& store, std::string_view id, Intent intent,
                   bool holds_exclusive) {
-  base::check_id(id);
+  store::check_id(id);
   store.require_root();
   Subject subject = read_subject(store, id);
   subject.is_half_demoted = !subject.is_template && has_template_rest(store, id);
   const bool alone =
-      holds_exclusive || base::inherited_lock(store, id) == base::LockMode::exclusive;
+      holds_exclusive || store::inherited_lock(store, id) == store::LockMode::exclusive;
   GuardAnswer answer;
   for (ForkRecord& record : find_forks(store, id, subject)) {
     if (record.state == ForkState::unreadable) {

@@ -31,7 +31,7 @@ struct GuardAnswer {
 //
 // Metadata that cannot be read: the instance may be a template. It may not be demoted, restored,
 // unsealed or written; it may be deleted when neither index nor scan shows a fork that names it.
-GuardAnswer guard(const base::Store& store, std::string_view id, Intent intent,
+GuardAnswer guard(const store::Store& store, std::string_view id, Intent intent,
                   bool holds_exclusive = false);
 
 }  // namespace meta

@@ -23,7 +23,7 @@ std::string entry_path(const std::string& dir, const std::string& name) {
 }
 
 // Creates the entries, all or none; entries that exist are kept.
-void write_entries(const base::Store& store, const std::string& dir,
+void write_entries(const store::Store& store, const std::string& dir,
                    std::span<const std::string> names) {
   const base::Fd dir_fd = store.open_below(dir, O_RDONLY | O_DIRECTORY);
   std::vector<std::string> made;
@@ -68,11 +68,11 @@ void remove_index(const std::string& dir, std::span<const std::string> names) {
 
 }  // namespace
 
-bool has_fork_index(const base::Store& store, std::string_view template_id) {
+bool has_fork_index(const store::Store& store, std::string_view template_id) {
   return store.try_open_below(store.fork_index_dir(template_id), O_PATH).has_value();
 }
 
-bool has_fork_index_entry(const base::Store& store, std::string_view template_id,
+bool has_fork_index_entry(const store::Store& store, std::string_view template_id,
                           const std::string& fork_id) {
   const std::string path = entry_path(store.fork_index_dir(template_id), fork_id);
   return store.try_open_below(path, O_PATH).has_value();
@@ -81,7 +81,7 @@ bool has_fork_index_entry(const base::Store& store, std::string_view template_id
 namespace {
 
 // Whether two names in guests/ lead to one directory, as links and bind mounts do.
-bool is_same_directory(const base::Store& store, std::string_view a, std::string_view b) {
+bool is_same_directory(const store::Store& store, std::string_view a, std::string_view b) {
   struct stat first {};
   struct stat second {};
   return ::stat(store.guest_dir(a).c_str(), &first) == 0 &&
@@ -91,16 +91,16 @@ bool is_same_directory(const base::Store& store, std::string_view a, std::string
 
 // A fork of another template. It is this one's all the same when both names stand for one
 // directory: an index that is seen through another name is still the index of its template.
-ForkState state_of(const base::Store& store, std::string_view template_id, const GuestKeys& fork) {
+ForkState state_of(const store::Store& store, std::string_view template_id, const GuestKeys& fork) {
   const bool is_ours = fork.fork_of_template == template_id ||
-                       (base::is_valid_id(fork.fork_of_template) &&
+                       (store::is_valid_id(fork.fork_of_template) &&
                         is_same_directory(store, fork.fork_of_template, template_id));
   return is_ours ? ForkState::live : ForkState::foreign;
 }
 
 }  // namespace
 
-ForkRecord look_at_fork(const base::Store& store, std::string_view template_id,
+ForkRecord look_at_fork(const store::Store& store, std::string_view template_id,
                         std::string fork_id) {
   ForkRecord record{.id = std::move(fork_id), .state = ForkState::live, .problem = ""};
   try {
@@ -113,17 +113,17 @@ ForkRecord look_at_fork(const base::Store& store, std::string_view template_id,
   return record;
 }
 
-std::vector<ForkRecord> read_fork_index(const base::Store& store, std::string_view template_id) {
+std::vector<ForkRecord> read_fork_index(const store::Store& store, std::string_view template_id) {
   std::vector<ForkRecord> records;
-  for (const std::string& id : list_ids(store, store.fork_index_dir(template_id))) {
+  for (const std::string& id : store::list_ids(store, store.fork_index_dir(template_id))) {
     records.push_back(look_at_fork(store, template_id, id));
   }
   return records;
 }
 
-std::vector<ForkRecord> scan_for_forks(const base::Store& store, std::string_view template_id) {
+std::vector<ForkRecord> scan_for_forks(const store::Store& store, std::string_view template_id) {
   std::vector<ForkRecord> records;
-  for (const std::string& id : list_ids(store, store.guests_dir())) {
+  for (const std::string& id : store::list_ids(store, store.guests_dir())) {
     ForkRecord record = look_at_fork(store, template_id, id);
     if (record.state == ForkState::live || record.state == ForkState::unreadable) {
       records.push_back(std::move(record));
@@ -132,7 +132,7 @@ std::vector<ForkRecord> scan_for_forks(const base::Store& store, std::string_vie
   return records;
 }
 
-void create_fork_index(const base::Store& store, std::string_view template_id) {
+void create_fork_index(const store::Store& store, std::string_view template_id) {
   if (has_fork_index(store, template_id)) {
     return;
   }
@@ -153,7 +153,7 @@ void create_fork_index(const base::Store& store, std::string_view template_id) {
   const std::string path = store.fork_index_dir(template_id);
   try {
     write_entries(store, temporary, forks);
-    sync_dir(temporary);
+    store::sync_dir(temporary);
     // Another process that shares the lock may have made the index meanwhile: then theirs stays.
     if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) {
       if (errno != EEXIST) {
@@ -168,7 +168,7 @@ void create_fork_index(const base::Store& store, std::string_view template_id) {
   base::sync_parent_dir(path);
 }
 
-void add_fork_index_entries(const base::Store& store, std::string_view template_id,
+void add_fork_index_entries(const store::Store& store, std::string_view template_id,
                             std::span<const std::string> fork_ids) {
   create_fork_index(store, template_id);
   write_entries(store, store.fork_index_dir(template_id), fork_ids);
@@ -177,11 +177,11 @@ void add_fork_index_entries(const base::Store& store, std::string_view template_
 // One flush, of the directory: an entry is a name without contents, and the inode behind it comes
 // with it (ext4 and XFS have one journal, btrfs logs new inodes with their directory; tried on all
 // three with an image of the disk taken right after the flush).
-void sync_fork_index(const base::Store& store, std::string_view template_id) {
-  sync_dir(store.fork_index_dir(template_id));
+void sync_fork_index(const store::Store& store, std::string_view template_id) {
+  store::sync_dir(store.fork_index_dir(template_id));
 }
 
-void drop_fork_index_entries(const base::Store& store, std::string_view template_id,
+void drop_fork_index_entries(const store::Store& store, std::string_view template_id,
                              std::span<const std::string> fork_ids) {
   const std::string path = store.fork_index_dir(template_id);
   const std::optional<base::Fd> dir = store.try_open_below(path, O_PATH | O_DIRECTORY);

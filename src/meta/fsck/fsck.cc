@@ -27,8 +27,8 @@ const char* outcome_name(Outcome outcome) {
   return "found";
 }
 
-std::vector<GuestLocks::Wanted> exclusively(const std::string& id) {
-  return {{.id = id, .mode = base::LockMode::exclusive}};
+std::vector<store::GuestLocks::Wanted> exclusively(const std::string& id) {
+  return {{.id = id, .mode = store::LockMode::exclusive}};
 }
 
 void FsckRun::settle(const Suspect& suspect) const {
@@ -38,15 +38,15 @@ void FsckRun::settle(const Suspect& suspect) const {
                   .path = suspect.path,
                   .text = suspect.text};
   try {
-    std::optional<GuestLocks> locks;
-    if (effect_ == Effect::real) {
-      locks = GuestLocks::try_take(store_, suspect.locks);
+    std::optional<store::GuestLocks> locks;
+    if (effect_ == store::Effect::real) {
+      locks = store::GuestLocks::try_take(store_, suspect.locks);
     }
     const bool may_proceed =
-        effect_ == Effect::real
+        effect_ == store::Effect::real
             ? locks.has_value()
-            : std::ranges::all_of(suspect.locks, [this](const GuestLocks::Wanted& lock) {
-                return is_free(store_, lock.id);
+            : std::ranges::all_of(suspect.locks, [this](const store::GuestLocks::Wanted& lock) {
+                return store::is_free(store_, lock.id);
               });
     if (!may_proceed) {
       finding.outcome = Outcome::busy;
@@ -55,7 +55,7 @@ void FsckRun::settle(const Suspect& suspect) const {
       return;
     } else if (!suspect.mend) {
       finding.outcome = Outcome::left;
-    } else if (effect_ == Effect::real) {
+    } else if (effect_ == store::Effect::real) {
       const std::string done = suspect.mend();
       finding.outcome = Outcome::mended;
       finding.text += ": " + done;
@@ -76,12 +76,12 @@ namespace {
 
 // Whether other users may list, or change, what is in guests/: memory and disks of all guests. No
 // umask makes 0711 or 0750, so those are on purpose.
-bool is_open_to_others(const base::Store& store) {
+bool is_open_to_others(const store::Store& store) {
   struct stat st {};
   return ::stat(store.guests_dir().c_str(), &st) == 0 && (st.st_mode & (S_IROTH | S_IWOTH)) != 0;
 }
 
-std::string close_to_others(const base::Store& store) {
+std::string close_to_others(const store::Store& store) {
   const base::Fd dir = store.open_below(store.guests_dir(), O_RDONLY | O_DIRECTORY);
   if (::fchmod(dir.get(), S_IRWXU) != 0) {
     base::throw_errno("cannot change the mode of " + base::quoted(store.guests_dir()));
@@ -90,7 +90,7 @@ std::string close_to_others(const base::Store& store) {
 }
 
 void check_modes(const FsckRun& run) {
-  const base::Store& store = run.store();
+  const store::Store& store = run.store();
   if (is_open_to_others(store)) {
     run.settle({.problem = "open_to_others",
                 .id = "",
@@ -104,7 +104,7 @@ void check_modes(const FsckRun& run) {
 
 }  // namespace
 
-void check_store(const base::Store& store, Effect effect,
+void check_store(const store::Store& store, store::Effect effect,
                  const std::function<void(const Finding&)>& tell) {
   const FsckRun run(store, effect, tell);
   // In this order: a clone or a guest in the trash explains an entry of an index without a fork,

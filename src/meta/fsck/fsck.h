@@ -31,7 +31,7 @@ struct Finding {
 // Safe beside other programs: whatever seems wrong is looked at again, and changed, only under the
 // locks of the ids that it concerns; these are taken without waiting. Killed anywhere, the next run
 // goes on. O(guests). Throws only when the store itself cannot be read.
-void check_store(const base::Store& store, Effect effect,
+void check_store(const store::Store& store, store::Effect effect,
                  const std::function<void(const Finding&)>& tell);
 
 }  // namespace meta

@@ -25,7 +25,7 @@ namespace {
 using Guests = std::map<std::string, GuestKeys, std::less<>>;
 
 // Those that can be read: check_metadata has told of the others.
-Guests read_guests(const base::Store& store) {
+Guests read_guests(const store::Store& store) {
   Guests guests;
   for (const std::string& id : list_guests(store)) {
     try {
@@ -40,7 +40,7 @@ Guests read_guests(const base::Store& store) {
 }
 
 // What `id` is now; nothing when it cannot be read or is gone.
-std::optional<GuestKeys> keys_now(const base::Store& store, const std::string& id) {
+std::optional<GuestKeys> keys_now(const store::Store& store, const std::string& id) {
   try {
     return read_guest_keys(store, id);
   } catch (const std::exception&) {
@@ -48,23 +48,23 @@ std::optional<GuestKeys> keys_now(const base::Store& store, const std::string& i
   }
 }
 
-std::vector<GuestLocks::Wanted> fork_and_template(const std::string& fork,
-                                                  const std::string& parent) {
-  std::vector<GuestLocks::Wanted> locks = exclusively(fork);
-  if (base::is_valid_id(parent)) {
-    locks.push_back({.id = parent, .mode = base::LockMode::shared});
+std::vector<store::GuestLocks::Wanted> fork_and_template(const std::string& fork,
+                                                         const std::string& parent) {
+  std::vector<store::GuestLocks::Wanted> locks = exclusively(fork);
+  if (store::is_valid_id(parent)) {
+    locks.push_back({.id = parent, .mode = store::LockMode::shared});
   }
   return locks;
 }
 
 // Whether `id` says that it is a fork of `parent`, which is there, can be read, and is no template;
 // or is not there at all.
-bool is_orphan(const base::Store& store, const std::string& id, const std::string& parent) {
+bool is_orphan(const store::Store& store, const std::string& id, const std::string& parent) {
   const std::optional<GuestKeys> keys = keys_now(store, id);
   if (!keys || keys->fork_of_template != parent) {
     return false;
   }
-  if (!base::is_valid_id(parent) || !guest_exists(store, parent)) {
+  if (!store::is_valid_id(parent) || !guest_exists(store, parent)) {
     return true;
   }
   const std::optional<GuestKeys> parent_keys = keys_now(store, parent);
@@ -72,7 +72,7 @@ bool is_orphan(const base::Store& store, const std::string& id, const std::strin
 }
 
 void check_orphan(const FsckRun& run, const std::string& id, const std::string& parent) {
-  const base::Store& store = run.store();
+  const store::Store& store = run.store();
   if (!is_orphan(store, id, parent)) {
     return;
   }
@@ -91,7 +91,7 @@ void check_orphan(const FsckRun& run, const std::string& id, const std::string& 
                   }});
 }
 
-bool is_uncounted(const base::Store& store, const std::string& id, const std::string& parent) {
+bool is_uncounted(const store::Store& store, const std::string& id, const std::string& parent) {
   const std::optional<GuestKeys> keys = keys_now(store, id);
   const std::optional<GuestKeys> parent_keys = keys_now(store, parent);
   return keys && keys->fork_of_template == parent && parent_keys && parent_keys->is_template &&
@@ -99,8 +99,8 @@ bool is_uncounted(const base::Store& store, const std::string& id, const std::st
 }
 
 void check_uncounted(const FsckRun& run, const std::string& id, const std::string& parent) {
-  const base::Store& store = run.store();
-  if (!base::is_valid_id(parent) || !is_uncounted(store, id, parent)) {
+  const store::Store& store = run.store();
+  if (!store::is_valid_id(parent) || !is_uncounted(store, id, parent)) {
     return;
   }
   run.settle({.problem = "uncounted_fork",
@@ -117,7 +117,7 @@ void check_uncounted(const FsckRun& run, const std::string& id, const std::strin
                   }});
 }
 
-bool is_stale(const base::Store& store, const std::string& template_id, const std::string& id) {
+bool is_stale(const store::Store& store, const std::string& template_id, const std::string& id) {
   const ForkState state = look_at_fork(store, template_id, id).state;
   return (state == ForkState::absent || state == ForkState::foreign) &&
          has_fork_index_entry(store, template_id, id);
@@ -125,8 +125,8 @@ bool is_stale(const base::Store& store, const std::string& template_id, const st
 
 // The fork's lock is enough: begin, publish and end of a fork hold it.
 void check_entries(const FsckRun& run, const std::string& template_id) {
-  const base::Store& store = run.store();
-  for (const std::string& id : list_ids(store, store.fork_index_dir(template_id))) {
+  const store::Store& store = run.store();
+  for (const std::string& id : store::list_ids(store, store.fork_index_dir(template_id))) {
     if (!is_stale(store, template_id, id)) {
       continue;
     }
@@ -146,24 +146,24 @@ void check_entries(const FsckRun& run, const std::string& template_id) {
 }
 
 // What promote writes before, and demote removes after, the flag that makes a template.
-bool is_half_promoted(const base::Store& store, const std::string& id) {
+bool is_half_promoted(const store::Store& store, const std::string& id) {
   const std::optional<GuestKeys> keys = keys_now(store, id);
   return keys && !keys->is_template &&
-         (has_fork_index(store, id) || path_exists(image_record_path(store, id)));
+         (has_fork_index(store, id) || store::path_exists(image_record_path(store, id)));
 }
 
-std::string undo_promote(const base::Store& store, const std::string& id) {
-  if (!list_ids(store, store.fork_index_dir(id)).empty()) {
+std::string undo_promote(const store::Store& store, const std::string& id) {
+  if (!store::list_ids(store, store.fork_index_dir(id)).empty()) {
     throw base::Refused("there are entries of forks");
   }
-  remove_tree(store, image_record_path(store, id));
-  remove_tree(store, store.fork_index_dir(id));
+  store::remove_tree(store, image_record_path(store, id));
+  store::remove_tree(store, store.fork_index_dir(id));
   ::rmdir(store.template_dir(id).c_str());  // unless a hot list is there, which somebody made
   return "removed";
 }
 
 void check_half_promoted(const FsckRun& run, const std::string& id) {
-  const base::Store& store = run.store();
+  const store::Store& store = run.store();
   if (!is_half_promoted(store, id)) {
     return;
   }
@@ -176,8 +176,8 @@ void check_half_promoted(const FsckRun& run, const std::string& id) {
               .mend = [&] { return undo_promote(store, id); }});
 }
 
-bool another_name_has(const base::Store& store, const std::string& id, const struct stat& memory) {
-  const auto names = list_names(store.guests_dir()).value_or(std::vector<std::string>());
+bool another_name_has(const store::Store& store, const std::string& id, const struct stat& memory) {
+  const auto names = store::list_names(store.guests_dir()).value_or(std::vector<std::string>());
   return std::ranges::any_of(names, [&](const std::string& name) {
     struct stat other {};
     return name != id && ::lstat(store.memory_path(name).c_str(), &other) == 0 &&
@@ -188,7 +188,7 @@ bool another_name_has(const base::Store& store, const std::string& id, const str
 // Why the inode of the memory is not the guest's alone, or its template's and forks'; empty when it
 // is. A link outside of guests/ is not a problem here: an `init` that was cut short leaves its
 // source as one, and `promote` refuses it.
-std::string shared_memory_problem(const base::Store& store, const std::string& id) {
+std::string shared_memory_problem(const store::Store& store, const std::string& id) {
   struct stat memory {};
   if (::lstat(store.memory_path(id).c_str(), &memory) != 0 || memory.st_nlink < 2 ||
       !another_name_has(store, id, memory)) {
@@ -201,7 +201,7 @@ std::string shared_memory_problem(const base::Store& store, const std::string& i
 
 // Such as a template that was copied with its memory linked: nothing counts the copy.
 void check_shared_memory(const FsckRun& run, const std::string& id) {
-  const base::Store& store = run.store();
+  const store::Store& store = run.store();
   const std::string problem = shared_memory_problem(store, id);
   if (problem.empty()) {
     return;

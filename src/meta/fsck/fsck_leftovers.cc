@@ -21,8 +21,8 @@ std::string removed(const FsckRun& run, const std::string& path) {
 void check_tmp(const FsckRun& run) {
   const std::string dir = run.store().tmp_dir();
   for (const std::string& name :
-       list_names(run.store(), dir).value_or(std::vector<std::string>())) {
-    const std::string path = path_in(dir, name);
+       store::list_names(run.store(), dir).value_or(std::vector<std::string>())) {
+    const std::string path = store::path_in(dir, name);
     const std::optional<std::string> id = owner_in_tmp(name);
     if (!id) {
       run.leave("unknown_file", "", path,
@@ -34,16 +34,17 @@ void check_tmp(const FsckRun& run) {
                 .path = path,
                 .text = "left by a command that was killed",
                 .locks = exclusively(*id),
-                .is_there = [&] { return path_exists(path); },
+                .is_there = [&] { return store::path_exists(path); },
                 .mend = [&] { return removed(run, path); }});
   }
 }
 
 void check_trash(const FsckRun& run) {
   const std::string dir = run.store().trash_dir();
-  for (const std::string& id : list_names(run.store(), dir).value_or(std::vector<std::string>())) {
-    const std::string path = path_in(dir, id);
-    if (!base::is_valid_id(id)) {
+  for (const std::string& id :
+       store::list_names(run.store(), dir).value_or(std::vector<std::string>())) {
+    const std::string path = store::path_in(dir, id);
+    if (!store::is_valid_id(id)) {
       run.leave("unknown_file", "", path,
                 "it is not known whose this is; remove it if it is not used");
       continue;
@@ -53,7 +54,7 @@ void check_trash(const FsckRun& run) {
                 .path = path,
                 .text = "a guest whose deletion was cut short",
                 .locks = exclusively(id),
-                .is_there = [&] { return path_exists(path); },
+                .is_there = [&] { return store::path_exists(path); },
                 .mend =
                     [&] {
                       finish_delete(run.store(), id);
@@ -81,21 +82,21 @@ void find_temporaries(const std::string& dir, std::vector<std::string>& found) {
 }
 
 void check_guest_dirs(const FsckRun& run) {
-  const base::Store& store = run.store();
+  const store::Store& store = run.store();
   const auto settle = [&](const std::string& id, const std::string& path) {
     run.settle({.problem = "leftover",
                 .id = id,
                 .path = path,
                 .text = "left by a command that was killed",
                 .locks = exclusively(id),
-                .is_there = [&] { return path_exists(path); },
+                .is_there = [&] { return store::path_exists(path); },
                 .mend = [&] { return removed(run, path); }});
   };
   for (const std::string& name :
-       list_names(store, store.guests_dir()).value_or(std::vector<std::string>())) {
-    const std::string path = path_in(store.guests_dir(), name);
+       store::list_names(store, store.guests_dir()).value_or(std::vector<std::string>())) {
+    const std::string path = store::path_in(store.guests_dir(), name);
     const std::string id(bare_name(name));
-    if (!base::is_valid_id(id)) {
+    if (!store::is_valid_id(id)) {
       continue;  // such as lost+found
     }
     if (name != id) {

@@ -13,26 +13,26 @@ namespace meta {
 namespace {
 
 void check_files_of(const FsckRun& run, const std::string& id) {
-  const base::Store& store = run.store();
-  const base::LockFiles files = base::examine_lock(store, id);
-  if (files == base::LockFiles::foreign) {
-    run.leave("not_a_lock", id, base::lock_path(store, id),
+  const store::Store& store = run.store();
+  const store::LockFiles files = store::examine_lock(store, id);
+  if (files == store::LockFiles::foreign) {
+    run.leave("not_a_lock", id, store::lock_path(store, id),
               "this or the gate beside it is not an empty regular file with one name; remove it");
     return;
   }
   // A lock that is held is of a guest that is being made.
-  if (files != base::LockFiles::idle || !is_unused_id(store, id)) {
+  if (files != store::LockFiles::idle || !is_unused_id(store, id)) {
     return;
   }
   run.settle({.problem = "idle_lock",
               .id = id,
-              .path = base::lock_path(store, id),
+              .path = store::lock_path(store, id),
               .text = "no guest has the id of this lock",
               .locks = {},  // forget_lock takes both
               .is_there = [] { return true; },
               .mend =
                   [&] {
-                    return base::forget_lock(store, id) == base::LockFiles::idle
+                    return store::forget_lock(store, id) == store::LockFiles::idle
                                ? "removed"
                                : "another program uses it now";
                   }});
@@ -40,11 +40,11 @@ void check_files_of(const FsckRun& run, const std::string& id) {
 
 }  // namespace
 
-std::set<std::string> ids_with_lock_files(const base::Store& store) {
+std::set<std::string> ids_with_lock_files(const store::Store& store) {
   std::set<std::string> ids;
   for (const std::string& name :
-       list_names(store, store.locks_dir()).value_or(std::vector<std::string>())) {
-    if (const std::string_view id = base::id_of_lock_name(name); !id.empty()) {
+       store::list_names(store, store.locks_dir()).value_or(std::vector<std::string>())) {
+    if (const std::string_view id = store::id_of_lock_name(name); !id.empty()) {
       ids.emplace(id);
     }
   }
@@ -52,11 +52,11 @@ std::set<std::string> ids_with_lock_files(const base::Store& store) {
 }
 
 void check_lock_files(const FsckRun& run, const std::set<std::string>& before) {
-  const base::Store& store = run.store();
+  const store::Store& store = run.store();
   for (const std::string& name :
-       list_names(store, store.locks_dir()).value_or(std::vector<std::string>())) {
-    if (base::id_of_lock_name(name).empty()) {
-      run.leave("unknown_file", "", path_in(store.locks_dir(), name),
+       store::list_names(store, store.locks_dir()).value_or(std::vector<std::string>())) {
+    if (store::id_of_lock_name(name).empty()) {
+      run.leave("unknown_file", "", store::path_in(store.locks_dir(), name),
                 "it is not known whose this is; remove it if it is not used");
     }
   }
@@ -65,7 +65,7 @@ void check_lock_files(const FsckRun& run, const std::set<std::string>& before) {
   }
   for (const std::string& id : ids_with_lock_files(store)) {
     if (!before.contains(id) && is_unused_id(store, id)) {
-      base::forget_lock(store, id);
+      store::forget_lock(store, id);
     }
   }
 }

@@ -15,7 +15,7 @@ namespace {
 
 // What is wrong with it as JSON, or with the keys that forks are counted by; empty when nothing is,
 // or when the guest is gone. Throws std::system_error when it cannot be read at all.
-std::string problem_of(const base::Store& store, const std::string& id) {
+std::string problem_of(const store::Store& store, const std::string& id) {
   try {
     if (const std::optional<std::string> text = read_metadata_text(store, id)) {
       parse_guest_keys(*text, store.metadata_path(id));
@@ -38,7 +38,7 @@ void check_id(const FsckRun& run, const std::string& id) {
 }
 
 void check_guest(const FsckRun& run, const std::string& id) {
-  const base::Store& store = run.store();
+  const store::Store& store = run.store();
   const std::string path = store.metadata_path(id);
   std::string problem;
   try {

@@ -18,7 +18,7 @@ struct Suspect {
   std::string id;
   std::string path;
   std::string text;
-  std::vector<GuestLocks::Wanted> locks;
+  std::vector<store::GuestLocks::Wanted> locks;
   std::function<bool()> is_there;  // asked again under the locks: others may have seen to it
   // Mends it and returns what was done ("removed"). Throws when it cannot be done. Empty when only
   // a person can.
@@ -27,10 +27,10 @@ struct Suspect {
 
 class FsckRun {
  public:
-  FsckRun(const base::Store& store, Effect effect, std::function<void(const Finding&)> tell)
+  FsckRun(const store::Store& store, store::Effect effect, std::function<void(const Finding&)> tell)
       : store_(store), effect_(effect), tell_(std::move(tell)) {}
 
-  const base::Store& store() const { return store_; }
+  const store::Store& store() const { return store_; }
   // Takes the locks, looks again, mends or not, and tells what became of it. Does not throw.
   void settle(const Suspect& suspect) const;
   // Tells of what cannot be mended.
@@ -38,13 +38,13 @@ class FsckRun {
              const std::string& text) const;
 
  private:
-  const base::Store& store_;
-  Effect effect_;
+  const store::Store& store_;
+  store::Effect effect_;
   std::function<void(const Finding&)> tell_;
 };
 
 // The exclusive lock on one id.
-std::vector<GuestLocks::Wanted> exclusively(const std::string& id);
+std::vector<store::GuestLocks::Wanted> exclusively(const std::string& id);
 
 // .snapfork/tmp, .snapfork/trash, and names in guests/ and in each guest that only a killed program
 // leaves.
@@ -54,7 +54,7 @@ void check_metadata(const FsckRun& run);
 // Lock files of ids that do not exist, and what is not a lock file in the directory of them.
 // `before`: the ids that had lock files before the other checks, which take locks and so make such
 // files; those are removed without a finding.
-std::set<std::string> ids_with_lock_files(const base::Store& store);
+std::set<std::string> ids_with_lock_files(const store::Store& store);
 void check_lock_files(const FsckRun& run, const std::set<std::string>& before);
 // The fork indexes against the forks' own metadata, and templates that are none (any more).
 void check_forks(const FsckRun& run);

@@ -23,14 +23,14 @@
 namespace meta {
 namespace {
 
-void refuse_running(const base::Store& store, const std::string& id) {
+void refuse_running(const store::Store& store, const std::string& id) {
   if (const std::optional<LiveVmm> vmm = VmmFinder(store).find_without_metadata(id)) {
     throw base::Refused("it may be running: " + vmm->reason + "; end that first");
   }
 }
 
 // The template that counts `id`; empty for none.
-std::string template_of(const base::Store& store, const std::string& id) {
+std::string template_of(const store::Store& store, const std::string& id) {
   std::string parent;
   for (const std::string& guest : list_guests(store)) {
     if (guest == id || !has_fork_index_entry(store, guest, id)) {
@@ -46,7 +46,7 @@ std::string template_of(const base::Store& store, const std::string& id) {
 }
 
 // A template leaves a record of its memory, which is sealed, or forks that say so.
-bool was_template(const base::Store& store, const std::string& id) {
+bool was_template(const store::Store& store, const std::string& id) {
   const std::vector<ForkRecord> forks = read_fork_index(store, id);
   if (std::ranges::any_of(forks, [](const ForkRecord& fork) {
         return fork.state == ForkState::live || fork.state == ForkState::unreadable;
@@ -54,14 +54,15 @@ bool was_template(const base::Store& store, const std::string& id) {
     return true;
   }
   struct stat memory {};
-  if (!path_exists(image_record_path(store, id)) ||
+  if (!store::path_exists(image_record_path(store, id)) ||
       ::stat(store.memory_path(id).c_str(), &memory) != 0) {
     return false;
   }
   return seal_problem(memory, true).empty();
 }
 
-Metadata fork_metadata(const base::Store& store, const std::string& id, const std::string& parent) {
+Metadata fork_metadata(const store::Store& store, const std::string& id,
+                       const std::string& parent) {
   return make_fork_metadata(Metadata::of_guest(store, parent),
                             {.id = id,
                              .name = id,
@@ -73,7 +74,7 @@ Metadata fork_metadata(const base::Store& store, const std::string& id, const st
                              .session = ""});
 }
 
-Metadata plain_metadata(const base::Store& store, const std::string& id) {
+Metadata plain_metadata(const store::Store& store, const std::string& id) {
   const SnapshotFacts snapshot = look_at_snapshot(store, id);
   Metadata metadata = new_guest_metadata(id, id, snapshot.expected_bytes.value_or(0));
   metadata.set_flag("IsTemplate", was_template(store, id));
@@ -101,7 +102,7 @@ std::string keep_aside(const std::string& path) {
 
 }  // namespace
 
-std::string rebuild_metadata(const base::Store& store, const std::string& id) {
+std::string rebuild_metadata(const store::Store& store, const std::string& id) {
   const std::string path = store.metadata_path(id);
   refuse_running(store, id);
   const std::string parent = template_of(store, id);

@@ -17,6 +17,6 @@ namespace meta {
 //
 // Throws base::Refused, and changes nothing, when the guest may be running (a process has its files
 // open, or the damaged text names one that lives), and when two templates count it.
-std::string rebuild_metadata(const base::Store& store, const std::string& id);
+std::string rebuild_metadata(const store::Store& store, const std::string& id);
 
 }  // namespace meta

@@ -41,7 +41,7 @@ GuestKeys parse_guest_keys(std::string_view text, const std::string& path) {
   return keys;
 }
 
-std::optional<GuestKeys> read_guest_keys(const base::Store& store, std::string_view id) {
+std::optional<GuestKeys> read_guest_keys(const store::Store& store, std::string_view id) {
   const std::optional<std::string> text = read_metadata_text(store, id);
   if (!text) {
     return std::nullopt;

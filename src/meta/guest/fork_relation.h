@@ -22,7 +22,7 @@ struct GuestKeys {
 // not a guest (guest.h), for text that is not a JSON object (see JsonObject::parse for what else is
 // refused) or has one of the keys in another type; std::system_error for what cannot be read, such
 // as a directory without metadata.json.
-std::optional<GuestKeys> read_guest_keys(const base::Store& store, std::string_view id);
+std::optional<GuestKeys> read_guest_keys(const store::Store& store, std::string_view id);
 
 // The keys in the text of a metadata.json; `path` is what messages call it. Throws base::BadData.
 GuestKeys parse_guest_keys(std::string_view text, const std::string& path);

@@ -15,7 +15,7 @@ namespace meta {
 namespace {
 
 // Nothing when there is no such name. Throws base::BadData when it is not a directory.
-std::optional<struct stat> stat_guest(const base::Store& store, std::string_view id) {
+std::optional<struct stat> stat_guest(const store::Store& store, std::string_view id) {
   const std::string dir = store.guest_dir(id);
   struct stat st {};
   if (::lstat(dir.c_str(), &st) != 0) {
@@ -35,11 +35,11 @@ std::optional<struct stat> stat_guest(const base::Store& store, std::string_view
 
 }  // namespace
 
-bool guest_exists(const base::Store& store, std::string_view id) {
-  return path_exists(store.guest_dir(id));
+bool guest_exists(const store::Store& store, std::string_view id) {
+  return store::path_exists(store.guest_dir(id));
 }
 
-void require_guest(const base::Store& store, std::string_view id) {
+void require_guest(const store::Store& store, std::string_view id) {
   if (!stat_guest(store, id)) {
     throw_no_guest(store, id);
   }
@@ -53,7 +53,7 @@ void require_guest(const base::Store& store, std::string_view id) {
   check_recorded_id(store, id, recorded);
 }
 
-bool is_guest(const base::Store& store, std::string_view id) {
+bool is_guest(const store::Store& store, std::string_view id) {
   try {
     require_guest(store, id);
     return true;
@@ -62,14 +62,14 @@ bool is_guest(const base::Store& store, std::string_view id) {
   }
 }
 
-void throw_no_guest(const base::Store& store, std::string_view id) {
+void throw_no_guest(const store::Store& store, std::string_view id) {
   store.require_root();
   throw base::Refused("no such guest " + base::quoted(id) + " in " +
                       base::quoted(store.guests_dir()) +
                       "; 'snapshot-meta list' shows those that exist");
 }
 
-std::optional<std::string> read_metadata_text(const base::Store& store, std::string_view id) {
+std::optional<std::string> read_metadata_text(const store::Store& store, std::string_view id) {
   if (!stat_guest(store, id)) {
     return std::nullopt;
   }
@@ -87,7 +87,7 @@ std::optional<std::string> read_metadata_text(const base::Store& store, std::str
   }
 }
 
-void check_recorded_id(const base::Store& store, std::string_view id, std::string_view recorded) {
+void check_recorded_id(const store::Store& store, std::string_view id, std::string_view recorded) {
   if (recorded != id) {
     throw base::BadData("cannot use guest " + base::quoted(id) + ": " +
                         base::quoted(store.metadata_path(id)) + " has the Id " +
@@ -97,8 +97,8 @@ void check_recorded_id(const base::Store& store, std::string_view id, std::strin
   }
 }
 
-std::vector<std::string> list_guests(const base::Store& store) {
-  std::vector<std::string> ids = list_ids(store, store.guests_dir());
+std::vector<std::string> list_guests(const store::Store& store) {
+  std::vector<std::string> ids = store::list_ids(store, store.guests_dir());
   std::erase_if(ids, [&](const std::string& id) {
     struct stat st {};
     return ::lstat(store.guest_dir(id).c_str(), &st) != 0 || !S_ISDIR(st.st_mode);

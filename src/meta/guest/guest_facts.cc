@@ -13,14 +13,14 @@
 namespace meta {
 namespace {
 
-const char* mode_name(base::LockMode mode) {
-  return mode == base::LockMode::exclusive ? "exclusive" : "shared";
+const char* mode_name(store::LockMode mode) {
+  return mode == store::LockMode::exclusive ? "exclusive" : "shared";
 }
 
 // Who holds the lock, for people: a look at /proc/locks tells whether the long look is worth it.
-std::vector<base::LockHolder> holders_of(const base::Store& store, std::string_view id) {
+std::vector<store::LockHolder> holders_of(const store::Store& store, std::string_view id) {
   struct stat lock {};
-  if (::stat(base::lock_path(store, id).c_str(), &lock) != 0 &&
+  if (::stat(store::lock_path(store, id).c_str(), &lock) != 0 &&
       ::stat(store.locks_dir().c_str(), &lock) != 0) {  // see store/id_lock.h, "A full disk"
     return {};
   }
@@ -30,16 +30,16 @@ std::vector<base::LockHolder> holders_of(const base::Store& store, std::string_v
                        .find(":" + std::to_string(lock.st_ino) + " ") == std::string::npos) {
     return {};
   }
-  return base::lock_holders(store, id);
+  return store::lock_holders(store, id);
 }
 
 void number_or_null(base::JsonLine& line, std::string_view key, std::optional<int64_t> value) {
   value ? line.number(key, *value) : line.null(key);
 }
 
-std::string holders_json(const std::vector<base::LockHolder>& holders) {
+std::string holders_json(const std::vector<store::LockHolder>& holders) {
   std::string list = "[";
-  for (const base::LockHolder& holder : holders) {
+  for (const store::LockHolder& holder : holders) {
     base::JsonLine line;
     line.number("pid", holder.pid)
         .text("mode", mode_name(holder.mode))
@@ -87,7 +87,7 @@ std::string live_json(const std::optional<LiveVmm>& live) {
 
 }  // namespace
 
-std::string facts_json(const base::Store& store, std::string_view id, const GuestState& state,
+std::string facts_json(const store::Store& store, std::string_view id, const GuestState& state,
                        const Metadata& metadata) {
   base::JsonLine facts;
   facts.boolean("is_template", metadata.is_template());
@@ -117,7 +117,7 @@ std::string facts_json(const base::Store& store, std::string_view id, const Gues
       .str();
 }
 
-std::vector<std::string> facts_text(const base::Store& store, std::string_view id,
+std::vector<std::string> facts_text(const store::Store& store, std::string_view id,
                                     const GuestState& state, const Metadata& metadata) {
   const SnapshotFacts& snapshot = state.snapshot;
   std::vector<std::string> facts{
@@ -128,8 +128,8 @@ std::vector<std::string> facts_text(const base::Store& store, std::string_view i
                         : "state file: none, there is no snapshot",
       memory_text(snapshot), vmm_text(state.vmm),
       "VMM: " + (state.vmm.live ? state.vmm.live->reason : "no process is seen to be it")};
-  const std::vector<base::LockHolder> holders = holders_of(store, id);
-  for (const base::LockHolder& holder : holders) {
+  const std::vector<store::LockHolder> holders = holders_of(store, id);
+  for (const store::LockHolder& holder : holders) {
     facts.push_back("lock: held " + std::string(mode_name(holder.mode)) + " by " +
                     std::to_string(holder.pid) + " (" + holder.name + ")");
   }

@@ -13,10 +13,10 @@
 namespace meta {
 
 // For `state --json`: an object, with who holds the guest's lock.
-std::string facts_json(const base::Store& store, std::string_view id, const GuestState& state,
+std::string facts_json(const store::Store& store, std::string_view id, const GuestState& state,
                        const Metadata& metadata);
 // The same for people, a sentence each.
-std::vector<std::string> facts_text(const base::Store& store, std::string_view id,
+std::vector<std::string> facts_text(const store::Store& store, std::string_view id,
                                     const GuestState& state, const Metadata& metadata);
 
 }  // namespace meta

@@ -45,8 +45,8 @@ bool has_no_disks(std::string_view name) {
 
 // Adds the regular files in `dir`; of its directories those in `depth` levels more.
 void add_regular_files(const std::string& dir, int depth, std::vector<std::string>& files) {
-  for (const std::string& name : list_names(dir).value_or(std::vector<std::string>())) {
-    const std::string path = path_in(dir, name);
+  for (const std::string& name : store::list_names(dir).value_or(std::vector<std::string>())) {
+    const std::string path = store::path_in(dir, name);
     struct stat st {};
     if (name.starts_with("metadata.json") || base::is_temporary_name(name) ||
         ::lstat(path.c_str(), &st) != 0) {
@@ -86,12 +86,12 @@ std::optional<FileUser> writer_of(const std::string& path) {
   if (!fd) {
     return errno == ENOENT ? std::nullopt : std::optional(FileUser{.path = path});
   }
-  switch (base::FileLease(fd.get(), base::FileLease::Kind::read).state()) {
-    case base::FileLease::State::held:
+  switch (file::FileLease(fd.get(), file::FileLease::Kind::read).state()) {
+    case file::FileLease::State::held:
       return std::nullopt;
-    case base::FileLease::State::refused:
+    case file::FileLease::State::refused:
       return FileUser{.path = path, .pid = visible_writer(st)};
-    case base::FileLease::State::unsupported:
+    case file::FileLease::State::unsupported:
       break;
   }
   const pid_t pid = visible_writer(st);
@@ -107,13 +107,13 @@ std::string link_target(const std::string& path) {
 
 }  // namespace
 
-std::vector<std::string> writable_disks(const base::Store& store, const std::string& id,
+std::vector<std::string> writable_disks(const store::Store& store, const std::string& id,
                                         const Metadata& metadata) {
   const std::string dir = store.guest_dir(id);
   std::vector<std::string> files;
   try {
     for (const Disk& disk : disks_of(metadata)) {
-      files.push_back(path_in(dir, disk.file));
+      files.push_back(store::path_in(dir, disk.file));
     }
   } catch (const base::BadData&) {
     files.clear();
@@ -175,7 +175,7 @@ MemoryUsers::MemoryUsers() {
   }
 }
 
-std::optional<FileUser> MemoryUsers::of(const base::Store& store, const std::string& id) const {
+std::optional<FileUser> MemoryUsers::of(const store::Store& store, const std::string& id) const {
   const std::string memory = store.memory_path(id);
   struct stat st {};
   if (::lstat(memory.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) {

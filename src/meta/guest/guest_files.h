@@ -21,11 +21,11 @@ struct FileUser {
 // The files in the guest's directory that a VMM writes: those of snapfork.disks; for a guest
 // without that record, or with one that cannot be read, every regular file beside the metadata,
 // also one directory below. Missing files are in it.
-std::vector<std::string> writable_disks(const base::Store& store, const std::string& id,
+std::vector<std::string> writable_disks(const store::Store& store, const std::string& id,
                                         const Metadata& metadata);
 
 // A process that has one of `files` open for writing; nothing when there is none. A read lease
-// decides (base::FileLease), so that processes of other PID namespaces and loop devices count;
+// decides (file::FileLease), so that processes of other PID namespaces and loop devices count;
 // /proc is searched only for the name, and where the filesystem has no leases.
 std::optional<FileUser> find_writer(const std::vector<std::string>& files);
 
@@ -41,7 +41,7 @@ class MemoryUsers {
   MemoryUsers();
   // Forks of a template share the file, so that of those the path decides under which it was
   // opened.
-  std::optional<FileUser> of(const base::Store& store, const std::string& id) const;
+  std::optional<FileUser> of(const store::Store& store, const std::string& id) const;
 
  private:
   struct Entry {

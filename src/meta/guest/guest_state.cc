@@ -21,7 +21,7 @@ constexpr int64_t kMib = int64_t{1} << 20U;
 
 // Whether the directory holds anything; false as well when it is not there.
 bool has_entries(const std::string& path) {
-  const std::optional<std::vector<std::string>> names = list_names(path);
+  const std::optional<std::vector<std::string>> names = store::list_names(path);
   return names && !names->empty();
 }
 
@@ -95,7 +95,7 @@ namespace {
 
 // What of the snapshot is a symbolic link; empty for nothing. Clones of such a guest would hold the
 // link, and with it the file that it leads to, whose link count says nothing of them.
-std::string link_problem(const base::Store& store, std::string_view id) {
+std::string link_problem(const store::Store& store, std::string_view id) {
   for (const std::string_view part :
        {"snapshots", "snapshots/snapshot-latest", "snapshots/snapshot-latest/state",
         "snapshots/snapshot-latest/memory"}) {
@@ -111,7 +111,7 @@ std::string link_problem(const base::Store& store, std::string_view id) {
 
 }  // namespace
 
-SnapshotFacts look_at_snapshot(const base::Store& store, std::string_view id) {
+SnapshotFacts look_at_snapshot(const store::Store& store, std::string_view id) {
   SnapshotFacts facts;
   facts.problem = link_problem(store, id);
   if (!facts.problem.empty()) {
@@ -161,12 +161,12 @@ SnapshotFacts look_at_snapshot(const base::Store& store, std::string_view id) {
   return facts;
 }
 
-GuestState derive_state(const base::Store& store, std::string_view id, const Metadata& metadata) {
+GuestState derive_state(const store::Store& store, std::string_view id, const Metadata& metadata) {
   VmmFinder finder(store);
   return derive_state(store, id, metadata, finder);
 }
 
-GuestState derive_state(const base::Store& store, std::string_view id, const Metadata& metadata,
+GuestState derive_state(const store::Store& store, std::string_view id, const Metadata& metadata,
                         VmmFinder& finder) {
   GuestState result;
   result.snapshot = look_at_snapshot(store, id);

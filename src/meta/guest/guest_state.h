@@ -46,14 +46,14 @@ struct GuestState {
 
 // A snapshot is complete when its state file is a Firecracker state with a right CRC, and `memory`
 // is as long as that says. Reads the state file, and of `memory` the length only.
-SnapshotFacts look_at_snapshot(const base::Store& store, std::string_view id);
+SnapshotFacts look_at_snapshot(const store::Store& store, std::string_view id);
 
 // Running: VmmFinder::find has an answer. Else a complete snapshot is Standby, or Template when
 // flagged; Stale, flagged or not, when the disks changed since it was published (changed_disks); an
 // incomplete one is Broken; none Stopped (Broken when flagged as a template).
-GuestState derive_state(const base::Store& store, std::string_view id, const Metadata& metadata);
+GuestState derive_state(const store::Store& store, std::string_view id, const Metadata& metadata);
 // The same, for many guests with one finder.
-GuestState derive_state(const base::Store& store, std::string_view id, const Metadata& metadata,
+GuestState derive_state(const store::Store& store, std::string_view id, const Metadata& metadata,
                         VmmFinder& finder);
 
 // "128 MiB", or "1000 bytes" for what is no whole number of MiB.

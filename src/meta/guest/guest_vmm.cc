@@ -151,7 +151,7 @@ std::vector<base::ProcessIdentity> VmmFinder::certain_processes(const std::strin
   return processes;
 }
 
-RecordedVmm recorded_vmm_of_guest(const base::Store& store, const std::string& id) {
+RecordedVmm recorded_vmm_of_guest(const store::Store& store, const std::string& id) {
   const std::string text = damaged_text(store.metadata_path(id));
   try {
     return recorded_vmm(Metadata::parse(text, store.metadata_path(id)));

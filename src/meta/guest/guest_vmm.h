@@ -29,7 +29,7 @@ struct LiveVmm {
 // most once unless it names a writer.
 class VmmFinder {
  public:
-  explicit VmmFinder(const base::Store& store) : store_(store) {}
+  explicit VmmFinder(const store::Store& store) : store_(store) {}
 
   // Nothing when no process is the guest's VMM.
   std::optional<LiveVmm> find(const std::string& id, const Metadata& metadata);
@@ -47,13 +47,13 @@ class VmmFinder {
   const ServedVmms& served();
   std::optional<LiveVmm> find_recorded(const std::string& id, const RecordedVmm& recorded);
 
-  const base::Store& store_;
+  const store::Store& store_;
   std::optional<ServedVmms> served_;
   std::optional<MemoryUsers> memory_users_;
 };
 
 // recorded_vmm of a guest's metadata, or of its text when that is damaged. Throws std::system_error
 // when it cannot be read; for a guest without metadata.json the answer is empty.
-RecordedVmm recorded_vmm_of_guest(const base::Store& store, const std::string& id);
+RecordedVmm recorded_vmm_of_guest(const store::Store& store, const std::string& id);
 
 }  // namespace meta

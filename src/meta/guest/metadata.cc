@@ -95,7 +95,7 @@ Metadata Metadata::read(const std::string& path) {
   return parse(base::read_file(path, kMaxJsonBytes), path);
 }
 
-Metadata Metadata::of_guest(const base::Store& store, std::string_view id) {
+Metadata Metadata::of_guest(const store::Store& store, std::string_view id) {
   const std::optional<std::string> text = read_metadata_text(store, id);
   if (!text) {
     throw_no_guest(store, id);

@@ -25,7 +25,7 @@ class Metadata {
   // The file `path`. Throws std::system_error when it cannot be read.
   static Metadata read(const std::string& path);
   // That of guest `id`, read by read_metadata_text. Throws as require_guest does.
-  static Metadata of_guest(const base::Store& store, std::string_view id);
+  static Metadata of_guest(const store::Store& store, std::string_view id);
 
   // Each throws base::BadData when the value is of another type.
   std::string text(std::string_view key) const;

@@ -14,7 +14,7 @@
 
 namespace meta {
 
-MetadataUpdate::MetadataUpdate(const base::Store& store, const std::string& id)
+MetadataUpdate::MetadataUpdate(const store::Store& store, const std::string& id)
     : dir_(base::open_file(store.guest_dir(id), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)) {
   const base::Deadline deadline = base::Deadline::after(std::chrono::seconds(10));
   while (::flock(dir_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
@@ -26,18 +26,18 @@ MetadataUpdate::MetadataUpdate(const base::Store& store, const std::string& id)
   }
 }
 
-void change_metadata(const base::Store& store, const std::string& id, Effect effect,
+void change_metadata(const store::Store& store, const std::string& id, store::Effect effect,
                      const std::function<void(Metadata&)>& change) {
   require_guest(store, id);
-  std::optional<GuestLocks> lock;
+  std::optional<store::GuestLocks> lock;
   std::optional<MetadataUpdate> update;
-  if (effect == Effect::real) {
+  if (effect == store::Effect::real) {
     lock.emplace(store, id);
     update.emplace(store, id);
   }
   Metadata metadata = Metadata::of_guest(store, id);
   change(metadata);
-  if (effect == Effect::real) {
+  if (effect == store::Effect::real) {
     metadata.write(store.metadata_path(id), base::Durable::yes);
   }
 }

@@ -18,7 +18,7 @@ namespace meta {
 // guest's lock. Throws base::Refused after 10 s; does nothing where the filesystem has no flock.
 class MetadataUpdate {
  public:
-  MetadataUpdate(const base::Store& store, const std::string& id);
+  MetadataUpdate(const store::Store& store, const std::string& id);
 
  private:
   base::Fd dir_;
@@ -27,7 +27,7 @@ class MetadataUpdate {
 // Reads a guest's metadata, changes them by `change`, and writes them back durably, all under the
 // guest's exclusive lock and in one MetadataUpdate. A dry run only reads and calls `change`, which
 // throws what is to be refused.
-void change_metadata(const base::Store& store, const std::string& id, Effect effect,
+void change_metadata(const store::Store& store, const std::string& id, store::Effect effect,
                      const std::function<void(Metadata&)>& change);
 
 }  // namespace meta

@@ -45,9 +45,9 @@ struct Record {
 // Nothing when the record is gone or names a process that has ended.
 std::optional<Record> read_record(const std::string& path) {
   try {
-    const std::optional<base::ProcessIdentity> recorded = base::read_vmm_record(path);
+    const std::optional<base::ProcessIdentity> recorded = store::read_vmm_record(path);
     const base::FoundProcess found =
-        recorded ? base::find_recorded_vmm(*recorded) : base::FoundProcess{};
+        recorded ? store::find_recorded_vmm(*recorded) : base::FoundProcess{};
     return found.alive
                ? std::optional(Record{
                      .pid = recorded->pid,
@@ -60,13 +60,14 @@ std::optional<Record> read_record(const std::string& path) {
 
 }  // namespace
 
-ServedVmms::ServedVmms(const base::Store& store) : store_(store) {
-  if (const std::string dir = find_socket_dir(); !dir.empty()) {
+ServedVmms::ServedVmms(const store::Store& store) : store_(store) {
+  if (const std::string dir = store::find_socket_dir(); !dir.empty()) {
     add(dir, false);
   }
   const std::string versions = store.root() + "/uffd";
   try {
-    for (const std::string& version : list_names(versions).value_or(std::vector<std::string>())) {
+    for (const std::string& version :
+         store::list_names(versions).value_or(std::vector<std::string>())) {
       add(std::string(versions).append("/").append(version).append("/sessions"), true);
     }
   } catch (const std::system_error& error) {
@@ -79,7 +80,7 @@ ServedVmms::ServedVmms(const base::Store& store) : store_(store) {
 
 void ServedVmms::add(const std::string& path, bool has_bare_ids) {
   try {
-    if (std::optional<std::vector<std::string>> names = list_names(path)) {
+    if (std::optional<std::vector<std::string>> names = store::list_names(path)) {
       std::erase_if(*names, [](const std::string& name) { return !name.ends_with(kSuffix); });
       directories_.push_back({.path = path,
                               .names = *std::move(names),
@@ -115,7 +116,7 @@ void ServedVmms::find(const Directory& directory, const std::string& session,
 std::vector<ServedVmm> ServedVmms::of(const std::string& id) const {
   std::vector<ServedVmm> found;
   for (const Directory& directory : directories_) {
-    find(directory, directory.has_bare_ids ? id : base::session_name(id, store_.guest_dir(id)),
+    find(directory, directory.has_bare_ids ? id : store::session_name(id, store_.guest_dir(id)),
          found);
   }
   return found;

@@ -23,10 +23,10 @@ struct ServedVmm {
 class ServedVmms {
  public:
   // The records beside the control socket (run_dir.h), and those of hypeman's layout in the store.
-  explicit ServedVmms(const base::Store& store);
+  explicit ServedVmms(const store::Store& store);
 
   // The records of the guest `id` that name a live process, or cannot be read. Its sessions are
-  // ID@HHHHHHHH (base::session_name), with ".old-N" when another session took the name; in
+  // ID@HHHHHHHH (store::session_name), with ".old-N" when another session took the name; in
   // hypeman's layout ID.
   std::vector<ServedVmm> of(const std::string& id) const;
 
@@ -41,7 +41,7 @@ class ServedVmms {
   static void find(const Directory& directory, const std::string& session,
                    std::vector<ServedVmm>& found);
 
-  base::Store store_;
+  store::Store store_;
   std::vector<Directory> directories_;
 };
 

@@ -62,7 +62,7 @@ bool all_end(const std::vector<Target>& targets, const base::Deadline& deadline)
 }
 
 // The VMM of `id` as it seems now, from metadata that may be damaged.
-std::optional<LiveVmm> find_vmm(const base::Store& store, const std::string& id) {
+std::optional<LiveVmm> find_vmm(const store::Store& store, const std::string& id) {
   VmmFinder finder(store);
   try {
     return finder.find(id, Metadata::of_guest(store, id));
@@ -73,17 +73,17 @@ std::optional<LiveVmm> find_vmm(const base::Store& store, const std::string& id)
 
 }  // namespace
 
-void stop_vmm(const base::Store& store, const std::string& id, std::chrono::seconds patience,
-              Effect effect) {
+void stop_vmm(const store::Store& store, const std::string& id, std::chrono::seconds patience,
+              store::Effect effect) {
   require_guest(store, id);
   VmmFinder finder(store);
   const std::vector<Target> targets =
       open_targets(finder.certain_processes(id, recorded_vmm_of_guest(store, id)));
   for (const Target& target : targets) {
-    base::say_detail((effect == Effect::dry_run ? "would end " : "ending ") +
+    base::say_detail((effect == store::Effect::dry_run ? "would end " : "ending ") +
                      process_text(target.pid));
   }
-  if (effect == Effect::dry_run && !targets.empty()) {
+  if (effect == store::Effect::dry_run && !targets.empty()) {
     return;
   }
   const char* const what = "cannot stop ";

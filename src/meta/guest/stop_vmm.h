@@ -15,7 +15,7 @@ namespace meta {
 // process gets a signal: throws base::Refused, naming it, when one seems to be the guest's VMM and
 // that is not certain. Throws std::system_error (ETIMEDOUT) for a process that SIGKILL does not end
 // within `patience`. With Effect::dry_run nothing is signalled.
-void stop_vmm(const base::Store& store, const std::string& id, std::chrono::seconds patience,
-              Effect effect);
+void stop_vmm(const store::Store& store, const std::string& id, std::chrono::seconds patience,
+              store::Effect effect);
 
 }  // namespace meta

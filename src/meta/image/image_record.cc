@@ -70,7 +70,7 @@ class Fields {
 
 }  // namespace
 
-std::string image_record_path(const base::Store& store, std::string_view id) {
+std::string image_record_path(const store::Store& store, std::string_view id) {
   return store.template_dir(id) + "/image.json";
 }
 

@@ -26,7 +26,7 @@ struct ImageRecord {
   std::vector<PageRun> zero_runs;     // ascending, not touching
 };
 
-std::string image_record_path(const base::Store& store, std::string_view id);
+std::string image_record_path(const store::Store& store, std::string_view id);
 
 // One JSON object, pretty but for the runs: {"v":1,"digest",...,"zero_runs":[[FIRST,COUNT],...]}.
 std::string to_json(const ImageRecord& record);

@@ -93,8 +93,8 @@ class Scanner {
   ImageScan run() {
     off_t at = 0;
     while (at < size_) {
-      const auto [start, end] = base::next_data(fd_, at, size_, name_)
-                                    .value_or(base::Range{.begin = size_, .end = size_});
+      const auto [start, end] = file::next_data(fd_, at, size_, name_)
+                                    .value_or(file::Range{.begin = size_, .end = size_});
       // Holes of a filesystem with small blocks may start inside of a page.
       const off_t page_start = start / kPage * kPage;
       if (page_start > at) {

@@ -15,8 +15,8 @@ void add_dry_run(base::Options& options) {
   options.flag("dry-run", "say what would be done, and change nothing");
 }
 
-Effect effect_of(const base::ParsedOptions& parsed) {
-  return parsed.has("dry-run") ? Effect::dry_run : Effect::real;
+store::Effect effect_of(const base::ParsedOptions& parsed) {
+  return parsed.has("dry-run") ? store::Effect::dry_run : store::Effect::real;
 }
 
 void add_force(base::Options& options) {
@@ -27,8 +27,8 @@ Force force_of(const base::ParsedOptions& parsed) {
   return parsed.has("force") ? Force::yes : Force::no;
 }
 
-void announce(Effect effect, std::string_view text) {
-  if (effect == Effect::real) {
+void announce(store::Effect effect, std::string_view text) {
+  if (effect == store::Effect::real) {
     return;
   }
   const std::string line = "would " + std::string(text);
@@ -53,14 +53,16 @@ std::optional<GuestCall> parse_guest_call(base::Options& options, int argc, char
     return std::nullopt;
   }
   std::string id = id_operand(*parsed, 0);
-  const Effect effect = effect_of(*parsed);
-  return GuestCall{
-      .options = *std::move(parsed), .id = std::move(id), .effect = effect, .store = open_store()};
+  const store::Effect effect = effect_of(*parsed);
+  return GuestCall{.options = *std::move(parsed),
+                   .id = std::move(id),
+                   .effect = effect,
+                   .store = store::open_store()};
 }
 
 std::string id_operand(const base::ParsedOptions& parsed, size_t index) {
   const std::string& id = parsed.operands().at(index);
-  base::check_id(id);
+  store::check_id(id);
   return id;
 }
 

@@ -17,12 +17,12 @@ namespace meta {
 
 // --dry-run, for the verbs that write.
 void add_dry_run(base::Options& options);
-Effect effect_of(const base::ParsedOptions& parsed);
+store::Effect effect_of(const base::ParsedOptions& parsed);
 // --force, for the verbs that take a snapshot: also one in state Stale.
 void add_force(base::Options& options);
 Force force_of(const base::ParsedOptions& parsed);
 // With --dry-run, writes "would TEXT" as a line of standard output (or as a record with --json).
-void announce(Effect effect, std::string_view text);
+void announce(store::Effect effect, std::string_view text);
 
 // How many operands a verb takes, and what a message calls them.
 struct Operands {
@@ -38,8 +38,8 @@ std::optional<base::ParsedOptions> parse_operands(base::Options& options, int ar
 struct GuestCall {
   base::ParsedOptions options;
   std::string id;
-  Effect effect;  // dry_run with --dry-run, for verbs that have it
-  base::Store store;
+  store::Effect effect;  // dry_run with --dry-run, for verbs that have it
+  store::Store store;
 };
 // The same, with the store opened (open_store).
 std::optional<GuestCall> parse_guest_call(base::Options& options, int argc, char** argv,

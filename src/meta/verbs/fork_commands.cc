@@ -154,7 +154,8 @@ int fork_publish_command(int argc, char** argv) {
     throw base::UsageError("the name is not UTF-8");
   }
   if (publish.uses_uffd) {
-    publish.socket_dir = absolute_path(parsed.value_or("socket-dir", default_socket_dir()));
+    publish.socket_dir =
+        store::absolute_path(parsed.value_or("socket-dir", store::default_socket_dir()));
   }
   if (const std::optional<std::string> report = parsed.value("clone-report")) {
     publish.clone_reports = read_clone_reports(*report);
@@ -190,8 +191,8 @@ int fork_end_command(int argc, char** argv) {
   }
   const std::string parent = parsed->operands()[0] == "-" ? "" : id_operand(*parsed, 0);
   const std::vector<std::string> ids = id_operands(*parsed, 1);
-  const Effect effect = effect_of(*parsed);
-  const base::Store store = open_store();
+  const store::Effect effect = effect_of(*parsed);
+  const store::Store store = store::open_store();
   end_forks(store, parent, ids, effect);
   for (const std::string& id : ids) {
     announce(effect, "remove " + clone_dir(store, id) +

@@ -52,9 +52,9 @@ int fsck_command(int argc, char** argv) {
   if (!parsed) {
     return 0;
   }
-  const Effect effect = parsed->has("repair") ? effect_of(*parsed) : Effect::dry_run;
+  const store::Effect effect = parsed->has("repair") ? effect_of(*parsed) : store::Effect::dry_run;
   Counts counts;
-  check_store(open_store(), effect, [&](const Finding& finding) {
+  check_store(store::open_store(), effect, [&](const Finding& finding) {
     counts.add(finding.outcome);
     print(finding);
   });

@@ -69,12 +69,12 @@ int init_command(int argc, char** argv) {
   for (const std::string& disk : parsed->values("disk")) {
     request.disks.push_back(parse_disk(disk));
   }
-  const Effect effect = effect_of(*parsed);
+  const store::Effect effect = effect_of(*parsed);
   request.of_copies = parsed->has("of-copies");
-  if (request.of_copies && effect == Effect::real) {
+  if (request.of_copies && effect == store::Effect::real) {
     throw base::UsageError("--of-copies is for --dry-run");
   }
-  const base::Store store = open_store();
+  const store::Store store = store::open_store();
   adopt(store, request, effect);
   announce(effect, "move " + std::to_string(2 + request.disks.size()) + " files into " +
                        store.guest_dir(request.id));
@@ -121,7 +121,7 @@ int trash_command(int argc, char** argv) {
   }
   const auto& [parsed, id, effect, store] = *call;
   const Trashed trashed = trash_guest(store, id, effect);
-  if (effect == Effect::dry_run) {
+  if (effect == store::Effect::dry_run) {
     announce(effect, "move '" + id + "' to " + trashed.path);
   } else if (base::message_style().json) {
     base::JsonLine line("trash");

@@ -42,7 +42,7 @@ std::string file_for(const std::string& path, const std::vector<Disk>& disks,
     return disk->file;
   }
   const std::string name(name_in_guest_dir(path));
-  return !name.empty() && path_exists(own_dir + "/" + name) ? name : "";
+  return !name.empty() && store::path_exists(own_dir + "/" + name) ? name : "";
 }
 
 }  // namespace

@@ -71,13 +71,13 @@ Filter filter_of(const base::ParsedOptions& parsed) {
     filter.states.push_back(canonical_state(word));
   }
   if (filter.parent) {
-    base::check_id(*filter.parent);
+    store::check_id(*filter.parent);
   }
   return filter;
 }
 
 // A guest whose metadata cannot be read is a row as well: Broken. Nothing when it is not wanted.
-std::optional<Row> make_row(const base::Store& store, const std::string& id, const Filter& filter,
+std::optional<Row> make_row(const store::Store& store, const std::string& id, const Filter& filter,
                             VmmFinder& finder) {
   Row row{.id = id, .name = "", .reason = "", .parent = ""};
   try {
@@ -178,10 +178,10 @@ int list_command(int argc, char** argv) {
   const std::string key = parsed->choice("sort", {"id", "name", "state", "template", "forks"});
   const bool json = base::message_style().json;
   const bool streams = json && key == "id";
-  const base::Store store = open_store();
+  const store::Store store = store::open_store();
   std::vector<Row> rows;
   VmmFinder finder(store);
-  for (const std::string& id : list_ids(store, store.guests_dir())) {
+  for (const std::string& id : store::list_ids(store, store.guests_dir())) {
     std::optional<Row> row = make_row(store, id, filter, finder);
     if (!row) {
       continue;

@@ -28,15 +28,15 @@ int merge_diff_command(int argc, char** argv) {
     return 0;
   }
   const std::string& memory = parsed->operands()[1];
-  const Effect effect = effect_of(*parsed);
+  const store::Effect effect = effect_of(*parsed);
   const Target target = parsed->has("of-copy") ? Target::copy_to_be_made : Target::memory;
-  if (target == Target::copy_to_be_made && effect == Effect::real) {
+  if (target == Target::copy_to_be_made && effect == store::Effect::real) {
     throw base::UsageError("--of-copy is for --dry-run");
   }
   const MergedDiff merged =
-      merge_diff(base::Store(absolute_path(base::Store::from_environment().root())),
+      merge_diff(store::Store(store::absolute_path(store::Store::from_environment().root())),
                  parsed->operands()[0], memory, target, effect);
-  if (effect == Effect::dry_run) {
+  if (effect == store::Effect::dry_run) {
     announce(effect, "write " + std::to_string(merged.bytes) + " bytes into " + memory);
   } else if (base::message_style().json) {
     base::write_line_out(base::JsonLine("merge")

@@ -26,7 +26,7 @@ int purge_command(int argc, char** argv) {
   }
   const auto& [parsed, id, effect, store] = *call;
   const std::vector<std::string> removed = purge(store, id, effect).paths(store, id);
-  if (effect == Effect::dry_run) {
+  if (effect == store::Effect::dry_run) {
     for (const std::string& path : removed) {
       announce(effect, "remove " + path);
     }

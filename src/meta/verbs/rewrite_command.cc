@@ -108,7 +108,7 @@ int rewrite_paths_command(int argc, char** argv) {
   const std::string& out = parsed->operands()[1];
   const RewrittenState result =
       rewrite_paths(base::read_input(in, kMaxVmStateBytes), base::input_name(in), changes);
-  if (out == "-" && effect_of(*parsed) == Effect::real) {
+  if (out == "-" && effect_of(*parsed) == store::Effect::real) {
     write_to_standard_output(result);
     return 0;
   }
@@ -116,8 +116,8 @@ int rewrite_paths_command(int argc, char** argv) {
     base::require_writable_name(out);
   }
   const bool replaces = parsed->has("force");
-  bool written = out == "-" || replaces || !path_exists(out);
-  if (written && effect_of(*parsed) == Effect::real) {
+  bool written = out == "-" || replaces || !store::path_exists(out);
+  if (written && effect_of(*parsed) == store::Effect::real) {
     const mode_t mode = in == "-" ? kDefaultMode : mode_of(in);
     if (replaces) {
       base::write_file_atomic(out, result.bytes, mode, base::Durable::yes);

@@ -27,7 +27,7 @@ int session_name_command(int argc, char** argv) {
   std::vector<std::string> lines;
   for (const std::string& id : id_operands(call->options, 0)) {
     require_guest(call->store, id);
-    const std::string name = base::session_name(id, call->store.guest_dir(id));
+    const std::string name = store::session_name(id, call->store.guest_dir(id));
     lines.push_back(base::message_style().json
                         ? base::JsonLine("session_name").text("id", id).text("name", name).str()
                         : name);

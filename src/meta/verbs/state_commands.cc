@@ -27,7 +27,7 @@ struct StateAnswer {
 
 // A guest whose metadata are damaged is Running as long as a process may be its VMM; then the
 // damage is the reason of a failure.
-StateAnswer read_state(const base::Store& store, const std::string& id) {
+StateAnswer read_state(const store::Store& store, const std::string& id) {
   try {
     StateAnswer answer{.metadata = Metadata::of_guest(store, id), .state = {}};
     answer.state = derive_state(store, id, answer.metadata);

@@ -53,8 +53,8 @@ void add_recorded(const fs::path& dir, std::vector<Recorded>& recorded) {
       continue;
     }
     const std::string path = entry.path().string();
-    const std::optional<base::ProcessIdentity> vmm = base::read_vmm_record(path);
-    const base::FoundProcess found = vmm ? base::find_recorded_vmm(*vmm) : base::FoundProcess{};
+    const std::optional<base::ProcessIdentity> vmm = store::read_vmm_record(path);
+    const base::FoundProcess found = vmm ? store::find_recorded_vmm(*vmm) : base::FoundProcess{};
     if (found.alive) {
       recorded.push_back(
           {.guest = {.session_id = VmmRecords::session_of(entry.path().stem().string(), *vmm),
@@ -82,7 +82,7 @@ std::vector<HungGuest> find_hung_guests(const std::string& control_path,
     const Served served = served_vmms(control_path, patience);
     for (const Recorded& record : recorded) {
       // Of those that are not served some may have ended since.
-      if (!record.is_served(served) && base::find_recorded_vmm(record.vmm).alive) {
+      if (!record.is_served(served) && store::find_recorded_vmm(record.vmm).alive) {
         guests.push_back(record.guest);
       }
     }

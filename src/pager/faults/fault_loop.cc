@@ -251,7 +251,7 @@ Window::Plan FaultLoop::plan_for(const Fault& fault, const PageTable::RegionPage
   const Window::Plan alone{.now = {.first = page, .count = 1}, .later = {}};
   // A fault that was kept has waited long enough, and is no new step of a walk; one on a page that
   // is there is another vCPU that came a moment too early.
-  if (fault.kept || in.region.page_size != kSmallPage || table_.installed(page)) {
+  if (fault.kept || in.region.page_size != hot::kSmallPage || table_.installed(page)) {
     return alone;
   }
   const Window::Plan plan = window_.plan(page);

@@ -36,8 +36,9 @@ struct FaultLoopParts {
   const Vmm& vmm;
   Counters& counters;
   const SessionLog& log;
-  TraceWriter* trace;  // may be null. A traced session installs what is asked for and nothing
-                       // beside it, unless the window is fixed: the trace is to hold every page
+  hot::TraceWriter*
+      trace;  // may be null. A traced session installs what is asked for and nothing
+              // beside it, unless the window is fixed: the trace is to hold every page
 };
 
 // Belongs to one thread. Needs no lock: there is one reader of the userfaultfd, and it is also the

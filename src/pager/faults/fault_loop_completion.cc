@@ -19,11 +19,11 @@ void FaultLoop::release_holes() {
   constexpr int kMost = 1024;
   int left = kMost;
   for (const PageTable::RegionPages& entry : table_.regions()) {
-    const Region& region = entry.region;
+    const hot::Region& region = entry.region;
     const auto release = [&](uint64_t from, uint64_t to) {  // offsets in the file
       const uint64_t start =
-          (region.base + (from - region.offset) + kHugePage - 1) & ~(kHugePage - 1);
-      const uint64_t end = (region.base + (to - region.offset)) & ~(kHugePage - 1);
+          (region.base + (from - region.offset) + hot::kHugePage - 1) & ~(hot::kHugePage - 1);
+      const uint64_t end = (region.base + (to - region.offset)) & ~(hot::kHugePage - 1);
       if (start < end && left > 0 && uffd_unregister(parts_.uffd, start, end - start) == 0) {
         --left;
         parts_.counters.add(Count::bytes_released, end - start);
@@ -143,7 +143,7 @@ void FaultLoop::verify_completion() {
   }
   const std::optional<std::vector<PageSpan>> missing = find_missing();
   const bool huge = std::ranges::any_of(table_.regions(), [](const PageTable::RegionPages& in) {
-    return in.region.page_size != kSmallPage;
+    return in.region.page_size != hot::kSmallPage;
   });
   if (!missing && huge) {
     // EEXIST would say so little of them: see FaultLoop::follow.

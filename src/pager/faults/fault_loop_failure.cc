@@ -48,7 +48,7 @@ FaultLoop::Answer FaultLoop::follow(Fault& fault, const PageTable::RegionPages& 
     parts_.counters.add(Count::hit_before, filled.present_before ? 1 : 0);
     if (!filled.present_before) {
       huge_rounds_.erase(page);
-    } else if (in.region.page_size == kHugePage && !table_.installed(page)) {
+    } else if (in.region.page_size == hot::kHugePage && !table_.installed(page)) {
       // On 2 MiB pages EEXIST means "present" or "the pool is empty". Who waits was woken; when
       // the page faults again and again, it is the pool.
       ++huge_rounds_[page];
@@ -78,8 +78,8 @@ FaultLoop::Answer FaultLoop::follow(Fault& fault, const PageTable::RegionPages& 
 
 FaultLoop::Answer FaultLoop::wait_for_memory(Fault& fault, uint64_t page_size) {
   if (memory_log_.admit()) {
-    parts_.log.warn(std::string(page_size == kHugePage ? "the pool of 2 MiB pages is empty"
-                                                       : "the VMM may not have more memory") +
+    parts_.log.warn(std::string(page_size == hot::kHugePage ? "the pool of 2 MiB pages is empty"
+                                                            : "the VMM may not have more memory") +
                     "; its faults wait until there is" + memory_log_.note());
   }
   parts_.counters.add(Count::out_of_memory);
@@ -98,7 +98,7 @@ FaultLoop::Answer FaultLoop::unreadable(Fault& fault, const PageTable::RegionPag
 
 FaultLoop::Answer FaultLoop::give_up(const Fault& fault, const PageTable::RegionPages* in,
                                      const std::string& why) {
-  const uint64_t size = in != nullptr ? in->region.page_size : kSmallPage;
+  const uint64_t size = in != nullptr ? in->region.page_size : hot::kSmallPage;
   const uint64_t address = fault.address - fault.address % size;
   const std::string page =
       in != nullptr

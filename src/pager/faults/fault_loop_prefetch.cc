@@ -15,7 +15,7 @@ void FaultLoop::queue_rest(const PageTable::RegionPages& in, uint64_t page, cons
     queue(in, later);
   }
   // What a hot list has installed says nothing about what the guest touches.
-  if (!window_.is_automatic() || listed_ || in.region.page_size != kSmallPage) {
+  if (!window_.is_automatic() || listed_ || in.region.page_size != hot::kSmallPage) {
     return;
   }
   const auto around = [&](uint64_t pages) {
@@ -25,8 +25,9 @@ void FaultLoop::queue_rest(const PageTable::RegionPages& in, uint64_t page, cons
   // Pages of holes were filled in blocks, and say nothing either.
   const auto touched = [&](const PageSpan& span) {
     const uint64_t start = PageTable::offset_of(in, span.first);
-    const uint64_t data = parts_.image.data().data_bytes(start, start + span.count * kSmallPage);
-    const uint64_t holes = span.count - std::min(span.count, data / kSmallPage);
+    const uint64_t data =
+        parts_.image.data().data_bytes(start, start + span.count * hot::kSmallPage);
+    const uint64_t holes = span.count - std::min(span.count, data / hot::kSmallPage);
     const uint64_t there = table_.count_installed(span.first, span.count);
     return there < span.count ? there - std::min(there, holes) : 0;
   };
@@ -56,11 +57,11 @@ void FaultLoop::queue(const PageTable::RegionPages& in, PageSpan span) {
 }
 
 void FaultLoop::prefetch(std::shared_ptr<const HotFile> list) {
-  std::vector<Region> regions;
+  std::vector<hot::Region> regions;
   std::ranges::transform(table_.regions(), std::back_inserter(regions),
                          &PageTable::RegionPages::region);
   try {
-    check_hot_list(list->pages, regions, list->path);
+    hot::check_hot_list(list->pages, regions, list->path);
   } catch (const base::BadData& error) {
     parts_.counters.add(Count::hot_list_refused);
     parts_.counters.add(Count::hot_lists_ended);
@@ -174,7 +175,7 @@ void FaultLoop::next_chunk() {
   next_in_chunk_ = 0;
   parts_.state.hot_next = next_hot_;
   for (; next_hot_ < hot_->pages.size() && chunk_.size() < kChunk; ++next_hot_) {
-    const HotPage& hot = hot_->pages[next_hot_];
+    const hot::HotPage& hot = hot_->pages[next_hot_];
     const PageTable::RegionPages& in = table_.regions()[hot.region];
     chunk_.push_back(in.first_page + hot.offset / in.region.page_size);
   }

@@ -41,10 +41,10 @@ std::shared_ptr<const HotFile> HotFileStore::open(const std::string& path, const
   }
   // A list names each page of the image once: whatever is longer was not recorded from it. A cached
   // list was read for another image, so its length is checked again.
-  const uint64_t most = image.size() / kSmallPage;
+  const uint64_t most = image.size() / hot::kSmallPage;
   if (!file || file->pages.size() > most) {
     const std::string data = base::read_all(fd.get(), hot::largest_hpl1(most), path);
-    HotFile read{.path = path, .pages = decode_hpl1(data, path, most)};
+    HotFile read{.path = path, .pages = hot::decode_hpl1(data, path, most)};
     read.sorted = read.pages;
     std::ranges::sort(read.sorted, HotFile::is_before);
     file = std::make_shared<const HotFile>(std::move(read));

@@ -18,13 +18,13 @@ namespace pager {
 // An immutable list and the name that messages call it by.
 struct HotFile {
   std::string path;
-  std::vector<HotPage> pages;
-  std::vector<HotPage> sorted{};  // the same, for `lists`
+  std::vector<hot::HotPage> pages;
+  std::vector<hot::HotPage> sorted{};  // the same, for `lists`
 
-  bool lists(const HotPage& page) const {
+  bool lists(const hot::HotPage& page) const {
     return std::ranges::binary_search(sorted, page, is_before);
   }
-  static bool is_before(const HotPage& a, const HotPage& b) {
+  static bool is_before(const hot::HotPage& a, const hot::HotPage& b) {
     return a.region != b.region ? a.region < b.region : a.offset < b.offset;
   }
 };

@@ -82,7 +82,7 @@ Filled PageFiller::fill(const PageTable::RegionPages& in, std::span<const uint64
 
 void PageFiller::choose_sources(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
                                 bool demand) {
-  const bool huge = in.region.page_size != kSmallPage;
+  const bool huge = in.region.page_size != hot::kSmallPage;
   const bool map = !image_.mapped().empty() && (huge || !demand || pages.size() >= kMappedFrom);
   bool any_mapped = false;
   sources_.clear();
@@ -100,7 +100,7 @@ void PageFiller::choose_sources(const PageTable::RegionPages& in, std::span<cons
 // Zero pages that the file stores are not to be copied. The first word of nearly all others is not
 // 0; for the rest, reading tells.
 void PageFiller::look_at_mapped(const PageTable::RegionPages& in, std::span<const uint64_t> pages) {
-  std::array<const std::byte*, kMaxBytes / kSmallPage> addresses{};
+  std::array<const std::byte*, kMaxBytes / hot::kSmallPage> addresses{};
   std::array<uint64_t, addresses.size()> words{};
   size_t count = 0;
   for (size_t i = 0; i < pages.size(); ++i) {
@@ -131,7 +131,7 @@ void PageFiller::make_runs(const PageTable::RegionPages& in, std::span<const uin
 void PageFiller::fill_run(const Run& run, Task& task, Filled& total) {
   switch (run.source) {
     case Source::zeros:
-      install(run, run.in->region.page_size == kSmallPage ? nullptr : zeros_, task, total);
+      install(run, run.in->region.page_size == hot::kSmallPage ? nullptr : zeros_, task, total);
       break;
     case Source::mapped:
       install(run, image_.mapped().data() + PageTable::offset_of(*run.in, run.first), task, total);
@@ -159,13 +159,13 @@ void PageFiller::fill_read(const Run& run, Task& task, Filled& total) {
   }
   total.read_ns += task.wanted ? monotonic_ns() - read_from : 0;
   const uint64_t page_size = run.in->region.page_size;
-  if (page_size != kSmallPage) {
+  if (page_size != hot::kSmallPage) {
     install(run, buffer_.data(), task, total);
     return;
   }
   // Zero pages that the file stores as data are not copied.
   const auto zero_at = [&](uint64_t i) {
-    return all_zero(buffer_.data() + i * kSmallPage, kSmallPage);
+    return all_zero(buffer_.data() + i * hot::kSmallPage, hot::kSmallPage);
   };
   bool zero = zero_at(0);
   for (uint64_t start = 0; start < run.count && total.stop == Stop::done;) {
@@ -178,7 +178,7 @@ void PageFiller::fill_read(const Run& run, Task& task, Filled& total) {
       task.wake = Wake::no;
     }
     const Run part{.in = run.in, .first = run.first + start, .count = end - start};
-    install(part, zero ? nullptr : buffer_.data() + start * kSmallPage, task, total);
+    install(part, zero ? nullptr : buffer_.data() + start * hot::kSmallPage, task, total);
     start = end;
     zero = next_zero;
   }
@@ -251,7 +251,7 @@ void PageFiller::install(const Run& run, const std::byte* source, Task& task, Fi
         }
         // Whoever installed it may not have woken those who wait, and this call has not either.
         uffd_wake(uffd_, address, page_size);
-        if (page_size == kSmallPage) {
+        if (page_size == hot::kSmallPage) {
           table_.mark_installed(page, 1);
         }
         if (task.wanted == page) {

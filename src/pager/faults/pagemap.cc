@@ -18,7 +18,7 @@
 
 namespace pager {
 
-std::optional<bool> maps_regions(const Vmm& vmm, std::span<const Region> regions) {
+std::optional<bool> maps_regions(const Vmm& vmm, std::span<const hot::Region> regions) {
   if (vmm.pid() <= 0) {
     return std::nullopt;
   }
@@ -42,7 +42,7 @@ std::optional<bool> maps_regions(const Vmm& vmm, std::span<const Region> regions
   if (mapped.empty() || base::process_start_time(vmm.pid()).value_or(0) != vmm.start_time()) {
     return std::nullopt;
   }
-  return std::ranges::all_of(regions, [&](const Region& region) {
+  return std::ranges::all_of(regions, [&](const hot::Region& region) {
     return std::ranges::any_of(mapped, [&](const AddressRange& range) {
       return range.start <= region.base && region.end() <= range.end;
     });
@@ -119,20 +119,21 @@ std::optional<std::vector<AddressRange>> KernelView::read(uint64_t start, uint64
   std::vector<AddressRange> present;
   std::vector<uint64_t> words(size_t{64} << 10U);
   for (uint64_t at = start; at < end;) {
-    const size_t wanted = std::min<uint64_t>(words.size(), (end - at) / kSmallPage);
+    const size_t wanted = std::min<uint64_t>(words.size(), (end - at) / hot::kSmallPage);
     const ssize_t bytes = ::pread(pagemap_.get(), words.data(), wanted * sizeof(uint64_t),
-                                  static_cast<off_t>(at / kSmallPage * sizeof(uint64_t)));
+                                  static_cast<off_t>(at / hot::kSmallPage * sizeof(uint64_t)));
     if (bytes < static_cast<ssize_t>(sizeof(uint64_t))) {
       return std::nullopt;
     }
-    for (size_t i = 0; i < static_cast<size_t>(bytes) / sizeof(uint64_t); ++i, at += kSmallPage) {
+    for (size_t i = 0; i < static_cast<size_t>(bytes) / sizeof(uint64_t);
+         ++i, at += hot::kSmallPage) {
       if ((words[i] & kPresent) == 0) {
         continue;
       }
       if (present.empty() || present.back().end != at) {
         present.push_back({.start = at, .end = at});
       }
-      present.back().end += kSmallPage;
+      present.back().end += hot::kSmallPage;
     }
   }
   return present;

@@ -21,7 +21,7 @@ struct AddressRange {
 
 // Whether the process that connected has all of these ranges mapped: else the memory, and the
 // userfaultfd that it sent, are another's. Nothing when it cannot be known.
-std::optional<bool> maps_regions(const Vmm& vmm, std::span<const Region> regions);
+std::optional<bool> maps_regions(const Vmm& vmm, std::span<const hot::Region> regions);
 
 // Needs the right to look into the process (ptrace(2)): root, or the same user.
 class KernelView {

@@ -31,9 +31,9 @@ void PathText::set(std::string_view path) {
   *std::ranges::copy(path, bytes.begin()).out = '\0';
 }
 
-StateMapping::StateMapping(std::span<const Region> regions, const ImageIdentity& image) {
+StateMapping::StateMapping(std::span<const hot::Region> regions, const ImageIdentity& image) {
   uint64_t pages = 0;
-  for (const Region& region : regions) {
+  for (const hot::Region& region : regions) {
     pages += region.size / region.page_size;
   }
   const uint64_t bitmap_bytes = PageBitmap::words_for(pages) * sizeof(uint64_t);
@@ -59,7 +59,7 @@ StateMapping::StateMapping(std::span<const Region> regions, const ImageIdentity&
   state_->image = image;
   state_->read_attempts = kReadAttempts;
   uint64_t first_page = 0;
-  std::ranges::transform(regions, regions_at(*state_).begin(), [&](const Region& region) {
+  std::ranges::transform(regions, regions_at(*state_).begin(), [&](const hot::Region& region) {
     const SessionState::RegionPages entry{.region = region, .first_page = first_page};
     first_page += region.size / region.page_size;
     return entry;
@@ -101,7 +101,7 @@ void PageTable::recount() {
 uint64_t PageTable::mark_removed(uint64_t start, uint64_t end) {
   uint64_t newly = 0;
   for (const RegionPages& entry : regions_) {
-    const Region& region = entry.region;
+    const hot::Region& region = entry.region;
     const uint64_t low = std::max(start, region.base);
     const uint64_t high = std::min(end, region.end());
     if (low >= high) {

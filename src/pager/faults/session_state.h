@@ -64,7 +64,7 @@ struct SessionState {
   static constexpr size_t kHotLists = 4;
 
   struct RegionPages {
-    Region region;
+    hot::Region region;
     uint64_t first_page;  // number of its first page
   };
 
@@ -106,7 +106,7 @@ class StateMapping {
  public:
   // For a layout that has passed layout_problem. Bitmaps are empty and cost memory only where they
   // are written. Throws std::system_error when there is no memory.
-  StateMapping(std::span<const Region> regions, const ImageIdentity& image);
+  StateMapping(std::span<const hot::Region> regions, const ImageIdentity& image);
   ~StateMapping();
   StateMapping(const StateMapping&) = delete;
   StateMapping(StateMapping&&) = delete;

@@ -84,7 +84,7 @@ bool Vmm::kill() const {
 
 bool memory_is_alive(int uffd, uint64_t unregistered) {
   // ENOENT from a living one.
-  return uffd_zeropage(uffd, unregistered, kSmallPage).error != ESRCH;
+  return uffd_zeropage(uffd, unregistered, hot::kSmallPage).error != ESRCH;
 }
 
 }  // namespace pager

@@ -14,9 +14,9 @@ namespace pager {
 namespace {
 
 // The address of a page that is in none of the regions.
-uint64_t outside_of(std::span<const Region> regions) {
-  uint64_t address = kHugePage;
-  while (const Region* region = find_region(regions, address)) {
+uint64_t outside_of(std::span<const hot::Region> regions) {
+  uint64_t address = hot::kHugePage;
+  while (const hot::Region* region = hot::find_region(regions, address)) {
     address = region->end();
   }
   return address;
@@ -26,7 +26,8 @@ enum Slot : size_t { kUffd, kWake, kPidfd, kSocket };
 
 }  // namespace
 
-VmmWatch::VmmWatch(int uffd, int socket, const Vmm& vmm, int wake, std::span<const Region> regions)
+VmmWatch::VmmWatch(int uffd, int socket, const Vmm& vmm, int wake,
+                   std::span<const hot::Region> regions)
     : uffd_(uffd),
       pidfd_is_the_owners_(false),
       unregistered_(outside_of(regions)),

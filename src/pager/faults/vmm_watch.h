@@ -21,7 +21,7 @@ namespace pager {
 class VmmWatch {
  public:
   // Borrows all descriptors. `wake` is an eventfd that ends a wait.
-  VmmWatch(int uffd, int socket, const Vmm& vmm, int wake, std::span<const Region> regions);
+  VmmWatch(int uffd, int socket, const Vmm& vmm, int wake, std::span<const hot::Region> regions);
 
   // Waits until the userfaultfd has a message, or `wait_ns` have passed (nothing: without limit),
   // or `wake` was written. False when the VMM has ended.

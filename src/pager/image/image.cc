@@ -49,7 +49,7 @@ base::Fd open_checked(const std::string& path, struct stat& st) {
   if (st.st_size == 0) {
     throw base::BadData(start + "it is empty");
   }
-  if (st.st_size % static_cast<off_t>(kSmallPage) != 0) {
+  if (st.st_size % static_cast<off_t>(hot::kSmallPage) != 0) {
     throw base::BadData(start + "size " + std::to_string(st.st_size) +
                         " is not a multiple of 4096; the file is truncated or not a memory file");
   }

@@ -22,7 +22,7 @@ namespace {
 void measure_anonymous(const MemoryFile& file, std::span<const PageNumber> pages,
                        Histogram& histogram) {
   const GuestMemory memory(file.bytes(), file.page_size(), 1);
-  const Region& region = memory.regions().front();
+  const hot::Region& region = memory.regions().front();
   // A transparent huge page would answer for its 511 neighbours. EINVAL: there are none here.
   ::madvise(memory.address(0), region.size, MADV_NOHUGEPAGE);
   for (const PageNumber page : pages) {
@@ -34,7 +34,7 @@ void measure_anonymous(const MemoryFile& file, std::span<const PageNumber> pages
 }
 
 // The smallest page server there can be, for one region at file offset 0.
-void serve_faults(int uffd, int stop, const Region& region, const MemoryFile& file) {
+void serve_faults(int uffd, int stop, const hot::Region& region, const MemoryFile& file) {
   std::vector<std::byte> buffer(file.page_size());
   std::array<struct pollfd, 2> fds{
       {{.fd = uffd, .events = POLLIN, .revents = 0}, {.fd = stop, .events = POLLIN, .revents = 0}}};
@@ -58,7 +58,7 @@ void serve_faults(int uffd, int stop, const Region& region, const MemoryFile& fi
 void measure_copy_loop(const MemoryFile& file, std::span<const PageNumber> pages,
                        Histogram& histogram) {
   const GuestMemory memory(file.bytes(), file.page_size(), 1);
-  const Region& region = memory.regions().front();
+  const hot::Region& region = memory.regions().front();
   base::Fd uffd = uffd_create();
   uffd_register_missing(uffd.get(), region.base, region.size);
   const base::Fd stop(::eventfd(0, EFD_CLOEXEC));
@@ -92,7 +92,7 @@ uint64_t measure_copy_rate(const MemoryFile& file) {
   const uint64_t piece = std::max<uint64_t>(uint64_t{64} << 10U, file.page_size());
   const uint64_t bytes = std::min(file.bytes(), kMost) / file.page_size() * file.page_size();
   const GuestMemory memory(bytes, file.page_size(), 1);
-  const Region& region = memory.regions().front();
+  const hot::Region& region = memory.regions().front();
   const base::Fd uffd = uffd_create();
   uffd_register_missing(uffd.get(), region.base, region.size);
   std::vector<std::byte> buffer(piece);

@@ -38,7 +38,7 @@ inline constexpr size_t kMaxJobs = 64;
 struct ProbeConfig {
   std::vector<std::string> sockets;  // one VMM each
   std::string memory_path;
-  uint64_t page_size = kSmallPage;
+  uint64_t page_size = hot::kSmallPage;
   size_t regions = 1;
   Pattern pattern;
   uint64_t page_limit = std::numeric_limits<uint64_t>::max();

@@ -48,7 +48,7 @@ void MemoryFile::read(uint64_t offset, std::span<std::byte> buffer) const {
 GuestMemory::GuestMemory(uint64_t bytes, uint64_t page_size, size_t region_count)
     : page_size_(page_size),
       pages_per_region_(bytes / page_size / region_count),
-      reserved_bytes_(bytes + (region_count + 1) * 2 * kHugePage),
+      reserved_bytes_(bytes + (region_count + 1) * 2 * hot::kHugePage),
       pagemap_(base::open_file("/proc/self/pagemap", O_RDONLY)) {
   void* const reserved = ::mmap(nullptr, reserved_bytes_, PROT_NONE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -56,13 +56,13 @@ GuestMemory::GuestMemory(uint64_t bytes, uint64_t page_size, size_t region_count
     base::throw_errno("cannot reserve " + std::to_string(reserved_bytes_) + " bytes of addresses");
   }
   reserved_ = static_cast<std::byte*>(reserved);
-  const int huge = page_size == kHugePage ? MAP_HUGETLB | (21 << MAP_HUGE_SHIFT) : 0;
+  const int huge = page_size == hot::kHugePage ? MAP_HUGETLB | (21 << MAP_HUGE_SHIFT) : 0;
   uint64_t top = address_of(reserved_) + reserved_bytes_;
   uint64_t offset = 0;
   for (size_t i = 0; i < region_count; ++i) {
     const uint64_t size = i + 1 == region_count ? bytes - offset : pages_per_region_ * page_size;
     // Down to a multiple of 2 MiB that leaves a gap below the region before.
-    const uint64_t base = (top - kHugePage - size) & ~(kHugePage - 1);
+    const uint64_t base = (top - hot::kHugePage - size) & ~(hot::kHugePage - 1);
     if (::mmap(pointer_to(base), size, PROT_READ | PROT_WRITE,
                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | huge, -1,
                0) == MAP_FAILED) {
@@ -89,19 +89,19 @@ size_t GuestMemory::region_of(PageNumber page) const {
 }
 
 std::byte* GuestMemory::address(PageNumber page) const {
-  const Region& region = regions_[region_of(page)];
+  const hot::Region& region = regions_[region_of(page)];
   return pointer_to(region.base + (page * page_size_ - region.offset));
 }
 
 uint64_t GuestMemory::region_end(PageNumber page) const {
-  const Region& region = regions_[region_of(page)];
+  const hot::Region& region = regions_[region_of(page)];
   return (region.offset + region.size) / page_size_;
 }
 
 bool GuestMemory::is_present(PageNumber page) const {
   // One 64-bit entry for each 4 KiB; bit 63: present (Documentation/admin-guide/mm/pagemap.rst).
   uint64_t entry = 0;
-  const auto at = static_cast<off_t>(address_of(address(page)) / kSmallPage * sizeof entry);
+  const auto at = static_cast<off_t>(address_of(address(page)) / hot::kSmallPage * sizeof entry);
   base::pread_full(pagemap_.get(), std::as_writable_bytes(std::span(&entry, 1)), at,
                    "/proc/self/pagemap");
   return (entry >> 63U) != 0;

@@ -53,7 +53,7 @@ class GuestMemory {
   GuestMemory& operator=(const GuestMemory&) = delete;
   ~GuestMemory();
 
-  const std::vector<Region>& regions() const { return regions_; }
+  const std::vector<hot::Region>& regions() const { return regions_; }
   uint64_t page_size() const { return page_size_; }
   // Where the page of that number in the file lies.
   std::byte* address(PageNumber page) const;
@@ -71,7 +71,7 @@ class GuestMemory {
   uint64_t pages_per_region_;
   uint64_t reserved_bytes_;
   std::byte* reserved_;
-  std::vector<Region> regions_;
+  std::vector<hot::Region> regions_;
   base::Fd pagemap_;
 };
 

@@ -42,8 +42,8 @@ struct Part {
 };
 
 // Regions that are wrong in the one way that `how` names.
-std::vector<Region> spoil(std::vector<Region> regions, Misbehaviour how) {
-  Region& last = regions.back();
+std::vector<hot::Region> spoil(std::vector<hot::Region> regions, Misbehaviour how) {
+  hot::Region& last = regions.back();
   if (how == Misbehaviour::overlap) {
     regions.push_back(last);
   } else if (how == Misbehaviour::unaligned) {
@@ -55,10 +55,10 @@ std::vector<Region> spoil(std::vector<Region> regions, Misbehaviour how) {
   return regions;
 }
 
-std::vector<Part> parts_of(Misbehaviour how, std::span<const Region> regions, int uffd,
+std::vector<Part> parts_of(Misbehaviour how, std::span<const hot::Region> regions, int uffd,
                            int other_fd) {
   const std::string body =
-      compose_handshake(spoil(std::vector<Region>(regions.begin(), regions.end()), how));
+      compose_handshake(spoil(std::vector<hot::Region>(regions.begin(), regions.end()), how));
   switch (how) {
     case Misbehaviour::silent:
       return {};
@@ -126,8 +126,8 @@ Misbehaviour parse_misbehaviour(const std::string& name) {
                          " is needed");
 }
 
-bool send_handshake(std::optional<Misbehaviour> how, std::span<const Region> regions, int socket,
-                    int uffd, const base::Deadline& deadline) {
+bool send_handshake(std::optional<Misbehaviour> how, std::span<const hot::Region> regions,
+                    int socket, int uffd, const base::Deadline& deadline) {
   if (!how) {
     base::send_with_fds(socket, compose_handshake(regions), std::array{uffd});
     return true;

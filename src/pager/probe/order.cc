@@ -43,7 +43,7 @@ std::vector<PageNumber> stride_order(uint64_t page_count, uint64_t limit, uint64
 
 std::vector<PageNumber> trace_order(const std::string& path, uint64_t page_count,
                                     uint64_t page_size, uint64_t limit) {
-  const Trace trace = parse_trace(base::read_file(path, kMaxTraceBytes), path);
+  const hot::Trace trace = hot::parse_trace(base::read_file(path, kMaxTraceBytes), path);
   const std::string subject = "cannot follow trace " + base::quoted(path) + ": ";
   if (trace.page_size != page_size) {
     throw base::BadData(subject + "its pages have " + std::to_string(trace.page_size) +

@@ -121,7 +121,7 @@ void check_fits(const ProbeConfig& config, const MemoryFile& file, size_t touche
                            " is more than the " + std::to_string(touched_pages) +
                            " pages that are touched");
   }
-  if (config.page_size == kHugePage && !config.misbehaviour) {
+  if (config.page_size == hot::kHugePage && !config.misbehaviour) {
     require_huge_pages(file.pages() * config.sockets.size());
   }
 }

@@ -133,17 +133,17 @@ struct Vcpus::Machine {
 
   Machine(const GuestMemory& memory, const MemoryFile& file, size_t count)
       : page_size(file.page_size()),
-        mailboxes(kTablesAt + (file.bytes() / kGib + 2) * kSmallPage),
-        own(mailboxes + count * kSmallPage),
+        mailboxes(kTablesAt + (file.bytes() / kGib + 2) * hot::kSmallPage),
+        own(mailboxes + count * hot::kSmallPage),
         kvm(open_kvm()),
         vm(make(kvm.get(), KVM_CREATE_VM, 0, "create a virtual machine")) {
     if (file.bytes() > kMostGib * kGib) {
       throw base::Unsupported("cannot use --kvm: more than 511 GiB of memory");
     }
     write_tables(file.bytes());
-    map(0, 0, reinterpret_cast<uint64_t>(own.at(0)), mailboxes + count * kSmallPage);
+    map(0, 0, reinterpret_cast<uint64_t>(own.at(0)), mailboxes + count * hot::kSmallPage);
     uint32_t slot = 1;
-    for (const Region& region : memory.regions()) {
+    for (const hot::Region& region : memory.regions()) {
       map(slot++, kMemoryAt + region.offset, region.base, region.size);
     }
     const int run_bytes = ::ioctl(kvm.get(), KVM_GET_VCPU_MMAP_SIZE, 0);
@@ -166,11 +166,11 @@ struct Vcpus::Machine {
     own.put(kPml4At, kPdptAt | kPresentWritable);
     const uint64_t end = kMemoryAt + bytes;
     for (uint64_t gib = 0; gib * kGib < end; ++gib) {
-      const uint64_t table = kTablesAt + gib * kSmallPage;
+      const uint64_t table = kTablesAt + gib * hot::kSmallPage;
       own.put(kPdptAt + gib * sizeof(uint64_t), table | kPresentWritable);
-      for (uint64_t i = 0; i < kGib / kHugePage; ++i) {
+      for (uint64_t i = 0; i < kGib / hot::kHugePage; ++i) {
         own.put(table + i * sizeof(uint64_t),
-                (gib * kGib + i * kHugePage) | kLarge | kPresentWritable);
+                (gib * kGib + i * hot::kHugePage) | kLarge | kPresentWritable);
       }
     }
   }
@@ -217,7 +217,7 @@ struct Vcpus::Machine {
   uint64_t address(PageNumber page, size_t at) const { return kMemoryAt + page * page_size + at; }
 
   // Where a vCPU copies to.
-  uint64_t mailbox(size_t vcpu) const { return mailboxes + vcpu * kSmallPage; }
+  uint64_t mailbox(size_t vcpu) const { return mailboxes + vcpu * hot::kSmallPage; }
 
   uint64_t page_size;
   uint64_t mailboxes;  // behind the page tables

@@ -106,7 +106,7 @@ void run_vmm(const ProbeConfig& config, const MemoryFile& file, size_t index,
     }
     const GuestMemory memory(file.bytes(), file.page_size(), config.regions);
     const base::Fd uffd = uffd_create();
-    for (const Region& region : memory.regions()) {
+    for (const hot::Region& region : memory.regions()) {
       uffd_register_missing(uffd.get(), region.base, region.size);
     }
     const base::Fd socket = connect_to(config.sockets[index], config.wait, deadline);

@@ -42,11 +42,11 @@ uint64_t required_field(const Json& region, size_t index, const char* name) {
   return *value;
 }
 
-Region parse_region(const Json& json, size_t index) {
+hot::Region parse_region(const Json& json, size_t index) {
   if (!json.is_object()) {
     refuse("region " + std::to_string(index) + " is no object");
   }
-  Region region;
+  hot::Region region;
   region.base = required_field(json, index, "base_host_virt_addr");
   region.size = required_field(json, index, "size");
   region.offset = required_field(json, index, "offset");
@@ -54,13 +54,13 @@ Region parse_region(const Json& json, size_t index) {
   if (page_size == 0) {
     page_size = number_field(json, index, "page_size_kib").value_or(0);
   }
-  region.page_size = page_size == 0 ? kSmallPage : page_size;
+  region.page_size = page_size == 0 ? hot::kSmallPage : page_size;
   return region;
 }
 
 }  // namespace
 
-std::vector<Region> parse_handshake(std::string_view body) {
+std::vector<hot::Region> parse_handshake(std::string_view body) {
   const Json parsed = Json::parse(body, nullptr, /*allow_exceptions=*/false);
   if (parsed.is_discarded()) {
     refuse("the body is no JSON");
@@ -76,10 +76,11 @@ std::vector<Region> parse_handshake(std::string_view body) {
   if (!list->is_array()) {
     refuse("the body is no array of regions");
   }
-  if (list->size() > kMaxRegions) {
-    refuse(std::to_string(list->size()) + " regions, more than " + std::to_string(kMaxRegions));
+  if (list->size() > hot::kMaxRegions) {
+    refuse(std::to_string(list->size()) + " regions, more than " +
+           std::to_string(hot::kMaxRegions));
   }
-  std::vector<Region> regions;
+  std::vector<hot::Region> regions;
   regions.reserve(list->size());
   for (const Json& json : *list) {
     regions.push_back(parse_region(json, regions.size()));
@@ -87,9 +88,9 @@ std::vector<Region> parse_handshake(std::string_view body) {
   return regions;
 }
 
-std::string compose_handshake(std::span<const Region> regions) {
+std::string compose_handshake(std::span<const hot::Region> regions) {
   std::string body = "[";
-  for (const Region& region : regions) {
+  for (const hot::Region& region : regions) {
     body += body.size() > 1 ? "," : "";
     body += base::JsonLine()
                 .number("base_host_virt_addr", static_cast<int64_t>(region.base))

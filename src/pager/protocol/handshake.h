@@ -25,10 +25,10 @@ inline constexpr size_t kMaxHandshakeText = size_t{1} << 20U;
 // `page_size_kib` holds bytes in spite of its name; neither means 4096. Unknown fields are ignored.
 // Throws base::BadData, naming what is wrong. Says nothing of overlaps and the file: layout_problem
 // does.
-std::vector<Region> parse_handshake(std::string_view body);
+std::vector<hot::Region> parse_handshake(std::string_view body);
 
 // The body that Firecracker would send.
-std::string compose_handshake(std::span<const Region> regions);
+std::string compose_handshake(std::span<const hot::Region> regions);
 
 // Collects one JSON array or object that comes in pieces, and finds its end. Blanks are kept only
 // within texts, and one between words; each byte is looked at once, so that a peer that sends byte
@@ -54,7 +54,7 @@ class JsonCollector {
 class HandshakeReader {
  public:
   struct Result {
-    std::vector<Region> regions;
+    std::vector<hot::Region> regions;
     base::Fd uffd;
   };
   // Call when the socket is readable. Nothing while more is needed. Throws base::BadData: closed

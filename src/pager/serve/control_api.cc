@@ -239,7 +239,7 @@ HttpReply ControlApi::create(std::string_view body) {
   }
   place.trace_path = request.trace_path;
   if (!place.trace_path.empty()) {
-    TraceWriter::check(place.trace_path);
+    hot::TraceWriter::check(place.trace_path);
   }
   base::JsonLine reply;
   reply.text("session_id", place.id)

@@ -107,7 +107,7 @@ Json object_or_nothing(std::string_view body) {
 }
 
 // As hypeman's pager: what may not stand in a file name becomes '-'. '@' stands in
-// base::session_name.
+// store::session_name.
 std::string session_id_of(const Json& request) {
   std::string id = text_field(request, "session_id");
   if (id.empty()) {

@@ -62,7 +62,7 @@ struct SessionInfo {
   const char* state = "waiting";  // "waiting" for its VMM, "serving", "closing": closed, VMM lives
   pid_t vmm_pid = 0;
   uint64_t vmm_start_time = 0;  // base::process_start_time; 0 when not known
-  std::vector<Region> regions;
+  std::vector<hot::Region> regions;
   Totals totals;
   uint64_t p50_ns = 0;
   uint64_t p99_ns = 0;

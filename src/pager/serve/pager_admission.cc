@@ -171,7 +171,7 @@ void Pager::connect(Key key, Greeting& greeting, HandshakeReader::Result& handsh
     id = free_old_id(id, key);  // another session has it by now
   }
   static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, greeting.socket.get(), nullptr));
-  std::optional<std::string> problem = layout_problem(handshake.regions, place.image->size());
+  std::optional<std::string> problem = hot::layout_problem(handshake.regions, place.image->size());
   if (waiting->taken) {
     problem = "the session has its VMM";
   } else if (problem) {

@@ -65,7 +65,7 @@ void serve_file(ServeSettings& settings, int signals) {
                .signals = signals});
   place.trace_path = settings.trace;
   if (!settings.trace.empty()) {
-    TraceWriter::check(settings.trace);
+    hot::TraceWriter::check(settings.trace);
   }
   pager.open(std::move(place));
   say_ready(settings.ready);
@@ -151,7 +151,7 @@ int run_serve_command(int argc, char** argv) {
   }
   ServeSettings settings = read_serve_settings(*options);
   if (settings.service) {
-    base::close_inherited_locks();
+    store::close_inherited_locks();
   }
   const base::Fd signals = take_signals();
   base::write_messages_in_background();

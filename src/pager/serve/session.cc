@@ -17,8 +17,9 @@
 namespace pager {
 namespace {
 
-const std::vector<Region>& checked(const std::vector<Region>& regions, const Image& image) {
-  if (const std::optional<std::string> problem = layout_problem(regions, image.size())) {
+const std::vector<hot::Region>& checked(const std::vector<hot::Region>& regions,
+                                        const Image& image) {
+  if (const std::optional<std::string> problem = hot::layout_problem(regions, image.size())) {
     throw base::BadData("cannot use the handshake for " + base::quoted(image.path()) + ": " +
                         *problem);
   }
@@ -221,7 +222,7 @@ void Session::serve() {
   if (!features().has(Feature::nowait_read) || !uffd_has_nowait_read(uffd_.get())) {
     ticker.emplace();
   }
-  TraceWriter* trace = plan_.trace ? &*plan_.trace : nullptr;
+  hot::TraceWriter* trace = plan_.trace ? &*plan_.trace : nullptr;
   if (trace != nullptr) {
     trace->start(regions_, plan_.image->size());
   }

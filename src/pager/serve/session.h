@@ -34,7 +34,7 @@ struct ServingPlan {
   std::shared_ptr<const Image> image;
   std::shared_ptr<const HotFile> hot;  // may be null
   bool hot_refused = false;            // one was asked for and cannot be used
-  std::optional<TraceWriter> trace{};
+  std::optional<hot::TraceWriter> trace{};
   OnFailure on_failure = OnFailure::poison;
   uint32_t read_attempts = kReadAttempts;
   Window window = Window::automatic();
@@ -69,7 +69,7 @@ class Session {
   uint64_t vmm_start_time() const { return vmm_.start_time(); }
   const Image& image() const { return *plan_.image; }
   const std::shared_ptr<const Image>& shared_image() const { return plan_.image; }
-  const std::vector<Region>& regions() const { return regions_; }
+  const std::vector<hot::Region>& regions() const { return regions_; }
   // The last one that it was given; may be null.
   std::shared_ptr<const HotFile> hot_list() const;
   const Counters& counters() const { return counters_; }
@@ -103,7 +103,7 @@ class Session {
 
   std::string id_;
   ServingPlan plan_;
-  std::vector<Region> regions_;
+  std::vector<hot::Region> regions_;
   base::Fd uffd_;
   base::Fd socket_;
   Vmm vmm_;

@@ -41,9 +41,9 @@ std::string refused_json(const std::optional<Refusals::Last>& refused) {
       .str();
 }
 
-std::string regions_json(std::span<const Region> regions) {
+std::string regions_json(std::span<const hot::Region> regions) {
   std::string list;
-  for (const Region& region : regions) {
+  for (const hot::Region& region : regions) {
     list += (list.empty() ? "" : ",") + JsonLine()
                                             .number("base", number(region.base))
                                             .number("size", number(region.size))

@@ -47,7 +47,7 @@ bool VmmRecords::write(const std::string& id, Record vmm) {
   record.start_time = vmm.start_time;
   try {
     keep_earlier(id);
-    base::write_file_atomic(path(id), base::vmm_record_text(record), kMode, base::Durable::no);
+    base::write_file_atomic(path(id), store::vmm_record_text(record), kMode, base::Durable::no);
     return true;
   } catch (const std::system_error& error) {
     if (failures_.admit()) {
@@ -68,7 +68,7 @@ void VmmRecords::keep_earlier(const std::string& id) {
   }
   std::string name = id + ".unreadable";
   try {
-    name = id + "." + std::to_string(base::read_vmm_record(earlier).value_or(here_).pid);
+    name = id + "." + std::to_string(store::read_vmm_record(earlier).value_or(here_).pid);
   } catch (const std::exception&) {
     // What it holds is kept all the same.
   }
@@ -128,8 +128,8 @@ std::string VmmRecords::session_of(const std::string& name, const base::ProcessI
 
 bool VmmRecords::names_living_process(const std::string& record) {
   try {
-    const std::optional<base::ProcessIdentity> vmm = base::read_vmm_record(record);
-    return vmm && base::find_recorded_vmm(*vmm).alive;
+    const std::optional<base::ProcessIdentity> vmm = store::read_vmm_record(record);
+    return vmm && store::find_recorded_vmm(*vmm).alive;
   } catch (const std::exception&) {
     return true;
   }

@@ -6,7 +6,7 @@
 
 #include "base/fd.h"
 
-namespace base {
+namespace file {
 namespace {
 
 TEST(CrossDevice, DirectoriesOfTwoFilesystems) {
@@ -19,15 +19,15 @@ TEST(CrossDevice, ASymlinkIsNotFollowed) {
 }
 
 TEST(CrossDevice, ADescriptorOfAPathWillDo) {
-  const Fd proc = open_file("/proc", O_PATH);
-  const Fd sys = open_file("/sys", O_PATH);
+  const base::Fd proc = base::open_file("/proc", O_PATH);
+  const base::Fd sys = base::open_file("/sys", O_PATH);
   EXPECT_EQ(cross_device_reason(proc.get(), sys.get()), "they are on different filesystems");
 }
 
 TEST(FilesystemName, AnUnknownOneIsDescribed) {
-  const Fd proc = open_file("/proc", O_RDONLY | O_DIRECTORY);
+  const base::Fd proc = base::open_file("/proc", O_RDONLY | O_DIRECTORY);
   EXPECT_EQ(filesystem_name(proc.get()), "this filesystem");
 }
 
 }  // namespace
-}  // namespace base
+}  // namespace file

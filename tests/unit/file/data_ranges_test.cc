@@ -19,7 +19,7 @@
 #include "file/extents.h"
 #include "file/zero_runs.h"
 
-namespace cloning {
+namespace file {
 namespace {
 
 constexpr off_t kMiB = 1 << 20;
@@ -105,8 +105,9 @@ TEST(DigHoles, NothingIsPunchedOnceTheFileMayHaveChanged) {
   fill(file.get(), 0, kMiB, '\0');
   const std::vector<Range> holes{{.begin = 0, .end = kMiB}};
   const blkcnt_t blocks = stat_of(file.get()).st_blocks;
-  EXPECT_THROW(dig_holes(file.get(), holes, kMiB, "file", [] { throw base::Refused("changed"); }),
-               base::Refused);
+  EXPECT_THROW(
+      cloning::dig_holes(file.get(), holes, kMiB, "file", [] { throw base::Refused("changed"); }),
+      base::Refused);
   EXPECT_EQ(stat_of(file.get()).st_blocks, blocks);
 }
 
@@ -119,9 +120,9 @@ TEST(SparseCopy, KeepsHolesAndContents) {
   fill(src.get(), 7 * kMiB, kMiB + 4096, 'a');
   fill(src.get(), 64 * kMiB, 13, 'z');
   const base::Fd dst = make_file(0);
-  Progress progress;
-  const CopyResult result = sparse_copy(src.get(), stat_of(src.get()), dst.get(),
-                                        {Zeros::keep, 1, progress}, "src", "dst");
+  cloning::Progress progress;
+  const cloning::CopyResult result = cloning::sparse_copy(
+      src.get(), stat_of(src.get()), dst.get(), {cloning::Zeros::keep, 1, progress}, "src", "dst");
   EXPECT_EQ(contents_of(dst.get()), contents_of(src.get()));
   EXPECT_EQ(stat_of(dst.get()).st_blocks, stat_of(src.get()).st_blocks);
   EXPECT_EQ(result.copied, kMiB + 4096 + 13);
@@ -132,16 +133,16 @@ TEST(SparseCopy, ZerosStayDataUnlessTheyAreToBeDug) {
   const base::Fd src = make_file(0);
   fill(src.get(), 0, 3 * kMiB, '\0');
   fill(src.get(), kMiB, kHoleBlock, 'a');
-  Progress progress;
+  cloning::Progress progress;
   const base::Fd same = make_file(0);
-  EXPECT_EQ(
-      sparse_copy(src.get(), stat_of(src.get()), same.get(), {Zeros::keep, 1, progress}, "s", "d")
-          .copied,
-      3 * kMiB);
+  EXPECT_EQ(cloning::sparse_copy(src.get(), stat_of(src.get()), same.get(),
+                                 {cloning::Zeros::keep, 1, progress}, "s", "d")
+                .copied,
+            3 * kMiB);
   EXPECT_EQ(stat_of(same.get()).st_blocks, stat_of(src.get()).st_blocks);
   const base::Fd dug = make_file(0);
-  const CopyResult result =
-      sparse_copy(src.get(), stat_of(src.get()), dug.get(), {Zeros::dig, 1, progress}, "s", "d");
+  const cloning::CopyResult result = cloning::sparse_copy(
+      src.get(), stat_of(src.get()), dug.get(), {cloning::Zeros::dig, 1, progress}, "s", "d");
   EXPECT_EQ(result.copied, static_cast<int64_t>(kHoleBlock));
   EXPECT_EQ(result.dug, 3 * kMiB - static_cast<int64_t>(kHoleBlock));
   EXPECT_EQ(stat_of(dug.get()).st_blocks, static_cast<blkcnt_t>(kHoleBlock / 512));
@@ -155,9 +156,10 @@ TEST(SparseCopy, RefusesASourceThatGotShorter) {
   before.st_size += 4096;  // as it was before somebody cut it
   // The hole that the missing end looks like must not be taken for one.
   const base::Fd dst = make_file(0);
-  Progress progress;
+  cloning::Progress progress;
   ASSERT_EQ(::ftruncate(src.get(), 2 * kMiB), 0);
-  EXPECT_THROW(sparse_copy(src.get(), before, dst.get(), {Zeros::keep, 1, progress}, "src", "dst"),
+  EXPECT_THROW(cloning::sparse_copy(src.get(), before, dst.get(),
+                                    {cloning::Zeros::keep, 1, progress}, "src", "dst"),
                base::Refused);
 }
 
@@ -166,18 +168,18 @@ TEST(DigHoles, PunchesZerosAndNothingElse) {
   fill(file.get(), 0, 4 * kMiB + 100, '\0');  // the last block is a partial one
   fill(file.get(), kMiB + kHoleBlock, kHoleBlock, 'a');
   const std::string before = contents_of(file.get());
-  Progress progress;
+  cloning::Progress progress;
   const off_t size = stat_of(file.get()).st_size;
   const blkcnt_t blocks = stat_of(file.get()).st_blocks;
   const std::vector<Range> holes =
-      holes_to_dig(file.get(), file.get(), size, 1, progress, "file", [] {});
+      cloning::holes_to_dig(file.get(), file.get(), size, 1, progress, "file", [] {});
   const int64_t expected = 4 * kMiB + 100 - static_cast<int64_t>(kHoleBlock);
-  EXPECT_EQ(bytes_of(holes), expected);
+  EXPECT_EQ(cloning::bytes_of(holes), expected);
   EXPECT_EQ(stat_of(file.get()).st_blocks, blocks);
-  dig_holes(file.get(), holes, size, "file", [] {});
+  cloning::dig_holes(file.get(), holes, size, "file", [] {});
   EXPECT_EQ(contents_of(file.get()), before);
   EXPECT_EQ(stat_of(file.get()).st_blocks, static_cast<blkcnt_t>(kHoleBlock / 512));
 }
 
 }  // namespace
-}  // namespace cloning
+}  // namespace file

@@ -13,7 +13,7 @@
 
 namespace {
 
-using base::FileLease;
+using file::FileLease;
 using State = FileLease::State;
 
 class FileLeaseTest : public testing::Test {

@@ -29,7 +29,7 @@ class RemoveTreeTest : public testing::Test {
   }
   base::Fd open_dir() const { return base::open_file(dir.path(), O_RDONLY | O_DIRECTORY); }
   void remove(const std::string& name) const {
-    base::remove_tree(open_dir().get(), name, dir / name);
+    file::remove_tree(open_dir().get(), name, dir / name);
   }
 
   const ScratchDir dir;
@@ -116,9 +116,9 @@ TEST_F(RemoveTreeTest, NothingBehindAMountIsTouched) {
         ::mount((dir / "kept").c_str(), (dir / "top").c_str(), nullptr, MS_BIND, nullptr) != 0) {
       base::throw_errno("cannot mount");
     }
-    EXPECT_EQ(base::find_mount(open_dir().get(), "top", dir / "top"), dir / "top");
-    EXPECT_TRUE(base::find_mount(open_dir().get(), "tree", dir / "tree"));
-    EXPECT_FALSE(base::find_mount(open_dir().get(), "kept", dir / "kept"));
+    EXPECT_EQ(file::find_mount(open_dir().get(), "top", dir / "top"), dir / "top");
+    EXPECT_TRUE(file::find_mount(open_dir().get(), "tree", dir / "tree"));
+    EXPECT_FALSE(file::find_mount(open_dir().get(), "kept", dir / "kept"));
     EXPECT_THROW(remove("tree"), base::Refused);
     EXPECT_THROW(remove("top"), base::Refused);
     if (!testing::Test::HasFailure()) {

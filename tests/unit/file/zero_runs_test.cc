@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace cloning {
+namespace file {
 namespace {
 
 constexpr size_t kHole = kSmallestHole;
@@ -100,4 +100,4 @@ TEST(Longest, KeepsTheOrderOfPlaces) {
 }
 
 }  // namespace
-}  // namespace cloning
+}  // namespace file

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-namespace pager {
+namespace hot {
 namespace {
 
 constexpr std::array<HotPage, 5> kPages{HotPage{0, 0}, HotPage{0, 4096}, HotPage{1, 8192},
@@ -94,4 +94,4 @@ TEST(HotList, IsCheckedAgainstTheRegions) {
 }
 
 }  // namespace
-}  // namespace pager
+}  // namespace hot

@@ -5,7 +5,7 @@
 #include <functional>
 #include <limits>
 
-namespace pager {
+namespace hot {
 namespace {
 
 constexpr uint64_t kMib = 1 << 20;
@@ -63,4 +63,4 @@ TEST(Regions, AnAddressIsFoundInItsRegion) {
 }
 
 }  // namespace
-}  // namespace pager
+}  // namespace hot

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-namespace pager {
+namespace hot {
 namespace {
 
 TEST(TraceText, ALastLineWithoutANewlineIsRefused) {
@@ -87,4 +87,4 @@ TEST(Trace, WrongFirstLinesAreRefused) {
 }
 
 }  // namespace
-}  // namespace pager
+}  // namespace hot

@@ -24,7 +24,7 @@ class ForkGuardTest : public testing::Test {
   void enter(const Ids& ids) { meta::add_fork_index_entries(store, "base", ids); }
 
   const ScratchDir dir;
-  const base::Store store{dir.path()};
+  const store::Store store{dir.path()};
 };
 
 TEST_F(ForkGuardTest, ATemplateWithoutForksMayBeDeletedAndDemotedButNotRestored) {
@@ -87,10 +87,10 @@ TEST_F(ForkGuardTest, AnEntryWithoutItsForkCountsUnlessTheExclusiveLockIsHeld) {
 
 TEST_F(ForkGuardTest, OnlyAnInheritedExclusiveLockMakesEntriesStale) {
   enter({"gone"});
-  for (const base::LockMode mode : {base::LockMode::shared, base::LockMode::exclusive}) {
-    const auto lock = base::IdLock::acquire(store, "base", mode, base::Deadline::never());
+  for (const store::LockMode mode : {store::LockMode::shared, store::LockMode::exclusive}) {
+    const auto lock = store::IdLock::acquire(store, "base", mode, base::Deadline::never());
     ::setenv("SNAPFORK_LOCK_FD", std::to_string(lock->fd()).c_str(), 1);
-    EXPECT_EQ(ask(Intent::remove).allowed, mode == base::LockMode::exclusive);
+    EXPECT_EQ(ask(Intent::remove).allowed, mode == store::LockMode::exclusive);
     ::unsetenv("SNAPFORK_LOCK_FD");
     EXPECT_FALSE(ask(Intent::remove).allowed);
   }
@@ -150,7 +150,7 @@ TEST_F(ForkGuardTest, AGuestThatIsNotThereIsRefusedByName) {
     EXPECT_NE(std::string(error.what()).find("no such guest 'nobody'"), std::string::npos);
   }
   EXPECT_THROW(ask(Intent::remove, false, "../x"), base::UsageError);
-  EXPECT_THROW(meta::guard(base::Store(dir / "absent"), "x", Intent::remove), std::system_error);
+  EXPECT_THROW(meta::guard(store::Store(dir / "absent"), "x", Intent::remove), std::system_error);
 }
 
 TEST_F(ForkGuardTest, AnIndexThatCannotBeReadIsAnErrorAndNotPermission) {

@@ -43,7 +43,7 @@ class ForkIndexTest : public testing::Test {
   void add(std::vector<std::string> ids) { meta::add_fork_index_entries(store, "base", ids); }
 
   const ScratchDir dir;
-  const base::Store store{dir.path()};
+  const store::Store store{dir.path()};
 };
 
 TEST_F(ForkIndexTest, NoIndexMeansNoForks) {
@@ -149,7 +149,7 @@ TEST_F(ForkIndexTest, ManyWhoMakeTheIndexAtOnceLoseNoEntry) {
 
 TEST(GuestKeysTest, ReadsTheOutermostKeysOnly) {
   const ScratchDir dir;
-  const base::Store store(dir.path());
+  const store::Store store(dir.path());
   make_guest(store, "g",
              R"({"Id":"g","IsTemplate":null,"x":{"IsTemplate":7,"ForkOfTemplate":[1]},"n":1.50,)"
              R"("l":[{"ForkOfTemplate":"no"}],"big":1e400,"Fork\u004ffTemplate":"base"})");
@@ -191,7 +191,7 @@ TEST(GuestKeysTest, WhateverIsNoObjectWithTheRightTypesIsBadData) {
 
 TEST(GuestKeysTest, HostileSizesAndDepthsAreRefused) {
   const ScratchDir dir;
-  const base::Store store(dir.path());
+  const store::Store store(dir.path());
   make_guest(store, "g", "{}" + std::string(16 << 20U, ' '));
   EXPECT_THROW(meta::read_guest_keys(store, "g"), base::BadData);
   const size_t depth = 1 << 20U;
@@ -203,7 +203,7 @@ TEST(GuestKeysTest, HostileSizesAndDepthsAreRefused) {
 
 TEST(GuestKeysTest, AnEntryThatIsNoReadableFileIsNotAbsent) {
   const ScratchDir dir;
-  const base::Store store(dir.path());
+  const store::Store store(dir.path());
   fs::create_directories(store.guest_dir("empty"));
   EXPECT_THROW(meta::read_guest_keys(store, "empty"), std::system_error);
   fs::create_directories(store.metadata_path("dir"));
@@ -216,7 +216,7 @@ TEST(GuestKeysTest, AnEntryThatIsNoReadableFileIsNotAbsent) {
 
 TEST(GuestKeysTest, AnotherNameForAGuestIsNotAGuest) {
   const ScratchDir dir;
-  const base::Store store(dir.path());
+  const store::Store store(dir.path());
   make_template(store, "base");
   fs::create_directory_symlink("base", store.guest_dir("link"));
   fs::copy(store.guest_dir("base"), store.guest_dir("copy"), fs::copy_options::recursive);

@@ -54,7 +54,7 @@ class GuestStateTest : public testing::Test {
   }
 
   ScratchDir dir;
-  base::Store store{dir.path()};
+  store::Store store{dir.path()};
 };
 
 TEST_F(GuestStateTest, WithoutASnapshotIsStopped) {
@@ -157,13 +157,13 @@ TEST_F(GuestStateTest, IsRunningWhileAPageServerHasARecordOfALiveVmm) {
   fs::create_directories(sessions);
   const std::string self = std::to_string(::getpid()) + " " +
                            std::to_string(base::process_start_time(::getpid()).value()) + "\n";
-  const std::string session = base::session_name("g", store.guest_dir("g"));
+  const std::string session = store::session_name("g", store.guest_dir("g"));
   // A guest of another store with this id, and a session whose name begins alike.
   write_text(sessions + "/g@00000000.vmm", self);
   write_text(sessions + "/" + session + "1.vmm", self);
   EXPECT_EQ(state().state, State::standby);
   const std::string hung = "." + std::to_string(::getpid());  // of a killed server
-  const std::string full = base::vmm_record_text(base::identify_process(::getpid()));
+  const std::string full = store::vmm_record_text(base::identify_process(::getpid()));
   for (const std::string& end :
        {std::string(".vmm"), std::string(".old-3.vmm"), hung + ".vmm", hung + "~2.vmm"}) {
     const std::string record = sessions + "/" + session + end;
@@ -176,7 +176,7 @@ TEST_F(GuestStateTest, IsRunningWhileAPageServerHasARecordOfALiveVmm) {
     // A process with this number and start time lives here, but the record means another.
     base::ProcessIdentity other_boot = base::identify_process(::getpid());
     other_boot.boot_id = "00000000-0000-0000-0000-000000000000";
-    write_text(record, base::vmm_record_text(other_boot));
+    write_text(record, store::vmm_record_text(other_boot));
     EXPECT_EQ(state().state, State::standby);
     fs::remove(record);
   }

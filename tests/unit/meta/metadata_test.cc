@@ -34,7 +34,7 @@ TEST(Metadata, RefusesKeysOfAnotherType) {
 
 TEST(Metadata, OfNoGuestIsRefused) {
   const ScratchDir dir;
-  const base::Store store(dir.path());
+  const store::Store store(dir.path());
   EXPECT_THROW(Metadata::of_guest(store, "a"), base::Refused);
   std::filesystem::create_directories(store.guest_dir("a"));
   EXPECT_THROW(Metadata::of_guest(store, "a"), std::system_error);

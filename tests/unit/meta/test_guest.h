@@ -35,15 +35,15 @@ inline uint64_t page_word(uint64_t number) {
 inline void write_memory_file(const std::string& path, uint64_t pages,
                               const std::set<uint64_t>& holes = {}) {
   const base::Fd fd = base::open_file(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-  if (::ftruncate(fd.get(), static_cast<off_t>(pages * kSmallPage)) != 0) {
+  if (::ftruncate(fd.get(), static_cast<off_t>(pages * hot::kSmallPage)) != 0) {
     base::throw_errno("cannot make " + path);
   }
-  std::vector<uint64_t> page(kSmallPage / sizeof(uint64_t));
+  std::vector<uint64_t> page(hot::kSmallPage / sizeof(uint64_t));
   for (uint64_t i = 0; i < pages; ++i) {
     if (!holes.contains(i)) {
       std::fill(page.begin(), page.end(), page_word(i));
       base::pwrite_full(fd.get(), std::as_bytes(std::span(page)),
-                        static_cast<off_t>(i * kSmallPage), path);
+                        static_cast<off_t>(i * hot::kSmallPage), path);
     }
   }
 }
@@ -65,9 +65,9 @@ inline bool wait_for_true(const std::function<bool()>& condition) {
 class TestGuest {
  public:
   // Throws base::Unsupported where there is no userfaultfd or no 2 MiB page.
-  explicit TestGuest(uint64_t pages, uint64_t page_size = kSmallPage)
+  explicit TestGuest(uint64_t pages, uint64_t page_size = hot::kSmallPage)
       : size_(pages * page_size), page_size_(page_size), uffd_(uffd_create()) {
-    const int huge = page_size == kHugePage ? MAP_HUGETLB : 0;
+    const int huge = page_size == hot::kHugePage ? MAP_HUGETLB : 0;
     void* memory = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | huge, -1, 0);
     if (memory == MAP_FAILED) {
@@ -86,7 +86,7 @@ class TestGuest {
   int uffd() const { return uffd_.get(); }
   uint64_t base() const { return reinterpret_cast<uint64_t>(memory_); }
   uint64_t address(uint64_t page) const { return base() + page * page_size_; }
-  Region region() const {
+  hot::Region region() const {
     return {.base = base(), .size = size_, .offset = 0, .page_size = page_size_};
   }
 
@@ -118,7 +118,7 @@ class TestGuest {
   // Whether the page is there, as the kernel sees it.
   bool is_present(uint64_t page) const {
     unsigned char resident = 0;
-    return ::mincore(memory_ + page * page_size_, kSmallPage, &resident) == 0 &&
+    return ::mincore(memory_ + page * page_size_, hot::kSmallPage, &resident) == 0 &&
            (resident & 1U) != 0;
   }
   // Faults that nobody has read from the userfaultfd.

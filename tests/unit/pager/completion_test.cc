@@ -92,7 +92,8 @@ TEST_F(CompletionTest, RemovedPagesStayZero) {
 TEST_F(CompletionTest, WhatTheVmmHasMappedOverIsLeftAlone) {
   const auto map_over = [&](uint64_t page, uint64_t pages, int flags, int fd) {
     void* at = reinterpret_cast<void*>(guest_->address(page));
-    ASSERT_EQ(::mmap(at, pages * kSmallPage, PROT_READ | PROT_WRITE, MAP_FIXED | flags, fd, 0), at);
+    ASSERT_EQ(::mmap(at, pages * hot::kSmallPage, PROT_READ | PROT_WRITE, MAP_FIXED | flags, fd, 0),
+              at);
   };
   for (const bool known : {true, false}) {
     guest_.emplace(kPages);
@@ -204,7 +205,7 @@ TEST_F(CompletionTest, PagesThatCannotBeReadEndItAndTheGuestIsServedOn) {
   if (image_->view() == Image::View::private_copy) {
     GTEST_SKIP() << "this filesystem keeps a private copy";
   }
-  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), 200 * kSmallPage), 0);
+  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), 200 * hot::kSmallPage), 0);
   const auto completion = complete();
   step_until_ended(*completion);
   EXPECT_EQ(completion->state(), State::failed);
@@ -218,7 +219,7 @@ TEST_F(CompletionTest, ASecondListFollowsTheFirstAndAPauseHoldsBoth) {
   const auto list = [](uint64_t first, uint64_t pages) {
     auto file = std::make_shared<HotFile>();
     for (uint64_t page = first; page < first + pages; ++page) {
-      file->pages.push_back({.region = 0, .offset = page * kSmallPage});
+      file->pages.push_back({.region = 0, .offset = page * hot::kSmallPage});
     }
     return file;
   };
@@ -253,7 +254,7 @@ TEST(ReleaseHoles, TheKernelServesLargeHolesAndRemovalsThereStayZero) {
   if (image->data().data_bytes() == image->size()) {
     GTEST_SKIP() << "this filesystem knows no holes";
   }
-  StateMapping mapping(std::vector<Region>{guest->region()}, image->identity());
+  StateMapping mapping(std::vector<hot::Region>{guest->region()}, image->identity());
   Counters counters;
   const Vmm vmm;
   const SessionLog log("test", 0, 0);
@@ -294,17 +295,17 @@ TEST(KernelViewTest, NamesWhatIsMissingAndNotWhatIsPoisoned) {
   } catch (const base::Unsupported& error) {
     GTEST_SKIP() << error.what();
   }
-  const std::vector<std::byte> page(kSmallPage, std::byte{1});
-  ASSERT_EQ(uffd_copy(guest->uffd(), guest->address(5), page.data(), kSmallPage).error, 0);
-  ASSERT_EQ(uffd_zeropage(guest->uffd(), guest->address(6), kSmallPage).error, 0);
-  const bool poisoned = uffd_poison(guest->uffd(), guest->address(9), kSmallPage).error == 0;
+  const std::vector<std::byte> page(hot::kSmallPage, std::byte{1});
+  ASSERT_EQ(uffd_copy(guest->uffd(), guest->address(5), page.data(), hot::kSmallPage).error, 0);
+  ASSERT_EQ(uffd_zeropage(guest->uffd(), guest->address(6), hot::kSmallPage).error, 0);
+  const bool poisoned = uffd_poison(guest->uffd(), guest->address(9), hot::kSmallPage).error == 0;
   const auto missing_of = [&] {
     const auto view = KernelView::open(ourselves());
     const auto ranges = view->missing(guest->address(0), guest->address(64));
     std::set<uint64_t> pages;
     for (const AddressRange& range : *ranges) {
-      for (uint64_t at = range.start; at < range.end; at += kSmallPage) {
-        pages.insert((at - guest->base()) / kSmallPage);
+      for (uint64_t at = range.start; at < range.end; at += hot::kSmallPage) {
+        pages.insert((at - guest->base()) / hot::kSmallPage);
       }
     }
     return pages;

@@ -119,7 +119,8 @@ TEST_F(ControlApiTest, ASessionThatWaitsWithOlderContentsOfItsFileIsMadeAnew) {
   struct stat after {};
   ASSERT_EQ(::stat((dir_ / "vm.sock").c_str(), &before), 0);
   const base::Fd memory = base::open_file(dir_ / "memory", O_WRONLY);
-  base::pwrite_full(memory.get(), std::vector<std::byte>(kSmallPage, std::byte{7}), 0, "memory");
+  base::pwrite_full(memory.get(), std::vector<std::byte>(hot::kSmallPage, std::byte{7}), 0,
+                    "memory");
   create("vm");
   ASSERT_EQ(::stat((dir_ / "vm.sock").c_str(), &after), 0);
   EXPECT_NE(before.st_ino, after.st_ino) << "its guest would get bytes that the file had before";
@@ -188,8 +189,9 @@ TEST_F(ControlApiTest, AMissingMemoryFileIsAnErrorOfTheRequest) {
 
 TEST_F(ControlApiTest, AHotListThatCannotBeUsedIsAWarningAndTheSessionIsMade) {
   const std::string larger =
-      encode_hpl1(std::vector<HotPage>{{.region = 0, .offset = 16 * kSmallPage}});
-  const std::string longer = encode_hpl1(std::vector<HotPage>(17, {.region = 0, .offset = 0}));
+      hot::encode_hpl1(std::vector<hot::HotPage>{{.region = 0, .offset = 16 * hot::kSmallPage}});
+  const std::string longer =
+      hot::encode_hpl1(std::vector<hot::HotPage>(17, {.region = 0, .offset = 0}));
   const std::vector<std::pair<std::string, std::string>> lists{{larger, "larger image"},
                                                                {longer, "it has 17 entries"},
                                                                {"", "it is empty"},

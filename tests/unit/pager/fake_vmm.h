@@ -21,7 +21,7 @@ inline base::Fd greet(const std::string& socket_path, const TestGuest& guest) {
   if (!socket) {
     throw std::runtime_error("nobody listens at " + socket_path);
   }
-  const std::vector<Region> regions{guest.region()};
+  const std::vector<hot::Region> regions{guest.region()};
   const std::array fds{guest.uffd()};
   base::send_with_fds(socket->get(), compose_handshake(regions), fds);
   return std::move(*socket);

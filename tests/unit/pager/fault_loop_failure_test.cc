@@ -14,7 +14,7 @@ namespace {
 TEST_F(FaultLoopTest, APageThatCannotBeReadIsPoisonedAloneAfterRetries) {
   start({}, Window::fixed(8));
   // The file becomes shorter while it is served.
-  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), 100 * kSmallPage), 0);
+  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), 100 * hot::kSmallPage), 0);
   if (image_->view() == Image::View::private_copy) {
     GTEST_SKIP() << "this filesystem keeps a private copy";
   }
@@ -36,7 +36,7 @@ TEST_F(FaultLoopTest, APoisonedPageIsHealedByALaterGoodRead) {
     GTEST_SKIP() << "this filesystem keeps a private copy";
   }
   mapping_->state().read_attempts = 1;
-  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), 100 * kSmallPage), 0);
+  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), 100 * hot::kSmallPage), 0);
   EXPECT_TRUE(
       serve_until(std::async(std::launch::async, [this] { return guest_->is_poisoned(150); })));
   EXPECT_EQ(count(Count::retries), 0U);
@@ -59,11 +59,11 @@ TEST_F(FaultLoopTest, APoisonedPageOfStoredZerosIsHealedToo) {
     GTEST_SKIP() << "this filesystem keeps a private copy";
   }
   mapping_->state().read_attempts = 1;
-  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), 100 * kSmallPage), 0);
+  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), 100 * hot::kSmallPage), 0);
   EXPECT_TRUE(
       serve_until(std::async(std::launch::async, [this] { return guest_->is_poisoned(150); })));
   // Stored zeros, not a hole: the map of the holes is that of the start.
-  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), kPages * kSmallPage), 0);
+  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), kPages * hot::kSmallPage), 0);
   ASSERT_TRUE(wait_for_true([&] {
     loop_->step();
     return count(Count::pages_healed) == 1;
@@ -78,7 +78,7 @@ TEST_F(FaultLoopTest, AllPoisonedPagesAreHealedNotOnlyTheFirst) {
     GTEST_SKIP() << "this filesystem keeps a private copy";
   }
   mapping_->state().read_attempts = 1;
-  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), kSmallPage), 0);
+  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), hot::kSmallPage), 0);
   constexpr uint64_t kPoisoned = 150;  // more than a round, or a pass over a broken disk, reads
   testing::internal::CaptureStderr();
   for (uint64_t page = 1; page <= kPoisoned; ++page) {
@@ -103,7 +103,7 @@ TEST_F(FaultLoopTest, AllPoisonedPagesAreHealedNotOnlyTheFirst) {
 TEST_F(FaultLoopTest, AFaultOutsideOfAllRegionsIsPoisoned) {
   write_memory_file(dir_ / "memory", kPages);
   image_ = Image::open(dir_ / "memory");
-  Region region = guest_->region();
+  hot::Region region = guest_->region();
   region.size /= 2;
   start_with_image({region}, Window::fixed(1), OnFailure::poison);
   EXPECT_TRUE(

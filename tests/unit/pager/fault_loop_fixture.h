@@ -34,7 +34,7 @@ class FaultLoopTest : public testing::Test {
     image_ = Image::open(dir_ / "memory");
     return start_with_image({guest_->region()}, window, on_failure);
   }
-  FaultLoop& start_with_image(const std::vector<Region>& regions, Window window,
+  FaultLoop& start_with_image(const std::vector<hot::Region>& regions, Window window,
                               OnFailure on_failure) {
     mapping_.emplace(regions, image_->identity());
     mapping_->state().on_failure = on_failure;
@@ -61,7 +61,7 @@ class FaultLoopTest : public testing::Test {
       loop_->step();
       if (std::chrono::steady_clock::now() > deadline) {
         ADD_FAILURE() << "still waiting after a minute";
-        uffd_unregister(guest_->uffd(), guest_->base(), kPages * kSmallPage);  // release it
+        uffd_unregister(guest_->uffd(), guest_->base(), kPages * hot::kSmallPage);  // release it
         break;
       }
     }
@@ -78,7 +78,7 @@ class FaultLoopTest : public testing::Test {
     }
   }
   uint64_t count(Count which) const { return counters_.get(which); }
-  void use_hot_list(std::vector<HotPage> pages) {
+  void use_hot_list(std::vector<hot::HotPage> pages) {
     loop_->prefetch(std::make_shared<HotFile>(HotFile{.path = "hot", .pages = std::move(pages)}));
   }
   static uffd_msg fault_at(uint64_t address) {

@@ -13,9 +13,9 @@ namespace {
 
 TEST_F(FaultLoopTest, TheHotListIsInstalledWithoutAFault) {
   FaultLoop& loop = start({7});
-  std::vector<HotPage> hot;
+  std::vector<hot::HotPage> hot;
   for (const uint64_t page : {200U, 3U, 4U, 5U, 7U, 200U, 90U}) {
-    hot.push_back({.region = 0, .offset = page * kSmallPage});
+    hot.push_back({.region = 0, .offset = page * hot::kSmallPage});
   }
   use_hot_list(hot);
   EXPECT_EQ(loop.wait_ns(), 0U);
@@ -34,9 +34,9 @@ TEST_F(FaultLoopTest, TheHotListIsInstalledWithoutAFault) {
 TEST_F(FaultLoopTest, TheHotListNeverComesBackOverRemovedPages) {
   start();
   removed(0, 128);
-  std::vector<HotPage> hot;
+  std::vector<hot::HotPage> hot;
   for (uint64_t page = 0; page < kPages; ++page) {
-    hot.push_back({.region = 0, .offset = page * kSmallPage});
+    hot.push_back({.region = 0, .offset = page * hot::kSmallPage});
   }
   use_hot_list(hot);
   while (loop_->wait_ns()) {
@@ -58,9 +58,9 @@ TEST_F(FaultLoopTest, AHotListForOtherRegionsIsRefusedAsAWhole) {
 
 TEST_F(FaultLoopTest, FaultsComeBeforeTheHotList) {
   start();
-  std::vector<HotPage> hot;
+  std::vector<hot::HotPage> hot;
   for (uint64_t page = 0; page < 200; ++page) {
-    hot.push_back({.region = 0, .offset = page * kSmallPage});
+    hot.push_back({.region = 0, .offset = page * hot::kSmallPage});
   }
   use_hot_list(hot);
   std::future<uint64_t> touched = guest_->touch(250);
@@ -72,9 +72,9 @@ TEST_F(FaultLoopTest, FaultsComeBeforeTheHotList) {
 
 TEST_F(FaultLoopTest, FaultsThatNeverEndDoNotKeepTheHotListAway) {
   start({}, Window::lazy());
-  std::vector<HotPage> hot;
+  std::vector<hot::HotPage> hot;
   for (uint64_t page = 0; page < 20; ++page) {
-    hot.push_back({.region = 0, .offset = page * kSmallPage});
+    hot.push_back({.region = 0, .offset = page * hot::kSmallPage});
   }
   use_hot_list(hot);
   for (int fault = 0; fault < FaultLoop::kBusyRounds; ++fault) {

@@ -99,8 +99,9 @@ TEST_F(FaultLoopTest, HolesAreZeroPagedInRunsAndNeverRead) {
 
 TEST_F(FaultLoopTest, ZeroPagesThatTheFileStoresAreNotCopied) {
   write_memory_file(dir_ / "memory", kPages);
-  const std::vector<std::byte> zeros(3 * kSmallPage);
-  base::pwrite_full(base::open_file(dir_ / "memory", O_WRONLY).get(), zeros, 10 * kSmallPage, "x");
+  const std::vector<std::byte> zeros(3 * hot::kSmallPage);
+  base::pwrite_full(base::open_file(dir_ / "memory", O_WRONLY).get(), zeros, 10 * hot::kSmallPage,
+                    "x");
   image_ = Image::open(dir_ / "memory");
   start_with_image({guest_->region()}, Window::fixed(32), OnFailure::poison);
   EXPECT_EQ(served(8), page_word(8));
@@ -115,10 +116,10 @@ TEST_F(FaultLoopTest, ZeroPagesThatTheFileStoresAreNotCopied) {
 // A sealed image is copied from its mapping, which nobody may look at.
 TEST_F(FaultLoopTest, ZeroPagesOfASealedImageAreNotCopiedEither) {
   write_memory_file(dir_ / "memory", kPages);
-  const std::vector<std::byte> zeros(3 * kSmallPage);
+  const std::vector<std::byte> zeros(3 * hot::kSmallPage);
   const base::Fd file = base::open_file(dir_ / "memory", O_WRONLY);
-  base::pwrite_full(file.get(), zeros, 10 * kSmallPage, "x");
-  base::pwrite_full(file.get(), std::span(zeros).first(8), 20 * kSmallPage, "x");
+  base::pwrite_full(file.get(), zeros, 10 * hot::kSmallPage, "x");
+  base::pwrite_full(file.get(), std::span(zeros).first(8), 20 * hot::kSmallPage, "x");
   ASSERT_EQ(::fchmod(file.get(), 0400), 0);
   image_ = Image::open(dir_ / "memory");
   ASSERT_FALSE(image_->mapped().empty());
@@ -163,15 +164,15 @@ TEST_F(FaultLoopTest, ARemovalMaySpanRegionsAndLieOutsideOfThem) {
   write_memory_file(dir_ / "memory", kPages);
   image_ = Image::open(dir_ / "memory");
   // Two regions, the lower addresses at the end of the file, and a part that no region names.
-  const Region whole = guest_->region();
+  const hot::Region whole = guest_->region();
   const uint64_t half = whole.size / 2;
-  const std::vector<Region> regions{
+  const std::vector<hot::Region> regions{
       {.base = whole.base + half, .size = half, .offset = 0},
-      {.base = whole.base, .size = half - 8 * kSmallPage, .offset = half}};
+      {.base = whole.base, .size = half - 8 * hot::kSmallPage, .offset = half}};
   FaultLoop& loop = start_with_image(regions, Window::fixed(1), OnFailure::poison);
   const std::vector<uffd_msg> batch{
       removal_of(guest_->address(100), guest_->address(140)), removal_of(0, guest_->address(2)),
-      removal_of(guest_->address(254), ~uint64_t{0} - kSmallPage + 1)};
+      removal_of(guest_->address(254), ~uint64_t{0} - hot::kSmallPage + 1)};
   loop.handle(batch);
   EXPECT_EQ(count(Count::pages_removed), 20 + 12 + 2 + 2U);
   EXPECT_EQ(served(1), 0U);
@@ -187,18 +188,20 @@ TEST_F(FaultLoopTest, AFaultOnAPageThatIsThereIsWoken) {
   start();
   std::future<uint64_t> touched = guest_->touch(9);
   ASSERT_TRUE(guest_->wait_for_unread_faults(1));
-  std::vector<std::byte> page(kSmallPage, std::byte{0x11});
-  ASSERT_EQ(uffd_copy(guest_->uffd(), guest_->address(9), page.data(), kSmallPage, Wake::no).error,
-            0);
+  std::vector<std::byte> page(hot::kSmallPage, std::byte{0x11});
+  ASSERT_EQ(
+      uffd_copy(guest_->uffd(), guest_->address(9), page.data(), hot::kSmallPage, Wake::no).error,
+      0);
   EXPECT_EQ(serve_until(std::move(touched)), 0x1111111111111111U);
   EXPECT_EQ(count(Count::hit_before), 1U);
 }
 
 TEST_F(FaultLoopTest, AWindowGoesOnBehindAPageThatIsThere) {
   start({}, Window::fixed(32));
-  std::vector<std::byte> page(kSmallPage, std::byte{0x11});
+  std::vector<std::byte> page(hot::kSmallPage, std::byte{0x11});
   for (const uint64_t there : {3U, 4U, 9U}) {
-    ASSERT_EQ(uffd_copy(guest_->uffd(), guest_->address(there), page.data(), kSmallPage).error, 0);
+    ASSERT_EQ(uffd_copy(guest_->uffd(), guest_->address(there), page.data(), hot::kSmallPage).error,
+              0);
   }
   EXPECT_EQ(served(0), page_word(0));
   work_off();
@@ -243,7 +246,7 @@ TEST_F(FaultLoopTest, AFaultThatMeetsARemovalUnderWayIsKeptAndAnswered) {
 
 TEST_F(FaultLoopTest, AFaultOnUnregisteredMemoryIsLetGo) {
   FaultLoop& loop = start();
-  ASSERT_EQ(uffd_unregister(guest_->uffd(), guest_->address(0), kPages * kSmallPage), 0);
+  ASSERT_EQ(uffd_unregister(guest_->uffd(), guest_->address(0), kPages * hot::kSmallPage), 0);
   loop.handle(std::vector<uffd_msg>{fault_at(guest_->address(5))});
   EXPECT_EQ(count(Count::waiting), 0U);
   EXPECT_EQ(count(Count::copy_errors), 0U);

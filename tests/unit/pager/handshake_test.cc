@@ -37,10 +37,11 @@ TEST(HandshakeBody, TakesWhatFirecrackerSent) {
   }
   std::stringstream body;
   body << file.rdbuf();
-  const std::vector<Region> regions = parse_handshake(body.str());
+  const std::vector<hot::Region> regions = parse_handshake(body.str());
   ASSERT_EQ(regions.size(), 1U);
-  EXPECT_EQ(regions[0],
-            (Region{.base = 140116060274688, .size = 134217728, .offset = 0, .page_size = 4096}));
+  EXPECT_EQ(
+      regions[0],
+      (hot::Region{.base = 140116060274688, .size = 134217728, .offset = 0, .page_size = 4096}));
 }
 
 TEST(HandshakeBody, TakesAnObjectAroundTheArray) {
@@ -49,16 +50,19 @@ TEST(HandshakeBody, TakesAnObjectAroundTheArray) {
 
 TEST(HandshakeBody, PageSizeFallsBackToKibWhichHoldsBytesAndThenTo4096) {
   const std::string start = R"([{"base_host_virt_addr":2097152,"size":2097152,"offset":0)";
-  EXPECT_EQ(parse_handshake(start + R"(,"page_size_kib":2097152}])")[0].page_size, kHugePage);
+  EXPECT_EQ(parse_handshake(start + R"(,"page_size_kib":2097152}])")[0].page_size, hot::kHugePage);
   EXPECT_EQ(parse_handshake(start + R"(,"page_size":0,"page_size_kib":2097152}])")[0].page_size,
-            kHugePage);
-  EXPECT_EQ(parse_handshake(start + "}]")[0].page_size, kSmallPage);
+            hot::kHugePage);
+  EXPECT_EQ(parse_handshake(start + "}]")[0].page_size, hot::kSmallPage);
 }
 
 TEST(HandshakeBody, WhatIsComposedIsParsedAgain) {
-  const std::vector<Region> regions{
+  const std::vector<hot::Region> regions{
       {.base = 0x7f0000000000, .size = 0x40000000, .offset = 0, .page_size = 4096},
-      {.base = 0x7e0000000000, .size = 0x200000, .offset = 0x40000000, .page_size = kHugePage}};
+      {.base = 0x7e0000000000,
+       .size = 0x200000,
+       .offset = 0x40000000,
+       .page_size = hot::kHugePage}};
   EXPECT_EQ(parse_handshake(compose_handshake(regions)), regions);
 }
 
@@ -164,7 +168,7 @@ TEST_F(HandshakeSocket, MayBeClosedByTheVmmAsSoonAsItIsSent) {
 }
 
 TEST_F(HandshakeSocket, SixtyFourRegionsAndManyBlanksAreTaken) {
-  std::vector<Region> regions;
+  std::vector<hot::Region> regions;
   for (uint64_t i = 0; i < 64; ++i) {
     regions.push_back({.base = (i + 1) << 32U, .size = 4096, .offset = i * 4096});
   }

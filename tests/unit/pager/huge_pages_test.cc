@@ -50,7 +50,7 @@ class Pool {
 class HugePagesTest : public FaultLoopTest {
  protected:
   static constexpr uint64_t kHuge = 6;
-  static constexpr uint64_t kSmallPerHuge = kHugePage / kSmallPage;
+  static constexpr uint64_t kSmallPerHuge = hot::kHugePage / hot::kSmallPage;
 
   // FaultLoopTest's own guest has small pages.
   void SetUp() override {
@@ -63,7 +63,7 @@ class HugePagesTest : public FaultLoopTest {
     if (Pool::free() != kHuge) {
       GTEST_SKIP() << "no 2 MiB pages here (vm.nr_hugepages)";
     }
-    guest_.emplace(kHuge, kHugePage);
+    guest_.emplace(kHuge, hot::kHugePage);
   }
   FaultLoop& start_huge(const std::set<uint64_t>& huge_holes = {}) {
     std::set<uint64_t> holes;
@@ -89,9 +89,10 @@ TEST_F(HugePagesTest, AreServedWholeAndZerosWhereTheFileHasNone) {
   start_huge({2});
   EXPECT_EQ(served(1), first_word(1));
   EXPECT_EQ(served(2), 0U);
-  EXPECT_EQ(count(Count::bytes_read), kHugePage) << "a hole is not read";
+  EXPECT_EQ(count(Count::bytes_read), hot::kHugePage) << "a hole is not read";
   for (uint64_t i = 0; i < kSmallPerHuge; ++i) {
-    ASSERT_EQ(guest_->word(1, i * kSmallPage / sizeof(uint64_t)), page_word(kSmallPerHuge + i));
+    ASSERT_EQ(guest_->word(1, i * hot::kSmallPage / sizeof(uint64_t)),
+              page_word(kSmallPerHuge + i));
   }
   EXPECT_FALSE(guest_->is_present(0)) << "one page a fault";
 }
@@ -102,13 +103,14 @@ TEST_F(HugePagesTest, RemovedPagesReadZeroAndPartsOfThemAreNotRemoved) {
   removed(1, 1);
   EXPECT_EQ(served(1), 0U);
   loop_->handle(std::vector<uffd_msg>{
-      removal_of(guest_->address(3) + kSmallPage, guest_->address(3) + 9 * kSmallPage)});
+      removal_of(guest_->address(3) + hot::kSmallPage, guest_->address(3) + 9 * hot::kSmallPage)});
   EXPECT_EQ(served(3), first_word(3));
 }
 
 TEST_F(HugePagesTest, AreInstalledByAHotListAndCompleted) {
   start_huge({4});
-  use_hot_list({{.region = 0, .offset = 3 * kHugePage}, {.region = 0, .offset = 4 * kHugePage}});
+  use_hot_list(
+      {{.region = 0, .offset = 3 * hot::kHugePage}, {.region = 0, .offset = 4 * hot::kHugePage}});
   work_off();
   EXPECT_EQ(count(Count::pages_prefetched), 2U);
   EXPECT_TRUE(guest_->is_present(3));

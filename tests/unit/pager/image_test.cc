@@ -19,12 +19,12 @@ TEST(DataMap, FindsTheHolesOfAFile) {
   const ScratchDir dir;
   write_memory_file(dir / "memory", 64, {0, 1, 2, 3, 4, 5, 6, 7, 20, 21, 22, 23, 63});
   const base::Fd fd = base::open_file(dir / "memory", O_RDONLY);
-  const DataMap map = DataMap::read(fd.get(), 64 * kSmallPage, "memory");
-  if (map.data_bytes() == 64 * kSmallPage) {
+  const DataMap map = DataMap::read(fd.get(), 64 * hot::kSmallPage, "memory");
+  if (map.data_bytes() == 64 * hot::kSmallPage) {
     GTEST_SKIP() << "this filesystem knows no holes";
   }
-  EXPECT_EQ(map.extents(), (std::vector<Extent>{{8 * kSmallPage, 20 * kSmallPage},
-                                                {24 * kSmallPage, 63 * kSmallPage}}));
+  EXPECT_EQ(map.extents(), (std::vector<Extent>{{8 * hot::kSmallPage, 20 * hot::kSmallPage},
+                                                {24 * hot::kSmallPage, 63 * hot::kSmallPage}}));
 }
 
 TEST(DataMap, ARangeHasDataWhereItMeetsAnExtent) {
@@ -76,10 +76,10 @@ TEST(Image, AShortReadIsAnErrorAndNotZeros) {
   ASSERT_EQ(::chmod((dir / "memory").c_str(), 0444), 0);
   const std::shared_ptr<const Image> image = Image::open(dir / "memory");
   EXPECT_EQ(image->view(), Image::View::sealed);
-  std::vector<std::byte> page(kSmallPage);
-  EXPECT_EQ(image->read_at(3 * kSmallPage, page), 0);
-  EXPECT_EQ(image->read_at(3 * kSmallPage + 1, page), ENODATA);
-  EXPECT_EQ(image->read_at(5 * kSmallPage, page), ENODATA);
+  std::vector<std::byte> page(hot::kSmallPage);
+  EXPECT_EQ(image->read_at(3 * hot::kSmallPage, page), 0);
+  EXPECT_EQ(image->read_at(3 * hot::kSmallPage + 1, page), ENODATA);
+  EXPECT_EQ(image->read_at(5 * hot::kSmallPage, page), ENODATA);
 }
 
 TEST(ImageStore, OneFileIsOpenedOnceWhateverItIsCalled) {
@@ -103,7 +103,7 @@ TEST(ImageStore, AnotherFileUnderTheSameNameIsAnotherImage) {
   ASSERT_EQ(::rename((dir / "other").c_str(), (dir / "memory").c_str()), 0);
   const std::shared_ptr<const Image> second = store.open(dir / "memory");
   EXPECT_NE(first, second);
-  std::vector<std::byte> page(kSmallPage);
+  std::vector<std::byte> page(hot::kSmallPage);
   EXPECT_EQ(first->read_at(0, page), 0) << "the old one can be read on";
   EXPECT_EQ(store.size(), 2U);
   first.reset();

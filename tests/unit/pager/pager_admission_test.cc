@@ -100,8 +100,8 @@ TEST_F(PagerAdmissionTest, WhoIsAboutToSayHelloHasTheTimeThatAHandshakeHas) {
 TEST_F(PagerAdmissionTest, ABadHandshakeCostsItsClientTheConnectionAndNobodyElse) {
   start().open(place("vm"));
   const TestGuest guest(kPages);
-  Region beyond = guest.region();
-  beyond.offset = kSmallPage;
+  hot::Region beyond = guest.region();
+  beyond.offset = hot::kSmallPage;
   const std::array fds{guest.uffd()};
   for (const std::string& body : {std::string("nonsense"), std::string("[]"), std::string("[{}]"),
                                   compose_handshake(std::vector{beyond}),

@@ -39,7 +39,7 @@ TEST_F(PagerTest, AVmmIsServedAndAllOfItFreedWhenItEnds) {
   ASSERT_TRUE(vmm.wait_ready());
   EXPECT_EQ(state_of("vm"), "serving");
   EXPECT_EQ(pager.session("vm")->vmm_pid, vmm.pid());
-  EXPECT_EQ(record("vm") + "\n", base::vmm_record_text(base::identify_process(vmm.pid())));
+  EXPECT_EQ(record("vm") + "\n", store::vmm_record_text(base::identify_process(vmm.pid())));
   EXPECT_FALSE(exists("vm.sock")) << "nobody else may come";
 
   const auto killed_at = std::chrono::steady_clock::now();
@@ -228,16 +228,17 @@ TEST_F(PagerTest, ACompletionPassesOverWhatTheVmmHasUnmapped) {
   Pager& pager = start();
   pager.open(place("vm"));
   const Gate go;
-  FakeVmm vmm(dir_ / "vm.sock", kPages,
-              [&](const TestGuest& guest, const base::Fd&, const FakeVmm::Ready& ready) {
-                require(::munmap(reinterpret_cast<void*>(guest.address(8)), 8 * kSmallPage) == 0);
-                require(guest.word(0) == page_word(0));
-                ready();
-                go.wait();
-                for (uint64_t page = 0; page < kPages; ++page) {
-                  require((page >= 8 && page < 16) || guest.word(page) == page_word(page));
-                }
-              });
+  FakeVmm vmm(
+      dir_ / "vm.sock", kPages,
+      [&](const TestGuest& guest, const base::Fd&, const FakeVmm::Ready& ready) {
+        require(::munmap(reinterpret_cast<void*>(guest.address(8)), 8 * hot::kSmallPage) == 0);
+        require(guest.word(0) == page_word(0));
+        ready();
+        go.wait();
+        for (uint64_t page = 0; page < kPages; ++page) {
+          require((page >= 8 && page < 16) || guest.word(page) == page_word(page));
+        }
+      });
   ASSERT_TRUE(vmm.wait_ready());
   const Pager::CompletionOrder order = pager.complete("vm", 0, /*wait=*/true);
   ASSERT_EQ(order.ordered, Pager::Ordered::yes);

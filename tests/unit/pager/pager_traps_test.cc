@@ -47,22 +47,23 @@ TEST_F(PagerTrapsTest, EagainIsNeitherSuccessNorTheEndAndRepeatedSoOftenAndNoMor
 // A length in an int, or a loop over 2^31 bytes: 5 GiB and three pages, in one call.
 TEST_F(PagerTrapsTest, ARemovalOfMoreThanTwoGibibytes) {
   constexpr uint64_t kGibibyte = uint64_t{1} << 30U;
-  constexpr uint64_t kMany = 6 * kGibibyte / kSmallPage;
+  constexpr uint64_t kMany = 6 * kGibibyte / hot::kSmallPage;
   constexpr uint64_t kFirst = 101;
-  constexpr uint64_t kCount = 5 * kGibibyte / kSmallPage + 3;
+  constexpr uint64_t kCount = 5 * kGibibyte / hot::kSmallPage + 3;
   guest_.reset();
   guest_.emplace(kMany);
   const std::vector<uint64_t> before{0, kFirst - 1, kFirst + kCount, kMany - 1};
-  const std::vector<uint64_t> within{kFirst, 2 * kGibibyte / kSmallPage, 4 * kGibibyte / kSmallPage,
-                                     5 * kGibibyte / kSmallPage, kFirst + kCount - 1};
+  const std::vector<uint64_t> within{kFirst, 2 * kGibibyte / hot::kSmallPage,
+                                     4 * kGibibyte / hot::kSmallPage,
+                                     5 * kGibibyte / hot::kSmallPage, kFirst + kCount - 1};
   write_memory_file(dir_ / "memory", 1);
-  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), static_cast<off_t>(kMany * kSmallPage)), 0);
+  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), static_cast<off_t>(kMany * hot::kSmallPage)), 0);
   const base::Fd file = base::open_file(dir_ / "memory", O_WRONLY);
   for (const auto* pages : {&before, &within}) {
     for (const uint64_t page : *pages) {
       const uint64_t word = page_word(page);
       base::pwrite_full(file.get(), std::as_bytes(std::span(&word, 1)),
-                        static_cast<off_t>(page * kSmallPage), "memory");
+                        static_cast<off_t>(page * hot::kSmallPage), "memory");
     }
   }
   image_ = Image::open(dir_ / "memory");
@@ -85,7 +86,7 @@ TEST_F(PagerTrapsTest, AWindowOverMemoryThatIsNoLongerRegisteredIsTriedByPage) {
   constexpr uint64_t kFirst = 100;
   constexpr uint64_t kEnd = 105;
   void* const part = reinterpret_cast<void*>(guest_->address(kFirst));
-  ASSERT_EQ(::mmap(part, (kEnd - kFirst) * kSmallPage, PROT_READ,
+  ASSERT_EQ(::mmap(part, (kEnd - kFirst) * hot::kSmallPage, PROT_READ,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
             part);
   loop.handle(std::vector<uffd_msg>{fault_at(guest_->address(kFirst))});  // read before that
@@ -114,8 +115,9 @@ TEST_F(PagerTrapsTest, ACompletionLeavesNobodyAsleepBeforeAPageThatWasReplaced) 
   std::array<uffd_msg, 4> messages{};
   ASSERT_EQ(uffd_read(guest_->uffd(), messages), 1U);  // as when it came after the last batch
   void* const page = reinterpret_cast<void*>(guest_->address(9));
-  ASSERT_EQ(::mmap(page, kSmallPage, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
-            page);
+  ASSERT_EQ(
+      ::mmap(page, hot::kSmallPage, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+      page);
   const auto completion = std::make_shared<Completion>(0);
   loop.complete(completion);
   ASSERT_TRUE(wait_for_true([&] {
@@ -124,7 +126,7 @@ TEST_F(PagerTrapsTest, ACompletionLeavesNobodyAsleepBeforeAPageThatWasReplaced) 
   }));
   EXPECT_EQ(completion->state(), Completion::State::done) << completion->why();
   EXPECT_EQ(touched.wait_for(std::chrono::seconds(10)), std::future_status::ready);
-  uffd_wake(guest_->uffd(), guest_->base(), kPages * kSmallPage);
+  uffd_wake(guest_->uffd(), guest_->base(), kPages * hot::kSmallPage);
   EXPECT_EQ(touched.get(), 0U);
 }
 
@@ -147,7 +149,7 @@ TEST_F(PagerTrapsTest, AVmmThatIsKilledBeforeItsAnswerEndsTheSession) {
   const uint64_t base = std::stoull(reinterpret_cast<const char*>(text.data()));
   write_memory_file(dir_ / "memory", kPages);
   image_ = Image::open(dir_ / "memory");
-  const Region region{.base = base, .size = kPages * kSmallPage, .offset = 0};
+  const hot::Region region{.base = base, .size = kPages * hot::kSmallPage, .offset = 0};
   StateMapping mapping(std::vector{region}, image_->identity());
   FaultLoop loop({.uffd = fds.at(0).get(),
                   .state = mapping.state(),

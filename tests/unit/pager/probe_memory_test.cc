@@ -12,16 +12,16 @@
 namespace pager {
 namespace {
 
-constexpr uint64_t kBytes = 10 * kSmallPage;
+constexpr uint64_t kBytes = 10 * hot::kSmallPage;
 
 TEST(ProbeMemory, LaysRegionsOutAsFirecrackerDoes) {
-  const GuestMemory memory(kBytes, kSmallPage, 3);
-  const std::vector<Region>& regions = memory.regions();
+  const GuestMemory memory(kBytes, hot::kSmallPage, 3);
+  const std::vector<hot::Region>& regions = memory.regions();
   ASSERT_EQ(regions.size(), 3U);
-  EXPECT_EQ(layout_problem(regions, kBytes), std::nullopt);
+  EXPECT_EQ(hot::layout_problem(regions, kBytes), std::nullopt);
   uint64_t offset = 0;
   for (size_t i = 0; i < regions.size(); ++i) {
-    EXPECT_EQ(regions[i].base % kHugePage, 0U);
+    EXPECT_EQ(regions[i].base % hot::kHugePage, 0U);
     EXPECT_EQ(regions[i].offset, offset);
     offset += regions[i].size;
     if (i > 0) {
@@ -29,22 +29,22 @@ TEST(ProbeMemory, LaysRegionsOutAsFirecrackerDoes) {
     }
   }
   EXPECT_EQ(offset, kBytes);
-  EXPECT_EQ(regions[2].size, 4 * kSmallPage);
+  EXPECT_EQ(regions[2].size, 4 * hot::kSmallPage);
 }
 
 TEST(ProbeMemory, FindsThePlaceOfEachPage) {
-  const GuestMemory memory(kBytes, kSmallPage, 3);
+  const GuestMemory memory(kBytes, hot::kSmallPage, 3);
   for (PageNumber page = 0; page < 10; ++page) {
     const auto address = reinterpret_cast<uintptr_t>(memory.address(page));
-    const Region* const region = find_region(memory.regions(), address);
+    const hot::Region* const region = hot::find_region(memory.regions(), address);
     ASSERT_NE(region, nullptr) << page;
-    EXPECT_EQ(region->offset + (address - region->base), page * kSmallPage);
-    EXPECT_EQ(memory.region_end(page), (region->offset + region->size) / kSmallPage);
+    EXPECT_EQ(region->offset + (address - region->base), page * hot::kSmallPage);
+    EXPECT_EQ(memory.region_end(page), (region->offset + region->size) / hot::kSmallPage);
   }
 }
 
 TEST(ProbeMemory, KnowsWhichPagesAreThere) {
-  const GuestMemory memory(kBytes, kSmallPage, 2);
+  const GuestMemory memory(kBytes, hot::kSmallPage, 2);
   EXPECT_FALSE(memory.is_present(7));
   *memory.address(7) = std::byte{1};
   EXPECT_TRUE(memory.is_present(7));
@@ -53,14 +53,15 @@ TEST(ProbeMemory, KnowsWhichPagesAreThere) {
 
 TEST(ProbeMemory, AFileOfWholePagesIsReadByPage) {
   const ScratchDir dir;
-  std::ofstream(dir / "m") << std::string(kSmallPage, 'a') << std::string(kSmallPage, 'b');
-  const MemoryFile file(dir / "m", kSmallPage);
+  std::ofstream(dir / "m") << std::string(hot::kSmallPage, 'a')
+                           << std::string(hot::kSmallPage, 'b');
+  const MemoryFile file(dir / "m", hot::kSmallPage);
   EXPECT_EQ(file.pages(), 2U);
-  std::array<std::byte, kSmallPage> page{};
+  std::array<std::byte, hot::kSmallPage> page{};
   file.read_page(1, page);
   EXPECT_EQ(page[0], std::byte{'b'});
-  EXPECT_EQ(page[kSmallPage - 1], std::byte{'b'});
-  std::filesystem::resize_file(dir / "m", kSmallPage);
+  EXPECT_EQ(page[hot::kSmallPage - 1], std::byte{'b'});
+  std::filesystem::resize_file(dir / "m", hot::kSmallPage);
   EXPECT_THROW(file.read_page(1, page), base::BadData);
 }
 
@@ -68,10 +69,10 @@ TEST(ProbeMemory, FilesThatAreNoWholePagesAreRefused) {
   const ScratchDir dir;
   std::ofstream(dir / "odd") << "x";
   std::ofstream(dir / "empty").flush();
-  EXPECT_THROW(MemoryFile(dir / "odd", kSmallPage), base::BadData);
-  EXPECT_THROW(MemoryFile(dir / "empty", kSmallPage), base::BadData);
-  EXPECT_THROW(MemoryFile(dir.path(), kSmallPage), base::BadData);
-  EXPECT_THROW(MemoryFile(dir / "none", kSmallPage), std::system_error);
+  EXPECT_THROW(MemoryFile(dir / "odd", hot::kSmallPage), base::BadData);
+  EXPECT_THROW(MemoryFile(dir / "empty", hot::kSmallPage), base::BadData);
+  EXPECT_THROW(MemoryFile(dir.path(), hot::kSmallPage), base::BadData);
+  EXPECT_THROW(MemoryFile(dir / "none", hot::kSmallPage), std::system_error);
 }
 
 }  // namespace

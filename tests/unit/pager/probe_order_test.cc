@@ -17,7 +17,7 @@ constexpr uint64_t kAll = kMaxPages;
 
 std::vector<PageNumber> order(const std::string& pattern, uint64_t pages, uint64_t limit = kAll,
                               uint64_t seed = 1) {
-  return page_order(parse_pattern(pattern), pages, kSmallPage, limit, seed);
+  return page_order(parse_pattern(pattern), pages, hot::kSmallPage, limit, seed);
 }
 
 TEST(ProbeOrder, RandomHoldsEachPageOnceAndRepeatsWithItsSeed) {

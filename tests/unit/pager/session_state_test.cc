@@ -22,10 +22,13 @@ TEST(PageBitmap, SetsAndClearsRangesAcrossWords) {
   EXPECT_EQ(bitmap.set(0, 300), 102U);
 }
 
-const std::vector<Region> kRegions{
-    {.base = 0x700000000000, .size = 16 * kSmallPage, .offset = 0},
-    {.base = 0x600000000000, .size = 8 * kSmallPage, .offset = 16 * kSmallPage},
-    {.base = 0x500000000000, .size = 4 * kHugePage, .offset = kHugePage, .page_size = kHugePage}};
+const std::vector<hot::Region> kRegions{
+    {.base = 0x700000000000, .size = 16 * hot::kSmallPage, .offset = 0},
+    {.base = 0x600000000000, .size = 8 * hot::kSmallPage, .offset = 16 * hot::kSmallPage},
+    {.base = 0x500000000000,
+     .size = 4 * hot::kHugePage,
+     .offset = hot::kHugePage,
+     .page_size = hot::kHugePage}};
 
 class SessionStateTest : public testing::Test {
  protected:
@@ -41,7 +44,7 @@ TEST_F(SessionStateTest, HoldsAllThatASuccessorNeedsBehindOnePointer) {
   EXPECT_EQ(state.page_count, 28U);
   EXPECT_EQ(state.poisoned_at + sizeof(uint64_t), state.total_bytes);
   // A copy of the bytes, at another address, is the same state.
-  table_.mark_removed(0x700000000000, 0x700000000000 + kSmallPage);
+  table_.mark_removed(0x700000000000, 0x700000000000 + hot::kSmallPage);
   table_.mark_installed(20, 3);
   table_.mark_poisoned(7);
   std::vector<uint64_t> copy(state.total_bytes / sizeof(uint64_t));
@@ -69,7 +72,7 @@ TEST_F(SessionStateTest, PoisonEndsWithAnInstallOrARemoval) {
   EXPECT_EQ(table_.poisoned_pages(), 4U);
   table_.mark_installed(2, 2);
   EXPECT_EQ(table_.healed_pages(), 1U);
-  table_.mark_removed(0x700000000000, 0x700000000000 + 8 * kSmallPage);
+  table_.mark_removed(0x700000000000, 0x700000000000 + 8 * hot::kSmallPage);
   EXPECT_EQ(table_.healed_pages(), 1U) << "a removed page was not healed";
   EXPECT_EQ(table_.next_poisoned(0), 20U);
   EXPECT_EQ(table_.next_poisoned(21), 27U);
@@ -85,9 +88,9 @@ TEST_F(SessionStateTest, NumbersPagesThroughTheRegions) {
     EXPECT_EQ(PageTable::page_at(in, address), page);
     EXPECT_EQ(PageTable::page_at(in, address + in.region.page_size - 1), page);
   }
-  EXPECT_EQ(PageTable::offset_of(table_.region_of_page(17), 17), 17 * kSmallPage);
-  EXPECT_EQ(PageTable::offset_of(table_.region_of_page(25), 25), 2 * kHugePage);
-  EXPECT_EQ(table_.region_of_address(0x700000000000 + 16 * kSmallPage), nullptr);
+  EXPECT_EQ(PageTable::offset_of(table_.region_of_page(17), 17), 17 * hot::kSmallPage);
+  EXPECT_EQ(PageTable::offset_of(table_.region_of_page(25), 25), 2 * hot::kHugePage);
+  EXPECT_EQ(table_.region_of_address(0x700000000000 + 16 * hot::kSmallPage), nullptr);
   EXPECT_EQ(table_.region_of_address(0x700000000000 - 1), nullptr);
 }
 
@@ -102,18 +105,19 @@ TEST_F(SessionStateTest, KnowsHowManyBytesAreInstalledAndNotGivenBack) {
   EXPECT_EQ(table_.installed_bytes(), 0U);
   table_.mark_installed(0, 3);
   table_.mark_installed(2, 2);
-  EXPECT_EQ(table_.installed_bytes(), 4 * kSmallPage);
+  EXPECT_EQ(table_.installed_bytes(), 4 * hot::kSmallPage);
   table_.mark_installed(24, 2);
-  EXPECT_EQ(table_.installed_bytes(), 4 * kSmallPage + 2 * kHugePage);
-  table_.mark_removed(kRegions[2].base, kRegions[2].base + kHugePage);
-  table_.mark_removed(kRegions[0].base, kRegions[0].base + kSmallPage);
-  table_.mark_removed(kRegions[0].base, kRegions[0].base + kSmallPage);
-  EXPECT_EQ(table_.installed_bytes(), 3 * kSmallPage + kHugePage);
+  EXPECT_EQ(table_.installed_bytes(), 4 * hot::kSmallPage + 2 * hot::kHugePage);
+  table_.mark_removed(kRegions[2].base, kRegions[2].base + hot::kHugePage);
+  table_.mark_removed(kRegions[0].base, kRegions[0].base + hot::kSmallPage);
+  table_.mark_removed(kRegions[0].base, kRegions[0].base + hot::kSmallPage);
+  EXPECT_EQ(table_.installed_bytes(), 3 * hot::kSmallPage + hot::kHugePage);
 }
 
 TEST_F(SessionStateTest, APartOfA2MibPageIsNotRemoved) {
   const uint64_t base = kRegions[2].base;
-  EXPECT_EQ(table_.mark_removed(base + kSmallPage, base + 3 * kHugePage - kSmallPage), 1U);
+  EXPECT_EQ(
+      table_.mark_removed(base + hot::kSmallPage, base + 3 * hot::kHugePage - hot::kSmallPage), 1U);
   EXPECT_FALSE(table_.removed(24));
   EXPECT_TRUE(table_.removed(25));
   EXPECT_FALSE(table_.removed(26));

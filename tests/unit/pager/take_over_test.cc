@@ -50,7 +50,7 @@ class TakeOverTest : public FaultLoopTest {
   static std::shared_ptr<HotFile> list(const std::string& path, uint64_t first, uint64_t pages) {
     auto file = std::make_shared<HotFile>(HotFile{.path = path, .pages = {}});
     for (uint64_t page = first; page < first + pages; ++page) {
-      file->pages.push_back({.region = 0, .offset = page * kSmallPage});
+      file->pages.push_back({.region = 0, .offset = page * hot::kSmallPage});
     }
     file->sorted = file->pages;
     return file;
@@ -162,7 +162,7 @@ TEST_F(TakeOverTest, ALongListIsNotBegunAgain) {
   start({}, Window::lazy());
   const auto long_list = list("long", 0, 1);
   long_list->pages.resize(4096, long_list->pages.front());
-  long_list->pages.push_back({.region = 0, .offset = 7 * kSmallPage});
+  long_list->pages.push_back({.region = 0, .offset = 7 * hot::kSmallPage});
   loop_->prefetch(long_list);
   while (mapping_->state().hot_next == 0) {
     loop_->step();
@@ -200,7 +200,7 @@ TEST_F(TakeOverTest, PoisonedPagesAreHealed) {
   if (image_->view() == Image::View::private_copy) {
     GTEST_SKIP() << "this filesystem keeps a private copy";
   }
-  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), 100 * kSmallPage), 0);
+  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), 100 * hot::kSmallPage), 0);
   if (!serve_until(std::async(std::launch::async, [this] { return guest_->is_poisoned(150); }))) {
     GTEST_SKIP() << "no POISON here";
   }

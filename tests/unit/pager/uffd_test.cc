@@ -40,7 +40,7 @@ TEST_F(UffdTest, AReadDoesNotWaitThoughTheVmmHasClearedNonblock) {
   ASSERT_TRUE(guest_->wait_for_unread_faults(1));
   EXPECT_EQ(uffd_read(guest_->uffd(), events_), 1U);
   EXPECT_EQ(uffd_read(guest_->uffd(), events_), 0U);
-  uffd_zeropage(guest_->uffd(), guest_->address(2), kSmallPage);
+  uffd_zeropage(guest_->uffd(), guest_->address(2), hot::kSmallPage);
   EXPECT_EQ(touched.get(), 0U);
 }
 

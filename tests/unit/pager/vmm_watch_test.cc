@@ -31,7 +31,7 @@ class VmmWatchTest : public testing::Test {
 
 TEST_F(VmmWatchTest, TheProcessThatConnectsMayNotHaveTheMemory) {
   const TestGuest guest(16);
-  const std::vector<Region> regions{guest.region()};
+  const std::vector<hot::Region> regions{guest.region()};
   const Stranger stranger(dir_ / "s", guest.region());
   EXPECT_EQ(maps_regions(stranger.as_vmm(), regions), false);
   const base::UnixListener listener(dir_ / "t", base::SocketClaim::directory_is_ours);

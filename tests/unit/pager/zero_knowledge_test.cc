@@ -23,12 +23,13 @@ class ZeroKnowledgeTest : public testing::Test {
     std::filesystem::create_directories(memory_of("t").parent_path());
     std::filesystem::create_directories(guest("t") / "template");
     write_memory_file(memory_of("t"), kPages);
-    const std::vector<std::byte> zeros(10 * kSmallPage);
+    const std::vector<std::byte> zeros(10 * hot::kSmallPage);
     const base::Fd file = base::open_file(memory_of("t"), O_WRONLY);
-    base::pwrite_full(file.get(), zeros, 10 * kSmallPage, "memory");
-    base::pwrite_full(file.get(), std::span(zeros).first(kSmallPage), 30 * kSmallPage, "memory");
+    base::pwrite_full(file.get(), zeros, 10 * hot::kSmallPage, "memory");
+    base::pwrite_full(file.get(), std::span(zeros).first(hot::kSmallPage), 30 * hot::kSmallPage,
+                      "memory");
     seal();
-    record_.memory_bytes = kPages * kSmallPage;
+    record_.memory_bytes = kPages * hot::kSmallPage;
     record_.digest = "d";
     record_.zero_pages = 11;
     record_.zero_runs = {{.first = 10, .count = 10}, {.first = 30, .count = 1}};
@@ -51,12 +52,12 @@ class ZeroKnowledgeTest : public testing::Test {
   }
   bool knows(const std::filesystem::path& memory) const {
     const auto image = Image::open(memory);
-    const bool first = !image->data().has_data(10 * kSmallPage, 20 * kSmallPage);
-    const bool second = !image->data().has_data(30 * kSmallPage, 31 * kSmallPage);
+    const bool first = !image->data().has_data(10 * hot::kSmallPage, 20 * hot::kSmallPage);
+    const bool second = !image->data().has_data(30 * hot::kSmallPage, 31 * hot::kSmallPage);
     EXPECT_EQ(first, second);
-    EXPECT_TRUE(image->data().has_data(9 * kSmallPage, 10 * kSmallPage));
-    EXPECT_TRUE(image->data().has_data(20 * kSmallPage, 21 * kSmallPage));
-    EXPECT_TRUE(image->data().has_data(31 * kSmallPage, 32 * kSmallPage));
+    EXPECT_TRUE(image->data().has_data(9 * hot::kSmallPage, 10 * hot::kSmallPage));
+    EXPECT_TRUE(image->data().has_data(20 * hot::kSmallPage, 21 * hot::kSmallPage));
+    EXPECT_TRUE(image->data().has_data(31 * hot::kSmallPage, 32 * hot::kSmallPage));
     EXPECT_EQ(image->data_is_nonzero(), first && record_.zero_runs_from_pages == 1);
     return first;
   }
@@ -93,7 +94,7 @@ TEST_F(ZeroKnowledgeTest, NotForMemoryThatIsUnsealedOrOfAnotherLengthOrWrittenLa
   const std::array<struct timespec, 2> earlier{
       {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, {.tv_sec = 1000, .tv_nsec = 0}}};
   ASSERT_EQ(::utimensat(AT_FDCWD, memory_of("t").c_str(), earlier.data(), 0), 0);
-  record_.memory_bytes += kSmallPage;
+  record_.memory_bytes += hot::kSmallPage;
   write_record();
   EXPECT_FALSE(knows(memory_of("t")));
 }

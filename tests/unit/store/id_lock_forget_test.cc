@@ -28,10 +28,10 @@
 namespace {
 
 using base::Deadline;
-using base::IdLock;
-using base::LockFiles;
-using base::LockMode;
 using std::chrono::milliseconds;
+using store::IdLock;
+using store::LockFiles;
+using store::LockMode;
 
 constexpr milliseconds kLong{60'000};  // longer than anything here takes, unless it hangs
 
@@ -44,18 +44,18 @@ class IdLockForgetTest : public testing::Test {
   bool has_gate() const { return std::filesystem::exists(gate); }
 
   const ScratchDir dir;
-  const base::Store store{dir.path()};
-  const std::string lock = base::lock_path(store, "base");
-  const std::string gate = base::gate_path(store, "base");
+  const store::Store store{dir.path()};
+  const std::string lock = store::lock_path(store, "base");
+  const std::string gate = store::gate_path(store, "base");
 };
 
 TEST_F(IdLockForgetTest, RemovesBothFilesOfALockThatNobodyHolds) {
-  EXPECT_EQ(base::forget_lock(store, "base"), LockFiles::absent);
+  EXPECT_EQ(store::forget_lock(store, "base"), LockFiles::absent);
   acquire(LockMode::exclusive).reset();
   acquire(LockMode::shared).reset();
-  EXPECT_EQ(base::examine_lock(store, "base"), LockFiles::idle);
+  EXPECT_EQ(store::examine_lock(store, "base"), LockFiles::idle);
   EXPECT_TRUE(has_lock() && has_gate());
-  EXPECT_EQ(base::forget_lock(store, "base"), LockFiles::idle);
+  EXPECT_EQ(store::forget_lock(store, "base"), LockFiles::idle);
   EXPECT_FALSE(has_lock() || has_gate());
   EXPECT_TRUE(acquire(LockMode::exclusive));
 }
@@ -63,24 +63,24 @@ TEST_F(IdLockForgetTest, RemovesBothFilesOfALockThatNobodyHolds) {
 TEST_F(IdLockForgetTest, KeepsTheFilesOfALockThatIsHeldOrAwaited) {
   for (const LockMode mode : {LockMode::shared, LockMode::exclusive}) {
     const auto held = acquire(mode);
-    EXPECT_EQ(base::examine_lock(store, "base"), LockFiles::in_use);
-    EXPECT_EQ(base::forget_lock(store, "base"), LockFiles::in_use);
+    EXPECT_EQ(store::examine_lock(store, "base"), LockFiles::in_use);
+    EXPECT_EQ(store::forget_lock(store, "base"), LockFiles::in_use);
   }
   const base::Fd at_gate = base::open_file(gate, O_RDONLY);
   ASSERT_EQ(::flock(at_gate.get(), LOCK_EX), 0);
-  EXPECT_EQ(base::forget_lock(store, "base"), LockFiles::in_use);
+  EXPECT_EQ(store::forget_lock(store, "base"), LockFiles::in_use);
   EXPECT_TRUE(has_lock() && has_gate());
 }
 
 TEST_F(IdLockForgetTest, RemovesWhatAKilledForgetLeft) {
   acquire(LockMode::exclusive).reset();
   ASSERT_EQ(::unlink(lock.c_str()), 0);  // the first of its two steps
-  EXPECT_EQ(base::examine_lock(store, "base"), LockFiles::idle);
-  EXPECT_EQ(base::forget_lock(store, "base"), LockFiles::idle);
+  EXPECT_EQ(store::examine_lock(store, "base"), LockFiles::idle);
+  EXPECT_EQ(store::forget_lock(store, "base"), LockFiles::idle);
   EXPECT_FALSE(has_gate());
   acquire(LockMode::exclusive).reset();
   ASSERT_EQ(::unlink(gate.c_str()), 0);
-  EXPECT_EQ(base::forget_lock(store, "base"), LockFiles::idle);
+  EXPECT_EQ(store::forget_lock(store, "base"), LockFiles::idle);
   EXPECT_FALSE(has_lock());
 }
 
@@ -91,7 +91,7 @@ TEST_F(IdLockForgetTest, NeitherFollowsNorRemovesWhatIsNotALockFile) {
   for (const std::string& path : {lock, gate}) {
     const auto is_kept = [&] {
       const bool kept =
-          base::forget_lock(store, "base") == LockFiles::foreign &&
+          store::forget_lock(store, "base") == LockFiles::foreign &&
           std::filesystem::symlink_status(path).type() != std::filesystem::file_type::not_found;
       std::filesystem::remove(path);
       return kept;
@@ -195,7 +195,7 @@ TEST_F(IdLockForgetTest, ThousandsOfRoundsOfWaitersAndRemoversKeepTheLockExclusi
   for (int i = 0; i < 2; ++i) {
     workers.push_back(std::make_unique<ChildProcess>([&](const auto& /*ready*/) {
       while (race.at_work.load() > 0) {
-        race.removed += base::forget_lock(store, "base") == LockFiles::idle ? 1 : 0;
+        race.removed += store::forget_lock(store, "base") == LockFiles::idle ? 1 : 0;
       }
     }));
   }
@@ -205,7 +205,7 @@ TEST_F(IdLockForgetTest, ThousandsOfRoundsOfWaitersAndRemoversKeepTheLockExclusi
   EXPECT_EQ(race.broken.load(), 0);
   EXPECT_EQ(race.refused.load(), 0);
   EXPECT_GT(race.removed.load(), kRounds / 100) << "too few for a race";
-  EXPECT_NE(base::forget_lock(store, "base"), LockFiles::in_use);
+  EXPECT_NE(store::forget_lock(store, "base"), LockFiles::in_use);
   ::munmap(&race, sizeof(Race));
 }
 
@@ -226,7 +226,7 @@ class FullDiskLockTest : public IdLockForgetTest {
   std::string filler(int i) const { return store.root() + "/fill" + std::to_string(i); }
   std::optional<IdLock> acquire_full(milliseconds patience) const {
     return IdLock::acquire(store, "base", LockMode::exclusive, Deadline::after(patience),
-                           base::WhenFull::lock_directory);
+                           store::WhenFull::lock_directory);
   }
   static bool is_directory(const IdLock& held) {
     struct stat st {};
@@ -248,22 +248,22 @@ TEST_F(FullDiskLockTest, WhereNoLockFileFitsTheDirectoryIsLocked) {
     EXPECT_THROW(other(LockMode::exclusive), std::system_error);
     const auto held =
         IdLock::acquire(store, "new", LockMode::exclusive, Deadline::after(milliseconds(0)),
-                        base::WhenFull::lock_directory);
+                        store::WhenFull::lock_directory);
     SNAPFORK_CHECK(held && is_directory(*held));
     // Nobody else can have this id, nor another one that has no lock file, even when files fit.
     ::unlink(filler(0).c_str());
     ::unlink(filler(1).c_str());
     EXPECT_FALSE(other(LockMode::exclusive));
     EXPECT_FALSE(other(LockMode::shared));
-    EXPECT_FALSE(base::wait_until_free(store, "new", Deadline::after(milliseconds(0))));
-    EXPECT_EQ(base::lock_holders(store, "new").size(), 1U);
+    EXPECT_FALSE(store::wait_until_free(store, "new", Deadline::after(milliseconds(0))));
+    EXPECT_EQ(store::lock_holders(store, "new").size(), 1U);
     EXPECT_TRUE(acquire(LockMode::exclusive)) << "one that has its file is not concerned";
     // Who inherits it holds both, and waits for no other.
     ::setenv("SNAPFORK_LOCK_FD", std::to_string(held->fd()).c_str(), 1);
-    EXPECT_EQ(base::inherited_lock(store, "new"), LockMode::exclusive);
-    EXPECT_EQ(base::inherited_lock(store, "other"), LockMode::exclusive);
-    EXPECT_FALSE(base::inherited_lock(store, "base"));
-    EXPECT_GT(base::last_inherited_id(store), "zzz");
+    EXPECT_EQ(store::inherited_lock(store, "new"), LockMode::exclusive);
+    EXPECT_EQ(store::inherited_lock(store, "other"), LockMode::exclusive);
+    EXPECT_FALSE(store::inherited_lock(store, "base"));
+    EXPECT_GT(store::last_inherited_id(store), "zzz");
     if (testing::Test::HasFailure()) {
       throw std::runtime_error("see above");
     }
@@ -310,7 +310,7 @@ TEST_F(FullDiskLockTest, ThousandsOfRoundsOnADiskThatIsFullNowAndThenKeepTheLock
             ::sched_yield();
             ::unlink(filler(round % 4).c_str());
           } else {
-            race.removed += base::forget_lock(store, "base") == LockFiles::idle ? 1 : 0;
+            race.removed += store::forget_lock(store, "base") == LockFiles::idle ? 1 : 0;
           }
         }
       }));
@@ -334,7 +334,7 @@ TEST_F(IdLockForgetTest, ACallerThatDoesNotWaitIsNotRefusedBecauseFilesAreRemove
   ChildProcess remover([this](const auto& ready) {
     ready();
     for (;;) {
-      base::forget_lock(store, "base");
+      store::forget_lock(store, "base");
     }
   });
   ASSERT_TRUE(remover.wait_ready());

@@ -21,10 +21,10 @@
 namespace {
 
 using base::Deadline;
-using base::IdLock;
-using base::LockMode;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+using store::IdLock;
+using store::LockMode;
 
 constexpr milliseconds kLong{20'000};  // longer than anything here takes, unless it hangs
 
@@ -46,7 +46,7 @@ class IdLockTest : public testing::Test {
   static void list_fds(const std::string& list) { ::setenv("SNAPFORK_LOCK_FD", list.c_str(), 1); }
 
   const ScratchDir dir;
-  const base::Store store{dir.path()};
+  const store::Store store{dir.path()};
 };
 
 TEST_F(IdLockTest, ASecondExclusiveLockIsRefused) {
@@ -166,7 +166,7 @@ TEST_F(IdLockTest, ChildrenKeepTheLockOfAKilledParent) {
   const pid_t parent_pid = parent.pid();
   parent.kill();
   EXPECT_FALSE(acquire(LockMode::shared));
-  const auto holders = base::lock_holders(store, "base");
+  const auto holders = store::lock_holders(store, "base");
   ASSERT_EQ(holders.size(), 1U);
   EXPECT_NE(holders[0].pid, parent_pid);
   EXPECT_EQ(holders[0].mode, LockMode::exclusive);
@@ -186,13 +186,13 @@ TEST_F(IdLockTest, AProgramThatIsExecutedDoesNotKeepItUnasked) {
 }
 
 TEST_F(IdLockTest, AnInheritedLockIsFoundWithItsMode) {
-  EXPECT_FALSE(base::inherited_lock(store, "base"));
+  EXPECT_FALSE(store::inherited_lock(store, "base"));
   for (const LockMode mode : {LockMode::shared, LockMode::exclusive}) {
     const auto lock = acquire(mode);
-    EXPECT_FALSE(base::inherited_lock(store, "base")) << "without the variable";
+    EXPECT_FALSE(store::inherited_lock(store, "base")) << "without the variable";
     for (const std::string prefix : {"", "0,", "x,,99999,"}) {
       list_fds(prefix + std::to_string(lock->fd()));
-      EXPECT_EQ(base::inherited_lock(store, "base"), mode);
+      EXPECT_EQ(store::inherited_lock(store, "base"), mode);
     }
     ::unsetenv("SNAPFORK_LOCK_FD");
   }
@@ -207,34 +207,34 @@ TEST_F(IdLockTest, ADescriptorThatIsNoLockOnThatIdIsIgnored) {
         std::string("1 2"), std::string("0x3"), std::to_string(other->fd()),
         std::to_string(unlocked.get()), std::to_string(unlocked.get()) + "x"}) {
     list_fds(list);
-    EXPECT_FALSE(base::inherited_lock(store, "base")) << list;
+    EXPECT_FALSE(store::inherited_lock(store, "base")) << list;
   }
 }
 
 TEST_F(IdLockTest, ALockOnAFileThatWasReplacedCoversNothing) {
   const auto lock = acquire(LockMode::exclusive);
   list_fds(std::to_string(lock->fd()));
-  ASSERT_TRUE(base::inherited_lock(store, "base"));
+  ASSERT_TRUE(store::inherited_lock(store, "base"));
   ASSERT_EQ(::unlink(lock_file().c_str()), 0);
-  EXPECT_FALSE(base::inherited_lock(store, "base"));
-  EXPECT_TRUE(base::require_lock(store, "base", LockMode::exclusive, Deadline::never()));
-  EXPECT_FALSE(base::inherited_lock(store, "base"));
+  EXPECT_FALSE(store::inherited_lock(store, "base"));
+  EXPECT_TRUE(store::require_lock(store, "base", LockMode::exclusive, Deadline::never()));
+  EXPECT_FALSE(store::inherited_lock(store, "base"));
 }
 
 TEST_F(IdLockTest, RequireLockUsesWhatCoversAndTakesWhatDoesNot) {
   const Deadline now = Deadline::after(milliseconds(0));
-  EXPECT_TRUE(base::require_lock(store, "base", LockMode::exclusive, now));
+  EXPECT_TRUE(store::require_lock(store, "base", LockMode::exclusive, now));
   {
     const auto lock = acquire(LockMode::exclusive);
     list_fds(std::to_string(lock->fd()));
-    EXPECT_FALSE(base::require_lock(store, "base", LockMode::exclusive, now));
-    EXPECT_FALSE(base::require_lock(store, "base", LockMode::shared, now));
+    EXPECT_FALSE(store::require_lock(store, "base", LockMode::exclusive, now));
+    EXPECT_FALSE(store::require_lock(store, "base", LockMode::shared, now));
   }
   const auto lock = acquire(LockMode::shared);
   list_fds(std::to_string(lock->fd()));
-  EXPECT_FALSE(base::require_lock(store, "base", LockMode::shared, now));
+  EXPECT_FALSE(store::require_lock(store, "base", LockMode::shared, now));
   // Waiting for it would be waiting for ourselves.
-  EXPECT_THROW(base::require_lock(store, "base", LockMode::exclusive, Deadline::never()),
+  EXPECT_THROW(store::require_lock(store, "base", LockMode::exclusive, Deadline::never()),
                base::Refused);
 }
 
@@ -249,19 +249,19 @@ TEST_F(IdLockTest, RequireLockDoesNotWaitForAnIdBeforeAnInheritedOne) {
   ASSERT_TRUE(holder.wait_ready());
   const auto inherited = acquire(LockMode::exclusive, milliseconds(0), "b");
   list_fds(std::to_string(inherited->fd()));
-  EXPECT_EQ(base::last_inherited_id(store), "b");
+  EXPECT_EQ(store::last_inherited_id(store), "b");
   const auto start = steady_clock::now();
-  EXPECT_THROW(base::require_lock(store, "a", LockMode::exclusive, Deadline::never()),
+  EXPECT_THROW(store::require_lock(store, "a", LockMode::exclusive, Deadline::never()),
                base::Refused);
   EXPECT_THROW(
-      base::require_lock(store, "c", LockMode::exclusive, Deadline::after(milliseconds(30))),
+      store::require_lock(store, "c", LockMode::exclusive, Deadline::after(milliseconds(30))),
       base::Refused);
   EXPECT_GE(steady_clock::now() - start, milliseconds(30));
-  EXPECT_TRUE(base::require_lock(store, "0", LockMode::exclusive, Deadline::never()));
+  EXPECT_TRUE(store::require_lock(store, "0", LockMode::exclusive, Deadline::never()));
 }
 
 TEST_F(IdLockTest, WhoWaitsForAFreeLockKeepsNobodyOutAndIsToldOfTheEnd) {
-  EXPECT_TRUE(base::wait_until_free(store, "base", Deadline::never()));
+  EXPECT_TRUE(store::wait_until_free(store, "base", Deadline::never()));
   EXPECT_NE(::access(lock_file().c_str(), F_OK), 0) << "who only looks makes no files";
   ChildProcess holder([this](const auto& ready) {
     const auto lock = acquire(LockMode::shared);
@@ -269,9 +269,9 @@ TEST_F(IdLockTest, WhoWaitsForAFreeLockKeepsNobodyOutAndIsToldOfTheEnd) {
     ::pause();
   });
   ASSERT_TRUE(holder.wait_ready());
-  EXPECT_FALSE(base::wait_until_free(store, "base", Deadline::after(milliseconds(30))));
+  EXPECT_FALSE(store::wait_until_free(store, "base", Deadline::after(milliseconds(30))));
   auto waiter = std::async(std::launch::async, [this] {
-    return base::wait_until_free(store, "base", Deadline::never());
+    return store::wait_until_free(store, "base", Deadline::never());
   });
   ASSERT_TRUE(wait_for_waiter(lock_file()));
   EXPECT_TRUE(acquire(LockMode::shared));
@@ -287,7 +287,7 @@ TEST_F(IdLockTest, ALockTellsSinceWhenAndWhoLeftItBehind) {
   };
   const int64_t before = now_ms();
   const auto lock = acquire(LockMode::shared);
-  const auto mine = base::lock_holders(store, "base");
+  const auto mine = store::lock_holders(store, "base");
   ASSERT_EQ(mine.size(), 1U);
   EXPECT_GE(mine[0].since_ms.value_or(0), before);
   EXPECT_LE(mine[0].since_ms.value_or(0), now_ms());
@@ -298,11 +298,11 @@ TEST_F(IdLockTest, ALockTellsSinceWhenAndWhoLeftItBehind) {
     ::pause();
   });
   ASSERT_TRUE(child.wait_ready());
-  EXPECT_EQ(base::lock_holders(store, "base").at(1).left_behind_by, 0) << "we have it, too";
+  EXPECT_EQ(store::lock_holders(store, "base").at(1).left_behind_by, 0) << "we have it, too";
 }
 
 TEST(LockInFdinfoTest, WhatTheKernelShows) {
-  const auto held = base::lock_in_fdinfo(
+  const auto held = store::lock_in_fdinfo(
       "pos:\t1769000000123\nflags:\t02100000\nmnt_id:\t29\n"
       "lock:\t1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF\n");
   ASSERT_TRUE(held);
@@ -311,16 +311,16 @@ TEST(LockInFdinfoTest, WhatTheKernelShows) {
   EXPECT_EQ(held->since_ms, 1769000000123);
 
   const auto foreign =
-      base::lock_in_fdinfo("pos:\t0\nlock:\t1: FLOCK  ADVISORY  READ -1 fe:00:1 0 EOF");
+      store::lock_in_fdinfo("pos:\t0\nlock:\t1: FLOCK  ADVISORY  READ -1 fe:00:1 0 EOF");
   ASSERT_TRUE(foreign);
   EXPECT_EQ(foreign->mode, LockMode::shared);
   EXPECT_EQ(foreign->taker, 0);
   EXPECT_FALSE(foreign->since_ms);
 
-  EXPECT_FALSE(base::lock_in_fdinfo(""));
-  EXPECT_FALSE(base::lock_in_fdinfo("pos:\t5\nflags:\t02\nlock:\t1: POSIX ADVISORY WRITE 5"));
+  EXPECT_FALSE(store::lock_in_fdinfo(""));
+  EXPECT_FALSE(store::lock_in_fdinfo("pos:\t5\nflags:\t02\nlock:\t1: POSIX ADVISORY WRITE 5"));
   for (const char* odd : {"FLOCK", "pos:FLOCK WRITE", "pos:\t99999999999999999999\nFLOCK READ x"}) {
-    EXPECT_TRUE(base::lock_in_fdinfo(odd)) << odd;
+    EXPECT_TRUE(store::lock_in_fdinfo(odd)) << odd;
   }
 }
 
@@ -335,7 +335,7 @@ TEST_F(IdLockTest, ARefusalNamesHoldersAndWaiters) {
       [this](const auto& /*ready*/) { const auto lock = acquire(LockMode::exclusive, kLong); });
   ASSERT_TRUE(wait_for_waiter(lock_file()));
   try {
-    base::require_lock(store, "base", LockMode::shared, Deadline::after(milliseconds(0)));
+    store::require_lock(store, "base", LockMode::shared, Deadline::after(milliseconds(0)));
     FAIL();
   } catch (const base::Refused& error) {
     const std::string text = error.what();
@@ -347,12 +347,12 @@ TEST_F(IdLockTest, ARefusalNamesHoldersAndWaiters) {
 }
 
 TEST_F(IdLockTest, NobodyHoldsAFreeLock) {
-  EXPECT_TRUE(base::lock_holders(store, "base").empty());
+  EXPECT_TRUE(store::lock_holders(store, "base").empty());
   acquire(LockMode::exclusive).reset();
-  EXPECT_TRUE(base::lock_holders(store, "base").empty());
+  EXPECT_TRUE(store::lock_holders(store, "base").empty());
   const auto mine = acquire(LockMode::shared);
   const auto again = acquire(LockMode::shared);
-  const auto holders = base::lock_holders(store, "base");
+  const auto holders = store::lock_holders(store, "base");
   ASSERT_EQ(holders.size(), 1U) << "one record a process";
   EXPECT_EQ(holders[0].pid, ::getpid());
   EXPECT_EQ(holders[0].mode, LockMode::shared);
@@ -366,7 +366,7 @@ TEST_F(IdLockTest, WhatStandsInTheWayIsRefusedAndHangsNobody) {
   EXPECT_TRUE(acquire(LockMode::exclusive, milliseconds(0), "fifo"));
   EXPECT_THROW(acquire(LockMode::shared, milliseconds(0), "../x"), base::UsageError);
   EXPECT_THROW(
-      IdLock::acquire(base::Store(dir / "absent"), "x", LockMode::shared, Deadline::never()),
+      IdLock::acquire(store::Store(dir / "absent"), "x", LockMode::shared, Deadline::never()),
       std::system_error);
 }
 

@@ -12,7 +12,7 @@
 
 namespace {
 
-using base::session_name;
+using store::session_name;
 
 TEST(SessionName, IsTheIdAndEightDigitsOfDeviceAndInode) {
   struct stat st {};
@@ -20,7 +20,7 @@ TEST(SessionName, IsTheIdAndEightDigitsOfDeviceAndInode) {
   st.st_ino = 0x56789abcdef;
   const std::string name = session_name("web-1", st);
   EXPECT_EQ(name, "web-1@69e04a93");
-  EXPECT_EQ(name.size(), 5 + base::kSessionSuffixBytes);
+  EXPECT_EQ(name.size(), 5 + store::kSessionSuffixBytes);
 }
 
 TEST(SessionName, DiffersByDeviceAndByInode) {

@@ -15,7 +15,7 @@
 
 namespace {
 
-using base::Store;
+using store::Store;
 
 unsigned mode_of(const std::string& path) {
   struct stat st {};
@@ -26,22 +26,22 @@ unsigned mode_of(const std::string& path) {
 TEST(StoreTest, AnIdIsOneHarmlessPathComponent) {
   for (const std::string& id : {std::string("a"), std::string("0"), std::string("Web-1.2_x"),
                                 std::string("guard"), std::string(64, 'z')}) {
-    EXPECT_TRUE(base::is_valid_id(id)) << id;
-    EXPECT_NO_THROW(base::check_id(id));
+    EXPECT_TRUE(store::is_valid_id(id)) << id;
+    EXPECT_NO_THROW(store::check_id(id));
   }
   for (const std::string& id :
        {std::string(), std::string("."), std::string(".."), std::string(".hidden"),
         std::string("-x"), std::string("_x"), std::string("a/b"), std::string("/"),
         std::string("a b"), std::string("a\n"), std::string("a\0b", 3), std::string("\xc3\xa9"),
         std::string(65, 'z'), std::string(300, 'z')}) {
-    EXPECT_FALSE(base::is_valid_id(id)) << id;
-    EXPECT_THROW(base::check_id(id), base::UsageError) << id;
+    EXPECT_FALSE(store::is_valid_id(id)) << id;
+    EXPECT_THROW(store::check_id(id), base::UsageError) << id;
   }
 }
 
 TEST(StoreTest, ABadIdIsNamedShortly) {
   try {
-    base::check_id(std::string(300, 'z'));
+    store::check_id(std::string(300, 'z'));
     FAIL();
   } catch (const base::UsageError& error) {
     EXPECT_LT(std::string(error.what()).size(), 130U);
@@ -154,14 +154,14 @@ TEST(StoreTest, TwoFilesystemsInOneStoreAreUnsupported) {
 
 TEST(StoreTest, MakeDirsTakesRelativeAndAbsolutePaths) {
   const ScratchDir dir;
-  base::make_dirs(dir / "x/y/z", 0700);
+  store::make_dirs(dir / "x/y/z", 0700);
   EXPECT_TRUE(std::filesystem::is_directory(dir / "x/y/z"));
   const std::filesystem::path old = std::filesystem::current_path();
   std::filesystem::current_path(dir.path());
-  base::make_dirs("a/b", 0700);
+  store::make_dirs("a/b", 0700);
   std::filesystem::current_path(old);
   EXPECT_TRUE(std::filesystem::is_directory(dir / "a/b"));
-  EXPECT_THROW(base::make_dirs("/dev/null/x", 0700), std::system_error);
+  EXPECT_THROW(store::make_dirs("/dev/null/x", 0700), std::system_error);
 }
 
 }  // namespace

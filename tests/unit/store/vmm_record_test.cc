@@ -26,7 +26,7 @@ class VmmRecordTest : public testing::Test {
     return {std::istreambuf_iterator<char>(file), {}};
   }
   bool lives(const base::ProcessIdentity& vmm) const {
-    return pager::VmmRecords::names_living_process(write("r.vmm", base::vmm_record_text(vmm)));
+    return pager::VmmRecords::names_living_process(write("r.vmm", store::vmm_record_text(vmm)));
   }
 
   ScratchDir dir_;
@@ -34,24 +34,24 @@ class VmmRecordTest : public testing::Test {
 };
 
 TEST_F(VmmRecordTest, HasAllThatNamesOneProcess) {
-  const auto read = base::read_vmm_record(write("a.vmm", base::vmm_record_text(self_)));
+  const auto read = store::read_vmm_record(write("a.vmm", store::vmm_record_text(self_)));
   ASSERT_TRUE(read);
   EXPECT_EQ(read->pid, self_.pid);
   EXPECT_EQ(read->start_time, self_.start_time);
   EXPECT_EQ(read->boot_id, self_.boot_id);
   EXPECT_EQ(read->pid_namespace, self_.pid_namespace);
-  EXPECT_TRUE(base::find_recorded_vmm(*read).is_certain);
+  EXPECT_TRUE(store::find_recorded_vmm(*read).is_certain);
 }
 
 TEST_F(VmmRecordTest, OfAnOlderServerIsRead) {
   const std::string pid = std::to_string(self_.pid);
   const std::string path = write("a.vmm", pid + " " + std::to_string(self_.start_time) + "\n");
-  EXPECT_TRUE(base::find_recorded_vmm(*base::read_vmm_record(path)).is_certain);
+  EXPECT_TRUE(store::find_recorded_vmm(*store::read_vmm_record(path)).is_certain);
   EXPECT_TRUE(pager::VmmRecords::names_living_process(path));
   EXPECT_FALSE(pager::VmmRecords::names_living_process(write("a.vmm", pid + " 7\n")));
-  EXPECT_FALSE(base::read_vmm_record(dir_ / "absent"));
+  EXPECT_FALSE(store::read_vmm_record(dir_ / "absent"));
   for (const char* text : {"", "x", "12", "12 ", "-3 4", "12 x\n"}) {
-    EXPECT_THROW(base::read_vmm_record(write("a.vmm", text)), base::BadData) << text;
+    EXPECT_THROW(store::read_vmm_record(write("a.vmm", text)), base::BadData) << text;
     EXPECT_TRUE(pager::VmmRecords::names_living_process(dir_ / "a.vmm")) << text;
   }
 }
@@ -62,8 +62,8 @@ TEST_F(VmmRecordTest, OfAnotherPidNamespaceIsNotTakenForAProcessOfThisOne) {
   other.pid_namespace = "pid:[1]";
   const bool sees_all = self_.pid_namespace == "pid:[4026531836]" && ::geteuid() == 0;
   EXPECT_EQ(lives(other), !sees_all);
-  EXPECT_EQ(base::find_recorded_vmm(other).pid, 0);
-  EXPECT_FALSE(base::find_recorded_vmm(other).is_certain);
+  EXPECT_EQ(store::find_recorded_vmm(other).pid, 0);
+  EXPECT_FALSE(store::find_recorded_vmm(other).is_certain);
   other.pid = 0x3ffffff;
   EXPECT_EQ(lives(other), !sees_all);
   other.boot_id = kOtherBoot;
@@ -82,7 +82,7 @@ TEST_F(VmmRecordTest, OfAVmmThatItsServerCouldNotSeeLivesUntilTheNextBoot) {
 
 TEST_F(VmmRecordTest, IsNeverReplacedByTheRecordOfAnotherSession) {
   pager::VmmRecords records(dir_.path());
-  const std::string hangs = base::vmm_record_text(self_);
+  const std::string hangs = store::vmm_record_text(self_);
   write("a.old-5.vmm", hangs);
   write("a.vmm", "1 2\n");
   EXPECT_FALSE(records.is_free("a.old-5"));
@@ -95,7 +95,7 @@ TEST_F(VmmRecordTest, IsNeverReplacedByTheRecordOfAnotherSession) {
 
 TEST_F(VmmRecordTest, OfAKilledServerIsKeptBesideTheRecordOfASessionThatHasItsName) {
   pager::VmmRecords records(dir_.path());
-  const std::string hangs = base::vmm_record_text(self_);
+  const std::string hangs = store::vmm_record_text(self_);
   const std::string name = "a." + std::to_string(self_.pid);
   write("a.vmm", hangs);
   write(name + ".vmm", "served");
