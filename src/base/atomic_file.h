@@ -1,5 +1,5 @@
-// Replacing a file so that a reader, or a crash, sees the old one or the new one and nothing else.
 // SPDX-License-Identifier: Apache-2.0
+// Replacing a file so that a reader, or a crash, sees the old one or the new one and nothing else.
 #pragma once
 
 #include <sys/types.h>

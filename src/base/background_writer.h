@@ -1,5 +1,5 @@
-// Writing to a file that may block, without blocking whoever has something to write.
 // SPDX-License-Identifier: Apache-2.0
+// Writing to a file that may block, without blocking whoever has something to write.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// A point in time that a wait may not pass.
 // SPDX-License-Identifier: Apache-2.0
+// A point in time that a wait may not pass.
 #pragma once
 
 #include <chrono>

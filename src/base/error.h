@@ -1,5 +1,5 @@
-// The errors that end a program or one client of it, each with its exit status.
 // SPDX-License-Identifier: Apache-2.0
+// The errors that end a program or one client of it, each with its exit status.
 #pragma once
 
 #include <iomanip>  // IWYU pragma: keep (see quoted)

@@ -1,5 +1,5 @@
-// The exit statuses that every program of the suite gives, in one place.
 // SPDX-License-Identifier: Apache-2.0
+// The exit statuses that every program of the suite gives, in one place.
 #pragma once
 
 namespace base {

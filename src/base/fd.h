@@ -1,5 +1,5 @@
-// An owned file descriptor, and whole reads and writes on descriptors.
 // SPDX-License-Identifier: Apache-2.0
+// An owned file descriptor, and whole reads and writes on descriptors.
 #pragma once
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-// The input of a program for people and pipes: a file, a pipe, or "-" for standard input.
 // SPDX-License-Identifier: Apache-2.0
+// The input of a program for people and pipes: a file, a pipe, or "-" for standard input.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Writing JSON: one object a line. Reading it is the work of the rooms that read.
 // SPDX-License-Identifier: Apache-2.0
+// Writing JSON: one object a line. Reading it is the work of the rooms that read.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// A JSON object whose values keep the text that they had.
 // SPDX-License-Identifier: Apache-2.0
+// A JSON object whose values keep the text that they had.
 #pragma once
 
 #include <cstddef>

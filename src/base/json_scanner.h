@@ -1,5 +1,5 @@
-// Walks over one JSON text and checks it, telling where its parts stand.
 // SPDX-License-Identifier: Apache-2.0
+// Walks over one JSON text and checks it, telling where its parts stand.
 #pragma once
 
 #include <cstddef>

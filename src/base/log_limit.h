@@ -1,5 +1,5 @@
-// A limit on how often one kind of message is written.
 // SPDX-License-Identifier: Apache-2.0
+// A limit on how often one kind of message is written.
 #pragma once
 
 #include <chrono>

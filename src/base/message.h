@@ -1,5 +1,5 @@
-// What a program says on standard error, and the record of it that --json adds on standard output.
 // SPDX-License-Identifier: Apache-2.0
+// What a program says on standard error, and the record of it that --json adds on standard output.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// Which processes have a file open: for messages that name who is in the way.
 // SPDX-License-Identifier: Apache-2.0
+// Which processes have a file open: for messages that name who is in the way.
 #pragma once
 
 #include <sys/stat.h>

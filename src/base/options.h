@@ -1,5 +1,5 @@
-// Command lines: long options with one letter for some of them, values, operands, --help.
 // SPDX-License-Identifier: Apache-2.0
+// Command lines: long options with one letter for some of them, values, operands, --help.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Results on standard output: buffered, flushed a record at a time, and checked when closed. On a
 // terminal, control characters (base/utf8.h) other than newline and tab become '?'; files and pipes
 // get every byte as it is.
-// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <string_view>

@@ -1,5 +1,5 @@
-// The same work on many things, by several threads.
 // SPDX-License-Identifier: Apache-2.0
+// The same work on many things, by several threads.
 #pragma once
 
 #include <condition_variable>

@@ -1,5 +1,5 @@
-// Which process a number stands for, in spite of numbers being given out again.
 // SPDX-License-Identifier: Apache-2.0
+// Which process a number stands for, in spite of numbers being given out again.
 #pragma once
 
 #include <sys/types.h>

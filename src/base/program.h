@@ -1,5 +1,5 @@
-// What every main does before and after its own work.
 // SPDX-License-Identifier: Apache-2.0
+// What every main does before and after its own work.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
-// flock(2) with a deadline.
 // SPDX-License-Identifier: Apache-2.0
+// flock(2) with a deadline.
 #pragma once
 
 #include <string>

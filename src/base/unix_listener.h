@@ -1,5 +1,5 @@
-// Listening at a path: without races, and without touching what others put there.
 // SPDX-License-Identifier: Apache-2.0
+// Listening at a path: without races, and without touching what others put there.
 #pragma once
 
 #include <sys/types.h>

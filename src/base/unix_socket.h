@@ -1,5 +1,5 @@
-// Unix stream sockets: connecting with a deadline, credentials, descriptors across.
 // SPDX-License-Identifier: Apache-2.0
+// Unix stream sockets: connecting with a deadline, credentials, descriptors across.
 #pragma once
 
 #include <sys/types.h>

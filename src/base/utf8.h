@@ -1,5 +1,5 @@
-// UTF-8, and which characters may reach a terminal.
 // SPDX-License-Identifier: Apache-2.0
+// UTF-8, and which characters may reach a terminal.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// The version that all programs of the suite report.
 // SPDX-License-Identifier: Apache-2.0
+// The version that all programs of the suite report.
 #pragma once
 
 namespace base {

@@ -1,5 +1,5 @@
-// What a copy keeps besides contents: owner, mode, extended attributes with the ACLs, times.
 // SPDX-License-Identifier: Apache-2.0
+// What a copy keeps besides contents: owner, mode, extended attributes with the ACLs, times.
 #pragma once
 
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
-// Taking away what killed runs left.
 // SPDX-License-Identifier: Apache-2.0
+// Taking away what killed runs left.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// One source, one destination: the whole of a clone, from checks to publication.
 // SPDX-License-Identifier: Apache-2.0
+// One source, one destination: the whole of a clone, from checks to publication.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// The command line of reflink-clone.
 // SPDX-License-Identifier: Apache-2.0
+// The command line of reflink-clone.
 #pragma once
 
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "clone/contents.h"
 
 #include <sys/stat.h>

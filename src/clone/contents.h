@@ -1,5 +1,5 @@
-// The contents of one file: shared where possible, else copied.
 // SPDX-License-Identifier: Apache-2.0
+// The contents of one file: shared where possible, else copied.
 #pragma once
 
 #include <sys/types.h>

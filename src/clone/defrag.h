@@ -1,5 +1,5 @@
-// Rewriting a file that has too many extents, so that its clones are fast again.
 // SPDX-License-Identifier: Apache-2.0
+// Rewriting a file that has too many extents, so that its clones are fast again.
 #pragma once
 
 #include "clone/place.h"

@@ -1,5 +1,5 @@
-// Which filesystem a path is on: type, mount point, device, UUID, free space.
 // SPDX-License-Identifier: Apache-2.0
+// Which filesystem a path is on: type, mount point, device, UUID, free space.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Changing how a file lies on the disk and not what it says: an inode of its own, holes for zeros.
 // SPDX-License-Identifier: Apache-2.0
+// Changing how a file lies on the disk and not what it says: an inode of its own, holes for zeros.
 #pragma once
 
 #include <string>

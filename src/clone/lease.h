@@ -1,5 +1,5 @@
-// Leases (fcntl(2), F_SETLEASE): how to know that no process writes to a file.
 // SPDX-License-Identifier: Apache-2.0
+// Leases (fcntl(2), F_SETLEASE): how to know that no process writes to a file.
 #pragma once
 
 #include "base/fd.h"

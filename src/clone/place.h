@@ -1,5 +1,5 @@
-// Where a destination is to stand, and the temporary name beside it.
 // SPDX-License-Identifier: Apache-2.0
+// Where a destination is to stand, and the temporary name beside it.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// What a clone into a directory could do: the filesystem, and whether it really reflinks.
 // SPDX-License-Identifier: Apache-2.0
+// What a clone into a directory could do: the filesystem, and whether it really reflinks.
 #pragma once
 
 #include <optional>

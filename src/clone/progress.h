@@ -1,5 +1,5 @@
-// How far a long copy is.
 // SPDX-License-Identifier: Apache-2.0
+// How far a long copy is.
 #pragma once
 
 #include <chrono>

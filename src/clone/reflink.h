@@ -1,5 +1,5 @@
-// FICLONE, and what each of its refusals means.
 // SPDX-License-Identifier: Apache-2.0
+// FICLONE, and what each of its refusals means.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// What was done, for the caller: per file and per destination, as JSON records or for a person.
 // SPDX-License-Identifier: Apache-2.0
+// What was done, for the caller: per file and per destination, as JSON records or for a person.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// What a caller asks of a clone.
 // SPDX-License-Identifier: Apache-2.0
+// What a caller asks of a clone.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Whether a clone has all of its source after FICLONE reported success.
 // SPDX-License-Identifier: Apache-2.0
+// Whether a clone has all of its source after FICLONE reported success.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// Which entries of a tree are left out of its clone.
 // SPDX-License-Identifier: Apache-2.0
+// Which entries of a tree are left out of its clone.
 #pragma once
 
 #include <sys/types.h>

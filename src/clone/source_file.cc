@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "clone/source_file.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-// The file that is cloned, as it was when it was opened.
 // SPDX-License-Identifier: Apache-2.0
+// The file that is cloned, as it was when it was opened.
 #pragma once
 
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
-// Copying a file's data and not its holes; turning zeros into holes.
 // SPDX-License-Identifier: Apache-2.0
+// Copying a file's data and not its holes; turning zeros into holes.
 #pragma once
 
 #include <sys/stat.h>

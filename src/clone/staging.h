@@ -1,5 +1,5 @@
-// Building a destination where nobody sees it, and publishing it in one step.
 // SPDX-License-Identifier: Apache-2.0
+// Building a destination where nobody sees it, and publishing it in one step.
 #pragma once
 
 #include <sys/stat.h>

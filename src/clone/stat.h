@@ -1,5 +1,5 @@
-// What a file is made of: extents, what it shares, holes, links.
 // SPDX-License-Identifier: Apache-2.0
+// What a file is made of: extents, what it shares, holes, links.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// A directory and all below it.
 // SPDX-License-Identifier: Apache-2.0
+// A directory and all below it.
 #pragma once
 
 #include <sys/stat.h>

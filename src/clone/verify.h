@@ -1,5 +1,5 @@
-// Comparing a clone with its source.
 // SPDX-License-Identifier: Apache-2.0
+// Comparing a clone with its source.
 #pragma once
 
 #include <sys/types.h>

@@ -1,5 +1,5 @@
-// Why link(2), rename(2) and FICLONE fail with EXDEV, and what a filesystem is called.
 // SPDX-License-Identifier: Apache-2.0
+// Why link(2), rename(2) and FICLONE fail with EXDEV, and what a filesystem is called.
 #pragma once
 
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "file/data_ranges.h"
 
 #include <sys/stat.h>

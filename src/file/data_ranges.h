@@ -1,5 +1,5 @@
-// Reading the data of a sparse file in pieces.
 // SPDX-License-Identifier: Apache-2.0
+// Reading the data of a sparse file in pieces.
 #pragma once
 
 #include <sys/types.h>

@@ -1,5 +1,5 @@
-// Directories by descriptor: listing one, removing and flushing a tree.
 // SPDX-License-Identifier: Apache-2.0
+// Directories by descriptor: listing one, removing and flushing a tree.
 #pragma once
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "file/extents.h"
 
 #include <linux/fiemap.h>

@@ -1,5 +1,5 @@
-// What a file is made of on the disk: extents, what of them is shared, what is not written yet.
 // SPDX-License-Identifier: Apache-2.0
+// What a file is made of on the disk: extents, what of them is shared, what is not written yet.
 #pragma once
 
 #include <sys/types.h>

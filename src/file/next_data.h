@@ -1,5 +1,5 @@
-// Where a sparse file has data.
 // SPDX-License-Identifier: Apache-2.0
+// Where a sparse file has data.
 #pragma once
 
 #include <sys/types.h>

@@ -1,5 +1,5 @@
-// Opening files below a directory without following a symbolic link in any component.
 // SPDX-License-Identifier: Apache-2.0
+// Opening files below a directory without following a symbolic link in any component.
 #pragma once
 
 #include <optional>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "file/remove_tree.h"
 
 #include <dirent.h>

@@ -1,5 +1,5 @@
-// Removing a file or a whole directory by descriptors.
 // SPDX-License-Identifier: Apache-2.0
+// Removing a file or a whole directory by descriptors.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// Lists of hot pages: which pages a guest touches first, to be installed before it asks.
 // SPDX-License-Identifier: Apache-2.0
+// Lists of hot pages: which pages a guest touches first, to be installed before it asks.
 #pragma once
 
 #include <span>

@@ -1,5 +1,5 @@
-// What hotpage-record does with traces and lists.
 // SPDX-License-Identifier: Apache-2.0
+// What hotpage-record does with traces and lists.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// HPL1, the file format of hot lists: the one reader and writer of it.
 // SPDX-License-Identifier: Apache-2.0
+// HPL1, the file format of hot lists: the one reader and writer of it.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Where a VMM's guest memory lies: pieces of its address space, and of the memory file.
 // SPDX-License-Identifier: Apache-2.0
+// Where a VMM's guest memory lies: pieces of its address space, and of the memory file.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// Traces: the demand faults of a session in the order in which they came.
 // SPDX-License-Identifier: Apache-2.0
+// Traces: the demand faults of a session in the order in which they came.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Writes a session's trace: its header once, then a line for each demand fault.
 // SPDX-License-Identifier: Apache-2.0
+// Writes a session's trace: its header once, then a line for each demand fault.
 #pragma once
 
 #include <cstdint>

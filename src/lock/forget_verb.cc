@@ -1,5 +1,5 @@
-// template-lock forget: removes the lock files of ids that nobody uses.
 // SPDX-License-Identifier: Apache-2.0
+// template-lock forget: removes the lock files of ids that nobody uses.
 #include <optional>
 #include <string>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "lock/lock_request.h"
 
 #include <algorithm>

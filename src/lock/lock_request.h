@@ -1,5 +1,5 @@
-// The command line of the wrapper: which locks, how, and for how long they are waited for.
 // SPDX-License-Identifier: Apache-2.0
+// The command line of the wrapper: which locks, how, and for how long they are waited for.
 #pragma once
 
 #include <optional>

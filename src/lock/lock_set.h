@@ -1,5 +1,5 @@
-// The locks on several ids at once, to be handed to a command.
 // SPDX-License-Identifier: Apache-2.0
+// The locks on several ids at once, to be handed to a command.
 #pragma once
 
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "lock/memory_seal.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-// The seal on a template's memory: nobody writes it by accident, and nobody is writing it now.
 // SPDX-License-Identifier: Apache-2.0
+// The seal on a template's memory: nobody writes it by accident, and nobody is writing it now.
 #pragma once
 
 #include <sys/types.h>

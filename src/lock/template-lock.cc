@@ -1,5 +1,5 @@
-// template-lock: runs a command under the locks of guests; guards, seals and names holders.
 // SPDX-License-Identifier: Apache-2.0
+// template-lock: runs a command under the locks of guests; guards, seals and names holders.
 #include <algorithm>
 #include <array>
 #include <optional>

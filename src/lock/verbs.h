@@ -1,5 +1,5 @@
-// The command lines of template-lock: the wrapper, and one function for each verb.
 // SPDX-License-Identifier: Apache-2.0
+// The command lines of template-lock: the wrapper, and one function for each verb.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// hotpage-record: makes lists of hot pages from traces, shows and checks them.
 // SPDX-License-Identifier: Apache-2.0
+// hotpage-record: makes lists of hot pages from traces, shows and checks them.
 #include <string>
 #include <string_view>
 

@@ -1,5 +1,5 @@
-// uffd-probe: plays a VMM against a page server, and verifies every byte that comes.
 // SPDX-License-Identifier: Apache-2.0
+// uffd-probe: plays a VMM against a page server, and verifies every byte that comes.
 #include <string>
 
 #include "base/error.h"

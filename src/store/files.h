@@ -1,5 +1,5 @@
-// Steps on files and directories that the flows of this room are made of.
 // SPDX-License-Identifier: Apache-2.0
+// Steps on files and directories that the flows of this room are made of.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// The lock on one id of the store: shared by forks under way, exclusive for whoever changes it.
 // SPDX-License-Identifier: Apache-2.0
+// The lock on one id of the store: shared by forks under way, exclusive for whoever changes it.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// The lock file of an id, and what /proc tells of a lock on it. For id_lock*.cc.
 // SPDX-License-Identifier: Apache-2.0
+// The lock file of an id, and what /proc tells of a lock on it. For id_lock*.cc.
 #pragma once
 
 #include <fcntl.h>

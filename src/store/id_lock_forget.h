@@ -1,5 +1,5 @@
-// Removing the lock files of an id that nobody uses.
 // SPDX-License-Identifier: Apache-2.0
+// Removing the lock files of an id that nobody uses.
 #pragma once
 
 #include <string_view>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "store/id_lock_holders.h"
 
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
-// Who holds the lock on an id: for messages and people, never for a decision.
 // SPDX-License-Identifier: Apache-2.0
+// Who holds the lock on an id: for messages and people, never for a decision.
 #pragma once
 
 #include <sys/types.h>

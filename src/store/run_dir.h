@@ -1,5 +1,5 @@
-// Where the page server's sockets are, for records that name them.
 // SPDX-License-Identifier: Apache-2.0
+// Where the page server's sockets are, for records that name them.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// The name of a guest's session at the page server.
 // SPDX-License-Identifier: Apache-2.0
+// The name of a guest's session at the page server.
 #pragma once
 
 #include <sys/stat.h>

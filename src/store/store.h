@@ -1,5 +1,5 @@
-// Where things lie under SNAPFORK_ROOT, and which names they may have.
 // SPDX-License-Identifier: Apache-2.0
+// Where things lie under SNAPFORK_ROOT, and which names they may have.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// Which names in a guest's directory are of files that a running VMM makes: no clone has them.
 // SPDX-License-Identifier: Apache-2.0
+// Which names in a guest's directory are of files that a running VMM makes: no clone has them.
 #pragma once
 
 #include <string_view>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // Fuzzes what comes over the control socket: paths fall into parts that make them up again, and no
 // session's id leaves its directory.
-// SPDX-License-Identifier: Apache-2.0
 #include <limits>
 #include <string>
 

@@ -1,5 +1,5 @@
-// What the fuzz targets share: an input is accepted or refused, and nothing else may happen.
 // SPDX-License-Identifier: Apache-2.0
+// What the fuzz targets share: an input is accepted or refused, and nothing else may happen.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // Fuzzes the reader of hot lists: what it accepts is written back byte for byte, and lies in
 // memory.
-// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
 #include "hot/hpl1.h"

@@ -1,5 +1,5 @@
-// Fuzzes the reader of a server's replies: a status of three digits, and a length that is bounded.
 // SPDX-License-Identifier: Apache-2.0
+// Fuzzes the reader of a server's replies: a status of three digits, and a length that is bounded.
 #include "pager/ctl/http_reply.h"
 #include "tests/fuzz/fuzz.h"
 

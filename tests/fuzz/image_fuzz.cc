@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // Fuzzes the reading of template/image.json: its runs lie in the image, and what is written of it
 // is read as the same.
-// SPDX-License-Identifier: Apache-2.0
 #include "meta/image/image_record.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,5 +1,5 @@
-// Fuzzes the reader of traces: every page that it accepts lies in a region, and makes a hot list.
 // SPDX-License-Identifier: Apache-2.0
+// Fuzzes the reader of traces: every page that it accepts lies in a region, and makes a hot list.
 #include <set>
 
 #include "hot/hpl1.h"

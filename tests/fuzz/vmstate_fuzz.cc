@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // Fuzzes the reading of vmstates, and of those that other paths are put into: whatever is found in
 // one stands there.
-// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <string>
 #include <vector>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // balloon.c: gives the host up to half of the verified pages.
 //
 // Of each 64 pages the balloon takes 32: a run in every other group, each second page in the

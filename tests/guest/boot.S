@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* boot.S: from the 64-bit Linux boot protocol (long mode, boot_params in rsi) to guest_main() in
  * ring 3 with port access (IOPL 3), interrupts off for good.
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // console.c: a 16550 at the address of COM1.
 #include "console.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // console.h: the serial line, polled.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // devices.h: what this guest does with a drive and with a balloon.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // disk.c: sectors of virtio block devices.
 #include "console.h"
 #include "devices.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // guest.c: a guest without an operating system, which knows what every page of its memory must
 // hold.
 //

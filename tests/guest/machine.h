@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // machine.h: ports, device registers and boot parameters of the virtual machine.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // memory.c: a version for each page tells what the page holds. The versions are part of guest
 // memory themselves: when one of their pages comes back wrong, so does the verdict on what it
 // describes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // memory.h: the pages whose contents this guest can verify.
 //
 // Every n-th page from 32 MiB to the end of memory is one of them, numbered from 0 in the order of

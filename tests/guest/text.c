@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // text.c: the few functions on texts that a program without a library needs.
 #include "text.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // text.h: reading the kernel command line and the lines that come over the serial line.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // virtio.c: the split queues of virtio 1.0 over memory-mapped registers. Interrupts are off for
 // good, so completion is seen in the used ring only.
 #include "virtio.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // virtio.h: virtio-mmio devices (version 2), one request at a time, polled.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What bench/bench-clone.sh compares with, and what it measures on.
 //   bench-clone ficlone SRC DST     the least that a clone needs; prints its microseconds
 //   bench-clone clone SRC DST       what reflink-clone -q does; prints its microseconds

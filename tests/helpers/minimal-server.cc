@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // The smallest right page server, and wrong ones: what uffd-probe must tell apart. Also the loop
 // that bench/ holds uffd-serve against. One thread a connection; prints "ready" when it listens.
-// SPDX-License-Identifier: Apache-2.0
 #include <poll.h>
 
 #include <array>

@@ -1,5 +1,5 @@
-// Memory files for pager-model: every kind of page that a page server might mistake for another.
 // SPDX-License-Identifier: Apache-2.0
+// Memory files for pager-model: every kind of page that a page server might mistake for another.
 #pragma once
 
 #include <sys/stat.h>

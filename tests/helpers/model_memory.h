@@ -1,5 +1,5 @@
-// The oracle of pager-model: what each word of a guest's memory must be.
 // SPDX-License-Identifier: Apache-2.0
+// The oracle of pager-model: what each word of a guest's memory must be.
 #pragma once
 
 #include <sys/mman.h>

@@ -1,5 +1,5 @@
-// What one VMM of pager-model is to do, all of it drawn from its seed; and what became of it.
 // SPDX-License-Identifier: Apache-2.0
+// What one VMM of pager-model is to do, all of it drawn from its seed; and what became of it.
 #pragma once
 
 #include <array>

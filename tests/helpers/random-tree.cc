@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Trees with everything that a copy must keep, and a comparison of two.
 //   random-tree make DIR SEED COUNT      DIR/0, DIR/1, ...: the same for the same seed
 //   random-tree compare A B [--no-holes] what differs between the entries of A and of B, and status

@@ -1,7 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // Makes, serves, closes, replaces, kills and forgets sessions of a running uffd-serve from several
 // processes at once, and verifies every byte that its VMMs read: numbers of descriptors are given
 // out again all the while, and a server that uses one after it was closed answers another guest.
-// SPDX-License-Identifier: Apache-2.0
 #include <sys/wait.h>
 #include <unistd.h>
 

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // Verifies a memory file of the test guest, every byte of the part that the guest fills: each page
 // is a function of its number, its generation, and the seed (tests/fixtures, "Page contents").
-// SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <cstdint>
 #include <cstring>

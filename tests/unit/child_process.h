@@ -1,5 +1,5 @@
-// A child of the test that runs a function and is killed, if it still runs, at the end.
 // SPDX-License-Identifier: Apache-2.0
+// A child of the test that runs a function and is killed, if it still runs, at the end.
 #pragma once
 
 #include <sys/wait.h>

@@ -1,5 +1,5 @@
-// Waiting until a process is blocked on a flock.
 // SPDX-License-Identifier: Apache-2.0
+// Waiting until a process is blocked on a flock.
 #pragma once
 
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
-// A directory of its own for each test, removed at the end.
 // SPDX-License-Identifier: Apache-2.0
+// A directory of its own for each test, removed at the end.
 #pragma once
 
 #include <filesystem>

@@ -1,5 +1,5 @@
-// A process that connects on behalf of another one, whose memory it does not have.
 // SPDX-License-Identifier: Apache-2.0
+// A process that connects on behalf of another one, whose memory it does not have.
 #pragma once
 
 #include <sys/mman.h>

@@ -1,5 +1,5 @@
-// Whether Firecracker may write a snapshot into a guest's memory file now.
 // SPDX-License-Identifier: Apache-2.0
+// Whether Firecracker may write a snapshot into a guest's memory file now.
 #pragma once
 
 #include <sys/types.h>

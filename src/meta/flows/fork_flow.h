@@ -1,5 +1,5 @@
-// The start of a fork, which announces it, and the end of one. (Between them: fork_publish.h.)
 // SPDX-License-Identifier: Apache-2.0
+// The start of a fork, which announces it, and the end of one. (Between them: fork_publish.h.)
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// The last step of a fork: a clone becomes a guest.
 // SPDX-License-Identifier: Apache-2.0
+// The last step of a fork: a clone becomes a guest.
 #pragma once
 
 #include <exception>

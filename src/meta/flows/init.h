@@ -1,5 +1,5 @@
-// Files that Firecracker wrote become a guest: the work of `snapshot-meta init`.
 // SPDX-License-Identifier: Apache-2.0
+// Files that Firecracker wrote become a guest: the work of `snapshot-meta init`.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// What interrupted commands leave of an id outside of guests/, and its removal.
 // SPDX-License-Identifier: Apache-2.0
+// What interrupted commands leave of an id outside of guests/, and its removal.
 #pragma once
 
 #include <optional>

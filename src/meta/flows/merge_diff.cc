@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "meta/flows/merge_diff.h"
 
 #include <fcntl.h>

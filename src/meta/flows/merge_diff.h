@@ -1,5 +1,5 @@
-// The pages of a Diff memory file over those of its base.
 // SPDX-License-Identifier: Apache-2.0
+// The pages of a Diff memory file over those of its base.
 #pragma once
 
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "meta/flows/template_flow.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-// A guest in Standby becomes a template, and a template a guest in Standby again.
 // SPDX-License-Identifier: Apache-2.0
+// A guest in Standby becomes a template, and a template a guest in Standby again.
 #pragma once
 
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
-// Taking a guest out of the store in one step.
 // SPDX-License-Identifier: Apache-2.0
+// Taking a guest out of the store in one step.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// Whether the parts of a guest agree with each other.
 // SPDX-License-Identifier: Apache-2.0
+// Whether the parts of a guest agree with each other.
 #pragma once
 
 #include <string>

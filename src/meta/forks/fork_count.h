@@ -1,5 +1,5 @@
-// How many forks a guest has, and whether its memory may be written: what show and list tell.
 // SPDX-License-Identifier: Apache-2.0
+// How many forks a guest has, and whether its memory may be written: what show and list tell.
 #pragma once
 
 #include <cstddef>

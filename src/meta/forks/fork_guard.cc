@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "meta/forks/fork_guard.h"
 
 #include <fcntl.h>

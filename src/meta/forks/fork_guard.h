@@ -1,5 +1,5 @@
-// Whether something may be done to an instance now, as far as its forks are concerned.
 // SPDX-License-Identifier: Apache-2.0
+// Whether something may be done to an instance now, as far as its forks are concerned.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// Which forks a template has: the index template/forks/, checked against each fork's own metadata.
 // SPDX-License-Identifier: Apache-2.0
+// Which forks a template has: the index template/forks/, checked against each fork's own metadata.
 #pragma once
 
 #include <span>

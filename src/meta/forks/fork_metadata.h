@@ -1,5 +1,5 @@
-// The metadata of a fork, made from that of its source.
 // SPDX-License-Identifier: Apache-2.0
+// The metadata of a fork, made from that of its source.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// What killed programs have left in a store, and where its index of forks and the truth differ.
 // SPDX-License-Identifier: Apache-2.0
+// What killed programs have left in a store, and where its index of forks and the truth differ.
 #pragma once
 
 #include <cstddef>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The part of fsck that compares the fork indexes with the truth, which is in the forks.
 #include <sys/stat.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-// The part of fsck that finds what killed programs have left.
 // SPDX-License-Identifier: Apache-2.0
+// The part of fsck that finds what killed programs have left.
 #include <filesystem>
 #include <optional>
 #include <string>

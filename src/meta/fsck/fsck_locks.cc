@@ -1,5 +1,5 @@
-// The part of fsck that removes the lock files of ids that do not exist.
 // SPDX-License-Identifier: Apache-2.0
+// The part of fsck that removes the lock files of ids that do not exist.
 #include <set>
 #include <string>
 

@@ -1,5 +1,5 @@
-// The part of fsck that looks after metadata.json.
 // SPDX-License-Identifier: Apache-2.0
+// The part of fsck that looks after metadata.json.
 #include <optional>
 #include <string>
 #include <system_error>

@@ -1,5 +1,5 @@
-// One thing that seems to be wrong in a store, on its way to a Finding.
 // SPDX-License-Identifier: Apache-2.0
+// One thing that seems to be wrong in a store, on its way to a Finding.
 #pragma once
 
 #include <functional>

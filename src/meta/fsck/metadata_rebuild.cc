@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "meta/fsck/metadata_rebuild.h"
 
 #include <sys/stat.h>

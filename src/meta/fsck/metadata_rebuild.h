@@ -1,5 +1,5 @@
-// New metadata for a guest whose own cannot be read any more, from what else the store knows of it.
 // SPDX-License-Identifier: Apache-2.0
+// New metadata for a guest whose own cannot be read any more, from what else the store knows of it.
 #pragma once
 
 #include <string>

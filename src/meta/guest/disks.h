@@ -1,5 +1,5 @@
-// snapfork.disks in a guest's metadata: which file stands for which path that the state names.
 // SPDX-License-Identifier: Apache-2.0
+// snapfork.disks in a guest's metadata: which file stands for which path that the state names.
 #pragma once
 
 #include <cstdint>

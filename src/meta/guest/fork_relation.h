@@ -1,5 +1,5 @@
-// The two keys of a metadata.json that the counting of forks rests on, read cheaply and strictly.
 // SPDX-License-Identifier: Apache-2.0
+// The two keys of a metadata.json that the counting of forks rests on, read cheaply and strictly.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// What a guest is: the one check that every verb makes before it uses an id.
 // SPDX-License-Identifier: Apache-2.0
+// What a guest is: the one check that every verb makes before it uses an id.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// The facts that a state was derived from, told.
 // SPDX-License-Identifier: Apache-2.0
+// The facts that a state was derived from, told.
 #pragma once
 
 #include <string>

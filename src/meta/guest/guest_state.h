@@ -1,5 +1,5 @@
-// The state of a guest, derived from what is there and never stored.
 // SPDX-License-Identifier: Apache-2.0
+// The state of a guest, derived from what is there and never stored.
 #pragma once
 
 #include <sys/types.h>

@@ -1,5 +1,5 @@
-// metadata.json of a guest: hypeman's keys and ours, read and replaced safely.
 // SPDX-License-Identifier: Apache-2.0
+// metadata.json of a guest: hypeman's keys and ours, read and replaced safely.
 #pragma once
 
 #include <cstdint>

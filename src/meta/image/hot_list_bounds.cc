@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "meta/image/hot_list_bounds.h"
 
 #include "base/error.h"

@@ -1,5 +1,5 @@
-// Whether a hot list can be for a memory file at all.
 // SPDX-License-Identifier: Apache-2.0
+// Whether a hot list can be for a memory file at all.
 #pragma once
 
 #include <cstdint>

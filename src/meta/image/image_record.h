@@ -1,5 +1,5 @@
-// template/image.json: what the sealed memory of a template is, found out once at its promotion.
 // SPDX-License-Identifier: Apache-2.0
+// template/image.json: what the sealed memory of a template is, found out once at its promotion.
 #pragma once
 
 #include <cstdint>

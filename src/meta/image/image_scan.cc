@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "meta/image/image_scan.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-// Reads a memory image once: its digest and its zero pages.
 // SPDX-License-Identifier: Apache-2.0
+// Reads a memory image once: its digest and its zero pages.
 #pragma once
 
 #include <cstdint>

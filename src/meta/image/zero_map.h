@@ -1,5 +1,5 @@
-// Which pages of an image are zero, as runs.
 // SPDX-License-Identifier: Apache-2.0
+// Which pages of an image are zero, as runs.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// What the command lines of several verbs share.
 // SPDX-License-Identifier: Apache-2.0
+// What the command lines of several verbs share.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // The verbs of snapshot-meta. Each parses its own command line, where argv[0] is the verb, and
 // returns the exit status. What they do is said in docs/interfaces.md and in the man page.
-// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 namespace meta {

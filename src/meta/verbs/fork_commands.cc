@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // snapshot-meta forks, fork-begin, fork-publish and fork-end.
 #include <unistd.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // snapshot-meta fsck: finds and mends what killed programs have left.
 #include <array>
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // snapshot-meta guard-create: may a snapshot be written there now?
 #include <optional>
 #include <string>

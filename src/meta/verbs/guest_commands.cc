@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // snapshot-meta init, promote, demote and trash: what changes one guest as a whole.
 #include <filesystem>
 #include <optional>

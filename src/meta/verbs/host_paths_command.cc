@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // snapshot-meta host-paths: which files of a guest belong to which paths that its state names.
 #include <algorithm>
 #include <optional>

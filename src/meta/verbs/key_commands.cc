@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // snapshot-meta show, get, set and unset: the keys of one guest.
 #include <algorithm>
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // snapshot-meta list: all guests, or some of them.
 #include <fnmatch.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // snapshot-meta merge-diff: the pages of a Diff memory file over those of its base.
 #include <optional>
 #include <string>

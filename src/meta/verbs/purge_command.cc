@@ -1,5 +1,5 @@
-// snapshot-meta purge: finishes the removal of an id.
 // SPDX-License-Identifier: Apache-2.0
+// snapshot-meta purge: finishes the removal of an id.
 #include <optional>
 #include <string>
 

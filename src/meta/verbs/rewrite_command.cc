@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // snapshot-meta rewrite-paths: a state file with other paths in it.
 #include <sys/stat.h>
 #include <unistd.h>

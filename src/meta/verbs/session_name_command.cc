@@ -1,5 +1,5 @@
-// snapshot-meta session-name: what a guest's session at the page server is called.
 // SPDX-License-Identifier: Apache-2.0
+// snapshot-meta session-name: what a guest's session at the page server is called.
 #include "store/session_name.h"
 
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // snapshot-meta state and verify: what a guest is, and whether it is whole.
 #include <optional>
 #include <string>

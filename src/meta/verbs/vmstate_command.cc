@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // snapshot-meta vmstate: what a state file says.
 #include <optional>
 #include <string>

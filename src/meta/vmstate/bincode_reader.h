@@ -1,5 +1,5 @@
-// Reads bincode as Firecracker 1.10 to 1.14 write it: fixed width, little endian, no gaps.
 // SPDX-License-Identifier: Apache-2.0
+// Reads bincode as Firecracker 1.10 to 1.14 write it: fixed width, little endian, no gaps.
 #pragma once
 
 #include <optional>

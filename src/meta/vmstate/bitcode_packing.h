@@ -1,5 +1,5 @@
-// How bitcode 0.6 packs columns of small numbers, for writing them.
 // SPDX-License-Identifier: Apache-2.0
+// How bitcode 0.6 packs columns of small numbers, for writing them.
 #pragma once
 
 #include <cstddef>

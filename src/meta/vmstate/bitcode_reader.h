@@ -1,5 +1,5 @@
-// Reads bitcode 0.6 (its serde form) as Firecracker 1.15 and later write it: packed columns.
 // SPDX-License-Identifier: Apache-2.0
+// Reads bitcode 0.6 (its serde form) as Firecracker 1.15 and later write it: packed columns.
 #pragma once
 
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "meta/vmstate/crc64.h"
 
 #include <array>

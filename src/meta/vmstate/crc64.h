@@ -1,5 +1,5 @@
-// CRC-64/Jones, the checksum at the end of a Firecracker state file.
 // SPDX-License-Identifier: Apache-2.0
+// CRC-64/Jones, the checksum at the end of a Firecracker state file.
 #pragma once
 
 #include <cstdint>

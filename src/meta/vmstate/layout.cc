@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The sources are the structs that derive serde's Serialize in src/vmm/src of each release's tag,
 // under persist.rs, device_manager/, devices/ (and, for 1.13, of src/pci). Names of members are
 // given where they help to find them.

@@ -1,5 +1,5 @@
-// What each release of Firecracker puts into a state file: where it begins, and the devices.
 // SPDX-License-Identifier: Apache-2.0
+// What each release of Firecracker puts into a state file: where it begins, and the devices.
 #pragma once
 
 #include <span>

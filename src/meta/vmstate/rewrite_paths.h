@@ -1,5 +1,5 @@
-// Other paths in a state file: what `snapshot-meta rewrite-paths` does.
 // SPDX-License-Identifier: Apache-2.0
+// Other paths in a state file: what `snapshot-meta rewrite-paths` does.
 #pragma once
 
 #include <span>

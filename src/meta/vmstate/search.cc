@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Between the beginning of a state and its devices stand KVM's structures: kilobytes that depend on
 // the architecture, on the host's processor and on the kernel, and that nothing announces. So we do
 // not go through them, but try each offset. Neither encoding has tags, yet a reading that starts at

@@ -1,5 +1,5 @@
-// Finds the devices at the end of a state file, whose place depends on what stands before.
 // SPDX-License-Identifier: Apache-2.0
+// Finds the devices at the end of a state file, whose place depends on what stands before.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// How the parts of a Firecracker state are put together, whatever encoding they are written in.
 // SPDX-License-Identifier: Apache-2.0
+// How the parts of a Firecracker state are put together, whatever encoding they are written in.
 #pragma once
 
 #include <cstddef>

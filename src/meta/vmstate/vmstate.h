@@ -1,5 +1,5 @@
-// What a Firecracker state file (vmstate) says, of any release since 1.10, without Firecracker.
 // SPDX-License-Identifier: Apache-2.0
+// What a Firecracker state file (vmstate) says, of any release since 1.10, without Firecracker.
 #pragma once
 
 #include <cstddef>

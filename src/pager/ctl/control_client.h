@@ -1,5 +1,5 @@
-// Asking a running uffd-serve over its control socket.
 // SPDX-License-Identifier: Apache-2.0
+// Asking a running uffd-serve over its control socket.
 #pragma once
 
 #include <chrono>

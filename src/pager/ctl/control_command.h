@@ -1,5 +1,5 @@
-// uffd-ctl: the operator's and the driver's client of a running service.
 // SPDX-License-Identifier: Apache-2.0
+// uffd-ctl: the operator's and the driver's client of a running service.
 #pragma once
 
 #include <string>

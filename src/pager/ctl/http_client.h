@@ -1,5 +1,5 @@
-// A client of HTTP/1.1 over a Unix socket, as small as talking to our own server allows.
 // SPDX-License-Identifier: Apache-2.0
+// A client of HTTP/1.1 over a Unix socket, as small as talking to our own server allows.
 #pragma once
 
 #include <optional>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "pager/ctl/http_reply.h"
 
 #include <algorithm>

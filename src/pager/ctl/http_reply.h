@@ -1,5 +1,5 @@
-// The head of a server's HTTP reply.
 // SPDX-License-Identifier: Apache-2.0
+// The head of a server's HTTP reply.
 #pragma once
 
 #include <cstddef>

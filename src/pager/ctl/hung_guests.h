@@ -1,5 +1,5 @@
-// Guests that hang because the page server that served them was killed.
 // SPDX-License-Identifier: Apache-2.0
+// Guests that hang because the page server that served them was killed.
 #pragma once
 
 #include <sys/types.h>

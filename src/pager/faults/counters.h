@@ -1,5 +1,5 @@
-// What a session has done so far: written by its thread, read by whoever asks.
 // SPDX-License-Identifier: Apache-2.0
+// What a session has done so far: written by its thread, read by whoever asks.
 #pragma once
 
 #include <array>

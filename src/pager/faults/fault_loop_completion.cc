@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The part of FaultLoop that makes itself superfluous, and what it does at the start.
 #include <algorithm>
 #include <cerrno>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The part of FaultLoop that follows when a page could not simply be installed. No case leaves a
 // fault without an answer, and none answers with what the image did not hold.
 #include <algorithm>

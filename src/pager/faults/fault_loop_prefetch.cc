@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The part of FaultLoop that uses the gaps between faults: for the rest of windows and for hot
 // lists. A completion is in a file of its own.
 #include <algorithm>

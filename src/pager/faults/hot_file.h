@@ -1,5 +1,5 @@
-// Hot lists in files: read once, shared by the sessions that install them.
 // SPDX-License-Identifier: Apache-2.0
+// Hot lists in files: read once, shared by the sessions that install them.
 #pragma once
 
 #include <algorithm>

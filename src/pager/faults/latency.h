@@ -1,5 +1,5 @@
-// How long answers took: a histogram that one thread writes and any thread reads.
 // SPDX-License-Identifier: Apache-2.0
+// How long answers took: a histogram that one thread writes and any thread reads.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// One bit a page, over words that somebody else owns.
 // SPDX-License-Identifier: Apache-2.0
+// One bit a page, over words that somebody else owns.
 #pragma once
 
 #include <bit>

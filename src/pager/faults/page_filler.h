@@ -1,5 +1,5 @@
-// Puts pages into a VMM: what the image holds, zeros where it holds nothing.
 // SPDX-License-Identifier: Apache-2.0
+// Puts pages into a VMM: what the image holds, zeros where it holds nothing.
 #pragma once
 
 #include <cstddef>

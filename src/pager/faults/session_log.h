@@ -1,5 +1,5 @@
-// Messages about one session, each with its id, the VMM's pid and the number of the userfaultfd.
 // SPDX-License-Identifier: Apache-2.0
+// Messages about one session, each with its id, the VMM's pid and the number of the userfaultfd.
 #pragma once
 
 #include <sys/types.h>

@@ -1,5 +1,5 @@
-// All that a page server must know to serve a VMM on, in one plain structure.
 // SPDX-License-Identifier: Apache-2.0
+// All that a page server must know to serve a VMM on, in one plain structure.
 #pragma once
 
 #include <linux/userfaultfd.h>

@@ -1,5 +1,5 @@
-// The process at the other end of a session: who it is, whether it lives, and how to end it.
 // SPDX-License-Identifier: Apache-2.0
+// The process at the other end of a session: who it is, whether it lives, and how to end it.
 #pragma once
 
 #include <sys/types.h>

@@ -1,5 +1,5 @@
-// Waiting for a VMM: for its faults, and for its end.
 // SPDX-License-Identifier: Apache-2.0
+// Waiting for a VMM: for its faults, and for its end.
 #pragma once
 
 #include <poll.h>

@@ -1,5 +1,5 @@
-// What to install beside the page that was asked for, and when.
 // SPDX-License-Identifier: Apache-2.0
+// What to install beside the page that was asked for, and when.
 #pragma once
 
 #include <algorithm>

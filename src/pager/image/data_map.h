@@ -1,5 +1,5 @@
-// Which parts of a memory file hold data; all else are holes, which read as zeros.
 // SPDX-License-Identifier: Apache-2.0
+// Which parts of a memory file hold data; all else are holes, which read as zeros.
 #pragma once
 
 #include <cstdint>

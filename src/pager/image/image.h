@@ -1,5 +1,5 @@
-// Memory files: opened once, known by what they are and not by a name, shared by their sessions.
 // SPDX-License-Identifier: Apache-2.0
+// Memory files: opened once, known by what they are and not by a name, shared by their sessions.
 #pragma once
 
 #include <sys/types.h>

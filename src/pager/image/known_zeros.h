@@ -1,5 +1,5 @@
-// What a template's image.json says of the zero pages of the memory file that is served.
 // SPDX-License-Identifier: Apache-2.0
+// What a template's image.json says of the zero pages of the memory file that is served.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// The clock of the page server.
 // SPDX-License-Identifier: Apache-2.0
+// The clock of the page server.
 #pragma once
 
 #include <cstdint>

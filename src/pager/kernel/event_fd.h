@@ -1,5 +1,5 @@
-// An eventfd: how one thread wakes another that waits for descriptors.
 // SPDX-License-Identifier: Apache-2.0
+// An eventfd: how one thread wakes another that waits for descriptors.
 #pragma once
 
 #include <sys/eventfd.h>

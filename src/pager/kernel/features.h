@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // What this kernel can do beyond the least that a page server needs (Linux 5.3), and what happens
 // where it cannot.
-// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// Looks at mapped files, where a page that cannot be read is SIGBUS.
 // SPDX-License-Identifier: Apache-2.0
+// Looks at mapped files, where a page that cannot be read is SIGBUS.
 #pragma once
 
 #include <cstddef>

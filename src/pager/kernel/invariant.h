@@ -1,5 +1,5 @@
-// Checks for bugs of ours in a server.
 // SPDX-License-Identifier: Apache-2.0
+// Checks for bugs of ours in a server.
 #pragma once
 
 #include <stdexcept>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "pager/kernel/read_ticker.h"
 
 #include <unistd.h>

@@ -1,5 +1,5 @@
-// Ends calls that block, once a second.
 // SPDX-License-Identifier: Apache-2.0
+// Ends calls that block, once a second.
 #pragma once
 
 #include <ctime>

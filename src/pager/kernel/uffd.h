@@ -1,5 +1,5 @@
-// The userfaultfd calls of a page server, with their odd results spelled out.
 // SPDX-License-Identifier: Apache-2.0
+// The userfaultfd calls of a page server, with their odd results spelled out.
 #pragma once
 
 #include <linux/userfaultfd.h>

@@ -1,5 +1,5 @@
-// Which pages a probe gives back while it runs, and what each may be read as from then on.
 // SPDX-License-Identifier: Apache-2.0
+// Which pages a probe gives back while it runs, and what each may be read as from then on.
 #pragma once
 
 #include <atomic>

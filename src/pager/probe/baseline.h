@@ -1,5 +1,5 @@
-// The kernel's own limits on this machine, to put a page server's figures beside.
 // SPDX-License-Identifier: Apache-2.0
+// The kernel's own limits on this machine, to put a page server's figures beside.
 #pragma once
 
 #include <atomic>

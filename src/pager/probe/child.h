@@ -1,5 +1,5 @@
-// A child process that a watchdog can give up on.
 // SPDX-License-Identifier: Apache-2.0
+// A child process that a watchdog can give up on.
 #pragma once
 
 #include <sys/types.h>

@@ -1,5 +1,5 @@
-// The clock of a probe's figures.
 // SPDX-License-Identifier: Apache-2.0
+// The clock of a probe's figures.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// What a run of uffd-probe is to do.
 // SPDX-License-Identifier: Apache-2.0
+// What a run of uffd-probe is to do.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// How often something took how long: percentiles in bounded memory.
 // SPDX-License-Identifier: Apache-2.0
+// How often something took how long: percentiles in bounded memory.
 #pragma once
 
 #include <array>

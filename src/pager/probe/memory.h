@@ -1,5 +1,5 @@
-// The two sides of a verification: the memory of a probe's VMM, and the file that it must equal.
 // SPDX-License-Identifier: Apache-2.0
+// The two sides of a verification: the memory of a probe's VMM, and the file that it must equal.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Handshakes, right ones and spoilt ones.
 // SPDX-License-Identifier: Apache-2.0
+// Handshakes, right ones and spoilt ones.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// In which order the pages of a memory file are touched.
 // SPDX-License-Identifier: Apache-2.0
+// In which order the pages of a memory file are touched.
 #pragma once
 
 #include <cstdint>

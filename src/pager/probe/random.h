@@ -1,5 +1,5 @@
-// Repeatable random numbers: the same seed touches the same pages everywhere.
 // SPDX-License-Identifier: Apache-2.0
+// Repeatable random numbers: the same seed touches the same pages everywhere.
 #pragma once
 
 #include <cstdint>

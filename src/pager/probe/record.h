@@ -1,5 +1,5 @@
-// What happened in one VMM of a probe, written by that process and read by its parent.
 // SPDX-License-Identifier: Apache-2.0
+// What happened in one VMM of a probe, written by that process and read by its parent.
 #pragma once
 
 #include <sys/mman.h>

@@ -1,5 +1,5 @@
-// The verdict of a probe, for a person and as records.
 // SPDX-License-Identifier: Apache-2.0
+// The verdict of a probe, for a person and as records.
 #pragma once
 
 #include <sys/types.h>

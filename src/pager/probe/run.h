@@ -1,5 +1,5 @@
-// A whole run of uffd-probe.
 // SPDX-License-Identifier: Apache-2.0
+// A whole run of uffd-probe.
 #pragma once
 
 #include "pager/probe/config.h"

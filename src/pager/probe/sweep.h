@@ -1,5 +1,5 @@
-// Touching the pages of a VMM, and verifying what came.
 // SPDX-License-Identifier: Apache-2.0
+// Touching the pages of a VMM, and verifying what came.
 #pragma once
 
 #include <atomic>

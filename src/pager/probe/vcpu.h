@@ -1,5 +1,5 @@
-// Real vCPUs over the memory of a probe's VMM: what they miss comes through KVM, as a guest's does.
 // SPDX-License-Identifier: Apache-2.0
+// Real vCPUs over the memory of a probe's VMM: what they miss comes through KVM, as a guest's does.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Firecracker's side of the page server protocol.
 // SPDX-License-Identifier: Apache-2.0
+// Firecracker's side of the page server protocol.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Firecracker's handshake: one JSON array of regions, and one userfaultfd beside it.
 // SPDX-License-Identifier: Apache-2.0
+// Firecracker's handshake: one JSON array of regions, and one userfaultfd beside it.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Frees what may block while it is freed, on threads of its own.
 // SPDX-License-Identifier: Apache-2.0
+// Frees what may block while it is freed, on threads of its own.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// Limits of the connections of a control socket: their number, and the time that each may take.
 // SPDX-License-Identifier: Apache-2.0
+// Limits of the connections of a control socket: their number, and the time that each may take.
 #pragma once
 
 #include <sys/types.h>

@@ -1,5 +1,5 @@
-// What requests to the control socket ask for, read from strings that may be hostile.
 // SPDX-License-Identifier: Apache-2.0
+// What requests to the control socket ask for, read from strings that may be hostile.
 #pragma once
 
 #include <sys/types.h>

@@ -1,5 +1,5 @@
-// HTTP over the control socket, by libmicrohttpd.
 // SPDX-License-Identifier: Apache-2.0
+// HTTP over the control socket, by libmicrohttpd.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// What the server has done, as Prometheus reads it.
 // SPDX-License-Identifier: Apache-2.0
+// What the server has done, as Prometheus reads it.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// The page server: places where VMMs may connect, and the sessions of those that did.
 // SPDX-License-Identifier: Apache-2.0
+// The page server: places where VMMs may connect, and the sessions of those that did.
 #pragma once
 
 #include <sys/types.h>

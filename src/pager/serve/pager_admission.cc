@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How VMMs come to Pager: their connections, their handshakes, and the sessions that follow.
 #include <sys/epoll.h>
 #include <unistd.h>

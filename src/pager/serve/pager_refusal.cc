@@ -1,5 +1,5 @@
-// How Pager refuses peers, and what makes it refuse them.
 // SPDX-License-Identifier: Apache-2.0
+// How Pager refuses peers, and what makes it refuse them.
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>

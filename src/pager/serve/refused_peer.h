@@ -1,5 +1,5 @@
-// A process that connected to be served, and is not.
 // SPDX-License-Identifier: Apache-2.0
+// A process that connected to be served, and is not.
 #pragma once
 
 #include <sys/types.h>

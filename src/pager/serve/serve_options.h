@@ -1,5 +1,5 @@
-// The command line of uffd-serve as a server.
 // SPDX-License-Identifier: Apache-2.0
+// The command line of uffd-serve as a server.
 #pragma once
 
 #include <sys/types.h>

@@ -1,5 +1,5 @@
-// The process of a server: what is not about it must not end it, because its guests would hang.
 // SPDX-License-Identifier: Apache-2.0
+// The process of a server: what is not about it must not end it, because its guests would hang.
 #pragma once
 
 #include <functional>

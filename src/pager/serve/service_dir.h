@@ -1,5 +1,5 @@
-// Where a service's sockets and records stand.
 // SPDX-License-Identifier: Apache-2.0
+// Where a service's sockets and records stand.
 #pragma once
 
 #include <string>

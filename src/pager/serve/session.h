@@ -1,5 +1,5 @@
-// One connected VMM: its thread, and all that is freed when it ends.
 // SPDX-License-Identifier: Apache-2.0
+// One connected VMM: its thread, and all that is freed when it ends.
 #pragma once
 
 #include <atomic>

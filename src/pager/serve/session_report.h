@@ -1,5 +1,5 @@
-// Sessions and totals as JSON, for the control socket.
 // SPDX-License-Identifier: Apache-2.0
+// Sessions and totals as JSON, for the control socket.
 #pragma once
 
 #include <string>

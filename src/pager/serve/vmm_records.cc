@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "pager/serve/vmm_records.h"
 
 #include <fcntl.h>

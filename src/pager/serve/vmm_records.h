@@ -1,5 +1,5 @@
-// Files that outlive a killed server: each names a VMM that was served, and whose guest hangs then.
 // SPDX-License-Identifier: Apache-2.0
+// Files that outlive a killed server: each names a VMM that was served, and whose guest hangs then.
 #pragma once
 
 #include <chrono>

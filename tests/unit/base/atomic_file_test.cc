@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Atomic replacement: the old file or the new one, with the mode asked for, and no leftovers.
 #include "base/atomic_file.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Writing to files that block, fail, or cannot be opened.
 #include "base/background_writer.h"
 

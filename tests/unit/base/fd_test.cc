@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Descriptors: owned once, read and written whole, never leaked into a child.
 #include "base/fd.h"
 

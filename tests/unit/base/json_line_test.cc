@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // JSON that we write: valid whatever bytes come in.
 #include "base/json_line.h"
 #include "base/utf8.h"

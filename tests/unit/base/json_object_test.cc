@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // JSON whose values keep their texts; nlohmann-json says what is JSON and what a text means.
 #include "base/json_object.h"
 

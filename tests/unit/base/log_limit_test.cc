@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How often one kind of message passes, and what is said of those that do not.
 #include "base/log_limit.h"
 

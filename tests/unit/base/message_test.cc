@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Messages: one line, no control characters; failures as records; exit statuses of what is thrown.
 #include "base/message.h"
 

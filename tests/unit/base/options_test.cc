@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Command lines: what is refused, and what a value may hold.
 #include "base/options.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Processes: one number and start time name one process.
 #include "base/process.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Listening where others can change the directory, and without a moment in which nobody listens.
 #include "base/unix_listener.h"
 

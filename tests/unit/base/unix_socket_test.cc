@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sockets: one server a path, leftovers replaced, descriptors across, deadlines kept.
 #include "base/unix_socket.h"
 #include "base/unix_listener.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tests of clone/report.h.
 #include "clone/report.h"
 

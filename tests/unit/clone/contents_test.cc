@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tests of clone/contents.h and clone/reflink.h, on whatever filesystem the temporary directory is.
 #include "clone/contents.h"
 

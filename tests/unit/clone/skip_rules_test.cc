@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tests of clone/skip_rules.h.
 #include "clone/skip_rules.h"
 

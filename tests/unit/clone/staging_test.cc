@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tests of clone/staging.h: what is visible when, and who may take away what.
 #include "clone/staging.h"
 

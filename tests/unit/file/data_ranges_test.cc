@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tests of file/data_ranges.h and clone/sparse_copy.h.
 #include "file/data_ranges.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Removing a tree: all of it, nothing but it, whatever its depth and modes, and never across a
 // mount.
 #include "file/remove_tree.h"

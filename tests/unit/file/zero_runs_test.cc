@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tests of file/zero_runs.h: which zeros become holes.
 #include "file/zero_runs.h"
 

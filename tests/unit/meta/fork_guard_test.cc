@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The guard: what may be deleted, demoted and restored, by what is on the disk; unknown means no.
 #include "meta/forks/fork_guard.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The fork index: it may over-count and never under-counts, and what it says is checked with truth.
 #include "meta/forks/fork_index.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The derived state, from every kind of snapshot directory and of process.
 #include "meta/guest/guest_state.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The zero map, the digest, and the record of an image.
 #include "meta/image/image_scan.h"
 

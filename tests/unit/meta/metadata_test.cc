@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // metadata.json: typed keys, what a fork's is made of, disks.
 #include "meta/guest/metadata.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Other paths in states of every release, of any length; and what is refused.
 #include "meta/vmstate/rewrite_paths.h"
 

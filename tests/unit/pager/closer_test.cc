@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What blocks while it is freed holds up nobody else.
 #include "pager/serve/closer.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A guest gets all of its memory, and needs no server any more; and what else is done for a guest
 // that runs.
 #include "pager/faults/completion.h"

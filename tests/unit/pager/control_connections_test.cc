@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a client of the control socket can take: connections, and time.
 #include "pager/serve/control_connections.h"
 

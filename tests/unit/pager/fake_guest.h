@@ -1,5 +1,5 @@
-// Guests with only as much in them as the counting of forks looks at.
 // SPDX-License-Identifier: Apache-2.0
+// Guests with only as much in them as the counting of forks looks at.
 #pragma once
 
 #include <filesystem>

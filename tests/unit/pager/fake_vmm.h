@@ -1,5 +1,5 @@
-// A process that connects to a page server as a VMM does.
 // SPDX-License-Identifier: Apache-2.0
+// A process that connects to a page server as a VMM does.
 #pragma once
 
 #include <unistd.h>

@@ -1,5 +1,5 @@
-// Faults that cannot be answered with the page of the image.
 // SPDX-License-Identifier: Apache-2.0
+// Faults that cannot be answered with the page of the image.
 #include "pager/faults/fault_loop.h"
 
 #include <sched.h>

@@ -1,5 +1,5 @@
-// How a session installs a hot list beside the faults of its guest.
 // SPDX-License-Identifier: Apache-2.0
+// How a session installs a hot list beside the faults of its guest.
 #include "pager/faults/fault_loop.h"
 
 #include <sched.h>

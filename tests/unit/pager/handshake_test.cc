@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "pager/protocol/handshake.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whose answers the client of the control socket believes.
 #include "pager/ctl/http_client.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // 2 MiB pages, from a pool that has enough of them and from one that has not.
 #include <sys/file.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who may connect, with what handshake, and what becomes of the others.
 #include <netinet/in.h>
 #include <poll.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What other page servers stumbled over, where only the kernel's own answers show it. The list of
 // all is docs/traps.md.
 #include <sys/mman.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Another loop serves on, from nothing but a copy of the state and a descriptor.
 #include <cstring>
 #include <map>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reading events of a userfaultfd that somebody has put into blocking mode.
 #include "pager/kernel/uffd.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The end of a VMM that did not connect itself.
 #include "pager/faults/vmm_watch.h"
 

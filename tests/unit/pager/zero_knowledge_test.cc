@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "pager/image/known_zeros.h"
 
 #include <gtest/gtest.h>

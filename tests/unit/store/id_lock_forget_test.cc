@@ -1,5 +1,5 @@
-// Removing lock files under those who hold the lock, wait for it, and make it anew.
 // SPDX-License-Identifier: Apache-2.0
+// Removing lock files under those who hold the lock, wait for it, and make it anew.
 #include "store/id_lock_forget.h"
 
 #include <gtest/gtest.h>

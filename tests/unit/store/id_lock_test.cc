@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The lock: who gets it and when, who keeps it, how it is inherited, and that nobody starves.
 #include "store/id_lock.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Session names: one for each directory, whatever the guest in it is called.
 #include "store/session_name.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The store: which ids there may be, where things lie, and that the layout is on one filesystem.
 #include "store/store.h"
 
