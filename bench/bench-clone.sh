@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # reflink-clone against what else there is: cp, a bare FICLONE, a sequential read, an empty program. Each pair takes
 # turns, so that what else the machine does meets both; medians are compared. Needs root, for the mounts.
 # FULL=1 takes the sizes of the aims instead of a quarter (4 GiB of memory, 8 GiB to copy).

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # uffd-serve under a real Firecracker with the guest of tests/guest in it. FIRECRACKER names the program.
 # Prints rows of bench/RESULTS.md. Medians of five rounds.
 set -euo pipefail

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The whole of `snapfork fork`, process starts counted: a guest with 3.5 GiB of memory (sparse) and a disk
 # of 10 GiB in 64 extents, on XFS in a file, the page server running. Needs root, for the mount.
 set -euo pipefail

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # template-lock: taking a lock and starting a command against flock(1). bench-meta.sh has the guard.
 set -euo pipefail
 shopt -s inherit_errexit

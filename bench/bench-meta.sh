@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # snapshot-meta: how long a start and a state take, the list of many guests against reading their metadata,
 # the guard among many guests, and promote against reading the memory once.
 # shellcheck disable=SC2016 # the backquotes are markdown's

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # uffd-serve against the smallest loop that answers faults, and hot lists against raw UFFDIO_COPY.
 # Prints rows of bench/RESULTS.md. Medians of five rounds; the two servers take turns.
 set -euo pipefail

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Runs the benchmarks and writes bench/RESULTS.md. Each bench-*.sh prints rows of a markdown table:
 # | what | measured | aim | command |
 set -euo pipefail

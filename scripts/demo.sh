@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # `make demo`: the main job on the snapshot in tests/fixtures, in a minute, on one page. Leaves nothing.
 # With FIRECRACKER=PATH a real one takes the probe's place, with the guest of tests/guest in it.
 set -euo pipefail

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # huge_pages.bash: 2 MiB pages from the kernel's pool for a test. A test file that loads it calls
 # return_huge_pages in its teardown, when nobody uses them any more. Until then no other test changes the pool.
 # It has a function `fail`.

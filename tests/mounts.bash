@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # mounts.bash: real filesystems for tests, on loop devices. A test file that loads it calls unmount_all in
 # its teardown (or in teardown_file, for what setup_file mounted).
 # shellcheck shell=bash

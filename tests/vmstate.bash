@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # vmstate.bash: changed state files with a right checksum.
 # shellcheck shell=bash
 

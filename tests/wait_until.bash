@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # wait_until.bash: how tests wait. Whoever loads it has a function `fail`.
 # shellcheck shell=bash
 

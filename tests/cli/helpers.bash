@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What the tests of all programs share. Each file: `load helpers`, then
 #   setup() { common_setup; }    teardown() { common_teardown; }
 # shellcheck shell=bash disable=SC2154 # output, stderr, lines and status are set by run

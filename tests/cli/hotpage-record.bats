@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # hotpage-record: lists of hot pages from traces, and what is refused.
 # shellcheck disable=SC2154 # output, stderr and lines are set by run
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # reflink-clone: killed just before each of its system calls that change something, or told that the disk is full
 # or broken, it leaves either nothing under the destination's name or the whole; the next run clears what it left.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # reflink-clone against cp -a and rsync -aHAXS: 500 trees with everything that a copy must keep. All three
 # must give what the source is; so does each tree on its own, and each on every filesystem.
 # Replay what failed: TREE_SEED=N bats tests/cli/reflink-clone-differential.bats

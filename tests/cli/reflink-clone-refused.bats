@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # reflink-clone: sources and destinations that are refused, and what errors lead to.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose

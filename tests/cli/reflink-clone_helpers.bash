@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What the tests of reflink-clone share. Load after helpers and ../mounts.
 # shellcheck shell=bash disable=SC2154,SC2119,SC2120 # output is set by run; sizes are given elsewhere
 

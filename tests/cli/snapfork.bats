@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # The driver's command line. What its flows do is in tests/e2e.
 # shellcheck disable=SC2154 # stderr is set by run
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # Diff memory files over their base: snapshot-meta merge-diff, and snapfork import --base.
 # shellcheck disable=SC2154 # output, stderr and lines are set by run
 load helpers

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # The flows of snapshot-meta step by step: init, promote, fork, trash, demote; and what a crash leaves.
 # shellcheck disable=SC2154,SC2317,SC2030,SC2031 # output, stderr and lines are set by run; at_each_crash calls by name
 load helpers

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # snapshot-meta fsck: what a killed program leaves, what drifts, and what must be left alone.
 # shellcheck disable=SC2154,SC2317 # output, stderr and lines are set by run; functions called by name
 load helpers

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # What snapshot-meta refuses: snapshots into memory that others use, and changes of state.
 # shellcheck disable=SC2030,SC2031,SC2154 # output, stderr and lines are set by run
 load helpers

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # What no store should have in it, and filesystems that no store should be on.
 # shellcheck disable=SC2030,SC2031,SC2154 # output, stderr and lines are set by run
 load helpers

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # A data directory of hypeman, with a guest in each of its states, works as it is.
 # shellcheck disable=SC2030,SC2031,SC2154 # output, stderr and lines are set by run
 load helpers

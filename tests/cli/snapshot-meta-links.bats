@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Links, mounts and second names in a store: nothing is reached, changed or removed through them.
 # SPDX-License-Identifier: Apache-2.0
+# Links, mounts and second names in a store: nothing is reached, changed or removed through them.
 # shellcheck disable=SC2154 # output, stderr and lines are set by run
 load helpers
 load snapshot-meta_helpers

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # snapshot-meta as its users meet it: keys, states, state files. The flows: snapshot-meta-flows.bats.
 # shellcheck disable=SC2154 # output, stderr and lines are set by run
 load helpers

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Guests with a snapshot of 2 MiB that is whole.
 # shellcheck shell=bash
 

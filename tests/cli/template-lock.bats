@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # template-lock: who gets a lock and keeps it, who holds one, who waits.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 # shellcheck disable=SC2016 # the scripts in single quotes are for other shells

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # template-lock_helpers.bash: who holds a lock, and how a memory file is sealed.
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2317 # locks, for the tests; functions called by name

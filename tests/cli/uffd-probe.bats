@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # uffd-probe: its verdicts on a right page server and on wrong ones.
 # shellcheck disable=SC2154,SC2030,SC2031 # what helpers set; each test is a subshell, and meant to be
 

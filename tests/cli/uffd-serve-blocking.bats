@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # uffd-serve: files that do not take what is written to them hold neither a guest nor a request.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell
 

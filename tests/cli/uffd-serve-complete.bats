@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # What is done for a guest that runs: all of its memory (completion), and hot lists that come later.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # What guests find in their memory, and what it costs: windows, zeros, 2 MiB pages, failing reads.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # uffd-serve as a service: its directory, the ids of its sessions, what it records, and its client.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 

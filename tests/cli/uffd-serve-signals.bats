@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # uffd-serve: what is not about the server (signals, limits, memory of others) does not end it.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell
 

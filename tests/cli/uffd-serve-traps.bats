@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # What other page servers stumbled over: handshakes, sockets, files that change under a session.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What the tests of uffd-serve share: a server, and uffd-probe as its VMMs.
 # shellcheck shell=bash disable=SC2154,SC2030,SC2031,SC2034 # run sets output and status; each test is a subshell; tests use what is set here
 

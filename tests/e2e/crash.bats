@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # kill -9 at each change that a flow makes: the next command understands what is left.
 
 load helpers

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # crash_helpers.bash: kill -9 at every place of a flow where a crash could leave something.
 # shellcheck shell=bash
 

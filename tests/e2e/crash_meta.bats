@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # kill -9 at each system call that writes: snapshot-meta's verbs, promote and demote. The next command understands
 # what is left, and fsck has nothing that it cannot mend.
 # shellcheck disable=SC2154 # SNAPSHOT and others are set by the helpers

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The page server that the driver starts has nothing of its starter, and `snapfork status` reports it.
 # SPDX-License-Identifier: Apache-2.0
+# The page server that the driver starts has nothing of its starter, and `snapfork status` reports it.
 # shellcheck disable=SC2016,SC2154 # of other shells; stderr is set by run
 
 load helpers

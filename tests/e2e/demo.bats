@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# scripts/demo.sh runs to its end, verifies its forks and leaves nothing.
 # shellcheck disable=SC2154 # run sets output and lines
 
 load helpers

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # --dry-run: nothing changes on the disk, what the real call would refuse is refused with the same status,
 # and the plan of the driver is a script.
-# SPDX-License-Identifier: Apache-2.0
 # shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells; stderr is set by run
 
 load helpers

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The examples of README and manual pages work as they are printed.
 # SPDX-License-Identifier: Apache-2.0
+# The examples of README and manual pages work as they are printed.
 # shellcheck disable=SC2001,SC2154 # stderr is set by run
 
 load helpers

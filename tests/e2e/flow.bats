@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # The main job: a snapshot becomes a template, forks, and nothing again.
 # shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
 

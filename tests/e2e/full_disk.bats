@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # A full disk is exit 5 with a message; what was made stays whole, and nothing else is left.
 # shellcheck disable=SC2154 # stderr is set by run
 

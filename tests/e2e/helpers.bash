@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # helpers.bash: stores on real filesystems, a snapshot of a real Firecracker in them, and what has to be
 # gone in the end.
 # shellcheck shell=bash disable=SC2154 # output, stderr, lines and status are set by run

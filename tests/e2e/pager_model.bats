@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # uffd-serve against an oracle: VMMs do at random what VMMs may do, and each word that they read is known.
 # MODEL_SECONDS (12, shared out) and MODEL_SEED; `make soak` takes minutes. A failure names what to run to see it again.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # The power fails: what a command has reported as done is there, and what it was at is understood.
 #
 # The store lies on a filesystem whose image is a file on XFS. A clone of that file is the disk as a power cut

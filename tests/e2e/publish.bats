@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The last step of a fork fails in the middle: each fork that exists has a record, or is undone.
 # SPDX-License-Identifier: Apache-2.0
+# The last step of a fork fails in the middle: each fork that exists has a record, or is undone.
 # shellcheck disable=SC2154 # stderr is set by run
 
 load helpers

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # Several at the same thing: a template with a live fork is never deleted, one page server is started.
 # shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose

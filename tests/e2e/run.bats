@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # A command sees the fork's files at the paths that the vmstate names, and nobody else does.
 # shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # run_helpers.bash: snapshots whose vmstate names disks and a vsock socket of the host.
 # shellcheck shell=bash disable=SC2034,SC2154 # variables for, and of, the tests and helpers.bash
 

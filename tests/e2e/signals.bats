@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # A signal to the driver alone, not to its process group: what the flow has done is undone before the
 # driver exits.
-# SPDX-License-Identifier: Apache-2.0
 # shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
 
 load helpers

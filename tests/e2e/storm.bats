@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # Eight processes do everything at once to the same five templates, and are killed at random.
 # STORM_SECONDS (10) and STORM_SEED; `make soak` takes minutes.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # One process of the storm: storm_worker.bash NUMBER SEED SECONDS DIR. Does things at random to the templates t1 to
 # t5, whose memory is DIR/memory.1 to 5, and kills a part of them. Looks, at each step, at the forks that it has: only
 # it deletes them, so each of them, and its template, must be there, unchanged. Says what is not in DIR/broken.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Two stores that share one page server: equal ids, different guests.
 # SPDX-License-Identifier: Apache-2.0
+# Two stores that share one page server: equal ids, different guests.
 # shellcheck disable=SC2154 # stderr is set by run
 
 load helpers

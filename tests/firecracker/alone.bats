@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # uffd-serve without a store: one memory file, one socket.
 # shellcheck disable=SC2154 # variables of the helpers
 

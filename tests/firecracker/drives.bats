@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # Guests with drives and a vsock: every fork has its own, although their vmstate names the source's.
 # shellcheck disable=SC2154 # variables of the helpers
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # The main job on a real Firecracker: one snapshot becomes several running guests.
 # shellcheck disable=SC2154 # variables of the helpers
 

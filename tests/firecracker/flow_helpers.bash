@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # flow_helpers.bash: a store of its own for a test, and what has to be gone from it in the end.
 # shellcheck shell=bash
 

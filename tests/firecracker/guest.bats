@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # The guest, and Firecracker's own File back end: what the other files rely on.
 # shellcheck disable=SC2154 # variables of the helpers
 

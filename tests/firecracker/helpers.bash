@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # helpers.bash: a real, unmodified Firecracker in a test, with the guest of tests/guest in it.
 #
 # FIRECRACKER names the program (default: `firecracker` on the PATH). FIRECRACKER_ARGS are its first

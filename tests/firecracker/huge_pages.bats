@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # A guest in 2 MiB pages: Firecracker restores those only from a page server.
 # shellcheck disable=SC2154 # variables of the helpers
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # States whose paths snapshot-meta has rewritten, to other lengths: Firecracker loads them, and what
 # it opens is at the new places.
 # shellcheck disable=SC2154 # variables of the helpers

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # One fuzz target: first what was found once and all seeds, then new inputs for FUZZ_SECONDS (10). Called
 # by `make check` and `make check-fuzz`: tests/fuzz/run.sh NAME. Exit status 77: it cannot run here.
 set -euo pipefail

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # What `make check` does for seconds, for SOAK_SECONDS (300) each: the storm, chaos, every fuzz target, and the tests of
 # this folder, which read SOAK_SECONDS themselves. Called by `make soak`: tests/soak/run.sh BIN-DIR BUILD-DIR.
 set -euo pipefail
