@@ -73,7 +73,7 @@ FUZZ_OBJS := $(FUZZ_SRCS:%.cc=$(FUZZ)/%.o)
 endif
 FUZZ_CXX := -std=c++20 -pthread -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 MANS     := $(patsubst man/%.scd,$(O)/man/%,$(wildcard man/*.scd))
-SHELL_SRCS = scripts/snapfork scripts/snapfork-mount scripts/bootstrap $(wildcard scripts/*.sh scripts/*.bash tests/*.bash \
+SHELL_SRCS = scripts/snapfork scripts/snapfork-mount scripts/bootstrap scripts/commit-msg $(wildcard scripts/*.sh scripts/*.bash tests/*.bash \
   tests/*.sh tests/*/*.bash tests/*/*.sh tests/*/*.bats bench/*.sh completions/*) .ci/run
 Q        := $(if $(V),,@)
 # STEPS, STEPS_FILE: how many files are built, and a file with a byte for each that is (scripts/build.sh).
@@ -171,7 +171,7 @@ bench-pager: all helpers  ## the page server's figures alone, to standard output
 	$(Q)scripts/bootstrap bench
 	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bench/bench-pager.sh
 
-lint: bootstrap-lint  ## clang-format, clang-tidy, shellcheck, shfmt, groff; all warnings are errors
+lint: bootstrap-lint  ## clang-format, clang-tidy, shellcheck, shfmt, groff, words to avoid; all warnings are errors
 	$(Q)scripts/lint.sh
 format:  ## rewrite sources in the house format
 	$(Q)clang-format -i $$(git ls-files '*.cc' '*.h')
@@ -189,7 +189,7 @@ $(O)/man/%: man/%.scd
 
 DOCS     := LICENSE README.md $(wildcard docs/*.md)
 install: all man  ## programs, man pages, completions, license and docs under $(DESTDIR)$(prefix)
-	$(Q)$(INSTALL) -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man7 $(DESTDIR)$(compdir) $(DESTDIR)$(docdir)
+	$(Q)$(INSTALL) -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(mandir)/man7 $(DESTDIR)$(compdir) $(DESTDIR)$(docdir)
 	$(Q)$(INSTALL) $(STRIP) -m 755 $(PROGS) $(DESTDIR)$(bindir)
 	$(Q)$(INSTALL) -m 755 $(DRIVER) $(DESTDIR)$(bindir)
 	$(Q)$(INSTALL) -m 644 $(DOCS) $(DESTDIR)$(docdir)

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # All linters over all tracked and new files; any warning is an error. Called by `make lint`.
 set -euo pipefail
 shopt -s inherit_errexit
@@ -16,6 +17,12 @@ main() {
 
   printf 'includes between the folders of src/\n'
   scripts/check-includes.sh || failed=1
+
+  printf 'license tag and purpose of each source; files without, of folders in work:\n'
+  scripts/check-headers.sh || failed=1
+
+  printf 'words to avoid; findings in folders in work:\n'
+  scripts/check-words.sh || failed=1
 
   printf 'shellcheck, shfmt: %d files\n' "${#shells[@]}"
   shellcheck -x "${shells[@]}" || failed=1
