@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Runs every test, two files at a time, and ends with "N passed, N failed, N skipped".
 # Called by `make check`: tests/run-all.sh BIN-DIR BUILD-DIR.
 set -euo pipefail
@@ -69,6 +70,15 @@ report() { # <what> <log>
   ((passed += ok, failed += bad, skipped += skip)) || true
 }
 
+# Two files run at the same time, so their seconds add up to more than the whole run takes.
+report_slowest() { # <log dir>
+  local file
+  printf 'the ten slowest:\n'
+  for file in "$1"/*.log.seconds; do
+    printf '%8s s  %s\n' "$(<"$file")" "$(basename "${file%.log.seconds}")"
+  done | sort -rn | sed -n 1,10p
+}
+
 main() {
   local bin build logs jobs=${JOBS:-2} started=$SECONDS what
   bin=$(realpath "$1")
@@ -89,6 +99,7 @@ main() {
   done
   wait
   for what in "${list[@]}"; do report "$what" "$logs/${what//\//_}.log"; done
+  report_slowest "$logs"
   printf '%d s in all\n' $((SECONDS - started))
   printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped" | tee "$logs/summary"
   ((failed == 0))
