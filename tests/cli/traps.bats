@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# docs/traps.md names the test that finds each trap: that they are there, and that none is left out.
+# SPDX-License-Identifier: Apache-2.0
+# docs/traps.md names the test that finds each trap: each of these tests exists, and no trap is missing.
 
 load helpers
 
@@ -10,7 +11,7 @@ setup() {
 }
 teardown() { common_teardown; }
 
-# What the list names: a line "FILE<tab>NAME" each.
+# Prints a line "FILE<tab>NAME" for each test that the list names.
 named_tests() {
   local word file=
   # shellcheck disable=SC2016 # backticks of Markdown
@@ -23,14 +24,14 @@ named_tests() {
   done < <(grep -E '^\| .* \| `' "$list" | sed 's/^| .* | `/`/' | grep -oE '`[^`]+`|"[^"]+"')
 }
 
-# The same for all tests that there are.
+# Prints the same for each test that exists.
 existing_tests() {
   local file
   cd "$tests" || return 1
   for file in */*.bats; do
     sed -nE "s|^@test \"(.*)\" \\{.*|$file\t\1|p" "$file"
   done
-  for file in unit/*_test.cc; do
+  for file in unit/*/*_test.cc; do
     tr '\n' ' ' <"$file" | grep -oE '\bTEST(_F)?\( *\w+, *\w+\)' \
       | sed -E "s|TEST(_F)?\( *(\w+), *(\w+)\)|$file\t\2.\3|"
   done
@@ -41,7 +42,7 @@ existing_tests() {
   existing_tests | sort -u >existing
   (($(wc -l <named) > 70)) || fail "only $(wc -l <named) tests were read from the list"
   comm -23 named existing >missing
-  [[ ! -s missing ]] || fail "not there:" "$(<missing)"
+  [[ ! -s missing ]] || fail "missing:" "$(<missing)"
 }
 
 @test "docs/traps.md: every line names a test, and every test that is a trap has a line" {
