@@ -29,7 +29,7 @@ rendered() { # <page>
   require_cmd scdoc groff
   local page line text
   for page in "$pages"/snapfork.1.scd "$pages"/snapfork.7.scd "$pages"/snapshot-meta.1.scd \
-    "$pages"/template-lock.1.scd "$pages"/reflink-clone.1.scd "$pages"/snapfork-mount.1.scd; do
+    "$pages"/template-lock.1.scd "$pages"/reflink-clone.1.scd "$pages"/snapfork-mount.1.scd "$pages"/*.5.scd; do
     text=$(rendered "$page")
     while IFS= read -r line; do
       line=$(sed 's|^ *||' <<<"$line")
@@ -120,4 +120,15 @@ run_example() { # <text>
   run -0 snapshot-meta fsck
   assert_equal "$(snapshot-meta forks base)" f1
   run -0 snapshot-meta verify f1
+}
+
+@test "snapfork-hotlist(5) and snapfork-trace(5): their examples are valid files" {
+  cd "$BATS_TEST_TMPDIR" || return 1
+  run_example "$(blocks_of "$pages/snapfork-hotlist.5.scd")"
+  assert_equal "$output" $'0\t0\t0\n1\t8192\t-'
+  # The first block is the trace; the commands after it need a fork.
+  blocks_of "$pages/snapfork-trace.5.scd" | sed -n '1,/^12$/p' >example.trace
+  run -0 hotpage-record record -o example.hpl example.trace
+  run -0 hotpage-record show example.hpl
+  assert_equal "$output" $'0\t12288\t3\n0\t49152\t12'
 }
