@@ -5,8 +5,8 @@
 
 mounted_dirs=()
 
-# Makes a new filesystem and mounts it on DIR, which is made too; its image is DIR.img. Skips the test,
-# or the file when called from setup_file, with the reason when this machine cannot.
+# Makes a new filesystem and mounts it on DIR, which it makes, too; its image is DIR.img. If this machine cannot, it skips the
+# test, or the file if called from setup_file, with the reason.
 mount_fs() { # <xfs|btrfs|ext4|tmpfs> <dir> [MiB]
   local type=$1 dir=$2 size=${3:-400} said
   ((EUID == 0)) || skip "mounting $type needs root"
@@ -21,11 +21,11 @@ mount_fs() { # <xfs|btrfs|ext4|tmpfs> <dir> [MiB]
   mounted_dirs+=("$dir")
 }
 
-# The file is sparse: it takes what is written into the filesystem.
+# The file is sparse: it uses only the space of what is written.
 make_image() { # <xfs|btrfs|ext4> <file> <MiB>
   local type=$1 file=$2 size=$3 options=(-q)
   case $type in
-    # The least that mkfs.xfs makes is 300 MiB, and 109 MiB that mkfs.btrfs does.
+    # The minimum of mkfs.xfs is 300 MiB, that of mkfs.btrfs 109 MiB.
     xfs)
       options+=(-m reflink=1)
       size=$((size < 300 ? 300 : size))
@@ -37,7 +37,7 @@ make_image() { # <xfs|btrfs|ext4> <file> <MiB>
   "mkfs.$type" "${options[@]}" "$file" >/dev/null 2>&1
 }
 
-# Unmounts all that mount_fs mounted, the last first. What a process still uses goes when it ends.
+# Unmounts all that mount_fs mounted, the last first. A mount that a process still uses ends with the process.
 unmount_all() {
   local i
   for ((i = ${#mounted_dirs[@]} - 1; i >= 0; i--)); do

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# vmstate.bash: changed state files with a right checksum.
+# vmstate.bash: modified state files with a valid checksum.
 # shellcheck shell=bash
 
 # Writes the CRC-64 (Jones) of all that is before it into the last 8 bytes.
@@ -23,7 +23,7 @@ renew_crc() { # <state file>
   printf '%b' "$text" | dd of="$file" bs=1 seek="$length" conv=notrunc status=none
 }
 
-# Another text of the same length, wherever it stands.
+# Replaces a string by another one of the same length, everywhere.
 replace_text() { # <state file> <text> <new text>
   local offset
   ((${#2} == ${#3})) || return
@@ -33,7 +33,7 @@ replace_text() { # <state file> <text> <new text>
   renew_crc "$1"
 }
 
-# In a state of Firecracker 1.16 whose guest has 128 MiB: 3584 instead. (Regions and devices stay.)
+# Changes the memory size in a state of Firecracker 1.16 from 128 MiB to 3584 MiB. (Regions and devices stay.)
 enlarge_memory() { # <state file>
   local file=$1 at
   at=$(LC_ALL=C grep -abo -m 1 -P '10\.0\.0\x06\x80' "$file" | head -n 1 | cut -d: -f1)

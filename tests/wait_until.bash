@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# wait_until.bash: how tests wait. Whoever loads it has a function `fail`.
+# wait_until.bash: how tests wait. A file that loads it has a function `fail`.
 # shellcheck shell=bash
 
 # Polls until the command succeeds; fails after SECONDS. Never sleeps for a fixed time.
 wait_until() { # <seconds> <command> [argument]...
   local deadline=$((SECONDS + $1)) poll_fd
   shift
-  exec {poll_fd}<> <(:) # readable for read -t, and never has anything
+  exec {poll_fd}<> <(:) # a descriptor for read -t that never has data
   while ! "$@"; do
     if ((SECONDS > deadline)); then
       exec {poll_fd}>&-

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# A minute of tests/soak/chaos.sh: CHAOS_SECONDS (60) and CHAOS_SEED. `make soak` takes as long as it is told.
+# Runs tests/soak/chaos.sh for CHAOS_SECONDS (60) with CHAOS_SEED. `make soak` runs it for SOAK_SECONDS.
 
 load helpers
 
@@ -15,7 +15,7 @@ teardown() {
   unmount_all
 }
 
-@test "chaos: flows of all verbs in two stores, their processes stopped and killed, links and mounts thrown in" {
+@test "chaos: two stores stay correct while flows run at once, processes are killed, and links and mounts appear" {
   local seed=${CHAOS_SEED:-$RANDOM}
   printf '# CHAOS_SEED=%s\n' "$seed" >&3
   mkdir "$BATS_TEST_TMPDIR/fs/chaos"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# kill -9 at each change that a flow makes: the next command understands what is left.
+# kill -9 at each change that a flow makes: the next command handles what is left.
 
 load helpers
 load crash_helpers
@@ -27,8 +27,8 @@ is_live_fork() {
   [[ $(snapshot-meta get f ForkOfTemplate) == base ]]
 }
 
-# A fork exists, then it is whole and keeps its template alive; or it does not, then it can be made. In the
-# end nothing of it is left.
+# If the fork exists, it is complete and its template cannot be deleted; otherwise it can be made. At the end nothing
+# of it is left.
 fork_is_understood() {
   snapfork list >/dev/null || return
   if [[ -e $SNAPFORK_ROOT/guests/f ]]; then
@@ -43,13 +43,13 @@ fork_is_understood() {
   assert_equal "$(store_listing)" "$baseline" && sessions_are_as_before
 }
 
-# Whoever had a session before has it, nobody else; without one there is no page server, or it is about to leave.
+# The sessions are those that existed before. Without a session no page server runs, or it is about to exit.
 sessions_are_as_before() {
   [[ -n $sessions ]] || wait_until 10 no_pager || return
   assert_equal "$(uffd-ctl sessions 2>/dev/null | cut -d@ -f1)" "$sessions"
 }
 
-# The same, but the id is never used again: to delete it, or its template, is enough.
+# The same, but the id is not used again: deleting it, or its template, removes everything.
 rest_goes_with_the_template() {
   if [[ -e $SNAPFORK_ROOT/guests/f ]]; then snapfork -q delete f || return; fi
   snapfork -q demote base || return
@@ -61,7 +61,7 @@ fork_exists() {
   [[ -e $SNAPFORK_ROOT/guests/f ]] || snapfork -q fork "${back_end[@]}" base f >/dev/null
 }
 
-# The fork is as it was, or it is gone and the rest goes with the next delete.
+# The fork is unchanged, or it does not exist and the next delete removes the rest.
 delete_is_understood() {
   local status=0
   snapfork list >/dev/null || return
@@ -69,13 +69,13 @@ delete_is_understood() {
     is_live_fork && snapshot-meta verify f >/dev/null || return
     snapfork -q delete f || return
   else
-    snapfork -q delete f 2>/dev/null || status=$? # 1: nothing was left to do
+    snapfork -q delete f 2>/dev/null || status=$? # 1: no such guest
     ((status <= 1)) || fail "delete f: $status" || return
   fi
   assert_equal "$(store_listing)" "$baseline" && sessions_are_as_before
 }
 
-# From here on forks have sessions: of a page server that runs already, for the fork `other`.
+# From here on forks have sessions, at a page server that runs already for the fork `other`.
 with_page_server() {
   snapfork -q fork base other >/dev/null
   baseline=$(store_listing)
@@ -83,38 +83,38 @@ with_page_server() {
   sessions=other
 }
 
-@test "fork: everything killed at each change; the same fork is made, then deleted" {
+@test "fork killed with all its processes at each change: the same fork can be made, then deleted" {
   KILL_ALL=1 at_each_place nothing_to_prepare fork_is_understood snapfork fork --backend file base f
 }
 
-@test "fork: everything killed at each change; what is left goes when the template is changed" {
+@test "fork killed with all its processes at each change: deleting the template removes what is left" {
   KILL_ALL=1 at_each_place nothing_to_prepare rest_goes_with_the_template snapfork fork --backend file base f
 }
 
-@test "fork: each program killed alone; the driver takes back what there is" {
+@test "fork with each program killed alone: the driver removes what was made" {
   KILL_ALL='' at_each_place nothing_to_prepare fork_is_understood snapfork fork --backend file base f
 }
 
-@test "delete: everything killed at each change; the next delete goes on" {
+@test "delete killed with all its processes at each change: the next delete finishes" {
   KILL_ALL=1 at_each_place fork_exists delete_is_understood snapfork delete f
 }
 
-@test "delete: each program killed alone; the next delete goes on" {
+@test "delete with each program killed alone: the next delete finishes" {
   KILL_ALL='' at_each_place fork_exists delete_is_understood snapfork delete f
 }
 
-@test "the driver killed at each step of fork and delete: the step goes on alone, then the next command" {
+@test "driver killed at each step of fork and delete: the step ends, then the next command finishes" {
   at_each_step nothing_to_prepare fork_is_understood snapfork fork --backend file base f
   at_each_step fork_exists delete_is_understood snapfork delete f
 }
 
-@test "fork and delete with a session: everything killed at each change and each message to the page server" {
+@test "fork and delete with a session killed at each change and each message to the page server: the next command finishes" {
   with_page_server
   KILL_ALL=1 at_each_place nothing_to_prepare fork_is_understood snapfork fork base f
   KILL_ALL=1 at_each_place fork_exists delete_is_understood snapfork delete f
 }
 
-@test "fork and delete with a session: each call to the page server killed alone" {
+@test "fork and delete with each call to the page server killed alone: the next command finishes" {
   with_page_server
   # shellcheck disable=SC2034 # of places
   only=uffd-ctl
@@ -122,13 +122,13 @@ with_page_server() {
   KILL_ALL='' at_each_place fork_exists delete_is_understood snapfork delete f
 }
 
-@test "the driver killed at each step of fork and delete with a session" {
+@test "driver killed at each step of fork and delete with a session: the next command finishes" {
   with_page_server
   at_each_step nothing_to_prepare fork_is_understood snapfork fork base f
   at_each_step fork_exists delete_is_understood snapfork delete f
 }
 
-@test "the driver killed at each step of the fork that starts the page server" {
+@test "driver killed at each step of the fork that starts the page server: the next command finishes" {
   back_end=(--backend uffd)
   at_each_step nothing_to_prepare fork_is_understood snapfork fork base f
 }

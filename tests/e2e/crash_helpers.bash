@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-# crash_helpers.bash: kill -9 at every place of a flow where a crash could leave something.
+# crash_helpers.bash: kill -9 at every point of a flow where a crash could leave something.
 # shellcheck shell=bash
 
-# The system calls that change what is on the disk, or make it last, or tell the page server to do something.
+# The system calls that change the disk, flush it, or send a request to the page server.
 readonly CHANGES=mkdir,mkdirat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,symlinkat,fsync,fdatasync,ftruncate,fallocate,ioctl,copy_file_range,connect,sendto,sendmsg
 
-# Puts stand-ins for the programs of a flow on the PATH, which count their calls from 0. Either all changes
-# of each call are recorded; or call KILL_STEP is killed at the change number KILL_NTH that is a KILL_CALL,
-# and with KILL_ALL its whole process group; or, KILL_CALL being "driver", the driver is killed when the
-# call begins, and that goes on. When somebody was killed there is $CRASH_DIR/killed.
+# Puts wrappers of the programs of a flow on the PATH, which count their calls from 0. Either all changes of each call are
+# recorded; or call KILL_STEP is killed at its KILL_NTH system call KILL_CALL, and with KILL_ALL its whole process group;
+# or, if KILL_CALL is "driver", the driver is killed when the call begins, and the call continues. If a process was killed,
+# $CRASH_DIR/killed exists.
 make_stand_ins() {
   local program
   CRASH_DIR=$BATS_TEST_TMPDIR/crash
@@ -18,7 +18,7 @@ make_stand_ins() {
     cat >"$CRASH_DIR/bin/$program" <<STAND_IN
 #!/bin/bash
 real=$(type -P "$program")
-# The flow itself runs in there.
+# The flow itself runs there.
 [[ $program != template-lock || \$1 != --* ]] || exec "\$real" "\$@"
 step=\$(<"\$CRASH_DIR/steps")
 echo \$((step + 1)) >"\$CRASH_DIR/steps"
@@ -29,7 +29,7 @@ fi
 ((step == KILL_STEP)) || exec "\$real" "\$@"
 if [[ \$KILL_CALL == driver ]]; then
   : >"\$CRASH_DIR/killed"
-  # It is what is between here and the leader of the process group.
+  # The driver is the process between this one and the leader of the process group.
   pid=\$PPID drivers=()
   while read -r _ _ _ parent group _ <"/proc/\$pid/stat"; do
     drivers+=("\$pid")
@@ -51,11 +51,11 @@ STAND_IN
   done
 }
 
-# In a process group of its own, so that it can be killed as a whole.
+# Runs it in its own process group, so that all of it can be killed.
 run_flow() { # <step> <call> <nth> <command...>
   rm -f "$CRASH_DIR/killed"
   echo 0 >"$CRASH_DIR/steps"
-  # The shell tells of each process that is killed.
+  # The shell reports each process that is killed.
   {
     KILL_STEP=$1 KILL_CALL=$2 KILL_NTH=$3 PATH=$CRASH_DIR/bin:$PATH \
       setsid --wait "${@:4}" >"$CRASH_DIR/output" 2>&1 </dev/null 3>&- 4>&- || true
@@ -75,7 +75,7 @@ places() {
   done
 }
 
-# What was killed, or goes on as an orphan, has the locks of its flow until it is gone.
+# Killed processes and orphans hold the locks of their flow until they have ended.
 wait_for_locks() {
   local id
   for id in base f g; do
@@ -83,7 +83,7 @@ wait_for_locks() {
   done
 }
 
-# For each step of a flow: prepare, the flow until its driver is killed there, check.
+# For each step of a flow: prepare, run the flow until its driver is killed there, check.
 at_each_step() { # <prepare> <check> <flow...>
   local prepare=$1 check=$2 step steps
   shift 2
@@ -101,7 +101,7 @@ at_each_step() { # <prepare> <check> <flow...>
   ((steps >= 3))
 }
 
-# For each place of a flow: prepare, the flow until it is killed there, check.
+# For each change of a flow: prepare, run the flow until it is killed there, check.
 at_each_place() { # <prepare> <check> <flow...>
   local prepare=$1 check=$2 step call nth list
   shift 2
@@ -122,10 +122,10 @@ at_each_place() { # <prepare> <check> <flow...>
   printf '# %d places\n' "${#list[@]}" >&3
 }
 
-# For one program instead of a flow: every system call that changes something, contents and modes among it.
+# For one program instead of a flow: every system call that changes something, including contents and modes.
 readonly WRITES=$CHANGES,openat,write,pwrite64,fchmod,fchmodat,utimensat,fsetxattr,fremovexattr
 
-# Prints "CALL NTH" for each of them in a recording, but for what failed (and so changed nothing) and what goes to
+# Prints "CALL NTH" for each of them in a recording, except those that failed (and so changed nothing) and writes to
 # standard output and error.
 places_in() { # <recording>
   awk '{
@@ -139,10 +139,10 @@ places_in() { # <recording>
   }' "$1"
 }
 
-# In a namespace where nobody else is: a program that looks through /proc makes the same calls each time.
+# In a PID namespace without other processes, so that a program that reads /proc makes the same calls each time.
 readonly ALONE=(unshare --pid --fork --mount-proc)
 
-# For each such call of a program: prepare, the program until it is killed just before that call, check.
+# For each such call of a program: prepare, run the program until it is killed just before that call, check.
 at_each_call() { # <prepare> <check> <command...>
   local prepare=$1 check=$2 recording=$BATS_TEST_TMPDIR/calls list call nth place status
   shift 2

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# kill -9 at each system call that writes: snapshot-meta's verbs, promote and demote. The next command understands
-# what is left, and fsck has nothing that it cannot mend.
+# kill -9 of promote, demote and the verbs of snapshot-meta at each system call that writes: the next command handles
+# what is left, and fsck can repair everything that it finds.
 # shellcheck disable=SC2154 # SNAPSHOT and others are set by the helpers
 
 load helpers
@@ -18,7 +18,7 @@ teardown() {
   drop_store
 }
 
-# A guest `g` of 1 MiB, the fork `f` of a template `base`, and a copy of all of it in $BATS_TEST_TMPDIR/fs/pristine.
+# Makes a guest `g` of 1 MiB, the fork `f` of a template `base`, and a copy of all in $BATS_TEST_TMPDIR/fs/pristine.
 make_small_store() {
   common_setup
   mount_fs xfs "$BATS_TEST_TMPDIR/fs" 300
@@ -47,7 +47,7 @@ restore_store() {
   cp -a --reflink=always "$BATS_TEST_TMPDIR/fs/pristine" "$SNAPFORK_ROOT"
 }
 
-# Nobody has touched what was not asked for, and what is wrong can be mended.
+# Other files did not change, and fsck repairs what it finds.
 others_are_as_before() {
   [[ $(snapshot-meta state base) == Template && $(snapshot-meta forks base) == f ]] || fail "base: $(snapfork list)" || return
   [[ $(sha256sum <"$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory") == "$digest" ]] || fail 'base changed' || return
@@ -59,7 +59,7 @@ memory_is_whole() {
   [[ $(sha256sum <"$SNAPFORK_ROOT/guests/g/snapshots/snapshot-latest/memory") == "$digest" ]] || fail 'g changed'
 }
 
-# Standby as it was, or promoted as a whole: then forks can be made of it.
+# The guest is in Standby as before, or a complete template from which forks can be made.
 promote_is_understood() {
   local state
   state=$(snapshot-meta state g)
@@ -71,12 +71,12 @@ promote_is_understood() {
   snapfork -q delete g1 && snapfork -q demote g && [[ -w $SNAPFORK_ROOT/guests/g/snapshots/snapshot-latest/memory ]]
 }
 
-@test "promote: killed at each call of each program" {
+@test "promote killed at each call of each program: the guest is unchanged, or a template" {
   make_stand_ins
   KILL_ALL=1 at_each_place restore_store promote_is_understood snapfork promote g
 }
 
-@test "snapshot-meta promote: killed at each write" {
+@test "snapshot-meta promote killed at each write: the guest is unchanged, or a template" {
   template-lock seal g
   keep_as_pristine
   at_each_call restore_store promote_is_understood snapshot-meta promote g
@@ -91,14 +91,14 @@ demote_is_understood() {
   snapfork -q promote g && snapshot-meta verify --deep g >/dev/null && snapfork -q fork --backend file g g1 >/dev/null
 }
 
-@test "demote: killed at each call of each program" {
+@test "demote killed at each call of each program: a template, or an ordinary snapshot" {
   snapfork -q promote g
   keep_as_pristine
   make_stand_ins
   KILL_ALL=1 at_each_place restore_store demote_is_understood snapfork demote g
 }
 
-@test "snapshot-meta demote: killed at each write" {
+@test "snapshot-meta demote killed at each write: a template, or an ordinary snapshot" {
   snapfork -q promote g
   keep_as_pristine
   at_each_call restore_store demote_is_understood snapshot-meta demote g
@@ -113,7 +113,7 @@ set_is_understood() {
   [[ $(snapshot-meta get g Name) == new ]]
 }
 
-@test "set: killed at each write" {
+@test "set killed at each write: the key is set or not, all others are unchanged" {
   at_each_call restore_store set_is_understood snapshot-meta set g Name=new snapfork.fuzz:=1.0
 }
 
@@ -122,13 +122,13 @@ with_key_to_unset() {
   snapshot-meta set g snapfork.note:=1.0
 }
 
-# The key is there or not; all else is as it was, to the letter.
+# The key exists or not; all other keys are unchanged, byte for byte.
 unset_is_understood() {
   others_are_as_before && snapshot-meta unset g snapfork.note || return
   ! snapshot-meta get g snapfork.note 2>/dev/null && [[ $(snapshot-meta get g Name) == g ]] && memory_is_whole
 }
 
-@test "unset: killed at each write" {
+@test "unset killed at each write: the key exists or not, all others are unchanged" {
   at_each_call with_key_to_unset unset_is_understood snapshot-meta unset g snapfork.note
 }
 
@@ -139,7 +139,8 @@ init_inputs() {
   printf 'disk\n' >"$SNAPFORK_ROOT/../in/disk.raw"
 }
 
-# There, whole, and what is left of the inputs is only another name, to be removed; or not there, and the inputs are.
+# The guest exists and is complete, and a remaining input is only another name of its file; or it does not exist, and
+# the inputs do.
 init_is_understood() {
   local in=$SNAPFORK_ROOT/../in
   others_are_as_before || return
@@ -152,7 +153,7 @@ init_is_understood() {
   snapfork -q promote n && [[ $(stat -c %h "$SNAPFORK_ROOT/guests/n/snapshots/snapshot-latest/memory") == 1 ]]
 }
 
-@test "init: killed at each write" {
+@test "init killed at each write: a complete guest, or the inputs are unchanged" {
   local in=$SNAPFORK_ROOT/../in
   at_each_call init_inputs init_is_understood snapshot-meta init n --state "$in/state" --memory "$in/memory" \
     --disk "$in/disk.raw=/srv/a/disk.raw"
@@ -162,7 +163,7 @@ remove_rewritten() {
   rm -rf "$SOURCE/out" && mkdir "$SOURCE/out"
 }
 
-# All of it or nothing, and the same again makes it; no temporary file stays.
+# The output is complete or absent, and the same command makes it; no temporary file stays.
 rewrite_is_understood() {
   local call=(snapshot-meta rewrite-paths --from /srv/a --to /a/longer/place "$SOURCE/state" "$SOURCE/out/state")
   [[ -e $SOURCE/out/state ]] || "${call[@]}" >/dev/null || return
@@ -170,12 +171,12 @@ rewrite_is_understood() {
   assert_equal "$(ls -A "$SOURCE/out")" state
 }
 
-@test "rewrite-paths: killed at each write" {
+@test "rewrite-paths killed at each write: the output is complete, or absent" {
   at_each_call remove_rewritten rewrite_is_understood \
     snapshot-meta rewrite-paths --from /srv/a --to /a/longer/place "$SOURCE/state" "$SOURCE/out/state"
 }
 
-# One of each kind of thing that fsck mends.
+# Makes one finding of each kind that fsck repairs.
 break_store() {
   restore_store
   local guests=$SNAPFORK_ROOT/guests
@@ -187,7 +188,7 @@ break_store() {
   printf '{"Id":' >"$guests/g/metadata.json"
 }
 
-# The next one ends it; then all is as it was before things went wrong, and the template has its fork.
+# The next fsck finishes; then the store is as it was before the damage, and the template has its fork.
 fsck_is_understood() {
   local refused=0
   snapshot-meta fsck --repair >/dev/null || return
@@ -197,6 +198,6 @@ fsck_is_understood() {
   ((refused == 1)) || fail "delete base: $refused"
 }
 
-@test "fsck --repair: killed at each write" {
+@test "fsck --repair killed at each write: the next one finishes" {
   at_each_call break_store fsck_is_understood snapshot-meta fsck --repair
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The page server that the driver starts has nothing of its starter, and `snapfork status` reports it.
+# The page server that the driver starts inherits nothing from its starter, and `snapfork status` reports it.
 # shellcheck disable=SC2016,SC2154 # of other shells; stderr is set by run
 
 load helpers
@@ -16,7 +16,7 @@ teardown() {
   [[ ! -v job ]] || rmdir "$job" || true
 }
 
-# A guest in the middle of its work.
+# A guest that is being served.
 hold_vmm() { # <record>
   local socket stay
   socket=$(jq -r .uffd_socket_path <<<"$1")
@@ -34,7 +34,7 @@ kill_server() {
   wait_until 10 no_pager
 }
 
-@test "environment, limits, priority, session, directory and OOM score are not those of the starter" {
+@test "page server does not inherit environment, limits, priority, session, directory or OOM score" {
   env RUNNER_TRACKING_ID=github_1 SECRET_TOKEN=hunter2 nice -n 19 bash -c '
     ulimit -S -v 8000000 -t 100000
     echo 500 >/proc/self/oom_score_adj
@@ -49,12 +49,12 @@ kill_server() {
   (($(<"/proc/$pid/oom_score_adj") <= 0))
   run -0 awk '/Max (address space|cpu time)/ { print $(NF - 2), $(NF - 1) }' "/proc/$pid/limits"
   assert_equal "$output" $'unlimited unlimited\nunlimited unlimited'
-  # Signals are at their defaults, but for the end of a session.
+  # SIGINT is not ignored, as it is in a background job of a shell.
   (((0x$(awk '/^SigIgn/ { print $2 }' "/proc/$pid/status") & 2) == 0))
 }
 
-@test "a hang-up, and the end of the job that started it, do not end the page server" {
-  # As a CI runner does: every process with the variable, then the whole process group.
+@test "page server survives a hang-up and the end of the job that started it" {
+  # Kill as a CI runner does: every process with the variable, then the whole process group.
   RUNNER_TRACKING_ID=job-1 setsid --wait snapfork -q fork base f >"$BATS_TEST_TMPDIR/record" 3>&- 4>&-
   local pid file
   pid=$(pager_pids)
@@ -66,7 +66,7 @@ kill_server() {
   assert_equal "$(field 'select(.type == "summary") | .wrong_pages')" 0
 }
 
-@test "the page server leaves the cgroup of the job" {
+@test "page server leaves the cgroup of the job" {
   local mount
   mount=$(awk '$(NF - 2) == "cgroup2" { print $5; exit }' /proc/self/mountinfo)
   job=$mount/snapfork-test-$$/job
@@ -113,7 +113,7 @@ kill_server() {
   assert_contains "$stderr" "cannot write 'standard output'"
 }
 
-@test "a guest that hangs is named also when a new server has come; its record goes with it" {
+@test "status names a guest that hangs also when a new server runs, until its VMM ends" {
   local vmm record
   hold_vmm "$(snapfork -q fork base f)"
   record=$BATS_TEST_TMPDIR/run/s/$(snapshot-meta session-name f)
@@ -130,7 +130,7 @@ kill_server() {
   [[ ! -e $record.vmm && ! -e $record.$vmm.vmm ]]
 }
 
-@test "a server that does not answer is not no server: status and fork report it" {
+@test "status and fork report a server that does not answer" {
   snapfork -q fork base f >/dev/null
   local pid
   pid=$(pager_pids)
@@ -143,7 +143,7 @@ kill_server() {
   run -0 snapfork status
 }
 
-@test "the run directory: not writable, not ours, links in it" {
+@test "refuses a run directory that is not writable, belongs to another user, or contains links" {
   snapfork -q fork --backend file base a >/dev/null
   local run=$BATS_TEST_TMPDIR/run
   mkdir -m 700 "$run"
@@ -171,17 +171,17 @@ kill_server() {
   assert_equal "$output" a
 }
 
-@test "the log of the page server is for its owner only, whatever the umask is" {
+@test "log of the page server is readable by its owner only, whatever the umask is" {
   umask 0
   run -0 snapfork -q fork base f
   assert_equal "$(stat -c '%a %n' "$BATS_TEST_TMPDIR"/run/{pager.log,start.lock} | cut -d ' ' -f 1 | sort -u)" 600
   assert_equal "$(umask)" 0000
 }
 
-@test "without a run directory everything works that needs none" {
+@test "commands that need no run directory work without one" {
   chmod 755 "$BATS_TEST_TMPDIR" "$SNAPFORK_ROOT"
   unset SNAPFORK_PAGER
-  # For a user that is not root; here the check of the user is replaced.
+  # As a user other than root: the check of the user is replaced.
   sed 's/\$EUID == 0 \]\]; then/1 == 0 ]]; then/' "$(type -P snapfork)" >"$BATS_TEST_TMPDIR/snapfork"
   local as_user=(env -u XDG_RUNTIME_DIR bash "$BATS_TEST_TMPDIR/snapfork" -q)
   run -0 "${as_user[@]}" list
@@ -194,7 +194,7 @@ kill_server() {
   run -5 "${as_user[@]}" status
 }
 
-@test "run: a CMD that has loaded nothing leaves the first restore to the page server" {
+@test "run: a CMD that loads nothing leaves the first restore to the page server" {
   snapfork -q fork base f >/dev/null
   # shellcheck disable=SC2016 # of the command
   local command=(snapfork run f -- sh -c 'echo "${SNAPFORK_UFFD_SOCKET-file}"')

@@ -12,7 +12,7 @@ setup() {
 
 teardown() { common_teardown; }
 
-@test "the demo runs to its end and leaves nothing" {
+@test "demo runs to its end and leaves nothing" {
   cd "$BATS_TEST_DIRNAME/../.."
   run -0 scripts/demo.sh
   assert_contains "$output" 'files of guests 0, sockets 0, processes 0, mounts 0, loop devices 0, folder gone'

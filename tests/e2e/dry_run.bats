@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# --dry-run: nothing changes on the disk, what the real call would refuse is refused with the same status,
-# and the plan of the driver is a script.
+# --dry-run changes nothing on the disk, fails with the status of the real call where that is refused, and the plan of the
+# driver is a script.
 # shellcheck disable=SC2030,SC2031,SC2154 # tests are subshells; stderr is set by run
 
 load helpers
@@ -18,7 +18,7 @@ teardown() {
   drop_store
 }
 
-# Names, inodes, modes, times, sizes and contents of all that lies on the filesystem, and in the run directory.
+# Prints names, inodes, modes, times, sizes and contents of all files on the filesystem and in the run directory.
 picture() {
   (cd "$BATS_TEST_TMPDIR" && find fs run -printf '%p %i %m %n %s %T@ %C@\n' 2>/dev/null | sort)
   find "$SNAPFORK_ROOT" -type f -not -name memory -exec sha256sum {} + | sort
@@ -33,7 +33,7 @@ changes_nothing_plain() { # <status> <program> <arguments...>
   [[ $(picture) == "$before" ]] || fail "$* changed something"
 }
 
-# With --dry-run, and again with --json.
+# Runs a command with --dry-run, and again with --json.
 changes_nothing() { # <status> <program> <arguments...>
   changes_nothing_plain "$@"
   local expected=$1 before
@@ -46,7 +46,7 @@ changes_nothing() { # <status> <program> <arguments...>
   [[ $(picture) == "$before" ]] || fail "$* --json changed something"
 }
 
-@test "the driver: nothing changes, with one operand, several, and --json" {
+@test "driver --dry-run changes nothing, with one operand, several, and --json" {
   local import=(--state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory")
   changes_nothing 0 snapfork import new "${import[@]}"
   changes_nothing 0 snapfork promote plain
@@ -62,7 +62,7 @@ changes_nothing() { # <status> <program> <arguments...>
   changes_nothing 2 snapfork delete plain plain
 }
 
-@test "the driver: what the real call refuses is refused with the same status" {
+@test "driver --dry-run is refused with the status of the real call" {
   changes_nothing 1 snapfork delete base
   changes_nothing 1 snapfork delete nobody f
   changes_nothing 1 snapfork demote base
@@ -80,7 +80,7 @@ changes_nothing() { # <status> <program> <arguments...>
   changes_nothing 1 snapfork import new --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
 }
 
-@test "a fork that was cut short does not keep a template: the dry run knows, too" {
+@test "delete --dry-run of a template ignores a fork that was interrupted, as the real call does" {
   snapfork -q delete f
   snapshot-meta fork-begin base gone >/dev/null
   changes_nothing 0 snapfork demote base
@@ -88,7 +88,7 @@ changes_nothing() { # <status> <program> <arguments...>
   run -0 snapfork -q delete base
 }
 
-@test "what does not fit is refused: import, and a fork that is copied" {
+@test "import --dry-run and fork --dry-run refuse copies for which the disk has no space" {
   mount_fs ext4 "$BATS_TEST_TMPDIR/small" 120
   export SNAPFORK_ROOT=$BATS_TEST_TMPDIR/small/store
   mkdir "$SNAPFORK_ROOT"
@@ -104,7 +104,7 @@ changes_nothing() { # <status> <program> <arguments...>
   run -3 snapfork -q fork --backend file --reflink=always base a
 }
 
-@test "snapshot-meta, template-lock, reflink-clone, hotpage-record: nothing changes" {
+@test "snapshot-meta, template-lock, reflink-clone and hotpage-record --dry-run change nothing" {
   local memory=$SNAPFORK_ROOT/guests/plain/snapshots/snapshot-latest/memory
   changes_nothing 0 snapshot-meta set plain Name=x
   changes_nothing 0 snapshot-meta unset plain Name
@@ -129,7 +129,7 @@ changes_nothing() { # <status> <program> <arguments...>
   changes_nothing 0 hotpage-record record "$BATS_TEST_TMPDIR/fs/trace" -o "$BATS_TEST_TMPDIR/fs/hot"
 }
 
-# A Diff with one MiB of data, and a file that it can be merged into.
+# Makes a Diff with 1 MiB of data, and a file that it can be merged into.
 make_diff() {
   cd "$BATS_TEST_TMPDIR/fs" || return
   cp "$SNAPSHOT/memory" target
@@ -138,7 +138,7 @@ make_diff() {
   head -c 1M /dev/urandom | dd of=diff bs=1M seek=3 conv=notrunc status=none
 }
 
-@test "merge-diff, rewrite-paths: nothing changes, and what is refused is refused" {
+@test "merge-diff and rewrite-paths --dry-run change nothing, and refuse as the real call does" {
   make_diff
   local base=$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory kernel
   changes_nothing 0 snapshot-meta merge-diff diff target
@@ -162,17 +162,17 @@ make_diff() {
   [[ ! -e out ]]
 }
 
-@test "import of a Diff over a base that does not fit is refused before anything is copied" {
+@test "import of a Diff with a base of another size is refused before anything is copied" {
   make_diff
   local call=(snapfork import new --state state --memory diff)
   changes_nothing 4 "${call[@]}" --base state
   run -4 "${call[@]}" --base state
-  # A template's memory is sealed and linked: it is copied first.
+  # The memory of a template is sealed and linked, so it is copied first.
   changes_nothing 0 "${call[@]}" --base "$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory"
   run -0 "${call[@]}" --base "$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory"
 }
 
-@test "names that cannot be written are refused, and two equal destinations" {
+@test "dry runs refuse names that cannot be written, and two equal destinations" {
   cd "$BATS_TEST_TMPDIR/fs" || return
   printf '# snapfork-trace 1 page_size=4096 memory_bytes=8192 regions=0+8192\n1\n' >trace
   local out
@@ -200,7 +200,7 @@ make_diff() {
   assert_contains "$output" 'busy: '
 }
 
-@test "init --dry-run of files on another filesystem says what init says" {
+@test "init --dry-run of files on another filesystem fails as init does" {
   run -3 --separate-stderr snapshot-meta init new --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory" --dry-run
   assert_contains "$stderr" 'different filesystems'
   run -3 snapshot-meta init new --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
@@ -208,7 +208,7 @@ make_diff() {
   changes_nothing 0 snapshot-meta init new --state "$BATS_TEST_TMPDIR/fs/copy/state" --memory "$BATS_TEST_TMPDIR/fs/copy/memory"
 }
 
-# What `sed` and `bash` make of a plan.
+# Runs a plan as a script, with `sed` and `bash`.
 type_plan() { # <arguments of snapfork...>
   snapfork --dry-run "$@" >"$BATS_TEST_TMPDIR/plan"
   sed 's/^+ //' "$BATS_TEST_TMPDIR/plan" >"$BATS_TEST_TMPDIR/script"
@@ -216,7 +216,7 @@ type_plan() { # <arguments of snapfork...>
   (cd "$BATS_TEST_TMPDIR/empty" && bash -euo pipefail "$BATS_TEST_TMPDIR/script" </dev/null 3>&- 4>&-)
 }
 
-@test "the plan can be typed: import, promote, fork, run, delete, demote" {
+@test "plans of import, promote, fork, run, delete and demote work as scripts" {
   mkdir "$BATS_TEST_TMPDIR/empty"
   type_plan import new --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
   type_plan promote new
@@ -243,7 +243,7 @@ type_plan() { # <arguments of snapfork...>
   assert_equal "$(ls -A "$BATS_TEST_TMPDIR/empty")" ''
 }
 
-@test "a page server that is started under locks does not keep them" {
+@test "page server that is started under locks does not keep them" {
   # shellcheck disable=SC2016 # of that shell
   template-lock base new -- bash -c 'uffd-serve --control "$0" --ready-fd 9 9>ready </dev/null >/dev/null 2>&1 & echo $! >server' \
     "$BATS_TEST_TMPDIR/own.sock" 3>&- 4>&-

@@ -15,17 +15,17 @@ teardown() {
   drop_store
 }
 
-# The blocks of code of a page's EXAMPLES, as in the source; a backslash escapes there.
+# Prints the code blocks of a page's EXAMPLES, without the escapes of the source.
 blocks_of() { # <page>
-  awk '/^# /{ here = $2 == "EXAMPLES" } /^```/{ code = !code; next } here && code' "$1" | sed 's/\\\(.\)/\1/g'
+  awk '!code && /^# /{ here = $2 == "EXAMPLES" } /^```/{ code = !code; next } here && code' "$1" | sed 's/\\\(.\)/\1/g'
 }
 
-# As man(1) shows the page on a terminal of 80 columns.
+# Prints the page as man(1) does on a terminal of 80 columns.
 rendered() { # <page>
   scdoc <"$1" | groff -man -Tutf8 -rLL=80n -P-cbou 2>/dev/null
 }
 
-@test "every example of a manual page is printed as it is written: no hyphens, no broken lines, 80 columns" {
+@test "examples of manual pages are displayed as written: no hyphens, no broken lines, 80 columns" {
   require_cmd scdoc groff
   local page line text
   for page in "$pages"/snapfork.1.scd "$pages"/snapfork.7.scd "$pages"/snapshot-meta.1.scd \
@@ -38,13 +38,13 @@ rendered() { # <page>
       ((${#line} <= 69)) || fail "$page: too long: $line"
     done < <(blocks_of "$page")
   done
-  # A command that is not in a block would be filled and hyphenated.
+  # A command outside of a code block would be filled and hyphenated.
   for page in "$pages"/{snapfork.1,snapfork.7,snapshot-meta.1,template-lock.1}.scd; do
     run -1 grep -E $'^\t[a-z-]+ ' <(awk '/^# /{ here = $2 == "EXAMPLES" } here' "$page")
   done
 }
 
-# The parts of an example that this machine lacks: a Firecracker that takes a request, and a curl for it.
+# Makes the programs that this machine lacks: a Firecracker that accepts one request, and a curl for it.
 make_stand_ins() {
   mkdir -p "$BATS_TEST_TMPDIR/bin"
   cat >"$BATS_TEST_TMPDIR/bin/firecracker" <<'STAND_IN'
@@ -73,7 +73,7 @@ STAND_IN
   PATH=$BATS_TEST_TMPDIR/bin:$PATH
 }
 
-# A store at the place that the examples name, of this test alone, and a snapshot in the working directory.
+# Makes a store for this test, whose path replaces that of the examples, and a snapshot in the working directory.
 make_place() {
   make_store xfs
   make_stand_ins
@@ -88,24 +88,24 @@ run_example() { # <text>
   run -0 --separate-stderr bash -euo pipefail "$BATS_TEST_TMPDIR/script" 3>&- 4>&-
 }
 
-@test "snapfork(1): its examples make, load and delete forks" {
+@test "examples of snapfork(1) make, load and delete forks" {
   make_place
-  # All but the import with a disk, which needs a snapshot with one.
+  # All examples except the import with a disk, which needs a snapshot with one.
   local text
   text=$(blocks_of "$pages/snapfork.1.scd" | sed '/^snapfork import web/,/^  --disk/d')
-  # One of the forks that are deleted at the end is that of the plan.
+  # The forks that are deleted at the end include that of the plan.
   run_example "$text"
   assert_contains "$output" '"backend_type":"Uffd"'
   [[ -z $(find "$BATS_TEST_TMPDIR/fs/store/guests" -mindepth 1) ]]
 }
 
-@test "README: the ten lines" {
+@test "ten lines of the README work as printed" {
   make_place
   local text
   text=$(awk '/^## /{ here = /Ten lines/ } /^```/{ code = !code; next } here && code' "$readme")
-  # The script that the example names is the one of snapfork(1).
+  # The script load-fork is that of snapfork(1).
   blocks_of "$pages/snapfork.1.scd" | sed -n "/^cat >load-fork/,/^chmod/p" | sed "s|/run/\\\$|$BATS_TEST_TMPDIR/run/\$|g" | bash -e
-  # A hundred take long to delete.
+  # Four forks instead of a hundred, to delete them faster.
   run_example "${text/fork -n 100/fork -n 4}"
   assert_contains "$output" '"backend_type":"Uffd"'
   assert_contains "$stderr" "cannot delete template 'base': 5 forks live"
@@ -113,7 +113,7 @@ run_example() { # <text>
   SNAPFORK_ROOT=$BATS_TEST_TMPDIR/fs/store snapfork -q delete $(SNAPFORK_ROOT=$BATS_TEST_TMPDIR/fs/store snapshot-meta forks base)
 }
 
-@test "snapshot-meta(1): a fork, step by step, is a fork that fsck leaves alone" {
+@test "example of snapshot-meta(1) makes a fork in which fsck finds nothing" {
   make_store xfs
   make_template
   run_example "$(blocks_of "$pages/snapshot-meta.1.scd" | sed -n '/^template-lock/,$p')"
@@ -122,7 +122,7 @@ run_example() { # <text>
   run -0 snapshot-meta verify f1
 }
 
-@test "snapfork-hotlist(5) and snapfork-trace(5): their examples are valid files" {
+@test "examples of snapfork-hotlist(5) and snapfork-trace(5) are valid files" {
   cd "$BATS_TEST_TMPDIR" || return 1
   run_example "$(blocks_of "$pages/snapfork-hotlist.5.scd")"
   assert_equal "$output" $'0\t0\t0\n1\t8192\t-'

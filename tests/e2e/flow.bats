@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The main job: a snapshot becomes a template, forks, and nothing again.
+# The main flow: a snapshot becomes a template with forks, and everything is deleted again.
 # shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
 
 load helpers
@@ -13,8 +13,8 @@ teardown() {
   drop_store
 }
 
-# Import to delete; every page of three forks is served at once and compared with the file.
-@test "XFS: three forks of a template are served whole, and nothing is left of them" {
+# From import to delete: every page of three forks is served at once and compared with the file.
+@test "XFS: three forks of a template read every page, and delete leaves nothing" {
   make_store xfs
   run -0 --separate-stderr snapfork import base --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
   assert_equal "$output" ''
@@ -36,7 +36,7 @@ teardown() {
     [[ -S $path ]]
     sockets+=(--socket "$path")
   done
-  # One inode, so one page cache for all of them.
+  # One inode, and so one page cache for all forks.
   assert_equal "$(stat -c %h "$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory")" 4
 
   run -0 uffd-probe "${sockets[@]}" --mem "$SNAPSHOT/memory" --deadline 60 --json
@@ -68,19 +68,19 @@ fork_and_delete_on() { # <filesystem> <how a disk is cloned>
   assert_nothing_left
 }
 
-@test "btrfs: a fork is served, the template guarded, nothing left" {
+@test "btrfs: a fork reads every page, its template is guarded, and delete leaves nothing" {
   fork_and_delete_on btrfs reflink
 }
 
-@test "ext4: a fork is served, the template guarded, nothing left" {
+@test "ext4: a fork reads every page, its template is guarded, and delete leaves nothing" {
   fork_and_delete_on ext4 copy
 }
 
-@test "tmpfs: a fork is served, the template guarded, nothing left" {
+@test "tmpfs: a fork reads every page, its template is guarded, and delete leaves nothing" {
   fork_and_delete_on tmpfs copy
 }
 
-@test "a fork of an ordinary snapshot keeps no link to it" {
+@test "fork of an ordinary snapshot has no link to it" {
   make_store xfs
   snapfork -q import s --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
   run -0 --separate-stderr snapfork fork --backend file s a
@@ -89,16 +89,16 @@ fork_and_delete_on() { # <filesystem> <how a disk is cloned>
   cmp "$SNAPSHOT/memory" "$SNAPFORK_ROOT/guests/a/snapshots/snapshot-latest/memory"
   snapfork -q delete a
   assert_nothing_left
-  [[ ! -e $BATS_TEST_TMPDIR/run/p.sock ]] # nobody asked for a page server
+  [[ ! -e $BATS_TEST_TMPDIR/run/p.sock ]] # no command needed a page server
 }
 
-# How many pages a VMM had to ask for that touches what a guest did.
+# Prints the number of demand faults of a VMM that repeats the accesses of a guest.
 faults_of_work() { # <socket>
   uffd-probe --socket "$1" --mem "$SNAPSHOT/memory" --json --pattern "trace:$FIXTURE/trace-work-1.txt" \
     | jq 'select(.type == "probe") | .faults'
 }
 
-@test "a trace that cannot be written is refused before the fork is made" {
+@test "fork refuses a trace that cannot be written before it makes the fork" {
   make_store xfs
   make_template
   mkfifo pipe
@@ -113,7 +113,7 @@ faults_of_work() { # <socket>
   no_pager
 }
 
-@test "a trace is written; a hot list of it in the template goes with each session" {
+@test "fork --trace writes a trace, and a hot list made from it is used in each later session" {
   make_store xfs
   make_template
   run -0 --separate-stderr snapfork fork --trace first.trace base a

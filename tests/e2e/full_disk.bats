@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# A full disk is exit 5 with a message; what was made stays whole, and nothing else is left.
+# A full disk is status 5 with a message; complete forks stay, and nothing else is left.
 # shellcheck disable=SC2154 # stderr is set by run
 
 load helpers
@@ -9,7 +9,7 @@ teardown() {
   drop_store
 }
 
-# Nothing fits any more, not even an empty file: on ext4 no inode is left, on XFS no block for new ones.
+# Fills the filesystem so that not even an empty file fits: ext4 has no free inode, XFS no free block for new inodes.
 fill_fs() { # <filesystem>
   local count=2000
   mkdir "$BATS_TEST_TMPDIR/fs/empty"
@@ -46,10 +46,10 @@ delete_without_lock_file() { # <filesystem> [MiB]
   assert_nothing_left
 }
 
-@test "delete on a full disk of a guest without a lock file: xfs" { delete_without_lock_file xfs 300; }
-@test "delete on a full disk of a guest without a lock file: ext4" { delete_without_lock_file ext4 160; }
+@test "delete on a full XFS disk of a guest without a lock file" { delete_without_lock_file xfs 300; }
+@test "delete on a full ext4 disk of a guest without a lock file" { delete_without_lock_file ext4 160; }
 
-@test "on a full disk one lock stands for all ids without a lock file, and says who holds it" {
+@test "on a full disk one lock covers all ids without a lock file, and a refusal names its holder" {
   require_root
   make_store ext4 160
   make_template
@@ -66,7 +66,7 @@ delete_without_lock_file() { # <filesystem> [MiB]
   assert_contains "$output" "${spawned[-1]}"$'\texclusive\t'
   run -0 template-lock --no-wait base -- true
   empty_fs
-  # It stays so when files fit again, until it ends; then a process that waited for it is served.
+  # The directory stays locked when files fit again, until its holder ends; then a process that waited for it gets the lock.
   run -1 template-lock --no-wait new -- true
   template-lock --timeout 60 new -- touch "$BATS_TEST_TMPDIR/got" 3>&- 4>&- &
   spawned+=("$!")
@@ -84,7 +84,7 @@ fork_setup() {
   before=$(store_listing)
 }
 
-@test "fork -n keeps and prints those that fit, and says 5 for the rest" {
+@test "fork -n on a full disk keeps and prints the forks that fit, and exits with 5" {
   fork_setup
   run -5 --separate-stderr snapfork fork --backend file -n 5 base
   assert_contains "$stderr" 'No space left on device'
@@ -99,7 +99,7 @@ fork_setup() {
   assert_equal "$(store_listing)" "$before"
 }
 
-@test "fork and import where nothing fits leave nothing" {
+@test "fork and import on a full disk leave nothing" {
   fork_setup
   dd if=/dev/zero of="$BATS_TEST_TMPDIR/fs/fill" bs=1k status=none 2>/dev/null || true
   run -5 --separate-stderr snapfork --json fork --backend file base f

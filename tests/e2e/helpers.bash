@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# helpers.bash: stores on real filesystems, a snapshot of a real Firecracker in them, and what has to be
-# gone in the end.
+# helpers.bash: stores on real filesystems with a snapshot of a real Firecracker, and checks that nothing is left at
+# the end.
 # shellcheck shell=bash disable=SC2154 # output, stderr, lines and status are set by run
 
 load ../cli/helpers
@@ -13,7 +13,7 @@ snapfork() {
   command snapfork "$@" 3>&- 4>&-
 }
 
-# Once a file: the snapshot, unpacked, in $SNAPSHOT.
+# Once per file: unpacks the snapshot into $SNAPSHOT.
 unpack_snapshot() {
   SNAPSHOT=$BATS_FILE_TMPDIR/snapshot
   [[ ! -e $SNAPSHOT ]] || return 0
@@ -22,7 +22,7 @@ unpack_snapshot() {
   zstd -q -d --long=27 "$FIXTURE/memory.zst" -o "$SNAPSHOT/memory"
 }
 
-# A store of this test on a filesystem of that type, with the template `base` in it.
+# Makes a store for this test on a filesystem of that type.
 make_store() { # <xfs|btrfs|ext4|tmpfs> [MiB]
   common_setup
   unpack_snapshot
@@ -36,7 +36,7 @@ make_template() { # [id]
   snapfork -q promote "${1:-base}"
 }
 
-# The pids of page servers of this test.
+# Prints the pids of the page servers of this test.
 pager_pids() {
   local file words
   for file in /proc/[0-9]*/cmdline; do
@@ -58,12 +58,12 @@ drop_store() {
   unmount_all
 }
 
-# Everything in the store but locks, which commands that are refused leave, too.
+# Prints everything in the store except lock files, which refused commands leave, too.
 store_listing() {
   find "$SNAPFORK_ROOT" -mindepth 1 ! -path "$SNAPFORK_ROOT/.snapfork/locks*" -printf '%P %y %n %s\n' | sort
 }
 
-# No guest, no rest of one, no session, no server, no mount.
+# Checks that there is no guest, leftover, session, server or mount.
 assert_nothing_left() {
   local left
   wait_until 10 no_pager

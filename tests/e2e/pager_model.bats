@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# uffd-serve against an oracle: VMMs do at random what VMMs may do, and each word that they read is known.
-# MODEL_SECONDS (12, shared out) and MODEL_SEED; `make soak` takes minutes. A failure names what to run to see it again.
+# uffd-serve against a model: VMMs do at random what VMMs may do, and the model knows each word that they must read.
+# MODEL_SECONDS (12, divided among the tests) and MODEL_SEED; `make soak` runs for minutes. A failure prints the command that
+# repeats it.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load ../cli/helpers
@@ -20,34 +21,34 @@ teardown() {
   return_huge_pages
 }
 
-# Rounds for so many seconds, beginning with $seed.
+# Runs rounds for that many seconds, starting with $seed.
 check_model() { # <seconds> <option of pager-model>...
   printf '# MODEL_SEED=%s\n' "$seed" >&3
   run --separate-stderr "$HELPERS/pager-model" --mem memory --seed "$seed" --seconds "$@"
   ((status == 0)) || fail "$stderr" "$(tail -n 20 server.log)"
   printf '# %s\n' "$output" >&3
-  # No page was given up, no VMM killed; what has replaced memory cannot be completed, as is said.
+  # No page was poisoned, and no VMM was killed. Memory that was mapped over cannot be completed, which is reported.
   if grep -E 'poison|kill|not served|Sanitizer|runtime error' server.log; then fail 'the server gave up'; fi
 }
 
-@test "a service: every word right, every touch answered, every session freed" {
+@test "model check of a service: every word is right, every touch answered, every session freed" {
   serve_control
   check_model $((seconds / 2)) --control c.sock --vmms 2
 }
 
-@test "in the foreground, several VMMs of one image" {
+@test "model check in the foreground, with several VMMs of one image" {
   "$HELPERS/pager-model" --make --mem memory --seed "$seed"
   serve_memory
   check_model $((seconds / 4)) --socket s.sock --vmms 3
 }
 
-@test "2 MiB pages" {
+@test "model check with 2 MiB pages" {
   borrow_huge_pages 20
   serve_control
   check_model $((seconds / 4)) --control c.sock --page-size 2M
 }
 
-@test "a seed brings back the same steps" {
+@test "model check repeats the same steps with the same seed" {
   local first
   serve_control -q
   again() {
@@ -60,7 +61,7 @@ check_model() { # <seconds> <option of pager-model>...
   assert_equal "$output" "$first"
 }
 
-@test "the model finds what is wrong with other servers" {
+@test "model check finds the faults of servers that were broken on purpose" {
   local pair wrong
   "$HELPERS/pager-model" --make --mem memory --seed 1
   for pair in byte=' is ' ignore-remove=', not 0' late-remove=', not 0' hang=hangs no-wake=hangs \

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The power fails: what a command has reported as done is there, and what it was at is understood.
+# After a power cut, what a command reported as done exists, and the next command handles what it was doing.
 #
-# The store lies on a filesystem whose image is a file on XFS. A clone of that file is the disk as a power cut
-# leaves it: what the filesystem has not written yet is not in it. (What a disk has in its cache is, so that this
-# shows a missing flush of a file or directory, not one that a filesystem forgets.)
+# The store is on a filesystem whose image is a file on XFS. A clone of that file is the disk after a power cut: it lacks what
+# the filesystem has not written yet. (It contains what a real disk would have in its cache, so these tests find a missing
+# flush of a file or directory, not a flush that a filesystem omits.)
 # shellcheck disable=SC2154 # SNAPFORK_ROOT and others are set by the helpers
 
 load helpers
@@ -21,7 +21,7 @@ teardown() {
   drop_store
 }
 
-# An empty store on a filesystem of that type, in $BATS_TEST_TMPDIR/outer/disk.img.
+# Makes an empty store on a filesystem of that type, in $BATS_TEST_TMPDIR/outer/disk.img.
 make_store_on_disk() { # <xfs|ext4|btrfs>
   common_setup
   type=$1
@@ -44,14 +44,13 @@ cut_power() { # <name>
   cp --reflink=always "$outer/disk.img" "$outer/$1.img"
 }
 
-# Runs a check in the store as it is after that cut. The mount replays the journal. The disk itself is
-# unmounted first, because both have one UUID; a mount namespace of a test that runs beside this one may
-# keep it for a moment longer, and the mount is refused until then.
+# Runs a check in the store after the cut. The mount replays the journal. The original is unmounted first, because both have
+# one UUID; a mount namespace of a concurrent test may keep it briefly, and the mount is refused until then.
 after_cut() { # <name> <check...>
   local status=0 mounted=0
   if mountpoint -q "$BATS_TEST_TMPDIR/disk"; then
     mounted=1
-    wait_until 10 umount "$BATS_TEST_TMPDIR/disk" 2>/dev/null || return # what was killed may be on its way out
+    wait_until 10 umount "$BATS_TEST_TMPDIR/disk" 2>/dev/null || return # a killed process may still be exiting
   fi
   wait_until 20 mount -o loop "$outer/$1.img" "$BATS_TEST_TMPDIR/cut" 2>/dev/null || fail "cannot mount what the cut '$1' left" || return
   SNAPFORK_ROOT=$BATS_TEST_TMPDIR/cut/store
@@ -66,7 +65,7 @@ after_cut() { # <name> <check...>
 memory_is_whole() { # <id>
   [[ $(sha256sum <"$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/memory") == "$digest" ]]
 }
-# A cut may bring back other names of a memory file that were removed just then: fsck takes them away.
+# After a cut, names of a memory file that were just removed may exist again: fsck removes them.
 is_standby() { # <id>
   snapshot-meta fsck --repair >/dev/null
   [[ $(snapshot-meta state "$1") == Standby ]] && snapshot-meta verify "$1" >/dev/null && memory_is_whole "$1"
@@ -75,7 +74,7 @@ is_template() { # <id>
   snapshot-meta fsck --repair >/dev/null
   [[ $(snapshot-meta state "$1") == Template ]] && snapshot-meta verify --deep "$1" >/dev/null && memory_is_whole "$1"
 }
-# Counted before fsck has a chance to enter them.
+# Forks are counted before fsck could add them.
 has_forks() { # <template> <id...>
   assert_equal "$(snapshot-meta forks "$1" | tr '\n' ' ')" "${*:2} " || return
   ! template-lock guard --for delete "$1" 2>/dev/null || return
@@ -88,7 +87,7 @@ is_named() { # <id> <name>
 is_mendable() {
   snapshot-meta fsck --repair >/dev/null && snapshot-meta fsck
 }
-# A fork that was not made durable: whole, or named as Broken; counted in any case, and it can be deleted.
+# A fork without --durable is complete, or reported as Broken; it is counted in both cases, and can be deleted.
 is_counted() { # <template> <fork>
   assert_equal "$(snapshot-meta forks "$1")" "$2" || return
   ! template-lock guard --for delete "$1" 2>/dev/null && is_template "$1" || return
@@ -96,7 +95,7 @@ is_counted() { # <template> <fork>
   snapfork -q delete "$2" && snapfork -q demote "$1" && is_mendable
 }
 
-# The steps of a fork, with files that are flushed.
+# The steps of a fork with flushed files.
 fork_durably() { # <source> <new>
   # shellcheck disable=SC2016 # for the shell under the locks
   template-lock --shared "$1" --exclusive --no-wait "$2" -- bash -c 'set -e
@@ -132,22 +131,22 @@ reported_is_there() { # <filesystem>
   after_cut refused is_mendable
 }
 
-@test "XFS: what import, set, promote and fork reported is there after a power cut" {
+@test "XFS: results of import, set, promote and fork exist after a power cut" {
   reported_is_there xfs
 }
 
-@test "ext4: what import, set, promote and fork reported is there after a power cut" {
+@test "ext4: results of import, set, promote and fork exist after a power cut" {
   reported_is_there ext4
 }
 
-@test "btrfs: what import, set, promote and fork reported is there after a power cut" {
+@test "btrfs: results of import, set, promote and fork exist after a power cut" {
   reported_is_there btrfs
 }
 
 nothing_to_prepare() { :; }
 
-# The template is whole, no fork is there that it does not count, and what is wrong can be mended. Then the fork is
-# taken away from the disk that runs on.
+# The template is complete and counts every fork that exists, and fsck repairs what it finds. Then the fork is removed from the
+# original disk.
 cut_is_understood() {
   cut_power now
   after_cut now fork_is_counted_or_not_there || return
@@ -168,11 +167,11 @@ cut_forks() { # <filesystem>
   KILL_ALL=1 at_each_place nothing_to_prepare cut_is_understood snapfork fork --backend file base f
 }
 
-@test "XFS: a power cut at each change of a fork: it is counted, or it is not there" {
+@test "XFS: after a power cut at each change of a fork, it is counted, or does not exist" {
   cut_forks xfs
 }
 
-@test "btrfs: a power cut at each change of a fork: it is counted, or it is not there" {
+@test "btrfs: after a power cut at each change of a fork, it is counted, or does not exist" {
   cut_forks btrfs
 }
 
@@ -195,7 +194,7 @@ promote_cut_is_understood() {
   after_cut now promotion_is_whole_or_not_there
 }
 
-@test "a power cut at each change of a promotion: it is a template as a whole, or as it was" {
+@test "after a power cut at each change of promote, the guest is a complete template, or unchanged" {
   make_store_on_disk xfs
   make_stand_ins
   snapfork -q import base --state "$SOURCE/state" --memory "$SOURCE/memory"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The last step of a fork fails in the middle: each fork that exists has a record, or is undone.
+# If the last step of a fork fails half way, each fork that exists has a record, or is undone.
 # shellcheck disable=SC2154 # stderr is set by run
 
 load helpers
@@ -16,7 +16,7 @@ teardown() {
   drop_store
 }
 
-# strace for the calls of fork-publish only.
+# Uses strace for the calls of fork-publish only.
 inject() { # <syscall> <what> <arguments of snapfork...>
   local bin=$BATS_TEST_TMPDIR/bin real
   real=$(type -P snapshot-meta)
@@ -36,7 +36,7 @@ assert_records_are_the_forks() {
 }
 
 # A publish of three forks flushes nine times: the clones, the index, guests/ and tmp/.
-@test "fork-publish fails at each flush: never an unreported fork, never success without one" {
+@test "fork-publish that fails at each flush leaves no unreported fork, and never succeeds without one" {
   local n back_end
   for back_end in file uffd; do
     for ((n = 1; n <= 9; n++)); do
@@ -49,7 +49,7 @@ assert_records_are_the_forks() {
   done
 }
 
-@test "fork-publish is killed at each rename and after it: no fork, no session, status 5" {
+@test "fork-publish killed at each rename and after it leaves no fork and no session, status 5" {
   local n call
   for call in renameat2 fsync; do
     for n in 1 2 3 8 9; do
@@ -67,7 +67,7 @@ assert_records_are_the_forks() {
   done
 }
 
-@test "a clone that vanishes: status 5, a message, no empty line" {
+@test "fork whose clone disappears exits with 5 and a message, and prints no empty line" {
   local bin=$BATS_TEST_TMPDIR/bin
   mkdir -p "$bin"
   cat >"$bin/reflink-clone" <<STAND_IN
@@ -81,7 +81,7 @@ STAND_IN
   assert_records_are_the_forks
 }
 
-@test "records that cannot be written: no fork is left" {
+@test "fork whose record cannot be written leaves no fork" {
   run -5 --separate-stderr bash -c 'exec snapfork -q fork --backend file -n 3 base >/dev/full'
   assert_contains "$stderr" "cannot write 'standard output'"
   assert_equal "$(snapshot-meta forks base)" ''

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Several at the same thing: a template with a live fork is never deleted, one page server is started.
+# Concurrent commands: a template with a live fork is never deleted, and one page server is started.
 # shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
 
@@ -16,14 +16,14 @@ teardown() {
   drop_store
 }
 
-# A template that is put back by a copy when it was deleted: to make one takes longer than to race for it.
+# Restores a deleted template from a copy, because making one takes longer than the race.
 make_template_to_race_for() {
   make_store xfs
   make_template
   cp -a --reflink=always "$SNAPFORK_ROOT/guests/base" "$SNAPFORK_ROOT/base.copy"
 }
 
-# Tries again and again, and once more when the forks are done.
+# Tries repeatedly, and once more when the forks are done.
 delete_base() {
   until [[ -e $BATS_TEST_TMPDIR/forks-done ]]; do
     ! snapfork -q delete base || return 0
@@ -31,7 +31,7 @@ delete_base() {
   snapfork -q delete base
 }
 
-# Three forks, and somebody who deletes the template, in any order; then what is seen in the end.
+# Runs three forks and a delete of their template in any order, then checks the result.
 one_round() { # <number>
   local who live=0 deleter forkers=()
   rm -f "$BATS_TEST_TMPDIR/forks-done"
@@ -69,7 +69,7 @@ race() { # <rounds>
   done
 }
 
-@test "three forks race a delete of their template: never a fork without it" {
+@test "delete that races three forks never removes their template" {
   make_template_to_race_for
   race "$ROUNDS"
   printf '# %d rounds: %d forks made, the template deleted %d times\n' "$ROUNDS" "$forked" "$deleted" >&3
@@ -77,8 +77,8 @@ race() { # <rounds>
   [[ -z $(find "$SNAPFORK_ROOT"/.snapfork/{tmp,trash} -mindepth 1) ]]
 }
 
-# The guard is asked by the driver and by trash, before and when it moves the guest.
-@test "that race is one: with a guard that allows everything it is lost" {
+# The driver calls the guard before it moves the guest, and trash calls it again.
+@test "delete that races three forks removes their template if the guard allows everything" {
   make_template_to_race_for
   mkdir "$BATS_TEST_TMPDIR/bin"
   # shellcheck disable=SC2016 # for the shell that runs it
@@ -93,12 +93,12 @@ mv "\$SNAPFORK_ROOT/guests/base" "\$SNAPFORK_ROOT/.snapfork/trash/base"
 printf '%s\t\n' "\$SNAPFORK_ROOT/.snapfork/trash/base"
 STAND_IN
   chmod +x "$BATS_TEST_TMPDIR"/bin/*
-  PATH=$BATS_TEST_TMPDIR/bin:$PATH run race 100 # ends with the first one that is lost
+  PATH=$BATS_TEST_TMPDIR/bin:$PATH run race 100 # ends with the first race that is lost
   assert_equal "$status" 1
   assert_contains "$output" 'live forks of a deleted template'
 }
 
-# Makes and deletes one id again and again. Who made it owns it until it deletes it: nobody else may make it.
+# Makes and deletes one id repeatedly. The process that made it owns it until it deletes it: no other process can make it.
 own_and_delete() { # <name> <rounds>
   local round status
   for ((round = 0; round < $2; round++)); do
@@ -113,7 +113,7 @@ own_and_delete() { # <name> <rounds>
   : >"done.$1"
 }
 
-@test "fork and delete of one id by three processes: one at a time, and no lock file is left of it" {
+@test "fork and delete of one id by three processes run one at a time, and leave no lock file" {
   make_store xfs
   make_template
   cd "$BATS_TEST_TMPDIR"
@@ -125,13 +125,13 @@ own_and_delete() { # <name> <rounds>
   for i in 1 2 3; do wait_until 200 test -e "done.$i"; done
   [[ ! -e wrong ]] || fail "$(<wrong)"
   compgen -G 'made.*' >/dev/null
-  # A fork that was refused leaves the files that it waited with; no other command is needed to remove them.
+  # A refused fork may leave lock files; no other command is needed to remove them.
   snapshot-meta fsck --repair >/dev/null
   assert_equal "$(ls "$SNAPFORK_ROOT/.snapfork/locks")" $'base.gate\nbase.lock'
   assert_equal "$(snapshot-meta forks base)" ''
 }
 
-@test "delete leaves no lock files, of several ids and of leftovers, but keeps those of an outer template-lock" {
+@test "delete removes the lock files of its ids and of leftovers, but keeps those of an outer template-lock" {
   make_store xfs
   make_template
   snapfork -q fork --backend file -n 3 base >"$BATS_TEST_TMPDIR/forks"
@@ -149,7 +149,7 @@ own_and_delete() { # <name> <rounds>
   assert_equal "$(ls "$SNAPFORK_ROOT/.snapfork/locks")" ''
 }
 
-@test "the first fork starts a page server, the last delete lets it go; two starters start one" {
+@test "first fork starts a page server, it exits after the last delete, and two forks at once start one" {
   make_store xfs
   make_template
   local i pids starters=()
@@ -157,7 +157,7 @@ own_and_delete() { # <name> <rounds>
     snapfork -q fork base "f$i" >"$BATS_TEST_TMPDIR/record.$i" 3>&- 4>&- &
     starters+=($!)
   done
-  wait "${starters[@]}" # a bare wait would wait for the runner's own time-out, too
+  wait "${starters[@]}" # without operands, wait would also wait for the runner's time limit
   mapfile -t pids < <(pager_pids)
   ((${#pids[@]} == 1))
   run -0 uffd-ctl sessions
@@ -173,7 +173,7 @@ own_and_delete() { # <name> <rounds>
   assert_nothing_left
 }
 
-@test "the page server holds no lock, no directory and no descriptor of its starter" {
+@test "page server holds no lock, no directory and no descriptor of its starter" {
   make_store xfs
   make_template
   exec {mine}<"$SNAPFORK_ROOT"
@@ -191,13 +191,13 @@ own_and_delete() { # <name> <rounds>
   assert_nothing_left
 }
 
-@test "a page server that was killed: status names who hangs, and the next fork gets a new one" {
+@test "after a page server was killed, status names the guests that hang, and the next fork gets a new one" {
   make_store xfs
   make_template
   snapfork -q fork -n 2 base >"$BATS_TEST_TMPDIR/forks"
   local socket id other stay
   { read -r id socket && read -r other _; } < <(jq -r '"\(.id) \(.uffd_socket_path)"' "$BATS_TEST_TMPDIR/forks")
-  # A VMM that has touched some pages and stays.
+  # A VMM that has touched some pages and keeps running.
   mkfifo "$BATS_TEST_TMPDIR/stay"
   exec {stay}<>"$BATS_TEST_TMPDIR/stay"
   uffd-probe --hold --pages 10 --socket "$socket" --mem "$SNAPSHOT/memory" <&"$stay" >/dev/null 2>&1 3>&- 4>&- &
@@ -224,7 +224,7 @@ own_and_delete() { # <name> <rounds>
   assert_nothing_left
 }
 
-@test "what ended while the page server starts is no fork: nothing is left when none comes up" {
+@test "fork whose page server does not start leaves nothing" {
   make_store xfs
   make_template
   local before

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# A command sees the fork's files at the paths that the vmstate names, and nobody else does.
+# Only the command of `run` sees the fork's files at the paths that the vmstate names.
 # shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
 
 load helpers
@@ -13,11 +13,11 @@ setup() {
 
 teardown() {
   drop_store
-  # What `run` makes on the host where a directory is missing: one, empty.
+  # If a directory is missing on the host, `run` makes one empty directory.
   [[ ! -v host_dir ]] || rmdir "$host_dir"
 }
 
-# The directory that the fixtures name is to be missing, as on most machines.
+# The directory that the fixtures name must not exist, as on most machines.
 without_named_directory() {
   local top=/var/lib/hypeman
   [[ ! -e $top ]] || skip "'$top' exists here"
@@ -36,7 +36,7 @@ three_forks_write_to_their_own_disks() { # <version of Firecracker>
   local ids id pids=()
   mapfile -t ids < <(field .id)
   assert_equal "$(field '[.needs_run, .snapshot_load] | @json' | uniq)" '[true,null]'
-  # All three are in there at the same time: each says so, and waits for the last.
+  # All three commands run at the same time: each reports its start, and waits for the last.
   mkfifo "$BATS_TEST_TMPDIR/go"
   for id in "${ids[@]}"; do
     # shellcheck disable=SC2016 # for the shell in there
@@ -71,7 +71,7 @@ three_forks_write_to_their_own_disks() { # <version of Firecracker>
     assert_equal "$(snapshot-meta state "$id")" Stale # it wrote to its disk
   done
   sha256sum --check --quiet <<<"$before"
-  # Nobody loaded the memory, so the first load is still by the page server; without its session, from the file.
+  # The memory was not loaded, so the first load still uses the page server; without its session, the file.
   run -0 --separate-stderr snapfork run --force "${ids[0]}" -- printenv SNAPFORK_LOAD
   assert_equal "$(field .mem_backend.backend_type)" Uffd
   uffd-ctl --control "$SNAPFORK_PAGER" close "$(snapshot-meta session-name "${ids[0]}")"
@@ -83,15 +83,15 @@ three_forks_write_to_their_own_disks() { # <version of Firecracker>
   assert_nothing_left
 }
 
-@test "Firecracker 1.14: three forks at once, each with the source's paths and its own disks" {
+@test "three forks of a Firecracker 1.14 guest run at once, each with its own disks at the source's paths" {
   three_forks_write_to_their_own_disks 1.14.0
 }
 
-@test "Firecracker 1.16: three forks at once, each with the source's paths and its own disks" {
+@test "three forks of a Firecracker 1.16 guest run at once, each with its own disks at the source's paths" {
   three_forks_write_to_their_own_disks 1.16.0
 }
 
-# A directory that is no .../guests/ID, with other things in it.
+# A directory with other contents that is not a .../guests/ID.
 make_plain_machine() {
   require_devices 1.14.0
   make_store xfs
@@ -104,7 +104,7 @@ make_plain_machine() {
   rename_machine "$host_dir"
 }
 
-@test "disks and socket in a directory with other things: those stay, the rest is the fork's" {
+@test "run shows the fork's disks and socket in a directory whose other contents stay" {
   make_plain_machine
   cp "$MACHINE"/{overlay.raw,config.ext4} "$host_dir"
   mkdir "$host_dir/more"
@@ -121,7 +121,7 @@ make_plain_machine() {
   assert_equal "$(first_line "$SNAPFORK_ROOT/guests/f/overlay.raw")" mine
   [[ -e $SNAPFORK_ROOT/guests/f/vsock/vsock.sock && ! -e $host_dir/vsock.sock ]]
   rm -r "${host_dir:?}"/*
-  # With all of that gone, the fork still finds its own.
+  # Without all of these, the fork still finds its own files.
   # shellcheck disable=SC2016 # for the shell in there
   run -0 --separate-stderr snapfork run --force f -- sh -c 'head -n 1 "$0/overlay.raw"' "$host_dir"
   assert_equal "${output%%[![:print:]]*}" mine
@@ -129,7 +129,7 @@ make_plain_machine() {
   assert_nothing_left
 }
 
-@test "a disk of the source that is not the fork's can be read and not written" {
+@test "run makes a disk of the source that the fork does not have read-only" {
   make_plain_machine
   cp "$MACHINE"/{overlay.raw,config.ext4} "$host_dir"
   snapfork -q import base --state "$MACHINE/state" --memory "$MACHINE/memory" \
@@ -143,7 +143,7 @@ make_plain_machine() {
   snapfork -q delete f base
 }
 
-@test "run: the exit status is that of the command, or of a wrapper" {
+@test "run exits with the status of the command, or with that of a wrapper" {
   make_store xfs
   make_template
   snapfork -q fork base f >/dev/null
@@ -158,7 +158,7 @@ make_plain_machine() {
   run -2 snapfork run f --
   SNAPFORK_ROOT=$BATS_TEST_TMPDIR/nowhere run -125 --separate-stderr snapfork run f -- true
   assert_contains "$stderr" nowhere
-  # No host path in this vmstate: no namespace, and none of our descriptors.
+  # This vmstate names no host path: the command gets no namespace, and inherits no descriptors.
   # shellcheck disable=SC2016 # for the shell in there
   run -0 snapfork run f -- bash -c 'readlink /proc/self/ns/mnt; echo "${SNAPFORK_LOCK_FD-none}"; ls -l /proc/self/fd'
   assert_equal "${lines[0]}" "$(readlink /proc/self/ns/mnt)"
@@ -166,7 +166,7 @@ make_plain_machine() {
   refute_contains "$output" "$SNAPFORK_ROOT"
 }
 
-@test "delete --stop ends a virtual machine, by force when it must be" {
+@test "delete --stop ends a VMM, with SIGKILL if it ignores SIGTERM" {
   make_store xfs
   make_template
   snapfork -q fork --backend file -n 2 base >"$BATS_TEST_TMPDIR/forks"
@@ -186,7 +186,7 @@ make_plain_machine() {
   assert_nothing_left
 }
 
-@test "where it is not known which host paths a vmstate names, run starts nothing" {
+@test "run starts nothing if the host paths of a vmstate are not known" {
   make_store tmpfs
   make_template
   snapfork -q fork --backend file base f >/dev/null

@@ -2,16 +2,16 @@
 # run_helpers.bash: snapshots whose vmstate names disks and a vsock socket of the host.
 # shellcheck shell=bash disable=SC2034,SC2154 # variables for, and of, the tests and helpers.bash
 
-# What the fixtures name: the directory of a machine in the layout of hypeman.
+# The directory that the fixtures name: that of a VM in the layout of hypeman.
 readonly NAMED=/var/lib/hypeman/guests/tz4a98xxat96iws9zmbrgj3a1
 
-# Sets `fixture`; the snapshots of real machines with devices lie beside the project.
+# Sets `fixture`. The snapshots of real VMs with devices are not part of the project.
 require_devices() { # <version of Firecracker>
   fixture=${SNAPFORK_FIXTURES:-$BATS_TEST_DIRNAME/../../../shared/fixtures}/firecracker-$1/devices
   [[ -e $fixture/state ]] || skip "no snapshot with devices: '$fixture'"
 }
 
-# A machine in $MACHINE: its snapshot and two disks of 8 MiB.
+# Makes a VM in $MACHINE: its snapshot and two disks of 8 MiB.
 make_machine() {
   MACHINE=$BATS_TEST_TMPDIR/machine
   mkdir "$MACHINE"
@@ -25,7 +25,7 @@ make_machine() {
 }
 
 rename_machine() { # <directory of a name as long>
-  # In a shell of its own: bats traps each command, and this takes many.
+  # In another shell, because bats traps each command, and this runs many.
   # shellcheck disable=SC2016 # for that shell
   bash -c 'source "$0" && replace_text "$@"' "$BATS_TEST_DIRNAME/../vmstate.bash" \
     "$MACHINE/state" "$NAMED" "$1"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# A guest is Running while any process is its VMM, whoever started that process, and is then neither
-# started again nor deleted.
+# A guest is Running while any process is its VMM, whoever started that process. It can then be neither started again nor
+# deleted.
 # shellcheck disable=SC2030,SC2031,SC2154 # spawned is of each test; stderr and spawned_pid are set by run and the helpers
 
 load helpers
@@ -17,7 +17,7 @@ teardown() {
   drop_store
 }
 
-# A store with a template that has a disk, and a fork of it.
+# Makes a store with a template that has a disk, and a fork of it.
 make_fork() { # <option of fork>...
   make_store xfs
   "$HELPERS/write-vmstate" "$BATS_TEST_TMPDIR/state" 10.0.0 2 drive=/srv/vm/root.ext4
@@ -33,7 +33,7 @@ state_is() { # <state>
   [[ $(snapshot-meta state -q f) == "$1" ]]
 }
 
-# Neither runs again nor goes away; the reason has PART in it.
+# `run` and `delete` are refused, and the reason contains PART.
 assert_refused_as_running() { # <part>
   run -0 --separate-stderr snapshot-meta state f
   assert_equal "$output" Running
@@ -51,7 +51,7 @@ assert_refused_as_running() { # <part>
   snapshot-meta list --json | jq -e 'select(.id == "f").state == "Running"'
 }
 
-# A command for `run` that starts a VMM on the fork's session and ends as soon as that is served.
+# Makes a command for `run` that starts a VMM on the fork's session and exits when the VMM is served.
 make_launcher() {
   cat >"$BATS_TEST_TMPDIR/launch" <<'LAUNCH'
 #!/bin/bash
@@ -67,7 +67,7 @@ served_pid() { # <id>
   uffd-ctl --control "$SNAPFORK_PAGER" sessions | awk -v id="$1@" 'index($1, id) == 1 { print $3 }'
 }
 
-@test "a launcher that ends while its VMM is served: Running until the VMM ends" {
+@test "guest is Running while its VMM is served, although its launcher ended" {
   require_namespaces --mount # for run
   make_fork
   make_launcher
@@ -83,7 +83,7 @@ served_pid() { # <id>
   assert_nothing_left
 }
 
-@test "the page server is killed: the guest that hangs is Running, and delete --stop ends it" {
+@test "guest that hangs because its page server was killed is Running, and delete --stop ends it" {
   require_namespaces --mount # for run
   make_fork
   make_launcher
@@ -99,7 +99,7 @@ served_pid() { # <id>
   [[ ! -e $SNAPFORK_ROOT/guests/f ]]
 }
 
-@test "a launcher that ends while its VMM has the disk open: Running, named, not ended by --stop" {
+@test "guest is Running while an unrecorded process has its disk open, and --stop names and does not end it" {
   require_namespaces --mount # for run
   make_fork --backend file
   # shellcheck disable=SC2016 # for the shell in there
@@ -109,7 +109,7 @@ served_pid() { # <id>
   vmm=$(<"$BATS_TEST_TMPDIR/pid")
   spawned+=("$vmm")
   assert_refused_as_running "process $vmm (tail) has '$SNAPFORK_ROOT/guests/f/root.ext4' open for writing"
-  # It may be the VMM or not: nobody recorded it.
+  # It may be the VMM or not: it was not recorded.
   run -1 --separate-stderr snapfork delete --stop f
   assert_contains "$stderr" "cannot stop 'f': process $vmm (tail) has"
   kill -0 "$vmm"
@@ -118,20 +118,20 @@ served_pid() { # <id>
   wait_until 10 state_is Standby
 }
 
-@test "a VMM that was loaded without run is seen by its disk, also from another PID namespace" {
+@test "guest is Running while a VMM that was started without run has its disk open, also in another PID namespace" {
   require_namespaces --pid --fork --mount-proc
   make_fork --backend file
   # shellcheck disable=SC2016 # for the shell in there
   spawn unshare --pid --fork --kill-child --mount-proc bash -c 'exec 9<>"$0"; exec tail -f /dev/null' \
     "$SNAPFORK_ROOT/guests/f/root.ext4"
   wait_until 10 state_is Running
-  # From a namespace that does not show that process, too.
+  # The same from a namespace that does not show that process.
   run -0 --separate-stderr unshare --pid --fork --mount-proc snapshot-meta state f
   assert_equal "$output" Running
   assert_contains "$stderr" 'a process that cannot be seen from here has'
 }
 
-# The fork runs in a PID namespace, as a process that is not the first one there.
+# Runs the fork in a PID namespace, as a process that is not the first one there.
 run_in_namespace() { # <option of unshare>...
   # shellcheck disable=SC2016 # for the shell in there
   spawn_to "$BATS_TEST_TMPDIR/log" unshare --pid --fork --kill-child "$@" bash -c \
@@ -139,23 +139,23 @@ run_in_namespace() { # <option of unshare>...
   wait_until 10 test -e "$BATS_TEST_TMPDIR/in" || fail "$(<"$BATS_TEST_TMPDIR/log")"
 }
 
-@test "run in a PID namespace: Running for everybody else, and Standby again when it has ended" {
+@test "guest that runs in a PID namespace is Running in all others, and Standby when it has ended" {
   require_namespaces --pid --fork --mount-proc
   make_fork --backend file
   local mount
-  for mount in --mount-proc --kill-child; do # with a /proc of its own, and with that of the parent
+  for mount in --mount-proc --kill-child; do # with its own /proc, and with that of the parent
     rm -f "$BATS_TEST_TMPDIR/in"
     run_in_namespace "$mount"
     [[ $(snapshot-meta get f HypervisorPID) -lt 20 ]]
     assert_refused_as_running '(tail) is its recorded VMM'
     kill -KILL "$spawned_pid"
     wait_until 10 state_is Standby
-    # From another namespace it could not be determined that the first one has ended.
+    # From another namespace it could not be determined that the first process has ended.
     snapshot-meta unset f HypervisorPID
   done
 }
 
-@test "damaged metadata of a guest that runs: nothing is deleted, and --stop ends its VMM" {
+@test "running guest with damaged metadata is not deleted, and --stop ends its VMM" {
   require_namespaces --mount # for run
   make_fork --backend file
   spawn "$(type -P snapfork)" run f -- tail -f /dev/null
@@ -168,7 +168,7 @@ run_in_namespace() { # <option of unshare>...
   assert_contains "$stderr" ") is its recorded VMM"
   run -0 --separate-stderr snapshot-meta state f
   assert_equal "$output" Running
-  # Nothing of the text is left: then only the files tell.
+  # With an empty metadata.json only the open files show it.
   echo x >"$SNAPFORK_ROOT/guests/f/metadata.json"
   exec {memory}<"$SNAPFORK_ROOT/guests/f/snapshots/snapshot-latest/memory"
   run -1 --separate-stderr snapfork delete f
@@ -194,7 +194,7 @@ run_in_namespace() { # <option of unshare>...
   kill -0 "$stranger"
 }
 
-@test "delete --stop reports a VMM that has no number here, and ends nothing" {
+@test "delete --stop reports a VMM that has no pid in this namespace, and ends nothing" {
   require_namespaces --pid --fork --mount-proc
   make_fork --backend file
   run_in_namespace --mount-proc

@@ -1,7 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# A signal to the driver alone, not to its process group: what the flow has done is undone before the
-# driver exits.
+# After a signal to the driver alone, not to its process group, the driver undoes the flow before it exits.
 # shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
 
 load helpers
@@ -21,9 +20,9 @@ teardown() {
   drop_store
 }
 
-# Programs that stop, once, at the step that begins with the pattern STEP: in its place ("before"), or when
-# the real program has done it ("after"). They make the file BLOCKED then. What they become must not look at
-# its standard output, as tail does: it would end with a driver that is killed.
+# Makes programs that block once, at the step that begins with the pattern STEP: instead of it ("before"), or when the real
+# program has done it ("after"). They make the file BLOCKED then. The blocking program must not watch its standard output, as
+# tail does, because it would end with a driver that is killed.
 make_stand_ins() {
   local program
   for program in snapshot-meta reflink-clone uffd-serve uffd-ctl template-lock; do
@@ -60,7 +59,7 @@ sessions() {
   uffd-ctl sessions 2>/dev/null || true
 }
 
-# At once: nobody may still be at work.
+# Checked without waiting: no process may still run.
 assert_undone() { # <signal> <baseline>
   assert_equal "$status" "$(expected_status "$1")"
   assert_equal "$(store_listing)" "$2"
@@ -70,7 +69,7 @@ assert_undone() { # <signal> <baseline>
   done
 }
 
-# Every step with one of the signals, and the last one with each.
+# Tests each step with one of the signals, and the last step with each.
 undone_at() { # <steps, a line each> <arguments of snapfork...>
   local steps=() signals=(TERM INT HUP) i=0 step when baseline others
   mapfile -t steps <<<"$1"
@@ -129,7 +128,7 @@ create" fork -n 5 base
   snapfork -q delete other
 }
 
-@test "fork --json: a signal to the outer process undoes the flow, too" {
+@test "fork --json: a signal to the outer process also undoes the flow" {
   undone_at "snapshot-meta fork-publish" --json fork --backend file base f
 }
 
@@ -157,7 +156,7 @@ create" run f -- touch "$BATS_TEST_TMPDIR/ran"
   ((!(0x$(awk '{ print $2 }' "$BATS_TEST_TMPDIR/default") & 2)))
 }
 
-@test "delete: a signal leaves the guest whole, or it is deleted to the end" {
+@test "delete: a signal leaves the guest unchanged, or completely deleted" {
   snapfork -q fork --backend file base f >/dev/null
   local baseline
   baseline=$(store_listing)
@@ -165,19 +164,19 @@ create" run f -- touch "$BATS_TEST_TMPDIR/ran"
   assert_undone HUP "$baseline"
   stop_flow INT before "snapshot-meta trash --dry-run f" delete f
   assert_undone INT "$baseline"
-  # Several: the one that is under way is undone or finished, the others are not begun.
+  # With several ids, the current one is undone or finished, and the others are not begun.
   stop_flow TERM before "template-lock guard --for delete f" delete f base
   assert_undone TERM "$baseline"
 }
 
-# Or has ended.
+# Or the process has ended.
 ignores_term() { # <pid>
   local ignored
   ignored=$(awk '$1 == "SigIgn:" { print $2 }' "/proc/$1/status" 2>/dev/null) || return 0
   ((0x$ignored & 1 << 14))
 }
 
-@test "a signal that comes after the first one does not disturb the undoing" {
+@test "a second signal does not interrupt the undo" {
   local baseline driver
   baseline=$(store_listing)
   spawn_to "$BATS_TEST_TMPDIR/said" env PATH="$stand_ins:$PATH" STEP="snapshot-meta fork-publish" WHEN=after \
@@ -185,14 +184,14 @@ ignores_term() { # <pid>
   driver=$spawned_pid
   wait_until 20 test -e "$BLOCKED"
   kill -TERM "$driver"
-  wait_until 20 ignores_term "$driver" # of two signals that wait, bash takes the lower number first
+  wait_until 20 ignores_term "$driver" # of two pending signals, bash handles the lower number first
   while kill -TERM "$driver" 2>/dev/null && kill -INT "$driver" 2>/dev/null; do read -rt 0.002 <> <(:) || true; done
   status=0
   wait "$driver" || status=$?
   assert_undone TERM "$baseline"
 }
 
-@test "a driver that is killed leaves its step, which holds the locks until it has ended" {
+@test "step of a killed driver holds the locks until it ends" {
   spawn_to "$BATS_TEST_TMPDIR/said" env PATH="$stand_ins:$PATH" STEP="reflink-clone --profile" WHEN=before \
     snapfork fork --backend file base f
   wait_until 20 test -e "$BLOCKED"

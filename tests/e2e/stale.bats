@@ -1,7 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# A guest whose disks changed after its snapshot was published is Stale: its memory and its disks do not
-# belong together.
+# A guest whose disks changed after its snapshot was published is Stale: its memory and its disks do not belong together.
 # shellcheck disable=SC2154 # stderr is set by run
 
 load helpers
@@ -14,7 +13,7 @@ teardown() {
   drop_store
 }
 
-# A guest `base` with one disk of 1 MiB.
+# Makes a guest `base` with one disk of 1 MiB.
 import_base() { # <filesystem>
   make_store "$1"
   "$HELPERS/write-vmstate" "$BATS_TEST_TMPDIR/state" 10.0.0 2 drive=/srv/vm/root.ext4
@@ -28,7 +27,7 @@ disk_of() { # <id>
   printf '%s' "$SNAPFORK_ROOT/guests/$1/root.ext4"
 }
 
-# As a VMM does that was loaded by hand: nobody records it.
+# Writes as a VMM that was started by hand and is not recorded.
 write_to_disk_of() { # <id>
   printf 'the guest wrote' | dd of="$(disk_of "$1")" conv=notrunc bs=4096 seek=3 status=none
 }
@@ -38,7 +37,7 @@ assert_state() { # <id> <state>
   assert_equal "$output" "$2"
 }
 
-# Refused by name, and possible with --force.
+# Checks that a command names the disk and is refused, and works with --force.
 refuses_without_force() { # <command>...
   run -1 --separate-stderr "$@"
   assert_contains "$stderr" "it is Stale: its disk 'root.ext4' was written to after the snapshot was published"
@@ -53,7 +52,7 @@ stale_on() { # <filesystem>
   local a b
   { read -r a && read -r b; } <"$BATS_TEST_TMPDIR/ids"
   assert_state "$a" Standby
-  # A VM that only reads leaves it as it is.
+  # A VM that only reads does not change the state.
   snapfork run "$a" -- cat "$(disk_of "$a")" >/dev/null
   assert_state "$a" Standby
   # The VM wrote to its disk and was killed.
@@ -64,7 +63,7 @@ stale_on() { # <filesystem>
   run -1 --separate-stderr snapshot-meta verify "$a"
   assert_contains "$stderr" "its disk 'root.ext4' was written to after"
   assert_equal "$(snapshot-meta list --state stale --json | jq -r '[.id, .state] | join(" ")')" "$a Stale"
-  # The other one was loaded without run.
+  # The other VM was loaded without run.
   write_to_disk_of "$b"
   assert_state "$b" Stale
 
@@ -81,7 +80,7 @@ stale_on() { # <filesystem>
 
   run -0 snapfork run --force "$a" -- touch "$BATS_TEST_TMPDIR/ran"
   [[ -e $BATS_TEST_TMPDIR/ran ]]
-  # The fork's memory and disk are of one moment again, which --force declared.
+  # --force declared that memory and disk of the fork belong together.
   snapfork -q fork --force --backend file "$a" c >/dev/null
   assert_state c Standby
   snapfork -q promote --force c
@@ -89,7 +88,7 @@ stale_on() { # <filesystem>
   snapfork -q fork --backend file c d >/dev/null
   assert_state d Standby
 
-  # A backup that was restored: the bytes are right, the times are not.
+  # A restored backup has the right bytes and other times.
   snapshot-meta accept "$b"
   assert_state "$b" Standby
   snapshot-meta verify "$b"
@@ -101,21 +100,21 @@ stale_on() { # <filesystem>
   assert_nothing_left
 }
 
-@test "XFS: a fork whose disk changed is Stale: run, fork and promote need --force, delete does not" {
+@test "XFS: fork whose disk changed is Stale, and run, fork and promote need --force, delete does not" {
   stale_on xfs
 }
 
-@test "ext4, where disks are copied: a fork whose disk changed is Stale, and only then" {
+@test "ext4, where disks are copied: only a fork whose disk changed is Stale" {
   stale_on ext4
 }
 
-@test "a template whose disk changed is Stale: forked with --force only, until it is accepted" {
+@test "template whose disk changed is Stale and needs --force to fork, until accept" {
   import_base xfs
   snapfork -q promote base
   write_to_disk_of base
   assert_state base Stale
   refuses_without_force snapfork fork --backend file base f
-  # It is a template all the same.
+  # It is still a template.
   run -1 --separate-stderr snapfork run --force base -- true
   assert_contains "$stderr" 'it is a template'
   run -1 --separate-stderr snapfork promote --force base
@@ -128,7 +127,7 @@ stale_on() { # <filesystem>
   snapfork -q delete f base
 }
 
-@test "records without times, a guest without disks: never Stale" {
+@test "guest with records without times, and guest without disks, are never Stale" {
   import_base xfs
   snapshot-meta set base 'snapfork.disks:=[{"file":"root.ext4","embedded_path":"/srv/vm/root.ext4","bytes":1048576}]'
   write_to_disk_of base
@@ -140,7 +139,7 @@ stale_on() { # <filesystem>
   assert_state base Standby
 }
 
-@test "accept: refused while the guest runs, and when a disk is missing; --dry-run changes nothing" {
+@test "accept is refused while the guest runs or a disk is missing, and --dry-run changes nothing" {
   import_base xfs
   write_to_disk_of base
   run -0 --separate-stderr snapshot-meta accept --dry-run base

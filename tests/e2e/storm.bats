@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Eight processes do everything at once to the same five templates, and are killed at random.
-# STORM_SECONDS (10) and STORM_SEED; `make soak` takes minutes.
+# Eight processes run all flows at once on the same five templates, and are killed at random. STORM_SECONDS (10) and
+# STORM_SEED; `make soak` runs for minutes.
 
 load helpers
 
@@ -32,7 +32,7 @@ worker_is_done() { # <number>
   [[ -e $storm/done.$1 ]]
 }
 
-# Nobody holds a lock, what was killed can be mended, and all is in order then.
+# No process holds a lock, and fsck repairs what killed processes left.
 assert_store_in_order() {
   local ids
   mapfile -t ids < <(find "$SNAPFORK_ROOT/.snapfork/locks" -name '*.lock' -printf '%f\n' | sed 's/\.lock$//')
@@ -49,7 +49,7 @@ assert_store_in_order() {
   assert_equal "$(find "$SNAPFORK_ROOT"/.snapfork/{tmp,trash} -mindepth 1)" ''
 }
 
-@test "a storm: no template with a live fork is deleted, demoted or changed, and all can be mended" {
+@test "storm: no template with a live fork is deleted, demoted or changed, and fsck repairs all" {
   local seed=${STORM_SEED:-$RANDOM} seconds=${STORM_SECONDS:-10} n id
   make_five_templates
   printf '# STORM_SEED=%s\n' "$seed" >&3
@@ -62,7 +62,7 @@ assert_store_in_order() {
     END {printf "# %d operations, %d killed, %d forks, %d templates demoted or deleted, %d forks left\n", o, k, f, t, l
       exit !(k && f && t)}' >&3
   assert_store_in_order
-  # The forks first, then their templates: everything can be deleted.
+  # Everything can be deleted: the forks first, then their templates.
   for id in "$SNAPFORK_ROOT"/guests/t?-* "$SNAPFORK_ROOT"/guests/t?; do
     [[ ! -e $id ]] || snapfork -q delete "${id##*/}"
   done

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# One process of the storm: storm_worker.bash NUMBER SEED SECONDS DIR. Does things at random to the templates t1 to
-# t5, whose memory is DIR/memory.1 to 5, and kills a part of them. Looks, at each step, at the forks that it has: only
-# it deletes them, so each of them, and its template, must be there, unchanged. Says what is not in DIR/broken.
+# One process of the storm: storm_worker.bash NUMBER SEED SECONDS DIR. Runs random flows on the templates t1 to t5, whose
+# memory is DIR/memory.1 to 5, and kills some of them. At each step it checks its own forks: no other process deletes them,
+# so each of them, and its template, must exist unchanged. It writes failures to DIR/broken.
 set -uo pipefail
 
 readonly number=$1 seconds=$3 dir=$4
 RANDOM=$2
 declare -A own=()     # fork -> number of its template
-declare -A digests=() # number -> of its memory
+declare -A digests=() # number -> digest of its memory
 made=0 operations=0 killed=0 taken=0
 exec {never}<> <(:) # to wait on
 
@@ -19,7 +19,7 @@ broken() {
   printf 'process %s: %s\n' "$number" "$*" >>"$dir/broken"
 }
 
-# Runs a command; one in three is killed, its driver alone or with all that it has started, within 60 ms.
+# Runs a command. One in three is killed within 60 ms, its driver alone or with all processes that it has started.
 attempt() { # <id to wait for> <command...>: sets `status`; 137 when it was killed
   local id=$1 pid victim='' delay
   shift
@@ -36,7 +36,7 @@ attempt() { # <id to wait for> <command...>: sets `status`; 137 when it was kill
   wait "$pid" 2>/dev/null || status=$?
   ((++operations))
   log "$* -> $status ${victim:+(killed $victim)} $(head -c 300 "$dir/output.$number" | tr '\n' ' ')"
-  # What was left running has the lock until it is done.
+  # Processes that still run hold the lock until they end.
   [[ -z $victim || -z $id ]] || template-lock wait --timeout 30 "$id" || broken "the lock on $id stays"
   case $status in
     0 | 1 | 137) ;;
@@ -56,7 +56,7 @@ check_own() {
   done 2>/dev/null
 }
 
-# Whether one of ours lives on that template: then nobody may take it away.
+# Whether a fork of this process has that template, which then must not be removed.
 has_own() { # <number>
   [[ " ${own[*]} " == *" $1 "* ]]
 }
@@ -64,9 +64,9 @@ has_own() { # <number>
 fork_one() { # <number>
   local new=t$1-$number-$((++made))
   attempt "$new" snapfork -q fork --backend file "t$1" "$new"
-  # Killed, it may be there or not; what is there, is ours.
+  # If the command was killed, the fork may exist or not. If it exists, it belongs to this process.
   if [[ -e $guests/$new ]]; then
-    # Of a template that is none any more, it is an ordinary copy.
+    # The fork of a guest that is no longer a template is an ordinary copy.
     if [[ $(<"$guests/$new/metadata.json") == *"\"ForkOfTemplate\": \"t$1\""* ]]; then own[$new]=$1; fi
   elif ((status == 0)); then
     broken "$new was reported and is not there"
@@ -76,7 +76,7 @@ fork_one() { # <number>
 delete_one() {
   local fork
   for fork in "${!own[@]}"; do
-    unset "own[$fork]" # from here on it may be gone
+    unset "own[$fork]" # from here on it may not exist
     attempt "$fork" snapfork -q delete "$fork"
     [[ ! -e $guests/$fork ]] || snapfork -q delete "$fork" 2>>"$dir/log.$number" || [[ ! -e $guests/$fork ]] \
       || log "$fork is left"
@@ -95,7 +95,7 @@ take_away() { # <verb> <number>
 step() {
   local n=$((RANDOM % 5 + 1))
   case $((RANDOM % 12)) in
-    # With a few forks each, templates are sometimes free: only then may they be taken away.
+    # With few forks each, some templates have no fork; only these may be removed.
     0 | 1 | 2 | 3) if ((${#own[@]} < 2)); then fork_one "$n"; else delete_one; fi ;;
     4 | 5 | 6) delete_one ;;
     7) take_away demote "$n" ;;

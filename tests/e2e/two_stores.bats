@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Two stores that share one page server: equal ids, different guests.
+# Two stores share one page server and have equal ids for different guests.
 # shellcheck disable=SC2154 # stderr is set by run
 
 load helpers
@@ -19,10 +19,10 @@ teardown() {
   drop_store
 }
 
-# In the other store: a template of the same id and size, whose memory has other bytes in each page.
+# Makes a template with the same id and size in the other store, whose memory has other bytes in each page.
 make_other_template() {
   other_memory=$BATS_TEST_TMPDIR/other.memory
-  # Each page begins with its number, and is nowhere zero.
+  # Each page begins with its number, and has no zeros.
   python3 - "$SNAPSHOT/memory" "$other_memory" <<'PYTHON'
 import os, struct, sys
 pages = os.stat(sys.argv[1]).st_size // 4096
@@ -43,7 +43,7 @@ assert_served() { # <record> <memory file>
   assert_equal "$(field 'select(.type == "summary") | [.good_vmms, .wrong_pages, .touched] | @csv')" '1,0,32768'
 }
 
-@test "one id in two stores: each fork gets every byte of its own store, whichever was first" {
+@test "forks with one id in two stores read the memory of their own store, whichever was first" {
   local mine other
   mine=$(snapfork -q fork base x)
   other=$(in_theirs fork base x)
@@ -52,7 +52,7 @@ assert_served() { # <record> <memory file>
   ((${#lines[@]} == 2))
   assert_served "$other" "$other_memory"
   assert_served "$mine" "$SNAPSHOT/memory"
-  # `run` makes the sessions anew, each that of its own store.
+  # `run` makes the sessions anew, each for its own store.
   local root memory
   for root in "$theirs" "$ours"; do
     memory=$SNAPSHOT/memory
@@ -64,7 +64,7 @@ assert_served() { # <record> <memory file>
   done
 }
 
-@test "delete and a fork that fails close the sessions of their own store only" {
+@test "delete, and a fork that fails, close only the sessions of their own store" {
   local other
   snapfork -q fork base x >/dev/null
   other=$(in_theirs fork base x)

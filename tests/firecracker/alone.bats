@@ -14,7 +14,7 @@ teardown() {
   stop_everything
 }
 
-@test "uffd-serve --once serves one Firecracker and ends with it" {
+@test "uffd-serve --once serves one Firecracker and exits with it" {
   local snapshot=$BATS_TEST_TMPDIR/snapshot socket=$BATS_TEST_TMPDIR/uffd.sock ready_fd server
   take_snapshot "$snapshot" 'guest.seed=7 guest.zero=50'
   mkfifo "$BATS_TEST_TMPDIR/ready"

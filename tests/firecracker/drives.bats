@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Guests with drives and a vsock: every fork has its own, although their vmstate names the source's.
+# Forks of a guest with drives and a vsock have their own, although their vmstate names those of the source.
 # shellcheck disable=SC2154 # variables of the helpers
 
 load helpers
@@ -9,7 +9,7 @@ load flow_helpers
 setup() { flow_setup; }
 teardown() { stop_everything; }
 
-# A template `base` of a guest with two drives and a vsock, whose files were in $machine.
+# Makes a template `base` of a guest with two drives and a vsock, whose files were in $machine.
 make_template() { # <machine directory>
   machine=$1
   mkdir -p "$machine"
@@ -34,7 +34,7 @@ make_template() { # <machine directory>
   before=$(sha256sum "$machine"/*.img "$SNAPFORK_ROOT"/guests/base/*.img)
 }
 
-# In guest $1 of which nothing has been changed: every page, what the source wrote, and drives of its own.
+# Checks in the unchanged guest $1: every page, the data that the source wrote, and its own drives.
 writes_to_its_own_drives() { # <fork>
   [[ $(vm_ask "$1" sum) == "$sum" ]]
   [[ $(vm_ask "$1" 'disk 0 read 1') == 'disk 0 1 OK source-root' ]]
@@ -55,7 +55,7 @@ source_is_unchanged() {
   [[ ! -e $machine/v.sock ]]
 }
 
-@test "each fork writes to its own drives and has its own vsock, three at once" {
+@test "three forks at once write to their own drives and have their own vsock" {
   make_template "$BATS_TEST_TMPDIR/machine"
   fork_guests -n 3 base
   local vm
@@ -80,7 +80,7 @@ source_is_unchanged() {
   nothing_is_left
 }
 
-@test "a fork of a guest of another store runs twice: from the page server, then from its file" {
+@test "fork runs twice, from the page server and then from its file" {
   make_template "$BATS_TEST_TMPDIR/other/guests/source"
   fork_guests base a
   restore_fork_in_run a

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The main job on a real Firecracker: one snapshot becomes several running guests.
+# The main flow on a real Firecracker: one snapshot becomes several running guests.
 # shellcheck disable=SC2154 # variables of the helpers
 
 load helpers
@@ -9,7 +9,7 @@ load flow_helpers
 setup() { flow_setup; }
 teardown() { stop_everything; }
 
-# A template `base` of a guest whose pages are half zero.
+# Makes a template `base` of a guest with zeros in half of its pages.
 make_template() { # [json: more of the guest's configuration]
   take_snapshot "$BATS_TEST_TMPDIR/snapshot" 'guest.seed=7 guest.zero=50' "$@"
   snapfork import base --state "$BATS_TEST_TMPDIR/snapshot/state" \
@@ -18,7 +18,7 @@ make_template() { # [json: more of the guest's configuration]
   snapfork promote base
 }
 
-@test "three forks of a template find every page right, compute the same, and leave nothing" {
+@test "three forks of a template read every page, compute the same result, and leave nothing" {
   make_template
   local vm
   fork_guests --backend file base mapped
@@ -47,7 +47,7 @@ make_template() { # [json: more of the guest's configuration]
   nothing_is_left
 }
 
-@test "a Firecracker killed in the middle of a fault frees its session and hurts no other" {
+@test "a Firecracker killed during a fault frees its session and does not affect others" {
   make_template
   fork_guests -n 2 base
   local killed=${forks[0]} other=${forks[1]}
@@ -64,7 +64,7 @@ make_template() { # [json: more of the guest's configuration]
   nothing_is_left
 }
 
-@test "pages that a balloon took come back as zeros, and the others as they were" {
+@test "pages that a balloon removed read as zeros, and other pages are unchanged" {
   make_template '{"balloon": {"amount_mib": 0, "deflate_on_oom": false}}'
   fork_guests base a
   restore_fork a
@@ -84,9 +84,9 @@ make_template() { # [json: more of the guest's configuration]
   nothing_is_left
 }
 
-# Firecracker's own write() reads all guest memory, so each page is a fault of the kernel. Between
-# 640 KiB and 1 MiB Firecracker tells the guest that it was restored: VMGenID and VMClock.
-@test "a snapshot of a fork that never ran holds its template's memory, byte for byte" {
+# Firecracker's own write() reads all guest memory, so each page is a fault of the kernel. Between 640 KiB and 1 MiB,
+# Firecracker notifies the guest that it was restored: VMGenID and VMClock.
+@test "snapshot of a fork that never ran equals its template's memory, byte for byte" {
   make_template
   local memory=$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory
   fork_guests base a
@@ -99,7 +99,7 @@ make_template() { # [json: more of the guest's configuration]
   nothing_is_left
 }
 
-@test "a session that is closed goes on serving the guest that it has" {
+@test "closed session continues to serve its guest" {
   make_template
   fork_guests base a
   restore_fork a
@@ -115,7 +115,7 @@ no_server() {
   ! uffd-ctl health >/dev/null 2>&1
 }
 
-@test "status names the guest that hangs because its page server was killed" {
+@test "status names a guest that hangs because its page server was killed" {
   make_template
   fork_guests base a
   restore_fork a
@@ -130,10 +130,9 @@ no_server() {
   snapfork delete a base
 }
 
-# guest.every=33: the last page below 3 GiB is one that the guest has written. Firecracker before 1.15
-# loses its place in a Diff when that one is not resident (its issue 5705). A Diff of a guest that was
-# booted is a whole image, and sparse.
-@test "memory in two regions, above and below the devices, is served right" {
+# guest.every=33: the guest has written the last page below 3 GiB. Firecracker before 1.15 writes a wrong Diff if that page is
+# not resident (its issue 5705). A Diff of a guest that was booted is a complete image, and sparse.
+@test "memory in two regions, below and above the devices, is served correctly" {
   vm_boot source 3200 'guest.seed=7 guest.every=33'
   sum=$(vm_ask source sum)
   vm_pause source
@@ -155,7 +154,7 @@ prefetched() { # <fork> <pages>
   (($(session "$1" '.pages.prefetched + .pages.zeroed + .faults.demand') >= $2))
 }
 
-@test "with the hot pages of one fork, the next has nearly no demand faults" {
+@test "fork with the hot list of another has almost no demand faults" {
   make_template
   local first answer
   fork_guests --trace "$BATS_TEST_TMPDIR/trace" base a

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# flow_helpers.bash: a store of its own for a test, and what has to be gone from it in the end.
+# flow_helpers.bash: a store for each test, and checks that nothing is left in it at the end.
 # shellcheck shell=bash
 
 flow_setup() {
@@ -12,12 +12,12 @@ make_store() {
   mkdir -p "$SNAPFORK_ROOT"
 }
 
-# The driver, whose page server must not hold the descriptors of bats.
+# Runs the driver. Its page server must not hold the descriptors of bats.
 snapfork() {
   command snapfork -q "$@" 3>&- 4>&-
 }
 
-# Forks; the records are in $BATS_TEST_TMPDIR/forks, the ids in $forks.
+# Makes forks; the records are in $BATS_TEST_TMPDIR/forks, the ids in $forks.
 fork_guests() { # <options and operands of `snapfork fork`...>
   snapfork fork "$@" >"$BATS_TEST_TMPDIR/forks"
   # shellcheck disable=SC2034 # for the tests
@@ -28,12 +28,12 @@ fork_record() { # <fork> <jq expression>
   jq -c --arg id "$1" "select(.id == \$id) | $2" "$BATS_TEST_TMPDIR/forks"
 }
 
-# A fork in a new Firecracker, by the request that its record holds.
+# Loads a fork into a new Firecracker with the request of its record.
 restore_fork() { # <fork>
   vm_restore "$1" "$(fork_record "$1" .snapshot_load)"
 }
 
-# A fork that only `snapfork run` can load, which tells its command how.
+# Loads a fork by `snapfork run`, which gives its command the request.
 restore_fork_in_run() { # <fork> [option of run]...
   local load
   load=$(vm_dir "$1")/load.json
@@ -44,7 +44,7 @@ restore_fork_in_run() { # <fork> [option of run]...
   vm_api "$1" PUT /snapshot/load "$(<"$load")"
 }
 
-# Fails when the command does not succeed in time.
+# Fails if the command does not succeed in time.
 eventually() { # <command...>
   wait_until "$ANSWER_SECONDS" "$@"
 }
@@ -53,7 +53,7 @@ absent() { # <path>
   [[ ! -e $1 ]]
 }
 
-session() { # <fork> <jq expression>: of what the page server says about it
+session() { # <fork> <jq expression>: of what the page server reports about it
   uffd-ctl session "$(snapshot-meta session-name "$1")" | jq -r "$2"
 }
 
@@ -61,7 +61,7 @@ no_session() { # <fork>
   ! uffd-ctl session "$(snapshot-meta session-name "$1")" >/dev/null 2>&1
 }
 
-# The pids of what has a path of this test on its command line.
+# Prints the pids of processes with a path of this test on their command lines.
 pids() {
   local file words
   for file in /proc/[0-9]*/cmdline; do
@@ -74,7 +74,7 @@ no_processes() {
   [[ -z $(pids) ]]
 }
 
-# No file of a guest, no socket, no process, no mount. Lock files and the log of the server stay.
+# Checks that no file of a guest, no socket, process or mount is left. Lock files and the log of the server stay.
 nothing_is_left() {
   eventually no_processes
   local left

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The guest, and Firecracker's own File back end: what the other files rely on.
+# The guest and Firecracker's own File back end, which the other test files rely on.
 # shellcheck disable=SC2154 # variables of the helpers
 
 load helpers
@@ -13,7 +13,7 @@ teardown() {
   vm_kill_all
 }
 
-@test "the guest fills its memory and finds every page right" {
+@test "guest fills its memory and finds every page correct" {
   vm_boot a 128 'guest.seed=7 guest.zero=50'
   [[ $ready == 'READY pages=24576 devices=' ]]
   run -0 vm_ask a ping
@@ -26,7 +26,7 @@ teardown() {
   [[ $output == 'sum OK '* ]]
 }
 
-@test "what the guest computes depends on its memory and on nothing else" {
+@test "result of the guest depends only on its memory" {
   take_snapshot "$BATS_TEST_TMPDIR/snapshot" 'guest.seed=7 guest.zero=50'
   local vm
   for vm in a b; do
@@ -39,10 +39,10 @@ teardown() {
   [[ $output == 'work 1 OK '* && ${#lines[@]} -eq 1 ]]
 }
 
-@test "the guest finds one wrong bit, in pages with a pattern and in zero pages" {
+@test "guest finds one wrong bit, in pages with a pattern and in zero pages" {
   take_snapshot "$BATS_TEST_TMPDIR/snapshot" 'guest.seed=7 guest.zero=50'
   local page
-  # Of the pages from 32 MiB on, these are: in a run of zeros, two with a pattern, zero alone.
+  # Of the pages from 32 MiB on, these are one in a run of zeros, two with a pattern, and a single zero page.
   for page in 0 128 200 255; do
     printf '\1' | dd of="$BATS_TEST_TMPDIR/snapshot/memory" conv=notrunc status=none bs=1 \
       seek=$(((8192 + page) * 4096 + 8 * page))

@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # helpers.bash: a real, unmodified Firecracker in a test, with the guest of tests/guest in it.
 #
-# FIRECRACKER names the program (default: `firecracker` on the PATH). FIRECRACKER_ARGS are its first
-# arguments, by default --no-seccomp: a Firecracker that was not built for musl is killed by its own
-# filters at some system call, which may come late, so a first try would prove nothing; and what is
-# tested here is on the other side of Firecracker's sockets.
+# FIRECRACKER is the path of the program (default: `firecracker` on the PATH). FIRECRACKER_ARGS are its first arguments, by
+# default --no-seccomp: a Firecracker that was not built for musl is killed by its own filters at some system call, which
+# may come late. These tests check the other side of Firecracker's sockets, so the filters do not matter.
 #
-# A virtual machine has a name; its files are in $BATS_TEST_TMPDIR/vm/NAME. A guest that runs takes a
-# whole CPU: pause or kill what is not needed. What starts one must not stand in $(...) or behind `run`,
-# or nobody kills it.
+# A virtual machine has a name; its files are in $BATS_TEST_TMPDIR/vm/NAME. A running guest uses a whole CPU: pause or
+# kill guests that are not needed. Functions that start one must not be called in $(...) or by `run`, or the teardown
+# does not kill it.
 # shellcheck shell=bash
 
 bats_require_minimum_version 1.5.0
 # shellcheck source=tests/wait_until.bash
 source "${BASH_SOURCE[0]%/*}/../wait_until.bash"
 
-readonly ANSWER_SECONDS=60 # for any one answer; most take milliseconds
+readonly ANSWER_SECONDS=60 # for each answer; most take milliseconds
 
 declare -gA vm_pid=() vm_console=() vm_log=()
 
@@ -24,7 +23,7 @@ fail() {
   return 1
 }
 
-# What each file needs, or it is skipped; sets firecracker, firecracker_args and guest.
+# Skips the file if this machine lacks what it needs; sets firecracker, firecracker_args and guest.
 require_firecracker() {
   firecracker=${FIRECRACKER:-$(command -v firecracker || true)}
   [[ -n $firecracker ]] || skip 'FIRECRACKER is not set and there is no firecracker on the PATH'
@@ -40,7 +39,7 @@ vm_dir() { # <vm>
   printf '%s\n' "$BATS_TEST_TMPDIR/vm/$1"
 }
 
-# Prints the first line of a descriptor that matches; fails when <pid> ends or time is up.
+# Prints the first line of a descriptor that matches; fails if <pid> ends or at the time limit.
 await_line() { # <descriptor> <glob> <pid>
   local descriptor=$1 glob=$2 pid=$3 line='' part seen='' status
   local end=$((SECONDS + ANSWER_SECONDS))
@@ -73,8 +72,8 @@ vm_start() { # <vm> [wrapper...]
   rm -f "$dir"/{input,log,api.sock}
   mkfifo "$dir/input" "$dir/log"
   [[ ! -e $dir/config.json ]] || config=(--config-file "$dir/config.json")
-  # Firecracker reads its standard input in the thread that serves the API, so that must not block
-  # and must not end: a FIFO that is open for reading and writing. dd sets the flag.
+  # Firecracker reads its standard input in the thread that serves the API, so it must not block and must not end: a FIFO
+  # that is open for reading and writing. dd sets O_NONBLOCK.
   exec {input}<>"$dir/input" {log}<>"$dir/log"
   dd iflag=nonblock count=0 status=none <&"$input"
   exec {output}< <(exec "$@" "$firecracker" "${firecracker_args[@]}" --id "$vm" \
@@ -85,7 +84,7 @@ vm_start() { # <vm> [wrapper...]
   await_line "$log" '*API server started.' "$!" >/dev/null
 }
 
-# One request; prints the answer's body, and fails unless it is a success.
+# Sends one request; prints the body of the answer, and fails unless it succeeded.
 vm_api() { # <vm> <method> <path> [json]
   curl -sS --fail-with-body --max-time 120 --unix-socket "$(vm_dir "$1")/api.sock" -X "$2" \
     ${4:+-H 'Content-Type: application/json' -d "$4"} "http://localhost$3"
@@ -111,7 +110,7 @@ vm_hear() { # <vm> <glob>
   await_line "${vm_console[$1]}" "$2" "${vm_pid[$1]}"
 }
 
-# Says a line to the guest and prints the answer.
+# Sends a line to the guest and prints the answer.
 vm_ask() { # <vm> <line>
   local verb=${2%% *}
   [[ $verb != ping ]] || verb=pong
@@ -127,14 +126,14 @@ vm_resume() { # <vm>
   vm_api "$1" PATCH /vm '{"state":"Resumed"}'
 }
 
-# A snapshot of a paused guest: DIR/state and DIR/memory.
+# Makes a snapshot of a paused guest: DIR/state and DIR/memory.
 vm_snapshot() { # <vm> <dir> [Full|Diff]
   mkdir -p "$2"
   vm_api "$1" PUT /snapshot/create "$(jq -nc --arg dir "$2" --arg type "${3:-Full}" \
     '{snapshot_type: $type, snapshot_path: "\($dir)/state", mem_file_path: "\($dir)/memory"}')"
 }
 
-# Boots a guest with 128 MiB that works a little, and leaves its snapshot in DIR; $sum is its sum.
+# Boots a guest with 128 MiB, lets it work briefly, and makes its snapshot in DIR; $sum is its sum.
 take_snapshot() { # <dir> <boot arguments> [json: more of the configuration]
   vm_boot source 128 "${@:2}"
   vm_ask source 'work 9 500' >/dev/null
@@ -145,13 +144,13 @@ take_snapshot() { # <dir> <boot arguments> [json: more of the configuration]
   vm_kill source
 }
 
-# The body for a restore with Firecracker's own File back end.
+# Prints the body for a restore with Firecracker's own File back end.
 load_from_files() { # <state> <memory>
   jq -nc --arg state "$1" --arg memory "$2" '{snapshot_path: $state, resume_vm: true,
     mem_backend: {backend_type: "File", backend_path: $memory}}'
 }
 
-# A new Firecracker with a snapshot in it, running.
+# Starts a new Firecracker, loads a snapshot, and resumes it.
 vm_restore() { # <vm> <load body> [wrapper...]
   local vm=$1 body=$2
   shift 2
@@ -165,10 +164,10 @@ vm_kill() { # <vm>...
   for vm in "$@"; do
     console=${vm_console[$vm]} log=${vm_log[$vm]}
     kill -KILL "${vm_pid[$vm]}" 2>/dev/null || true
-    # Its console ends when its last process has.
+    # Its console ends with its last process.
     while IFS= read -r -t "$ANSWER_SECONDS" -u "$console" _; do :; done
     exec {console}<&- {log}>&-
-    # The kernel closes its descriptors a moment before the process has ended.
+    # The kernel closes its descriptors shortly before the process has ended.
     wait_until "$ANSWER_SECONDS" vm_has_ended "${vm_pid[$vm]}"
     unset "vm_pid[$vm]" "vm_console[$vm]" "vm_log[$vm]"
   done

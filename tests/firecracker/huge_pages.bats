@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# A guest in 2 MiB pages: Firecracker restores those only from a page server.
+# Guests with 2 MiB pages, which Firecracker restores only from a page server.
 # shellcheck disable=SC2154 # variables of the helpers
 
 load helpers
@@ -13,7 +13,7 @@ teardown() {
   return_huge_pages
 }
 
-@test "forks in 2 MiB pages find every page right" {
+@test "forks with 2 MiB pages read every page" {
   borrow_huge_pages 96
   take_snapshot "$BATS_TEST_TMPDIR/snapshot" 'guest.seed=7 guest.zero=50' \
     '{"machine-config": {"vcpu_count": 1, "mem_size_mib": 96, "huge_pages": "2M"}}'

@@ -1,7 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# States whose paths snapshot-meta has rewritten, to other lengths: Firecracker loads them, and what
-# it opens is at the new places.
+# Firecracker loads states whose paths snapshot-meta rewrote to other lengths, and opens the files at the new paths.
 # shellcheck disable=SC2154 # variables of the helpers
 
 load helpers
@@ -14,7 +13,7 @@ teardown() {
   vm_kill_all
 }
 
-# A snapshot of a guest with a vsock and drives of these names in $machine; drive N holds "drive-N".
+# Makes a snapshot of a guest with a vsock and drives of these names in $machine; drive N contains "drive-N".
 take_with_drives() { # <name>...
   local devices i answer
   machine=$BATS_TEST_TMPDIR/machine
@@ -37,7 +36,7 @@ take_with_drives() { # <name>...
   rm -f "$machine/v.sock"
 }
 
-# Loads the rewritten state with the drives at TO and nothing at the old place.
+# Loads the rewritten state with the drives at TO and nothing at the old paths.
 load_moved() { # <to> <count>
   local to=$1 i answer
   mkdir -p "${to%/*}"
@@ -56,13 +55,13 @@ load_moved() { # <to> <count>
   [[ -S $to/v.sock ]] || fail "no socket $to/v.sock" || return
   vm_kill moved
   rm "$to/v.sock"
-  # What was written is in the files at the new place, and in those only.
+  # The data that the guest wrote is only in the files at the new paths.
   [[ $(grep -al 'moved-' "$to"/* | wc -l) == "$2" ]] || fail 'not all drives were written to' || return
   rm -rf "$to"
   mv "$machine.away" "$machine"
 }
 
-@test "one, three, four and six drives, to shorter and longer directories" {
+@test "paths of one, three, four and six drives become shorter and longer" {
   local names long
   long=$BATS_TEST_TMPDIR/a-directory-with-a-longer-name
   for names in 'a' 'a ab abc' 'a ab abc abcd' 'a ab abc abcd abcde abcdef'; do
@@ -75,7 +74,7 @@ load_moved() { # <to> <count>
   done
 }
 
-@test "texts of more than 255 bytes, and back to short ones" {
+@test "paths become longer than 255 bytes, and short again" {
   local long
   long=$(printf 'x%.0s' {1..200})
   take_with_drives a b c
