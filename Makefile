@@ -1,4 +1,4 @@
-# `make` builds into bin/, `make demo` shows the main job, `make check` runs every test,
+# `make` builds into bin/, `make demo` shows the main flow, `make check` runs every test,
 # `make help` lists the targets. V=1 shows commands; SAN=address,undefined or SAN=thread builds
 # with sanitizers into a folder of its own; config.mak holds local settings.
 MAKEFLAGS += --no-builtin-rules --output-sync=target
@@ -25,7 +25,7 @@ PKGS    := mount blkid libmicrohttpd libxxhash
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wnon-virtual-dtor -Wformat=2 -Wimplicit-fallthrough
 ALL_CPP  = -Isrc -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CXX := -std=c++20 -pthread $(WARN) -fstack-protector-strong
-# A program loads only the libraries that it uses: start-up time is fork time.
+# A program loads only the libraries that it uses: its start time is part of the time of a fork.
 ALL_LD  := -pthread -Wl,--as-needed
 # A fork starts these, one after the other, so they load none: see CONTRIBUTING. "make STATIC=" links them dynamically.
 STATIC  ?= reflink-clone snapshot-meta template-lock uffd-ctl
@@ -79,7 +79,7 @@ Q        := $(if $(V),,@)
 # STEPS, STEPS_FILE: how many files are built, and a file with a byte for each that is (scripts/build.sh).
 step      = $(if $(STEPS_FILE),printf . >>$(STEPS_FILE); printf '[%3d/%d]' "$$(wc -c <$(STEPS_FILE))" $(STEPS);)
 msg       = $(if $(V),,$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@$(step) printf '  %-6s %s\n' $(1) $(2)))
-# With all processors, unless -j is given, and how far it is.
+# Builds with all processors, unless -j is given, and reports progress.
 build     = $(Q)+MAKE='$(MAKE)' BUILD_DIR=$(O) scripts/build.sh
 
 all: $(PROGS) $(DRIVER)  ## build the programs into bin/
@@ -100,7 +100,7 @@ $(O)/libsnapfork.a: $(LIB_OBJS)
 $(O)/%.o: %.cc $(O)/flags
 	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_CPP) $(ALL_CXX) -MMD -MP -c $< -o $@
 	$(call msg,CXX,$<)
-# With FLAGS_ARE_NEW nothing is made to find out: for a dry run that counts.
+# With FLAGS_ARE_NEW this rule has no effect, for a dry run that counts files.
 $(O)/flags: $(if $(FLAGS_ARE_NEW),,FORCE)  # rebuild when compiler or flags change
 	@mkdir -p $(@D); printf '%s\n' '$(CXX) $(ALL_CPP) $(filter-out -Werror,$(ALL_CXX)) $(ALL_LD)' >$@.new; \
 	  cmp -s $@.new $@ && rm -f $@.new || mv $@.new $@
@@ -113,7 +113,7 @@ $(O)/tests/unit-tests: $(TESTS:%.cc=$(O)/%.o) $(O)/libsnapfork.a
 $(HELPER_PROGS): $(O)/tests/%: $(O)/tests/helpers/%.o $(O)/libsnapfork.a
 	$(Q)mkdir -p $(@D) && $(CXX) $(ALL_LD) $^ $(PKG_LIBS) -o $@
 	$(call msg,LD,$@)
-# The guest for a real Firecracker: runs on no operating system, so its flags are its own.
+# The guest for a real Firecracker runs without an operating system, so it has its own flags.
 $(O)/tests/guest.elf: $(GUEST_SRCS) $(wildcard tests/guest/*.h) tests/guest/guest.ld
 	$(call msg,CC,$@)
 	$(Q)mkdir -p $(@D) && $(CC) -std=c17 -O2 -Wall -Wextra -Wshadow -Wconversion $(if $(WERROR),-Werror) \
@@ -123,7 +123,7 @@ $(O)/tests/guest.elf: $(GUEST_SRCS) $(wildcard tests/guest/*.h) tests/guest/gues
 helpers: $(HELPER_PROGS) $(GUEST)
 	@:
 
-# Without a clang that has libFuzzer there are no fuzz targets, and tests/run-all.sh says so.
+# Without a clang that has libFuzzer there are no fuzz targets, and tests/run-all.sh reports that.
 fuzzers:
 	$(Q)if printf 'extern "C" int LLVMFuzzerTestOneInput(const char*, long) { return 0; }' \
 	    | $(CLANGXX) -fsanitize=fuzzer,address -x c++ - -o /dev/null 2>/dev/null; \
@@ -141,7 +141,7 @@ $(FUZZERS): $(FUZZ)/%: $(FUZZ)/tests/fuzz/%_fuzz.o $(FUZZ)/libfuzz.a
 bootstrap-%:
 	@scripts/bootstrap $*
 
-demo: bootstrap-$(if $(FIRECRACKER),check,demo)  ## the main job on a built-in snapshot; FIRECRACKER=PATH: on a real one
+demo: bootstrap-$(if $(FIRECRACKER),check,demo)  ## the main flow on a built-in snapshot; FIRECRACKER=PATH: on a real one
 	$(build) all $(if $(FIRECRACKER),helpers)
 	$(Q)BUILD_SECONDS=$$(cat $(O)/seconds) scripts/demo.sh
 
@@ -150,14 +150,14 @@ check: bootstrap-check  ## install what is missing, build, run every test
 	$(Q)tests/run-all.sh $(BIN) $(O)
 check-unit: $(O)/tests/unit-tests  ## GoogleTest only; GTEST_ARGS=--gtest_filter=...
 	$(Q)tests/run-unit.sh $< $(GTEST_ARGS)
-check-cli: all helpers  ## each program as a user meets it (bats); BATS_ARGS=--filter NAME
+check-cli: all helpers  ## each program as users call it (bats); BATS_ARGS=--filter NAME
 	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bats $(BATS_ARGS) tests/cli
-check-e2e: all helpers  ## the flows, on real filesystems, killing things (bats; root)
+check-e2e: all helpers  ## the flows, on real filesystems, with processes killed (bats; root)
 	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bats $(BATS_ARGS) tests/e2e
-check-fuzz: bootstrap-check  ## throw mutated input at the parsers; FUZZ_SECONDS=60 for each
+check-fuzz: bootstrap-check  ## run the parsers on mutated input; FUZZ_SECONDS=60 for each
 	$(build) fuzzers
 	$(Q)set -e; for f in $(notdir $(FUZZERS)); do tests/fuzz/run.sh $$f; done
-soak: bootstrap-check  ## the storm, chaos, the race, the model check, the fuzz targets for long: SOAK_SECONDS=300 each
+soak: bootstrap-check  ## the storm, chaos, the race, the model check, the fuzz targets: SOAK_SECONDS=300 each
 	$(build) all helpers fuzzers
 	$(Q)tests/soak/run.sh $(BIN) $(O)
 check-firecracker: all helpers  ## the flows on a real Firecracker: FIRECRACKER=PATH

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# reflink-clone against what else there is: cp, a bare FICLONE, a sequential read, an empty program. Each pair takes
-# turns, so that what else the machine does meets both; medians are compared. Needs root, for the mounts.
-# FULL=1 takes the sizes of the aims instead of a quarter (4 GiB of memory, 8 GiB to copy).
+# reflink-clone compared with cp, a bare FICLONE, a sequential read and an empty program. The two of each pair run in turn,
+# so that other load affects both; medians are compared. Needs root, for the mounts. FULL=1 uses the sizes of the aims
+# instead of a quarter (4 GiB of memory, 8 GiB to copy).
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -36,7 +36,7 @@ time_of() { # <command> [argument]...
   printf '%d\n' $((${ended/./} - ${started/./}))
 }
 
-# The clones go, and the filesystem comes to rest, before the next is measured.
+# Removes the clones and waits for the filesystem before the next measurement.
 clear_away() {
   rm -rf clone*
   sync -f .
@@ -46,7 +46,7 @@ median() { # <file>
   sort -n "$1" | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'
 }
 
-# Takes turns at two functions that each print microseconds; a row with the ratio of the medians.
+# Runs two functions in turn that each print microseconds, and prints a row with the ratio of the medians.
 compare() { # <what> <aim> <rounds> <ours> <theirs> <shown> [divide ours by]
   local what=$1 aim=$2 rounds=$3 our_function=$4 their_function=$5 shown=$6 share=${7-1} round
   : >"$dir/ours"
@@ -98,7 +98,7 @@ bench_vm() { # <filesystem>
   compare 'the same, sealed memory linked' 1.0 "$ROUNDS" vm_linked vm_by_cp "${us/vm vm/vm --memory=link vm}"
 }
 
-# ---- one file, without the start of the process: our code in the helper's, whose first calls are as cold
+# ---- one file, without the start of the process: our code runs in the helper's process, whose first calls are as cold
 
 file_by_us() { "$HELPERS/bench-clone" clone file clone; }
 file_with_numbers() { "$HELPERS/bench-clone" numbers file clone; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# uffd-serve under a real Firecracker with the guest of tests/guest in it. FIRECRACKER names the program.
+# uffd-serve with a real Firecracker that runs the guest of tests/guest. FIRECRACKER is the path of the program.
 # Prints rows of bench/RESULTS.md. Medians of five rounds.
 set -euo pipefail
 shopt -s inherit_errexit
@@ -8,7 +8,7 @@ shopt -s inherit_errexit
 readonly rounds=5
 dir=$(mktemp -d "${TMPDIR:-/tmp}/snapfork-bench.XXXXXX")
 
-# The virtual machines are started as the tests start them.
+# The virtual machines are started by the helpers of the tests.
 readonly BATS_TEST_TMPDIR=$dir
 bats_require_minimum_version() { :; }
 skip() {
@@ -53,7 +53,7 @@ end_vm() {
   server=
 }
 
-# The guest reads pages all over its memory while its balloon takes 32 MiB.
+# The guest reads pages in all its memory while its balloon takes 32 MiB.
 bench_balloon() {
   local i line pages
   take_snapshot "$dir/snapshot" 'guest.seed=7 guest.zero=50' \

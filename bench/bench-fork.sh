@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The whole of `snapfork fork`, process starts counted: a guest with 3.5 GiB of memory (sparse) and a disk
-# of 10 GiB in 64 extents, on XFS in a file, the page server running. Needs root, for the mount.
+# The time of `snapfork fork`, including process starts: a guest with 3.5 GiB of memory (sparse) and a disk of 10 GiB in
+# 64 extents, on XFS in a file, with a running page server. Needs root, for the mount.
 set -euo pipefail
 shopt -s inherit_errexit
 
-readonly RUNS=21 # of which the median is shown
+readonly RUNS=21 # the median of these is printed
 
 # shellcheck source=tests/vmstate.bash
 source tests/vmstate.bash
@@ -38,7 +38,7 @@ prepare() {
   snapfork -q fork base keeps-the-page-server >/dev/null
 }
 
-# Prints the milliseconds of each run of a command, one a line; deletes the forks after each.
+# Prints the milliseconds of each run of a command, one per line; deletes the forks after each.
 time_runs() { # <runs> <command...>
   local runs=$1 i started ended
   shift

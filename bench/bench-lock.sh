@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# template-lock: taking a lock and starting a command against flock(1). bench-meta.sh has the guard.
+# template-lock compared with flock(1): take a lock and start a command. bench-meta.sh measures the guard.
 set -euo pipefail
 shopt -s inherit_errexit
 
-# Runs the two commands in turn, a hundred times each in ten rounds, and prints the least of the
-# rounds' medians of each, in microseconds: what else the machine does comes and goes between rounds.
+# Runs the two commands in turn, a hundred times each in ten rounds, and prints the minimum of the rounds' medians of each,
+# in microseconds, because other load varies between rounds.
 compare() { # <command> <command>
   local round dir
   dir=$(mktemp -d)
@@ -29,7 +29,7 @@ bench_start() { # <dir>
     "$(ratio "$ours" "$flock")" "$ours" "$flock"
 }
 
-# A fork takes both of its locks with one start of template-lock; the other way is to start it twice.
+# A fork takes both of its locks with one start of template-lock; the alternative is to start it twice.
 bench_both_modes() { # <dir>
   local once twice
   export SNAPFORK_ROOT=$1/start

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# snapshot-meta: how long a start and a state take, the list of many guests against reading their metadata,
-# the guard among many guests, and promote against reading the memory once.
+# snapshot-meta: the time of a start and a state, the list of many guests compared with reading their metadata, the guard
+# among many guests, and promote compared with reading the memory once.
 # shellcheck disable=SC2016 # the backquotes are markdown's
 set -euo pipefail
 shopt -s inherit_errexit
@@ -11,7 +11,7 @@ readonly MANY_GUESTS=${MANY_GUESTS:-100000} # of the guard
 readonly MEMORY_MIB=${MEMORY_MIB:-4096}     # of promote
 readonly ROUNDS=${ROUNDS:-3}
 
-# The least of the medians of ten rounds of each command, in microseconds, as in bench-lock.sh.
+# Prints the minimum of the medians of ten rounds of each command, in microseconds, as in bench-lock.sh.
 compare() { # <command>...
   local round
   for round in {0..9}; do
@@ -33,7 +33,7 @@ make_dirs() { # <root> <count> <below each>
   for ((i = 1; i <= $2; ++i)); do printf '%s/guests/g%d%s\0' "$1" "$i" "$3"; done | xargs -0 mkdir -p
 }
 
-# Guests in Standby with metadata as long as hypeman's, each with files of its own.
+# Makes guests in Standby with metadata as long as hypeman's, each with its own files.
 make_guests() { # <root> <count>
   local root=$1 count=$2 i guest
   make_dirs "$root" "$count" /snapshots/snapshot-latest
@@ -69,7 +69,7 @@ bench_list() {
 
 # ---- guard
 
-make_template() { # <root> <count>: with ten forks among so many guests
+make_template() { # <root> <count>: with ten forks among that many guests
   local root=$1 count=$2 i parent=g1
   make_dirs "$root" "$count" ''
   mkdir -p "$root/guests/g1/template/forks"
@@ -93,7 +93,7 @@ bench_guard() {
 
 # ---- promote
 
-# Memory as Firecracker writes it, every page of it: 40 of 100 pages with data, in runs of different lengths.
+# Makes memory as Firecracker writes it, with all pages: 40 of 100 pages with data, in runs of different lengths.
 make_memory() { # <file>
   local i pages
   for i in {1..5}; do
@@ -105,7 +105,7 @@ make_memory() { # <file>
   while cat "$dir/piece"; do :; done 2>/dev/null | head -c $((MEMORY_MIB << 20)) >"$1"
 }
 
-# The file is on the disk, and nothing of it in the page cache.
+# Flushes the file to the disk and removes it from the page cache.
 forget() { # <file>
   sync "$1"
   dd of="$1" oflag=nocache conv=notrunc count=0 status=none

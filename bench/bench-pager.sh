@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# uffd-serve against the smallest loop that answers faults, and hot lists against raw UFFDIO_COPY.
-# Prints rows of bench/RESULTS.md. Medians of five rounds; the two servers take turns.
+# uffd-serve compared with the smallest loop that answers faults, and hot lists with raw UFFDIO_COPY. Prints rows of
+# bench/RESULTS.md. Medians of five rounds; the two servers run in turn.
 set -euo pipefail
 shopt -s inherit_errexit
 
 readonly rounds=5 pages=20000
 dir=
 servers=()
-# Before the commands of server and guest: for what depends on whether they share a core.
+# Prefixes of the commands of server and guest, for figures that depend on whether they share a core.
 server_core=() guest_core=()
-huge_pages= # how many there were, while some are borrowed
+huge_pages= # the size of the pool before pages were added
 
 cleanup() {
   local pid
@@ -46,8 +46,8 @@ stop_servers() {
   rm -f "$dir"/*.ns "$dir/ours" "$dir/theirs"
 }
 
-# All pages in random order: how long, against a server of one page a fault; both where the scheduler
-# puts them, which is across cores.
+# The time to touch all pages in random order, compared with a server that installs one page per fault. The scheduler places both,
+# on different cores.
 bench_random_touch() {
   local i ours theirs
   start_ours
@@ -121,7 +121,7 @@ bench_zero_runs() {
   row 'zero runs, a page' "$ns ns" '200 ns' "\`bench-pager zero\` on 256 MiB of hole"
 }
 
-# What users want to know: when is which backend faster?
+# Compares the back ends as users see them: which is faster, and when.
 bench_backends() {
   local cache i file uffd hot
   for ((i = 0; i < 65536; i += 3)); do echo "$i"; done | sed '1i# snapfork-trace 1 page_size=4096 memory_bytes=268435456 regions=0+268435456' >"$dir/trace"
@@ -154,7 +154,7 @@ forget() { # <warm|cold>
   fi
 }
 
-# 64 VMMs at once: memory that they cost the server, and its work for a fault. The rounds take turns.
+# 64 VMMs at once: their memory in the server, and its work for a fault. The rounds run in turn.
 bench_many() {
   local alone many before after sockets=() i
   start_ours --lazy -q
@@ -176,7 +176,7 @@ anonymous_kib() {
   awk '/^RssAnon:/ { print $2 }' "/proc/${servers[0]}/status"
 }
 
-# The threads of sessions, a line each: nanoseconds on a core.
+# Prints for each session thread its nanoseconds on a core, one per line.
 session_threads() {
   local task name
   for task in "/proc/${servers[0]}/task"/*; do
@@ -184,7 +184,7 @@ session_threads() {
   done
 }
 
-# VMMs that have touched so many pages, and stay until release_vmms.
+# Starts VMMs that touch that many pages, and stay until release_vmms.
 hold_vmms() { # <pages> <socket>...
   local touched_pages=$1 options=() socket line=''
   shift
@@ -199,7 +199,7 @@ hold_vmms() { # <pages> <socket>...
 
 release_vmms() {
   exec {hold}>&-
-  while IFS= read -r _; do :; done <&"$said" # until they have ended
+  while IFS= read -r _; do :; done <&"$said" # until the VMMs have ended
   exec {said}<&-
   until [[ -z $(session_threads) ]]; do :; done
 }
@@ -211,7 +211,7 @@ held_ns_per_fault() { # <pages> <socket>...
   release_vmms
 }
 
-# Of VMMs that have all of their memory.
+# For VMMs that have all of their memory.
 bench_farewell() {
   local i vmm worst
   rm -f "$dir/started"
@@ -232,7 +232,7 @@ bench_farewell() {
   stop_servers
 }
 
-# A service with a guest that does nothing, and sessions that nobody has connected to.
+# A service with an idle guest, and sessions without a VMM.
 bench_idle() {
   local i before seconds=5
   rm -f "$dir/started"
@@ -269,7 +269,7 @@ ratio() { # <a> <b>
 
 bench_faults() { # <cpu of the servers> <name> <aim>
   local cpu=$1 name=$2 aim=$3
-  mkfifo "$dir/ready" "$dir/ready.theirs" # one each: who has written keeps its end for a moment
+  mkfifo "$dir/ready" "$dir/ready.theirs" # one each, because a writer keeps its end open briefly
   taskset -c "$cpu" uffd-serve --lazy --mem "$dir/memory" --socket "$dir/ours" --ready-fd 9 9>"$dir/ready" &
   servers+=($!)
   read -r _ <"$dir/ready"
@@ -299,7 +299,7 @@ return_huge_pages() {
   huge_pages=
 }
 
-# In 2 MiB pages, from a pool that is borrowed for it.
+# With 2 MiB pages, from the pool, which is enlarged for this.
 bench_huge() {
   local pool=/proc/sys/vm/nr_hugepages what='hot list of 100 pages of 2 MiB, rate as a share of a raw UFFDIO_COPY of 2 MiB each'
   local line
@@ -311,7 +311,7 @@ bench_huge() {
   echo $((huge_pages + 130)) >"$pool"
   if (($(<"$pool") < huge_pages + 130)); then
     return_huge_pages
-    row "$what" 'skipped: no huge pages to be had' 0.9 '-'
+    row "$what" 'skipped: no huge pages available' 0.9 '-'
     return
   fi
   line=$("$HELPERS/bench-pager" install --huge --mem "$dir/memory" --pages 100 --run 1 --rounds "$rounds")

@@ -9,10 +9,10 @@ shopt -s inherit_errexit
 main() {
   local make=("$MAKE" --no-print-directory) files quiet=0 started=$SECONDS flags=${MAKEFLAGS-}
   [[ $flags == -* || ${flags%% *} != *s* ]] || quiet=1 # make -s
-  # With -j make hands down a jobserver, or -j1.
+  # With -j, make passes a jobserver, or -j1.
   [[ " $flags" =~ \ (-j|--jobserver) ]] || make+=("-j$(nproc)")
   "${make[@]}" "$BUILD_DIR/flags"
-  # A dry run prints a line with this format for each file. What fails in it fails below, too.
+  # A dry run prints a line with this format for each file. If it fails, so does the build below.
   files=$("${make[@]}" -n FLAGS_ARE_NEW=1 "$@" 2>/dev/null | grep -cF '%-6s %s\n' || true)
   if ((files && !quiet)); then
     printf 'building (%d files%s)\n' "$files" "$( ((files < 40)) || printf ', some minutes')"

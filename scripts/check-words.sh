@@ -26,17 +26,13 @@ not_clean=(
   src/meta/vmstate
   src/pager
   src/store
-  completions
   scripts/snapfork
-  scripts/snapfork-mount
   tests/cli
-  tests/fuzz
   tests/guest
   tests/helpers
-  tests/soak
   tests/unit
-  docs/vmstate.md
   man/snapfork.1.scd
+  docs/traps.md
 )
 
 readonly LIST=scripts/words-to-avoid.txt

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# `make demo`: the main job on the snapshot in tests/fixtures, in a minute, on one page. Leaves nothing.
-# With FIRECRACKER=PATH a real one takes the probe's place, with the guest of tests/guest in it.
+# `make demo`: the main flow on the snapshot in tests/fixtures, in a minute, on one page. Leaves nothing. With
+# FIRECRACKER=PATH, a real Firecracker with the guest of tests/guest replaces the probe.
 set -euo pipefail
 shopt -s inherit_errexit nullglob
 
-readonly FIXTURE=tests/fixtures/plain # its README tells what is in it
+readonly FIXTURE=tests/fixtures/plain # its README describes it
 
 heading() { # <text>
   printf '\n%s\n' "$1"
 }
 
-# Runs a command and shows it as a visitor would type it; how long it took is in `seconds`.
+# Runs a command and prints it as a user would type it; sets `seconds` to its time.
 try() { # <command...>
   local started=$EPOCHREALTIME status=0
   printf '  $ %s\n' "$*" >&3
@@ -45,7 +45,7 @@ disk_in_use() { # of the store's filesystem, in bytes
   df --block-size=1 --output=used "$SNAPFORK_ROOT" | tail -n 1
 }
 
-# --- Where it happens ---------------------------------------------------------------------------
+# --- The store ----------------------------------------------------------------------------------
 
 make_place() {
   place=$(mktemp -d /tmp/snapfork-demo.XXXXXX)
@@ -72,7 +72,7 @@ pager_pids() {
   done 2>/dev/null
 }
 
-# On every way out, ^C too.
+# Runs at every exit, including ^C.
 clean_up() {
   local pid
   trap '' INT TERM
@@ -94,14 +94,14 @@ probe_take_base() {
   zstd -q -d --long=27 "$FIXTURE/memory.zst" -o "$place/memory"
 }
 
-# Touches a fork's memory in this order and compares each byte with the snapshot. Then the guest stays, until
-# $hold is closed: so its page server can be asked how many faults it has answered.
+# Touches a fork's memory in this order and compares each byte with the snapshot. Then the guest stays until $hold is
+# closed, so that its page server can report how many faults it has answered.
 probe_start() { # <record> <pattern>
   exec uffd-probe --json --hold --mem "$place/memory" --socket "$(text uffd_socket_path "$1")" --pattern "$2" \
     <"$place/hold" {hold}>&-
 }
 
-# Reads what a probe says until it is done, and what the server says of it.
+# Reads the output of a probe until it is done, and the server's report of its session.
 probe_result() { # <descriptor> <record>
   local line summary='' session
   while IFS= read -r line && [[ $line != *'"type":"ready"'* ]]; do
@@ -123,7 +123,7 @@ probes_end() { # <descriptor>...
   probe_pids=()
 }
 
-# The first touches what a guest touched when it was resumed and worked; the others touch all.
+# The first fork touches the pages that a guest touched after it was resumed; the others touch all.
 probe_serve_all() {
   local patterns=("trace:$FIXTURE/trace-work-1.txt" random seq) reports=() i report faults p50 p99
   mkfifo "$place/hold"
@@ -163,13 +163,13 @@ firecracker_faults() { # <id>
   number demand "$(uffd-ctl session "$(snapshot-meta session-name "$1")")"
 }
 
-# The first only works, so that its trace tells what work needs; the others verify every page of theirs.
+# The first guest only works, so that its trace contains the pages that work needs; the others verify all their pages.
 firecracker_serve_all() {
   local i id said
   printf '  %-12s %8s  %s\n' fork faults 'the guest says'
   for i in 0 1 2; do
     id=$(text id "${records[i]}")
-    # The record holds the body of PUT /snapshot/load.
+    # The record contains the body of PUT /snapshot/load.
     vm_restore "$id" "$(jq -c .snapshot_load <<<"${records[i]}")" >/dev/null
     if ((i)); then
       said=$(vm_ask "$id" sum)
@@ -202,7 +202,7 @@ choose_back_end() {
     printf 'demo: %s\n' "$1" >&2
     exit 3
   }
-  bats_require_minimum_version() { :; } # a word of the tests, whose helpers these are
+  bats_require_minimum_version() { :; } # a function of bats, which the helpers of the tests call
   # shellcheck source=tests/firecracker/helpers.bash
   source tests/firecracker/helpers.bash
   HELPERS=$PWD/build/default/tests
@@ -210,13 +210,13 @@ choose_back_end() {
   writer=$("$firecracker" --version | head -n 1)
 }
 
-# --- The page -----------------------------------------------------------------------------------
+# --- The output ---------------------------------------------------------------------------------
 
 make_template() {
   heading '1. The snapshot becomes a template'
   "${back_end}_take_base"
   try snapfork -q import base --state "$place/state" --memory "$place/memory"
-  # That machine had no disk. So that there is one to share:
+  # The VM of the snapshot had no disk, so add one to share:
   head -c 64M /dev/urandom >"$SNAPFORK_ROOT/guests/base/overlay.raw"
   try snapfork -q promote base
   local memory=$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory
@@ -266,7 +266,7 @@ delete_all() {
 prove_nothing_is_left() {
   local files sockets processes mounts loops
   heading '6. What is left'
-  # The page server leaves by itself after its last session.
+  # The page server exits after its last session.
   for _ in {1..500}; do
     [[ -n $(pager_pids) ]] || break
     sleep 0.01
@@ -295,7 +295,7 @@ main() {
   local started=$SECONDS
   choose_back_end
   make_place
-  BATS_TEST_TMPDIR=$place # where the helpers of the tests put virtual machines
+  BATS_TEST_TMPDIR=$place # the helpers of the tests put virtual machines there
   make_template
   fork_three
   heading '3. All three at once are served, page by page, and every byte is compared'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# All linters over all tracked and new files; any warning is an error. Called by `make lint`.
+# Runs all linters on all tracked and new files; any warning is an error. Called by `make lint`.
 set -euo pipefail
 shopt -s inherit_errexit
 

@@ -13,7 +13,7 @@ run_bats() { # <file> <log>
   bats --tap "$1" >"$2" 2>&1 </dev/null
 }
 
-# 77: it cannot run here.
+# Exit status 77: the target cannot run here.
 run_fuzz() { # <fuzz/NAME> <log>
   tests/fuzz/run.sh "${1#fuzz/}" >"$2" 2>&1 </dev/null
 }
@@ -59,7 +59,7 @@ report() { # <what> <log>
     bad=$(count '^not ok ' "$log")
     grep -E '^ok .* # skip' "$log" | sed 's/^ok [0-9]* /  skipped: /' || true
   fi
-  # A run that broke off counts as a failure even when no single test says so.
+  # A run that ended early counts as a failure even if no single test failed.
   ((status == 0 || bad > 0)) || [[ $what == fuzz/* ]] || bad=1
   if ((bad > 0)); then
     printf -- '---- %s\n' "$what"

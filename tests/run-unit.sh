@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs the unit tests, for UNIT_SECONDS (600) at most: tests/run-unit.sh PROGRAM [ARGUMENT...]. Prints failures, skips with
-# their reasons, and the closing counts; after a timeout the test that hangs.
+# Runs the unit tests for at most UNIT_SECONDS (600): tests/run-unit.sh PROGRAM [ARGUMENT...]. Prints failures, skips with
+# their reasons, and the totals; after the time limit, the test that hangs.
 set -euo pipefail
 shopt -s inherit_errexit
 

@@ -58,7 +58,7 @@ void require_same(const JsonObject& a, const JsonObject& b) {
   }
 }
 
-// Another key set, replaced and taken away: all else is as it was, to the letter.
+// Sets, replaces and removes another key: all other keys are unchanged, byte for byte.
 void check_change(const JsonObject& object) {
   constexpr std::string_view kKey = "snapfork.fuzz\x01";
   JsonObject changed = object;

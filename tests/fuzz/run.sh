@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# One fuzz target: first what was found once and all seeds, then new inputs for FUZZ_SECONDS (10). Called
-# by `make check` and `make check-fuzz`: tests/fuzz/run.sh NAME. Exit status 77: it cannot run here.
+# Runs one fuzz target: first all earlier findings and all seeds, then new inputs for FUZZ_SECONDS (10). Called by
+# `make check` and `make check-fuzz`: tests/fuzz/run.sh NAME. Exit status 77: it cannot run here.
 set -euo pipefail
 shopt -s inherit_errexit nullglob
 
@@ -15,7 +15,7 @@ main() {
   fi
   mkdir -p "$found" "$target.corpus"
   log=$target.log
-  # A leak is found by the corpus run at its end; looking for one after each input halves the rate.
+  # The corpus run finds leaks at its end; a check after each input halves the rate.
   options=(-timeout=10 -rss_limit_mb=1024 "-artifact_prefix=$found/")
   [[ ! -e tests/fuzz/$name.dict ]] || options+=("-dict=tests/fuzz/$name.dict")
   inputs=("$found"/* "$seeds"/*)
