@@ -11,7 +11,7 @@ main() {
   (($#)) && scripts=("$@")
   {
     printf '# Measured\n\n'
-    printf '`make bench` writes this page. Ratios compare two figures of one run on one machine; read those, not the microseconds.\n\n'
+    printf 'make bench writes this page. Ratios compare two figures of one run on one machine; read those, not the microseconds.\n\n'
     printf 'Machine: %s, %d CPUs, Linux %s. Date: %s.\n\n' \
       "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(uname -r)" "$(date -u +%F)"
     printf '| what | measured | aim | command |\n|---|---|---|---|\n'
