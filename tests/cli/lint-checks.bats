@@ -1,0 +1,60 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# scripts/check-words.sh and scripts/check-headers.sh, which `make lint` calls: what they find and what they accept.
+# shellcheck disable=SC2154 # run sets output and stderr
+
+load helpers
+
+setup() {
+  common_setup
+  require_cmd git perl
+  unset GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE
+  git init -q repository
+  cd repository || return 1
+  mkdir -p scripts docs src/new
+  cp "$BATS_TEST_DIRNAME"/../../scripts/{check-words.sh,check-headers.sh,words-to-avoid.txt} scripts/
+}
+teardown() { common_teardown; }
+
+@test "check-words finds each kind of words in a comment, a string and a document, with file, line and advice" {
+  # The words are assembled here, so that this file itself has no finding.
+  local ever=ever no=no
+  printf '// A file.\nint a;  // it waits for %s\n' ever >src/new/a.cc
+  printf 'fail("is no %s");\n' directory >src/new/b.cc
+  printf 'Fine.\n%s waits, waits.\n' Who >docs/a.md
+  run -1 --separate-stderr scripts/check-words.sh docs src
+  assert_contains "$stderr" "src/new/a.cc:2: 'for $ever': write: forever; until it exits"
+  assert_contains "$stderr" "src/new/b.cc:1: 'is $no directory': write: is not a X; has no X"
+  assert_contains "$stderr" "docs/a.md:2: 'Who waits': write: name the actor"
+}
+
+@test "check-words accepts identifiers, questions and correct sentences" {
+  printf 'int mended_texts = %s(who);  // There is no lock. It is no longer held.\n' mean"while" >src/new/a.cc
+  printf 'Who holds the lock?\n\nNo process is left, and there are no cycles. Read tests/texts.json.\n' >docs/a.md
+  run -0 scripts/check-words.sh docs src
+  assert_equal "$output" ''
+}
+
+@test "check-words without operands counts the findings of folders in work, and fails only for others" {
+  sed -i '/^not_clean=(/,/^)/c not_clean=(src/old)' scripts/check-words.sh
+  mkdir src/old
+  printf '// Waits for %s.\n' ever | tee src/old/a.cc >src/old/b.cc
+  run -0 scripts/check-words.sh
+  assert_equal "$output" '    2  src/old'
+  cp src/old/a.cc src/new/
+  run -1 --separate-stderr scripts/check-words.sh
+  assert_equal "$output" '    2  src/old'
+  assert_equal "$(cut -d' ' -f1 <<<"$stderr")" src/new/a.cc:1:
+}
+
+@test "check-headers finds a source without the license tag or without a purpose below it" {
+  local tag=SPDX-License-Identifier
+  printf '// %s: Apache-2.0\n// What it is for.\nint a;\n' "$tag" >good.cc
+  printf '#!/bin/sh\n# %s: Apache-2.0\n# What it is for.\n' "$tag" >good.sh
+  printf '// What it is for.\n// %s: Apache-2.0\n' "$tag" >late.cc
+  printf '// %s: Apache-2.0\n#include "a.h"\n' "$tag" >silent.cc
+  printf '#!/bin/sh\n# %s: Apache-2.0\n# shellcheck disable=SC1\n' "$tag" >silent.sh
+  run -0 scripts/check-headers.sh good.cc good.sh
+  run -1 --separate-stderr scripts/check-headers.sh good.cc good.sh late.cc silent.cc silent.sh
+  assert_equal "$(cut -d: -f1,2 <<<"$stderr" | sort -u | tr '\n' ' ')" 'late.cc:1 late.cc:2 silent.cc:2 silent.sh:3 '
+}
