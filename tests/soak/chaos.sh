@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Flows of all verbs at once, in two stores that share a page server, while their processes are stopped, continued and
-# killed at random and links and mounts are thrown into the stores. After each round everything is checked.
+# Runs flows of all verbs at once, in two stores that share a page server, while their processes are stopped, continued and
+# killed at random, and while links and mounts appear in the stores. Checks everything after each round.
 #
 #   tests/soak/chaos.sh DIR SEED SECONDS
 #
-# DIR is empty and on a filesystem with reflink. Exit status 1: DIR/broken says what is wrong and after which flows. The choices
-# depend on the seed alone; when a signal meets its process does not.
+# DIR is empty and on a filesystem with reflink. Exit status 1: DIR/broken contains what is wrong, and after which flows. The
+# choices depend only on the seed; the moment when a signal reaches its process does not.
 set -uo pipefail
 shopt -s nullglob
 
@@ -38,9 +38,9 @@ pick() { # <word>...: sets `picked`
   picked=${!at}
 }
 
-# --- The two stores, what is beside them, and what they are made of ------------------------------------------
+# --- The two stores, the files outside them, and their inputs --------------------------------------------------
 
-# Ids are the same in both stores, contents are not.
+# The ids are the same in both stores; the contents differ.
 make_stores() {
   local store n disk
   mkdir -p "$dir/host" "$dir/outside/deep" "$dir/run" "$dir/mounted" "$dir/canary/guests/t1/snapshots/snapshot-latest"
@@ -65,7 +65,7 @@ make_stores() {
     done
   done
   unset SNAPFORK_ROOT
-  # What nobody may touch: beside the stores, behind the links, under the mounts.
+  # Files that no flow may change: outside the stores, behind the links, under the mounts.
   mkfifo "$dir/never"
   mount -t tmpfs -o size=1m chaos "$dir/mounted"
   printf 'outside\n' | tee "$dir"/{outside,outside/deep,mounted,canary}/{file,metadata.json,state} \
@@ -118,15 +118,15 @@ start_flow() {
   esac
 }
 
-flow_pids() { # of this round, whatever became of their parents; without the page server, which stays
+flow_pids() { # of this round, also without their parents; without the page server, which stays
   comm -23 <(grep -lzE "^CHAOS_FLOW=$rounds\.[0-9]+$" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3 | sort) <(server_pids | sort)
 }
 
-server_pids() { # the brackets keep grep from finding itself
+server_pids() { # the brackets prevent that grep finds itself
   grep -lzxE -- "${SNAPFORK_PAGER%?}[${SNAPFORK_PAGER: -1}]" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3
 }
 
-# One process of the flows, now and then the page server, gets a signal.
+# Sends a signal to one process of the flows, sometimes to the page server.
 signal_one() {
   local victims signal victim
   mapfile -t victims < <(flow_pids)
@@ -147,7 +147,7 @@ throw_in() {
   pick guests/f1 guests/x guests/alias .snapfork/trash/f2 .snapfork/tmp/fork.f3 .snapfork/tmp/import.t1 .snapfork/locks/f4.lock \
     guests/f1/link guests/t2/link mount mount
   place=$store/$picked
-  [[ ! -L ${place%/*} ]] || return 0 # what is there is not the store's
+  [[ ! -L ${place%/*} ]] || return 0 # what is behind the link is not part of the store
   case $picked in
     mount)
       pick f1 f2 t1 && place=$store/guests/$picked/data
@@ -162,7 +162,7 @@ throw_in() {
   printf 'threw in %s\n' "$place" >>"$dir/flow/$rounds.signals"
 }
 
-# Wherever flows have moved them.
+# Unmounts them wherever flows have moved them.
 take_out() {
   local place
   while IFS= read -r place; do umount "$place"; done < <(grep -oE " $dir/[ab]/[^ ]+" /proc/self/mountinfo | tr -d ' ')
@@ -197,7 +197,7 @@ no_flow_process() {
   [[ -z $(flow_pids) ]]
 }
 
-# Processes of chaos_vmm.sh, whatever they became.
+# Prints the processes of chaos_vmm.sh, also those that executed another program.
 end_vmms() {
   local vmms
   mapfile -t vmms < <(grep -lzxF CHAOS_VMM=1 /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3)
@@ -224,7 +224,7 @@ round() {
     ((RANDOM % 6)) || throw_in
   done
   go_on
-  # Machines run until a flow ends them, or until now.
+  # VMMs run until a flow ends them, or until now.
   await 1 all_flows_ended
   await "$FLOW_SECONDS" all_flows_and_vmms_ended || broken "a flow hangs: $(ps -o pid,stat,wchan:20,args -p "$(flow_pids | paste -sd,)")"
   for ((flow = 0; flow < count; flow++)); do

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# chaos_checks.bash: what must be so after each round of tests/soak/chaos.sh.
+# chaos_checks.bash: the conditions that must hold after each round of tests/soak/chaos.sh.
 # shellcheck shell=bash disable=SC2154 # variables of chaos.sh
 
 broken() { # <text>
@@ -10,7 +10,7 @@ digest_of() { # <file>
   sha256sum <"$1" | cut -c1-64
 }
 
-# Names, types, modes, owners, links, times and contents.
+# Prints names, types, modes, owners, links, times and contents.
 untouched() {
   find "$dir"/{canary,outside,mounted,host} -printf '%p %y %m %u:%g %n %s %T@ %l\n' | sort
   find "$dir"/{canary,outside,mounted,host} -type f -print0 | sort -z | xargs -0 sha256sum
@@ -20,7 +20,7 @@ check_untouched() {
   untouched | cmp -s - "$dir/untouched" || broken "something outside of the stores was touched: $(untouched | diff - "$dir/untouched" | head -n 20)"
 }
 
-# A crash is never right; nor is an answer that these flows cannot deserve.
+# A crash is always an error, and so is an exit status that these flows cannot cause.
 check_flow() { # <flow> <status>
   local said
   said=$(<"$dir/flow/$rounds.$1.err")
@@ -66,7 +66,7 @@ check_guest() { # <store> <id>
   [[ $memory -ef $dir/$store/guests/$template/snapshots/snapshot-latest/memory ]] || broken "$store/$id has another memory than $template"
 }
 
-# A new fork of each template gets every byte from the page server.
+# A new fork of each template reads every byte from the page server.
 check_served() {
   local store template record said
   for store in a b; do
@@ -86,7 +86,7 @@ no_server() {
   [[ -z $(server_pids) ]]
 }
 
-# Everything can be deleted in the end, forks first, and then nothing is left.
+# At the end everything can be deleted, forks first, and nothing is left.
 empty_stores() {
   local store guest left
   for store in a b; do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# uffd-serve for longer than `make check` has time for.
+# Tests of uffd-serve that take longer than `make check` permits.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load ../cli/helpers
@@ -9,7 +9,7 @@ load ../cli/uffd-serve_helpers
 setup() { serve_setup; }
 teardown() { common_teardown; }
 
-# Another page server hung 52 of 14,161 VMs so: its threads went on with numbers that others had by then.
+# Another page server hung 52 of 14,161 VMs in this way: its threads used descriptor numbers that were reused by others.
 @test "4 clients and 15,000 sessions: no guest gets another's bytes or hangs, nothing is left" {
   require_userfaultfd
   serve_control -q
