@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Finds the words of scripts/words-to-avoid.txt in what people read: comments and string literals of C++, C and assembler,
-# every line of shell scripts, tests, pages and documents. Called by `make lint`.
+# names of GoogleTest tests, every line of shell scripts, bats tests, pages and documents. Called by `make lint`.
 #
 #   check-words.sh [FOLDER|FILE...]   print each finding below these, and fail if there is one
 #   check-words.sh                    print the findings of clean folders, and fail if there is one; print a count for each
@@ -49,6 +49,9 @@ text_of() { # <file>...
   done
   # A block comment of C: a line that begins with a star.
   ((${#code[@]} == 0)) || grep -HnoP '//.*|/\*.*|^ \* .*|"(?:[^"\\]|\\.)*"' "${code[@]}" || true
+  # The name of a test, split into words; a long one is on a line of its own.
+  ((${#code[@]} == 0)) \
+    || grep -HnoP '^TEST\w*\(\w+, *\K\w+|^ +[A-Z]\w+(?=\) \{$)' "${code[@]}" | sed -E 's/([a-z0-9])([A-Z])/\1 \2/g' || true
   ((${#other[@]} == 0)) || grep -HnI '' "${other[@]}" || true
 }
 

@@ -16,13 +16,16 @@ setup() {
 }
 teardown() { common_teardown; }
 
-@test "check-words finds each kind of words in a comment, a string and a document, with file, line and advice" {
+@test "check-words finds each kind of words in a comment, a string, a test name and a document, with file, line and advice" {
   # The words are assembled here, so that this file itself has no finding.
   local ever=ever no=no
   printf '// A file.\nint a;  // it waits for %s\n' ever >src/new/a.cc
   printf 'fail("is no %s");\n' directory >src/new/b.cc
   printf 'Fine.\n%s waits, waits.\n' Who >docs/a.md
+  printf 'TEST_F(ATest, ItStays%s) {\nTEST(ALongNameOfATest,\n     ItIs%sFile) {\n' ForEver No >src/new/a_test.cc
   run -1 --separate-stderr scripts/check-words.sh docs src
+  assert_contains "$stderr" "src/new/a_test.cc:1: 'For "
+  assert_contains "$stderr" "src/new/a_test.cc:3: 'Is "
   assert_contains "$stderr" "src/new/a.cc:2: 'for $ever': write: forever; until it exits"
   assert_contains "$stderr" "src/new/b.cc:1: 'is $no directory': write: is not a X; has no X"
   assert_contains "$stderr" "docs/a.md:2: 'Who waits': write: name the actor"
