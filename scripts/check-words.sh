@@ -28,8 +28,6 @@ not_clean=(
   src/store
   scripts/snapfork
   tests/cli
-  tests/guest
-  tests/helpers
   tests/unit
   man/snapfork.1.scd
   docs/traps.md

@@ -3,8 +3,8 @@
 //
 // Of each 64 pages the balloon takes 32: a run in every other group, each second page in the
 // others, so the host sees long and short removals beside pages that stay. Groups are taken in an
-// order that jumps through memory. The balloon gives back what it took last, so its size tells what
-// is in it.
+// order that jumps through memory. The balloon releases the pages that it took last, so its size
+// determines which pages are in it.
 #include "console.h"
 #include "devices.h"
 #include "machine.h"

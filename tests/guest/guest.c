@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// guest.c: a guest without an operating system, which knows what every page of its memory must
-// hold.
+// guest.c: a guest without an operating system that can verify every page of its memory.
 //
 // Settings on the kernel command line: guest.seed=N, guest.every=N (verify each N-th page only: for
-// large memories), guest.zero=PERCENT (pages that stay untouched). When memory is filled it says
+// large memories), guest.zero=PERCENT (pages that stay untouched). When memory is filled it prints
 // "READY pages=N devices=KIND,...", then answers lines on the serial line:
 //
 //   ping                       pong
@@ -94,7 +93,7 @@ static uint64_t setting(const char* command_line, const char* name, uint64_t oth
   return value ? parse_number(&value) : otherwise;
 }
 
-// Takes what has been received; true when *length characters in `line` are a whole line.
+// Reads what has been received; true when *length characters in `line` are a whole line.
 static bool receive_line(char* line, int size, int* length) {
   for (int character; (character = get_character()) >= 0;) {
     if (character == '\n') {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// memory.c: a version for each page tells what the page holds. The versions are part of guest
-// memory themselves: when one of their pages comes back wrong, so does the verdict on what it
-// describes.
+// memory.c: a version for each page determines its contents. The versions are in guest memory, too:
+// if one of their pages is wrong after a restore, the check of the pages that it describes fails.
 #include "memory.h"
 
 // Below kFirstPage are Firecracker's boot data and this program.
@@ -9,7 +8,7 @@ enum { kFirstPage = (32 << 20) / kPageBytes, kMaxPages = 1 << 20 };
 enum { kZeroGroup = 64, kZeroAlone = 256 };
 enum { kVersionZero = 0, kVersionBallooned = 0xffff, kVersionLast = 0xfffe };
 
-static const uint64_t kHighPage = (4ULL << 30) / kPageBytes;  // RAM goes on here above the devices
+static const uint64_t kHighPage = (4ULL << 30) / kPageBytes;  // RAM above the devices
 static const uint64_t kMappedPages = (8ULL << 30) / kPageBytes;
 
 static uint16_t versions[kMaxPages];

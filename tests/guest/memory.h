@@ -2,7 +2,7 @@
 // memory.h: the pages whose contents this guest can verify.
 //
 // Every n-th page from 32 MiB to the end of memory is one of them, numbered from 0 in the order of
-// the memory file of a snapshot. What a page has to hold follows from the seed, its place and its
+// the memory file of a snapshot. The contents of a page follow from the seed, its place and its
 // version, so a page of another place, of an earlier moment or of another image is found.
 #pragma once
 
@@ -15,7 +15,7 @@ enum { kPageBytes = 4096 };
 
 struct Census {
   uint64_t zero;       // pages that have to be zero
-  uint64_t ballooned;  // pages that the host has: not looked at
+  uint64_t ballooned;  // pages that the host has: not read
   uint64_t bad;
   uint64_t digest;  // of the contents found
 };
@@ -28,7 +28,7 @@ void memory_start(const struct BootParams* params, uint64_t seed, uint64_t every
 uint64_t page_count(void);
 uint64_t page_address(uint64_t page);
 
-// True when `page` holds what it has to; what it holds goes into *digest. A ballooned page is not
+// True when the contents of `page` are right; they are added to *digest. A ballooned page is not
 // read.
 bool page_is_right(uint64_t page, uint64_t* digest);
 
@@ -36,7 +36,7 @@ bool page_is_right(uint64_t page, uint64_t* digest);
 void page_rewrite(uint64_t page);
 bool page_is_ballooned(uint64_t page);
 
-// The host may discard the page from now on; and it is the guest's again, and has to be zero.
+// The host may discard the page from now on; and: the guest has it again, and it must be zero.
 void page_give(uint64_t page);
 void page_take_back(uint64_t page);
 

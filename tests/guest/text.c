@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// text.c: the few functions on texts that a program without a library needs.
+// text.c: the few string functions that a program without a library needs.
 #include "text.h"
 
 static const char* after_prefix(const char* text, const char* prefix) {

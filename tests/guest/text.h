@@ -10,9 +10,9 @@ const char* find_text(const char* text, const char* part);
 
 bool same_text(const char* a, const char* b);
 
-// Each reads a number at *text and leaves *text behind it; 0 when there is none.
+// Each reads a number at *text and moves *text past it; 0 if there is none.
 uint64_t parse_number(const char** text);
 uint64_t parse_hex(const char** text);
 
-// Cuts the first word off *line and ends it with a zero byte; an empty text when there is none.
+// Cuts the first word off *line and ends it with a zero byte; an empty string if there is none.
 char* cut_word(char** line);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What bench/bench-clone.sh compares with, and what it measures on.
+// Reference measurements and input files for bench/bench-clone.sh.
 //   bench-clone ficlone SRC DST     the least that a clone needs; prints its microseconds
 //   bench-clone clone SRC DST       what reflink-clone -q does; prints its microseconds
 //   bench-clone numbers SRC DST     the same with what --json asks for

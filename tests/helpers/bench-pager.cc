@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What bench/bench-pager.sh holds uffd-serve against: the smallest loop that answers faults, and a
-// raw UFFDIO_COPY loop beside the installation of a hot list.
+// Reference measurements for bench/bench-pager.sh: the smallest loop that answers faults, and a raw
+// UFFDIO_COPY loop to compare with the installation of a hot list.
 #include <poll.h>
 #include <sys/mman.h>
 
@@ -34,7 +34,7 @@ using hot::kSmallPage;
 using hot::Region;
 
 // Reads one message, reads one page, copies it: no batch, no removals, no zero pages, one VMM after
-// the other, and no care for anything that can go wrong.
+// the other, and no error handling.
 [[noreturn]] void serve_minimally(const std::string& path, const std::string& memory) {
   const base::Fd file = base::open_file(memory, O_RDONLY);
   const base::UnixListener listener(path, base::SocketClaim::directory_is_ours);
@@ -214,13 +214,13 @@ uint64_t zero_run_ns_per_page(const pager::Image& image) {
 
 struct Touching {
   uint64_t pages = 0;
-  uint64_t step = 1;   // every so many pages of the memory
+  uint64_t step = 1;   // one page in that many
   uint64_t first = 0;  // from this one on
   bool in_order = false;
 };
 
-// Touches pages once each and looks at nothing: of a VMM that a server serves, or, without a
-// socket, of a private mapping of the file, as Firecracker's File backend has it.
+// Touches each page once and compares nothing: pages of a VMM that a server serves, or, without a
+// socket, of a private mapping of the file, as in Firecracker's File back end.
 void touch(const std::string& memory, const std::string& socket_path, const Touching& touching) {
   const base::Fd file = base::open_file(memory, O_RDONLY);
   const auto size = static_cast<uint64_t>(std::filesystem::file_size(memory));
@@ -264,7 +264,7 @@ void touch(const std::string& memory, const std::string& socket_path, const Touc
     before = now;
   }
   std::ranges::sort(took);
-  // A page that was there costs the clock; only those that were waited for say what waiting costs.
+  // A touch of a present page costs only the clock; the cost of a fault is that of missing pages.
   constexpr uint64_t kWaited = 2000;
   const auto waited = std::ranges::lower_bound(took, kWaited);
   const auto share = [&](uint64_t percent) {
@@ -292,8 +292,8 @@ bool holds_userfaultfd(int64_t server) {
   return false;
 }
 
-// Kills a VMM. Nanoseconds from its end until its server has no userfaultfd any more, nor the
-// record of it.
+// Kills a VMM. Nanoseconds from its end until its server has closed the userfaultfd and removed its
+// record.
 uint64_t farewell_ns(int64_t vmm, int64_t server, const std::string& record) {
   const std::optional<base::Fd> pidfd = base::open_pidfd(static_cast<pid_t>(vmm));
   if (!pidfd || ::kill(static_cast<pid_t>(vmm), SIGKILL) != 0) {
@@ -311,16 +311,16 @@ int run(int argc, char** argv) {
                            "The references of bench/bench-pager.sh.");
   definition.value("mem", "FILE", "the memory")
       .value("socket", "PATH", "serve: listen there; touch: the server's, or none")
-      .value("step", "N", "touch: every so many pages")
-      .value("first", "N", "touch: from this one on")
-      .flag("in-order", "touch: as they lie")
-      .value("pages", "N", "install, touch: this many")
-      .value("run", "N", "install: in runs of so many neighbours")
+      .value("step", "N", "touch: each Nth page")
+      .value("first", "N", "touch: the first page")
+      .flag("in-order", "touch: in the order of the file")
+      .value("pages", "N", "install, touch: number of pages")
+      .value("run", "N", "install: length of runs of pages")
       .flag("huge", "install: pages of 2 MiB")
-      .value("rounds", "N", "install: median of so many")
-      .value("vmm", "PID", "farewell: this one ends")
-      .value("server", "PID", "farewell: who serves it")
-      .value("record", "FILE", "farewell: that it does");
+      .value("rounds", "N", "install: number of rounds; prints the median")
+      .value("vmm", "PID", "farewell: the VMM to kill")
+      .value("server", "PID", "farewell: its page server")
+      .value("record", "FILE", "farewell: its record");
   const std::optional<base::ParsedOptions> options = definition.parse(argc, argv);
   if (!options) {
     return 0;

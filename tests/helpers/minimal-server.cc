@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The smallest right page server, and wrong ones: what uffd-probe must tell apart. Also the loop
-// that bench/ holds uffd-serve against. One thread a connection; prints "ready" when it listens.
+// The smallest correct page server, and faulty ones, which uffd-probe must distinguish. bench/ also
+// compares uffd-serve with it. One thread for each connection; prints "ready" when it listens.
 #include <poll.h>
 
 #include <array>
@@ -37,8 +37,8 @@ enum class Wrong {
   ignore_remove,  // removed pages are served from the file
   late_remove,    // messages are judged in the order they were read: faults before removals
   hang,           // nothing is answered from the hundredth fault on
-  no_wake,        // from the hundredth fault on, nobody is woken
-  eexist,         // a page that is there already (EEXIST) wakes nobody
+  no_wake,        // from the hundredth fault on, no waiter is woken
+  eexist,         // after EEXIST no waiter is woken
   close,          // the connection is closed at the hundredth fault
   poison,         // the hundredth fault is answered with UFFDIO_POISON
   accept_all,     // no handshake is refused
@@ -165,7 +165,7 @@ class Session {
       return pager::uffd_poison(uffd_.get(), fault.address, region->page_size).error != EAGAIN;
     }
     buffer_.assign(region->page_size, std::byte{0});
-    // A right server decides now, whatever it thought when the fault was read.
+    // A correct server decides now, not when the fault was read.
     if (wrong_ == Wrong::late_remove ? fault.from_file : !removed_.contains(fault.address)) {
       file_.read(region->offset + (fault.address - region->base), buffer_);
     }

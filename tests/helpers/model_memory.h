@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The oracle of pager-model: what each word of a guest's memory must be.
+// The oracle of pager-model: the expected value of each word of a guest's memory.
 #pragma once
 
 #include <sys/mman.h>
@@ -26,9 +26,10 @@ struct WrongWord {
 };
 
 // A guest's memory and its shadow, which starts as the memory file and follows each write and
-// removal. Any number of threads: who changes memory holds the locks of its blocks, and leaves an
-// odd version meanwhile; who reads holds none, so that reads and changes meet in the page server,
-// and takes what it saw for evidence only when the version stayed the same.
+// removal. Any number of threads may use it: a thread that changes memory holds the locks of its
+// blocks, and sets an odd version during the change. A thread that reads holds no lock, so that
+// reads and changes meet in the page server, and its result counts only if the version stayed the
+// same.
 class ModelMemory {
  public:
   ModelMemory(const pager::MemoryFile& file, const pager::GuestMemory& guest)
@@ -76,8 +77,9 @@ class ModelMemory {
     clear(page, count);
   }
 
-  // As a page server that ended between two of its calls: the page is there as it must be, and who
-  // waits for it sleeps on. Where that cannot be now, or it is there already, nothing happens.
+  // Installs a page as a page server that ended between two of its calls: the page has the right
+  // contents, and its waiters are not woken. If that is not possible now, or the page exists,
+  // nothing happens.
   void plant(int uffd, uint64_t page) {
     const std::lock_guard lock(blocks_[page / pages_per_block_].mutex);
     pager::uffd_copy(uffd, reinterpret_cast<uintptr_t>(address(page)),
@@ -85,8 +87,8 @@ class ModelMemory {
                      guest_.page_size(), pager::Wake::no);
   }
 
-  // Other memory takes their place, which the page server has never heard of. By the system call
-  // itself: for ThreadSanitizer mmap(3) writes to all of it, which nobody may read meanwhile.
+  // Maps other memory over these pages, which is not registered at the page server. Uses the system
+  // call itself: ThreadSanitizer's mmap(3) writes to all of it, while other threads read.
   void replace(uint64_t page, uint64_t count) {
     const Change change(*this, page, count);
     const int huge = guest_.page_size() == hot::kHugePage ? MAP_HUGETLB : 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one VMM of pager-model is to do, all of it drawn from its seed; and what became of it.
+// The steps of one VMM of pager-model, derived from its seed, and their result.
 #pragma once
 
 #include <array>
@@ -19,13 +19,13 @@ enum class Step : uint64_t {
   write,     // a word
   remove,    // 1 to 16 pages, of those that others wait for, if any
   zap,       // up to a quarter of memory
-  replace,   // pages by other memory, that is no more registered
-  plant,     // a page that others wait for, if any: it is there, and nobody is woken
+  replace,   // pages by other memory, which is not registered
+  plant,     // install a page that others wait for, if any, without a wake
   fork,      // the process, which write-protects its memory
   prefetch,  // POST .../prefetch of a new list, of the old, of a bad one
   pause,     // POST .../pause-prefetch
   complete,  // POST .../complete
-  close,     // POST .../close: it is served on
+  close,     // POST .../close: the VMM is still served
   die,       // by SIGKILL
 };
 inline constexpr std::array<const char*, 14> kStepNames{
@@ -64,7 +64,7 @@ struct ModelPlan {
     for (size_t i = 0; i < kSteps; ++i) {
       weights[i] = usual[i] * std::array<uint64_t, 3>{0, 1, 3}[random.below(3)];
     }
-    weights[0] += 10;  // some reads there always are
+    weights[0] += 10;  // there are always some reads
     if (huge) {
       weights[static_cast<size_t>(Step::fork)] = 0;  // a write after it takes another huge page
     }
@@ -86,7 +86,7 @@ struct ModelPlan {
   bool may(Step step) const { return weights[static_cast<size_t>(step)] != 0; }
 };
 
-// Written by the VMM, read by its parent whatever became of it.
+// Written by the VMM, and read by its parent also if the VMM was killed.
 struct ModelRecord {
   struct Thread {
     std::atomic<uint64_t> number{0};  // of the step under way

@@ -293,7 +293,7 @@ class ModelVmm {
     } else if (step == Step::complete) {
       const std::string rate = dice < 2 ? R"(,"bytes_per_second":400000000)" : "";
       const std::string wait = dice < 5 ? "true" : "false";
-      // What was paused says 409.
+      // A paused session returns 409.
       post("complete", "{\"wait\":" + wait + rate + "}", {202, 204, 409});
       may_have_left_ = true;
     } else {
@@ -316,7 +316,7 @@ class ModelVmm {
       }
     } while (session.at("faults").at("waiting") != 0 && pager::now_ns() - start < kPatienceNs);
     if (session.at("faults").at("waiting") != 0 || session.at("pages").at("poisoned") != 0) {
-      throw base::Refused("all is answered, and the server says: " + session.dump());
+      throw base::Refused("all faults are answered, and the server reports: " + session.dump());
     }
   }
 

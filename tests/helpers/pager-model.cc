@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A randomised model check of a page server: VMMs read, write, remove and replace their memory, and
-// order their session about, all drawn from a seed, while an oracle holds what each word of memory
-// must be. A wrong word, a touch that is not answered, a session that is left over: each fails with
-// the seed that brings it back.
+// A randomized model check of a page server: VMMs read, write, remove and replace their memory, and
+// send requests for their sessions, all derived from a seed, while an oracle knows each word of
+// memory. A wrong word, a touch that is not answered and a leftover session are failures, with the
+// seed that repeats them.
 #include <poll.h>
 #include <unistd.h>
 
@@ -99,7 +99,7 @@ void start(const Run& run, const pager::MemoryFile& file, Vmm& vmm) {
   });
 }
 
-// A VMM that has ended is gone from the server, too.
+// The server must have removed the session of a VMM that has ended.
 void wait_until_forgotten(const Run& run) {
   const auto deadline = base::Deadline::after(20s);
   auto http = pager::HttpClient::connect(run.settings.control, deadline);
@@ -257,10 +257,10 @@ int main(int argc, char** argv) {
         .flag("make", "only write FILE")
         .value("pages", "N", "of the file (4096; 16 of 2M)")
         .value("page-size", "SIZE", "4096 (default) or 2M")
-        .value("seed", "N", "of the first round; the next has the next (1)")
-        .value("rounds", "N", "so many at most")
-        .value("seconds", "S", "begin no round after so many")
-        .value("vmms", "N", "at once (1)")
+        .value("seed", "N", "seed of the first round; each later round adds 1 (1)")
+        .value("rounds", "N", "maximum number of rounds")
+        .value("seconds", "S", "begin no round after that time")
+        .value("vmms", "N", "number of VMMs at once (1)")
         .value("threads", "N", "of a VMM (by seed: 1 to 4); with 1, it repeats itself exactly")
         .value("deadline", "S", "a step that takes longer hangs (30)");
     const std::optional<base::ParsedOptions> parsed = options.parse(count, words);

@@ -58,7 +58,7 @@ class TreeMaker {
         text += byte;
       }
     }
-    return text + std::to_string(++names_);  // "." and ".." are no names, and no two are the same
+    return text + std::to_string(++names_);  // never "." or "..", and never the same twice
   }
 
   void make_directory(const std::string& path, int depth) {
@@ -98,7 +98,7 @@ class TreeMaker {
 
   void make_file(const std::string& path) {
     const base::Fd fd = base::open_file(path, O_RDWR | O_CREAT | O_EXCL, 0600);
-    // First its length: XFS preallocates for who writes beyond the end.
+    // First its length: XFS preallocates for writes beyond the end.
     const auto size = static_cast<off_t>(once_in(4) ? 0 : below(once_in(2) ? 2 << 20 : 9000));
     check(::ftruncate(fd.get(), size), path);
     for (uint64_t i = size == 0 ? 0 : below(4); i > 0; --i) {
@@ -155,7 +155,7 @@ class TreeMaker {
   static void set_xattr(const std::string& path, const std::string& attribute,
                         const std::string& value) {
     const int result = ::lsetxattr(path.c_str(), attribute.c_str(), value.data(), value.size(), 0);
-    // Small filesystems have little room, and not all have all kinds.
+    // Small filesystems have little space, and not all support all kinds.
     if (result != 0 && errno != ENOSPC && errno != EOPNOTSUPP) {
       base::throw_errno("cannot set " + attribute + " of " + base::quoted(path));
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Makes, serves, closes, replaces, kills and forgets sessions of a running uffd-serve from several
-// processes at once, and verifies every byte that its VMMs read: numbers of descriptors are given
-// out again all the while, and a server that uses one after it was closed answers another guest.
+// processes at once, and verifies every byte that its VMMs read. Descriptor numbers are reused all
+// the time, so a server that uses a closed descriptor answers another guest.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,7 +89,7 @@ class Client {
       post("/sessions/" + id_ + "/close");
       return;
     }
-    // The VMM says when it is half way, and waits for what its session meets then.
+    // The VMM reports when it is half way, and waits for the next operation on its session.
     std::array<int, 2> half{};
     std::array<int, 2> go{};
     if (::pipe2(half.data(), O_CLOEXEC) != 0 || ::pipe2(go.data(), O_CLOEXEC) != 0) {
@@ -142,7 +142,7 @@ class Client {
     }
   }
 
-  // A guest that reads some of its pages, in any order, before and after it is told to go on.
+  // A guest that reads some of its pages, in any order, before and after it is released.
   static int be_vmm(const std::string& socket, uint64_t seed, int half, int go) {
     try {
       const pager::TestGuest guest(kPages);

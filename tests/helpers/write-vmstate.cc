@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes a made-up state file, for tests that need a small memory, or other paths than the fixtures
-// have. VERSION is that of a snapshot format; of one that no release has, the layout is the newest.
+// Writes a constructed state file, for tests that need a small memory or paths that no fixture has.
+// VERSION is a snapshot format version; a version that no release has gets the newest layout.
 //| write-vmstate FILE VERSION MIB [drive=PATH|pmem=PATH|vsock=PATH|tap=NAME|pmem-bytes=N|balloon=1]...
 #include <cstdio>
 #include <fstream>
