@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapshot-meta: what a snapshot is. Metadata, states, templates, the records of forks, state
-// files.
+// snapshot-meta: reads and changes metadata, states, templates and forks; holds the table of verbs.
 #include <algorithm>
 #include <array>
 #include <string>
@@ -50,28 +49,28 @@ constexpr std::array kVerbs{
 constexpr const char* kFooter =
     R"(Verbs, each with its own --help:
   init ID --state F --memory F     make a guest of files that Firecracker wrote
-  list [--state S] [--sort KEY]    guests, with their derived states
-  show ID, get ID KEY, state ID    metadata, one value of it, the state
-  set ID KEY=STRING KEY:=JSON...   change metadata; unset ID KEY... removes it
-  promote ID, demote ID            Standby to Template and back
-  forks ID                         live forks of a template
-  fork-begin SOURCE NEW...         announce forks
+  list [--state S] [--sort KEY]    list guests with their states
+  show ID, get ID KEY, state ID    print metadata, one value, the state
+  set ID KEY=STRING KEY:=JSON...   change metadata; unset ID KEY... removes keys
+  promote ID, demote ID            make a template of a guest, and undo that
+  forks ID                         list the live forks of a template
+  fork-begin SOURCE NEW...         add forks to the index of their template
   fork-publish SOURCE NEW...       make guests of their clones
-  fork-end TEMPLATE FORK...        take back what is gone
-  accept ID                        the disks of a Stale guest are right
-  run-begin ID, stop ID            record a guest's VMM, end it
-  trash ID                         take a guest out of the store
-  purge ID                         remove what is left of an id
-  guard-create ID --type full|diff may a snapshot be written there now
-  verify ID                        check that its parts agree
-  fsck [--repair]                  find and mend what killed programs left
-  vmstate FILE                     what a state file says
-  rewrite-paths IN OUT             a state file with other paths
-  merge-diff DIFF MEMORY           a Diff memory file over its base
-  host-paths ID                    what loading it opens elsewhere
-  session-name ID...               its session at the page server
+  fork-end TEMPLATE FORK...        remove clones and index entries of forks
+  accept ID                        accept the changed disks of a Stale guest
+  run-begin ID, stop ID            record the VMM of a guest, end it
+  trash ID                         move a guest out of the store
+  purge ID                         remove the leftovers of an id
+  guard-create ID --type full|diff check whether a snapshot may be written now
+  verify ID                        check that the parts of a guest agree
+  fsck [--repair]                  find and repair what killed programs left
+  vmstate FILE                     print the facts of a state file
+  rewrite-paths IN OUT             copy a state file and change its paths
+  merge-diff DIFF MEMORY           write a Diff memory file into its base
+  host-paths ID                    print the host paths that loading it opens
+  session-name ID...               print its session name at the page server
 
-SNAPFORK_ROOT names the store (default: /var/lib/snapfork).
+SNAPFORK_ROOT is the directory of the store (default: /var/lib/snapfork).
 Exit status: 0 done, 1 the answer is no, 2 usage, 3 unsupported, 4 bad data,
 5 system error. See snapshot-meta(1).)";
 
@@ -82,7 +81,7 @@ int run(int argc, char** argv) {
     return verb->run(argc - 1, argv + 1);
   }
   base::Options options("snapshot-meta", "VERB [OPTION]... [OPERAND]...",
-                        "Read and change what the store knows of guests and their snapshots.");
+                        "Read and change the metadata of guests and their snapshots.");
   options.footer(kFooter);
   if (!options.parse(argc, argv)) {
     return 0;

@@ -42,7 +42,7 @@ teardown() {
   assert_equal "$(stat -c %a made)" 600
   [[ ! -e ./- ]]
   run --separate-stderr -2 snapshot-meta rewrite-paths --json --from /d --to /elsewhere state -
-  assert_contains "$stderr" 'needs an OUT that is a file'
+  assert_contains "$stderr" 'requires that OUT is a file'
   run -5 bash -c 'snapshot-meta rewrite-paths --from /d --to /elsewhere state - >/dev/full'
   require_cmd script
   run script -qec 'snapshot-meta rewrite-paths --from /d --to /elsewhere state -' /dev/null

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Diff memory files over their base: snapshot-meta merge-diff, and snapfork import --base.
+# Merges Diff memory files into their base: snapshot-meta merge-diff and snapfork import --base.
 # shellcheck disable=SC2154 # output, stderr and lines are set by run
 load helpers
 load snapshot-meta_helpers
@@ -8,7 +8,7 @@ load snapshot-meta_helpers
 setup() { common_setup; }
 teardown() { common_teardown; }
 
-# A base of 2 MiB of "m", and a Diff with data at two places, one of them zeros; `merged` is both.
+# Makes a base of 2 MiB of "m", a Diff with two data extents, one of them zeros, and the expected `merged`.
 make_diff() {
   head -c 2M /dev/zero | tr '\0' m >base
   cp base merged
@@ -21,7 +21,7 @@ make_diff() {
   done
 }
 
-@test "merge-diff writes what is data, zeros too, and keeps the rest" {
+@test "merge-diff copies data, including zeros, and keeps the rest of the memory" {
   make_diff
   cp base memory
   run -0 snapshot-meta merge-diff --dry-run diff memory
@@ -35,7 +35,7 @@ make_diff() {
   cmp memory merged
 }
 
-@test "merge-diff where blocks cannot be copied by the kernel" {
+@test "merge-diff copies through memory if copy_file_range is not supported" {
   require_cmd strace
   make_diff
   cp base memory
@@ -43,7 +43,7 @@ make_diff() {
   cmp memory merged
 }
 
-@test "merge-diff of a real one" {
+@test "merge-diff merges a Diff that Firecracker wrote" {
   require_cmd zstd
   fixtures=$BATS_TEST_DIRNAME/../../../shared/fixtures
   [[ -d $fixtures ]] || skip 'the fixtures are not there'
@@ -62,7 +62,7 @@ make_diff() {
   done
 }
 
-@test "merge-diff refuses what does not fit, and changes nothing" {
+@test "merge-diff refuses files that do not match, and changes nothing" {
   make_diff
   cp base memory
   refused() { # <status> <message> <operand>...
@@ -73,7 +73,7 @@ make_diff() {
     cmp memory base
   }
   truncate -s 1M short
-  refused 4 'not of one guest' short memory
+  refused 4 'do not belong to the same guest' short memory
   refused 4 'it has no holes' merged memory
   refused 4 'not a regular file' diff .
   refused 5 "'none'" none memory
@@ -96,7 +96,7 @@ make_diff() {
   assert_equal "$(snapshot-meta state a)" Standby
   assert_equal "$(sha256sum base memory)" "$before"
   assert_equal "$(stat -c %h:%a base)" 1:444
-  # Without holes, or of another length: nothing is left.
+  # A Diff without holes or of another size leaves nothing.
   run --separate-stderr -4 snapfork -q import b --state state --memory merged --base base
   assert_contains "$stderr" 'it has no holes'
   truncate -s 1M base-of-another
@@ -107,7 +107,7 @@ make_diff() {
   assert_contains "$stderr" '--base is not for fork'
 }
 
-@test "a filesystem that cannot tell holes: a Diff is refused, and nothing is written" {
+@test "merge-diff refuses a Diff on a filesystem without SEEK_HOLE, and writes nothing" {
   require_cmd strace
   head -c 1M /dev/urandom >memory
   truncate -s 1M diff

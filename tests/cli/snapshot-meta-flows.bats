@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The flows of snapshot-meta step by step: init, promote, fork, trash, demote; and what a crash leaves.
-# shellcheck disable=SC2154,SC2317,SC2030,SC2031 # output, stderr and lines are set by run; at_each_crash calls by name
+# The steps of snapshot-meta's flows: init, promote, fork, trash, demote.
+# shellcheck disable=SC2154,SC2030,SC2031 # output, stderr and lines are set by run
 load helpers
 load snapshot-meta_helpers
 
@@ -29,7 +29,7 @@ teardown() { common_teardown; }
   assert_equal "$(find "$SNAPFORK_ROOT/.snapfork/tmp" -mindepth 1)" ''
 }
 
-@test "init refuses what does not fit together, and touches nothing" {
+@test "init refuses files that do not match, and changes nothing" {
   echo disk >disk.raw
   make_snapshot drive=/d/one
   snapshot-meta init taken --state state --memory memory
@@ -44,24 +44,24 @@ teardown() { common_teardown; }
     assert_equal "$(store_picture && sha256sum ./*.raw state memory)" "$before"
   }
   refused 1 "'taken'" taken --state state --memory memory
-  refused 2 '--memory FILE is needed' a --state state
+  refused 2 '--memory FILE is required' a --state state
   refused 2 'too few operands' --state state --memory memory
-  refused 4 'does not name a drive' a --state state --memory memory --disk disk.raw
-  refused 4 "does not name a drive '/d/two'" a --state state --memory memory --disk disk.raw=/d/two
+  refused 4 'has no drive' a --state state --memory memory --disk disk.raw
+  refused 4 "has no drive '/d/two'" a --state state --memory memory --disk disk.raw=/d/two
   refused 5 "'none.raw'" a --state state --memory memory --disk none.raw=/d/one
   refused 2 'cannot keep its name' a --state state --memory memory --disk disk.raw=/d/one --disk ./disk.raw=/d/one
   refused 5 "'none'" a --state none --memory memory
   refused 5 "'none'" a --state state --memory none
   refused 4 'not a regular file' a --state state --memory .
-  refused 4 'does not start as' a --state disk.raw --memory memory
+  refused 4 'does not start with the magic number' a --state disk.raw --memory memory
   truncate -s 11M large
-  refused 4 'so it is not a state file; is it the memory file?' a --state large --memory state
+  refused 4 'a state file has at most 10485760 bytes; it may be the memory file' a --state large --memory state
   : >metadata.json
-  refused 2 'is taken' a --state state --memory memory --disk metadata.json=/d/one
+  refused 2 'the name is already used' a --state state --memory memory --disk metadata.json=/d/one
   rm metadata.json
   truncate -s 1M memory
   before=$(store_picture && sha256sum ./*.raw state memory)
-  refused 4 "'memory': it has 1048576 bytes, but 'state' says 2097152" a --state state --memory memory
+  refused 4 "'memory': it has 1048576 bytes, but 'state' requires 2097152" a --state state --memory memory
   truncate -s 2M memory
   printf X | dd of=state bs=1 seek=300 conv=notrunc status=none
   before=$(store_picture && sha256sum ./*.raw state memory)
@@ -76,7 +76,7 @@ teardown() { common_teardown; }
   [[ -e state && -e memory && ! -e $(guest_dir a) ]]
 }
 
-@test "init from another filesystem is status 3" {
+@test "init exits with 3 for a file on another filesystem" {
   require_root
   make_snapshot
   mkdir other
@@ -90,10 +90,10 @@ teardown() { common_teardown; }
 
 # ---- promote and demote
 
-@test "promote writes the image's record and sets the flag; again, it does nothing" {
+@test "promote writes image.json and sets IsTemplate; a second promote does nothing" {
   init_guest a
   run --separate-stderr -1 snapshot-meta promote a
-  assert_contains "$stderr" 'not sealed: it can be written (mode 0'
+  assert_contains "$stderr" 'not sealed: it is writable (mode 0'
   assert_contains "$stderr" "template-lock seal a"
   chmod a-w "$(memory_of a)"
   run -0 snapshot-meta promote a
@@ -107,24 +107,24 @@ teardown() { common_teardown; }
   inode=$(stat -c %i "$image")
   snapshot-meta promote a
   assert_equal "$(stat -c %i "$image")" "$inode"
-  # A record that cannot be used is written anew.
+  # promote replaces an invalid image.json.
   echo junk >"$image"
   run -0 --separate-stderr snapshot-meta promote a
   assert_equal "$(snapshot-meta verify --deep a)" ok
 }
 
-@test "init refuses a disk whose name the forks leave out" {
+@test "init refuses a disk whose name forks do not copy" {
   local name
   for name in x.sock d.lz4.tmp d.zst.tmp; do
     make_snapshot drive=/d/one
     echo disk >"$name"
     run --separate-stderr -2 snapshot-meta init a --state state --memory memory --disk "$name=/d/one"
-    assert_contains "$stderr" 'forks leave out files of such names; rename it'
+    assert_contains "$stderr" 'forks do not copy files with such names; rename it'
     [[ -f $name && ! -e $(guest_dir a) ]]
   done
 }
 
-@test "a store whose path is not UTF-8 is refused by name" {
+@test "every verb refuses a store whose path is not UTF-8 and prints the path" {
   make_snapshot
   export SNAPFORK_ROOT=$PWD/$'st\xf6re'
   mkdir "$SNAPFORK_ROOT"
@@ -133,7 +133,7 @@ teardown() { common_teardown; }
   assert_equal "$(ls -A "$SNAPFORK_ROOT")" ''
 }
 
-@test "promote that fails leaves no template directory" {
+@test "a failed promote removes the template directory" {
   require_cmd strace
   init_guest a
   chmod a-w "$(memory_of a)"
@@ -143,7 +143,7 @@ teardown() { common_teardown; }
   assert_equal "$(snapshot-meta state a)" Template
 }
 
-@test "promote refuses memory with other links, and snapshots that are not whole" {
+@test "promote refuses memory with several links, and incomplete snapshots" {
   init_guest a
   chmod a-w "$(memory_of a)"
   ln "$(memory_of a)" second
@@ -165,7 +165,7 @@ teardown() { common_teardown; }
   assert_contains "$stderr" 'it is Stopped'
 }
 
-@test "demote clears the flag and the record; not while a fork lives" {
+@test "demote clears IsTemplate and removes image.json, but not while a fork is live" {
   init_template a
   make_fork a f1 f2
   run --separate-stderr -1 snapshot-meta demote a
@@ -183,7 +183,7 @@ teardown() { common_teardown; }
   assert_contains "$stderr" 'it is not a template'
 }
 
-@test "demote fails closed on a fork that cannot be read" {
+@test "demote is refused if a fork cannot be read" {
   init_template a
   make_fork a f
   echo '{' >"$(guest_dir f)/metadata.json"
@@ -196,7 +196,7 @@ teardown() { common_teardown; }
 
 # ---- forks
 
-@test "fork: begin, publish, forks" {
+@test "fork-begin, clone and fork-publish make a fork that forks prints" {
   init_template a
   run -0 snapshot-meta fork-begin a f1 f2
   tmp=$SNAPFORK_ROOT/.snapfork/tmp
@@ -230,7 +230,7 @@ teardown() { common_teardown; }
   assert_equal "$(find "$tmp" -mindepth 1)" ''
 }
 
-@test "fork of a Standby guest owns its memory and keeps no link" {
+@test "a fork of a Standby guest has its own memory file" {
   init_guest a
   run -0 snapshot-meta fork-begin a f
   assert_contains "$output" $'\treflink'
@@ -243,30 +243,30 @@ teardown() { common_teardown; }
   [[ ! -e $(guest_dir a)/template ]]
 }
 
-@test "a fork whose state names paths of others needs run" {
+@test "a fork whose state has paths outside of its directory has needs_run" {
   init_template a drive=/d/one
   run -0 make_fork a f
   assert_equal "$(json '[.needs_run, .snapshot_load] | map(tostring) | join(" ")')" 'true null'
   init_template b vsock=/v.sock
   run -0 make_fork b g
   assert_equal "$(json .needs_run)" true
-  # What is not understood may name anything.
+  # Devices that cannot be read may have any path.
   init_guest c
   "$HELPERS/write-vmstate" "$(state_of c)" 99.0.0 2
   run -0 make_fork c h
   assert_equal "$(json .needs_run)" true
-  # The fork's own path is no other's.
+  # A path in the fork's own directory is not foreign.
   init_template e "drive=$(guest_dir i)/disk"
   run -0 make_fork e i
   assert_equal "$(jq -r .needs_run <<<"$output")" false
 }
 
-@test "fork-begin refuses wrong sources and ids that exist" {
+@test "fork-begin refuses invalid sources and existing ids" {
   init_template a
   init_guest b
   before=$(store_picture)
   run --separate-stderr -1 snapshot-meta fork-begin a b
-  assert_contains "$stderr" "'b': there is such a guest already"
+  assert_contains "$stderr" "'b': the guest already exists"
   run --separate-stderr -1 snapshot-meta fork-begin a new b
   run --separate-stderr -1 snapshot-meta fork-begin nobody new
   run --separate-stderr -2 snapshot-meta fork-begin a new new
@@ -282,31 +282,31 @@ teardown() { common_teardown; }
   assert_contains "$stderr" 'it is Stopped'
 }
 
-@test "fork-publish refuses what fork-begin did not announce, or what changed since" {
+@test "fork-publish refuses a fork without fork-begin, or whose source changed since" {
   init_template a
   run --separate-stderr -1 snapshot-meta fork-publish a f
-  assert_contains "$stderr" 'there is no clone'
+  assert_contains "$stderr" 'does not exist; start with fork-begin'
   mkdir -p "$SNAPFORK_ROOT/.snapfork/tmp"
   clone a f link
   run --separate-stderr -1 snapshot-meta fork-publish a f
-  assert_contains "$stderr" "template 'a' does not count it"
+  assert_contains "$stderr" "the index of template 'a' does not have it"
   snapshot-meta fork-begin a f >/dev/null
   clone a f link
   truncate -s 1M short && ln -f short "$SNAPFORK_ROOT/.snapfork/tmp/fork.f/snapshots/snapshot-latest/memory"
   run --separate-stderr -4 snapshot-meta fork-publish a f
-  assert_contains "$stderr" "no whole copy of the source's memory"
+  assert_contains "$stderr" "is not a whole copy of the source's memory"
   [[ ! -e $(guest_dir f) ]]
-  # Demoted between begin and publish: its memory would be shared with a guest that may run.
+  # The source was demoted between begin and publish. The fork would share memory with a guest that may run.
   snapshot-meta fork-end a f
   snapshot-meta fork-begin a f >/dev/null
   clone a f link
   snapshot-meta demote a
   run --separate-stderr -1 snapshot-meta fork-publish a f
-  assert_contains "$stderr" 'no template (any more)'
+  assert_contains "$stderr" 'which is not a template'
   [[ ! -e $(guest_dir f) ]]
 }
 
-@test "fork-publish: socket paths, names, reports" {
+@test "fork-publish checks socket paths and names, and prints clone reports" {
   init_template a
   snapshot-meta fork-begin a f g >/dev/null
   clone a f link
@@ -324,7 +324,7 @@ teardown() { common_teardown; }
   assert_equal "$(json .uffd_socket_path)" "/p/s/$(snapshot-meta session-name f).sock"
 }
 
-@test "session-name: ID@HHHHHHHH, another one for the same id in another store" {
+@test "session-name prints ID@HHHHHHHH, which differs between stores" {
   init_guest a
   init_guest b
   run -0 snapshot-meta session-name a b
@@ -345,7 +345,7 @@ teardown() { common_teardown; }
   assert_equal "$output" ''
 }
 
-@test "fork-end takes back clones and entries, never a live fork's" {
+@test "fork-end removes clones and index entries, but not those of a live fork" {
   init_template a
   make_fork a f
   run --separate-stderr -1 snapshot-meta fork-end a f
@@ -365,7 +365,7 @@ teardown() { common_teardown; }
 
 # ---- trash
 
-@test "trash takes a guest out, and says whose fork it was" {
+@test "trash moves a guest out of the store and prints its template" {
   init_template a
   make_fork a f
   trash=$SNAPFORK_ROOT/.snapfork/trash
@@ -376,7 +376,7 @@ teardown() { common_teardown; }
   run -0 snapshot-meta trash f
   assert_equal "$output" "$trash/f"$'\t'a
   [[ ! -e $(guest_dir f) && -e $trash/f/metadata.json ]]
-  # A killed delete is gone on with.
+  # trash continues an interrupted delete.
   run -0 snapshot-meta trash --json f
   assert_equal "$(json '.path + " " + .template')" "$trash/f a"
   snapshot-meta fork-end a f
@@ -384,7 +384,7 @@ teardown() { common_teardown; }
   assert_equal "$output" "$trash/a"$'\t'
 }
 
-@test "trash refuses a guest that runs" {
+@test "trash refuses a running guest" {
   init_guest a
   snapshot-meta set a "HypervisorPID:=$$" "HypervisorStartTime:=$(awk '{print $22}' /proc/$$/stat)"
   run --separate-stderr -1 snapshot-meta trash a
@@ -393,97 +393,10 @@ teardown() { common_teardown; }
   snapshot-meta trash a
 }
 
-@test "trash takes a guest with bad metadata, with a warning" {
+@test "trash accepts a guest with bad metadata and warns" {
   init_guest a
   echo '{' >"$(guest_dir a)/metadata.json"
   run -0 --separate-stderr snapshot-meta trash a
   assert_contains "$stderr" 'warning'
   [[ ! -e $(guest_dir a) ]]
-}
-
-# ---- crashes: killed before each call that changes something, the next command finds its way
-
-# Runs the command killed at each call of each kind in turn, as long as it can be killed there.
-at_each_crash() { # <prepare> <check> <command>...
-  local prepare=$1 check=$2 call n status
-  shift 2
-  for call in rename,renameat2 unlink,unlinkat mkdir fsync linkat; do
-    for ((n = 1; n <= 60; ++n)); do
-      rm -rf "$SNAPFORK_ROOT"
-      mkdir -p "$SNAPFORK_ROOT/guests"
-      "$prepare"
-      status=0
-      kill_at "$call" "$n" "$@" >out 2>&1 || status=$?
-      "$check" "$status" || fail "killed before $call number $n (status $status): $(cat out)"
-      if ((status == 0)); then break; fi
-      ((status == 137)) || fail "killed before $call number $n: status $status: $(cat out)"
-    done
-  done
-}
-
-@test "init killed anywhere: nothing, or a guest" {
-  require_cmd strace
-  check() {
-    if [[ -e $(guest_dir a) ]]; then
-      [[ $(snapshot-meta state a) == Standby ]]
-    else
-      [[ -e state && -e memory ]] && snapshot-meta init a --state state --memory memory \
-        && [[ $(snapshot-meta state a) == Standby ]]
-    fi
-  }
-  at_each_crash make_snapshot check snapshot-meta init a --state state --memory memory
-}
-
-@test "promote and demote killed anywhere: Standby or Template, and the next one finishes" {
-  require_cmd strace
-  standby() { init_guest a && chmod a-w "$(memory_of a)"; }
-  promoted() {
-    if [[ $(snapshot-meta state a) == Template ]]; then
-      [[ $(snapshot-meta verify --deep a) == ok ]] || return
-    else
-      [[ $(snapshot-meta state a) == Standby ]] && snapshot-meta promote a || return
-    fi
-    [[ $(snapshot-meta verify --deep a) == ok ]]
-  }
-  at_each_crash standby promoted snapshot-meta promote a
-  template() { init_template a; }
-  demoted() {
-    if [[ $(snapshot-meta state a) == Template ]]; then
-      [[ $(snapshot-meta verify --deep a) == ok ]] && snapshot-meta demote a || return
-    fi
-    [[ $(snapshot-meta state a) == Standby ]] && snapshot-meta promote a && [[ $(snapshot-meta verify --deep a) == ok ]]
-  }
-  at_each_crash template demoted snapshot-meta demote a
-}
-
-@test "fork killed anywhere: never a live fork that is not counted, and nothing is left" {
-  require_cmd strace
-  finish() {
-    local id
-    for id in f g; do
-      if [[ -e $(guest_dir "$id") ]]; then
-        [[ $(snapshot-meta verify "$id") == ok ]] && grep -qx "$id" <(snapshot-meta forks a) || return
-        if snapshot-meta demote a 2>/dev/null; then return 1; fi
-        snapshot-meta trash "$id" >/dev/null || return
-      fi
-    done
-    snapshot-meta fork-end a f g && snapshot-meta demote a && [[ $(snapshot-meta state a) == Standby ]] \
-      && [[ -z $(find "$SNAPFORK_ROOT/.snapfork/tmp" -mindepth 1) ]]
-  }
-  template() { init_template a; }
-  at_each_crash template finish snapshot-meta fork-begin a f g
-  begun() {
-    init_template a
-    snapshot-meta fork-begin a f g >/dev/null
-    clone a f link
-    clone a g link
-  }
-  at_each_crash begun finish snapshot-meta fork-publish a f g
-}
-
-@test "set killed anywhere: the old value or the new one" {
-  require_cmd strace
-  guest() { init_guest a && snapshot-meta set a Key=old; }
-  check() { [[ $(snapshot-meta get a Key) == @(old|new) ]] && snapshot-meta set a Key=third; }
-  at_each_crash guest check snapshot-meta set a Key=new
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# snapshot-meta fsck: what a killed program leaves, what drifts, and what must be left alone.
+# snapshot-meta fsck: leftovers of killed programs, indexes that do not match, and what must not be changed.
 # shellcheck disable=SC2154,SC2317 # output, stderr and lines are set by run; functions called by name
 load helpers
 load snapshot-meta_helpers
@@ -8,8 +8,8 @@ load snapshot-meta_helpers
 setup() { common_setup; }
 teardown() { common_teardown; }
 
-# Found without --repair and untouched; mended with it; then there is nothing any more.
-check_mends() { # <problem> <path, from the root on> [what is said of it]
+# Without --repair the problem is found and not changed, with it repaired; then nothing is found.
+check_repairs() { # <problem> <path, from the root on> [what is said of it]
   local before
   before=$(store_picture)
   run --separate-stderr -1 snapshot-meta fsck --json
@@ -18,13 +18,13 @@ check_mends() { # <problem> <path, from the root on> [what is said of it]
   run --separate-stderr -1 snapshot-meta fsck --repair --dry-run
   assert_equal "$(store_picture)" "$before"
   run --separate-stderr -0 snapshot-meta fsck --repair
-  assert_contains "$output" "mended: $SNAPFORK_ROOT/$2: "
+  assert_contains "$output" "repaired: $SNAPFORK_ROOT/$2: "
   assert_contains "$output" "${3-}"
   run --separate-stderr -0 snapshot-meta fsck
   assert_equal "$output$stderr" ''
 }
 
-@test "nothing to find: an empty store, one without .snapfork, one in order" {
+@test "fsck finds nothing in an empty store, a store without .snapfork, and a valid store" {
   run --separate-stderr -0 snapshot-meta fsck
   assert_equal "$output$stderr" ''
   init_template a
@@ -34,102 +34,102 @@ check_mends() { # <problem> <path, from the root on> [what is said of it]
   run --separate-stderr -0 snapshot-meta fsck
   assert_equal "$output$stderr" ''
   run -0 snapshot-meta fsck --json
-  assert_equal "$output" '{"type":"summary","v":1,"found":0,"mended":0,"busy":0,"left":0}'
+  assert_equal "$output" '{"type":"summary","v":1,"found":0,"repaired":0,"busy":0,"left":0}'
 }
 
-@test "clones, imports and guests that were being made" {
+@test "fsck removes unfinished clones, imports and guests" {
   tmp=$SNAPFORK_ROOT/.snapfork/tmp
   init_guest a
   for name in fork.x.y import.x init.x .fork.x.snapfork-tmp; do
     mkdir -p "$tmp/$name/snapshots"
-    check_mends leftover ".snapfork/tmp/$name"
+    check_repairs leftover ".snapfork/tmp/$name"
     [[ ! -e $tmp/$name ]]
   done
 }
 
-@test "temporary names in guests, and beside them" {
+@test "fsck removes temporary names in guests/ and in a guest" {
   init_template a
   for path in guests/a/.metadata.json.snapfork-tmp guests/a/snapshots/snapshot-latest/.memory.snapfork-tmp \
     guests/a/template/.forks.0.snapfork-tmp guests/.b.snapfork-tmp; do
     mkdir "$SNAPFORK_ROOT/$path"
-    check_mends leftover "$path"
+    check_repairs leftover "$path"
     [[ ! -e $SNAPFORK_ROOT/$path ]]
   done
   assert_equal "$(snapshot-meta verify --deep a)" ok
 }
 
-@test "an entry of the index without a fork" {
+@test "fsck removes an index entry without a fork" {
   init_template a
   snapshot-meta fork-begin a f >/dev/null
-  check_mends stale_entry guests/a/template/forks/f
+  check_repairs stale_entry guests/a/template/forks/f
   snapshot-meta demote a
-  # One whose guest is no fork of it.
+  # The entry of a guest that is not a fork of the template.
   init_template b
   init_guest f
   : >"$(guest_dir b)/template/forks/f"
-  check_mends stale_entry guests/b/template/forks/f
+  check_repairs stale_entry guests/b/template/forks/f
 }
 
-@test "a half-made fork: its clone, its entry and its lock files" {
+@test "fsck removes the clone, index entry and lock files of an unfinished fork" {
   init_template a
   snapshot-meta fork-begin a f >/dev/null
   clone a f link
   run -0 snapshot-meta fsck --repair
-  assert_equal "$(cut -d: -f1 <<<"$output")" $'mended\nmended\nmended'
+  assert_equal "$(cut -d: -f1 <<<"$output")" $'repaired\nrepaired\nrepaired'
   assert_equal "$(find "$(guest_dir a)/template/forks" "$SNAPFORK_ROOT/.snapfork/tmp" -mindepth 1)" ''
   run -0 snapshot-meta fsck
 }
 
-@test "a fork that the index lacks" {
+@test "fsck adds a missing fork to the index" {
   init_template a
   make_fork a f
   rm "$(guest_dir a)/template/forks/f"
-  check_mends uncounted_fork guests/a/template/forks/f
+  check_repairs uncounted_fork guests/a/template/forks/f
   run --separate-stderr -1 snapshot-meta demote a
   assert_contains "$stderr" '1 fork live (f)'
 }
 
-@test "a fork of what is no template" {
+@test "fsck clears ForkOfTemplate if it is not the id of a template" {
   init_template a
   make_fork a f
   rm -r "$(guest_dir a)"
-  check_mends orphan_fork guests/f/metadata.json 'ForkOfTemplate is empty now'
+  check_repairs orphan_fork guests/f/metadata.json 'cleared ForkOfTemplate'
   assert_equal "$(snapshot-meta verify f)" ok
   init_guest g
   sed -i 's/"ForkOfTemplate": ""/"ForkOfTemplate": "f"/' "$(guest_dir g)/metadata.json"
-  check_mends orphan_fork guests/g/metadata.json
+  check_repairs orphan_fork guests/g/metadata.json
 }
 
-@test "the record of a template whose flag was never set, or is gone" {
+@test "fsck removes template/ of a guest whose IsTemplate is not set" {
   init_template a
   echo hot >"$(guest_dir a)/template/hot.hpl"
   sed -i 's/"IsTemplate": true/"IsTemplate": false/' "$(guest_dir a)/metadata.json"
-  check_mends half_promoted guests/a/template
+  check_repairs half_promoted guests/a/template
   assert_equal "$(ls "$(guest_dir a)/template")" hot.hpl
 }
 
-@test "a deletion that was cut short is finished, and a new guest of that id kept" {
+@test "fsck finishes an interrupted deletion and keeps a new guest with the same id" {
   init_template a
   make_fork a f g
   trash=$SNAPFORK_ROOT/.snapfork/trash
   snapshot-meta trash f >/dev/null
-  check_mends trash .snapfork/trash/f deleted
+  check_repairs trash .snapfork/trash/f deleted
   assert_equal "$(find "$trash" "$(guest_dir a)/template/forks" -mindepth 1 -printf '%f')" g
-  # Its metadata is gone, or none.
+  # Its metadata are missing or damaged.
   snapshot-meta trash g >/dev/null
   echo junk >"$trash/g/metadata.json"
   run -0 snapshot-meta fsck --repair
   assert_contains "$output" "$trash/g: "
   assert_equal "$(find "$trash" "$(guest_dir a)/template/forks" -mindepth 1)" ''
-  # The id lives again, as a fork of the same template.
+  # A new fork of the same template has the id.
   make_fork a h
   cp -a "$(guest_dir h)" "$trash/h"
   run -0 snapshot-meta fsck --repair
-  assert_equal "$(cut -d: -f1,2 <<<"$output")" "mended: $trash/h" # its entry was never away
+  assert_equal "$(cut -d: -f1,2 <<<"$output")" "repaired: $trash/h" # its entry was never away
   assert_equal "$(snapshot-meta forks a)" h
 }
 
-@test "what is in use is left alone, and said" {
+@test "fsck reports what is in use as busy and does not change it" {
   init_template a
   snapshot-meta fork-begin a f >/dev/null
   clone a f link
@@ -139,11 +139,11 @@ check_mends() { # <problem> <path, from the root on> [what is said of it]
   assert_equal "$(jq -rs 'map(select(.type == "finding") | .outcome + " " + .problem) | join(",")' <<<"$output")" \
     'busy leftover,busy stale_entry'
   assert_equal "$(store_picture)" "$before"
-  # A clone whose maker lives, though nobody has taken the lock of its id.
+  # The clone of a reflink-clone that is still running without the lock of the id.
   mkdir "$SNAPFORK_ROOT/.snapfork/tmp/.fork.x.snapfork-tmp"
   run --separate-stderr -1 flock "$SNAPFORK_ROOT/.snapfork/tmp/.fork.x.snapfork-tmp" snapshot-meta fsck --repair
   assert_contains "$output" "left: $SNAPFORK_ROOT/.snapfork/tmp/.fork.x.snapfork-tmp: "
-  assert_contains "$output" 'a program is at work on it'
+  assert_contains "$output" 'another program is using it'
   run -0 snapshot-meta fsck --repair
 }
 
@@ -151,7 +151,7 @@ is_stopped() { # <pid>
   [[ $(awk '/^State:/ { print $2 }' "/proc/$1/status") == [tT] ]]
 }
 
-@test "what was a suspect and is in order by now is left alone" {
+@test "fsck does not change a candidate that is no longer a problem under the lock" {
   require_cmd strace
   local checker nth
   init_template a
@@ -159,7 +159,7 @@ is_stopped() { # <pid>
   strace -qq -o calls -e trace=openat2 -- snapshot-meta fsck --repair >/dev/null || true
   nth=$(grep -n -m 1 -F locks/f.gate calls | cut -d: -f1)
   snapshot-meta fork-begin a f >/dev/null
-  # It has seen an entry without a fork, and is about to open the fork's lock file.
+  # fsck has found an entry without a fork and is about to open the fork's lock file.
   spawn_to out strace -qq -o /dev/null -e trace=openat2 -e "inject=openat2:signal=SIGSTOP:when=$nth" \
     -- snapshot-meta fsck --repair
   wait_until 10 pgrep -P "$spawned_pid"
@@ -173,14 +173,14 @@ is_stopped() { # <pid>
   assert_equal "$(snapshot-meta forks a)" f
 }
 
-@test "under an inherited lock it mends what that covers" {
+@test "fsck repairs the problems of a guest under its inherited lock" {
   init_template a
   snapshot-meta fork-begin a f >/dev/null
   run -0 template-lock --exclusive f -- snapshot-meta fsck --repair
-  assert_contains "$output" 'mended: '
+  assert_contains "$output" 'repaired: '
 }
 
-@test "what it does not know it leaves, by name" {
+@test "fsck reports unknown files and does not change them" {
   init_guest a
   mkdir -p "$SNAPFORK_ROOT/.snapfork/tmp" "$SNAPFORK_ROOT/.snapfork/trash/.x" "$(guest_dir new)" "$SNAPFORK_ROOT/guests/lost+found"
   : >"$SNAPFORK_ROOT/.snapfork/tmp/stranger"
@@ -192,7 +192,7 @@ is_stopped() { # <pid>
 
 # ---- locks
 
-@test "lock files of ids that do not exist are found, and removed with --repair" {
+@test "fsck --repair removes lock files of ids that do not exist" {
   init_guest a
   template-lock gone x.y -- true
   run --separate-stderr -1 snapshot-meta fsck
@@ -200,16 +200,16 @@ is_stopped() { # <pid>
 found: $SNAPFORK_ROOT/.snapfork/locks/x.y.lock: no guest has the id of this lock"
   run --separate-stderr -1 snapshot-meta fsck --repair --dry-run
   assert_equal "$(ls "$SNAPFORK_ROOT/.snapfork/locks")" $'a.gate\na.lock\ngone.gate\ngone.lock\nx.y.gate\nx.y.lock'
-  # What is locked is being made.
+  # A held lock belongs to a guest that is being made.
   run --separate-stderr -0 template-lock gone x.y -- snapshot-meta fsck --repair
   assert_equal "$output" ''
   run --separate-stderr -0 snapshot-meta fsck --repair --json
   assert_equal "$(jq -rs 'map(select(.type == "finding") | [.outcome, .problem, .id] | join(" ")) | join(",")' <<<"$output")" \
-    'mended idle_lock gone,mended idle_lock x.y'
+    'repaired idle_lock gone,repaired idle_lock x.y'
   assert_equal "$(ls "$SNAPFORK_ROOT/.snapfork/locks")" $'a.gate\na.lock'
 }
 
-@test "fsck leaves no lock files of its own" {
+@test "fsck leaves no lock files" {
   init_template a
   snapshot-meta fork-begin a f >/dev/null
   rm "$SNAPFORK_ROOT"/.snapfork/locks/f.*
@@ -218,33 +218,33 @@ found: $SNAPFORK_ROOT/.snapfork/locks/x.y.lock: no guest has the id of this lock
   [[ ! -e $SNAPFORK_ROOT/.snapfork/locks/f.lock && ! -e $SNAPFORK_ROOT/.snapfork/locks/f.gate ]]
 }
 
-# ---- metadata that does not parse
+# ---- metadata that cannot be parsed
 
-@test "bad metadata is kept aside, and written anew for a fork, a template and any other" {
+@test "fsck keeps bad metadata and rebuilds them for a fork, a template and other guests" {
   init_template a
   make_fork a f
   init_guest b
   for id in f a b; do
     printf '{"Id":"%s", torn' "$id" >"$(guest_dir "$id")/metadata.json"
-    check_mends bad_metadata "guests/$id/metadata.json" "kept as '$(guest_dir "$id")/metadata.json.damaged-1'"
+    check_repairs bad_metadata "guests/$id/metadata.json" "kept the damaged file as '$(guest_dir "$id")/metadata.json.damaged-1'"
     assert_equal "$(cat "$(guest_dir "$id")/metadata.json.damaged-1")" "{\"Id\":\"$id\", torn"
     assert_equal "$(snapshot-meta verify "$id")" ok
   done
   assert_equal "$(snapshot-meta list | awk '{print $1, $2, $3, $4}')" \
     $'ID STATE FORKS TEMPLATE\na Template 1 -\nb Standby - -\nf Standby - a'
-  # Once more: the first one is not overwritten.
+  # A second rebuild does not overwrite the first damaged file.
   echo again >"$(guest_dir b)/metadata.json"
   run -0 snapshot-meta fsck --repair
   assert_equal "$(cat "$(guest_dir b)"/metadata.json.damaged-?)" $'{"Id":"b", tornagain'
 }
 
-@test "keys of the wrong type are bad metadata, too" {
+@test "fsck rebuilds metadata with keys of the wrong type" {
   init_guest a
   sed -i 's/"IsTemplate": false/"IsTemplate": "no"/' "$(guest_dir a)/metadata.json"
-  check_mends bad_metadata guests/a/metadata.json
+  check_repairs bad_metadata guests/a/metadata.json
 }
 
-@test "bad metadata of a guest that may run is left" {
+@test "fsck does not rebuild the metadata of a guest that may be running" {
   init_guest a
   printf '{"HypervisorPID": %d, torn' $$ >"$(guest_dir a)/metadata.json"
   run --separate-stderr -1 snapshot-meta fsck --repair
@@ -257,7 +257,7 @@ found: $SNAPFORK_ROOT/.snapfork/locks/x.y.lock: no guest has the id of this lock
   run -0 snapshot-meta fsck --repair
 }
 
-@test "bad metadata of a guest that two templates count is left" {
+@test "fsck does not rebuild the metadata of a guest in the indexes of two templates" {
   init_template a
   init_template b
   init_guest f
@@ -265,12 +265,12 @@ found: $SNAPFORK_ROOT/.snapfork/locks/x.y.lock: no guest has the id of this lock
   : >"$(guest_dir b)/template/forks/f"
   echo torn >"$(guest_dir f)/metadata.json"
   run --separate-stderr -1 snapshot-meta fsck --repair
-  assert_contains "$output" "both 'a' and 'b' count it as a fork"
+  assert_contains "$output" "the indexes of both 'a' and 'b' have it as a fork"
 }
 
-# ---- killed itself
+# ---- fsck is killed
 
-@test "fsck killed anywhere: the next one ends it, and no fork is lost" {
+@test "fsck killed at any system call loses no fork, and the next call finishes" {
   require_cmd strace
   local call n status
   for call in unlink,unlinkat rename linkat openat fsync rmdir; do

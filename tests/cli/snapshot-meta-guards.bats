@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# What snapshot-meta refuses: snapshots into memory that others use, and changes of state.
+# What snapshot-meta refuses: snapshots into memory that other guests use, and forbidden changes of state.
 # shellcheck disable=SC2030,SC2031,SC2154 # output, stderr and lines are set by run
 load helpers
 load snapshot-meta_helpers
@@ -22,7 +22,7 @@ refused() { # <guest> <type> <part of the reason> <part of the way out>
   assert_contains "$stderr" "$4"
 }
 
-@test "guard-create: memory of its own may be written" {
+@test "guard-create allows a snapshot into memory that no other guest shares" {
   init_guest a
   allowed a full
   assert_equal "$stderr" ''
@@ -36,7 +36,7 @@ refused() { # <guest> <type> <part of the reason> <part of the way out>
   run --separate-stderr -1 snapshot-meta guard-create nobody --type full
 }
 
-@test "guard-create: not into memory with several links, a template's, a sealed one" {
+@test "guard-create refuses a template, sealed memory, and memory with several links" {
   init_template a
   refused a full 'it is a template' 'snapfork demote a'
   make_fork a f
@@ -58,11 +58,11 @@ has_open() { # <pid> <file>
   [[ -n $(find "/proc/$1/fd" -lname "$2") ]]
 }
 
-@test "guard-create: not while a page server, or anybody else, has it open" {
+@test "guard-create refuses memory that a page server or another process has open" {
   init_guest a
   spawn uffd-serve --mem "$(memory_of a)" --socket "$PWD/s.sock"
   wait_until 10 test -S s.sock
-  # Where the filesystem can reflink, it serves a copy that nobody can write into.
+  # On a reflink filesystem the page server serves a private copy.
   if has_open "$spawned_pid" "$(memory_of a)"; then
     refused a full 'a page server serves its memory file' 'write to another name'
   fi
@@ -72,24 +72,24 @@ has_open() { # <pid> <file>
   spawn tail -f "$(memory_of a)"
   wait_until 10 has_open "$spawned_pid" "$(memory_of a)"
   refused a diff 'another process has its memory file open' "$spawned_pid (tail)"
-  # The guest's own VMM maps it.
+  # The guest's own VMM maps the memory file.
   snapshot-meta set a "HypervisorPID:=$spawned_pid"
   allowed a diff
 }
 
-@test "guard-create: no Diff without a base" {
+@test "guard-create refuses a Diff without a base" {
   init_guest a
   mv "$(memory_of a)" "$(memory_of a).zst"
-  refused a diff 'the base of a Diff is compressed (memory.zst)' 'unpack it'
+  refused a diff 'the base of a Diff is compressed (memory.zst)' 'decompress it'
   rm "$(memory_of a).zst"
-  refused a diff 'there is no memory file' 'write a Full one'
+  refused a diff 'a Diff needs a memory file as its base' 'write a Full snapshot'
   allowed a full
   truncate -s 1M "$(memory_of a)"
-  refused a diff 'has 1 MiB and not 2 MiB' 'write a Full one'
+  refused a diff 'has 1 MiB instead of 2 MiB' 'write a Full snapshot'
   allowed a full
 }
 
-@test "guard-create: the base of a running guest of hypeman" {
+@test "guard-create finds the base of a running guest of hypeman" {
   init_guest a
   mv "$(guest_dir a)/snapshots/snapshot-latest" "$(guest_dir a)/snapshots/snapshot-base"
   allowed a diff
@@ -97,16 +97,16 @@ has_open() { # <pid> <file>
   refused a diff 'has 2 links' "snapshot-base/memory"
 }
 
-@test "guard-create warns of what a snapshot would cost, or lack" {
+@test "guard-create warns about the cost and the missing pages of a snapshot" {
   init_guest a
   snapshot-meta set a FirecrackerUFFDSessionID=a
   allowed a full
-  assert_contains "$stderr" 'a Full snapshot reads all memory, and a page server'
+  assert_contains "$stderr" 'a Full snapshot reads all memory, and the page server'
   allowed a diff
   assert_equal "$stderr" ''
   snapshot-meta set a HotPagesPath=/hot
   allowed a diff
-  assert_contains "$stderr" 'pages that were prefetched from the hot list'
+  assert_contains "$stderr" 'pages prefetched from the hot list'
   run -0 snapshot-meta guard-create -q --json a --type diff
   assert_equal "$(json '.warnings | length')" 1
 
@@ -123,13 +123,13 @@ has_open() { # <pid> <file>
   "$HELPERS/write-vmstate" "$(state_of c)" 8.0.0 3584
   truncate -s 3584M "$(memory_of c)"
   allowed c diff
-  assert_contains "$stderr" 'before Firecracker 1.15 a Diff of a guest of more than 3 GiB may be wrong'
+  assert_contains "$stderr" 'before Firecracker 1.15, a Diff of a guest with more than 3 GiB may be wrong'
   "$HELPERS/write-vmstate" "$(state_of c)" 9.0.0 3584
   allowed c diff
   assert_equal "$stderr" ''
 }
 
-# ---- verify: each thing that does not fit, and only that
+# ---- verify: each problem, and only that problem
 
 mismatch() { # <guest> <what verify says of it>...
   local guest=$1 text
@@ -146,21 +146,21 @@ in_order() { # <guest>
   assert_equal "$(snapshot-meta verify "$1")" ok
 }
 
-@test "verify: the state file" {
+@test "verify reports problems of the state file" {
   init_guest a
   printf X | dd of="$(state_of a)" bs=1 seek=500 conv=notrunc status=none
   mismatch a 'the CRC of its state file is wrong'
   "$HELPERS/write-vmstate" "$(state_of a)" 99.0.0 2
   mismatch a "the snapshot version '99.0.0' of its state file is not known"
   "$HELPERS/write-vmstate" "$(state_of a)" 10.0.0 3
-  mismatch a 'its memory file has 2 MiB, but its state file says 3 MiB'
+  mismatch a 'its memory file has 2 MiB, but its state file requires 3 MiB'
   "$HELPERS/write-vmstate" "$(state_of a)" 10.0.0 2
   in_order a
   rm "$(state_of a)"
   mismatch a 'it has no state file'
 }
 
-@test "verify: disks" {
+@test "verify reports problems of the disks" {
   echo disk >disk.raw
   truncate -s 3M pmem.raw
   dir=$(guest_dir a)
@@ -175,39 +175,39 @@ in_order() { # <guest>
   mismatch a "its disk 'disk.raw' is not a regular file"
   rmdir "$dir/disk.raw"
   : >"$dir/disk.raw"
-  mismatch a "its disk 'disk.raw' is empty" "its disk 'disk.raw' has 0 bytes, and had 5 when the snapshot was published"
+  mismatch a "its disk 'disk.raw' is empty" "its disk 'disk.raw' has 0 bytes, but it had 5 when the snapshot was published"
   mv away "$dir/disk.raw"
   in_order a
   echo more >>"$dir/disk.raw"
-  mismatch a "its disk 'disk.raw' has 10 bytes, and had 5 when the snapshot was published"
+  mismatch a "its disk 'disk.raw' has 10 bytes, but it had 5 when the snapshot was published"
   truncate -s 5 "$dir/disk.raw"
   snapshot-meta set a 'snapfork.disks:=[{"file":"disk.raw","embedded_path":"/d/disk.raw"},{"file":"pmem.raw","embedded_path":"/d/pmem.raw"},{"file":"own.raw","embedded_path":"/d/other"}]'
-  mismatch a "its state file names no path '/d/other', which snapfork.disks gives to 'own.raw'"
+  mismatch a "its state file has no path '/d/other', which snapfork.disks has for 'own.raw'"
   snapshot-meta set a 'snapfork.disks:=[{"file":"disk.raw","embedded_path":"/d/disk.raw"},{"file":"pmem.raw","embedded_path":"/d/pmem.raw"}]'
   truncate -s 5M "$dir/pmem.raw"
-  mismatch a "its pmem file '/d/pmem.raw' has 5242880 bytes, but its state file says 4194304"
+  mismatch a "its pmem file '/d/pmem.raw' has 5242880 bytes, but its state file requires 4194304"
 }
 
-@test "verify: links of the memory" {
+@test "verify reports other links of the memory" {
   init_guest a
   ln "$(memory_of a)" other
-  mismatch a 'its memory file has 2 links, and is not that of a template it is a fork of'
+  mismatch a 'its memory file has 2 links, but it is not the memory file of its template'
   rm other
   init_template b
   make_fork b f g >/dev/null
   in_order b
   in_order f
   ln "$(memory_of b)" other
-  mismatch b "its memory file has 4 links, but it and its forks are 3; 'find -inum"
+  mismatch b "its memory file has 4 links, but it and its forks have only 3; 'find -inum"
   rm other
-  # One that is being made, and one that is being deleted.
+  # A fork that is being made, and a fork that is being deleted.
   snapshot-meta fork-begin b h >/dev/null
   clone b h link
   snapshot-meta trash g >/dev/null
   in_order b
 }
 
-@test "verify: the forks of a template" {
+@test "verify reports forks and index entries that do not match" {
   init_template a
   make_fork a f
   echo '{' >"$(guest_dir f)/metadata.json"
@@ -216,14 +216,14 @@ in_order() { # <guest>
   in_order a
   init_guest b
   : >"$(guest_dir a)/template/forks/b"
-  mismatch a "its index counts 'b', which is not a fork of it"
+  mismatch a "its index has 'b', which is not a fork of it"
   rm "$(guest_dir a)/template/forks/"?
-  mismatch f "its template 'a' does not count it"
+  mismatch f "the index of its template 'a' does not have it"
   rm -r "$(guest_dir a)"
-  mismatch f "its template 'a' is gone"
+  mismatch f "its template 'a' does not exist"
 }
 
-@test "verify: the hot list" {
+@test "verify reports an invalid hot list" {
   init_template a
   hot=$(guest_dir a)/template/hot.hpl
   printf 'HPL1\2\0\0\0\x80\x20' >"$hot" # pages 0 and 1
@@ -247,22 +247,22 @@ in_order() { # <guest>
   mismatch a "its hot list '/no/where.hpl' is missing"
 }
 
-@test "verify: seal, image record, digest" {
+@test "verify reports problems of the seal, image.json and digest" {
   init_template a
   chmod u+w "$(memory_of a)"
-  mismatch a 'its memory is not sealed: it can be written (mode 0'
+  mismatch a 'its memory is not sealed: it is writable (mode 0'
   printf x | dd of="$(memory_of a)" bs=1 seek=1000000 conv=notrunc status=none
   chmod a-w "$(memory_of a)"
-  mismatch a "its memory was written to after it was promoted; 'snapshot-meta verify --deep' compares the contents"
+  mismatch a "its memory file was modified after it was promoted; 'snapshot-meta verify --deep' compares the contents"
   run --separate-stderr -1 snapshot-meta verify --deep a
-  assert_contains "$stderr" "'a': its memory is not what was promoted: the digest differs"
+  assert_contains "$stderr" "'a': its memory changed after it was promoted: the digest differs"
   sed -i 's/"memory_bytes": 2097152/"memory_bytes": 4194304/' "$(guest_dir a)/template/image.json"
-  mismatch a 'its template/image.json speaks of 4194304 bytes of memory'
+  mismatch a 'its template/image.json is for 4194304 bytes of memory'
   rm "$(guest_dir a)/template/image.json"
   mismatch a 'it has no template/image.json; promote it again'
 }
 
-# ---- changes of state (the table in the manual): whatever is forbidden says why, and the way out
+# ---- changes of state (the table in the man page): each refusal has a reason and advice
 
 refuses() { # <reason> <way out> <command>...
   local reason=$1 way=$2 before
@@ -275,7 +275,7 @@ refuses() { # <reason> <way out> <command>...
   assert_equal "$(store_picture)" "$before"
 }
 
-@test "every forbidden change of state is refused with the reason and the way out" {
+@test "every forbidden change of state is refused with the reason and advice" {
   init_guest standby
   init_template template
   make_fork template fork >/dev/null
@@ -287,35 +287,35 @@ refuses() { # <reason> <way out> <command>...
   init_guest running
   snapshot-meta set running "HypervisorPID:=$$" "HypervisorStartTime:=$(awk '{print $22}' /proc/$$/stat)"
 
-  refuses 'it is Stopped' 'a guest in Standby' snapshot-meta promote stopped
-  refuses 'it is Running' 'a guest in Standby' snapshot-meta promote running
-  refuses 'it is Broken (its memory file has 1 MiB, but its state file says 2 MiB)' 'with a whole snapshot, is needed' \
+  refuses 'it is Stopped' 'it must be in Standby' snapshot-meta promote stopped
+  refuses 'it is Running' 'it must be in Standby' snapshot-meta promote running
+  refuses 'it is Broken (its memory file has 1 MiB, but its state file requires 2 MiB)' 'with a whole snapshot' \
     snapshot-meta promote broken
   refuses 'not sealed' 'template-lock seal standby' snapshot-meta promote standby
 
   refuses '1 fork live (fork)' 'delete it first' snapshot-meta demote template
   for id in standby running broken stopped fork; do
-    refuses 'it is not a template' 'there is nothing to demote' snapshot-meta demote "$id"
+    refuses 'cannot demote' 'it is not a template' snapshot-meta demote "$id"
   done
 
   refuses '1 fork live (fork)' 'delete it first' snapshot-meta trash template
-  refuses "it is Running: process $$ (" "end that first ('snapfork delete --stop running')" snapshot-meta trash running
+  refuses "it is Running: process $$ (" "end that process first ('snapfork delete --stop running')" snapshot-meta trash running
 
   refuses 'a template is never restored' 'demote it first (snapfork demote free)' template-lock guard --for restore free
   refuses '1 fork live (fork)' 'then demote it' template-lock guard --for restore template
 
   for id in stopped running broken; do
-    refuses "cannot fork '$id': it is " 'a guest in Standby' snapshot-meta fork-begin "$id" new
+    refuses "cannot fork '$id': it is " 'it must be in Standby' snapshot-meta fork-begin "$id" new
   done
-  refuses 'there is such a guest already' "'fork'" snapshot-meta fork-begin standby fork
+  refuses 'the guest already exists' "'fork'" snapshot-meta fork-begin standby fork
 
-  # Locked: the holder is named.
+  # The refusal reports the holder of the lock.
   spawn template-lock --exclusive standby -- tail -f /dev/null
   wait_until 10 bash -c 'template-lock holders standby | grep -q .'
   run --separate-stderr -1 template-lock --no-wait standby -- true
   assert_contains "$stderr" "$spawned_pid"
 
-  # And what is allowed is done.
+  # The allowed changes succeed.
   snapshot-meta demote free
   snapshot-meta trash broken
   snapshot-meta trash fork
@@ -323,7 +323,7 @@ refuses() { # <reason> <way out> <command>...
   snapshot-meta demote template
 }
 
-@test "forks, fork_count and mem_locked; a fork that cannot be read counts, and is named" {
+@test "forks, fork_count and mem_locked count a fork that cannot be read" {
   init_template a
   make_fork a f g >/dev/null
   assert_equal "$(snapshot-meta forks a)" $'f\ng'

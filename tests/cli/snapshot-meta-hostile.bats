@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# What no store should have in it, and filesystems that no store should be on.
+# Metadata that no program should write, and filesystems that cannot hold a store.
 # shellcheck disable=SC2030,SC2031,SC2154 # output, stderr and lines are set by run
 load helpers
 load snapshot-meta_helpers
@@ -8,7 +8,7 @@ load snapshot-meta_helpers
 setup() { common_setup; }
 teardown() { common_teardown; }
 
-# Each kind of metadata that nobody should write, as the text of a file.
+# Prints the contents of a hostile metadata.json of each kind.
 hostile_metadata() { # <kind>
   case $1 in
     100-MB) head -c 100M /dev/zero | tr '\0' ' ' ;;
@@ -26,7 +26,7 @@ hostile_metadata() { # <kind>
   esac
 }
 
-@test "hostile metadata of a fork: refused by name, counted, and mended by fsck" {
+@test "hostile metadata of a fork are refused, counted as a fork, and repaired by fsck" {
   init_template a
   make_fork a f >/dev/null
   file=$(guest_dir f)/metadata.json
@@ -36,7 +36,7 @@ hostile_metadata() { # <kind>
     for verb in 'show f' 'state f' 'set f X=1' 'unset f X' 'verify f' 'guard-create --type full f' 'fork-begin f g'; do
       # shellcheck disable=SC2086 # the words are meant
       run --separate-stderr snapshot-meta $verb
-      # `type` alone is JSON: keys that a verb does not use may be anything.
+      # Only `type` is valid JSON; a verb accepts any value in keys that it does not use.
       [[ $status == 4 || $kind == type ]] || fail "$verb of $kind: status $status"
     done
     run --separate-stderr -1 snapshot-meta demote a
@@ -44,7 +44,7 @@ hostile_metadata() { # <kind>
     run --separate-stderr -0 snapshot-meta list --json
     assert_equal "$(jq -rs 'map(.id + "=" + .state) | join(" ")' <<<"$output")" 'a=Template f=Broken'
     run -0 snapshot-meta fsck --repair
-    assert_contains "$output" "kept as '$file.damaged-1'"
+    assert_contains "$output" "kept the damaged file as '$file.damaged-1'"
     assert_equal "$(snapshot-meta forks a)" f
     assert_equal "$(snapshot-meta verify f)" ok
     rm "$file.damaged-1"
@@ -52,7 +52,7 @@ hostile_metadata() { # <kind>
   done
 }
 
-@test "foreign numbers of any size are kept, and hinder nobody" {
+@test "numbers of any size in unknown keys are kept" {
   init_template a
   make_fork a f >/dev/null
   sed -i 's/^{/{\n  "X": 1e400, "Y": -0.0e-999, "Z": [123456789012345678901234567890],/' "$(guest_dir f)/metadata.json"
@@ -64,7 +64,7 @@ hostile_metadata() { # <kind>
   assert_contains "$stderr" '1 fork live (f)'
 }
 
-@test "numbers of processes that can be none" {
+@test "a pid that cannot exist is not a VMM, and a pid that is not a number is refused" {
   init_guest a
   for pid in 4294967297 9223372036854775807 -1 0; do
     snapshot-meta set a "HypervisorPID:=$pid" 'HypervisorStartTime:=null'
@@ -73,7 +73,7 @@ hostile_metadata() { # <kind>
   for pid in 1e400 1.5 9223372036854775808; do
     sed -i "s/\"HypervisorPID\": .*/\"HypervisorPID\": $pid,/" "$(guest_dir a)/metadata.json"
     run --separate-stderr -4 snapshot-meta state a
-    assert_contains "$stderr" "'HypervisorPID' is no whole number"
+    assert_contains "$stderr" "'HypervisorPID' is not a whole number"
   done
 }
 
@@ -91,7 +91,7 @@ hostile_metadata() { # <kind>
   assert_equal "$(snapshot-meta verify --deep base)" ok
 }
 
-@test "a clock that goes backwards changes no answer" {
+@test "a clock that goes backwards changes no result" {
   init_guest a
   for time in 1970-01-02 2099-01-01 1999-12-31; do
     find "$SNAPFORK_ROOT" -exec touch -d "$time" {} +
@@ -111,7 +111,7 @@ hostile_metadata() { # <kind>
   done
 }
 
-@test "a root without hard links, without locks, or without that rename is status 3, by name" {
+@test "a root without hard links, locks or RENAME_NOREPLACE is refused with status 3" {
   require_root
   require_cmd strace
   with() { # <call> <errno> <command>...
@@ -136,7 +136,7 @@ hostile_metadata() { # <kind>
       assert_contains "$stderr" "'$SNAPFORK_ROOT/.snapfork/locks/a"
       assert_contains "$stderr" 'this filesystem has no locks'
     done
-    # Who only reads needs none.
+    # Verbs that only read need no locks.
     run -0 with flock "$error" snapshot-meta state a
     run -0 with flock "$error" snapshot-meta list
     run -0 with flock "$error" snapshot-meta fsck
@@ -144,7 +144,7 @@ hostile_metadata() { # <kind>
   assert_equal "$(store_picture)" "$before"
 }
 
-@test "a store on a filesystem without hard links" {
+@test "init refuses a store on a filesystem without hard links" {
   require_root
   require_cmd mkfs.vfat
   truncate -s 40M image

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# A data directory of hypeman, with a guest in each of its states, works as it is.
+# snapshot-meta works on a data directory of hypeman with a guest in each of its states.
 # shellcheck disable=SC2030,SC2031,SC2154 # output, stderr and lines are set by run
 load helpers
 load snapshot-meta_helpers
@@ -11,7 +11,7 @@ setup() {
 }
 teardown() { common_teardown; }
 
-# Metadata as hypeman writes them.
+# Writes metadata as hypeman does.
 metadata() { # <id> <name> [is a template] [template] [pid] [start time]
   mkdir -p "$(guest_dir "$1")"/{logs,snapshots}
   sed -e "s/@ID@/$1/; s/@NAME@/$2/; s/@TEMPLATE@/${3:-false}/; s/@PARENT@/${4-}/; s/@PID@/${5:-null}/; s/@START@/${6:-null}/" \
@@ -43,11 +43,11 @@ make_data_dir() {
   metadata tz4a98xxat96iws9zmbrgj3a6 compressed
   snapshot tz4a98xxat96iws9zmbrgj3a6
   mv "$(memory_of tz4a98xxat96iws9zmbrgj3a6)" "$(memory_of tz4a98xxat96iws9zmbrgj3a6).lz4"
-  # Killed while it wrote a snapshot: hypeman itself takes it for Standby.
+  # hypeman was killed while it wrote a snapshot. hypeman treats this guest as Standby.
   metadata tz4a98xxat96iws9zmbrgj3a7 torn
   snapshot tz4a98xxat96iws9zmbrgj3a7
   truncate -s 1000 "$(state_of tz4a98xxat96iws9zmbrgj3a7)"
-  # Its process has ended, and the number was given out again.
+  # The recorded process has ended, and another process has its pid.
   metadata tz4a98xxat96iws9zmbrgj3a8 reused false '' $$ 7
   snapshot tz4a98xxat96iws9zmbrgj3a8
 }
@@ -56,7 +56,7 @@ guest() { # <last digit of an id>
   printf 'tz4a98xxat96iws9zmbrgj3a%s' "$1"
 }
 
-@test "list and state tell the state of each" {
+@test "list and state print the state of each guest of hypeman" {
   run --separate-stderr -0 snapshot-meta list --json
   assert_equal "$(jq -sr 'map(.name + "=" + .state + (if .template then "<" + .template[-1:] else "" end)) | join(" ")' <<<"$output")" \
     'stopped=Stopped standby=Standby running=Running template=Template fork=Standby<4 compressed=Standby torn=Broken reused=Standby'
@@ -67,7 +67,7 @@ guest() { # <last digit of an id>
   assert_equal "$output$stderr" ''
 }
 
-@test "reading changes nothing, and makes nothing" {
+@test "verbs that read create and change no file" {
   before=$(cd "$SNAPFORK_ROOT" && find . -printf '%p %y %m %s %n %T@\n' | sort)
   for i in 1 2 3 4 5 6 7 8; do
     for verb in show state state\ --json forks verify guard-create\ --type\ full; do
@@ -80,15 +80,15 @@ guest() { # <last digit of an id>
   assert_equal "$(cd "$SNAPFORK_ROOT" && find . -printf '%p %y %m %s %n %T@\n' | sort)" "$before"
 }
 
-@test "show has all keys as they are, and the derived ones" {
+@test "show prints all keys of hypeman unchanged and adds the derived keys" {
   run -0 snapshot-meta show "$(guest 4)"
   assert_equal "$(json '[.Id, .state, .fork_count, .mem_locked] | map(tostring) | join(" ")')" "$(guest 4) Template 1 true"
-  # But for the end, to the letter.
+  # Except for the end, the output has the same bytes.
   head -c -3 "$(guest_dir "$(guest 4)")/metadata.json" >expected
   head -c "$(stat -c %s expected)" <<<"$output" | cmp - expected
 }
 
-@test "verify answers for each" {
+@test "verify checks each guest of hypeman" {
   assert_equal "$(snapshot-meta verify "$(guest 2)")" ok
   assert_equal "$(snapshot-meta verify "$(guest 3)")" ok
   assert_equal "$(snapshot-meta verify "$(guest 5)")" ok
@@ -99,7 +99,7 @@ guest() { # <last digit of an id>
   assert_contains "$stderr" 'the CRC of its state file is wrong'
 }
 
-@test "set and unset keep every other key to the letter" {
+@test "set and unset keep every other key byte for byte" {
   file=$(guest_dir "$(guest 2)")/metadata.json
   cp "$file" expected
   snapshot-meta set "$(guest 2)" Name='other name' 'HypervisorPID:=4711'
@@ -110,9 +110,9 @@ guest() { # <last digit of an id>
   cmp "$file" expected
 }
 
-# ---- what we write there
+# ---- writing into hypeman's data directory
 
-# The types of hypeman's struct; a null is taken by all of them.
+# The types in hypeman's struct. All of them accept null.
 fits_hypeman() { # <metadata.json>
   jq -e '
     def is($t; $keys): [.[$keys[]] | . == null or type == $t] | all;
@@ -130,7 +130,7 @@ fits_hypeman() { # <metadata.json>
   ' "$1" >/dev/null
 }
 
-@test "promote, fork, demote and delete: what is written, hypeman can read" {
+@test "hypeman can read the metadata that promote, fork, demote and delete write" {
   id=$(guest 2)
   fits_hypeman "$(guest_dir "$id")/metadata.json"
   template-lock seal "$id"
@@ -148,11 +148,11 @@ fits_hypeman() { # <metadata.json>
   snapshot-meta fork-end "$id" tz4a98xxat96iws9zmbrgj3b1
   snapshot-meta demote "$id"
   fits_hypeman "$(guest_dir "$id")/metadata.json"
-  # Nothing of hypeman's was touched.
+  # hypeman's own files are unchanged.
   [[ -e $SNAPFORK_ROOT/snapshots/snap1/snapshot.json && -d $SNAPFORK_ROOT/uffd/v1/sessions ]]
 }
 
-@test "a template that hypeman made is guarded, and can be taken over" {
+@test "a template that hypeman made is guarded and can be promoted" {
   id=$(guest 4)
   for verb in demote trash; do
     run --separate-stderr -1 snapshot-meta "$verb" "$id"

@@ -31,7 +31,7 @@ make_aliases() {
   cp -a "$(guest_dir base)" "$(guest_dir copy)"
 }
 
-@test "trap: a second name for a guest, by a link or a copy: every verb refuses it and changes nothing" {
+@test "trap: every verb refuses a link to a guest or a copy of it, and changes nothing" {
   local id call before
   make_aliases
   before=$(store_picture)
@@ -55,20 +55,20 @@ make_aliases() {
   assert_equal "$(snapshot-meta list --json | jq -rs 'map(select(.state == "Broken").id) | join(" ")')" 'alias copy outside'
 }
 
-@test "trap: fsck --repair and a second name for a template: no entry is dropped, each is named" {
+@test "trap: fsck --repair reports a second name for a template and drops no entry" {
   make_aliases
   run --separate-stderr -1 snapshot-meta fsck --repair --json
   assert_equal "$(jq -rs 'map(select(.type == "finding") | .outcome + " " + .problem + " " + .id) | join(",")' <<<"$output")" \
     'left not_a_guest alias,left not_a_guest outside,left wrong_id copy'
   assert_equal "$(snapshot-meta forks base)" $'f1\nf2'
-  # The template was renamed: its forks are seen under a name that none of them gives.
+  # The template was renamed. No fork has the new name in ForkOfTemplate.
   rm -r "$(guest_dir alias)" "$(guest_dir outside)" "$(guest_dir copy)"
   mv "$(guest_dir base)" "$(guest_dir renamed)"
   run --separate-stderr -1 snapshot-meta fsck --json
   assert_equal "$(find "$(guest_dir renamed)/template/forks" -type f -printf '%f\n' | sort)" $'f1\nf2'
 }
 
-@test "fsck names a template that was copied with its memory linked" {
+@test "fsck reports a copy of a template that links its memory" {
   init_template base
   reflink-clone --profile vm --memory=link "$(guest_dir base)" "$(guest_dir naive)"
   run --separate-stderr -1 snapshot-meta fsck --json
@@ -76,7 +76,7 @@ make_aliases() {
     'wrong_id naive,shared_memory base'
 }
 
-@test "trap: links in .snapfork are not followed: trash, tmp, locks, and what is in them" {
+@test "trap: links in .snapfork, trash, tmp and locks are not followed" {
   local name before
   init_guest a
   mkdir -p "$SNAPFORK_ROOT"/.snapfork/{tmp,trash}
@@ -104,7 +104,7 @@ make_aliases() {
   [[ -e $(guest_dir a)/metadata.json && -e elsewhere/sub/file ]]
 }
 
-@test "trap: a link in the place of template/forks: no entry is read, made or dropped through it" {
+@test "trap: no entry is read, made or removed through a link at template/forks" {
   init_template base
   mv "$(guest_dir base)/template/forks" elsewhere/forks
   : >elsewhere/forks/ghost
@@ -118,7 +118,7 @@ make_aliases() {
   assert_equal "$(ls elsewhere/forks)" ghost
 }
 
-@test "trap: a mount below a guest, in the trash or in a leftover is not entered" {
+@test "trap: a removal does not enter a mount below a guest, in the trash or in a leftover" {
   local trash=$SNAPFORK_ROOT/.snapfork/trash tmp=$SNAPFORK_ROOT/.snapfork/tmp
   init_guest a
   mkdir "$(guest_dir a)/data"
@@ -141,7 +141,7 @@ make_aliases() {
   [[ -e elsewhere/sub/file ]]
 }
 
-@test "purge finishes a removal: files, the entry of its template, its metadata; a second one finds nothing" {
+@test "purge removes the files, index entry and metadata of a deleted guest; a second purge finds nothing" {
   local trash=$SNAPFORK_ROOT/.snapfork/trash
   init_template a
   make_fork a f g >/dev/null
@@ -155,26 +155,26 @@ make_aliases() {
   assert_equal "$(ls "$(guest_dir a)/template/forks")" $'g\nh'
   run -0 snapshot-meta purge f
   assert_equal "$output" ''
-  # An entry without a fork, of which nothing else is left.
+  # An index entry is the only leftover of a fork.
   run -0 snapshot-meta purge h
   assert_equal "$(ls "$(guest_dir a)/template/forks")" g
-  # A guest of that id stays, and so does its entry.
+  # A guest with this id and its index entry remain.
   mkdir "$SNAPFORK_ROOT/.snapfork/tmp/fork.g"
   run -0 snapshot-meta purge g
   assert_equal "$(snapshot-meta forks a) $(snapshot-meta verify g)" 'g ok'
 }
 
-@test "purge waits for nobody who works on a leftover, and takes the lock of the id" {
+@test "purge does not wait for a program that uses a leftover, and takes the lock of the id" {
   mkdir -p "$SNAPFORK_ROOT/.snapfork/tmp/.fork.x.snapfork-tmp"
   run --separate-stderr -1 flock "$SNAPFORK_ROOT/.snapfork/tmp/.fork.x.snapfork-tmp" snapshot-meta purge x
-  assert_contains "$stderr" 'a program is at work on it'
+  assert_contains "$stderr" 'another program is using it'
   run --separate-stderr -1 template-lock --shared x -- snapshot-meta purge x
   assert_contains "$stderr" 'the inherited lock is shared'
   run -0 template-lock --exclusive x -- snapshot-meta purge x
   assert_equal "$(find "$SNAPFORK_ROOT/.snapfork/tmp" -mindepth 1)" ''
 }
 
-@test "purge killed anywhere: the next one ends it, and no fork is lost" {
+@test "purge killed at any system call loses no fork, and the next call finishes" {
   require_cmd strace
   local nth killed=0
   init_template a
@@ -189,9 +189,9 @@ make_aliases() {
   ((killed >= 5 && nth < 40))
 }
 
-# ---- snapshots and disks that are links: forks would share what is behind them
+# ---- snapshots and disks that are links: forks would share the target
 
-@test "trap: a snapshot behind a link, in any component: Broken, and refused by promote and fork" {
+@test "trap: a snapshot with a link in its path is Broken, and promote and fork refuse it" {
   local part dir
   init_guest a
   dir=$(guest_dir a)
@@ -213,7 +213,7 @@ make_aliases() {
   assert_equal "$(snapshot-meta state a)" Standby
 }
 
-@test "trap: a disk that is a link out of the guest is not cloned, by name; one inside is" {
+@test "trap: fork refuses a disk that is a link out of the guest, and clones a link inside it" {
   local text
   mkdir guest
   echo disk >guest/disk
@@ -230,7 +230,7 @@ make_aliases() {
   done
 }
 
-@test "trap: promote refuses a disk that is a link out of the guest, as fork does" {
+@test "trap: promote refuses a disk that is a link out of the guest" {
   init_guest a
   ln -s "$PWD/elsewhere/disk" "$(guest_dir a)/overlay.raw"
   run --separate-stderr -4 snapfork promote a
@@ -240,7 +240,7 @@ make_aliases() {
   run -0 snapfork -q promote a
 }
 
-@test "trap: a fork whose snapshot is a link to its template's may be neither written nor restored" {
+@test "trap: a fork whose snapshot is a link to its template's cannot be written or restored" {
   local part dir intent
   init_template a
   make_fork a f
@@ -272,16 +272,16 @@ make_aliases() {
   chmod u+w "$memory"
   printf X | dd of="$memory" bs=1 seek=5 conv=notrunc status=none
   run --separate-stderr -1 snapshot-meta verify --deep f
-  assert_contains "$stderr" "'f': its memory is not what its template 'a' was promoted with: the digest differs"
+  assert_contains "$stderr" "'f': its memory changed after its template 'a' was promoted: the digest differs"
   run --separate-stderr -0 snapshot-meta verify f
   init_guest b
   run --separate-stderr -0 snapshot-meta verify --deep b
-  assert_contains "$stderr" "the contents of the memory of 'b' were not compared: no digest of them is recorded"
+  assert_contains "$stderr" "did not compare the contents of the memory of 'b': no digest of it is recorded"
 }
 
-# ---- who may read the store
+# ---- permissions of the store
 
-@test "fsck finds a store that other users may read, and closes it; 0711 and 0750 are on purpose" {
+@test "fsck closes a store that other users may read, but accepts modes 0711 and 0750" {
   local mode
   init_guest a
   chmod 755 "$SNAPFORK_ROOT/guests"
@@ -310,7 +310,7 @@ make_aliases() {
   assert_equal "$(snapshot-meta get a Name)" b
 }
 
-@test "a demote that was cut short after the flag is finished by the next one" {
+@test "a second demote finishes one that was interrupted after it cleared IsTemplate" {
   init_template a
   kill_at unlinkat 1 snapshot-meta demote a || true
   assert_equal "$(snapshot-meta get a IsTemplate)" false
@@ -318,5 +318,5 @@ make_aliases() {
   [[ ! -e $(guest_dir a)/template ]]
   run -0 template-lock unseal a
   run --separate-stderr -1 snapshot-meta demote a
-  assert_contains "$stderr" 'nothing to demote'
+  assert_contains "$stderr" 'it is not a template'
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# What several processes change at once, and what belongs to somebody else.
+# Changes by several processes at the same time, and files that belong to other guests.
 # shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
 
 load helpers
@@ -9,7 +9,7 @@ load snapshot-meta_helpers
 setup() { common_setup; }
 teardown() { common_teardown; }
 
-@test "set: 40 processes under one inherited lock lose no update" {
+@test "40 processes that run set under one inherited lock lose no update" {
   init_guest a
   # shellcheck disable=SC2016 # for the shell in there
   template-lock a -- bash -c 'for i in {1..40}; do snapshot-meta set a "K$i=v" && echo done & done; wait' >out
@@ -17,7 +17,7 @@ teardown() { common_teardown; }
   assert_equal "$(snapshot-meta show a | grep -c '"K')" 40
 }
 
-@test "init does not take files out of a guest, by whatever path" {
+@test "init refuses files of a guest through any path" {
   init_template base
   make_fork base f >/dev/null
   store_picture >before
@@ -33,15 +33,15 @@ teardown() { common_teardown; }
   ln -s "$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest" alias
   refuses state alias/memory "it belongs to the guest 'base'"
   ln "$(memory_of base)" second
-  refuses state second 'it has 3 links, so another file is the same one'
+  refuses state second 'it has 3 links, so it can be written through another name'
   rm second alias
   store_picture | cmp - before
 }
 
-@test "rewrite-paths: without --force, a file that appears meanwhile is not replaced" {
+@test "rewrite-paths without --force does not replace a file that appears while it runs" {
   require_cmd strace
   make_snapshot drive=/vm/root.ext4
-  # It appears just before the new file gets its name.
+  # OUT appears just before the new file is linked.
   strace -f -qq -o /dev/null -e trace=renameat2 -e inject=renameat2:delay_enter=2000000 -- \
     snapshot-meta rewrite-paths --from /vm/root.ext4 --to /a state out >said 2>&1 3>&- 4>&- &
   local writer=$!
@@ -56,7 +56,7 @@ teardown() { common_teardown; }
   [[ ! -e .out.snapfork-tmp ]]
 }
 
-# A Diff of 2 MiB with one page of data and one of zeros.
+# Makes a Diff of 2 MiB with one nonzero page and one zero page as data.
 make_diff() {
   rm -f diff
   truncate -s 2M diff
@@ -64,7 +64,7 @@ make_diff() {
   head -c 4096 /dev/zero | dd of=diff bs=4096 seek=9 conv=notrunc status=none
 }
 
-@test "merge-diff: not into the memory of a guest that runs, or whose lock is held" {
+@test "merge-diff refuses the memory of a guest that runs or whose lock is held" {
   init_guest a
   make_diff
   sha256sum "$(memory_of a)" >before
@@ -84,7 +84,7 @@ make_diff() {
   assert_equal "$stderr" ''
 }
 
-@test "merge-diff: not into a file that another process has open, nor into itself" {
+@test "merge-diff refuses a file that another process has open, and the Diff itself" {
   make_snapshot
   make_diff
   exec {reader}<memory
@@ -96,15 +96,15 @@ make_diff() {
   assert_contains "$stderr" 'they are the same file'
 }
 
-@test "merge-diff warns of a Diff without a page of zeros, which may have lost its zeros" {
+@test "merge-diff warns about a Diff without a zero page, which may have lost its zeros" {
   make_snapshot
   make_diff
   cp --sparse=always diff packed
   run -0 --separate-stderr snapshot-meta merge-diff packed memory
-  assert_contains "$stderr" "'packed' has no page of zeros that is not a hole"
+  assert_contains "$stderr" "'packed' has no zero page that is data"
 }
 
-@test "a stopped waiter for a lock is named, and how to go on" {
+@test "a stopped process that waits for a lock is reported with advice" {
   init_guest a
   mkfifo hold
   spawn template-lock --shared a -- bash -c ': >held; read -r <hold'

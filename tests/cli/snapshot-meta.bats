@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# snapshot-meta as its users meet it: keys, states, state files. The flows: snapshot-meta-flows.bats.
+# The command line of snapshot-meta: keys, states, list and verify.
 # shellcheck disable=SC2154 # output, stderr and lines are set by run
 load helpers
 load snapshot-meta_helpers
@@ -8,12 +8,12 @@ load snapshot-meta_helpers
 setup() { common_setup; }
 teardown() { common_teardown; }
 
-@test "what a stranger tries first" {
+@test "snapshot-meta has --help, --version and a man page, and refuses unknown options" {
   standard_cases snapshot-meta init show get set unset guard-create list state promote demote forks fork-begin \
     fork-publish fork-end trash purge verify fsck vmstate rewrite-paths merge-diff host-paths
 }
 
-@test "no verb, and one that does not exist" {
+@test "a missing verb and an unknown verb are usage errors" {
   run --separate-stderr -2 snapshot-meta
   assert_contains "$stderr" 'a verb is missing'
   run --separate-stderr -2 snapshot-meta frobnicate
@@ -22,7 +22,7 @@ teardown() { common_teardown; }
 
 # ---- show, get, set
 
-@test "get prints strings bare and all else as JSON" {
+@test "get prints a bare string, and any other value as JSON" {
   make_fake_guest a 'Text="two words"' 'Number=1.50' 'Nothing=null' 'Object={ "k" : [ 1.0, "x" ] }'
   assert_equal "$(snapshot-meta get a Text)" 'two words'
   assert_equal "$(snapshot-meta get a Number)" 1.50
@@ -34,7 +34,7 @@ teardown() { common_teardown; }
   assert_contains "$stderr" "guest 'a' has no key 'Other'; 'snapshot-meta show a' prints all"
 }
 
-@test "set changes one key and keeps order and number texts of the others" {
+@test "set changes one key and keeps the order and the numbers of the others" {
   mkdir -p "$(guest_dir a)"
   printf '{"Zebra":1.0,"Id":"a","Big":123456789012345678901234567890,"Exp":1e400,"Name":"n","Tail":[1.50]}' \
     >"$(guest_dir a)/metadata.json"
@@ -45,31 +45,31 @@ teardown() { common_teardown; }
   assert_equal "$(snapshot-meta get a Name)" 'new name'
 }
 
-@test "set refuses what it must not or cannot write, and changes nothing" {
+@test "set refuses reserved keys and invalid values, and changes nothing" {
   init_guest a
   before=$(store_picture)
   for key in Id IsTemplate ForkOfTemplate; do
     run --separate-stderr -2 snapshot-meta set a "$key=x"
-    assert_contains "$stderr" "'$key' cannot be set"
+    assert_contains "$stderr" "'$key' cannot be changed"
   done
   run --separate-stderr -2 snapshot-meta set a 'Name:=5'
-  assert_contains "$stderr" "bad value for 'Name': a string is needed"
+  assert_contains "$stderr" "bad value for 'Name': it must be a string"
   run --separate-stderr -2 snapshot-meta set a FirecrackerUseUFFDOnNextRestore=true
-  assert_contains "$stderr" 'true or false is needed'
+  assert_contains "$stderr" 'it must be true or false'
   run --separate-stderr -2 snapshot-meta set a 'X:={bad'
   assert_contains "$stderr" 'not valid JSON'
   run --separate-stderr -2 snapshot-meta set a Name
-  assert_contains "$stderr" 'KEY=STRING or KEY:=JSON is needed'
+  assert_contains "$stderr" 'it must be KEY=STRING or KEY:=JSON'
   run --separate-stderr -2 snapshot-meta set a =x
   assert_contains "$stderr" 'the key is empty'
   run --separate-stderr -2 snapshot-meta set a "Name=$(printf '\377')"
   assert_contains "$stderr" 'not UTF-8'
   run --separate-stderr -1 snapshot-meta set a Name.x=1
-  assert_contains "$stderr" 'is no object'
+  assert_contains "$stderr" 'is not an object'
   assert_equal "$(store_picture)" "$before"
 }
 
-@test "set --dry-run says what it would do" {
+@test "set --dry-run prints what it would do" {
   init_guest a
   before=$(store_picture)
   run -0 snapshot-meta set --dry-run a Name=x
@@ -77,7 +77,7 @@ teardown() { common_teardown; }
   assert_equal "$(store_picture)" "$before"
 }
 
-@test "unset takes keys out, at any depth, and keeps all else" {
+@test "unset removes keys at any depth and keeps all other keys" {
   mkdir -p "$(guest_dir a)"
   printf '{"Zebra":1.0,"Id":"a","x":{"y":{"z":1e400},"w":2},"a.b":1,"Tail":[1.50]}' >"$(guest_dir a)/metadata.json"
   snapshot-meta unset a x.y.z a.b Nothing x.none.here
@@ -85,15 +85,15 @@ teardown() { common_teardown; }
   before=$(store_picture)
   for key in Id IsTemplate ForkOfTemplate; do
     run --separate-stderr -2 snapshot-meta unset a Zebra "$key"
-    assert_contains "$stderr" "'$key' cannot be set"
+    assert_contains "$stderr" "'$key' cannot be changed"
   done
   run -0 snapshot-meta unset --dry-run a Zebra Nothing
-  assert_equal "$output" "would take Zebra out of the metadata of 'a'"
+  assert_equal "$output" "would remove Zebra from the metadata of 'a'"
   run --separate-stderr -2 snapshot-meta unset a
   assert_equal "$(store_picture)" "$before"
 }
 
-@test "two writers at once both get through" {
+@test "two processes that run set at the same time both succeed" {
   local pids=()
   init_guest a
   for i in 1 2 3 4 5 6 7 8; do
@@ -106,7 +106,7 @@ teardown() { common_teardown; }
   done
 }
 
-@test "a write goes on under an inherited exclusive lock, and not under a shared one" {
+@test "set works under an inherited exclusive lock, but not under a shared one" {
   init_guest a
   run -0 template-lock --exclusive a -- snapshot-meta set a Name=x
   run --separate-stderr -1 template-lock --shared a -- snapshot-meta set a Name=y
@@ -124,7 +124,7 @@ teardown() { common_teardown; }
   assert_equal "$(json '[.ForkOfTemplate, .state, .fork_count, .mem_locked] | join(" ")')" 'a Standby 0 true'
 }
 
-@test "bad metadata is refused by name with status 4" {
+@test "bad metadata are refused with status 4 and their path" {
   init_guest a
   file=$(guest_dir a)/metadata.json
   check() { # <why>
@@ -146,14 +146,14 @@ teardown() { common_teardown; }
   truncate -s 17M "$file" && run --separate-stderr -4 snapshot-meta show a
 }
 
-@test "metadata that is missing or unreadable is a system error" {
+@test "metadata that are missing or unreadable are a system error" {
   init_guest a
   rm "$(guest_dir a)/metadata.json"
   run --separate-stderr -5 snapshot-meta state a
   assert_contains "$stderr" 'metadata.json'
 }
 
-@test "ids: no such guest is 1, a malformed one 2" {
+@test "an unknown id exits with 1, and a malformed id with 2" {
   run --separate-stderr -1 snapshot-meta state nobody
   assert_contains "$stderr" "no such guest 'nobody'"
   for id in '' a/b ../a .a -- "$(printf 'x%.0s' {1..300})"; do
@@ -164,7 +164,7 @@ teardown() { common_teardown; }
   [[ ! -e $SNAPFORK_ROOT/.snapfork ]]
 }
 
-@test "a root that is not there, or no directory" {
+@test "a root that does not exist or is not a directory is a system error" {
   SNAPFORK_ROOT=$PWD/none run --separate-stderr -5 snapshot-meta list
   assert_contains "$stderr" "cannot use the store '$PWD/none'"
   : >file
@@ -172,14 +172,14 @@ teardown() { common_teardown; }
   SNAPFORK_ROOT=$PWD/none run --separate-stderr -5 snapshot-meta init a --state x --memory y
 }
 
-@test "errors are records with --json" {
+@test "--json prints errors as records" {
   run --separate-stderr -1 snapshot-meta state --json nobody
   assert_equal "$(json '[.type, .program, .exit_code, .code] | join(" ")')" 'error snapshot-meta 1 no'
 }
 
 # ---- state, list, verify
 
-@test "state and list tell the five states" {
+@test "state and list print the five states" {
   make_fake_guest stopped
   rm -r "$(guest_dir stopped)/snapshots"
   init_guest standby
@@ -198,13 +198,13 @@ teardown() { common_teardown; }
   assert_equal "${lines[1]}" 'broken    Broken    -      -         broken'
   assert_equal "${lines[2]}" 'fork      Standby   -      template  fork'
   assert_equal "${lines[6]}" 'template  Template  1      -         template'
-  assert_contains "$stderr" "guest 'broken' is Broken: its memory file has 1 MiB, but its state file says 2 MiB"
+  assert_contains "$stderr" "guest 'broken' is Broken: its memory file has 1 MiB, but its state file requires 2 MiB"
   run -0 --separate-stderr snapshot-meta list --json
   assert_equal "$(jq -sr 'map(.id + "=" + .state + (if .template then "<" + .template else "" end)) | join(" ")' <<<"$output")" \
     'broken=Broken fork=Standby<template running=Running standby=Standby stopped=Stopped template=Template'
 }
 
-@test "list: some of them, in another order" {
+@test "list filters and sorts guests" {
   init_template base
   make_fork base fork-1 fork-2 >/dev/null
   init_template other
@@ -235,7 +235,7 @@ teardown() { common_teardown; }
   run --separate-stderr -2 snapshot-meta list --template ../x
 }
 
-@test "list --json prints each guest as it finds it" {
+@test "list --json prints each guest as soon as it is found" {
   require_cmd strace
   init_guest a
   init_guest b
@@ -245,7 +245,7 @@ teardown() { common_teardown; }
   ((first < second)) || fail 'the first record comes after the second guest was read'
 }
 
-@test "list goes on over a guest whose metadata is bad" {
+@test "list continues after a guest with bad metadata" {
   init_guest good
   make_fake_guest bad
   echo '{' >"$(guest_dir bad)/metadata.json"
@@ -253,14 +253,14 @@ teardown() { common_teardown; }
   assert_equal "$(jq -sr 'map(.id + "=" + .state) | join(" ")' <<<"$output")" 'bad=Broken good=Standby'
 }
 
-@test "list of an empty store" {
+@test "list of an empty store prints only the header" {
   run -0 snapshot-meta list
   assert_equal "$output" 'ID  STATE  FORKS  TEMPLATE  NAME'
   run -0 snapshot-meta list --json
   assert_equal "$output" ''
 }
 
-@test "state --json names the facts" {
+@test "state --json prints the facts" {
   init_guest a
   run -0 snapshot-meta state --json a
   assert_equal "$(json '.facts | [.vmstate.crc_ok, .vmstate.mem_size_mib, .memory_bytes, .expected_memory_bytes, .compressed, .vmm_alive] | map(tostring) | join(" ")')" \
@@ -275,27 +275,27 @@ teardown() { common_teardown; }
   assert_contains "$(json .reason)" 'compressed'
 }
 
-@test "state -v says the facts in words" {
+@test "state -v prints the facts as sentences" {
   init_template a
   run --separate-stderr -0 snapshot-meta state -v a
   assert_contains "$stderr" 'CRC right'
   assert_contains "$stderr" 'memory: 2 MiB of 2 MiB, sealed, 1 link'
   assert_contains "$stderr" 'recorded VMM: none'
-  assert_contains "$stderr" 'VMM: no process is seen to be it'
-  assert_contains "$stderr" 'nobody is seen to hold it'
+  assert_contains "$stderr" 'VMM: no process was found'
+  assert_contains "$stderr" 'lock: no holder was found'
 }
 
-@test "a number that was given to another process is not the guest's" {
+@test "a pid that another process has now is not the guest's VMM" {
   init_guest a
   snapshot-meta set a "HypervisorPID:=$$" HypervisorStartTime:=7
   run -0 snapshot-meta state --json a
   assert_equal "$(json '[.state, .facts.vmm_alive, .facts.process_start_time] | map(tostring) | join(" ")')" \
     "Standby false $(awk '{print $22}' /proc/$$/stat)"
   run --separate-stderr -0 snapshot-meta state -v a
-  assert_contains "$stderr" 'its number belongs to a process that started at'
+  assert_contains "$stderr" 'another process has its pid, with start time'
 }
 
-@test "verify: ok, and each thing that does not fit" {
+@test "verify prints ok, or each problem" {
   init_template a
   make_fork a f
   assert_equal "$(snapshot-meta verify a)" ok
@@ -306,7 +306,7 @@ teardown() { common_teardown; }
 
   rm "$(guest_dir a)/template/forks/f"
   run --separate-stderr -1 snapshot-meta verify f
-  assert_contains "$stderr" "its template 'a' does not count it"
+  assert_contains "$stderr" "the index of its template 'a' does not have it"
   : >"$(guest_dir a)/template/forks/f"
 
   chmod u+w "$(memory_of a)"
@@ -315,7 +315,7 @@ teardown() { common_teardown; }
   printf x | dd of="$(memory_of a)" bs=1 seek=1000000 conv=notrunc status=none
   chmod a-w "$(memory_of a)"
   run --separate-stderr -1 snapshot-meta verify a
-  assert_contains "$stderr" 'was written to after it was promoted'
+  assert_contains "$stderr" 'was modified after it was promoted'
   run --separate-stderr -1 snapshot-meta verify --deep a
   assert_contains "$stderr" 'the digest differs'
 
@@ -327,152 +327,4 @@ teardown() { common_teardown; }
   assert_contains "$stderr" 'its memory file has 1 MiB'
   run --separate-stderr -1 snapshot-meta verify --json a
   assert_equal "$(head -n 1 <<<"$output" | jq -r .ok)" false
-}
-
-# ---- vmstate, host-paths
-
-@test "vmstate of the fixture" {
-  state=$BATS_TEST_DIRNAME/../fixtures/plain/state
-  run -0 snapshot-meta vmstate "$state"
-  assert_equal "${lines[0]}" 'encoding: bitcode'
-  assert_equal "${lines[2]}" 'snapshot_version: 10.0.0'
-  assert_equal "${lines[3]}" 'crc_ok: yes'
-  assert_equal "${lines[4]}" 'mem_size_mib: 128'
-  run -0 snapshot-meta vmstate --json "$state"
-  assert_equal "$(json '[.type, .arch, .huge_pages, .paths_complete, (.paths | length), .initrd_path] | map(tostring) | join(" ")')" \
-    'vmstate x86_64 none true 0 null'
-}
-
-@test "vmstate names what a state embeds" {
-  make_snapshot drive=/d/one drive=/d/two vsock=/v.sock tap=tap7
-  run -0 snapshot-meta vmstate state
-  assert_contains "$output" $'drive: /d/one\ndrive: /d/two\nvsock: /v.sock\ntap: tap7\npaths_complete: yes'
-  run -0 snapshot-meta vmstate --json state
-  assert_equal "$(json '.paths | map(.kind + " " + .path) | join(",")')" 'drive /d/one,drive /d/two,vsock /v.sock'
-  offset=$(json '.paths[1].offset') length=$(json '.paths[1].length')
-  assert_equal "$(dd if=state bs=1 skip="$offset" count="$length" status=none)" /d/two
-}
-
-@test "vmstate: what is no state file, or damaged" {
-  : >empty
-  run --separate-stderr -4 snapshot-meta vmstate empty
-  assert_contains "$stderr" "cannot read vmstate 'empty': it is empty"
-  echo '#!/bin/sh' >foreign
-  run --separate-stderr -4 snapshot-meta vmstate foreign
-  assert_contains "$stderr" "'foreign'"
-  make_snapshot
-  head -c 100 state >part
-  run --separate-stderr -4 snapshot-meta vmstate part
-  assert_contains "$stderr" "'part'"
-  printf X | dd of=state bs=1 seek=500 conv=notrunc status=none
-  run --separate-stderr -4 snapshot-meta vmstate state
-  assert_contains "$output" 'crc_ok: no'
-  assert_contains "$stderr" 'its CRC is wrong'
-  run --separate-stderr -5 snapshot-meta vmstate missing
-  assert_contains "$stderr" "'missing': No such file"
-  run --separate-stderr -4 snapshot-meta vmstate .
-  truncate -s 11M big
-  run --separate-stderr -4 snapshot-meta vmstate big
-}
-
-@test "vmstate says what it cannot know, and what no state holds" {
-  make_snapshot drive=/d/one
-  run -0 snapshot-meta vmstate --json state
-  assert_equal "$(json '[.paths_complete, .paths_problem, (.not_in_state | join(" "))] | map(tostring) | join(",")')" \
-    'true,null,serial logger metrics mmds'
-  assert_equal "$(json '.boot_paths[0] | .kind + " " + .path')" 'kernel /boot/vmlinux'
-  offset=$(json '.boot_paths[0].offset')
-  assert_equal "$(dd if=state bs=1 skip="$offset" count=13 status=none)" /boot/vmlinux
-  "$HELPERS/write-vmstate" state 99.0.0 2 drive=/d/one
-  run -0 snapshot-meta vmstate state
-  assert_contains "$output" "paths_problem: the devices of snapshot version '99.0.0' are not understood"
-}
-
-# ---- rewrite-paths
-
-@test "rewrite-paths: any length, right CRC, and the old file as it was" {
-  make_snapshot drive=/d/one drive=/d/two drive=/e/three vsock=/d/v.sock tap=/d/tap
-  cp state before
-  chmod 640 state
-  run --separate-stderr -0 snapshot-meta rewrite-paths --from /d/ --to /some/where --from /e/three --to x state new
-  assert_equal "$output" $'drive\t/d/one\t/some/where/one\ndrive\t/d/two\t/some/where/two\ndrive\t/e/three\tx\nvsock\t/d/v.sock\t/some/where/v.sock'
-  cmp state before
-  assert_equal "$(stat -c %a new)" 640
-  run -0 snapshot-meta vmstate new
-  assert_contains "$output" $'crc_ok: yes'
-  assert_contains "$output" $'drive: /some/where/one\ndrive: /some/where/two\ndrive: x\nvsock: /some/where/v.sock\ntap: /d/tap'
-  run -0 snapshot-meta rewrite-paths --json --force --from /some/where --to /d --from x --to /e/three new new
-  assert_equal "$(json '[.type, .path, (.changes | length), .changes[2].to] | map(tostring) | join(" ")')" 'rewrite new 4 /e/three'
-  cmp new before
-}
-
-@test "rewrite-paths refuses by name, and writes nothing" {
-  make_snapshot drive=/d/one vsock=/v.sock
-  refused() { # <status> <message> <argument>...
-    local status=$1 message=$2
-    shift 2
-    run --separate-stderr "-$status" snapshot-meta rewrite-paths "$@"
-    assert_equal "$output" ''
-    assert_contains "$stderr" "$message"
-    [[ ! -e new ]] || fail 'it wrote new'
-  }
-  refused 1 "it names no path '/d/on' or below it" --from /d/on --to /x state new
-  refused 2 'each --from needs a --to' --from /d state new
-  refused 2 'each --from needs a --to' state new
-  refused 2 'is empty' --from '' --to /x state new
-  refused 2 'is empty' --from /d --to '' state new
-  refused 2 'too few operands' --from /d --to /x state
-  refused 2 107 --from /v.sock --to "/$(printf 's%.0s' {1..107})" state new
-  refused 5 "'none'" --from /d --to /x none new
-  refused 5 "'no/where/" --from /d --to /x state no/where/new
-  : >there
-  refused 1 "'there': it already exists" --from /d --to /x state there
-  printf X | dd of=state bs=1 seek=500 conv=notrunc status=none
-  refused 4 'its CRC is wrong' --from /d --to /x state new
-  "$HELPERS/write-vmstate" state 99.0.0 2 drive=/d/one
-  refused 3 "snapshot version '99.0.0' are not understood" --from /d --to /x state new
-  make_snapshot drive=/d/one
-  run -0 snapshot-meta rewrite-paths --dry-run --from /d --to /x state new
-  assert_equal "$output" $'drive\t/d/one\t/x/one'
-  [[ ! -e new ]]
-}
-
-@test "rewrite-paths killed anywhere: the old OUT or the new one" {
-  require_cmd strace
-  local call n status
-  make_snapshot drive=/d/one
-  cp state old
-  for call in rename openat fsync unlink write; do
-    for ((n = 1; n <= 60; ++n)); do
-      cp old out
-      status=0
-      kill_at "$call" "$n" snapshot-meta rewrite-paths --force --from /d --to /elsewhere state out >/dev/null 2>&1 || status=$?
-      cmp -s out old || assert_contains "$(snapshot-meta vmstate out)" 'drive: /elsewhere/one'
-      if ((status == 0)); then break; fi
-      ((status == 137)) || fail "killed before $call number $n: status $status"
-    done
-  done
-  assert_equal "$(ls -A)" $'memory\nold\nout\nroot\nstate'
-}
-
-# ---- host-paths
-
-@test "host-paths: kind, path and own file of what lies elsewhere" {
-  echo disk >one.raw
-  make_snapshot drive=/d/one.raw drive=/x/guests/src/two.raw "drive=$(guest_dir a)/own.raw" vsock=/v.sock
-  snapshot-meta init a --state state --memory memory --disk one.raw=/d/one.raw
-  : >"$(guest_dir a)/two.raw"
-  run -0 snapshot-meta host-paths a
-  assert_equal "$output" $'drive\t/d/one.raw\tone.raw\ndrive\t/x/guests/src/two.raw\ttwo.raw\nvsock\t/v.sock\t'
-  run -0 snapshot-meta host-paths --json a
-  assert_equal "$(jq -sr 'map(.kind + " " + (.file // "-")) | join(",")' <<<"$output")" \
-    'drive one.raw,drive two.raw,vsock -'
-}
-
-@test "host-paths of a state that is not understood is refused, not half an answer" {
-  init_guest a
-  "$HELPERS/write-vmstate" "$(state_of a)" 99.0.0 2 drive=/d/one
-  run --separate-stderr -3 snapshot-meta host-paths a
-  assert_equal "$output" ''
-  assert_contains "$stderr" "snapshot version '99.0.0'"
 }

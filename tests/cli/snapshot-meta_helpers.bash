@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# Guests with a snapshot of 2 MiB that is whole.
+# Makes guests with a complete snapshot of 2 MiB.
 # shellcheck shell=bash
 
-# A snapshot in the working directory: state, memory (4 data pages at its start), and disks.
+# Makes a snapshot in the working directory: state, memory (4 data pages at its start) and disks.
 make_snapshot() { # [KIND=TEXT]...: what the state names
   rm -f state memory
   "$HELPERS/write-vmstate" state 10.0.0 2 "$@"
@@ -10,7 +10,7 @@ make_snapshot() { # [KIND=TEXT]...: what the state names
   truncate -s 2M memory
 }
 
-# A guest in Standby made of it.
+# Makes a guest in Standby from that snapshot.
 init_guest() { # <id> [KIND=TEXT]...
   local id=$1
   shift
@@ -36,7 +36,7 @@ init_template() { # <id> [KIND=TEXT]...
   snapshot-meta promote "$1"
 }
 
-# What reflink-clone does between fork-begin and fork-publish.
+# Does the work of reflink-clone between fork-begin and fork-publish.
 clone() { # <source> <new> link|reflink
   local dir=$SNAPFORK_ROOT/.snapfork/tmp/fork.$2
   cp -a --reflink=auto "$(guest_dir "$1")" "$dir"
@@ -55,7 +55,7 @@ make_fork() { # <source> <new>...
   snapshot-meta fork-publish "$source" "$@" --backend file
 }
 
-# Everything in the store with contents, for "nothing was changed". Lock files come and go by asking.
+# Prints all paths and contents of the store, to check that nothing changed. Lock files are omitted, because a query creates and removes them.
 store_picture() {
   (cd "$SNAPFORK_ROOT" && find . -path ./.snapfork/locks -prune -o -printf '%p %y %m %s %n\n' | sort \
     && find . -path ./.snapfork -prune -o -type f -exec sha256sum {} + | sort)

@@ -63,7 +63,7 @@ teardown() { common_teardown; }
   make_fake_fork base a1
   touch "$SNAPFORK_ROOT/guests/base/template/forks/gone"
   run -1 template-lock guard --for delete base
-  assert_contains "$output" "1 fork live (a1), 1 fork under way or left over (gone); delete them first"
+  assert_contains "$output" "1 fork live (a1), 1 fork being made or left over (gone); delete them first"
   run -1 --separate-stderr template-lock guard --for delete base --json
   assert_equal "$(json '[.forks, .under_way, .stale] | map(join("+")) | join(" ")')" 'a1+gone gone '
   run -1 template-lock -v guard --for delete base

@@ -364,7 +364,7 @@ template-lock: the lock files of 'held' are kept: the lock is held exclusively b
     run -0 template-lock --no-wait gone -- true
     run ! kill_at unlinkat "$nth" template-lock forget gone
     run -0 snapshot-meta fsck --repair
-    assert_contains "$output" "mended: $locks/gone.lock: no guest has the id of this lock: removed"
+    assert_contains "$output" "repaired: $locks/gone.lock: no guest has the id of this lock: removed"
     assert_equal "$(lock_files)" ''
   done
 }

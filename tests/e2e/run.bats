@@ -53,7 +53,7 @@ three_forks_write_to_their_own_disks() { # <version of Firecracker>
     assert_equal "$(snapshot-meta state "$id")" Running
   done
   run -1 --separate-stderr snapfork run "${ids[0]}" -- true
-  assert_contains "$stderr" "it runs already: process ${pids[0]} ("
+  assert_contains "$stderr" "it is already Running: process ${pids[0]} ("
   run -1 --separate-stderr snapfork delete "${ids[0]}"
   assert_contains "$stderr" "process ${pids[0]}"
   assert_equal "$(find "$host_dir")" "$host_dir" # the host sees one empty directory

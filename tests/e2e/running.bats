@@ -39,7 +39,7 @@ assert_refused_as_running() { # <part>
   assert_equal "$output" Running
   assert_contains "$stderr" "$1"
   run -1 --separate-stderr snapfork run --backend file f -- touch "$BATS_TEST_TMPDIR/ran"
-  assert_contains "$stderr" "cannot run 'f': it runs already: "
+  assert_contains "$stderr" "cannot run 'f': it is already Running: "
   assert_contains "$stderr" "$1"
   [[ ! -e $BATS_TEST_TMPDIR/ran ]]
   run -1 --separate-stderr snapfork delete f

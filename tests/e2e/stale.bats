@@ -40,7 +40,7 @@ assert_state() { # <id> <state>
 # Checks that a command names the disk and is refused, and works with --force.
 refuses_without_force() { # <command>...
   run -1 --separate-stderr "$@"
-  assert_contains "$stderr" "it is Stale: its disk 'root.ext4' was written to after the snapshot was published"
+  assert_contains "$stderr" "it is Stale: its disk 'root.ext4' was written after the snapshot was published"
   assert_contains "$stderr" "or give --force ('snapshot-meta accept "
 }
 
@@ -59,9 +59,9 @@ stale_on() { # <filesystem>
   # shellcheck disable=SC2016 # for the shell in there
   run -137 snapfork run "$a" -- sh -c 'echo x | dd of="$0" conv=notrunc status=none; kill -9 $$' "$(disk_of "$a")"
   assert_state "$a" Stale
-  assert_contains "$stderr" "its disk 'root.ext4' was written to after the snapshot was published"
+  assert_contains "$stderr" "its disk 'root.ext4' was written after the snapshot was published"
   run -1 --separate-stderr snapshot-meta verify "$a"
-  assert_contains "$stderr" "its disk 'root.ext4' was written to after"
+  assert_contains "$stderr" "its disk 'root.ext4' was written after"
   assert_equal "$(snapshot-meta list --state stale --json | jq -r '[.id, .state] | join(" ")')" "$a Stale"
   # The other VM was loaded without run.
   write_to_disk_of "$b"
@@ -71,7 +71,7 @@ stale_on() { # <filesystem>
   [[ ! -e $BATS_TEST_TMPDIR/ran ]]
   refuses_without_force snapfork fork --backend file "$a" c
   run -1 --separate-stderr snapfork promote "$a"
-  assert_contains "$stderr" "its disk 'root.ext4' was written to after"
+  assert_contains "$stderr" "its disk 'root.ext4' was written after"
   refuses_without_force snapshot-meta promote "$a"
   refuses_without_force snapshot-meta fork-begin "$a" c
   refuses_without_force snapshot-meta run-begin "$a"

@@ -35,12 +35,12 @@ class OneGuest {
   OneGuest& operator=(const OneGuest&) = delete;
   OneGuest& operator=(OneGuest&&) = delete;
 
-  std::optional<meta::GuestKeys> read(std::string_view text) const {
+  std::optional<meta::ForkRelation> read(std::string_view text) const {
     const std::string path = store_.metadata_path("g");
     const base::Fd file = base::open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     base::write_full(file.get(), text, path);
-    std::optional<meta::GuestKeys> keys;
-    fuzz::accepts([&] { keys = meta::read_guest_keys(store_, "g"); });
+    std::optional<meta::ForkRelation> keys;
+    fuzz::accepts([&] { keys = meta::read_fork_relation(store_, "g"); });
     return keys;
   }
 
@@ -74,7 +74,7 @@ void check_change(const JsonObject& object) {
 
 void check_keys(std::string_view text, const meta::Metadata& metadata) {
   static const OneGuest guest;
-  const std::optional<meta::GuestKeys> keys = guest.read(text);
+  const std::optional<meta::ForkRelation> keys = guest.read(text);
   if (!keys) {
     return;
   }

@@ -10,9 +10,11 @@
 #include "meta/vmstate/vmstate.h"
 #include "tests/fuzz/fuzz.h"
 
+namespace vmstate = meta::vmstate;
+
 namespace {
 
-void check_text(std::string_view bytes, const meta::EmbeddedText& text) {
+void check_text(std::string_view bytes, const vmstate::EmbeddedText& text) {
   FUZZ_REQUIRE(text.offset <= bytes.size() && text.text.size() <= bytes.size() - text.offset);
   FUZZ_REQUIRE(bytes.substr(text.offset, text.text.size()) == text.text);
 }
@@ -21,7 +23,7 @@ void check_text(std::string_view bytes, const meta::EmbeddedText& text) {
 std::string with_crc(std::string_view bytes) {
   constexpr size_t kCrcBytes = 8;
   std::string whole(bytes.substr(0, bytes.size() - kCrcBytes));
-  const uint64_t crc = meta::crc64(whole);
+  const uint64_t crc = vmstate::crc64(whole);
   for (size_t i = 0; i < kCrcBytes; ++i) {
     whole += static_cast<char>(crc >> (8 * i) & 0xffU);
   }
@@ -29,9 +31,9 @@ std::string with_crc(std::string_view bytes) {
 }
 
 // Each path that loading opens gets another length; then there are as many, and the CRC is right.
-void check_rewriting(std::string_view bytes, const meta::VmState& state) {
-  std::vector<meta::PathChange> changes;
-  for (const meta::EmbeddedText& path : state.paths) {
+void check_rewriting(std::string_view bytes, const vmstate::VmState& state) {
+  std::vector<vmstate::PathChange> changes;
+  for (const vmstate::EmbeddedText& path : state.paths) {
     if (!path.text.empty()) {
       const size_t length = path.text.size() * 37 % 300 + 1;
       changes.push_back({.from = path.text, .to = "/" + std::string(length, 'n')});
@@ -40,26 +42,26 @@ void check_rewriting(std::string_view bytes, const meta::VmState& state) {
   if (changes.empty()) {
     return;
   }
-  const std::string rewritten = meta::rewrite_paths(with_crc(bytes), "fuzzed", changes).bytes;
-  meta::VmState again = meta::parse_vmstate(rewritten, "rewritten");
-  meta::read_devices(rewritten, again);
+  const std::string rewritten = vmstate::rewrite_paths(with_crc(bytes), "fuzzed", changes).bytes;
+  vmstate::VmState again = vmstate::parse_vmstate(rewritten, "rewritten");
+  vmstate::read_devices(rewritten, again);
   FUZZ_REQUIRE(again.crc_ok && again.paths_problem.empty());
   FUZZ_REQUIRE(again.paths.size() == state.paths.size());
   FUZZ_REQUIRE(again.taps.size() == state.taps.size());
 }
 
 void check(std::string_view bytes) {
-  meta::VmState state = meta::parse_vmstate(bytes, "fuzzed");
+  vmstate::VmState state = vmstate::parse_vmstate(bytes, "fuzzed");
   FUZZ_REQUIRE(state.mem_size_mib > 0);
   FUZZ_REQUIRE(!state.snapshot_version.empty());
   FUZZ_REQUIRE(bytes.find(state.kernel_path) != std::string_view::npos);
-  meta::read_devices(bytes, state);
+  vmstate::read_devices(bytes, state);
   FUZZ_REQUIRE(state.paths_problem.empty() || (state.paths.empty() && state.taps.empty()));
-  FUZZ_REQUIRE(std::ranges::is_sorted(state.paths, {}, &meta::EmbeddedText::offset));
-  for (const meta::EmbeddedText& path : state.paths) {
+  FUZZ_REQUIRE(std::ranges::is_sorted(state.paths, {}, &vmstate::EmbeddedText::offset));
+  for (const vmstate::EmbeddedText& path : state.paths) {
     check_text(bytes, path);
   }
-  for (const meta::EmbeddedText& tap : state.taps) {
+  for (const vmstate::EmbeddedText& tap : state.taps) {
     check_text(bytes, tap);
   }
   check_rewriting(bytes, state);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Checks that no disk is missing, and records sizes and times of all disks.
 #include "meta/flows/accept.h"
 
 #include "base/error.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Stale guest becomes what it was before: its disks are accepted as those of its snapshot.
+// Accepts the disks of a Stale guest as those of its snapshot.
 #pragma once
 
 #include <string>
@@ -10,9 +10,9 @@
 
 namespace meta {
 
-// Under the guest's lock, records length and modification time of its disks anew, durably. Returns
-// how they differed (changed_disks): nothing when there was nothing to accept. Throws base::Refused
-// while the guest runs, when its snapshot is not whole, and when a disk is missing.
+// Records size and modification time of the guest's disks durably, under its lock. Returns how they
+// differed (changed_disks); empty if they did not. Throws base::Refused if the guest runs, its
+// snapshot is not whole, or a disk is missing.
 std::vector<std::string> accept_disks(const store::Store& store, const std::string& id,
                                       store::Effect effect);
 

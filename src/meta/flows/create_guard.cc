@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Collects the reasons against a snapshot, and the warnings about its cost and contents.
 #include "meta/flows/create_guard.h"
 
 #include <fcntl.h>
@@ -10,7 +11,7 @@
 #include "base/error.h"
 #include "base/open_files.h"
 #include "base/process.h"
-#include "meta/flows/template_flow.h"
+#include "meta/flows/promote.h"
 #include "meta/guest/guest_state.h"
 #include "meta/guest/metadata.h"
 #include "meta/vmstate/vmstate.h"
@@ -19,8 +20,8 @@
 namespace meta {
 namespace {
 
-// Above this, x86 guests have two memory regions, whose Diffs were wrong before 1.15
-// (Firecracker's issue 5705), the first release of snapshot version 9.
+// An x86 guest with more memory than this has two memory regions. Before Firecracker 1.15, its
+// Diffs were wrong (Firecracker issue 5705).
 constexpr uint64_t kOneRegionMib = 3072;
 
 class CreateGuard {
@@ -45,8 +46,8 @@ class CreateGuard {
   }
 
  private:
-  // While a guest of hypeman runs, its snapshot is called snapshot-base; it gets its old name back
-  // before the next one is written.
+  // While a guest of hypeman runs, its snapshot directory is named snapshot-base. hypeman restores
+  // the name snapshot-latest before it writes the next snapshot.
   void find_memory() {
     answer_.memory_path = store_.memory_path(id_);
     const std::string base = store_.guest_dir(id_) + "/snapshots/snapshot-base/memory";
@@ -64,19 +65,20 @@ class CreateGuard {
 
   void check_file() {
     if (metadata_.is_template()) {
-      refuse("it is a template, whose memory is never written; demote it first (snapfork demote " +
-             id_ + "), or write to another directory");
+      refuse(
+          "it is a template, and a template is never written; demote it first (snapfork demote " +
+          id_ + "), or write to another directory");
     }
     try {
       static_cast<void>(store_.try_open_below(answer_.memory_path, O_PATH));
-    } catch (const base::BadData& link) {  // to the memory of another guest, perhaps
+    } catch (const base::BadData& link) {  // it may lead to the memory of another guest
       refuse(link.what());
       return;
     }
     struct stat memory {};
     if (::stat(answer_.memory_path.c_str(), &memory) != 0) {
       if (errno != ENOENT) {
-        base::throw_errno("cannot look at " + base::quoted(answer_.memory_path));
+        base::throw_errno("cannot stat " + base::quoted(answer_.memory_path));
       }
       refuse_diff_without_base();
       return;
@@ -84,8 +86,8 @@ class CreateGuard {
     answer_.memory_links = memory.st_nlink;
     if (memory.st_nlink > 1) {
       refuse("its memory file has " + std::to_string(memory.st_nlink) +
-             " links, so other guests would be overwritten; make it its own first (reflink-clone "
-             "--unshare " +
+             " links, so the snapshot would overwrite other guests; unshare it first "
+             "(reflink-clone --unshare " +
              answer_.memory_path + ")");
     }
     check_readers(memory);
@@ -100,12 +102,11 @@ class CreateGuard {
       return;
     }
     const std::string& compressed = state_.snapshot.compressed;
-    refuse(
-        compressed.empty()
-            ? "there is no memory file that a Diff could be merged into, and pages that have not "
-              "been written since the restore would read as zero; write a Full one"
-            : "the base of a Diff is compressed (" + compressed +
-                  "); unpack it to 'memory' first, or write a Full one");
+    refuse(compressed.empty()
+               ? "a Diff needs a memory file as its base, and the guest has none; write a Full "
+                 "snapshot"
+               : "the base of a Diff is compressed (" + compressed +
+                     "); decompress it to 'memory' first, or write a Full snapshot");
   }
 
   void check_readers(const struct stat& memory) {
@@ -119,31 +120,33 @@ class CreateGuard {
       refuse(std::string(is_server ? "a page server serves its memory file"
                                    : "another process has its memory file open") +
              ", " + std::to_string(open.pid) + " (" + name +
-             "), and would read what is being written; write to another name and rename it over "
-             "the old one when the guest has ended");
+             "), and would read a partly written file; write to another name, and rename that over "
+             "the old file when the guest has ended");
     }
   }
 
-  // Of another length than the guest's memory, Firecracker cuts the file to nothing first.
+  // Firecracker truncates a memory file whose size differs from the guest's memory.
   void check_length(const struct stat& memory) {
     const std::optional<int64_t> expected = state_.snapshot.expected_bytes;
     if (type_ == SnapshotType::diff && expected && memory.st_size != *expected) {
-      refuse("its memory file has " + mib_text(memory.st_size) + " and not " + mib_text(*expected) +
-             ", so Firecracker would empty it first and a Diff would lose the rest; write a Full "
-             "one");
+      refuse("its memory file has " + mib_text(memory.st_size) + " instead of " +
+             mib_text(*expected) +
+             ", so Firecracker would truncate it and a Diff would lose its base; write a Full "
+             "snapshot");
     }
   }
 
   void warn_of_page_server(const std::string& session) {
     if (type_ == SnapshotType::full) {
-      warn(
-          "a Full snapshot reads all memory, and a page server (session " + base::quoted(session) +
-          ") has to bring each page that is not there yet; write a Diff of a guest that was loaded "
-          "with track_dirty_pages, or let the session be completed first");
+      warn("a Full snapshot reads all memory, and the page server (session " +
+           base::quoted(session) +
+           ") must install each missing page; write a Diff of a guest that was loaded with "
+           "track_dirty_pages, or complete the session first");
     } else if (has_hot_list()) {
       warn(
-          "pages that were prefetched from the hot list count as written unless the guest was "
-          "loaded with track_dirty_pages, so the Diff holds them all; load it with that");
+          "unless the guest was loaded with track_dirty_pages, pages prefetched from the hot list "
+          "count as written, and the Diff contains them all; load the guest with "
+          "track_dirty_pages");
     }
   }
 
@@ -155,38 +158,25 @@ class CreateGuard {
   }
 
   void warn_of_diff() {
-    std::optional<VmState> vmstate = read_vmstate();
-    if (!vmstate || !vmstate->paths_problem.empty()) {
-      warn(
-          "it is not known whether the guest has a balloon: a Diff misses the pages that one has "
-          "discarded; write a Full one if it has");
-    } else if (vmstate->has_balloon) {
-      warn(
-          "a Diff misses the pages that the guest's balloon has discarded: base and Diff together "
-          "hold their old contents where a Full snapshot holds zeros; deflate it before, or write "
-          "a Full one");
-    }
-    if (vmstate && vmstate->arch == Arch::x86_64 && vmstate->mem_size_mib > kOneRegionMib &&
-        vmstate->encoding == Encoding::bincode) {
-      warn(
-          "before Firecracker 1.15 a Diff of a guest of more than 3 GiB may be wrong; write a Full "
-          "one");
-    }
-  }
-
-  // Of the memory's own directory; nothing when there is none that can be read.
-  std::optional<VmState> read_vmstate() const {
+    // The state file that belongs to the memory file.
     const std::string& memory = answer_.memory_path;
-    const std::string path = memory.substr(0, memory.rfind('/')) + "/state";
-    try {
-      const std::string bytes = read_vmstate_file(path);
-      VmState vmstate = parse_vmstate(bytes, path);
-      read_devices(bytes, vmstate);
-      return vmstate;
-    } catch (const base::BadData&) {
-      return std::nullopt;
-    } catch (const std::system_error&) {
-      return std::nullopt;
+    const std::optional<vmstate::VmState> state =
+        vmstate::try_read_vmstate(memory.substr(0, memory.rfind('/')) + "/state");
+    if (!state || !state->paths_problem.empty()) {
+      warn(
+          "it is not known whether the guest has a balloon, and a Diff does not contain the pages "
+          "that a balloon has discarded; if the guest has one, write a Full snapshot");
+    } else if (state->has_balloon) {
+      warn(
+          "a Diff does not contain the pages that the guest's balloon has discarded, so base and "
+          "Diff together have their old contents where a Full snapshot has zeros; deflate the "
+          "balloon first, or write a Full snapshot");
+    }
+    if (state && state->arch == vmstate::Arch::x86_64 && state->mem_size_mib > kOneRegionMib &&
+        vmstate::is_older_than(*state, vmstate::Release::v1_15)) {
+      warn(
+          "before Firecracker 1.15, a Diff of a guest with more than 3 GiB may be wrong; write a "
+          "Full snapshot");
     }
   }
 

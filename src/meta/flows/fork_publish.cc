@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Checks the clones, writes their metadata, flushes them, and renames each into guests/.
 #include "meta/flows/fork_publish.h"
 
 #include <fcntl.h>
@@ -12,7 +13,7 @@
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/unix_socket.h"
-#include "meta/flows/fork_flow.h"
+#include "meta/flows/fork_lifecycle.h"
 #include "meta/forks/fork_index.h"
 #include "meta/forks/fork_metadata.h"
 #include "meta/guest/disks.h"
@@ -30,27 +31,21 @@ constexpr const char* kMemoryInGuest = "/snapshots/snapshot-latest/memory";
 struct stat stat_of(const std::string& path) {
   struct stat st {};
   if (::lstat(path.c_str(), &st) != 0) {
-    base::throw_errno("cannot look at " + base::quoted(path));
+    base::throw_errno("cannot stat " + base::quoted(path));
   }
   return st;
 }
 
-std::string hex(uint64_t number) {
-  constexpr const char* kDigits = "0123456789abcdef";
-  std::string text(16, '0');
-  for (size_t i = 0; i < text.size(); ++i) {
-    text[text.size() - 1 - i] = kDigits[number >> (4 * i) & 0xfU];
-  }
-  return text;
-}
-
-// The state's own CRC, its last eight bytes, tells two snapshots apart.
+// The CRC of the state, its last eight bytes, in hexadecimal. It distinguishes two snapshots.
 std::string cache_key_of(std::string_view state_bytes) {
-  uint64_t crc = 0;
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string key = "snapfork-";
   for (const char c : state_bytes.substr(state_bytes.size() - 8)) {
-    crc = crc << 8U | static_cast<unsigned char>(c);
+    const auto byte = static_cast<unsigned char>(c);
+    key += kDigits[byte >> 4U];
+    key += kDigits[byte & 0xfU];
   }
-  return "snapfork-" + hex(crc);
+  return key;
 }
 
 class Publisher {
@@ -58,62 +53,63 @@ class Publisher {
   Publisher(const store::Store& store, const std::string& source_id, const PublishOptions& options)
       : store_(store), source_id_(source_id), options_(options) {}
 
-  // Under the locks: reads the source and refuses what has changed since the fork began.
+  // Reads the source under the locks. Throws if it is no longer what it was at fork-begin.
   void read_source() {
     metadata_ = Metadata::of_guest(store_, source_id_);
     require_whole_snapshot(derive_state(store_, source_id_, metadata_), source_id_, "fork",
                            options_.force);
     is_template_ = metadata_.is_template();
-    state_bytes_ = read_vmstate_file(store_.state_path(source_id_));
-    vmstate_ = parse_vmstate(state_bytes_, store_.state_path(source_id_));
-    read_devices(state_bytes_, vmstate_);
+    state_bytes_ = vmstate::read_vmstate_file(store_.state_path(source_id_));
+    vmstate_ = vmstate::parse_vmstate(state_bytes_, store_.state_path(source_id_));
+    vmstate::read_devices(state_bytes_, vmstate_);
   }
 
-  // Throws unless the clone of `id` can become a guest.
+  // Throws if the clone of `id` cannot become a guest.
   void check_clone(const std::string& id) const {
     const std::string clone = clone_dir(store_, id);
     const std::string what = "cannot publish fork " + base::quoted(id) + ": ";
     if (!store::path_exists(clone)) {
-      throw base::Refused(what + "there is no clone " + base::quoted(clone) +
-                          "; start with fork-begin and reflink-clone");
+      throw base::Refused(what + "the clone " + base::quoted(clone) +
+                          " does not exist; start with fork-begin and reflink-clone");
     }
     if (is_template_ && !has_fork_index_entry(store_, source_id_, id)) {
-      throw base::Refused(what + "template " + base::quoted(source_id_) +
-                          " does not count it; start again with fork-begin");
+      throw base::Refused(what + "the index of template " + base::quoted(source_id_) +
+                          " does not have it; start again with fork-begin");
     }
     const struct stat memory = stat_of(clone + kMemoryInGuest);
     const struct stat source_memory = stat_of(store_.memory_path(source_id_));
     if (!S_ISREG(memory.st_mode) || memory.st_size != source_memory.st_size) {
       throw base::BadData(what + base::quoted(clone + kMemoryInGuest) +
-                          " is no whole copy of the source's memory");
+                          " is not a whole copy of the source's memory");
     }
     if (!is_template_ && memory.st_ino == source_memory.st_ino &&
         memory.st_dev == source_memory.st_dev) {
       throw base::Refused(what + "its memory is a link to that of " + base::quoted(source_id_) +
-                          ", which is no template (any more); start again with fork-begin");
+                          ", which is not a template; start again with fork-begin");
     }
   }
 
-  // What loading the clone's state would open: usually the source's state to the byte.
+  // Whether loading the clone's state opens paths outside of the fork, so that `snapfork run` is
+  // needed. Usually the clone's state equals the source's.
   bool needs_run(const std::string& id) const {
     const std::string path = clone_dir(store_, id) + kStateInGuest;
-    const std::string bytes = read_vmstate_file(path);
+    const std::string bytes = vmstate::read_vmstate_file(path);
     const std::string own_dir = store_.guest_dir(id);
     if (bytes == state_bytes_) {
-      return names_foreign_paths(vmstate_, own_dir);
+      return vmstate::names_foreign_paths(vmstate_, own_dir);
     }
-    VmState state = parse_vmstate(bytes, path);
+    vmstate::VmState state = vmstate::parse_vmstate(bytes, path);
     if (!state.crc_ok) {
       throw base::BadData("cannot publish fork " + base::quoted(id) + ": the CRC of " +
                           base::quoted(path) + " is wrong");
     }
-    read_devices(bytes, state);
-    return names_foreign_paths(state, own_dir);
+    vmstate::read_devices(bytes, state);
+    return vmstate::names_foreign_paths(state, own_dir);
   }
 
   void write_metadata(const std::string& id) const {
     const std::string clone = clone_dir(store_, id);
-    store::remove_tree(store_, clone + "/template");  // of the source; a fork is not one
+    store::remove_tree(store_, clone + "/template");  // copied from the source
     Metadata metadata =
         make_fork_metadata(metadata_, {.id = id,
                                        .name = name_of(id),
@@ -123,7 +119,7 @@ class Publisher {
                                        .template_id = is_template_ ? source_id_ : "",
                                        .cache_key = cache_key_of(state_bytes_),
                                        .session = options_.uses_uffd ? session_of(id) : ""});
-    record_disks(metadata, clone);  // as they are on this filesystem, whatever made the clone
+    record_disks(metadata, clone);  // the clone's times may differ from the source's
     metadata.write(clone + "/metadata.json", base::Durable::no);
   }
 
@@ -181,10 +177,10 @@ class Publisher {
   Metadata metadata_;
   bool is_template_ = false;
   std::string state_bytes_;
-  VmState vmstate_;
+  vmstate::VmState vmstate_;
 };
 
-// Renames in order until one fails; returns how many are done.
+// Renames the clones in order until one fails. Returns the number of renamed clones.
 size_t rename_clones(const store::Store& store, const std::vector<std::string>& fork_ids,
                      std::exception_ptr& failure) {
   size_t done = 0;
@@ -192,9 +188,9 @@ size_t rename_clones(const store::Store& store, const std::vector<std::string>& 
     for (const std::string& id : fork_ids) {
       if (!store::rename_new(store, clone_dir(store, id), store.guest_dir(id))) {
         throw base::Refused("cannot publish fork " + base::quoted(id) +
-                            ": there is such a guest already");
+                            ": the guest already exists");
       }
-      base::say_detail("fork " + base::quoted(id) + " is there");
+      base::say_detail("published fork " + base::quoted(id));
       ++done;
     }
   } catch (const std::exception&) {
@@ -213,7 +209,7 @@ PublishResult publish_forks(const store::Store& store, const std::string& source
   Publisher publisher(store, source_id, options);
   if (options.uses_uffd) {
     for (const std::string& id : fork_ids) {
-      // As long as the real one, which is known once the clone exists.
+      // This name has the length of the real name, which is known only after the clone exists.
       const std::string name = store::session_name(id, (struct stat){});
       base::check_socket_path(options.socket_dir + "/" + name + ".sock");
     }
@@ -235,8 +231,8 @@ PublishResult publish_forks(const store::Store& store, const std::string& source
   for (const std::string& id : fork_ids) {
     publisher.write_metadata(id);
   }
-  // All is written before the first flush, the index entries too: a journal takes them in one go,
-  // and a flush of the device is most of what a fork costs.
+  // Everything is written before the first flush, including the index entries. Then the journal
+  // writes it in one transaction. Flushes of the device are the largest cost of a fork.
   for (const std::string& id : fork_ids) {
     store::sync_file(clone_dir(store, id) + "/metadata.json");
     store::sync_dir(clone_dir(store, id));
@@ -253,7 +249,7 @@ PublishResult publish_forks(const store::Store& store, const std::string& source
     store::sync_dir(store.guests_dir());
     store::sync_dir(store.tmp_dir());
   } catch (const std::exception&) {
-    // The forks exist all the same, and their records must be printed.
+    // The forks exist in spite of the failure, and the caller must print their records.
     result.failure = std::current_exception();
   }
   records.resize(done);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last step of a fork: a clone becomes a guest.
+// Publishes forks: makes guests of their clones. This is the last step of a fork.
 #pragma once
 
 #include <exception>
@@ -15,22 +15,22 @@
 namespace meta {
 
 struct PublishOptions {
-  bool uses_uffd = true;    // else the fork's first restore maps its memory file
-  std::string socket_dir;   // of the page server's session sockets
-  std::string name;         // of the only fork; empty: its id
-  Force force = Force::no;  // yes: the source may be Stale
+  bool uses_uffd = true;    // if false, the fork's first restore maps its memory file
+  std::string socket_dir;   // directory of the page server's session sockets
+  std::string name;         // of a single fork; if empty, its id
+  Force force = Force::no;  // if yes, the source may be Stale
   std::map<std::string, std::string, std::less<>> clone_reports;  // JSON by clone_name
 };
 
 struct PublishResult {
-  std::vector<std::string> records;  // JSON lines of type fork: of those that are guests now
-  std::exception_ptr failure;        // the first; null when all are guests, durably
+  std::vector<std::string> records;  // JSON lines of type "fork", one for each published fork
+  std::exception_ptr failure;        // the first failure; null if all forks are durably published
 };
 
-// Makes guests of the clones in clone_dir of each id: checks them, rewrites their metadata, flushes
-// it, renames them into guests/ (never over something) and flushes that. Throws when nothing was
-// published: base::Refused when begin_forks was not called, or the source is no longer what it was
-// then; base::UsageError for a socket path that is too long; base::BadData for a clone that is no
+// Makes guests of the clones of all ids (clone_dir). Checks each clone, rewrites its metadata,
+// flushes it, and renames it into guests/, never over an existing name; then flushes guests/. If
+// nothing was published, throws: base::Refused if begin_forks was not called or the source has
+// changed since; base::UsageError if a socket path is too long; base::BadData if a clone is not a
 // copy of the source's snapshot.
 PublishResult publish_forks(const store::Store& store, const std::string& source_id,
                             const std::vector<std::string>& fork_ids, const PublishOptions& options,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Checks the state, memory and disks, links them into a new directory, and renames it into guests/.
 #include "meta/flows/init.h"
 
 #include <fcntl.h>
@@ -26,7 +27,7 @@ namespace {
 
 constexpr int64_t kMib = int64_t{1} << 20U;
 
-// Names in a guest's directory that are not for disks.
+// Names in a guest's directory that a disk cannot have.
 constexpr std::array<std::string_view, 5> kReservedNames{"metadata.json", "snapshots", "template",
                                                          "logs", "uffd"};
 
@@ -54,69 +55,72 @@ struct stat stat_regular(const std::string& path) {
   return st;
 }
 
-// The state, its devices known, after all checks of it and of the memory's length.
-VmState check_snapshot(const AdoptRequest& request) {
+// Checks the state and the size of the memory. Returns the state with its devices.
+vmstate::VmState check_snapshot(const InitRequest& request) {
   stat_regular(request.state);
-  const std::string bytes = read_vmstate_file(request.state);
-  VmState state = parse_vmstate(bytes, request.state);
+  const std::string bytes = vmstate::read_vmstate_file(request.state);
+  vmstate::VmState state = vmstate::parse_vmstate(bytes, request.state);
   if (!state.crc_ok) {
     throw base::BadData("cannot import " + base::quoted(request.state) +
-                        ": its CRC is wrong; it is cut off or damaged");
+                        ": its CRC is wrong; it is truncated or damaged");
   }
-  read_devices(bytes, state);
+  vmstate::read_devices(bytes, state);
   const int64_t expected =
       static_cast<int64_t>(state.mem_size_mib) * kMib + static_cast<int64_t>(state.hotplug_bytes);
   const int64_t actual = stat_regular(request.memory).st_size;
   if (actual != expected) {
     throw base::BadData("cannot import " + base::quoted(request.memory) + ": it has " +
                         std::to_string(actual) + " bytes, but " + base::quoted(request.state) +
-                        " says " + std::to_string(expected));
+                        " requires " + std::to_string(expected));
   }
   return state;
 }
 
-bool names_drive(const VmState& state, const std::string& path) {
-  return std::ranges::any_of(state.paths, [&](const EmbeddedText& embedded) {
-    return embedded.text == path && (embedded.role == Role::drive || embedded.role == Role::pmem);
+bool names_drive(const vmstate::VmState& state, const std::string& path) {
+  return std::ranges::any_of(state.paths, [&](const vmstate::EmbeddedText& embedded) {
+    return embedded.text == path &&
+           (embedded.role == vmstate::Role::drive || embedded.role == vmstate::Role::pmem);
   });
 }
 
-// What --disk may name.
-std::string drives_text(const VmState& state) {
+// The drives that the state contains, as advice for --disk.
+std::string drives_text(const vmstate::VmState& state) {
   std::string names;
   for (const auto& embedded : state.paths) {
-    if (embedded.role == Role::drive || embedded.role == Role::pmem) {
+    if (embedded.role == vmstate::Role::drive || embedded.role == vmstate::Role::pmem) {
       names += (names.empty() ? "" : ", ") + base::quoted(embedded.text);
     }
   }
   if (!state.paths_problem.empty()) {
-    return "'snapshot-meta vmstate' shows what is understood of its version";
+    return "'snapshot-meta vmstate' prints what can be read of its version";
   }
-  return names.empty() ? "it names none" : "it names " + names;
+  return names.empty() ? "it has no drives" : "its drives are " + names;
 }
 
-std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state) {
+std::vector<Disk> check_disks(const InitRequest& request, const vmstate::VmState& state) {
   std::vector<Disk> disks;
-  for (const AdoptedDisk& adopted : request.disks) {
-    const struct stat st = stat_regular(adopted.file);
-    Disk disk{.file = base_name(adopted.file),
-              .embedded_path = adopted.embedded_path.value_or(store::absolute_path(adopted.file)),
+  for (const InitDisk& disk_request : request.disks) {
+    const struct stat st = stat_regular(disk_request.file);
+    Disk disk{.file = base_name(disk_request.file),
+              .embedded_path =
+                  disk_request.embedded_path.value_or(store::absolute_path(disk_request.file)),
               .bytes = st.st_size};
     const bool is_taken = std::ranges::find(kReservedNames, disk.file) != kReservedNames.end() ||
                           std::ranges::find(disks, disk.file, &Disk::file) != disks.end();
     if (is_taken) {
-      throw base::UsageError("the disk " + base::quoted(adopted.file) + " cannot keep its name " +
-                             base::quoted(disk.file) + ": it is taken");
+      throw base::UsageError("the disk " + base::quoted(disk_request.file) +
+                             " cannot keep its name " + base::quoted(disk.file) +
+                             ": the name is already used");
     }
     if (base::is_temporary_name(disk.file) || store::is_socket_name(disk.file) ||
         store::is_half_compressed_name(disk.file)) {
-      throw base::UsageError("the disk " + base::quoted(adopted.file) + " cannot keep its name " +
-                             base::quoted(disk.file) +
-                             ": forks leave out files of such names; rename it");
+      throw base::UsageError("the disk " + base::quoted(disk_request.file) +
+                             " cannot keep its name " + base::quoted(disk.file) +
+                             ": forks do not copy files with such names; rename it");
     }
     if (!names_drive(state, disk.embedded_path)) {
-      throw base::BadData("cannot import " + base::quoted(adopted.file) + ": " +
-                          base::quoted(request.state) + " does not name a drive " +
+      throw base::BadData("cannot import " + base::quoted(disk_request.file) + ": " +
+                          base::quoted(request.state) + " has no drive " +
                           base::quoted(disk.embedded_path) + "; " + drives_text(state));
     }
     disks.push_back(std::move(disk));
@@ -129,17 +133,17 @@ std::vector<Disk> check_disks(const AdoptRequest& request, const VmState& state)
                           file::cross_device_reason(file, dir) + "; copy it there first");
 }
 
-// The device and the mount of a file: linkat(2) needs both to be those of the directory.
+// The device and the mount of a file. linkat(2) requires that both equal those of the directory.
 std::pair<dev_t, uint64_t> mount_of(const std::string& path) {
   struct statx stx {};
   if (::statx(AT_FDCWD, path.c_str(), 0, STATX_INO | STATX_MNT_ID, &stx) != 0) {
-    base::throw_errno("cannot inspect " + base::quoted(path));
+    base::throw_errno("cannot stat " + base::quoted(path));
   }
   const bool known = (stx.stx_mask & STATX_MNT_ID) != 0;  // Linux 5.8
   return {makedev(stx.stx_dev_major, stx.stx_dev_minor), known ? stx.stx_mnt_id : 0};
 }
 
-// What link_into would refuse, as far as it can be known without a link.
+// Refuses what link_into would refuse, as far as that is known without making a link.
 void require_same_filesystem(const store::Store& store, const std::vector<std::string>& files) {
   for (const std::string& file : files) {
     if (mount_of(file) != mount_of(store.root())) {
@@ -162,13 +166,13 @@ void link_into(const std::string& file, const std::string& target) {
   base::throw_errno(what);
 }
 
-// Builds the guest in a directory that nobody takes for one.
-void build(const std::string& dir, const AdoptRequest& request, Metadata& metadata) {
+// Builds the guest in `dir`, which is outside of guests/.
+void build(const std::string& dir, const InitRequest& request, Metadata& metadata) {
   const std::string snapshot = dir + "/snapshots/snapshot-latest";
   store::make_dirs(snapshot, 0755);
   std::vector<std::pair<std::string, std::string>> links{{request.state, snapshot + "/state"},
                                                          {request.memory, snapshot + "/memory"}};
-  for (const AdoptedDisk& disk : request.disks) {
+  for (const InitDisk& disk : request.disks) {
     links.emplace_back(disk.file, dir + "/" + base_name(disk.file));
   }
   for (const auto& [file, target] : links) {
@@ -183,7 +187,7 @@ void build(const std::string& dir, const AdoptRequest& request, Metadata& metada
   store::sync_dir(dir);
 }
 
-// What is moved must not leave the directory of another guest.
+// Throws base::Refused if a file belongs to a guest, because init removes the source files.
 void refuse_files_of_guests(const store::Store& store, const std::vector<std::string>& sources) {
   for (const std::string& source : sources) {
     if (const std::optional<std::string> id = store::guest_of_path(store, source)) {
@@ -193,22 +197,23 @@ void refuse_files_of_guests(const store::Store& store, const std::vector<std::st
   }
 }
 
-// Through another name the guest's files could be written. (What a killed init left has links, too,
-// and must have been removed.)
+// Throws base::Refused if a file has another link, through which the guest's file could be written.
+// The caller removes leftovers of a killed init first, because they are links too.
 void refuse_links(const std::vector<std::string>& sources) {
   for (const std::string& source : sources) {
     struct stat st {};
     if (::stat(source.c_str(), &st) == 0 && st.st_nlink > 1) {
       throw base::Refused("cannot import " + base::quoted(source) + ": it has " +
                           std::to_string(st.st_nlink) +
-                          " links, so another file is the same one; use a copy (snapfork import)");
+                          " links, so it can be written through another name; use a copy (snapfork "
+                          "import)");
     }
   }
 }
 
 void unlink_source(const std::string& file, const std::string& id) {
   if (::unlink(file.c_str()) != 0 && errno != ENOENT) {
-    base::throw_errno("guest " + base::quoted(id) + " is there, but cannot remove " +
+    base::throw_errno("created guest " + base::quoted(id) + ", but cannot remove " +
                       base::quoted(file));
   }
 }
@@ -230,18 +235,19 @@ Metadata new_guest_metadata(std::string_view id, std::string_view name, int64_t 
   return metadata;
 }
 
-void adopt(const store::Store& store, const AdoptRequest& request, store::Effect effect) {
+void init_guest(const store::Store& store, const InitRequest& request, store::Effect effect) {
   const auto refuse_existing = [&] {
     if (guest_exists(store, request.id)) {
-      throw base::Refused("cannot create guest " + base::quoted(request.id) + ": there is one");
+      throw base::Refused("cannot create guest " + base::quoted(request.id) +
+                          ": the guest already exists");
     }
   };
   refuse_existing();
-  const VmState state = check_snapshot(request);
+  const vmstate::VmState state = check_snapshot(request);
   const std::vector<Disk> disks = check_disks(request, state);
-  // Without symlinks: what must go at the end is the second name of each inode.
+  // Symbolic links are resolved, because unlink_source must remove the second name of each inode.
   std::vector<std::string> sources{real_path(request.state), real_path(request.memory)};
-  for (const AdoptedDisk& disk : request.disks) {
+  for (const InitDisk& disk : request.disks) {
     sources.push_back(real_path(disk.file));
   }
   const std::string dir = store.tmp_dir() + "/init." + request.id;
@@ -270,13 +276,14 @@ void adopt(const store::Store& store, const AdoptRequest& request, store::Effect
     set_disks(metadata, disks);
     build(dir, request, metadata);
     if (!store::rename_new(store, dir, store.guest_dir(request.id))) {
-      throw base::Refused("cannot create guest " + base::quoted(request.id) + ": there is one");
+      throw base::Refused("cannot create guest " + base::quoted(request.id) +
+                          ": the guest already exists");
     }
   } catch (...) {
     try {
       store::remove_tree(store, dir);
     } catch (const std::exception&) {
-      // What failed first is what matters; the next init of this id removes it.
+      // The first failure is reported. The next init of this id removes the directory.
     }
     throw;
   }

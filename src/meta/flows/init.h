@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files that Firecracker wrote become a guest: the work of `snapshot-meta init`.
+// Makes a guest of files that Firecracker wrote; `snapshot-meta init` calls this.
 #pragma once
 
 #include <cstdint>
@@ -14,28 +14,30 @@
 
 namespace meta {
 
-// The metadata of a guest that is new: a Standby one of Firecracker, no template and no fork.
+// The metadata of a new Firecracker guest in Standby that is neither a template nor a fork.
 Metadata new_guest_metadata(std::string_view id, std::string_view name, int64_t memory_bytes);
 
-struct AdoptedDisk {
+struct InitDisk {
   std::string file;
-  std::optional<std::string> embedded_path;  // nothing: the absolute path of `file`
+  std::optional<std::string> embedded_path;  // default: the absolute path of `file`
 };
-struct AdoptRequest {
+struct InitRequest {
   std::string id;
-  std::string name;  // empty: the id
+  std::string name;  // if empty, the id
   std::string state;
   std::string memory;
-  std::vector<AdoptedDisk> disks;
-  bool of_copies = false;  // a dry run: copies of the files, on the store's filesystem, are meant
+  std::vector<InitDisk> disks;
+  bool of_copies = false;  // dry run only: the files will be copied into the store first
 };
 
-// Checks the files against each other, links them into a new guest directory (nothing is copied),
-// makes it durable, renames it into guests/ and unlinks the files from where they were. A crash
-// before the rename leaves them untouched. Throws base::Refused when there is such a guest;
-// base::BadData when the state is none or its CRC wrong, the memory has not the length that it
-// says, or a disk's path is not in it; base::Unsupported for files of another filesystem than the
-// store, or one without hard links; base::UsageError for two disks of one name.
-void adopt(const store::Store& store, const AdoptRequest& request, store::Effect effect);
+// Checks the files against each other, links them into a new guest directory without copying, makes
+// that durable, renames it into guests/, and unlinks the source files. A crash before the rename
+// leaves the source files untouched. Throws base::Refused if the guest already exists, a file
+// belongs to a guest, or a file has several links. Throws base::BadData if the state is not a
+// Firecracker state, its CRC is wrong, the memory does not have the size that the state requires,
+// or the state has no drive of a disk's path. Throws base::Unsupported if a file is on another
+// filesystem than the store, or on one without hard links. Throws base::UsageError if a disk cannot
+// keep its file name.
+void init_guest(const store::Store& store, const InitRequest& request, store::Effect effect);
 
 }  // namespace meta

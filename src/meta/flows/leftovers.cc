@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Finds leftovers by their names, and removes them in an order that survives interruption.
 #include "meta/flows/leftovers.h"
 
 #include <fcntl.h>
@@ -26,24 +27,24 @@ std::string trash_path(const store::Store& store, const std::string& id) {
   return store::path_in(store.trash_dir(), id);
 }
 
-// The template that a guest in the trash counts for: "" for none, nothing when it is not known.
+// The template of a guest in the trash: "" if it is not a fork, nothing if that is not known.
 std::optional<std::string> parent_of_trashed(const store::Store& store, const std::string& id) {
   const std::string path = store::path_in(trash_path(store, id), kMetadata);
   try {
     const base::Fd fd = store.open_below(path, O_RDONLY | O_NONBLOCK);
-    return parse_guest_keys(base::read_regular(fd.get(), kMaxJsonBytes, path), path)
+    return parse_fork_relation(base::read_regular(fd.get(), kMaxJsonBytes, path), path)
         .fork_of_template;
   } catch (const std::exception&) {
     return std::nullopt;
   }
 }
 
-// Whether the index of `parent` counts `id` although there is no such fork of it.
+// Whether the index of `parent` has an entry `id` but no such fork exists.
 bool has_stale_entry(const store::Store& store, const std::string& parent, const std::string& id) {
   if (!has_fork_index_entry(store, parent, id)) {
     return false;
   }
-  const ForkState state = look_at_fork(store, parent, id).state;
+  const ForkState state = inspect_fork(store, parent, id).state;
   return state == ForkState::absent || state == ForkState::foreign;
 }
 
@@ -68,7 +69,7 @@ void refuse_mounts(const store::Store& store, const std::string& path) {
 
 namespace {
 
-// Nothing when `path` is a link, or not a directory.
+// The names in the directory `path`. Returns nothing if it is a link or not a directory.
 std::optional<std::vector<std::string>> names_of_tree(const store::Store& store,
                                                       const std::string& path) {
   try {
@@ -107,7 +108,7 @@ void remove_leftover(const store::Store& store, const std::string& path) {
   const base::Fd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     throw base::Refused("cannot remove " + base::quoted(path) +
-                        ": a program is at work on it; wait for it to end");
+                        ": another program is using it; wait for it to end");
   }
   refuse_mounts(store, path);
   store::remove_tree(store, path);
@@ -186,7 +187,7 @@ Leftovers purge(const store::Store& store, const std::string& id, store::Effect 
     finish_delete(store, id);
   }
   for (const std::string& parent : found.entries_of) {
-    base::say_detail("dropping the entry of template " + base::quoted(parent));
+    base::say_detail("removing the entry in the index of template " + base::quoted(parent));
     drop_stale_entry(store, parent, id);
   }
   return found;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Checks both files, and copies the data of the Diff over the memory file in place.
 #include "meta/flows/merge_diff.h"
 
 #include <fcntl.h>
@@ -18,7 +19,7 @@
 #include "base/open_files.h"
 #include "file/file_lease.h"
 #include "file/next_data.h"
-#include "meta/flows/template_flow.h"
+#include "meta/flows/promote.h"
 #include "meta/guest/guest_vmm.h"
 #include "meta/image/zero_map.h"
 #include "store/store_path.h"
@@ -31,7 +32,7 @@ constexpr size_t kCopyBytes = size_t{1} << 20U;
 struct stat stat_regular(const base::Fd& fd, const std::string& path) {
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) {
-    base::throw_errno("cannot look at " + base::quoted(path));
+    base::throw_errno("cannot stat " + base::quoted(path));
   }
   if (!S_ISREG(st.st_mode)) {
     throw base::BadData("cannot merge " + base::quoted(path) + ": it is not a regular file");
@@ -48,7 +49,7 @@ std::vector<file::Range> data_extents(const base::Fd& fd, off_t size, const std:
   return extents;
 }
 
-// copy_file_range(2) as far as it goes; where these filesystems cannot do it, through memory.
+// Copies with copy_file_range(2). If that fails or stops, copies the rest with read and write.
 void copy_extent(const base::Fd& from, const base::Fd& to, const file::Range& extent,
                  const std::string& diff, const std::string& memory) {
   off_t at = extent.begin;
@@ -67,7 +68,8 @@ void copy_extent(const base::Fd& from, const base::Fd& to, const file::Range& ex
     const size_t wanted = std::min(buffer.size(), static_cast<size_t>(extent.end - at));
     const size_t got = base::pread_full(from.get(), std::span(buffer).first(wanted), at, diff);
     if (got == 0) {
-      throw base::BadData("cannot merge " + base::quoted(diff) + ": its length changes");
+      throw base::BadData("cannot merge " + base::quoted(diff) +
+                          ": its size changed while it was read");
     }
     base::pwrite_full(to.get(), std::span(buffer).first(got), at, memory);
     at += static_cast<off_t>(got);
@@ -78,8 +80,9 @@ void check_lengths(const std::string& diff, const struct stat& diff_st, const st
                    const struct stat& memory_st) {
   if (diff_st.st_size != memory_st.st_size) {
     throw base::BadData("cannot merge " + base::quoted(diff) + " into " + base::quoted(memory) +
-                        ": they have " + std::to_string(diff_st.st_size) + " and " +
-                        std::to_string(memory_st.st_size) + " bytes; they are not of one guest");
+                        ": their sizes are " + std::to_string(diff_st.st_size) + " and " +
+                        std::to_string(memory_st.st_size) +
+                        " bytes, so they do not belong to the same guest");
   }
 }
 
@@ -91,15 +94,15 @@ void require_own_memory(const std::string& diff, const struct stat& diff_st,
   }
   if (memory_st.st_nlink > 1) {
     throw base::Refused(what + ": it has " + std::to_string(memory_st.st_nlink) +
-                        " links, and others would see the change; merge into a copy");
+                        " links, and other guests would see the change; merge into a copy");
   }
   if (seal_problem(memory_st, true).empty()) {
     throw base::Refused(what + ": it is sealed; merge into a copy");
   }
 }
 
-// The lock on the guest whose memory this is, which must not run; nothing for a file that lies
-// elsewhere.
+// Takes the lock on the guest that owns the memory file. Throws base::Refused if the guest runs.
+// Returns nothing if the file does not belong to a guest.
 std::optional<store::GuestLocks> lock_guest(const store::Store& store, const std::string& memory,
                                             store::Effect effect) {
   const std::optional<std::string> id = store::guest_of_path(store, memory);
@@ -121,12 +124,13 @@ std::optional<store::GuestLocks> lock_guest(const store::Store& store, const std
   }
   if (vmm) {
     throw base::Refused("cannot merge into " + base::quoted(memory) + ": the guest " +
-                        base::quoted(*id) + " is Running: " + vmm->reason);
+                        base::quoted(*id) + " is Running: " + vmm->reason + "; stop it first");
   }
   return lock;
 }
 
-// A process that has the file open reads what is half written: a VMM that maps it, a page server.
+// Throws base::Refused if a process has the file open, such as a VMM that maps it or a page server.
+// That process would read a partly written file.
 void require_unused(const base::Fd& fd, const std::string& path, const struct stat& st) {
   if (file::FileLease(fd.get(), file::FileLease::Kind::write).state() !=
       file::FileLease::State::refused) {
@@ -137,7 +141,7 @@ void require_unused(const base::Fd& fd, const std::string& path, const struct st
     user = open.pid != ::getpid() && user == 0 ? open.pid : user;
   }
   throw base::Refused("cannot merge into " + base::quoted(path) + ": " + process_text(user) +
-                      " has it open; end that first, or merge into a copy");
+                      " has it open; end that process first, or merge into a copy");
 }
 
 bool has_zero_page(const base::Fd& fd, const file::Range& extent, const std::string& path) {
@@ -158,9 +162,9 @@ bool has_zero_page(const base::Fd& fd, const file::Range& extent, const std::str
   return false;
 }
 
-// Guests zero pages, so a Diff of some size has zero pages that are data. Packers that look for
-// zeros (zstd, tar --sparse, cp --sparse=always, rsync -S) make holes of them, which mean "as in
-// the base".
+// A guest writes zeros into pages, so a Diff usually has zero pages that are data. Programs that
+// turn zeros into holes (zstd, tar --sparse, cp --sparse=always, rsync -S) destroy that
+// information, because a hole means "as in the base".
 void warn_without_zeros(const base::Fd& from, const std::vector<file::Range>& extents,
                         const std::string& diff) {
   const bool found = std::ranges::any_of(
@@ -168,9 +172,8 @@ void warn_without_zeros(const base::Fd& from, const std::vector<file::Range>& ex
   if (!found && !extents.empty()) {
     base::say_warning(
         base::quoted(diff) +
-        " has no page of zeros that is not a hole: if it was packed or copied with its "
-        "zeros turned into holes, the merged memory is wrong; compare it with a Full "
-        "snapshot");
+        " has no zero page that is data: if a program that turns zeros into holes packed or copied "
+        "it, the merged memory is wrong; compare it with a Full snapshot");
   }
 }
 
@@ -189,7 +192,7 @@ MergedDiff merge_diff(const store::Store& store, const std::string& diff, const 
   if (::stat(memory.c_str(), &named) == 0 && !S_ISREG(named.st_mode)) {
     throw base::BadData("cannot merge " + base::quoted(memory) + ": it is not a regular file");
   }
-  // What is checked is what is written: it is opened once.
+  // The file is opened only once, so that the checked file is the one that is written.
   base::Fd to = base::open_file(memory, (writes_memory ? O_RDWR : O_RDONLY) | O_NONBLOCK);
   const struct stat memory_st = stat_regular(to, memory);
   if (writes_memory) {
@@ -205,9 +208,10 @@ MergedDiff merge_diff(const store::Store& store, const std::string& diff, const 
     result.bytes += static_cast<uint64_t>(extent.end - extent.begin);
   }
   if (result.bytes == static_cast<uint64_t>(diff_st.st_size)) {
-    throw base::BadData("cannot merge " + base::quoted(diff) +
-                        ": it has no holes, so it is a Full memory file, or a Diff that lost its "
-                        "holes when it was copied; nothing would be left of the base");
+    throw base::BadData(
+        "cannot merge " + base::quoted(diff) +
+        ": it has no holes, so it is a Full memory file, or a Diff whose holes were "
+        "lost in a copy, and it would overwrite the whole base");
   }
   warn_without_zeros(from, extents, diff);
   if (effect == store::Effect::dry_run) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pages of a Diff memory file over those of its base.
+// Merges a Diff memory file into its base.
 #pragma once
 
 #include <cstdint>
@@ -11,23 +11,22 @@
 namespace meta {
 
 struct MergedDiff {
-  uint64_t bytes = 0;    // that the Diff holds
-  uint64_t extents = 0;  // in so many pieces
+  uint64_t bytes = 0;    // of data in the Diff
+  uint64_t extents = 0;  // number of data extents
 };
 
-// Firecracker writes a Diff as a sparse file of full length: what is data in it, zeros too, has
-// changed; what is a hole has not. Copies the data over `memory`, in place, durably; blocks are
-// shared where the filesystem can. Killed, it leaves a part of the Diff in `memory`; it may be
-// called again.
+// Firecracker writes a Diff as a sparse file of full size. Data, including zeros, has changed; a
+// hole has not. Copies the data over `memory` in place and durably. Shares blocks if the filesystem
+// can. If it is killed, `memory` has a part of the Diff, and another call finishes it.
 //
-// Throws base::BadData when the two differ in length, and when `diff` has no hole: then it is no
-// Diff, or one that lost its holes on the way, and nothing would be left of the base.
-// base::Refused when `memory` is the same file, has several links, is sealed, or another process
-// has it open; and when it lies in a guest of the store whose lock cannot be had, or that runs.
-// std::system_error. Warns of a Diff without a page of zeros.
+// Throws base::BadData if the sizes differ, or if `diff` has no hole. A file without holes is not a
+// Diff, or lost its holes in a copy, and would overwrite the whole base. Throws base::Refused if
+// `memory` is the same file, has several links, is sealed, or is open in another process, or if it
+// belongs to a guest that runs or whose lock is held. Throws std::system_error. Warns about a Diff
+// without a zero page that is data.
 //
-// With Target::copy_to_be_made, which is for a dry run, `memory` itself will not be written, but a
-// copy of it: who else uses it, and its seal, do not matter.
+// Target::copy_to_be_made is for a dry run: the caller will merge into a copy of `memory`. Then its
+// other users and its seal do not matter.
 enum class Target { memory, copy_to_be_made };
 MergedDiff merge_diff(const store::Store& store, const std::string& diff, const std::string& memory,
                       Target target, store::Effect effect);

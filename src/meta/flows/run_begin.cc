@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Checks that the guest can run, and records its VMM under the exclusive lock.
 #include "meta/flows/run_begin.h"
 
 #include "base/error.h"
@@ -15,7 +16,7 @@ void require_runnable(const GuestState& state, const std::string& id, bool is_te
                       Force force) {
   const std::string what = "cannot run " + base::quoted(id) + ": ";
   if (state.state == State::running) {
-    throw base::Refused(what + "it runs already: " + state.reason);
+    throw base::Refused(what + "it is already Running: " + state.reason);
   }
   if (is_template) {
     throw base::Refused(what + "it is a template; fork it, or demote it first");

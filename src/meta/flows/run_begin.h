@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The start of a run: a guest gets a VMM.
+// Records the VMM of a guest at the start of a run.
 #pragma once
 
 #include <sys/types.h>
@@ -13,14 +13,14 @@
 namespace meta {
 
 struct RunRequest {
-  pid_t pid = 0;            // the process that becomes the VMM, or starts it
-  Force force = Force::no;  // yes: the guest may be Stale
+  pid_t pid = 0;            // the process that becomes or starts the VMM
+  Force force = Force::no;  // if yes, the guest may be Stale
 };
 
-// Under the guest's exclusive lock: records the process as the guest's VMM, durably. So the guest
-// is Running before the lock ends, and neither a second run nor a delete comes in between. Throws
-// base::Refused unless the guest is in Standby (or Stale, with Force::yes), or when the process has
-// ended.
+// Records the process as the guest's VMM durably, under the guest's exclusive lock. The guest is
+// Running before the lock is released, so neither a second run nor a delete can come in between.
+// Throws base::Refused if the guest is not in Standby (or Stale with Force::yes), or if the process
+// has ended.
 void begin_run(const store::Store& store, const std::string& id, const RunRequest& request,
                store::Effect effect);
 

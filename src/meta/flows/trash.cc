@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Checks that the guest can be deleted, and renames it into .snapfork/trash.
 #include "meta/flows/trash.h"
 
 #include <fcntl.h>
@@ -17,18 +18,18 @@
 namespace meta {
 namespace {
 
-// Nothing, with a warning, when it cannot be read.
+// Returns nothing and warns if the metadata cannot be read.
 std::optional<Metadata> try_read(const store::Store& store, const std::string& path) {
   try {
     const base::Fd fd = store.open_below(path, O_RDONLY | O_NONBLOCK);
     return Metadata::parse(base::read_regular(fd.get(), kMaxJsonBytes, path), path);
   } catch (const std::exception& error) {
-    base::say_warning(std::string(error.what()) + "; it is not known whether this is a fork");
+    base::say_warning(std::string(error.what()) + "; it is not known whether the guest is a fork");
     return std::nullopt;
   }
 }
 
-// What is no id cannot be a template of this store.
+// The template of the guest; empty if it is not a fork, or if the recorded template is not an id.
 std::string parent_of(const std::optional<Metadata>& metadata) {
   const std::string parent = metadata ? metadata->fork_of_template() : "";
   return store::is_valid_id(parent) ? parent : "";
@@ -41,7 +42,7 @@ void refuse_running(const store::Store& store, const std::string& id,
       metadata ? finder.find(id, *metadata) : finder.find_without_metadata(id);
   if (vmm) {
     throw base::Refused("cannot delete " + base::quoted(id) + ": it is Running: " + vmm->reason +
-                        "; end that first ('snapfork delete --stop " + id + "')");
+                        "; end that process first ('snapfork delete --stop " + id + "')");
   }
 }
 
@@ -73,10 +74,10 @@ Trashed trash_guest(const store::Store& store, const std::string& id, store::Eff
   if (effect == store::Effect::dry_run) {
     return result;
   }
-  finish_delete(store, id);  // of a guest that had this id before
+  finish_delete(store, id);  // removes an earlier guest with this id
   if (!store::rename_new(store, store.guest_dir(id), result.path)) {
     throw base::Refused("cannot delete " + base::quoted(id) + ": " + base::quoted(result.path) +
-                        " is in use");
+                        " already exists");
   }
   store::sync_dir(store.guests_dir());
   store::sync_dir(store.trash_dir());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Taking a guest out of the store in one step.
+// Moves a guest out of the store in one step.
 #pragma once
 
 #include <string>
@@ -11,13 +11,13 @@ namespace meta {
 
 struct Trashed {
   std::string path;             // in .snapfork/trash
-  std::string parent_template;  // that counts the guest still; empty when it was no fork of one
+  std::string parent_template;  // its index still has the guest; empty if the guest is not a fork
 };
 
-// Moves the guest out of guests/, durably; removing what is at `path` and telling the parent is
-// left to the caller. A guest that a killed run has moved already is answered the same. Throws
-// base::Refused while it runs (VmmFinder), and for a template with live forks. Damaged metadata do
-// not prevent it (the parent's index then counts an absent fork, which its guard knows as stale).
+// Moves the guest out of guests/ durably. The caller removes `path` and the entry in the index of
+// the parent. If an interrupted call has already moved the guest, the result is the same. Throws
+// base::Refused if the guest runs (VmmFinder), or if it is a template with live forks. Damaged
+// metadata do not prevent the move: the guard of the parent knows the absent fork as stale.
 Trashed trash_guest(const store::Store& store, const std::string& id, store::Effect effect);
 
 }  // namespace meta

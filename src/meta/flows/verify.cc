@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Runs the checks of one guest, and collects a sentence for each problem.
 #include "meta/flows/verify.h"
 
 #include <fcntl.h>
@@ -12,7 +13,7 @@
 #include "base/fd.h"
 #include "base/message.h"
 #include "base/open_files.h"
-#include "meta/flows/template_flow.h"
+#include "meta/flows/promote.h"
 #include "meta/flows/verify_files.h"
 #include "meta/forks/fork_index.h"
 #include "meta/guest/disks.h"
@@ -57,7 +58,7 @@ class Verifier {
  private:
   void problem(const std::string& text) { problems_.push_back(base::quoted(id_) + ": " + text); }
 
-  // A disk that is missing is a problem of the disks as well.
+  // check_disks also reports a missing disk.
   void add_once(const std::string& text) {
     const std::string whole = base::quoted(id_) + ": " + text;
     if (std::ranges::find(problems_, whole) == problems_.end()) {
@@ -65,8 +66,8 @@ class Verifier {
     }
   }
 
-  void add(const std::vector<std::string>& texts) {
-    std::ranges::for_each(texts, [&](const std::string& text) { problem(text); });
+  void add(const std::vector<std::string>& sentences) {
+    std::ranges::for_each(sentences, [&](const std::string& text) { problem(text); });
   }
 
   void check_snapshot(const GuestState& state) {
@@ -75,7 +76,8 @@ class Verifier {
     } else if (state.state == State::broken) {
       problem(state.reason);
     }
-    if (state.snapshot.vmstate && releases_of(state.snapshot.vmstate->snapshot_version).empty()) {
+    if (state.snapshot.vmstate &&
+        vmstate::releases_of(state.snapshot.vmstate->snapshot_version).empty()) {
       problem("the snapshot version " + base::quoted(state.snapshot.vmstate->snapshot_version) +
               " of its state file is not known");
     }
@@ -87,9 +89,9 @@ class Verifier {
       return;
     }
     if (!store::is_valid_id(parent) || !guest_exists(store_, parent)) {
-      problem("its template " + base::quoted(parent) + " is gone");
+      problem("its template " + base::quoted(parent) + " does not exist");
     } else if (has_fork_index(store_, parent) && !has_fork_index_entry(store_, parent, id_)) {
-      problem("its template " + base::quoted(parent) + " does not count it");
+      problem("the index of its template " + base::quoted(parent) + " does not have it");
     }
   }
 
@@ -98,7 +100,7 @@ class Verifier {
       if (fork.state == ForkState::unreadable) {
         problem("its fork " + base::quoted(fork.id) + " cannot be read: " + fork.problem);
       } else if (fork.state == ForkState::foreign) {
-        problem("its index counts " + base::quoted(fork.id) +
+        problem("its index has " + base::quoted(fork.id) +
                 ", which is not a fork of it; 'snapshot-meta fsck --repair' removes the entry");
       }
     }
@@ -106,7 +108,7 @@ class Verifier {
     const std::optional<base::Fd> memory = base::try_open(path, O_RDONLY);
     struct stat st {};
     if (!memory || ::fstat(memory->get(), &st) != 0) {
-      return;  // said with the snapshot
+      return;  // check_snapshot reports it
     }
     if (const std::string why = seal_problem(st, true); !why.empty()) {
       problem("its memory is not sealed: " + why);
@@ -123,21 +125,21 @@ class Verifier {
     if (!record) {
       problem("it has no template/image.json; promote it again");
     } else if (record->memory_bytes != static_cast<uint64_t>(st.st_size)) {
-      problem("its template/image.json speaks of " + std::to_string(record->memory_bytes) +
-              " bytes of memory");
+      problem("its template/image.json is for " + std::to_string(record->memory_bytes) +
+              " bytes of memory, but its memory file has " + std::to_string(st.st_size));
     } else if (depth_ == Depth::deep) {
       if (scan_image(fd, path).digest != record->digest) {
-        problem("its memory is not what was promoted: the digest differs");
+        problem("its memory changed after it was promoted: the digest differs");
       }
     } else if (is_newer_than_record(st)) {
       problem(
-          "its memory was written to after it was promoted; 'snapshot-meta verify --deep' compares "
-          "the contents");
+          "its memory file was modified after it was promoted; 'snapshot-meta verify --deep' "
+          "compares the contents");
     }
   }
 
-  // The memory of a guest that is not a template. A fork that has its template's file is compared
-  // with the template's digest; of other memory no digest is recorded.
+  // Checks the memory of a guest that is not a template. If a fork shares the memory file of its
+  // template, its digest must be the template's. No digest is recorded for other memory.
   void check_contents() {
     const std::string parent = metadata_.fork_of_template();
     const std::string path = store_.memory_path(id_);
@@ -155,19 +157,19 @@ class Verifier {
     if (!record || ::lstat(path.c_str(), &own) != 0 ||
         ::lstat(store_.memory_path(parent).c_str(), &of_parent) != 0 ||
         !base::is_same_file(own, of_parent)) {
-      base::say_info("the contents of the memory of " + base::quoted(id_) +
-                     " were not compared: no digest of them is recorded");
+      base::say_info("did not compare the contents of the memory of " + base::quoted(id_) +
+                     ": no digest of it is recorded");
       return;
     }
     const base::Fd memory = base::open_file(path, O_RDONLY | O_NOFOLLOW);
     if (scan_image(memory.get(), path).digest != record->digest) {
-      problem("its memory is not what its template " + base::quoted(parent) +
-              " was promoted with: the digest differs");
+      problem("its memory changed after its template " + base::quoted(parent) +
+              " was promoted: the digest differs");
     }
   }
 
-  // Nothing writes into sealed memory, so promote's record is never older. uffd-serve uses the same
-  // rule to decide whether the record describes the memory.
+  // Nothing writes into sealed memory, so image.json is never older than the memory. uffd-serve
+  // uses the same rule to decide whether image.json describes the memory.
   bool is_newer_than_record(const struct stat& memory) const {
     struct stat record {};
     if (::stat(image_record_path(store_, id_).c_str(), &record) != 0) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether the parts of a guest agree with each other.
+// Checks whether the parts of a guest agree with each other.
 #pragma once
 
 #include <string>
@@ -12,14 +12,18 @@ namespace meta {
 
 enum class Depth { quick, deep };
 
-// Everything that does not fit, a sentence each; none when all does. Checks the snapshot (CRC,
-// version known, length of memory), the disks and the links of the memory (verify_files.h), that a
-// fork's template counts it, a template's fork records, its hot list, its seal and its image.json;
-// that the disks did not change since the snapshot (not with Force::yes);
-// with Depth::deep also the digest of a template's memory, and of a fork's that is its template's
-// file, for which all of it is read; of other memory no digest is recorded, which is said. Takes no
-// lock. Throws base::Refused when there is no such guest, base::BadData when its metadata cannot be
-// read.
+// Returns one sentence for each problem; empty if there is none. The checks are:
+//
+// * the snapshot: CRC, known version, size of the memory
+// * the disks and the links of the memory (verify_files.h)
+// * unless Force::yes: the disks did not change after the snapshot was published
+// * for a fork: the index of its template has it
+// * for a template: its forks, hot list, seal and image.json
+// * with Depth::deep: the digest of the memory of a template, or of a fork that shares the memory
+//   file of its template. All of it is read. No digest is recorded for other memory.
+//
+// Takes no lock. Throws base::Refused if the guest does not exist, and base::BadData if its
+// metadata cannot be read.
 std::vector<std::string> verify_guest(const store::Store& store, const std::string& id, Depth depth,
                                       Force force);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Compares disks, hot list and links of the memory with the metadata and the state file.
 #include "meta/flows/verify_files.h"
 
 #include <sys/stat.h>
@@ -10,7 +11,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/open_files.h"
-#include "meta/flows/fork_flow.h"
+#include "meta/flows/fork_lifecycle.h"
 #include "meta/forks/fork_count.h"
 #include "meta/guest/disks.h"
 #include "meta/image/hot_list_bounds.h"
@@ -27,25 +28,13 @@ std::optional<struct stat> stat_of(const std::string& path) {
   return ::stat(path.c_str(), &st) == 0 ? std::optional(st) : std::nullopt;
 }
 
-// With its devices; nothing when it cannot be read, which is said elsewhere.
-std::optional<VmState> read_vmstate(const store::Store& store, const std::string& id) {
-  const std::string path = store.state_path(id);
-  try {
-    const std::string bytes = read_vmstate_file(path);
-    VmState state = parse_vmstate(bytes, path);
-    read_devices(bytes, state);
-    return state;
-  } catch (const base::BadData&) {
-    return std::nullopt;
-  } catch (const std::system_error&) {
-    return std::nullopt;
-  }
-}
-
 class DiskChecker {
  public:
+  // A state file that cannot be read is a problem of the snapshot, which check_snapshot reports.
   DiskChecker(const store::Store& store, const std::string& id, const Metadata& metadata)
-      : dir_(store.guest_dir(id)), disks_(disks_of(metadata)), vmstate_(read_vmstate(store, id)) {}
+      : dir_(store.guest_dir(id)),
+        disks_(disks_of(metadata)),
+        vmstate_(vmstate::try_read_vmstate(store.state_path(id))) {}
 
   std::vector<std::string> run() {
     for (const Disk& disk : disks_) {
@@ -70,51 +59,51 @@ class DiskChecker {
     } else if (st->st_size == 0) {
       problem(name + " is empty");
     } else if (!disk.mtime_ns && disk.bytes && *disk.bytes != st->st_size) {
-      problem(name + " has " + std::to_string(st->st_size) + " bytes, and had " +
+      problem(name + " has " + std::to_string(st->st_size) + " bytes, but it had " +
               std::to_string(*disk.bytes) + " when the snapshot was published");
     }
     if (vmstate_ && vmstate_->paths_problem.empty() &&
-        std::ranges::find(vmstate_->paths, disk.embedded_path, &EmbeddedText::text) ==
+        std::ranges::find(vmstate_->paths, disk.embedded_path, &vmstate::EmbeddedText::text) ==
             vmstate_->paths.end()) {
-      problem("its state file names no path " + base::quoted(disk.embedded_path) +
-              ", which snapfork.disks gives to " + base::quoted(disk.file));
+      problem("its state file has no path " + base::quoted(disk.embedded_path) +
+              ", which snapfork.disks has for " + base::quoted(disk.file));
     }
   }
 
-  // The guest's own file for a path that the state names, if it is to have one.
+  // The guest's own file for a path of the state. Returns nothing if the path belongs to the host.
   std::optional<std::string> own_file(const std::string& path) const {
     const auto disk = std::ranges::find(disks_, path, &Disk::embedded_path);
     if (disk != disks_.end()) {
       return dir_ + "/" + disk->file;
     }
-    return is_foreign_path(path, dir_) ? std::nullopt : std::optional(path);
+    return vmstate::is_foreign_path(path, dir_) ? std::nullopt : std::optional(path);
   }
 
   void check_named() {
     size_t pmems = 0;
-    for (const EmbeddedText& path : vmstate_->paths) {
+    for (const vmstate::EmbeddedText& path : vmstate_->paths) {
       const std::optional<std::string> file = own_file(path.text);
       const std::optional<struct stat> st = file ? stat_of(*file) : std::nullopt;
-      if (path.role == Role::pmem && pmems < vmstate_->pmem_bytes.size()) {
+      if (path.role == vmstate::Role::pmem && pmems < vmstate_->pmem_bytes.size()) {
         check_pmem(path.text, st, vmstate_->pmem_bytes[pmems++]);
-      } else if (path.role == Role::drive && file && !st) {
+      } else if (path.role == vmstate::Role::drive && file && !st) {
         problem("its drive " + base::quoted(path.text) + " is missing");
       }
     }
   }
 
-  // The device is as long as its file, in units of 2 MiB.
+  // The size of the device is the size of its file, rounded up to 2 MiB.
   void check_pmem(const std::string& path, const std::optional<struct stat>& st, uint64_t bytes) {
     if (st &&
         (static_cast<uint64_t>(st->st_size) + kPmemUnit - 1) / kPmemUnit * kPmemUnit != bytes) {
       problem("its pmem file " + base::quoted(path) + " has " + std::to_string(st->st_size) +
-              " bytes, but its state file says " + std::to_string(bytes));
+              " bytes, but its state file requires " + std::to_string(bytes));
     }
   }
 
   std::string dir_;
   std::vector<Disk> disks_;
-  std::optional<VmState> vmstate_;
+  std::optional<vmstate::VmState> vmstate_;
   std::vector<std::string> problems_;
 };
 
@@ -160,15 +149,15 @@ std::vector<std::string> check_memory_links(const store::Store& store, const std
     if (store::is_valid_id(parent) && shares(store.memory_path(parent))) {
       return {};
     }
-    return {links +
-            ", and is not that of a template it is a fork of; give it its own (reflink-clone "
-            "--unshare " +
-            store.memory_path(id) + ")"};
+    return {
+        links +
+        ", but it is not the memory file of its template; unshare it (reflink-clone --unshare " +
+        store.memory_path(id) + ")"};
   }
   nlink_t known = 1;
   constexpr std::string_view kMemory = "/snapshots/snapshot-latest/memory";
   for (const ForkRecord& fork : forks_of(store, id, metadata)) {
-    // A fork, one that is being made, or one that is being deleted.
+    // A fork, a fork that is being made, or a fork that is being deleted.
     const bool is_known = shares(store.memory_path(fork.id)) ||
                           shares(clone_dir(store, fork.id).append(kMemory)) ||
                           shares(store::path_in(store.trash_dir(), fork.id).append(kMemory));
@@ -177,8 +166,8 @@ std::vector<std::string> check_memory_links(const store::Store& store, const std
   if (known >= memory->st_nlink) {
     return {};
   }
-  return {links + ", but it and its forks are " + std::to_string(known) + "; 'find -inum " +
-          std::to_string(memory->st_ino) + "' shows the others"};
+  return {links + ", but it and its forks have only " + std::to_string(known) + "; 'find -inum " +
+          std::to_string(memory->st_ino) + "' prints the others"};
 }
 
 }  // namespace meta

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether the files beside a snapshot fit to it: disks, hot list, and who shares the memory's
-// inode.
+// Checks the disks, the hot list and the links of the memory of a guest against its snapshot.
 #pragma once
 
 #include <string>
@@ -12,20 +11,20 @@
 
 namespace meta {
 
-// Each returns what does not fit, a sentence each without the guest's name.
+// Each function returns one sentence for each problem, without the guest's id.
 
-// Files that snapfork.disks lists are there, are named by the state, and have the length that they
-// had when they were adopted; a pmem file that of its device. Drives inside of the guest's own
-// directory are there. (How long a drive was, no state says.)
+// Each file in snapfork.disks exists, the state has its path, and it has the recorded size. A pmem
+// file has the size of its device. A drive in the guest's own directory exists. (A state file does
+// not contain the size of a drive.)
 std::vector<std::string> check_disks(const store::Store& store, const std::string& id,
                                      const Metadata& metadata);
 
-// template/hot.hpl (HPL1) is whole and within the memory; HotPagesPath is there.
+// template/hot.hpl (HPL1) is valid for the memory, and HotPagesPath exists.
 std::vector<std::string> check_hot_list(const store::Store& store, const std::string& id,
                                         const Metadata& metadata, const GuestState& state);
 
-// Nobody shares the inode of the memory but a template and its forks: whatever else has it could be
-// written into it, or be hurt by a write.
+// Only a template and its forks share the inode of the memory. A write through any other link would
+// change the guest, and a write by the guest would change the other file.
 std::vector<std::string> check_memory_links(const store::Store& store, const std::string& id,
                                             const Metadata& metadata);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Counts the forks of a template from its index, or by a scan of all guests.
 #include "meta/forks/fork_count.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How many forks a guest has, and whether its memory may be written: what show and list tell.
+// Counts the forks of a guest and decides whether its memory is locked, for show and list.
 #pragma once
 
 #include <cstddef>
@@ -14,15 +14,15 @@
 
 namespace meta {
 
-// The forks of a template: from its index, or, where another program flagged it, from a scan of all
-// guests. None of what is no template.
+// The forks of a template, from its index. If another program set IsTemplate, there is no index,
+// and all guests are scanned. A guest that is not a template has no forks.
 std::vector<ForkRecord> forks_of(const store::Store& store, std::string_view id,
                                  const Metadata& metadata);
-// Those that live, and those that cannot be read.
+// The number of forks that are live or cannot be read.
 size_t count_forks(const store::Store& store, std::string_view id, const Metadata& metadata);
 
-// hypeman's mem_locked: nothing may write into the memory file, because it is a template's, or
-// because its inode has several links.
+// hypeman's mem_locked: nothing may write into the memory file, because the guest is a template or
+// the inode has several links.
 bool is_memory_locked(const GuestState& state, const Metadata& metadata);
 
 }  // namespace meta

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Classifies the entries of the fork index and words the refusal.
 #include "meta/forks/fork_guard.h"
 
 #include <fcntl.h>
@@ -18,17 +19,17 @@
 namespace meta {
 namespace {
 
-// What the instance says of itself; `problem` when that cannot be read.
+// The metadata of the guest in question.
 struct Subject {
   bool is_template = false;
-  std::string problem;
-  bool is_half_demoted = false;  // not flagged, but with what demote removes after the flag
+  std::string problem;           // why the metadata cannot be read; empty if they can
+  bool is_half_demoted = false;  // IsTemplate is not set, but has_template_rest
 };
 
 Subject read_subject(const store::Store& store, std::string_view id) {
   require_guest(store, id);
   try {
-    if (const std::optional<GuestKeys> keys = read_guest_keys(store, id)) {
+    if (const std::optional<ForkRelation> keys = read_fork_relation(store, id)) {
       return {.is_template = keys->is_template, .problem = ""};
     }
   } catch (const std::exception& error) {
@@ -37,12 +38,12 @@ Subject read_subject(const store::Store& store, std::string_view id) {
   throw_no_guest(store, id);  // deleted at the same time
 }
 
-// What demote removes after it has cleared the flag: template/, then the seal.
+// Whether the guest has what demote removes after it cleared IsTemplate: template/, then the seal.
 bool has_template_rest(const store::Store& store, std::string_view id) {
   struct stat memory {};
   return store.try_open_below(store.template_dir(id), O_PATH) ||
          (::lstat(store.memory_path(id).c_str(), &memory) == 0 && S_ISREG(memory.st_mode) &&
-          memory.st_nlink == 1 &&  // a fork's is its template's
+          memory.st_nlink == 1 &&  // a fork shares the memory file of its template
           (memory.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0);
 }
 
@@ -62,7 +63,7 @@ const char* verb_of(Intent intent) {
   return "change";
 }
 
-// "3 forks live (a1, b7, c2)": a message stays readable with thousands of them.
+// "3 forks live (a1, b7, c2)". Names at most 8, so that the message stays short with thousands.
 std::string count_and_names(const std::vector<std::string>& ids, const std::string& what) {
   constexpr size_t kNamed = 8;
   std::string text =
@@ -73,14 +74,14 @@ std::string count_and_names(const std::vector<std::string>& ids, const std::stri
   return text + (ids.size() > kNamed ? ", ...)" : ")");
 }
 
-// Why the forks forbid it, without the beginning of the sentence; empty when they do not.
+// Why the forks do not allow it, without the start of the sentence. Empty if they do.
 std::string objection_of_forks(const GuardAnswer& answer) {
   std::vector<std::string> live;
   std::ranges::set_difference(answer.forks, answer.under_way, std::back_inserter(live));
   std::string text = live.empty() ? "" : count_and_names(live, "live");
   if (!answer.under_way.empty()) {
     text +=
-        (text.empty() ? "" : ", ") + count_and_names(answer.under_way, "under way or left over");
+        (text.empty() ? "" : ", ") + count_and_names(answer.under_way, "being made or left over");
   }
   if (!answer.unreadable.empty()) {
     text += (text.empty() ? "" : ", ") + count_and_names(answer.unreadable, "unreadable") +
@@ -102,7 +103,7 @@ std::string objection(Intent intent, std::string_view id, const Subject& subject
     return "it may be a template: " + subject.problem;
   }
   if (intent == Intent::demote) {
-    return subject.is_half_demoted ? forks : "it is not a template, so there is nothing to demote";
+    return subject.is_half_demoted ? forks : "it is not a template";
   }
   if (!subject.is_template) {
     return forks;
@@ -128,8 +129,8 @@ std::vector<ForkRecord> find_forks(const store::Store& store, std::string_view i
   if (subject.problem.empty()) {
     return {};
   }
-  // Nothing says that it ever was a template. Other guests that cannot be read are no objection,
-  // or two broken ones could never be deleted.
+  // Nothing shows that this guest was a template. Other guests that cannot be read are ignored
+  // here. Otherwise two guests with damaged metadata would prevent each other's deletion.
   std::vector<ForkRecord> records = scan_for_forks(store, id);
   std::erase_if(records, [](const ForkRecord& r) { return r.state == ForkState::unreadable; });
   return records;

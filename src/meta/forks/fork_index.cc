@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Keeps template/forks: one empty file for each fork, compared with the fork's own metadata.
 #include "meta/forks/fork_index.h"
 
 #include <fcntl.h>
@@ -23,7 +24,7 @@ std::string entry_path(const std::string& dir, const std::string& name) {
   return dir + "/" + name;
 }
 
-// Creates the entries, all or none; entries that exist are kept.
+// Creates the missing entries, all or none.
 void write_entries(const store::Store& store, const std::string& dir,
                    std::span<const std::string> names) {
   const base::Fd dir_fd = store.open_below(dir, O_RDONLY | O_DIRECTORY);
@@ -46,7 +47,7 @@ void write_entries(const store::Store& store, const std::string& dir,
   }
 }
 
-// A new directory under a name that is_temporary_name knows, and that no other process has.
+// Creates a directory in `parent` with a new temporary name (base::is_temporary_name).
 std::string make_temporary_dir(const std::string& parent) {
   for (int number = 0;; ++number) {
     std::string path =
@@ -81,7 +82,7 @@ bool has_fork_index_entry(const store::Store& store, std::string_view template_i
 
 namespace {
 
-// Whether two names in guests/ lead to one directory, as links and bind mounts do.
+// Whether two names in guests/ are the same directory, through a link or a bind mount.
 bool is_same_directory(const store::Store& store, std::string_view a, std::string_view b) {
   struct stat first {};
   struct stat second {};
@@ -90,9 +91,10 @@ bool is_same_directory(const store::Store& store, std::string_view a, std::strin
          first.st_ino == second.st_ino;
 }
 
-// A fork of another template. It is this one's all the same when both names stand for one
-// directory: an index that is seen through another name is still the index of its template.
-ForkState state_of(const store::Store& store, std::string_view template_id, const GuestKeys& fork) {
+// Whether `fork` is a fork of this template. It is also one if it names another id that is the same
+// directory: an index reached through another name is still the index of its template.
+ForkState state_of(const store::Store& store, std::string_view template_id,
+                   const ForkRelation& fork) {
   const bool is_ours = fork.fork_of_template == template_id ||
                        (store::is_valid_id(fork.fork_of_template) &&
                         is_same_directory(store, fork.fork_of_template, template_id));
@@ -101,11 +103,11 @@ ForkState state_of(const store::Store& store, std::string_view template_id, cons
 
 }  // namespace
 
-ForkRecord look_at_fork(const store::Store& store, std::string_view template_id,
+ForkRecord inspect_fork(const store::Store& store, std::string_view template_id,
                         std::string fork_id) {
   ForkRecord record{.id = std::move(fork_id), .state = ForkState::live, .problem = ""};
   try {
-    const std::optional<GuestKeys> keys = read_guest_keys(store, record.id);
+    const std::optional<ForkRelation> keys = read_fork_relation(store, record.id);
     record.state = keys ? state_of(store, template_id, *keys) : ForkState::absent;
   } catch (const std::exception& error) {
     record.state = ForkState::unreadable;
@@ -117,7 +119,7 @@ ForkRecord look_at_fork(const store::Store& store, std::string_view template_id,
 std::vector<ForkRecord> read_fork_index(const store::Store& store, std::string_view template_id) {
   std::vector<ForkRecord> records;
   for (const std::string& id : store::list_ids(store, store.fork_index_dir(template_id))) {
-    records.push_back(look_at_fork(store, template_id, id));
+    records.push_back(inspect_fork(store, template_id, id));
   }
   return records;
 }
@@ -125,7 +127,7 @@ std::vector<ForkRecord> read_fork_index(const store::Store& store, std::string_v
 std::vector<ForkRecord> scan_for_forks(const store::Store& store, std::string_view template_id) {
   std::vector<ForkRecord> records;
   for (const std::string& id : store::list_ids(store, store.guests_dir())) {
-    ForkRecord record = look_at_fork(store, template_id, id);
+    ForkRecord record = inspect_fork(store, template_id, id);
     if (record.state == ForkState::live || record.state == ForkState::unreadable) {
       records.push_back(std::move(record));
     }
@@ -138,7 +140,7 @@ void create_fork_index(const store::Store& store, std::string_view template_id) 
     return;
   }
   std::vector<std::string> forks;
-  const std::optional<GuestKeys> keys = read_guest_keys(store, template_id);
+  const std::optional<ForkRelation> keys = read_fork_relation(store, template_id);
   if (keys && keys->is_template) {
     for (ForkRecord& record : scan_for_forks(store, template_id)) {
       forks.push_back(std::move(record.id));
@@ -155,7 +157,7 @@ void create_fork_index(const store::Store& store, std::string_view template_id) 
   try {
     write_entries(store, temporary, forks);
     store::sync_dir(temporary);
-    // Another process that shares the lock may have made the index meanwhile: then theirs stays.
+    // If another process that shares the lock has made the index in the meantime, that one is kept.
     if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) {
       if (errno != EEXIST) {
         base::throw_errno("cannot create " + base::quoted(path));
@@ -175,9 +177,9 @@ void add_fork_index_entries(const store::Store& store, std::string_view template
   write_entries(store, store.fork_index_dir(template_id), fork_ids);
 }
 
-// One flush, of the directory: an entry is a name without contents, and the inode behind it comes
-// with it (ext4 and XFS have one journal, btrfs logs new inodes with their directory; tried on all
-// three with an image of the disk taken right after the flush).
+// Flushing the directory is enough. An entry is a name without contents, and its new inode is
+// flushed with the directory: ext4 and XFS have one journal, and btrfs logs new inodes with their
+// directory. This was verified on all three with an image of the disk taken after the flush.
 void sync_fork_index(const store::Store& store, std::string_view template_id) {
   store::sync_dir(store.fork_index_dir(template_id));
 }

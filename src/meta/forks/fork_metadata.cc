@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Clears the keys of the source's last run, moves its paths, and sets the identity of the fork.
 #include "meta/forks/fork_metadata.h"
 
 #include <array>
@@ -9,8 +10,8 @@
 namespace meta {
 namespace {
 
-// What belongs to one run of the source. Taken over, it would make the fork look alive, or stopped
-// for a reason that was not its own.
+// Keys that belong to one run of the source. In a fork they would make it look alive, or stopped
+// for the source's reason.
 constexpr std::array<std::string_view, 16> kCleared{
     "StartedAt",
     "StoppedAt",
@@ -32,8 +33,8 @@ constexpr std::array<std::string_view, 16> kCleared{
 
 constexpr std::array<std::string_view, 3> kPaths{"DataDir", "SocketPath", "VsockSocket"};
 
-// Where a path of the source's lies for the fork: at the same place below the fork's directory if
-// it lay in the source's (`old_dirs`), else under its own last name.
+// The path of the fork for `path` of the source. A path below a directory of `old_dirs` keeps its
+// relative path below `new_dir`. Any other path keeps only its last component.
 std::string moved_path(std::string_view path, const std::array<std::string, 2>& old_dirs,
                        const std::string& new_dir) {
   for (const std::string& old_dir : old_dirs) {
@@ -56,7 +57,7 @@ Metadata make_fork_metadata(const Metadata& source, const ForkIdentity& fork) {
     metadata.clear(key);
   }
   static_cast<void>(metadata.json().erase_path(kPidNamespaceKey));
-  // A source that was moved names its old place; its DataDir tells which that was.
+  // The paths of a source that was moved still start with its old directory, which is in DataDir.
   const std::array<std::string, 2> old_dirs{source.text("DataDir"), fork.source_dir};
   for (const std::string_view key : kPaths) {
     if (const std::string path = source.text(key); !path.empty()) {

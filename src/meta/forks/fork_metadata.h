@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The metadata of a fork, made from that of its source.
+// Makes the metadata of a fork from the metadata of its source.
 #pragma once
 
 #include <string>
@@ -12,17 +12,17 @@ struct ForkIdentity {
   std::string id;
   std::string name;
   std::string source_id;
-  std::string source_dir;  // guest directories, absolute
-  std::string fork_dir;
-  std::string template_id;  // the source, when it is a template; else empty
-  std::string cache_key;    // where the source has none
-  std::string session;      // at the page server, for the first restore; empty: it maps the file
+  std::string source_dir;   // the guest directory, absolute
+  std::string fork_dir;     // the guest directory, absolute
+  std::string template_id;  // the source if it is a template, else empty
+  std::string cache_key;    // used if the source has none
+  std::string session;      // at the page server; empty if the first restore maps the memory file
 };
 
-// What hypeman's ForkInstance does to a snapshot's metadata (facts of its fork.go): a new identity;
-// no process, times, exit, network address or page server session of the source; paths that lay in
-// the source's directory lie in the fork's. All other keys are the source's, VsockCID among them:
-// the guest's memory has it.
+// Does what hypeman's ForkInstance (fork.go) does. The fork gets a new identity. It does not get
+// the process, times, exit status, network address and page server session of the source. Paths
+// below the source's directory move below the fork's. All other keys are copied, including
+// VsockCID, which the guest's memory contains.
 Metadata make_fork_metadata(const Metadata& source, const ForkIdentity& fork);
 
 }  // namespace meta

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What killed programs have left in a store, and where its index of forks and the truth differ.
+// Finds and repairs leftovers of killed programs, and differences between fork indexes and forks.
 #pragma once
 
 #include <cstddef>
@@ -12,26 +12,26 @@
 namespace meta {
 
 enum class Outcome {
-  found,   // and not touched, because nothing was to be changed
-  mended,  // and is gone
-  busy,    // somebody is at work on that id: perhaps nothing is wrong
-  left,    // cannot be mended here
+  found,     // not changed, because this is a dry run
+  repaired,  // the problem no longer exists
+  busy,      // another process holds a lock on the id, so it may not be a problem
+  left,      // fsck cannot repair it
 };
 const char* outcome_name(Outcome outcome);
 
 struct Finding {
   Outcome outcome = Outcome::found;
-  std::string problem;  // one word: "leftover", "trash", "stale_entry", ...: the man page has all
-  std::string id;       // empty when it is not known whose it is
+  std::string problem;  // one word such as "leftover" or "stale_entry"; the man page lists all
+  std::string id;       // empty if the owner is not known
   std::string path;
-  std::string text;  // what it is, and what was done or is to be done
+  std::string text;  // what the problem is, and what was done or is to be done
 };
 
-// Looks at all of the store, and (Effect::real) mends what it can. Tells each finding as it comes.
-// Safe beside other programs: whatever seems wrong is looked at again, and changed, only under the
-// locks of the ids that it concerns; these are taken without waiting. Killed anywhere, the next run
-// goes on. O(guests). Throws only when the store itself cannot be read.
+// Checks the whole store and, with Effect::real, repairs what it can. Calls `report` for each
+// finding. Other programs may run at the same time: each candidate is checked again and repaired
+// only under the locks of its ids, which are taken without waiting. If fsck is killed, the next run
+// continues. O(guests). Throws only if the store itself cannot be read.
 void check_store(const store::Store& store, store::Effect effect,
-                 const std::function<void(const Finding&)>& tell);
+                 const std::function<void(const Finding&)>& report);
 
 }  // namespace meta

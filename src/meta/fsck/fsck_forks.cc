@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of fsck that compares the fork indexes with the truth, which is in the forks.
+// Compares the fork indexes with ForkOfTemplate in each fork, which is authoritative.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "meta/flows/verify_files.h"
 #include "meta/forks/fork_index.h"
-#include "meta/fsck/fsck_suspect.h"
+#include "meta/fsck/fsck_candidate.h"
 #include "meta/guest/fork_relation.h"
 #include "meta/guest/guest.h"
 #include "meta/guest/metadata.h"
@@ -23,14 +23,14 @@
 namespace meta {
 namespace {
 
-using Guests = std::map<std::string, GuestKeys, std::less<>>;
+using Guests = std::map<std::string, ForkRelation, std::less<>>;
 
-// Those that can be read: check_metadata has told of the others.
+// The guests whose metadata can be read. check_metadata reports the others.
 Guests read_guests(const store::Store& store) {
   Guests guests;
   for (const std::string& id : list_guests(store)) {
     try {
-      if (std::optional<GuestKeys> keys = read_guest_keys(store, id)) {
+      if (std::optional<ForkRelation> keys = read_fork_relation(store, id)) {
         guests.emplace(id, *std::move(keys));
       }
     } catch (const std::exception&) {
@@ -40,10 +40,10 @@ Guests read_guests(const store::Store& store) {
   return guests;
 }
 
-// What `id` is now; nothing when it cannot be read or is gone.
-std::optional<GuestKeys> keys_now(const store::Store& store, const std::string& id) {
+// The current keys of `id`. Returns nothing if the guest cannot be read or does not exist.
+std::optional<ForkRelation> keys_now(const store::Store& store, const std::string& id) {
   try {
-    return read_guest_keys(store, id);
+    return read_fork_relation(store, id);
   } catch (const std::exception&) {
     return std::nullopt;
   }
@@ -58,17 +58,17 @@ std::vector<store::GuestLocks::Wanted> fork_and_template(const std::string& fork
   return locks;
 }
 
-// Whether `id` says that it is a fork of `parent`, which is there, can be read, and is no template;
-// or is not there at all.
+// Whether `id` is recorded as a fork of `parent`, and `parent` does not exist or is readably not a
+// template.
 bool is_orphan(const store::Store& store, const std::string& id, const std::string& parent) {
-  const std::optional<GuestKeys> keys = keys_now(store, id);
+  const std::optional<ForkRelation> keys = keys_now(store, id);
   if (!keys || keys->fork_of_template != parent) {
     return false;
   }
   if (!store::is_valid_id(parent) || !guest_exists(store, parent)) {
     return true;
   }
-  const std::optional<GuestKeys> parent_keys = keys_now(store, parent);
+  const std::optional<ForkRelation> parent_keys = keys_now(store, parent);
   return parent_keys && !parent_keys->is_template;
 }
 
@@ -77,24 +77,24 @@ void check_orphan(const FsckRun& run, const std::string& id, const std::string& 
   if (!is_orphan(store, id, parent)) {
     return;
   }
-  run.settle({.problem = "orphan_fork",
-              .id = id,
-              .path = store.metadata_path(id),
-              .text = "it is counted for " + base::quoted(parent) + ", which is no template",
-              .locks = fork_and_template(id, parent),
-              .is_there = [&] { return is_orphan(store, id, parent); },
-              .mend =
-                  [&] {
-                    Metadata metadata = Metadata::of_guest(store, id);
-                    metadata.set_text("ForkOfTemplate", "");
-                    metadata.write(store.metadata_path(id), base::Durable::yes);
-                    return "ForkOfTemplate is empty now";
-                  }});
+  run.resolve({.problem = "orphan_fork",
+               .id = id,
+               .path = store.metadata_path(id),
+               .text = "it is a fork of " + base::quoted(parent) + ", which is not a template",
+               .locks = fork_and_template(id, parent),
+               .is_present = [&] { return is_orphan(store, id, parent); },
+               .repair =
+                   [&] {
+                     Metadata metadata = Metadata::of_guest(store, id);
+                     metadata.set_text("ForkOfTemplate", "");
+                     metadata.write(store.metadata_path(id), base::Durable::yes);
+                     return "cleared ForkOfTemplate";
+                   }});
 }
 
 bool is_uncounted(const store::Store& store, const std::string& id, const std::string& parent) {
-  const std::optional<GuestKeys> keys = keys_now(store, id);
-  const std::optional<GuestKeys> parent_keys = keys_now(store, parent);
+  const std::optional<ForkRelation> keys = keys_now(store, id);
+  const std::optional<ForkRelation> parent_keys = keys_now(store, parent);
   return keys && keys->fork_of_template == parent && parent_keys && parent_keys->is_template &&
          has_fork_index(store, parent) && !has_fork_index_entry(store, parent, id);
 }
@@ -104,62 +104,63 @@ void check_uncounted(const FsckRun& run, const std::string& id, const std::strin
   if (!store::is_valid_id(parent) || !is_uncounted(store, id, parent)) {
     return;
   }
-  run.settle({.problem = "uncounted_fork",
-              .id = id,
-              .path = store.fork_index_dir(parent) + "/" + id,
-              .text = "the index of template " + base::quoted(parent) + " lacks this fork",
-              .locks = fork_and_template(id, parent),
-              .is_there = [&] { return is_uncounted(store, id, parent); },
-              .mend =
-                  [&] {
-                    add_fork_index_entries(store, parent, std::vector<std::string>{id});
-                    sync_fork_index(store, parent);
-                    return "entered";
-                  }});
+  run.resolve({.problem = "uncounted_fork",
+               .id = id,
+               .path = store.fork_index_dir(parent) + "/" + id,
+               .text = "the index of template " + base::quoted(parent) + " does not have this fork",
+               .locks = fork_and_template(id, parent),
+               .is_present = [&] { return is_uncounted(store, id, parent); },
+               .repair =
+                   [&] {
+                     add_fork_index_entries(store, parent, std::vector<std::string>{id});
+                     sync_fork_index(store, parent);
+                     return "added";
+                   }});
 }
 
 bool is_stale(const store::Store& store, const std::string& template_id, const std::string& id) {
-  const ForkState state = look_at_fork(store, template_id, id).state;
+  const ForkState state = inspect_fork(store, template_id, id).state;
   return (state == ForkState::absent || state == ForkState::foreign) &&
          has_fork_index_entry(store, template_id, id);
 }
 
-// The fork's lock is enough: begin, publish and end of a fork hold it.
+// The fork's lock is sufficient, because fork-begin, fork-publish and fork-end hold it.
 void check_entries(const FsckRun& run, const std::string& template_id) {
   const store::Store& store = run.store();
   for (const std::string& id : store::list_ids(store, store.fork_index_dir(template_id))) {
     if (!is_stale(store, template_id, id)) {
       continue;
     }
-    run.settle({.problem = "stale_entry",
-                .id = id,
-                .path = store.fork_index_dir(template_id) + "/" + id,
-                .text = "template " + base::quoted(template_id) +
-                        " has an entry for a fork that does not exist",
-                .locks = exclusively(id),
-                .is_there = [&] { return is_stale(store, template_id, id); },
-                .mend =
-                    [&] {
-                      drop_fork_index_entries(store, template_id, std::vector<std::string>{id});
-                      return "removed";
-                    }});
+    run.resolve({.problem = "stale_entry",
+                 .id = id,
+                 .path = store.fork_index_dir(template_id) + "/" + id,
+                 .text = "template " + base::quoted(template_id) +
+                         " has an entry for a fork that does not exist",
+                 .locks = exclusively(id),
+                 .is_present = [&] { return is_stale(store, template_id, id); },
+                 .repair =
+                     [&] {
+                       drop_fork_index_entries(store, template_id, std::vector<std::string>{id});
+                       return "removed";
+                     }});
   }
 }
 
-// What promote writes before, and demote removes after, the flag that makes a template.
+// Whether IsTemplate is not set, but the guest has files that promote writes before it sets the
+// flag and demote removes after it clears the flag.
 bool is_half_promoted(const store::Store& store, const std::string& id) {
-  const std::optional<GuestKeys> keys = keys_now(store, id);
+  const std::optional<ForkRelation> keys = keys_now(store, id);
   return keys && !keys->is_template &&
          (has_fork_index(store, id) || store::path_exists(image_record_path(store, id)));
 }
 
 std::string undo_promote(const store::Store& store, const std::string& id) {
   if (!store::list_ids(store, store.fork_index_dir(id)).empty()) {
-    throw base::Refused("there are entries of forks");
+    throw base::Refused("its index has entries of forks");
   }
   store::remove_tree(store, image_record_path(store, id));
   store::remove_tree(store, store.fork_index_dir(id));
-  ::rmdir(store.template_dir(id).c_str());  // unless a hot list is there, which somebody made
+  ::rmdir(store.template_dir(id).c_str());  // fails if it has a hot list, which a user made
   return "removed";
 }
 
@@ -168,13 +169,13 @@ void check_half_promoted(const FsckRun& run, const std::string& id) {
   if (!is_half_promoted(store, id)) {
     return;
   }
-  run.settle({.problem = "half_promoted",
-              .id = id,
-              .path = store.template_dir(id),
-              .text = "the record of a template, which this guest is not",
-              .locks = exclusively(id),
-              .is_there = [&] { return is_half_promoted(store, id); },
-              .mend = [&] { return undo_promote(store, id); }});
+  run.resolve({.problem = "half_promoted",
+               .id = id,
+               .path = store.template_dir(id),
+               .text = "has template/ records, but IsTemplate is not set",
+               .locks = exclusively(id),
+               .is_present = [&] { return is_half_promoted(store, id); },
+               .repair = [&] { return undo_promote(store, id); }});
 }
 
 bool another_name_has(const store::Store& store, const std::string& id, const struct stat& memory) {
@@ -186,8 +187,8 @@ bool another_name_has(const store::Store& store, const std::string& id, const st
   });
 }
 
-// Why the inode of the memory is not the guest's alone, or its template's and forks'; empty when it
-// is. A link outside of guests/ is not a problem here: an `init` that was cut short leaves its
+// Why a guest that is neither the template nor a fork of it shares the inode of the memory. Empty
+// if none does. A link outside of guests/ is not a problem here: an interrupted `init` leaves its
 // source as one, and `promote` refuses it.
 std::string shared_memory_problem(const store::Store& store, const std::string& id) {
   struct stat memory {};
@@ -200,25 +201,26 @@ std::string shared_memory_problem(const store::Store& store, const std::string& 
   return problems.empty() ? "" : problems.front();
 }
 
-// Such as a template that was copied with its memory linked: nothing counts the copy.
+// For example, a template was copied with a hard link to its memory. No index counts that copy.
 void check_shared_memory(const FsckRun& run, const std::string& id) {
   const store::Store& store = run.store();
   const std::string problem = shared_memory_problem(store, id);
   if (problem.empty()) {
     return;
   }
-  run.settle({.problem = "shared_memory",
-              .id = id,
-              .path = store.memory_path(id),
-              .text = problem,
-              .locks = exclusively(id),
-              .is_there = [&] { return !shared_memory_problem(store, id).empty(); },
-              .mend = nullptr});
+  run.resolve({.problem = "shared_memory",
+               .id = id,
+               .path = store.memory_path(id),
+               .text = problem,
+               .locks = exclusively(id),
+               .is_present = [&] { return !shared_memory_problem(store, id).empty(); },
+               .repair = nullptr});
 }
 
-// Of each guest; what is in the place of template/ may be anything.
+// Calls `check` for each guest, and reports a failure as a finding. template/ may be a file of any
+// kind.
 void for_each(const FsckRun& run, const Guests& guests,
-              const std::function<void(const std::string& id, const GuestKeys&)>& check) {
+              const std::function<void(const std::string& id, const ForkRelation&)>& check) {
   for (const auto& [id, keys] : guests) {
     try {
       check(id, keys);
@@ -231,10 +233,10 @@ void for_each(const FsckRun& run, const Guests& guests,
 }  // namespace
 
 void check_forks(const FsckRun& run) {
-  // Only under their right names: an index that is seen through another one seems to be full of
-  // forks of another template.
+  // read_guests omits other names of a guest. An index reached through another name would seem to
+  // be full of forks of another template.
   const Guests guests = read_guests(run.store());
-  for_each(run, guests, [&](const std::string& id, const GuestKeys& keys) {
+  for_each(run, guests, [&](const std::string& id, const ForkRelation& keys) {
     if (!keys.fork_of_template.empty()) {
       check_orphan(run, id, keys.fork_of_template);
       check_uncounted(run, id, keys.fork_of_template);
@@ -242,9 +244,9 @@ void check_forks(const FsckRun& run) {
     check_entries(run, id);
     check_half_promoted(run, id);
   });
-  // Last, because a fork that is counted by now explains a link.
+  // This check is last, because a fork that is counted by now explains a link.
   for_each(run, guests,
-           [&](const std::string& id, const GuestKeys&) { check_shared_memory(run, id); });
+           [&](const std::string& id, const ForkRelation&) { check_shared_memory(run, id); });
 }
 
 }  // namespace meta

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of fsck that finds what killed programs have left.
+// Finds what killed programs left in .snapfork/tmp, .snapfork/trash and guests/.
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -8,7 +8,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "meta/flows/leftovers.h"
-#include "meta/fsck/fsck_suspect.h"
+#include "meta/fsck/fsck_candidate.h"
 
 namespace meta {
 namespace {
@@ -29,13 +29,13 @@ void check_tmp(const FsckRun& run) {
                 "it is not known whose this is; remove it if it is not used");
       continue;
     }
-    run.settle({.problem = "leftover",
-                .id = *id,
-                .path = path,
-                .text = "left by a command that was killed",
-                .locks = exclusively(*id),
-                .is_there = [&] { return store::path_exists(path); },
-                .mend = [&] { return removed(run, path); }});
+    run.resolve({.problem = "leftover",
+                 .id = *id,
+                 .path = path,
+                 .text = "left by a killed command",
+                 .locks = exclusively(*id),
+                 .is_present = [&] { return store::path_exists(path); },
+                 .repair = [&] { return removed(run, path); }});
   }
 }
 
@@ -49,27 +49,27 @@ void check_trash(const FsckRun& run) {
                 "it is not known whose this is; remove it if it is not used");
       continue;
     }
-    run.settle({.problem = "trash",
-                .id = id,
-                .path = path,
-                .text = "a guest whose deletion was cut short",
-                .locks = exclusively(id),
-                .is_there = [&] { return store::path_exists(path); },
-                .mend =
-                    [&] {
-                      finish_delete(run.store(), id);
-                      return "deleted";
-                    }});
+    run.resolve({.problem = "trash",
+                 .id = id,
+                 .path = path,
+                 .text = "a guest whose deletion was interrupted",
+                 .locks = exclusively(id),
+                 .is_present = [&] { return store::path_exists(path); },
+                 .repair =
+                     [&] {
+                       finish_delete(run.store(), id);
+                       return "deleted";
+                     }});
   }
 }
 
-// Temporary names anywhere below `dir`; symlinks are not followed.
+// Adds all temporary names below `dir`. Symbolic links are not followed.
 void find_temporaries(const std::string& dir, std::vector<std::string>& found) {
   std::error_code error;
   for (std::filesystem::directory_iterator at(dir, error), end; !error && at != end;
        at.increment(error)) {
     const std::string path = at->path().string();
-    std::error_code ignored;  // it went away meanwhile
+    std::error_code ignored;  // another process may have removed it
     if (base::is_temporary_name(at->path().filename().string())) {
       found.push_back(path);
     } else if (at->symlink_status(ignored).type() == std::filesystem::file_type::directory) {
@@ -83,14 +83,14 @@ void find_temporaries(const std::string& dir, std::vector<std::string>& found) {
 
 void check_guest_dirs(const FsckRun& run) {
   const store::Store& store = run.store();
-  const auto settle = [&](const std::string& id, const std::string& path) {
-    run.settle({.problem = "leftover",
-                .id = id,
-                .path = path,
-                .text = "left by a command that was killed",
-                .locks = exclusively(id),
-                .is_there = [&] { return store::path_exists(path); },
-                .mend = [&] { return removed(run, path); }});
+  const auto resolve = [&](const std::string& id, const std::string& path) {
+    run.resolve({.problem = "leftover",
+                 .id = id,
+                 .path = path,
+                 .text = "left by a killed command",
+                 .locks = exclusively(id),
+                 .is_present = [&] { return store::path_exists(path); },
+                 .repair = [&] { return removed(run, path); }});
   };
   for (const std::string& name :
        store::list_names(store, store.guests_dir()).value_or(std::vector<std::string>())) {
@@ -100,14 +100,14 @@ void check_guest_dirs(const FsckRun& run) {
       continue;  // such as lost+found
     }
     if (name != id) {
-      settle(id, path);
+      resolve(id, path);
       continue;
     }
     if (std::filesystem::symlink_status(path).type() != std::filesystem::file_type::directory) {
       run.leave(
           "not_a_guest", id, path,
-          "it is a symbolic link, or a file, and no guest is reached through it; remove it, or "
-          "put the guest's directory in its place");
+          "it is not a directory, so it is not a guest; remove it, or put the guest's directory in "
+          "its place");
       continue;
     }
     std::vector<std::string> found;
@@ -117,7 +117,7 @@ void check_guest_dirs(const FsckRun& run) {
       run.leave("unreadable", id, path, error.what());
     }
     for (const std::string& temporary : found) {
-      settle(id, temporary);
+      resolve(id, temporary);
     }
   }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of fsck that removes the lock files of ids that do not exist.
+// Removes the lock files of ids that do not exist.
 #include <set>
 #include <string>
 
 #include "base/error.h"
 #include "meta/flows/leftovers.h"
-#include "meta/fsck/fsck_suspect.h"
+#include "meta/fsck/fsck_candidate.h"
 #include "store/id_lock_file.h"
 #include "store/id_lock_forget.h"
 
@@ -17,25 +17,25 @@ void check_files_of(const FsckRun& run, const std::string& id) {
   const store::LockFiles files = store::examine_lock(store, id);
   if (files == store::LockFiles::foreign) {
     run.leave("not_a_lock", id, store::lock_path(store, id),
-              "this or the gate beside it is not an empty regular file with one name; remove it");
+              "this file or its gate is not an empty regular file with one link; remove it");
     return;
   }
-  // A lock that is held is of a guest that is being made.
+  // A held lock belongs to a guest that is being made.
   if (files != store::LockFiles::idle || !is_unused_id(store, id)) {
     return;
   }
-  run.settle({.problem = "idle_lock",
-              .id = id,
-              .path = store::lock_path(store, id),
-              .text = "no guest has the id of this lock",
-              .locks = {},  // forget_lock takes both
-              .is_there = [] { return true; },
-              .mend =
-                  [&] {
-                    return store::forget_lock(store, id) == store::LockFiles::idle
-                               ? "removed"
-                               : "another program uses it now";
-                  }});
+  run.resolve({.problem = "idle_lock",
+               .id = id,
+               .path = store::lock_path(store, id),
+               .text = "no guest has the id of this lock",
+               .locks = {},  // forget_lock takes the lock and its gate
+               .is_present = [] { return true; },
+               .repair =
+                   [&] {
+                     return store::forget_lock(store, id) == store::LockFiles::idle
+                                ? "removed"
+                                : "another program uses it now, so it was not removed";
+                   }});
 }
 
 }  // namespace

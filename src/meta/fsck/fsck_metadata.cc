@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of fsck that looks after metadata.json.
+// Finds metadata.json files that are damaged, missing, or of another guest.
 #include <optional>
 #include <string>
 #include <system_error>
 
 #include "base/error.h"
-#include "meta/fsck/fsck_suspect.h"
+#include "meta/fsck/fsck_candidate.h"
 #include "meta/fsck/metadata_rebuild.h"
 #include "meta/guest/fork_relation.h"
 #include "meta/guest/guest.h"
@@ -13,12 +13,12 @@
 namespace meta {
 namespace {
 
-// What is wrong with it as JSON, or with the keys that forks are counted by; empty when nothing is,
-// or when the guest is gone. Throws std::system_error when it cannot be read at all.
+// What is wrong with the JSON, or with the keys that the counting of forks relies on. Empty if
+// nothing is, or if the guest does not exist. Throws std::system_error if the file cannot be read.
 std::string problem_of(const store::Store& store, const std::string& id) {
   try {
     if (const std::optional<std::string> text = read_metadata_text(store, id)) {
-      parse_guest_keys(*text, store.metadata_path(id));
+      parse_fork_relation(*text, store.metadata_path(id));
     }
     return "";
   } catch (const base::BadData& error) {
@@ -26,7 +26,7 @@ std::string problem_of(const store::Store& store, const std::string& id) {
   }
 }
 
-// A copy of a guest's directory, or a renamed one.
+// Reports a directory that is a copy of a guest, or was renamed.
 void check_id(const FsckRun& run, const std::string& id) {
   try {
     require_guest(run.store(), id);
@@ -47,20 +47,20 @@ void check_guest(const FsckRun& run, const std::string& id) {
     const bool is_missing = error.code() == std::errc::no_such_file_or_directory;
     run.leave(is_missing ? "no_metadata" : "unreadable", id, path,
               std::string(error.what()) +
-                  (is_missing ? "; another program may be making this guest, else delete it" : ""));
+                  (is_missing ? "; if no other program is making this guest, delete it" : ""));
     return;
   }
   check_id(run, id);
   if (problem.empty()) {
     return;
   }
-  run.settle({.problem = "bad_metadata",
-              .id = id,
-              .path = path,
-              .text = problem,
-              .locks = exclusively(id),
-              .is_there = [&] { return !problem_of(store, id).empty(); },
-              .mend = [&] { return rebuild_metadata(store, id); }});
+  run.resolve({.problem = "bad_metadata",
+               .id = id,
+               .path = path,
+               .text = problem,
+               .locks = exclusively(id),
+               .is_present = [&] { return !problem_of(store, id).empty(); },
+               .repair = [&] { return rebuild_metadata(store, id); }});
 }
 
 }  // namespace

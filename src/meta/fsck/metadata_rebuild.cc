@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Keeps the damaged file under a second name, and derives new metadata from the rest of the store.
 #include "meta/fsck/metadata_rebuild.h"
 
 #include <sys/stat.h>
@@ -12,7 +13,7 @@
 #include "base/error.h"
 #include "base/open_files.h"
 #include "meta/flows/init.h"
-#include "meta/flows/template_flow.h"
+#include "meta/flows/promote.h"
 #include "meta/forks/fork_index.h"
 #include "meta/forks/fork_metadata.h"
 #include "meta/guest/guest_state.h"
@@ -26,11 +27,11 @@ namespace {
 
 void refuse_running(const store::Store& store, const std::string& id) {
   if (const std::optional<LiveVmm> vmm = VmmFinder(store).find_without_metadata(id)) {
-    throw base::Refused("it may be running: " + vmm->reason + "; end that first");
+    throw base::Refused("it may be running: " + vmm->reason + "; end that process first");
   }
 }
 
-// The template that counts `id`; empty for none.
+// The template whose index has `id`; empty if there is none.
 std::string template_of(const store::Store& store, const std::string& id) {
   std::string parent;
   for (const std::string& guest : list_guests(store)) {
@@ -38,15 +39,17 @@ std::string template_of(const store::Store& store, const std::string& id) {
       continue;
     }
     if (!parent.empty()) {
-      throw base::Refused("both " + base::quoted(parent) + " and " + base::quoted(guest) +
-                          " count it as a fork; remove the wrong one's entry from template/forks");
+      throw base::Refused("the indexes of both " + base::quoted(parent) + " and " +
+                          base::quoted(guest) +
+                          " have it as a fork; remove the wrong entry from template/forks");
     }
     parent = guest;
   }
   return parent;
 }
 
-// A template leaves a record of its memory, which is sealed, or forks that say so.
+// Whether the guest was a template: it has a live or unreadable fork, or its memory is sealed and
+// has an image.json.
 bool was_template(const store::Store& store, const std::string& id) {
   const std::vector<ForkRecord> forks = read_fork_index(store, id);
   if (std::ranges::any_of(forks, [](const ForkRecord& fork) {
@@ -76,17 +79,17 @@ Metadata fork_metadata(const store::Store& store, const std::string& id,
 }
 
 Metadata plain_metadata(const store::Store& store, const std::string& id) {
-  const SnapshotFacts snapshot = look_at_snapshot(store, id);
+  const SnapshotFacts snapshot = inspect_snapshot(store, id);
   Metadata metadata = new_guest_metadata(id, id, snapshot.expected_bytes.value_or(0));
   metadata.set_flag("IsTemplate", was_template(store, id));
   return metadata;
 }
 
-// A second name for the damaged file: it stays even if what follows is cut short.
+// Gives the damaged file a second name, so that it survives an interruption of the next steps.
 std::string keep_aside(const std::string& path) {
   struct stat damaged {};
   if (::lstat(path.c_str(), &damaged) != 0) {
-    base::throw_errno("cannot look at " + base::quoted(path));
+    base::throw_errno("cannot stat " + base::quoted(path));
   }
   for (int number = 1;; ++number) {
     std::string aside = path + ".damaged-" + std::to_string(number);
@@ -111,10 +114,10 @@ std::string rebuild_metadata(const store::Store& store, const std::string& id) {
       parent.empty() ? plain_metadata(store, id) : fork_metadata(store, id, parent);
   const std::string aside = keep_aside(path);
   metadata.write(path, base::Durable::yes);
-  return "kept as " + base::quoted(aside) + " and written anew, " +
-         (!parent.empty()          ? "as a fork of " + base::quoted(parent)
-          : metadata.is_template() ? "as a template"
-                                   : "as 'init' makes it") +
+  return "kept the damaged file as " + base::quoted(aside) + " and wrote new metadata " +
+         (!parent.empty()          ? "of a fork of " + base::quoted(parent)
+          : metadata.is_template() ? "of a template"
+                                   : "as 'init' does") +
          (parent.empty()
               ? "; its disks are not known ('snapshot-meta set " + id + " snapfork.disks:=...')"
               : "");

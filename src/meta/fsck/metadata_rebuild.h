@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// New metadata for a guest whose own cannot be read any more, from what else the store knows of it.
+// Rebuilds the metadata of a guest whose metadata.json is damaged, from the rest of the store.
 #pragma once
 
 #include <string>
@@ -8,15 +8,15 @@
 
 namespace meta {
 
-// Gives the damaged file a second name beside it, "metadata.json.damaged-N", writes metadata anew,
-// durably, and returns what is now in it, for people. The caller holds the exclusive lock.
+// Gives the damaged file the second name "metadata.json.damaged-N", writes new metadata durably,
+// and returns a description of them. The caller holds the exclusive lock.
 //
-// A fork of a template whose index has an entry for it becomes what it was when it was published. A
-// guest with a record of a sealed memory, or with live forks, is a template. All else is as `init`
-// makes it; its disks stay unknown.
+// If the index of a template has the guest, the guest becomes a fork, as when it was published. If
+// its memory is sealed and has an image.json, or it has live forks, it becomes a template. Any
+// other guest gets the metadata that `init` writes. Its disks are not known then.
 //
-// Throws base::Refused, and changes nothing, when the guest may be running (a process has its files
-// open, or the damaged text names one that lives), and when two templates count it.
+// Throws base::Refused and changes nothing if the guest may be running (a process has its files
+// open, or the process in the damaged text is alive), or if two templates have it as a fork.
 std::string rebuild_metadata(const store::Store& store, const std::string& id);
 
 }  // namespace meta

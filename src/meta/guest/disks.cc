@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads and writes snapfork.disks, and compares the recorded sizes and times with the files.
 #include "meta/guest/disks.h"
 
 #include <sys/stat.h>
@@ -12,14 +13,14 @@ namespace {
 constexpr std::string_view kKey = "snapfork.disks";
 
 [[noreturn]] void refuse(const std::string& why) {
-  throw base::BadData("cannot use 'snapfork.disks' of the metadata: " + why);
+  throw base::BadData("cannot use 'snapfork.disks' in the metadata: " + why);
 }
 
 std::string member_text(const JsonObject& object, std::string_view key) {
   const std::string* raw = object.find(key);
   std::optional<std::string> value = raw != nullptr ? json_text(*raw) : std::nullopt;
   if (!value || value->empty()) {
-    refuse(base::quoted(key) + " is missing or no string");
+    refuse(base::quoted(key) + " is missing or not a string");
   }
   return *std::move(value);
 }
@@ -39,7 +40,7 @@ std::vector<Disk> disks_of(const Metadata& metadata) {
   }
   const std::optional<std::vector<std::string>> elements = json_elements(*raw);
   if (!elements) {
-    refuse("it is no array");
+    refuse("it is not an array");
   }
   for (const std::string& element : *elements) {
     const JsonObject object = JsonObject::parse(element, "snapfork.disks");
@@ -50,7 +51,7 @@ std::vector<Disk> disks_of(const Metadata& metadata) {
               .bytes = bytes != nullptr ? json_integer(*bytes) : std::nullopt,
               .mtime_ns = mtime != nullptr ? json_integer(*mtime) : std::nullopt};
     if (disk.file.find('/') != std::string::npos || disk.file == "." || disk.file == "..") {
-      refuse("the file " + base::quoted(disk.file) + " is no plain name");
+      refuse("the file " + base::quoted(disk.file) + " is not a plain file name");
     }
     disks.push_back(std::move(disk));
   }
@@ -101,10 +102,10 @@ std::vector<std::string> changed_disks(const Metadata& metadata, const std::stri
     } else if (!S_ISREG(st.st_mode)) {
       changes.push_back(name + " is not a regular file");
     } else if (disk.bytes && *disk.bytes != st.st_size) {
-      changes.push_back(name + " has " + std::to_string(st.st_size) + " bytes, and had " +
+      changes.push_back(name + " has " + std::to_string(st.st_size) + " bytes, but it had " +
                         std::to_string(*disk.bytes) + " when the snapshot was published");
     } else if (*disk.mtime_ns != mtime_of(st)) {
-      changes.push_back(name + " was written to after the snapshot was published");
+      changes.push_back(name + " was written after the snapshot was published");
     }
   }
   return changes;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapfork.disks in a guest's metadata: which file stands for which path that the state names.
+// Reads and writes snapfork.disks in a guest's metadata: the file for each drive path of the state.
 #pragma once
 
 #include <cstdint>
@@ -15,21 +15,22 @@ namespace meta {
 struct Disk {
   std::string file;           // in the guest's directory
   std::string embedded_path;  // in the state file
-  // As they were when the snapshot was published; nothing where they were not recorded.
+  // The values when the snapshot was published. Nothing if they were not recorded.
   std::optional<int64_t> bytes{};
   std::optional<int64_t> mtime_ns{};  // modification time, after 1970
 };
 
-// Throws base::BadData when what stands there has another form, or `file` is no plain name.
+// Throws base::BadData if the value has another form, or if `file` is not a plain file name.
 std::vector<Disk> disks_of(const Metadata& metadata);
 void set_disks(Metadata& metadata, const std::vector<Disk>& disks);
 
-// Sets length and modification time of each listed disk to those of the file in `dir`: from now on
-// they belong to the snapshot. A file that is missing gets none. Does nothing without the list.
+// Records the size and modification time of each listed disk in `dir`, so that the disks belong to
+// the snapshot from now on. A missing file gets neither. Does nothing if the metadata has no list.
 void record_disks(Metadata& metadata, const std::string& dir);
 
-// How the disks in `dir` differ from what record_disks noted, a sentence each: then memory and
-// disks no longer belong together. A disk without a recorded time never differs.
+// Returns one sentence for each disk in `dir` that differs from the record of record_disks. After a
+// difference, memory and disks no longer belong together. A disk without a recorded time never
+// differs.
 std::vector<std::string> changed_disks(const Metadata& metadata, const std::string& dir);
 
 }  // namespace meta

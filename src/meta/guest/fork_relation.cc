@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Scans metadata.json for Id, IsTemplate and ForkOfTemplate without keeping its other members.
 #include "meta/guest/fork_relation.h"
 
 #include <utility>
@@ -10,7 +11,7 @@
 namespace meta {
 namespace {
 
-// The string at a key, "" for null. Throws base::BadData for any other type.
+// The string `raw`, or "" for null. Throws base::BadData for any other type.
 std::string text_of(std::string_view raw, std::string_view key, const std::string& path) {
   std::optional<std::string> value = raw == "null" ? "" : json_text(raw);
   if (!value) {
@@ -22,10 +23,10 @@ std::string text_of(std::string_view raw, std::string_view key, const std::strin
 
 }  // namespace
 
-GuestKeys parse_guest_keys(std::string_view text, const std::string& path) {
-  GuestKeys keys;
+ForkRelation parse_fork_relation(std::string_view text, const std::string& path) {
+  ForkRelation keys;
   scan_json_object(text, path, [&](std::string_view raw_key, std::string_view raw) {
-    const std::string key = *json_text(raw_key);  // it may be written with escapes
+    const std::string key = *json_text(raw_key);  // the key may contain escapes
     if (key == "IsTemplate") {
       const std::optional<bool> value = raw == "null" ? false : json_boolean(raw);
       if (!value) {
@@ -42,12 +43,12 @@ GuestKeys parse_guest_keys(std::string_view text, const std::string& path) {
   return keys;
 }
 
-std::optional<GuestKeys> read_guest_keys(const store::Store& store, std::string_view id) {
+std::optional<ForkRelation> read_fork_relation(const store::Store& store, std::string_view id) {
   const std::optional<std::string> text = read_metadata_text(store, id);
   if (!text) {
     return std::nullopt;
   }
-  GuestKeys keys = parse_guest_keys(*text, store.metadata_path(id));
+  ForkRelation keys = parse_fork_relation(*text, store.metadata_path(id));
   check_recorded_id(store, id, keys.id);
   return keys;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Checks the directory and the recorded Id of a guest, and reads metadata.json without links.
 #include "meta/guest/guest.h"
 
 #include <fcntl.h>
@@ -15,7 +16,7 @@
 namespace meta {
 namespace {
 
-// Nothing when there is no such name. Throws base::BadData when it is not a directory.
+// Returns nothing if the name does not exist. Throws base::BadData if it is not a directory.
 std::optional<struct stat> stat_guest(const store::Store& store, std::string_view id) {
   const std::string dir = store.guest_dir(id);
   struct stat st {};
@@ -28,8 +29,8 @@ std::optional<struct stat> stat_guest(const store::Store& store, std::string_vie
   if (!S_ISDIR(st.st_mode)) {
     throw base::BadData("cannot use guest " + base::quoted(id) + ": " + base::quoted(dir) + " is " +
                         (S_ISLNK(st.st_mode) ? "a symbolic link" : "not a directory") +
-                        ", and a guest is a directory of its own; remove that name, or move the "
-                        "guest's directory there");
+                        ", and a guest must be a directory; remove that name, or move the guest's "
+                        "directory there");
   }
   return st;
 }
@@ -47,7 +48,7 @@ void require_guest(const store::Store& store, std::string_view id) {
   std::string recorded;
   try {
     const std::optional<std::string> text = read_metadata_text(store, id);
-    recorded = parse_guest_keys(text.value_or(""), store.metadata_path(id)).id;
+    recorded = parse_fork_relation(text.value_or(""), store.metadata_path(id)).id;
   } catch (const std::exception&) {
     return;
   }
@@ -67,7 +68,7 @@ void throw_no_guest(const store::Store& store, std::string_view id) {
   store.require_root();
   throw base::Refused("no such guest " + base::quoted(id) + " in " +
                       base::quoted(store.guests_dir()) +
-                      "; 'snapshot-meta list' shows those that exist");
+                      "; 'snapshot-meta list' prints the guests that exist");
 }
 
 std::optional<std::string> read_metadata_text(const store::Store& store, std::string_view id) {
@@ -79,8 +80,7 @@ std::optional<std::string> read_metadata_text(const store::Store& store, std::st
     const base::Fd fd = store.open_below(path, O_RDONLY | O_NONBLOCK);
     return base::read_regular(fd.get(), kMaxJsonBytes, path);
   } catch (const std::system_error&) {
-    // Checked after the failure: a guest that is trashed at the same time is absent, not
-    // unreadable.
+    // A guest that another process moves to the trash at the same time is absent, not unreadable.
     if (!stat_guest(store, id)) {
       return std::nullopt;
     }
@@ -93,7 +93,7 @@ void check_recorded_id(const store::Store& store, std::string_view id, std::stri
     throw base::BadData("cannot use guest " + base::quoted(id) + ": " +
                         base::quoted(store.metadata_path(id)) + " has the Id " +
                         base::quoted(recorded) +
-                        ", so the directory is another guest's, a copy of it, or was renamed; "
+                        ", so the directory belongs to another guest, is a copy, or was renamed; "
                         "rename it back, or remove the copy");
   }
 }

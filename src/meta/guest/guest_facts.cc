@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Formats the facts of a guest's state as one JSON object and as sentences.
 #include "meta/guest/guest_facts.h"
 
 #include <sys/stat.h>
@@ -18,7 +19,8 @@ const char* mode_name(store::LockMode mode) {
   return mode == store::LockMode::exclusive ? "exclusive" : "shared";
 }
 
-// Who holds the lock, for people: a look at /proc/locks tells whether the long look is worth it.
+// The processes that hold the lock. lock_holders searches all of /proc, so it is called only if
+// /proc/locks has the lock's inode.
 std::vector<store::LockHolder> holders_of(const store::Store& store, std::string_view id) {
   struct stat lock {};
   if (::stat(store::lock_path(store, id).c_str(), &lock) != 0 &&
@@ -54,7 +56,7 @@ std::string holders_json(const std::vector<store::LockHolder>& holders) {
 
 std::string memory_text(const SnapshotFacts& snapshot) {
   if (!snapshot.compressed.empty()) {
-    return "memory: compressed, as " + snapshot.compressed;
+    return "memory: compressed (" + snapshot.compressed + ")";
   }
   if (!snapshot.memory_bytes) {
     return "memory: none";
@@ -70,12 +72,12 @@ std::string vmm_text(const VmmFacts& vmm) {
     return "recorded VMM: none";
   }
   const std::string process = "recorded VMM: process " + std::to_string(*vmm.pid) +
-                              " that started at " + std::to_string(vmm.start_time.value_or(0));
+                              ", start time " + std::to_string(vmm.start_time.value_or(0));
   if (vmm.recorded_lives) {
     return process + ", alive";
   }
   return process + ", ended" +
-         (vmm.process_start_time ? "; its number belongs to a process that started at " +
+         (vmm.process_start_time ? "; another process has its pid, with start time " +
                                        std::to_string(*vmm.process_start_time)
                                  : "");
 }
@@ -122,20 +124,20 @@ std::vector<std::string> facts_text(const store::Store& store, std::string_view 
                                     const GuestState& state, const Metadata& metadata) {
   const SnapshotFacts& snapshot = state.snapshot;
   std::vector<std::string> facts{
-      metadata.is_template() ? "flag: it is a template" : "flag: it is no template",
+      metadata.is_template() ? "flag: it is a template" : "flag: it is not a template",
       snapshot.vmstate ? "state file: snapshot version " + snapshot.vmstate->snapshot_version +
                              ", CRC " + (snapshot.vmstate->crc_ok ? "right" : "wrong")
-      : snapshot.exists ? "state file: none that can be read"
-                        : "state file: none, there is no snapshot",
+      : snapshot.exists ? "state file: cannot be read"
+                        : "state file: none, the guest has no snapshot",
       memory_text(snapshot), vmm_text(state.vmm),
-      "VMM: " + (state.vmm.live ? state.vmm.live->reason : "no process is seen to be it")};
+      "VMM: " + (state.vmm.live ? state.vmm.live->reason : "no process was found")};
   const std::vector<store::LockHolder> holders = holders_of(store, id);
   for (const store::LockHolder& holder : holders) {
     facts.push_back("lock: held " + std::string(mode_name(holder.mode)) + " by " +
                     std::to_string(holder.pid) + " (" + holder.name + ")");
   }
   if (holders.empty()) {
-    facts.emplace_back("lock: nobody is seen to hold it");
+    facts.emplace_back("lock: no holder was found");
   }
   return facts;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The facts that a state was derived from, told.
+// Prints the facts that a state was derived from.
 #pragma once
 
 #include <string>
@@ -12,10 +12,10 @@
 
 namespace meta {
 
-// For `state --json`: an object, with who holds the guest's lock.
+// For `state --json`: an object, including the processes that hold the guest's lock.
 std::string facts_json(const store::Store& store, std::string_view id, const GuestState& state,
                        const Metadata& metadata);
-// The same for people, a sentence each.
+// The same facts as sentences, for `state -v`.
 std::vector<std::string> facts_text(const store::Store& store, std::string_view id,
                                     const GuestState& state, const Metadata& metadata);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Finds the processes that use a guest's files, by read leases and in /proc.
 #include "meta/guest/guest_files.h"
 
 #include <fcntl.h>
@@ -27,7 +28,8 @@ namespace {
 
 constexpr std::string_view kMemoryInGuest = "/snapshots/snapshot-latest/memory";
 
-// They read guests that do not run. hypeman's page server has "uffd-pager" in its name.
+// These programs read the files of guests that do not run. The name of hypeman's page server
+// contains "uffd-pager".
 bool is_ours_or_page_server(pid_t pid) {
   const std::string name = base::process_name(pid);
   const std::string_view base_name = std::string_view(name).substr(name.find_last_of('/') + 1);
@@ -37,13 +39,13 @@ bool is_ours_or_page_server(pid_t pid) {
          base_name.find("uffd-pager") != std::string_view::npos;
 }
 
-// Directories of a guest without disks in them.
+// Whether `name` is a directory of a guest that holds no disks.
 bool has_no_disks(std::string_view name) {
   constexpr std::array<std::string_view, 4> kNames{"snapshots", "template", "logs", "uffd"};
   return std::ranges::find(kNames, name) != kNames.end();
 }
 
-// Adds the regular files in `dir`; of its directories those in `depth` levels more.
+// Adds the regular files in `dir` and, up to `depth` levels deeper, in its directories.
 void add_regular_files(const std::string& dir, int depth, std::vector<std::string>& files) {
   for (const std::string& name : store::list_names(dir).value_or(std::vector<std::string>())) {
     const std::string path = store::path_in(dir, name);
@@ -60,7 +62,7 @@ void add_regular_files(const std::string& dir, int depth, std::vector<std::strin
   }
 }
 
-// The first process that has the file open for writing, as far as /proc shows it; 0 for none.
+// The first process in /proc that has the file open for writing; 0 if none is visible.
 pid_t visible_writer(const struct stat& st) {
   for (const base::OpenFile& open : base::find_open_files(st)) {
     if (base::is_writable(open)) {
@@ -70,7 +72,7 @@ pid_t visible_writer(const struct stat& st) {
   return 0;
 }
 
-// Whether the file is open for writing; then by whom.
+// The process that has the file open for writing. Returns nothing if no process has.
 std::optional<FileUser> writer_of(const std::string& path) {
   struct stat st {};
   if (::stat(path.c_str(), &st) != 0) {
@@ -192,7 +194,7 @@ std::optional<FileUser> MemoryUsers::of(const store::Store& store, const std::st
 }
 
 std::string process_text(pid_t pid) {
-  return pid == 0 ? "a process that cannot be seen from here"
+  return pid == 0 ? "a process that is not visible here"
                   : "process " + std::to_string(pid) + " (" + base::process_name(pid) + ")";
 }
 

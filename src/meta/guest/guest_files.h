@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which processes use the files of a guest.
+// Finds the processes that use the files of a guest.
 #pragma once
 
 #include <sys/types.h>
@@ -15,32 +15,33 @@ namespace meta {
 
 struct FileUser {
   std::string path;
-  pid_t pid = 0;  // 0: it cannot be seen from here
+  pid_t pid = 0;  // 0: the process is not visible in this PID namespace
 };
 
-// The files in the guest's directory that a VMM writes: those of snapfork.disks; for a guest
-// without that record, or with one that cannot be read, every regular file beside the metadata,
-// also one directory below. Missing files are in it.
+// The files in the guest's directory that a VMM writes: those of snapfork.disks. If that record is
+// missing or cannot be read, every regular file beside the metadata and one directory below counts.
+// The result may contain files that do not exist.
 std::vector<std::string> writable_disks(const store::Store& store, const std::string& id,
                                         const Metadata& metadata);
 
-// A process that has one of `files` open for writing; nothing when there is none. A read lease
-// decides (file::FileLease), so that processes of other PID namespaces and loop devices count;
-// /proc is searched only for the name, and where the filesystem has no leases.
+// A process that has one of `files` open for writing. Returns nothing if no process has. A read
+// lease decides (file::FileLease), so processes of other PID namespaces and loop devices count.
+// /proc is searched only for the pid, and if the filesystem does not support leases.
 std::optional<FileUser> find_writer(const std::vector<std::string>& files);
 
-// A process that has a regular file below `dir` open in any way. Files with several links are other
-// guests' as well and do not count. Page servers and the programs of this suite do not count.
+// A process that has a regular file below `dir` open. A file with several links may belong to
+// another guest too, so only a writer of it counts. Page servers and the programs of this suite do
+// not count as readers.
 std::optional<FileUser> find_user(const std::string& dir);
 
-// The processes that have memory files of guests open, found once in all of /proc by the
-// constructor, without page servers and the programs of this suite. (A VMM whose memory is its file
-// keeps that open; page servers are known better by their own records.)
+// The processes that have memory files of guests open, except page servers and the programs of this
+// suite. The constructor searches all of /proc once. A VMM that maps its memory file keeps the file
+// open. Page servers have records of their own (served_vmms.h).
 class MemoryUsers {
  public:
   MemoryUsers();
-  // Forks of a template share the file, so that of those the path decides under which it was
-  // opened.
+  // The process that has the memory file of `id` open. Forks of a template share the file, so for
+  // them the path decides under which the process opened it.
   std::optional<FileUser> of(const store::Store& store, const std::string& id) const;
 
  private:
@@ -53,7 +54,7 @@ class MemoryUsers {
   std::vector<Entry> entries_;
 };
 
-// "process 12 (firecracker)", or "a process that cannot be seen" for 0.
+// "process 12 (firecracker)", or "a process that is not visible here" for 0.
 std::string process_text(pid_t pid);
 
 }  // namespace meta

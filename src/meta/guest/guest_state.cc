@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Inspects the snapshot, the VMM and the disks of a guest, and derives its state from them.
 #include "meta/guest/guest_state.h"
 
 #include <sys/stat.h>
@@ -20,7 +21,7 @@ namespace {
 
 constexpr int64_t kMib = int64_t{1} << 20U;
 
-// Whether the directory holds anything; false as well when it is not there.
+// Whether the directory exists and has an entry.
 bool has_entries(const std::string& path) {
   const std::optional<std::vector<std::string>> names = store::list_names(path);
   return names && !names->empty();
@@ -32,19 +33,19 @@ std::optional<struct stat> stat_file(const std::string& path) {
     if (errno == ENOENT) {
       return std::nullopt;
     }
-    base::throw_errno("cannot look at " + base::quoted(path));
+    base::throw_errno("cannot stat " + base::quoted(path));
   }
   return st;
 }
 
-// Reads the state file into `facts`; says what is wrong with it, or nothing.
-std::string look_at_vmstate(const std::string& path, SnapshotFacts& facts, std::string& bytes) {
+// Reads the state file into `facts` and `bytes`. Returns what is wrong with it; empty for nothing.
+std::string inspect_vmstate(const std::string& path, SnapshotFacts& facts, std::string& bytes) {
   if (!stat_file(path)) {
     return "it has no state file";
   }
   try {
-    bytes = read_vmstate_file(path);
-    facts.vmstate = parse_vmstate(bytes, path);
+    bytes = vmstate::read_vmstate_file(path);
+    facts.vmstate = vmstate::parse_vmstate(bytes, path);
   } catch (const base::BadData& error) {
     return error.what();
   }
@@ -56,8 +57,8 @@ std::string compressed_text(const SnapshotFacts& snapshot) {
                                      : "its memory is compressed (" + snapshot.compressed + ")";
 }
 
-// What keeps the disks from belonging to the snapshot; empty when they do. A list of disks that
-// cannot be read does not show that they do.
+// Why the disks no longer belong to the snapshot; empty if they do. If the list of disks cannot be
+// read, the error is the reason.
 std::string change_of_disks(const Metadata& metadata, const std::string& dir) {
   try {
     const std::vector<std::string> changes = changed_disks(metadata, dir);
@@ -94,8 +95,8 @@ const char* state_name(State state) {
 
 namespace {
 
-// What of the snapshot is a symbolic link; empty for nothing. Clones of such a guest would hold the
-// link, and with it the file that it leads to, whose link count says nothing of them.
+// Returns a problem if a part of the snapshot is a symbolic link, else an empty string. A clone of
+// such a guest would copy the link, and the link count of the target would not count the clone.
 std::string link_problem(const store::Store& store, std::string_view id) {
   for (const std::string_view part :
        {"snapshots", "snapshots/snapshot-latest", "snapshots/snapshot-latest/state",
@@ -104,7 +105,7 @@ std::string link_problem(const store::Store& store, std::string_view id) {
     if (::lstat((store.guest_dir(id) + "/" + std::string(part)).c_str(), &st) == 0 &&
         S_ISLNK(st.st_mode)) {
       return "its " + base::quoted(part) +
-             " is a symbolic link; put what the link points to in its place";
+             " is a symbolic link; replace it by the file or directory that it points to";
     }
   }
   return "";
@@ -112,7 +113,7 @@ std::string link_problem(const store::Store& store, std::string_view id) {
 
 }  // namespace
 
-SnapshotFacts look_at_snapshot(const store::Store& store, std::string_view id) {
+SnapshotFacts inspect_snapshot(const store::Store& store, std::string_view id) {
   SnapshotFacts facts;
   facts.problem = link_problem(store, id);
   if (!facts.problem.empty()) {
@@ -123,7 +124,7 @@ SnapshotFacts look_at_snapshot(const store::Store& store, std::string_view id) {
   const std::string dir = memory_path.substr(0, memory_path.rfind('/'));
   const std::optional<struct stat> memory = stat_file(memory_path);
   std::string bytes;
-  facts.problem = look_at_vmstate(store.state_path(id), facts, bytes);
+  facts.problem = inspect_vmstate(store.state_path(id), facts, bytes);
   if (!facts.vmstate && !memory && !has_entries(dir)) {
     facts.problem.clear();
     return facts;
@@ -149,15 +150,15 @@ SnapshotFacts look_at_snapshot(const store::Store& store, std::string_view id) {
     return facts;
   }
   if (*facts.memory_bytes > *facts.expected_bytes) {
-    // Hot-plug memory lies behind the rest; only the devices tell how much.
-    read_devices(bytes, *facts.vmstate);
+    // Hot-plug memory follows the boot memory. Only the devices contain its size.
+    vmstate::read_devices(bytes, *facts.vmstate);
     *facts.expected_bytes += static_cast<int64_t>(facts.vmstate->hotplug_bytes);
   }
   if (!S_ISREG(memory->st_mode)) {
-    facts.problem = "its memory is not a regular file";
+    facts.problem = "its memory file is not a regular file";
   } else if (*facts.memory_bytes != *facts.expected_bytes) {
     facts.problem = "its memory file has " + mib_text(*facts.memory_bytes) +
-                    ", but its state file says " + mib_text(*facts.expected_bytes);
+                    ", but its state file requires " + mib_text(*facts.expected_bytes);
   }
   return facts;
 }
@@ -170,7 +171,7 @@ GuestState derive_state(const store::Store& store, std::string_view id, const Me
 GuestState derive_state(const store::Store& store, std::string_view id, const Metadata& metadata,
                         VmmFinder& finder) {
   GuestState result;
-  result.snapshot = look_at_snapshot(store, id);
+  result.snapshot = inspect_snapshot(store, id);
   const base::FoundProcess recorded = base::find_process(recorded_vmm(metadata).process);
   result.vmm = {.pid = metadata.number("HypervisorPID"),
                 .start_time = metadata.number("HypervisorStartTime"),
@@ -206,18 +207,19 @@ void require_whole_snapshot(const GuestState& state, std::string_view id, std::s
   const std::string what = "cannot " + std::string(verb) + " " + base::quoted(id) + ": ";
   if (state.state == State::stale && force == Force::no) {
     throw base::Refused(what + "it is Stale: " + state.reason +
-                        ", so memory and disks do not belong together; delete it, or give --force "
-                        "('snapshot-meta accept " +
-                        std::string(id) + "' if they do)");
+                        ", so memory and disks do not belong together; delete the guest, use "
+                        "--force, or if they do belong together, run 'snapshot-meta accept " +
+                        std::string(id) + "'");
   }
   if (state.state != State::standby && state.state != State::template_ &&
       state.state != State::stale) {
     throw base::Refused(what + "it is " + state_name(state.state) +
                         (state.reason.empty() ? "" : " (" + state.reason + ")") +
-                        "; a guest in Standby, with a whole snapshot, is needed");
+                        "; it must be in Standby, with a whole snapshot");
   }
   if (!state.snapshot.compressed.empty()) {
-    throw base::Refused(what + compressed_text(state.snapshot) + "; unpack it to 'memory' first");
+    throw base::Refused(what + compressed_text(state.snapshot) +
+                        "; decompress it to 'memory' first");
   }
 }
 

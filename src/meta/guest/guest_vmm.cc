@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Asks the page servers' records, the API socket, the recorded process and the open files in turn.
 #include "meta/guest/guest_vmm.h"
 
 #include <system_error>
@@ -21,11 +22,11 @@ std::optional<LiveVmm> served_vmm(const ServedVmms& served, const std::string& i
   const pid_t pid = vmm.process.pid;
   return LiveVmm{.pid = pid,
                  .reason = pid != 0 ? process_text(pid) + " is connected to the page server"
-                                    : "it cannot be determined which process " +
+                                    : "cannot determine the process that " +
                                           base::quoted(vmm.path) + " records"};
 }
 
-// A relative path is one in the guest's directory.
+// A relative path is relative to the guest's directory.
 std::optional<LiveVmm> api_listener(const std::string& dir, const std::string& socket) {
   if (socket.empty()) {
     return std::nullopt;
@@ -47,13 +48,13 @@ std::optional<LiveVmm> recorded_process(const base::ProcessIdentity& recorded) {
   }
   if (found.pid == 0) {
     return LiveVmm{.reason = "its VMM is recorded as process " + std::to_string(recorded.pid) +
-                             " of another PID namespace"};
+                             " in another PID namespace"};
   }
   return LiveVmm{.pid = found.pid,
                  .reason = process_text(found.pid) +
                            (found.is_certain ? " is its recorded VMM"
-                                             : " has the number of its recorded VMM, whose start "
-                                               "time is not known")};
+                                             : " has the pid of its recorded VMM, whose start time "
+                                               "is not known")};
 }
 
 LiveVmm user_text(const FileUser& user, const char* how) {
@@ -65,7 +66,7 @@ std::string damaged_text(const std::string& path) {
   try {
     return base::read_file(path, kMaxJsonBytes);
   } catch (const base::BadData&) {
-    return "";  // longer than any metadata
+    return "";  // too long to be metadata
   } catch (const std::system_error& error) {
     if (error.code() == std::errc::no_such_file_or_directory) {
       return "";

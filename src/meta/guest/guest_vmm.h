@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a guest runs: whether any process is its VMM. Every program asks here.
+// Decides whether a guest runs: whether any process is its VMM. Every program uses this function.
 #pragma once
 
 #include <sys/types.h>
@@ -17,29 +17,35 @@
 namespace meta {
 
 struct LiveVmm {
-  pid_t pid = 0;       // 0: it cannot be seen from here
+  pid_t pid = 0;       // 0: the process is not visible in this PID namespace
   std::string reason;  // "process 12 (firecracker) is connected to the page server"
 };
 
-// In this order: a page server has a record of a live VMM of the guest; a process listens on its
-// API socket; the recorded process lives; a process has one of its disks open for writing, or its
-// memory file open when it has no disks. What cannot be read or determined counts as a live VMM.
+// A guest has a live VMM if one of these is true, checked in this order:
 //
-// One object may be asked about many guests: it reads the records' directories once, and /proc at
-// most once unless it names a writer.
+// 1. A page server has a record of a live VMM of the guest.
+// 2. A process listens on the guest's API socket.
+// 3. The recorded process is alive.
+// 4. A process has one of the guest's disks open for writing. If the guest has no disks: a process
+//    has its memory file open.
+//
+// What cannot be read or determined counts as a live VMM.
+//
+// One object can be used for many guests. It reads the directories of the records once, and /proc
+// at most once, except to find the pid of a writer.
 class VmmFinder {
  public:
   explicit VmmFinder(const store::Store& store) : store_(store) {}
 
-  // Nothing when no process is the guest's VMM.
+  // Returns nothing if no process is the guest's VMM.
   std::optional<LiveVmm> find(const std::string& id, const Metadata& metadata);
-  // For a guest whose metadata.json is damaged or missing. Its text is searched for what it
-  // recorded. Besides, a process that has any file of the guest open counts as its VMM.
+  // For a guest whose metadata.json is damaged or missing. Searches the damaged text for the
+  // recorded VMM. In addition, a process that has any file of the guest open counts as its VMM.
   std::optional<LiveVmm> find_without_metadata(const std::string& id);
 
-  // The processes that are certainly the guest's VMM or the command that was started for it: those
-  // of the page servers' records and the recorded one, where number and start time agree.
-  // `recorded` is from the metadata or from damaged text.
+  // The processes that are certainly the guest's VMM or the command that started it: the processes
+  // of the page servers' records and the recorded process, if pid and start time match. `recorded`
+  // comes from the metadata or from damaged text.
   std::vector<base::ProcessIdentity> certain_processes(const std::string& id,
                                                        const RecordedVmm& recorded);
 
@@ -52,8 +58,8 @@ class VmmFinder {
   std::optional<MemoryUsers> memory_users_;
 };
 
-// recorded_vmm of a guest's metadata, or of its text when that is damaged. Throws std::system_error
-// when it cannot be read; for a guest without metadata.json the answer is empty.
+// The recorded VMM in a guest's metadata, or in their text if they are damaged. Empty if the guest
+// has no metadata.json. Throws std::system_error if the file cannot be read.
 RecordedVmm recorded_vmm_of_guest(const store::Store& store, const std::string& id);
 
 }  // namespace meta

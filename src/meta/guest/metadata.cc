@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads, checks and replaces metadata.json; holds the types of the keys that hypeman knows.
 #include "meta/guest/metadata.h"
 
 #include <algorithm>
@@ -20,7 +21,8 @@ struct KnownKey {
   std::string_view name;
   KeyType type;
 };
-// Of lib/instances/types.go, in the order there; the template keys of its pull request 229.
+// From hypeman's lib/instances/types.go, in the same order, and the template keys of its pull
+// request 229.
 constexpr std::array kKnownKeys{
     KnownKey{"Id", KeyType::text},
     KnownKey{"Name", KeyType::text},
@@ -63,7 +65,8 @@ bool is_null(std::string_view raw) {
   return raw == "null";
 }
 
-// The form of RFC 3339 that Go's time.Time takes: 2006-01-02T15:04:05[.fraction](Z|+01:00).
+// Whether `raw` has the form of RFC 3339 that Go's time.Time accepts:
+// 2006-01-02T15:04:05[.fraction](Z|+01:00).
 bool is_time(std::string_view raw) {
   const std::optional<std::string> value = json_text(raw);
   constexpr std::string_view kForm = "dddd-dd-ddTdd:dd:dd";
@@ -114,7 +117,7 @@ std::string Metadata::text(std::string_view key) const {
   std::optional<std::string> value = json_text(*raw);
   if (!value) {
     throw base::BadData("cannot use " + base::quoted(path_) + ": " + base::quoted(key) +
-                        " is no string");
+                        " is not a string");
   }
   return *std::move(value);
 }
@@ -140,7 +143,7 @@ std::optional<int64_t> Metadata::number(std::string_view key) const {
   const std::optional<int64_t> value = json_integer(*raw);
   if (!value) {
     throw base::BadData("cannot use " + base::quoted(path_) + ": " + base::quoted(key) +
-                        " is no whole number");
+                        " is not a whole number");
   }
   return value;
 }
@@ -206,7 +209,7 @@ const char* key_type_name(KeyType type) {
       return "a whole number";
     case KeyType::time:
     case KeyType::optional_time:
-      return "a time as \"2006-01-02T15:04:05Z\"";
+      return "a time such as \"2006-01-02T15:04:05Z\"";
     case KeyType::object:
       return "an object";
     case KeyType::unknown:

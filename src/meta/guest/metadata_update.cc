@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Serializes changes with flock(2) on the guest's directory.
 #include "meta/guest/metadata_update.h"
 
 #include <fcntl.h>
@@ -20,7 +21,8 @@ MetadataUpdate::MetadataUpdate(const store::Store& store, const std::string& id)
   while (::flock(dir_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     if (deadline.passed()) {
       throw base::Refused("cannot change " + base::quoted(id) +
-                          ": another process under the same lock has been changing it for 10 s");
+                          ": another process that inherited the same lock has been changing it for "
+                          "10 s");
     }
     ::poll(nullptr, 0, 1);
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One change of a guest's metadata at a time, also under one inherited lock.
+// Serializes changes of a guest's metadata, also between processes that inherited the same lock.
 #pragma once
 
 #include <functional>
@@ -12,10 +12,11 @@
 
 namespace meta {
 
-// Processes that inherited the same lock do not exclude each other by it. While an object of this
-// class lives, no other one of the guest does (flock on its directory): read the metadata, change
-// and write them in that time, and no update of another process is lost. The caller holds the
-// guest's lock. Throws base::Refused after 10 s; does nothing where the filesystem has no flock.
+// Processes that inherited the same lock do not exclude each other. While an object of this class
+// exists, no other process has one for the same guest (flock(2) on its directory). A process that
+// reads, changes and writes the metadata in that time loses no update of another process. The
+// caller holds the guest's lock. Throws base::Refused after 10 s. Does nothing if the filesystem
+// does not support flock(2).
 class MetadataUpdate {
  public:
   MetadataUpdate(const store::Store& store, const std::string& id);
@@ -24,9 +25,9 @@ class MetadataUpdate {
   base::Fd dir_;
 };
 
-// Reads a guest's metadata, changes them by `change`, and writes them back durably, all under the
-// guest's exclusive lock and in one MetadataUpdate. A dry run only reads and calls `change`, which
-// throws what is to be refused.
+// Reads a guest's metadata, calls `change`, and writes the metadata back durably, all under the
+// guest's exclusive lock and in one MetadataUpdate. `change` throws to refuse. A dry run reads the
+// metadata and calls `change`, but does not write.
 void change_metadata(const store::Store& store, const std::string& id, store::Effect effect,
                      const std::function<void(Metadata&)>& change);
 

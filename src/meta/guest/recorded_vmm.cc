@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads the recorded VMM from metadata, or searches damaged text for its keys.
 #include "meta/guest/recorded_vmm.h"
 
 #include <charconv>
@@ -12,18 +13,18 @@
 namespace meta {
 namespace {
 
-// What is not the number of a process names none.
+// The pid `number`, or 0 if `number` cannot be a pid.
 pid_t pid_of(int64_t number) {
   return number > 0 && number <= std::numeric_limits<pid_t>::max() ? static_cast<pid_t>(number) : 0;
 }
 
-// A string at `path`; empty for everything else, as other programs may use the key.
+// The string at `path`. Empty for any other type, because other programs may use the key.
 std::string optional_text(const Metadata& metadata, std::string_view path) {
   const std::optional<std::string> raw = metadata.json().find_path(path);
   return raw ? json_text(*raw).value_or("") : "";
 }
 
-// What follows `"key":` wherever that stands.
+// The text after the first `"key":`, at any depth.
 std::string_view value_after(std::string_view text, std::string_view key) {
   const size_t at = text.find("\"" + std::string(key) + "\"");
   const size_t value =
@@ -41,7 +42,7 @@ int64_t number_after(std::string_view text, std::string_view key) {
   return is_whole ? number : 0;
 }
 
-// Without escapes, which no boot id and hardly a path has.
+// The string after the key, without decoding escapes. A boot id has none, and a path rarely has.
 std::string text_after(std::string_view text, std::string_view key) {
   std::string_view value = value_after(text, key);
   if (!value.starts_with('"')) {

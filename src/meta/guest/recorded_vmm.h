@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a guest's metadata says about its last VMM.
+// Reads and writes the record of a guest's last VMM in its metadata.
 #pragma once
 
 #include <string>
@@ -11,20 +11,20 @@
 namespace meta {
 
 struct RecordedVmm {
-  base::ProcessIdentity process;  // a pid of 0: none is recorded
-  std::string api_socket;         // SocketPath; empty when none is recorded
+  base::ProcessIdentity process;  // the pid is 0 if none is recorded
+  std::string api_socket;         // SocketPath; empty if none is recorded
 };
 
 // HypervisorPID, HypervisorStartTime, HypervisorBootID, snapfork.pid_namespace and SocketPath.
-// Throws base::BadData when a pid or a start time is not a whole number.
+// Throws base::BadData if the pid or the start time is not a whole number.
 RecordedVmm recorded_vmm(const Metadata& metadata);
-// The same from text that is not JSON, as far as its keys can be found.
+// The same keys, searched in text that is not valid JSON.
 RecordedVmm recorded_vmm_in_text(std::string_view damaged);
 
 // Records `process` as the guest's VMM.
 void record_vmm(Metadata& metadata, const base::ProcessIdentity& process);
 
-// The key of ours that is not hypeman's: the PID namespace that HypervisorPID is a number of.
+// snapfork's own key: the PID namespace that HypervisorPID belongs to.
 inline constexpr std::string_view kPidNamespaceKey = "snapfork.pid_namespace";
 
 }  // namespace meta

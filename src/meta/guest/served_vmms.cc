@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads the directories of records, and finds the records that belong to a guest's session.
 #include "meta/guest/served_vmms.h"
 
 #include <algorithm>
@@ -16,9 +17,13 @@ namespace {
 
 constexpr std::string_view kSuffix = ".vmm";
 
-// Of NAME.vmm and NAME.old-N.vmm, and of NAME.PID.vmm and NAME.PID~N.vmm, which a page server keeps
-// of a guest that hangs since an earlier one was killed: they hold this number, or cannot be read.
-// Where NAME.PID.vmm holds another, it belongs to a session that is called NAME.PID.
+// Whether the file `name` is a record of `session`, which is NAME here. `pid` is the recorded pid,
+// or 0 if the record cannot be read. The names are:
+//
+//| NAME.vmm, NAME.old-N.vmm       records of the session
+//| NAME.PID.vmm, NAME.PID~N.vmm   records of a guest that hangs because an earlier server was killed
+//
+// If NAME.PID.vmm has another pid, it belongs to a session named NAME.PID.
 bool is_record_of(std::string_view name, const std::string& session, pid_t pid) {
   if (!name.starts_with(session) || !name.ends_with(kSuffix)) {
     return false;
@@ -38,11 +43,11 @@ bool is_record_of(std::string_view name, const std::string& session, pid_t pid) 
 }
 
 struct Record {
-  pid_t pid = 0;  // in the PID namespace of its server; 0: not known
+  pid_t pid = 0;  // in the PID namespace of the server; 0: not known
   ServedVmm vmm;
 };
 
-// Nothing when the record is gone or names a process that has ended.
+// Returns nothing if the record does not exist or its process has ended.
 std::optional<Record> read_record(const std::string& path) {
   try {
     const std::optional<base::ProcessIdentity> recorded = store::read_vmm_record(path);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which VMMs the page servers of a store serve, or served when they were killed.
+// Finds the VMMs that the page servers of a store serve, or served when they were killed.
 #pragma once
 
 #include <cstdint>
@@ -11,23 +11,24 @@
 
 namespace meta {
 
-// A record "SESSION.vmm" of a page server. It stands while the VMM is connected, and stays when the
-// server is killed: then the VMM lives and hangs.
+// A record "SESSION.vmm" of a page server. It exists while the VMM is connected. If the server is
+// killed, the record remains, and the VMM hangs at its next fault.
 struct ServedVmm {
   std::string path;                           // of the record
-  base::FoundProcess process{.alive = true};  // its pid is 0 when it cannot be determined
-  uint64_t start_time = 0;                    // as recorded; 0: not known
+  base::FoundProcess process{.alive = true};  // the pid is 0 if it cannot be determined
+  uint64_t start_time = 0;                    // as recorded; 0 if not known
 };
 
-// The directories of records are read once, by the constructor; a record when it is asked for.
+// The constructor reads the directories of records once. of() reads the records themselves.
 class ServedVmms {
  public:
-  // The records beside the control socket (run_dir.h), and those of hypeman's layout in the store.
+  // Uses the records next to the control socket (run_dir.h) and those of hypeman's layout in the
+  // store.
   explicit ServedVmms(const store::Store& store);
 
-  // The records of the guest `id` that name a live process, or cannot be read. Its sessions are
-  // ID@HHHHHHHH (store::session_name), with ".old-N" when another session took the name; in
-  // hypeman's layout ID.
+  // The records of the guest `id` whose process is alive, or that cannot be read. Its session is
+  // ID@HHHHHHHH (store::session_name), with ".old-N" if another session has taken the name, or ID
+  // in hypeman's layout.
   std::vector<ServedVmm> of(const std::string& id) const;
 
  private:

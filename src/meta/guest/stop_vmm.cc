@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Sends SIGTERM, then SIGKILL, through pidfds whose start times match.
 #include "meta/guest/stop_vmm.h"
 
 #include <poll.h>
@@ -25,7 +26,7 @@ struct Target {
   pid_t pid;
 };
 
-// Opened before the start time is read, the pidfd keeps the number from a process that comes later.
+// The pidfd is opened before the start time is read, so the pid cannot be reused in between.
 std::vector<Target> open_targets(const std::vector<base::ProcessIdentity>& processes) {
   std::vector<Target> targets;
   for (const base::ProcessIdentity& process : processes) {
@@ -41,12 +42,12 @@ void send(const std::vector<Target>& targets, int signal) {
   for (const Target& target : targets) {
     if (::syscall(SYS_pidfd_send_signal, target.pidfd.get(), signal, nullptr, 0) != 0 &&
         errno != ESRCH) {
-      base::throw_errno("cannot end process " + std::to_string(target.pid));
+      base::throw_errno("cannot signal process " + std::to_string(target.pid));
     }
   }
 }
 
-// Whether all of them end before the deadline.
+// Whether all targets end before the deadline.
 bool all_end(const std::vector<Target>& targets, const base::Deadline& deadline) {
   for (const Target& target : targets) {
     struct pollfd exit {
@@ -61,7 +62,7 @@ bool all_end(const std::vector<Target>& targets, const base::Deadline& deadline)
   return true;
 }
 
-// The VMM of `id` as it seems now, from metadata that may be damaged.
+// The current VMM of `id`. Its metadata may be damaged.
 std::optional<LiveVmm> find_vmm(const store::Store& store, const std::string& id) {
   VmmFinder finder(store);
   try {
@@ -73,7 +74,7 @@ std::optional<LiveVmm> find_vmm(const store::Store& store, const std::string& id
 
 }  // namespace
 
-void stop_vmm(const store::Store& store, const std::string& id, std::chrono::seconds patience,
+void stop_vmm(const store::Store& store, const std::string& id, std::chrono::seconds timeout,
               store::Effect effect) {
   require_guest(store, id);
   VmmFinder finder(store);
@@ -88,16 +89,16 @@ void stop_vmm(const store::Store& store, const std::string& id, std::chrono::sec
   }
   const char* const what = "cannot stop ";
   send(targets, SIGTERM);
-  if (!all_end(targets, base::Deadline::after(patience))) {
+  if (!all_end(targets, base::Deadline::after(timeout))) {
     send(targets, SIGKILL);
-    if (!all_end(targets, base::Deadline::after(patience))) {
+    if (!all_end(targets, base::Deadline::after(timeout))) {
       base::throw_error_number(ETIMEDOUT,
-                               what + base::quoted(id) + ": its VMM does not end after SIGKILL");
+                               what + base::quoted(id) + ": its VMM did not end after SIGKILL");
     }
   }
   if (const std::optional<LiveVmm> vmm = find_vmm(store, id)) {
     throw base::Refused(what + base::quoted(id) + ": " + vmm->reason +
-                        ", and it is not certain that this is the VMM; end it yourself");
+                        ", but it is not certain that this process is the VMM; end it yourself");
   }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ending the VMM of a guest.
+// Ends the VMM of a guest.
 #pragma once
 
 #include <chrono>
@@ -10,12 +10,12 @@
 
 namespace meta {
 
-// Sends SIGTERM, after `patience` SIGKILL, to the processes of VmmFinder::certain_processes, each
-// through a pidfd whose start time was compared. Returns when the guest does not run. No other
-// process gets a signal: throws base::Refused, naming it, when one seems to be the guest's VMM and
-// that is not certain. Throws std::system_error (ETIMEDOUT) for a process that SIGKILL does not end
-// within `patience`. With Effect::dry_run nothing is signalled.
-void stop_vmm(const store::Store& store, const std::string& id, std::chrono::seconds patience,
+// Sends SIGTERM, and after `timeout` SIGKILL, to the processes of VmmFinder::certain_processes,
+// each through a pidfd whose start time matches. Returns when the guest does not run. No other
+// process gets a signal: if another process may be the guest's VMM, throws base::Refused that names
+// it. Throws std::system_error (ETIMEDOUT) if a process does not end within `timeout` after
+// SIGKILL. With Effect::dry_run, sends no signal.
+void stop_vmm(const store::Store& store, const std::string& id, std::chrono::seconds timeout,
               store::Effect effect);
 
 }  // namespace meta

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads the hot list with the parser that the page server uses.
 #include "meta/image/hot_list_bounds.h"
 
 #include "base/error.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a hot list can be for a memory file at all.
+// Checks whether a hot list can belong to a memory file of a given size.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace meta {
 
-// Why the list behind `fd` cannot be for `memory_bytes` of memory: what hot::try_decode_hpl1 and
-// hot::bounds_problem refuse, which is what a page server refuses too. Empty when it can.
+// Returns why the list behind `fd` cannot belong to `memory_bytes` of memory. Empty if it can.
+// hot::try_decode_hpl1 and hot::bounds_problem decide; the page server refuses the same lists.
 std::string hot_list_problem(int fd, std::string_view name, uint64_t memory_bytes);
 
 }  // namespace meta

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Writes image.json and parses it strictly: each member has its type, and the runs are in order.
 #include "meta/image/image_record.h"
 
 #include "base/error.h"
@@ -11,7 +12,7 @@ namespace {
 
 constexpr uint64_t kVersion = 1;
 
-// Takes members of one object, each of the type that it must have.
+// Returns the members of one object. Throws base::BadData for a missing member or a wrong type.
 class Fields {
  public:
   Fields(std::string_view text, const std::string& path)
@@ -46,7 +47,7 @@ class Fields {
   }
   [[noreturn]] void refuse(std::string_view key) const {
     throw base::BadData("cannot use " + base::quoted(path_) + ": " + base::quoted(key) +
-                        " is missing or wrong");
+                        " is missing or invalid");
   }
 
  private:
@@ -109,7 +110,7 @@ ImageRecord parse_image_record(std::string_view text, const std::string& path) {
   record.extents = fields.optional_number("extents");
   record.zero_runs_from_pages = fields.number("zero_runs_from_pages");
   record.zero_runs = fields.runs("zero_runs");
-  const uint64_t pages = record.memory_bytes / kZeroMapPage + 1;  // the last may be a part of one
+  const uint64_t pages = record.memory_bytes / kZeroMapPage + 1;  // the last page may be partial
   uint64_t end = 0;
   for (const PageRun& run : record.zero_runs) {
     if (run.count == 0 || run.count > pages || run.first > pages - run.count || run.first < end) {

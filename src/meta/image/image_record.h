@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// template/image.json: what the sealed memory of a template is, found out once at its promotion.
+// Reads and writes template/image.json: facts about the sealed memory that promote records once.
 #pragma once
 
 #include <cstdint>
@@ -18,21 +18,22 @@ namespace meta {
 struct ImageRecord {
   std::string digest;         // ImageScan::digest
   uint64_t memory_bytes = 0;  // length of the memory file
-  uint64_t page_size = 4096;  // of the guest's memory: 4096, or 2 MiB for hugetlbfs
-  uint64_t data_pages = 0;    // of 4096 bytes, as all here
+  uint64_t page_size = 4096;  // of the guest's memory: 4096 bytes, or 2 MiB for hugetlbfs
+  uint64_t data_pages = 0;    // of 4096 bytes, as all page counts in this struct
   uint64_t zero_pages = 0;
-  std::optional<uint64_t> extents;    // of the memory file at that time
-  uint64_t zero_runs_from_pages = 1;  // zero_runs has all runs of at least so many pages
-  std::vector<PageRun> zero_runs;     // ascending, not touching
+  std::optional<uint64_t> extents;    // of the memory file when it was promoted
+  uint64_t zero_runs_from_pages = 1;  // zero_runs has all runs of at least this many pages
+  std::vector<PageRun> zero_runs;     // ascending, not adjacent
 };
 
 std::string image_record_path(const store::Store& store, std::string_view id);
 
-// One JSON object, pretty but for the runs: {"v":1,"digest",...,"zero_runs":[[FIRST,COUNT],...]}.
+// One JSON object, one member per line: {"v":1,"digest",...,"zero_runs":[[FIRST,COUNT],...]}.
 std::string to_json(const ImageRecord& record);
-// Throws base::BadData when `text` is none, or its runs do not lie in the image in order.
+// Throws base::BadData if `text` is not a record, or if its runs are not in order inside the image.
 ImageRecord parse_image_record(std::string_view text, const std::string& path);
-// Nothing when there is no such file. Throws as parse_image_record does; std::system_error.
+// Returns nothing if the file does not exist. Throws as parse_image_record does, and
+// std::system_error.
 std::optional<ImageRecord> read_image_record(const std::string& path);
 
 }  // namespace meta

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads the data of a memory file once, skips its holes, and feeds the digest and the zero map.
 #include "meta/image/image_scan.h"
 
 #include <fcntl.h>
@@ -15,12 +16,13 @@
 #include <cstdio>
 #include <vector>
 
-// Compiled in, so that no start of the program has to load the library.
+// The hash is compiled in, so that the program does not load the library at each start.
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/little_endian.h"
 #include "file/next_data.h"
 
 namespace meta {
@@ -28,12 +30,12 @@ namespace {
 
 constexpr size_t kReadBytes = size_t{4} << 20U;
 
-// The digest of ImageScan, fed in the order of the file.
+// Computes ImageScan::digest. The caller feeds it in the order of the file.
 class Digest {
  public:
   Digest() { XXH3_128bits_reset(&state_); }
 
-  // `bytes` at `offset` are not zero. The start of a run needs its length: see end_run.
+  // Adds `bytes` at `offset`, which are not zero. end_run adds offset and length when the run ends.
   void add(uint64_t offset, std::span<const std::byte> bytes) {
     if (offset != run_end_) {
       end_run();
@@ -61,10 +63,8 @@ class Digest {
     }
   }
   void add_number(uint64_t number) {
-    std::array<unsigned char, 8> bytes{};
-    for (size_t i = 0; i < bytes.size(); ++i) {
-      bytes.at(i) = static_cast<unsigned char>(number >> (8 * i));
-    }
+    std::string bytes;
+    base::append_little_endian(bytes, number, sizeof number);
     XXH3_128bits_update(&state_, bytes.data(), bytes.size());
   }
 
@@ -81,7 +81,7 @@ uint64_t pages_up(uint64_t bytes) {
 off_t size_of(int fd, std::string_view name) {
   struct stat st {};
   if (::fstat(fd, &st) != 0) {
-    base::throw_errno("cannot look at " + base::quoted(name));
+    base::throw_errno("cannot stat " + base::quoted(name));
   }
   return st.st_size;
 }
@@ -96,7 +96,7 @@ class Scanner {
     while (at < size_) {
       const auto [start, end] = file::next_data(fd_, at, size_, name_)
                                     .value_or(file::Range{.begin = size_, .end = size_});
-      // Holes of a filesystem with small blocks may start inside of a page.
+      // On a filesystem with blocks smaller than a page, a hole may start inside a page.
       const off_t page_start = start / kPage * kPage;
       if (page_start > at) {
         add_zeros(at, page_start);
@@ -108,7 +108,8 @@ class Scanner {
       }
     }
     if (size_of(fd_, name_) != size_) {
-      throw base::BadData("cannot read " + base::quoted(name_) + ": its length changes");
+      throw base::BadData("cannot read " + base::quoted(name_) +
+                          ": its size changed while it was read");
     }
     scan_.bytes = static_cast<uint64_t>(size_);
     scan_.digest = digest_.finish();
@@ -123,15 +124,16 @@ class Scanner {
                     pages_up(static_cast<uint64_t>(to - from)));
   }
 
-  // Looks at some pages from `at` on; returns how many bytes.
+  // Reads up to kReadBytes from `at` on. Returns the number of bytes.
   off_t read_piece(off_t at, off_t end) {
     const auto wanted = static_cast<size_t>(std::min(end - at, static_cast<off_t>(buffer_.size())));
     const size_t got = base::pread_full(fd_, std::span(buffer_).first(wanted), at, name_);
     if (got < wanted) {
-      throw base::BadData("cannot read " + base::quoted(name_) + ": its length changes");
+      throw base::BadData("cannot read " + base::quoted(name_) +
+                          ": its size changed while it was read");
     }
     const std::span<const std::byte> piece = std::span(buffer_).first(got);
-    // Neighbouring data pages go into the digest in one go.
+    // Adjacent data pages go into the digest in one call.
     size_t data_from = 0;
     for (size_t page = 0; page < got; page += kZeroMapPage) {
       const size_t length = std::min<size_t>(kZeroMapPage, got - page);
@@ -153,7 +155,7 @@ class Scanner {
     }
   }
 
-  Digest digest_;  // aligned for vectors, so it comes first
+  Digest digest_;  // first, because it is aligned for vector instructions
   std::string name_;
   off_t size_;
   int fd_;
@@ -164,7 +166,7 @@ class Scanner {
 }  // namespace
 
 ImageScan scan_image(int fd, std::string_view name) {
-  // A hint only: where it fails, reading works all the same.
+  // This is only a hint. If it fails, the file is read without it.
   static_cast<void>(::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL));
   return Scanner(fd, name).run();
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Joins adjacent runs of zero pages, and drops the shortest ones when there are too many.
 #include "meta/image/zero_map.h"
 
 #include <algorithm>
@@ -15,7 +16,7 @@ void ZeroMap::add(uint64_t first, uint64_t count) {
     runs_.back().count += count;
     return;
   }
-  // Only the last run may still be short: it may grow.
+  // Only the last run may be shorter than shortest_, because it may still grow.
   if (!runs_.empty() && runs_.back().count < shortest_) {
     runs_.pop_back();
   }
@@ -36,8 +37,8 @@ void ZeroMap::forget_short_runs() {
 }
 
 bool is_zero(std::span<const std::byte> bytes) {
-  // A zero word at the start, and each byte equal to the one a word before it: memcmp is the
-  // fastest loop at hand, and data mostly differs in the first word.
+  // The first word is zero, and each byte equals the byte one word before it. memcmp is the fastest
+  // available loop, and most data differs in the first word.
   constexpr size_t kWord = sizeof(uint64_t);
   if (bytes.size() < kWord) {
     return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });

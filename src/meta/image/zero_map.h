@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which pages of an image are zero, as runs.
+// Collects the runs of zero pages of a memory file.
 #pragma once
 
 #include <cstddef>
@@ -17,20 +17,20 @@ struct PageRun {
   bool operator==(const PageRun&) const = default;
 };
 
-// Collects runs of zero pages in the order of the file. Keeps at most `most_runs`: when there are
-// more, it forgets the short ones, and says from which length on the map is complete.
+// Collects runs of zero pages in the order of the file. It keeps at most `most_runs` runs. If there
+// are more, it drops the short ones; complete_from() is the length from which the map is complete.
 class ZeroMap {
  public:
   static constexpr size_t kMostRuns = 200'000;
   explicit ZeroMap(size_t most_runs = kMostRuns) : most_runs_(most_runs) {}
 
-  // Pages must come in order; a run that touches the one before is joined to it.
+  // Runs must come in ascending order. A run adjacent to the previous one is joined to it.
   void add(uint64_t first, uint64_t count);
 
   const std::vector<PageRun>& runs() const { return runs_; }
-  // Runs of this many pages and more are all there (but for an end that is still to come).
+  // The map has all runs of at least this many pages, except for the part that is not added yet.
   uint64_t complete_from() const { return shortest_; }
-  // Zero pages in all, forgotten ones too.
+  // The number of zero pages, including those of dropped runs.
   uint64_t pages() const { return pages_; }
 
  private:

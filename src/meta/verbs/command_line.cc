@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Parses ids and common options, and prints dry-run lines.
 #include "meta/verbs/command_line.h"
 
 #include <algorithm>
@@ -13,7 +14,7 @@
 namespace meta {
 
 void add_dry_run(base::Options& options) {
-  options.flag("dry-run", "say what would be done, and change nothing");
+  options.flag("dry-run", "print what would be done, and change nothing");
 }
 
 store::Effect effect_of(const base::ParsedOptions& parsed) {
@@ -21,7 +22,7 @@ store::Effect effect_of(const base::ParsedOptions& parsed) {
 }
 
 void add_force(base::Options& options) {
-  options.flag("force", "also a Stale guest, whose disks changed after the snapshot");
+  options.flag("force", "accept a Stale guest, whose disks changed after the snapshot");
 }
 
 Force force_of(const base::ParsedOptions& parsed) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the command lines of several verbs share.
+// Declares options, operands and output that several verbs share.
 #pragma once
 
 #include <cstddef>
@@ -15,43 +15,43 @@
 
 namespace meta {
 
-// --dry-run, for the verbs that write.
+// Adds --dry-run, for verbs that write.
 void add_dry_run(base::Options& options);
 store::Effect effect_of(const base::ParsedOptions& parsed);
-// --force, for the verbs that take a snapshot: also one in state Stale.
+// Adds --force, for verbs that need a snapshot: accept one in state Stale.
 void add_force(base::Options& options);
 Force force_of(const base::ParsedOptions& parsed);
-// With --dry-run, writes "would TEXT" as a line of standard output (or as a record with --json).
+// With --dry-run, writes the line "would TEXT" to standard output, or a record with --json.
 void announce(store::Effect effect, std::string_view text);
 
-// How many operands a verb takes, and what a message calls them.
+// The number of operands of a verb, and their name in messages.
 struct Operands {
   size_t least;
   size_t most;
   std::string_view what;
 };
-// Nothing when --help or --version was printed. Throws base::UsageError.
+// Returns nothing if --help or --version was printed. Throws base::UsageError.
 std::optional<base::ParsedOptions> parse_operands(base::Options& options, int argc, char** argv,
                                                   const Operands& operands);
 
-// The command line of a verb whose first operand is a guest's id.
+// The command line of a verb whose first operand is the id of a guest.
 struct GuestCall {
   base::ParsedOptions options;
   std::string id;
-  store::Effect effect;  // dry_run with --dry-run, for verbs that have it
+  store::Effect effect;  // dry_run if the verb has --dry-run and it was given
   store::Store store;
 };
-// The same, with the store opened (open_store).
+// Parses it and opens the store (open_store). Returns and throws as parse_operands does.
 std::optional<GuestCall> parse_guest_call(base::Options& options, int argc, char** argv,
                                           const Operands& operands = {1, 1, "ID"});
 
-// Operand `index`, which must be an id. Throws base::UsageError.
+// Operand `index`. Throws base::UsageError if it is not an id.
 std::string id_operand(const base::ParsedOptions& parsed, size_t index);
 // The ids from operand `first` on.
 std::vector<std::string> id_operands(const base::ParsedOptions& parsed, size_t first);
 
-// `text` as it may stand in a line of plain output: as a JSON string when it has a control
-// character or is not UTF-8 (base/utf8.h).
+// `text` for a line of plain output: a JSON string if it has a control character or is not UTF-8
+// (base/utf8.h), else unchanged.
 std::string plain_text(std::string_view text);
 
 }  // namespace meta

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verbs of snapshot-meta. Each parses its own command line, where argv[0] is the verb, and
-// returns the exit status. What they do is said in docs/interfaces.md and in the man page.
+// Declares the verbs of snapshot-meta, which docs/interfaces.md and the man page describe.
 #pragma once
 
 namespace meta {
 
+// Each function parses the command line of its verb, where argv[0] is the verb, and returns the
+// exit status.
 int init_command(int argc, char** argv);
 int show_command(int argc, char** argv);
 int get_command(int argc, char** argv);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapshot-meta forks, fork-begin, fork-publish and fork-end.
+// Implements snapshot-meta forks, fork-begin, fork-publish and fork-end.
 #include <unistd.h>
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 #include "base/options.h"
 #include "base/output.h"
 #include "base/utf8.h"
-#include "meta/flows/fork_flow.h"
+#include "meta/flows/fork_lifecycle.h"
 #include "meta/flows/fork_publish.h"
 #include "meta/forks/fork_count.h"
 #include "meta/guest/metadata.h"
@@ -29,7 +29,7 @@ namespace meta {
 namespace {
 
 // The `total` records of reflink-clone --json, by the last component of the destination. Other
-// lines are passed over.
+// lines are skipped.
 std::map<std::string, std::string, std::less<>> read_clone_reports(const std::string& path) {
   const std::string text = path == "-"
                                ? base::read_all(STDIN_FILENO, kMaxJsonBytes, "standard input")
@@ -61,7 +61,7 @@ std::map<std::string, std::string, std::less<>> read_clone_reports(const std::st
 
 int forks_command(int argc, char** argv) {
   base::Options options("snapshot-meta forks", "[OPTION]... ID",
-                        "Print the ids of a template's live forks, one a line.");
+                        "Print the ids of a template's live forks, one per line.");
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
     return 0;
@@ -98,7 +98,7 @@ int forks_command(int argc, char** argv) {
 
 int fork_begin_command(int argc, char** argv) {
   base::Options options("snapshot-meta fork-begin", "[OPTION]... SOURCE NEW...",
-                        "Announce forks of a guest; print where to clone each to.");
+                        "Add forks to the index of their template; print where to clone each.");
   add_force(options);
   add_dry_run(options);
   const std::optional<GuestCall> call =
@@ -131,9 +131,10 @@ int fork_publish_command(int argc, char** argv) {
   base::Options options("snapshot-meta fork-publish", "[OPTION]... SOURCE NEW...",
                         "Make guests of the clones that fork-begin announced.");
   options.value("backend", "uffd|file", "memory of the first restore (default: uffd)")
-      .value("socket-dir", "DIR", "where the page server's session sockets are (default: its own)")
-      .value("clone-report", "FILE", "records of 'reflink-clone --json', - for standard input")
-      .value("name", "NAME", "the fork's name, for a single one (default: its id)");
+      .value("socket-dir", "DIR",
+             "directory of the page server's session sockets (default: its own)")
+      .value("clone-report", "FILE", "output of 'reflink-clone --json'; - is standard input")
+      .value("name", "NAME", "the name of a single fork (default: its id)");
   add_force(options);
   add_dry_run(options);
   const std::optional<GuestCall> call =
@@ -149,7 +150,7 @@ int fork_publish_command(int argc, char** argv) {
                          .force = force_of(parsed),
                          .clone_reports = {}};
   if (!publish.name.empty() && ids.size() > 1) {
-    throw base::UsageError("--name is for a single fork");
+    throw base::UsageError("--name requires a single fork");
   }
   if (!base::is_utf8(publish.name)) {
     throw base::UsageError("the name is not UTF-8");
@@ -183,7 +184,7 @@ int fork_publish_command(int argc, char** argv) {
 int fork_end_command(int argc, char** argv) {
   base::Options options(
       "snapshot-meta fork-end", "[OPTION]... TEMPLATE FORK...",
-      "Take back forks that are gone, or were never published; TEMPLATE may be -.");
+      "Remove clones and index entries of forks that do not exist; TEMPLATE may be -.");
   add_dry_run(options);
   const std::optional<base::ParsedOptions> parsed =
       parse_operands(options, argc, argv, {2, SIZE_MAX, "TEMPLATE and FORK"});
@@ -197,7 +198,7 @@ int fork_end_command(int argc, char** argv) {
   end_forks(store, parent, ids, effect);
   for (const std::string& id : ids) {
     announce(effect, "remove " + clone_dir(store, id) +
-                         (parent.empty() ? "" : " and the entry of '" + parent + "' for it"));
+                         (parent.empty() ? "" : " and its entry in the index of '" + parent + "'"));
   }
   return 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapshot-meta fsck: finds and mends what killed programs have left.
+// Implements snapshot-meta fsck: prints each finding and a summary.
 #include <array>
 #include <string>
 
@@ -31,7 +31,7 @@ class Counts {
  public:
   void add(Outcome outcome) { ++counts_.at(static_cast<size_t>(outcome)); }
   int64_t of(Outcome outcome) const { return counts_.at(static_cast<size_t>(outcome)); }
-  bool all_mended() const {
+  bool all_repaired() const {
     return of(Outcome::found) + of(Outcome::busy) + of(Outcome::left) == 0;
   }
 
@@ -43,12 +43,12 @@ class Counts {
 
 int fsck_command(int argc, char** argv) {
   base::Options options("snapshot-meta fsck", "[OPTION]...",
-                        "Find what killed programs have left in the store, and mend it.");
-  options.flag("repair", "mend what is found; without it nothing is changed");
+                        "Find what killed programs left in the store, and repair it.");
+  options.flag("repair", "repair what is found; without this option, change nothing");
   add_dry_run(options);
   options.footer(
-      "Safe beside other programs: what they work on is left alone, and said.\n"
-      "Exit status: 0 nothing is left to mend, 1 something is.");
+      "Other programs may run at the same time: what they use is reported as busy.\n"
+      "Exit status: 0 no problem remains, 1 a problem remains.");
   const std::optional<base::ParsedOptions> parsed = parse_operands(options, argc, argv, {0, 0, ""});
   if (!parsed) {
     return 0;
@@ -61,14 +61,15 @@ int fsck_command(int argc, char** argv) {
   });
   if (base::message_style().json) {
     base::JsonLine line("summary");
-    for (const Outcome outcome : {Outcome::found, Outcome::mended, Outcome::busy, Outcome::left}) {
+    for (const Outcome outcome :
+         {Outcome::found, Outcome::repaired, Outcome::busy, Outcome::left}) {
       line.number(outcome_name(outcome), counts.of(outcome));
     }
     base::write_line_out(line.str());
   } else if (counts.of(Outcome::found) > 0 && !parsed->has("repair")) {
-    base::say_info("'snapshot-meta fsck --repair' mends what it can");
+    base::say_info("'snapshot-meta fsck --repair' repairs what it can");
   }
-  return counts.all_mended() ? 0 : 1;
+  return counts.all_repaired() ? 0 : 1;
 }
 
 }  // namespace meta

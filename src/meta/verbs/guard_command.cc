@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapshot-meta guard-create: may a snapshot be written there now?
+// Implements snapshot-meta guard-create: prints whether a snapshot may be written now.
 #include <optional>
 #include <string>
 
@@ -16,7 +16,7 @@ namespace meta {
 
 int guard_create_command(int argc, char** argv) {
   base::Options options("snapshot-meta guard-create", "--type full|diff [OPTION]... ID",
-                        "Say whether Firecracker may write a snapshot into a guest's files now.");
+                        "Check whether Firecracker may write a snapshot into a guest's files now.");
   options.value("type", "full|diff", "the snapshot_type of PUT /snapshot/create");
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
@@ -24,7 +24,7 @@ int guard_create_command(int argc, char** argv) {
   }
   const auto& [parsed, id, effect, store] = *call;
   if (!parsed.has("type")) {
-    throw base::UsageError("--type full or --type diff is needed");
+    throw base::UsageError("--type full or --type diff is required");
   }
   const std::string type = parsed.choice("type", {"full", "diff"});
   const CreateAnswer answer =

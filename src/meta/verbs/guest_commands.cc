@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapshot-meta init, promote, demote and trash: what changes one guest as a whole.
+// Implements snapshot-meta init, promote, demote and trash.
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -12,7 +12,7 @@
 #include "base/output.h"
 #include "base/utf8.h"
 #include "meta/flows/init.h"
-#include "meta/flows/template_flow.h"
+#include "meta/flows/promote.h"
 #include "meta/flows/trash.h"
 #include "meta/verbs/command_line.h"
 #include "meta/verbs/commands.h"
@@ -21,8 +21,8 @@
 namespace meta {
 namespace {
 
-// FILE or FILE=PATH: cut at the first "=/" unless there is a file of the whole name.
-AdoptedDisk parse_disk(const std::string& text) {
+// Parses FILE or FILE=PATH. Cuts at the first "=/" unless a file with the whole name exists.
+InitDisk parse_disk(const std::string& text) {
   std::error_code ignored;
   const size_t cut = text.find("=/");
   if (cut == std::string::npos || std::filesystem::exists(text, ignored)) {
@@ -34,7 +34,7 @@ AdoptedDisk parse_disk(const std::string& text) {
 std::string required(const base::ParsedOptions& parsed, const std::string& option) {
   const std::optional<std::string> value = parsed.value(option);
   if (!value || value->empty()) {
-    throw base::UsageError("--" + option + " FILE is needed");
+    throw base::UsageError("--" + option + " FILE is required");
   }
   return *value;
 }
@@ -49,21 +49,20 @@ int init_command(int argc, char** argv) {
       .value("memory", "FILE", "the memory file of the same snapshot")
       .value(
           "disk", "FILE[=PATH]",
-          "a drive's file, and the path that the state names it by (default: FILE's own); may be "
-          "repeated")
+          "file of a drive, and its path in the state (default: the path of FILE); may be repeated")
       .value("name", "NAME", "the guest's name (default: ID)")
-      .flag("of-copies", "with --dry-run: the files will be copied into the store first");
+      .flag("of-copies", "with --dry-run: check copies of the files that will be made");
   add_dry_run(options);
   const std::optional<base::ParsedOptions> parsed =
       parse_operands(options, argc, argv, {1, 1, "ID"});
   if (!parsed) {
     return 0;
   }
-  AdoptRequest request{.id = id_operand(*parsed, 0),
-                       .name = parsed->value_or("name", ""),
-                       .state = required(*parsed, "state"),
-                       .memory = required(*parsed, "memory"),
-                       .disks = {}};
+  InitRequest request{.id = id_operand(*parsed, 0),
+                      .name = parsed->value_or("name", ""),
+                      .state = required(*parsed, "state"),
+                      .memory = required(*parsed, "memory"),
+                      .disks = {}};
   if (!base::is_utf8(request.name)) {
     throw base::UsageError("the name is not UTF-8");
   }
@@ -73,10 +72,10 @@ int init_command(int argc, char** argv) {
   const store::Effect effect = effect_of(*parsed);
   request.of_copies = parsed->has("of-copies");
   if (request.of_copies && effect == store::Effect::real) {
-    throw base::UsageError("--of-copies is for --dry-run");
+    throw base::UsageError("--of-copies requires --dry-run");
   }
   const store::Store store = store::open_store();
-  adopt(store, request, effect);
+  init_guest(store, request, effect);
   announce(effect, "move " + std::to_string(2 + request.disks.size()) + " files into " +
                        store.guest_dir(request.id));
   return 0;
@@ -114,7 +113,7 @@ int demote_command(int argc, char** argv) {
 
 int trash_command(int argc, char** argv) {
   base::Options options("snapshot-meta trash", "[OPTION]... ID",
-                        "Take a guest out of the store; print where it lies and its template.");
+                        "Move a guest out of the store; print its new path and its template.");
   add_dry_run(options);
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapshot-meta host-paths: which files of a guest belong to which paths that its state names.
+// Implements snapshot-meta host-paths: prints host paths in a state and the guest's own files.
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -21,8 +21,7 @@
 namespace meta {
 namespace {
 
-// FILE of ".../guests/ID/FILE", which is how a guest's directory is laid out wherever it stands; ""
-// for other paths.
+// FILE in ".../guests/ID/FILE", the layout of a guest's directory in any store. "" for other paths.
 std::string_view name_in_guest_dir(std::string_view path) {
   constexpr std::string_view kGuests = "/guests/";
   const size_t guests = path.rfind(kGuests);
@@ -33,9 +32,8 @@ std::string_view name_in_guest_dir(std::string_view path) {
   return slash == std::string_view::npos ? "" : path.substr(slash + 1);
 }
 
-// The guest's own file for `path`, relative to its directory: as adopted, or of the same name
-// there;
-// "" when it has none.
+// The guest's own file for `path`, relative to its directory: the one in snapfork.disks, or the
+// file with the same name. "" if it has none.
 std::string file_for(const std::string& path, const std::vector<Disk>& disks,
                      const std::string& own_dir) {
   const auto disk = std::ranges::find(disks, path, &Disk::embedded_path);
@@ -58,30 +56,31 @@ int host_paths_command(int argc, char** argv) {
   const auto& [parsed, id, effect, store] = *call;
   const std::vector<Disk> disks = disks_of(Metadata::of_guest(store, id));
   const std::string own_dir = store.guest_dir(id);
-  const std::string bytes = read_vmstate_file(store.state_path(id));
-  VmState state = parse_vmstate(bytes, store.state_path(id));
-  read_devices(bytes, state);
+  const std::string bytes = vmstate::read_vmstate_file(store.state_path(id));
+  vmstate::VmState state = vmstate::parse_vmstate(bytes, store.state_path(id));
+  vmstate::read_devices(bytes, state);
   if (!state.paths_problem.empty()) {
-    // Half an answer would let a fork write to the disks that are missing from it.
-    throw base::Unsupported("cannot tell which paths loading " + base::quoted(id) +
+    // With an incomplete answer, a fork would write to the disks that are missing from it.
+    throw base::Unsupported("cannot find the paths that loading " + base::quoted(id) +
                             " opens: " + state.paths_problem);
   }
-  for (const EmbeddedText& path : state.paths) {
-    if (!is_foreign_path(path.text, own_dir)) {
+  for (const vmstate::EmbeddedText& path : state.paths) {
+    if (!vmstate::is_foreign_path(path.text, own_dir)) {
       continue;
     }
     if (path.text.find_first_of("\t\n") != std::string::npos) {
-      throw base::BadData("the state of guest " + base::quoted(id) + " names " +
-                          base::quoted(path.text) + ", with a tab or a new line in it");
+      throw base::BadData("cannot print the path " + base::quoted(path.text) + " of guest " +
+                          base::quoted(id) + ": it contains a tab or a newline");
     }
     const std::string file = file_for(path.text, disks, own_dir);
     if (base::message_style().json) {
       base::JsonLine line("host-path");
-      line.text("kind", role_name(path.role)).text("path", path.text);
+      line.text("kind", vmstate::role_name(path.role)).text("path", path.text);
       file.empty() ? line.null("file") : line.text("file", file);
       base::write_line_out(line.str());
     } else {
-      base::write_line_out(std::string(role_name(path.role)) + "\t" + path.text + "\t" + file);
+      base::write_line_out(std::string(vmstate::role_name(path.role)) + "\t" + path.text + "\t" +
+                           file);
     }
   }
   return 0;

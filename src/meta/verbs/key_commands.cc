@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapshot-meta show, get, set and unset: the keys of one guest.
+// Implements snapshot-meta show, get, set and unset.
 #include <algorithm>
 #include <cstdint>
 #include <optional>
@@ -23,7 +23,7 @@
 namespace meta {
 namespace {
 
-// One operand KEY=STRING or KEY:=JSON.
+// An operand KEY=STRING or KEY:=JSON.
 struct Assignment {
   std::string key;
   std::string raw;
@@ -32,7 +32,7 @@ struct Assignment {
 void refuse_reserved(const std::string& key) {
   if (key == "Id" || key == "IsTemplate" || key == "ForkOfTemplate") {
     throw base::UsageError("the key " + base::quoted(key) +
-                           " cannot be set; it changes by init, promote, demote and fork only");
+                           " cannot be changed; only init, promote, demote and fork change it");
   }
 }
 
@@ -40,7 +40,7 @@ Assignment parse_assignment(const std::string& operand) {
   const size_t equals = operand.find('=');
   if (equals == std::string::npos) {
     throw base::UsageError("bad assignment " + base::quoted(operand) +
-                           ": KEY=STRING or KEY:=JSON is needed");
+                           ": it must be KEY=STRING or KEY:=JSON");
   }
   const bool is_json = equals > 0 && operand[equals - 1] == ':';
   Assignment assignment{.key = operand.substr(0, is_json ? equals - 1 : equals),
@@ -65,8 +65,8 @@ Assignment parse_assignment(const std::string& operand) {
   const size_t end = assignment.raw.find_last_not_of(" \t\n\r");
   assignment.raw = assignment.raw.substr(start, end - start + 1);
   if (!fits_key(assignment.key, assignment.raw)) {
-    throw base::UsageError("bad value for " + base::quoted(assignment.key) + ": " +
-                           key_type_name(key_type(assignment.key)) + " is needed");
+    throw base::UsageError("bad value for " + base::quoted(assignment.key) + ": " + "it must be " +
+                           key_type_name(key_type(assignment.key)));
   }
   return assignment;
 }
@@ -75,7 +75,7 @@ Assignment parse_assignment(const std::string& operand) {
 
 int show_command(int argc, char** argv) {
   base::Options options("snapshot-meta show", "[OPTION]... ID",
-                        "Print the metadata of a guest, and its derived state.");
+                        "Print the metadata of a guest and its derived state.");
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
     return 0;
@@ -93,7 +93,7 @@ int show_command(int argc, char** argv) {
 
 int get_command(int argc, char** argv) {
   base::Options options("snapshot-meta get", "[OPTION]... ID KEY",
-                        "Print one value of a guest's metadata: strings bare, all else as JSON.");
+                        "Print one value of a guest's metadata: a bare string, or JSON.");
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv, {2, 2, "ID and KEY"});
   if (!call) {
     return 0;
@@ -103,7 +103,7 @@ int get_command(int argc, char** argv) {
   const std::optional<std::string> raw = Metadata::of_guest(store, id).json().find_path(key);
   if (!raw) {
     throw base::Refused("guest " + base::quoted(id) + " has no key " + base::quoted(key) +
-                        "; 'snapshot-meta show " + id + "' prints all");
+                        "; 'snapshot-meta show " + id + "' prints all keys");
   }
   if (base::message_style().json) {
     base::write_line_out(base::JsonLine("value")
@@ -119,9 +119,8 @@ int get_command(int argc, char** argv) {
 }
 
 int set_command(int argc, char** argv) {
-  base::Options options(
-      "snapshot-meta set", "[OPTION]... ID KEY=STRING|KEY:=JSON...",
-      "Change values of a guest's metadata, durably; other keys stay as they are.");
+  base::Options options("snapshot-meta set", "[OPTION]... ID KEY=STRING|KEY:=JSON...",
+                        "Change values of a guest's metadata durably; other keys are not changed.");
   add_dry_run(options);
   const std::optional<GuestCall> call =
       parse_guest_call(options, argc, argv, {2, SIZE_MAX, "ID and KEY=STRING or KEY:=JSON"});
@@ -137,7 +136,7 @@ int set_command(int argc, char** argv) {
       if (!metadata.json().set_path(assignment.key, assignment.raw)) {
         throw base::Refused("cannot set " + base::quoted(assignment.key) + " of " +
                             base::quoted(call->id) +
-                            ": something before the last dot is no object");
+                            ": a key before the last dot is not an object");
       }
       announce(call->effect,
                "set " + assignment.key + " of '" + call->id + "' to " + assignment.raw);
@@ -147,8 +146,9 @@ int set_command(int argc, char** argv) {
 }
 
 int unset_command(int argc, char** argv) {
-  base::Options options("snapshot-meta unset", "[OPTION]... ID KEY...",
-                        "Take keys out of a guest's metadata, durably; absent ones are no error.");
+  base::Options options(
+      "snapshot-meta unset", "[OPTION]... ID KEY...",
+      "Remove keys from a guest's metadata durably; a missing key is not an error.");
   add_dry_run(options);
   const std::optional<GuestCall> call =
       parse_guest_call(options, argc, argv, {2, SIZE_MAX, "ID and KEY"});
@@ -161,7 +161,7 @@ int unset_command(int argc, char** argv) {
   change_metadata(call->store, call->id, call->effect, [&](Metadata& metadata) {
     for (const std::string& key : keys) {
       if (metadata.json().erase_path(key)) {
-        announce(call->effect, "take " + key + " out of the metadata of '" + call->id + "'");
+        announce(call->effect, "remove " + key + " from the metadata of '" + call->id + "'");
       }
     }
   });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapshot-meta list: all guests, or some of them.
+// Implements snapshot-meta list: filters, sorts and prints the guests of the store.
 #include <fnmatch.h>
 
 #include <algorithm>
@@ -35,11 +35,11 @@ struct Row {
   bool mem_locked = false;
 };
 
-// Which guests are wanted; what is empty lets all pass.
+// The conditions for a row. An empty member accepts all guests.
 struct Filter {
   std::vector<std::string> states;
   std::optional<std::string> parent;
-  std::optional<std::string> name;  // a pattern as the shell's
+  std::optional<std::string> name;  // a shell pattern
 
   bool takes(const Metadata& metadata) const {
     return (!parent || metadata.fork_of_template() == *parent) &&
@@ -48,11 +48,11 @@ struct Filter {
   bool takes(State state) const {
     return states.empty() || std::ranges::find(states, state_name(state)) != states.end();
   }
-  // Of a guest whose metadata cannot be read, the state alone is known.
+  // Only the state is known of a guest whose metadata cannot be read.
   bool takes_unreadable(State state) const { return !parent && !name && takes(state); }
 };
 
-// "standby" as well as "Standby".
+// The name of the state `word`, in any case: "standby" gives "Standby".
 std::string canonical_state(const std::string& word) {
   for (const State state : {State::stopped, State::running, State::standby, State::stale,
                             State::template_, State::broken}) {
@@ -63,7 +63,7 @@ std::string canonical_state(const std::string& word) {
   }
   throw base::UsageError(
       "bad value " + base::quoted(word) +
-      " for --state: Stopped, Running, Standby, Stale, Template or Broken is needed");
+      " for --state: it must be Stopped, Running, Standby, Stale, Template or Broken");
 }
 
 Filter filter_of(const base::ParsedOptions& parsed) {
@@ -77,7 +77,9 @@ Filter filter_of(const base::ParsedOptions& parsed) {
   return filter;
 }
 
-// A guest whose metadata cannot be read is a row as well: Broken. Nothing when it is not wanted.
+// The row of the guest `id`. A guest whose metadata cannot be read is Broken, or Running if a
+// process may be its VMM. Returns nothing if the filter does not accept the guest, or if it was
+// deleted.
 std::optional<Row> make_row(const store::Store& store, const std::string& id, const Filter& filter,
                             VmmFinder& finder) {
   Row row{.id = id, .name = "", .reason = "", .parent = ""};
@@ -114,7 +116,7 @@ std::optional<Row> make_row(const store::Store& store, const std::string& id, co
 }
 
 void sort_rows(std::vector<Row>& rows, const std::string& key) {
-  // They come sorted by id, which stays the order among equals.
+  // The rows are sorted by id, which remains the order among equal rows.
   if (key == "name") {
     std::ranges::stable_sort(rows, {}, &Row::name);
   } else if (key == "state") {
@@ -167,10 +169,10 @@ void print_table(const std::vector<Row>& rows) {
 int list_command(int argc, char** argv) {
   base::Options options("snapshot-meta list", "[OPTION]...",
                         "List guests with their derived states.");
-  options.value("state", "STATE", "only those in it; may be repeated")
+  options.value("state", "STATE", "only guests in this state; may be repeated")
       .value("template", "ID", "only forks of this template")
-      .value("name", "PATTERN", "only those whose name matches, as file names in a shell")
-      .value("sort", "KEY", "by id (default), name, state, template, or forks, most first");
+      .value("name", "PATTERN", "only guests whose name matches this shell pattern")
+      .value("sort", "KEY", "id (default), name, state, template, or forks (most first)");
   const std::optional<base::ParsedOptions> parsed = parse_operands(options, argc, argv, {0, 0, ""});
   if (!parsed) {
     return 0;

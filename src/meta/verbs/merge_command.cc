@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapshot-meta merge-diff: the pages of a Diff memory file over those of its base.
+// Implements snapshot-meta merge-diff.
 #include <optional>
 #include <string>
 
@@ -19,10 +19,10 @@ int merge_diff_command(int argc, char** argv) {
   base::Options options("snapshot-meta merge-diff", "[OPTION]... DIFF MEMORY",
                         "Write the pages that a Diff memory file holds into a copy of its base.");
   add_dry_run(options);
-  options.flag("of-copy", "with --dry-run: MEMORY will be copied first");
+  options.flag("of-copy", "with --dry-run: check a copy of MEMORY that will be made");
   options.footer(
-      "MEMORY is changed in place. DIFF must have the holes that Firecracker left in\n"
-      "it: what is a hole has not changed, and zeros that are none have.");
+      "MEMORY is changed in place. DIFF must have the holes that Firecracker made:\n"
+      "a hole means 'not changed', and zeros that are data mean 'changed to zero'.");
   const std::optional<base::ParsedOptions> parsed =
       parse_operands(options, argc, argv, {2, 2, "DIFF and MEMORY"});
   if (!parsed) {
@@ -32,7 +32,7 @@ int merge_diff_command(int argc, char** argv) {
   const store::Effect effect = effect_of(*parsed);
   const Target target = parsed->has("of-copy") ? Target::copy_to_be_made : Target::memory;
   if (target == Target::copy_to_be_made && effect == store::Effect::real) {
-    throw base::UsageError("--of-copy is for --dry-run");
+    throw base::UsageError("--of-copy requires --dry-run");
   }
   const MergedDiff merged =
       merge_diff(store::Store(store::absolute_path(store::Store::from_environment().root())),
@@ -47,7 +47,7 @@ int merge_diff_command(int argc, char** argv) {
                              .str());
   } else {
     base::say_detail("wrote " + std::to_string(merged.bytes) + " bytes in " +
-                     std::to_string(merged.extents) + " pieces into '" + memory + "'");
+                     std::to_string(merged.extents) + " extents into '" + memory + "'");
   }
   return 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapshot-meta purge: finishes the removal of an id.
+// Implements snapshot-meta purge: finishes the removal of an id.
 #include <optional>
 #include <string>
 
@@ -14,12 +14,14 @@
 namespace meta {
 
 int purge_command(int argc, char** argv) {
-  base::Options options("snapshot-meta purge", "[OPTION]... ID",
-                        "Remove what interrupted commands left of an id, and what 'trash' moved.");
+  base::Options options(
+      "snapshot-meta purge", "[OPTION]... ID",
+      "Remove leftovers of interrupted commands, and a guest that 'trash' moved.");
   add_dry_run(options);
   options.footer(
-      "A guest of that id is not touched. Nothing to remove is not an error.\n"
-      "Exit status: 0 done, 1 in use, locked or a mount point, 4 a symbolic link,\n5 system.");
+      "A guest with this id is not touched. Nothing to remove is not an error.\n"
+      "Exit status: 0 done, 1 in use, locked or a mount point, 4 a symbolic link,\n"
+      "5 system error.");
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
     return 0;

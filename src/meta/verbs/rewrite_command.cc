@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapshot-meta rewrite-paths: a state file with other paths in it.
+// Implements snapshot-meta rewrite-paths: writes a state file with changed paths.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,7 +23,7 @@
 namespace meta {
 namespace {
 
-// Without slashes at the end, but for "/" itself.
+// `path` without trailing slashes. "/" stays "/".
 std::string trimmed(std::string path, const std::string& option) {
   while (path.size() > 1 && path.back() == '/') {
     path.pop_back();
@@ -34,48 +34,50 @@ std::string trimmed(std::string path, const std::string& option) {
   return path;
 }
 
-std::vector<PathChange> changes_of(const base::ParsedOptions& parsed) {
+std::vector<vmstate::PathChange> changes_of(const base::ParsedOptions& parsed) {
   const std::vector<std::string> from = parsed.values("from");
   const std::vector<std::string> to = parsed.values("to");
   if (from.empty() || from.size() != to.size()) {
-    throw base::UsageError("each --from needs a --to, and one of each is needed at least");
+    throw base::UsageError("each --from needs a --to, and at least one pair is required");
   }
-  std::vector<PathChange> changes;
+  std::vector<vmstate::PathChange> changes;
   for (size_t i = 0; i < from.size(); ++i) {
     changes.push_back({.from = trimmed(from[i], "from"), .to = trimmed(to[i], "to")});
   }
   return changes;
 }
 
-constexpr mode_t kDefaultMode = 0600;  // for what comes from standard input
+constexpr mode_t kDefaultMode = 0600;  // if IN is standard input
 
 mode_t mode_of(const std::string& path) {
   struct stat st {};
   if (::stat(path.c_str(), &st) != 0) {
-    base::throw_errno("cannot look at " + base::quoted(path));
+    base::throw_errno("cannot stat " + base::quoted(path));
   }
   return st.st_mode & 0777U;
 }
 
-// The state itself, instead of what was changed in it.
-void write_to_standard_output(const RewrittenState& result) {
+// Writes the state to standard output, instead of the list of changes.
+void write_to_standard_output(const vmstate::RewrittenState& result) {
   if (base::message_style().json) {
     throw base::UsageError(
-        "--json needs an OUT that is a file: the state itself goes to standard output");
+        "--json requires that OUT is a file, because the state goes to standard output");
   }
-  base::refuse_terminal_output("a state file", "name OUT, or use a pipe");
+  base::refuse_terminal_output("a state file", "use a file for OUT, or a pipe");
   base::write_full(STDOUT_FILENO, result.bytes, "standard output");
 }
 
-void print(const std::string& out, const RewrittenState& result) {
+void print(const std::string& out, const vmstate::RewrittenState& result) {
   std::string list = "[";
-  for (const ChangedPath& change : result.changes) {
+  for (const vmstate::ChangedPath& change : result.changes) {
     if (!base::message_style().json) {
-      base::write_out(std::string(role_name(change.role)) + "\t" + plain_text(change.from) + "\t" +
-                      plain_text(change.to) + "\n");
+      base::write_out(std::string(vmstate::role_name(change.role)) + "\t" +
+                      plain_text(change.from) + "\t" + plain_text(change.to) + "\n");
     }
     base::JsonLine line;
-    line.text("kind", role_name(change.role)).text("from", change.from).text("to", change.to);
+    line.text("kind", vmstate::role_name(change.role))
+        .text("from", change.from)
+        .text("to", change.to);
     list += list.size() > 1 ? "," : "";
     list += line.str();
   }
@@ -89,26 +91,26 @@ void print(const std::string& out, const RewrittenState& result) {
 
 int rewrite_paths_command(int argc, char** argv) {
   base::Options options("snapshot-meta rewrite-paths", "--from A --to B [OPTION]... IN OUT",
-                        "Copy a state file with other paths in it, of any length.");
-  options.value("from", "A", "a path, or a directory of paths, that the state names")
-      .value("to", "B", "what it is to be; --from and --to may be repeated, in pairs")
-      .flag("force", "replace OUT if it is there; it may be IN");
+                        "Copy a state file and change paths in it to paths of any length.");
+  options.value("from", "A", "a path in the state, or a directory of such paths")
+      .value("to", "B", "the new path; --from and --to may be repeated in pairs")
+      .flag("force", "replace an existing OUT, which may be IN");
   add_dry_run(options);
   options.footer(
-      "Paths of drives, vsock and vhost-user sockets, pmem files, kernel and initrd are\n"
-      "rewritten, interface names are not. Prints KIND, old path and new one.\n"
-      "IN and OUT may be -: standard input; standard output, without that list.\n"
-      "Exit status: 3 when the state's devices are not understood: nothing is guessed.");
+      "Changes the paths of drives, vsock and vhost-user sockets, pmem files, kernel\n"
+      "and initrd, but not interface names. Prints the kind, old path and new path of\n"
+      "each. IN and OUT may be - for standard input and output; with OUT - it prints\n"
+      "no list. Exit status 3: the devices in the state cannot be read.");
   const std::optional<base::ParsedOptions> parsed =
       parse_operands(options, argc, argv, {2, 2, "IN and OUT"});
   if (!parsed) {
     return 0;
   }
-  const std::vector<PathChange> changes = changes_of(*parsed);
+  const std::vector<vmstate::PathChange> changes = changes_of(*parsed);
   const std::string& in = parsed->operands()[0];
   const std::string& out = parsed->operands()[1];
-  const RewrittenState result =
-      rewrite_paths(base::read_input(in, kMaxVmStateBytes), base::input_name(in), changes);
+  const vmstate::RewrittenState result = vmstate::rewrite_paths(
+      base::read_input(in, vmstate::kMaxVmStateBytes), base::input_name(in), changes);
   if (out == "-" && effect_of(*parsed) == store::Effect::real) {
     write_to_standard_output(result);
     return 0;
@@ -128,7 +130,7 @@ int rewrite_paths_command(int argc, char** argv) {
   }
   if (!written) {
     throw base::Refused("cannot write " + base::quoted(out) +
-                        ": it already exists; give another name, or --force");
+                        ": it already exists; use another name, or --force");
   }
   print(out, result);
   return 0;

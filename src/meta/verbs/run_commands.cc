@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapshot-meta run-begin and stop: a guest gets a VMM, and loses it.
+// Implements snapshot-meta run-begin and stop.
 #include <unistd.h>
 
 #include <charconv>
@@ -28,7 +28,7 @@ int number_option(const base::ParsedOptions& parsed, const std::string& option, 
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
   if (error != std::errc() || end != text->data() + text->size() || number < 1) {
     throw base::UsageError("bad value " + base::quoted(*text) + " for --" + option +
-                           ": a whole number from 1 on is needed");
+                           ": it must be a whole number of at least 1");
   }
   return number;
 }
@@ -38,7 +38,7 @@ int number_option(const base::ParsedOptions& parsed, const std::string& option, 
 int run_begin_command(int argc, char** argv) {
   base::Options options("snapshot-meta run-begin", "[OPTION]... ID",
                         "Record the calling process as the VMM of a guest in Standby.");
-  options.value("pid", "PID", "another process of this PID namespace (default: the caller)");
+  options.value("pid", "PID", "a process in this PID namespace (default: the caller)");
   add_force(options);
   add_dry_run(options);
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
@@ -53,20 +53,21 @@ int run_begin_command(int argc, char** argv) {
 }
 
 int stop_command(int argc, char** argv) {
-  constexpr int kPatience = 5;
+  constexpr int kTimeoutSeconds = 5;
   base::Options options("snapshot-meta stop", "[OPTION]... ID",
                         "End the VMM of a guest: SIGTERM, then SIGKILL.");
-  options.value("timeout", "SECONDS", "how long each of the signals may take (default: 5)");
+  options.value("timeout", "SECONDS", "time to wait after each signal (default: 5)");
   add_dry_run(options);
   options.footer(
-      "Only the recorded process and those that the page server serves for the guest\n"
-      "get a signal, and only if their start times are those that were recorded.");
+      "Signals only the recorded process and the processes that the page server serves\n"
+      "for the guest, and only if their start times match the record.");
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
     return 0;
   }
   const auto& [parsed, id, effect, store] = *call;
-  stop_vmm(store, id, std::chrono::seconds(number_option(parsed, "timeout", kPatience)), effect);
+  const int timeout = number_option(parsed, "timeout", kTimeoutSeconds);
+  stop_vmm(store, id, std::chrono::seconds(timeout), effect);
   announce(effect, "end the VMM of '" + id + "'");
   return 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapshot-meta session-name: what a guest's session at the page server is called.
+// Implements snapshot-meta session-name: prints the names of guests' sessions at the page server.
 #include "store/session_name.h"
 
 #include <cstdint>
@@ -19,7 +19,7 @@ namespace meta {
 
 int session_name_command(int argc, char** argv) {
   base::Options options("snapshot-meta session-name", "[OPTION]... ID...",
-                        "Print the names that guests' sessions have at the page server.");
+                        "Print the names of guests' sessions at the page server.");
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv, {1, SIZE_MAX, "ID"});
   if (!call) {
     return 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapshot-meta state and verify: what a guest is, and whether it is whole.
+// Implements snapshot-meta state, verify and accept.
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,8 +26,8 @@ struct StateAnswer {
   GuestState state;
 };
 
-// A guest whose metadata are damaged is Running as long as a process may be its VMM; then the
-// damage is the reason of a failure.
+// Derives the state of the guest. A guest with damaged metadata is Running if a process may be its
+// VMM. Otherwise throws base::BadData with the damage.
 StateAnswer read_state(const store::Store& store, const std::string& id) {
   try {
     StateAnswer answer{.metadata = Metadata::of_guest(store, id), .state = {}};
@@ -78,8 +78,8 @@ int state_command(int argc, char** argv) {
 int verify_command(int argc, char** argv) {
   base::Options options("snapshot-meta verify", "[OPTION]... ID",
                         "Check whether the parts of a guest agree with each other.");
-  options.flag("deep", "read all memory of a template or its fork, compare the digest")
-      .flag("force", "disks that changed after the snapshot are not a problem");
+  options.flag("deep", "compare the digest of all memory of a template or its fork")
+      .flag("force", "accept disks that changed after the snapshot");
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
     return 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// snapshot-meta vmstate: what a state file says.
+// Implements snapshot-meta vmstate: prints the facts of a state file.
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,20 +17,20 @@
 namespace meta {
 namespace {
 
-// What Firecracker never writes into a state: whoever loads one configures these anew.
+// Firecracker does not write these into a state. The program that loads the state configures them.
 constexpr const char* kNotInState = R"(["serial","logger","metrics","mmds"])";
 
 const char* yes_no(bool value) {
   return value ? "yes" : "no";
 }
 
-std::string to_json(const VmState& state, const std::string& path) {
-  const auto texts = [](const std::vector<EmbeddedText>& list, std::string_view key) {
+std::string to_json(const vmstate::VmState& state, const std::string& path) {
+  const auto json_list = [](const std::vector<vmstate::EmbeddedText>& list, std::string_view key) {
     std::string json = "[";
-    for (const EmbeddedText& text : list) {
+    for (const vmstate::EmbeddedText& text : list) {
       base::JsonLine line;
       line.text(key, text.text)
-          .text("kind", role_name(text.role))
+          .text("kind", vmstate::role_name(text.role))
           .number("offset", static_cast<int64_t>(text.offset))
           .number("length", static_cast<int64_t>(text.text.size()));
       json += json.size() > 1 ? "," : "";
@@ -44,35 +44,35 @@ std::string to_json(const VmState& state, const std::string& path) {
   };
   base::JsonLine line("vmstate");
   line.path("path", path)
-      .text("encoding", encoding_name(state.encoding))
-      .text("arch", arch_name(state.arch))
+      .text("encoding", vmstate::encoding_name(state.encoding))
+      .text("arch", vmstate::arch_name(state.arch))
       .text("snapshot_version", state.snapshot_version)
       .boolean("crc_ok", state.crc_ok)
       .number("mem_size_mib", static_cast<int64_t>(state.mem_size_mib))
-      .text("huge_pages", page_size_name(state.page_size))
+      .text("huge_pages", vmstate::page_size_name(state.page_size))
       .text("kernel_path", state.kernel_path);
   text_or_null(line, "initrd_path", state.initrd_path);
   text_or_null(line, "boot_args", state.boot_args);
   const bool is_complete = state.paths_problem.empty();
-  line.raw("paths", texts(state.paths, "path"))
-      .raw("taps", texts(state.taps, "name"))
-      .raw("boot_paths", texts(state.boot_paths, "path"))
+  line.raw("paths", json_list(state.paths, "path"))
+      .raw("taps", json_list(state.taps, "name"))
+      .raw("boot_paths", json_list(state.boot_paths, "path"))
       .boolean("paths_complete", is_complete);
   is_complete ? line.null("paths_problem") : line.text("paths_problem", state.paths_problem);
   return line.raw("not_in_state", kNotInState).str();
 }
 
-std::string to_lines(const VmState& state) {
+std::string to_lines(const vmstate::VmState& state) {
   std::string text;
   const auto add = [&](std::string_view key, std::string_view value) {
     text += std::string(key) + ": " + plain_text(value) + "\n";
   };
-  add("encoding", encoding_name(state.encoding));
-  add("arch", arch_name(state.arch));
+  add("encoding", vmstate::encoding_name(state.encoding));
+  add("arch", vmstate::arch_name(state.arch));
   add("snapshot_version", state.snapshot_version);
   add("crc_ok", yes_no(state.crc_ok));
   add("mem_size_mib", std::to_string(state.mem_size_mib));
-  add("huge_pages", page_size_name(state.page_size));
+  add("huge_pages", vmstate::page_size_name(state.page_size));
   add("kernel_path", state.kernel_path);
   if (state.initrd_path) {
     add("initrd_path", *state.initrd_path);
@@ -80,11 +80,11 @@ std::string to_lines(const VmState& state) {
   if (state.boot_args) {
     add("boot_args", *state.boot_args);
   }
-  for (const EmbeddedText& path : state.paths) {
-    add(role_name(path.role), path.text);
+  for (const vmstate::EmbeddedText& path : state.paths) {
+    add(vmstate::role_name(path.role), path.text);
   }
-  for (const EmbeddedText& tap : state.taps) {
-    add(role_name(tap.role), tap.text);
+  for (const vmstate::EmbeddedText& tap : state.taps) {
+    add(vmstate::role_name(tap.role), tap.text);
   }
   add("paths_complete", yes_no(state.paths_problem.empty()));
   if (!state.paths_problem.empty()) {
@@ -97,17 +97,17 @@ std::string to_lines(const VmState& state) {
 
 int vmstate_command(int argc, char** argv) {
   base::Options options("snapshot-meta vmstate", "[OPTION]... FILE",
-                        "Print what a Firecracker state file says, of any release since 1.10.");
+                        "Print the facts of a state file of Firecracker 1.10 or later.");
   const std::optional<base::ParsedOptions> parsed =
       parse_operands(options, argc, argv, {1, 1, "FILE"});
   if (!parsed) {
     return 0;
   }
   const std::string& operand = parsed->operands()[0];
-  const std::string bytes = base::read_input(operand, kMaxVmStateBytes);
+  const std::string bytes = base::read_input(operand, vmstate::kMaxVmStateBytes);
   const std::string path = base::input_name(operand);
-  VmState state = parse_vmstate(bytes, path);
-  read_devices(bytes, state);
+  vmstate::VmState state = vmstate::parse_vmstate(bytes, path);
+  vmstate::read_devices(bytes, state);
   if (base::message_style().json) {
     base::write_line_out(to_json(state, path));
   } else {
@@ -116,7 +116,7 @@ int vmstate_command(int argc, char** argv) {
   }
   if (!state.crc_ok) {
     throw base::BadData("vmstate " + base::quoted(path) +
-                        ": its CRC is wrong; it is cut off or damaged");
+                        ": its CRC is wrong; it is truncated or damaged");
   }
   return 0;
 }

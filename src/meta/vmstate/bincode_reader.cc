@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
+// Walks a Type and takes each of its parts from the bytes in turn; stops at the first misfit.
 #include "meta/vmstate/bincode_reader.h"
 
 #include <algorithm>
 
+#include "base/little_endian.h"
 #include "base/utf8.h"
 
-namespace meta {
+namespace meta::vmstate {
 namespace {
 
 class BincodeReader {
  public:
-  BincodeReader(std::string_view bytes, size_t offset, Effort& effort, std::vector<Found>& found)
-      : bytes_(bytes), at_(offset), effort_(effort), found_(found) {}
+  BincodeReader(std::string_view bytes, size_t offset, Budget& budget, std::vector<Field>& found)
+      : bytes_(bytes), at_(offset), budget_(budget), found_(found) {}
 
   size_t offset() const { return at_; }
 
-  // False when the bytes do not fit.
+  // Returns false if the bytes are not a value of `type`.
   bool read(const Type& type) {
-    if (!effort_.spend(1)) {
+    if (!budget_.spend(1)) {
       return false;
     }
     switch (type.kind) {
@@ -60,10 +62,7 @@ class BincodeReader {
     if (bytes_.size() - at_ < width) {
       return std::nullopt;
     }
-    uint64_t value = 0;
-    for (size_t i = 0; i < width; ++i) {
-      value |= uint64_t{static_cast<unsigned char>(bytes_[at_ + i])} << (8 * i);
-    }
+    const uint64_t value = base::read_little_endian(bytes_.substr(at_, width));
     at_ += width;
     return value;
   }
@@ -79,7 +78,7 @@ class BincodeReader {
 
   bool text(const Type& type) {
     const std::optional<uint64_t> length = take(8);
-    if (!length || *length > bytes_.size() - at_ || !effort_.spend(*length) ||
+    if (!length || *length > bytes_.size() - at_ || !budget_.spend(*length) ||
         !base::is_utf8(bytes_.substr(at_, *length))) {
       return false;
     }
@@ -90,7 +89,7 @@ class BincodeReader {
 
   bool sequence(const Type& type) {
     const std::optional<uint64_t> length = take(8);
-    // Each element takes a byte at least.
+    // Each element takes at least one byte.
     if (!length || *length > bytes_.size() - at_) {
       return false;
     }
@@ -111,16 +110,16 @@ class BincodeReader {
 
   std::string_view bytes_;
   size_t at_;
-  Effort& effort_;
-  std::vector<Found>& found_;
+  Budget& budget_;
+  std::vector<Field>& found_;
 };
 
 }  // namespace
 
 std::optional<size_t> read_bincode(std::string_view bytes, size_t offset, const Type& type,
-                                   Effort& effort, std::vector<Found>& found) {
-  BincodeReader reader(bytes, offset, effort, found);
+                                   Budget& budget, std::vector<Field>& found) {
+  BincodeReader reader(bytes, offset, budget, found);
   return reader.read(type) ? std::optional(reader.offset()) : std::nullopt;
 }
 
-}  // namespace meta
+}  // namespace meta::vmstate

@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
+// Chooses the packing of a column as bitcode's encoder does, and writes the column.
 #include "meta/vmstate/bitcode_packing.h"
 
 #include <algorithm>
 #include <array>
 
-namespace meta {
+#include "base/little_endian.h"
+
+namespace meta::vmstate {
 namespace {
 
-// A packing stores values below kFactors[packing], kPerByte[packing] in a byte.
+// Packing number `p` stores kPerByte[p] values in one byte, each of them less than kFactors[p].
 constexpr std::array<unsigned, 6> kFactors{256, 16, 6, 4, 3, 2};
 constexpr std::array<unsigned, 6> kPerByte{1, 2, 3, 4, 5, 8};
 
-// Up to this many bytes stand as they are, and up to this many values without an offset.
+// The encoder stores up to kMostUnpacked bytes without a selector, and subtracts no offset from up
+// to kMostWithoutOffset values.
 constexpr size_t kMostUnpacked = 2;
 constexpr size_t kMostWithoutOffset = 5;
 
 constexpr uint64_t kLongLength = 255;
 
-// The densest packing for values up to `most`.
+// The densest packing that can store values up to `most`.
 unsigned packing_for(uint64_t most) {
   unsigned packing = kFactors.size() - 1;
   while (packing > 0 && most >= kFactors.at(packing)) {
@@ -26,7 +30,7 @@ unsigned packing_for(uint64_t most) {
   return packing;
 }
 
-// The first value of each byte is the least significant one.
+// The first value in each byte is the least significant one.
 void pack_dense(const std::vector<uint64_t>& values, unsigned packing, std::string& bytes) {
   const size_t per_byte = kPerByte.at(packing);
   for (size_t i = 0; i < values.size(); i += per_byte) {
@@ -44,7 +48,7 @@ void subtract(std::vector<uint64_t>& values, uint64_t offset) {
   }
 }
 
-// How often `width` can be halved for values up to `most`.
+// How many times `width` can be halved and still store values up to `most`.
 size_t halvings_for(uint64_t most, size_t width) {
   size_t count = 0;
   for (size_t half = width / 2; half > 0 && most < uint64_t{1} << (8 * half); half /= 2) {
@@ -54,12 +58,6 @@ size_t halvings_for(uint64_t most, size_t width) {
 }
 
 }  // namespace
-
-void append_number(std::string& bytes, uint64_t number, size_t width) {
-  for (size_t i = 0; i < width; ++i) {
-    bytes += static_cast<char>(number >> (8 * i) & 0xffU);
-  }
-}
 
 void pack_bytes(std::vector<uint64_t> values, std::string& bytes) {
   unsigned packing = 0;
@@ -91,7 +89,7 @@ void pack_numbers(std::vector<uint64_t> values, size_t width, std::string& bytes
     halvings = has_offset ? shifted : halvings;
     bytes += static_cast<char>(2 * halvings - (has_offset ? 1 : 0));
     if (has_offset) {
-      append_number(bytes, low, width);
+      base::append_little_endian(bytes, low, width);
       subtract(values, low);
     }
   }
@@ -100,7 +98,7 @@ void pack_numbers(std::vector<uint64_t> values, size_t width, std::string& bytes
     return;
   }
   for (const uint64_t value : values) {
-    append_number(bytes, value, width >> halvings);
+    base::append_little_endian(bytes, value, width >> halvings);
   }
 }
 
@@ -117,4 +115,4 @@ void pack_lengths(std::span<const uint64_t> lengths, std::string& bytes) {
   pack_numbers(std::move(long_ones), sizeof(uint64_t), bytes);
 }
 
-}  // namespace meta
+}  // namespace meta::vmstate

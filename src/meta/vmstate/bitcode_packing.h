@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How bitcode 0.6 packs columns of small numbers, for writing them.
+// Writes columns of small numbers in the packed form of bitcode 0.6.
 #pragma once
 
 #include <cstddef>
@@ -8,19 +8,18 @@
 #include <string>
 #include <vector>
 
-namespace meta {
+namespace meta::vmstate {
 
-// Each appends what bitcode's own encoder writes for a column of these values. (Which packing that
-// is matters little: a decoder takes any that its selector names. But a column that is written anew
-// with the same values then has the same bytes.)
+// Each function appends the bytes that bitcode's own encoder writes for a column of these values. A
+// decoder accepts any packing that the selector names. The encoder's choice is used so that a
+// column rewritten with the same values has the same bytes.
 
-// Values of a byte: lengths up to 254, variants, and wider numbers that fit.
+// Values of one byte each: lengths up to 254, variants, and wider numbers that fit in a byte.
 void pack_bytes(std::vector<uint64_t> values, std::string& bytes);
-// Values of `width` bytes: 1, 2, 4 or 8.
+// Values of `width` bytes each: 1, 2, 4 or 8.
 void pack_numbers(std::vector<uint64_t> values, size_t width, std::string& bytes);
-// The lengths of texts or sequences: a byte each, and those from 255 on once more, behind.
+// The lengths of strings or sequences: one byte each, then a column of u64 with the lengths that
+// are 255 or more.
 void pack_lengths(std::span<const uint64_t> lengths, std::string& bytes);
-// Little endian.
-void append_number(std::string& bytes, uint64_t number, size_t width);
 
-}  // namespace meta
+}  // namespace meta::vmstate

@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
+// Unrolls a Type into columns, unpacks each column where the encoder wrote it, and walks the tree.
 #include "meta/vmstate/bitcode_reader.h"
 
 #include <algorithm>
 #include <array>
 
+#include "base/little_endian.h"
 #include "base/utf8.h"
 
-namespace meta {
+namespace meta::vmstate {
 namespace {
 
-// Booleans are packed closest.
+// Booleans have the densest packing.
 constexpr uint64_t kMostValuesPerByte = 8;
 
-// Up to this many bytes stand as they are: a selector would only make them longer.
+// A column of up to this many bytes has no selector, because a selector would only lengthen it.
 constexpr uint64_t kUnpackedBytes = 2;
 
 constexpr uint8_t kLongLength = 255;
 
-// No enum that is read here has more.
+// The enums in layout.cc have at most this many variants.
 constexpr size_t kMostVariants = 8;
 
 size_t width_of(Kind kind) {
@@ -33,7 +35,7 @@ size_t width_of(Kind kind) {
   }
 }
 
-// Most numbers only have to be passed over.
+// Most numbers have neither a role nor a required value and are skipped.
 bool needs_values(const Type& type) {
   return type.role != Role::none || type.constant;
 }
@@ -45,7 +47,7 @@ BitcodeReader::BitcodeReader(const Type& type) {
   add_parts(0);
 }
 
-// Unrolls the tree: a type that occurs in two places is two columns there.
+// Unrolls the tree. A type that occurs twice in the tree has two columns.
 void BitcodeReader::add_parts(size_t column) {
   const size_t first = columns_.size();
   columns_[column].first_part = first;
@@ -58,11 +60,11 @@ void BitcodeReader::add_parts(size_t column) {
   }
 }
 
-std::optional<size_t> BitcodeReader::read(std::string_view bytes, size_t offset, Effort& effort,
-                                          std::vector<Found>& found) {
+std::optional<size_t> BitcodeReader::read(std::string_view bytes, size_t offset, Budget& budget,
+                                          std::vector<Field>& found) {
   bytes_ = bytes;
   at_ = offset;
-  effort_ = &effort;
+  budget_ = &budget;
   found_ = &found;
   ++round_;
   expect(0, 1);
@@ -78,7 +80,7 @@ void BitcodeReader::expect(size_t column, uint64_t count) {
 
 bool BitcodeReader::read_value(size_t column) {
   Column& c = columns_[column];
-  if (!effort_->spend(1) || (!c.unpacked && !unpack(column))) {
+  if (!budget_->spend(1) || (!c.unpacked && !unpack(column))) {
     return false;
   }
   const auto note = [&](size_t offset, uint64_t value) {
@@ -132,11 +134,11 @@ bool BitcodeReader::read_value(size_t column) {
   return false;
 }
 
-// Takes all values of a column from the file, at the place where the first one is needed.
+// Takes all values of a column from the file, at the position where the first one is needed.
 bool BitcodeReader::unpack(size_t column) {
   Column& c = columns_[column];
   if (c.round != round_) {
-    return false;  // cannot happen: its owner's values were unpacked before
+    return false;  // cannot happen: the values of the owner were unpacked before
   }
   c.unpacked = true;
   c.next = 0;
@@ -153,7 +155,7 @@ bool BitcodeReader::unpack(size_t column) {
     case Kind::text: {
       uint64_t sum = 0;
       c.lengths_at = at_;
-      if (!unpack_lengths(c, sum) || sum > left() || !effort_->spend(sum) ||
+      if (!unpack_lengths(c, sum) || sum > left() || !budget_->spend(sum) ||
           !base::is_utf8(bytes_.substr(at_, sum))) {
         return false;
       }
@@ -186,7 +188,7 @@ bool BitcodeReader::unpack_variants(size_t column) {
   if (!unpack_bytes(c.count, c.small)) {
     return false;
   }
-  // How often each variant occurs is how many values the column of its part has.
+  // The column of a variant's part has one value for each occurrence of the variant.
   const bool is_option = c.type->kind == Kind::option;
   const size_t variants = is_option ? 2 : c.type->parts.size();
   std::array<uint64_t, kMostVariants> counts{};
@@ -220,7 +222,7 @@ bool BitcodeReader::unpack_lengths(Column& column, uint64_t& sum) {
     sum += length != kLongLength ? length : 0;
   }
   for (const uint64_t length : column.wide) {
-    // Whatever it counts cannot be denser than booleans.
+    // The counted values cannot be packed more densely than booleans.
     if (length > bytes_.size() * kMostValuesPerByte) {
       return false;
     }
@@ -236,7 +238,7 @@ uint64_t BitcodeReader::next_length(Column& column) {
 
 bool BitcodeReader::unpack_bytes(uint64_t count, std::vector<uint8_t>& values) {
   values.clear();
-  if (!effort_->spend(count)) {
+  if (!budget_->spend(count)) {
     return false;
   }
   uint64_t selector = 0;
@@ -268,7 +270,8 @@ bool BitcodeReader::unpack_bytes(uint64_t count, std::vector<uint8_t>& values) {
   }
 }
 
-// Each byte holds `per_byte` values below `factor`, the first one least significant.
+// Each byte holds `per_byte` values that are less than `factor`. The first value is the least
+// significant one.
 template <unsigned factor, unsigned per_byte>
 bool BitcodeReader::unpack_dense(uint64_t count, uint64_t offset, std::vector<uint8_t>& values) {
   const uint64_t bytes = (count + per_byte - 1) / per_byte;
@@ -284,7 +287,7 @@ bool BitcodeReader::unpack_dense(uint64_t count, uint64_t offset, std::vector<ui
       rest /= factor;
     }
     if (rest != 0) {
-      return false;  // a writer leaves nothing there
+      return false;  // an encoder writes zero there
     }
   }
   at_ += bytes;
@@ -328,7 +331,7 @@ bool BitcodeReader::unpack_numbers(size_t width, uint64_t count, std::vector<uin
     }
     return true;
   }
-  if (count > left() / packed_width || !effort_->spend(count)) {
+  if (count > left() / packed_width || !budget_->spend(count)) {
     return false;
   }
   if (values == nullptr) {
@@ -343,7 +346,7 @@ bool BitcodeReader::unpack_numbers(size_t width, uint64_t count, std::vector<uin
 bool BitcodeReader::unpack_booleans(uint64_t count) {
   const uint64_t bytes = (count + kMostValuesPerByte - 1) / kMostValuesPerByte;
   const uint64_t in_last = count - (bytes - 1) * kMostValuesPerByte;
-  if (!effort_->spend(bytes) || !skip(bytes)) {
+  if (!budget_->spend(bytes) || !skip(bytes)) {
     return false;
   }
   return count == 0 || static_cast<unsigned char>(bytes_[at_ - 1]) >> in_last == 0;
@@ -353,10 +356,7 @@ std::optional<uint64_t> BitcodeReader::take(size_t width) {
   if (left() < width) {
     return std::nullopt;
   }
-  uint64_t value = 0;
-  for (size_t i = 0; i < width; ++i) {
-    value |= uint64_t{static_cast<unsigned char>(bytes_[at_ + i])} << (8 * i);
-  }
+  const uint64_t value = base::read_little_endian(bytes_.substr(at_, width));
   at_ += width;
   return value;
 }
@@ -369,4 +369,4 @@ bool BitcodeReader::skip(uint64_t bytes) {
   return true;
 }
 
-}  // namespace meta
+}  // namespace meta::vmstate

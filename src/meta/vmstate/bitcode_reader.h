@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads bitcode 0.6 (its serde form) as Firecracker 1.15 and later write it: packed columns.
+// Reads bitcode 0.6 (serde form), the encoding of Firecracker 1.15 and later: packed columns.
 #pragma once
 
 #include <cstdint>
@@ -9,40 +9,35 @@
 
 #include "meta/vmstate/type.h"
 
-namespace meta {
+namespace meta::vmstate {
 
-// Each place of a type is a column: all its values from the whole tree, one after the other. A
-// column stands in the file where a reader that goes through the tree first needs a value of it,
-// and there the number of its values is known from the columns before. There are no tags and no
-// totals, so one must know the type, and goes wrong quickly where the type is another.
-//
-// Bytes (u8, lengths, variants), from three on: a selector, 2 * packing less 1 with an offset, then
-// the offset (a byte) if any, then 1, 2, 3, 4, 5 or 8 values a byte: packing 0 to 5. Booleans: 8 a
-// byte. Wider numbers, but for a single u16: a selector, 2 * halvings of the width less 1 with an
-// offset, the offset in full width, the values; values of width 1 are packed as bytes again. Texts
-// and sequences: a byte for each length, 255 for a length that stands in a column of u64 behind.
+// Each position in the type tree is a column: all its values from the whole tree, in order. A
+// column stands in the file at the point where a walk of the tree first needs one of its values.
+// The columns before it determine how many values it has. The encoding has no tags and no totals,
+// so a reader must know the type, and a wrong type soon leads to a misfit. docs/vmstate.md has the
+// packing of each kind of column.
 class BitcodeReader {
  public:
   // `type` and what it refers to must live as long as the reader.
   explicit BitcodeReader(const Type& type);
 
-  // As read_bincode. May be called again; nothing of the reading before is kept.
-  std::optional<size_t> read(std::string_view bytes, size_t offset, Effort& effort,
-                             std::vector<Found>& found);
+  // Works as read_bincode does. Each call starts from scratch.
+  std::optional<size_t> read(std::string_view bytes, size_t offset, Budget& budget,
+                             std::vector<Field>& found);
 
  private:
   struct Column {
     const Type* type;
-    size_t first_part = 0;         // index of the column of its first part
-    uint32_t round = 0;            // the reading in which the rest was set
-    bool unpacked = false;         // its values have been taken from the file
-    uint64_t count = 0;            // values in all
-    size_t next = 0;               // the next one to hand out
+    size_t first_part = 0;         // index of the column of the first part of `type`
+    uint32_t round = 0;            // the call of read() that set the members below
+    bool unpacked = false;         // the values have been taken from the file
+    uint64_t count = 0;            // number of values
+    size_t next = 0;               // index of the next value to return
     std::vector<uint8_t> small{};  // bytes, variants, lengths
-    std::vector<uint64_t> wide{};  // numbers that matter; lengths from 255 on
+    std::vector<uint64_t> wide{};  // numbers with a role; lengths of 255 or more
     size_t next_wide = 0;
-    size_t lengths_at = 0;  // offset of the lengths of texts
-    size_t text_at = 0;     // offset of the next text
+    size_t lengths_at = 0;  // offset of the lengths of strings
+    size_t text_at = 0;     // offset of the next string
   };
 
   void add_parts(size_t column);
@@ -66,8 +61,8 @@ class BitcodeReader {
   uint32_t round_ = 0;
   std::string_view bytes_;
   size_t at_ = 0;
-  Effort* effort_ = nullptr;
-  std::vector<Found>* found_ = nullptr;
+  Budget* budget_ = nullptr;
+  std::vector<Field>* found_ = nullptr;
 };
 
-}  // namespace meta
+}  // namespace meta::vmstate

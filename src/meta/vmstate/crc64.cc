@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+// Computes the CRC eight bytes at a time, with tables that the compiler makes.
 #include "meta/vmstate/crc64.h"
 
 #include <array>
 #include <cstddef>
 #include <cstring>
 
-namespace meta {
+namespace meta::vmstate {
 namespace {
 
 constexpr uint64_t kReflectedPolynomial = 0x95ac9329ac4bc9b5;
 constexpr size_t kSlices = 8;
 using Table = std::array<std::array<uint64_t, 256>, kSlices>;
 
-// Slicing by 8: row k holds the effect of a byte that k more bytes follow.
+// Slicing by 8: row k holds the effect of a byte that is followed by k more bytes.
 constexpr Table make_table() {
   Table table{};
   for (size_t byte = 0; byte < 256; ++byte) {
@@ -38,7 +39,7 @@ constexpr Table kTable = make_table();
 uint64_t crc64(std::string_view bytes, uint64_t crc) {
   for (; bytes.size() >= kSlices; bytes.remove_prefix(kSlices)) {
     uint64_t word = 0;
-    std::memcpy(&word, bytes.data(), sizeof word);  // Firecracker's hosts are little endian
+    std::memcpy(&word, bytes.data(), sizeof word);  // the hosts of Firecracker are little endian
     word ^= crc;
     crc = 0;
     for (size_t i = 0; i < kSlices; ++i) {
@@ -51,4 +52,4 @@ uint64_t crc64(std::string_view bytes, uint64_t crc) {
   return crc;
 }
 
-}  // namespace meta
+}  // namespace meta::vmstate

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sources are the structs that derive serde's Serialize in src/vmm/src of each release's tag,
-// under persist.rs, device_manager/, devices/ (and, for 1.13, of src/pci). Names of members are
-// given where they help to find them.
+// Holds the layout of the devices for each release, one member function for each Rust struct.
+//
+// The source of each layout is the set of structs that derive serde's Serialize at the release's
+// tag: src/vmm/src/persist.rs, device_manager/ and devices/ (for 1.13 also src/pci). Comments name
+// struct members where that helps to find them. docs/vmstate.md describes how to add a release.
 #include "meta/vmstate/layout.h"
 
 #include <algorithm>
 #include <array>
 #include <utility>
 
-namespace meta {
+namespace meta::vmstate {
 namespace {
 
 struct VersionEntry {
@@ -31,7 +33,7 @@ constexpr std::array<Release, 9> kReleases{Release::v1_10, Release::v1_11,      
                                            Release::v1_13, Release::v1_14,       Release::v1_15,
                                            Release::v1_16, Release::after_v1_16, Release::v1_17};
 
-// Builds the types of one release. A member function a struct, named after it.
+// Builds the types of one release. Each member function is named after a Rust struct.
 class Devices {
  public:
   Devices(TypeArena& arena, Release release, Arch arch)
@@ -39,15 +41,15 @@ class Devices {
 
   DevicesLayout layout() {
     if (release_ < Release::v1_13) {  // MicrovmState.device_states, acpi_dev_state
-      return {.virtio = mmio_devices(), .rest = acpi(), .has_clock = has_clock()};
+      return {.virtio = mmio_devices(), .tail = acpi(), .has_clock = has_clock()};
     }
     if (release_ < Release::after_v1_16) {
       return {.virtio = mmio_devices(),
-              .rest = tuple({acpi(), pci_devices(), since(Release::v1_16, option(serial()))}),
+              .tail = tuple({acpi(), pci_devices(), since(Release::v1_16, option(serial()))}),
               .has_clock = has_clock()};
     }
     return {.virtio = choice({mmio_devices(), pci_devices()}),
-            .rest = tuple({mmio_platform(), acpi(), option(serial())}),
+            .tail = tuple({mmio_platform(), acpi(), option(serial())}),
             .has_clock = has_clock()};
   }
 
@@ -61,7 +63,7 @@ class Devices {
   const Type* u64() { return leaf(Kind::u64); }
   const Type* boolean() { return leaf(Kind::boolean); }
   const Type* text(Role role = Role::none) { return leaf(Kind::text, role); }
-  // Null parts are those that this release lacks.
+  // A null part is one that this release does not have.
   const Type* tuple(Parts parts) {
     std::erase(parts, nullptr);
     return arena_.make(Kind::tuple, std::move(parts));
@@ -90,7 +92,7 @@ class Devices {
     return release_ >= (arch_ == Arch::x86_64 ? Release::v1_14 : Release::v1_15);
   }
 
-  // The same list stands in DeviceStates (MMIO) and in PciDevicesState.
+  // DeviceStates (MMIO) and PciDevicesState have the same list of devices.
   template <typename Connect>
   const Type* virtio_devices(const Connect& connected) {
     const Type* mmds = release_ < Release::v1_13 ? variants(2) : tuple({variants(2), boolean()});
@@ -270,4 +272,4 @@ DevicesLayout devices_layout(TypeArena& arena, Release release, Arch arch) {
   return Devices(arena, release, arch).layout();
 }
 
-}  // namespace meta
+}  // namespace meta::vmstate

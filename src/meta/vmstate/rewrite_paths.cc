@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Replaces the columns that hold changed paths, computes the CRC, and reads the result again.
 #include "meta/vmstate/rewrite_paths.h"
 
 #include <algorithm>
@@ -7,15 +8,16 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/little_endian.h"
 #include "base/unix_socket.h"
 #include "base/utf8.h"
 #include "meta/vmstate/bitcode_packing.h"
 #include "meta/vmstate/crc64.h"
 
-namespace meta {
+namespace meta::vmstate {
 namespace {
 
-// All paths of a state, in the order of the file.
+// All paths of a state, ordered by their offsets.
 std::vector<EmbeddedText> all_paths(const VmState& state) {
   std::vector<EmbeddedText> paths = state.boot_paths;
   paths.insert(paths.end(), state.paths.begin(), state.paths.end());
@@ -27,7 +29,7 @@ VmState read_state(std::string_view bytes, std::string_view name) {
   VmState state = parse_vmstate(bytes, name);
   if (!state.crc_ok) {
     throw base::BadData("cannot rewrite " + base::quoted(name) +
-                        ": its CRC is wrong; it is cut off or damaged");
+                        ": its CRC is wrong; it is truncated or damaged");
   }
   read_devices(bytes, state);
   return state;
@@ -53,11 +55,11 @@ void check_new_path(Role role, const std::string& path) {
   }
 }
 
-// The texts that the paths become. Throws unless each change is used.
-std::vector<std::string> new_texts(const std::vector<EmbeddedText>& paths,
-                                   std::span<const PathChange> changes, std::string_view name) {
+// The new string for each path. Throws base::Refused if a change matches no path.
+std::vector<std::string> new_strings(const std::vector<EmbeddedText>& paths,
+                                     std::span<const PathChange> changes, std::string_view name) {
   std::vector<bool> used(changes.size(), false);
-  std::vector<std::string> texts;
+  std::vector<std::string> strings;
   for (const EmbeddedText& path : paths) {
     std::string text = path.text;
     for (size_t i = 0; i < changes.size(); ++i) {
@@ -68,51 +70,52 @@ std::vector<std::string> new_texts(const std::vector<EmbeddedText>& paths,
         break;
       }
     }
-    texts.push_back(std::move(text));
+    strings.push_back(std::move(text));
   }
   for (size_t i = 0; i < changes.size(); ++i) {
     if (!used[i]) {
-      throw base::Refused("cannot rewrite " + base::quoted(name) + ": it names no path " +
-                          base::quoted(changes[i].from) +
-                          " or below it; 'snapshot-meta vmstate' shows those that it names");
+      throw base::Refused(
+          "cannot rewrite " + base::quoted(name) + ": it contains no path equal to " +
+          base::quoted(changes[i].from) +
+          " or below it; 'snapshot-meta vmstate' prints the paths that it contains");
     }
   }
-  return texts;
+  return strings;
 }
 
-// Texts whose lengths stand at one place: in bincode one text each.
+// The strings whose lengths stand at one offset. In bincode a column has one string.
 struct Column {
-  size_t end = 0;  // of the last text
+  size_t end = 0;  // offset after the last string
   bool is_changed = false;
   std::vector<uint64_t> lengths;
-  std::string texts;
+  std::string strings;
 };
 
 std::string encode(const Column& column, Encoding encoding) {
   std::string bytes;
   if (encoding == Encoding::bincode) {
-    append_number(bytes, column.lengths.at(0), sizeof(uint64_t));
+    base::append_little_endian(bytes, column.lengths.at(0), sizeof(uint64_t));
   } else {
     pack_lengths(column.lengths, bytes);
   }
-  return bytes + column.texts;
+  return bytes + column.strings;
 }
 
-// Columns by the place of their lengths, with the new texts in them.
+// The columns by the offset of their lengths, with the new strings in them.
 std::map<size_t, Column> make_columns(const std::vector<EmbeddedText>& paths,
-                                      const std::vector<std::string>& texts,
+                                      const std::vector<std::string>& strings,
                                       std::string_view name) {
   std::map<size_t, Column> columns;
   for (size_t i = 0; i < paths.size(); ++i) {
     Column& column = columns[paths[i].lengths_at];
     if (!column.lengths.empty() && column.end != paths[i].offset) {
       throw base::Unsupported("cannot rewrite " + base::quoted(name) +
-                              ": the texts of its devices overlap");
+                              ": the strings of its devices overlap");
     }
-    column.is_changed = column.is_changed || texts[i] != paths[i].text;
+    column.is_changed = column.is_changed || strings[i] != paths[i].text;
     column.end = paths[i].offset + paths[i].text.size();
-    column.lengths.push_back(texts[i].size());
-    column.texts += texts[i];
+    column.lengths.push_back(strings[i].size());
+    column.strings += strings[i];
   }
   return columns;
 }
@@ -132,16 +135,16 @@ std::string splice(std::string_view body, const std::map<size_t, Column>& column
   return result + std::string(body.substr(at));
 }
 
-// That the new file says what it is to say, and nothing else than before.
+// Throws base::Unsupported unless the new state has the new paths and otherwise equals the old one.
 void check_result(const VmState& before, const VmState& after,
-                  const std::vector<std::string>& texts, std::string_view name) {
+                  const std::vector<std::string>& strings, std::string_view name) {
   const auto text_of = [](const EmbeddedText& text) { return text.text; };
   const bool same_taps = std::ranges::equal(before.taps, after.taps, {}, text_of, text_of);
   if (!after.crc_ok || !after.paths_problem.empty() || !same_taps ||
       after.mem_size_mib != before.mem_size_mib || after.boot_args != before.boot_args ||
-      !std::ranges::equal(all_paths(after), texts, {}, text_of)) {
+      !std::ranges::equal(all_paths(after), strings, {}, text_of)) {
     throw base::Unsupported("cannot rewrite " + base::quoted(name) +
-                            ": the new state would not be read as it is meant");
+                            ": the new state cannot be read back correctly");
   }
 }
 
@@ -154,23 +157,23 @@ RewrittenState rewrite_paths(std::string_view bytes, std::string_view name,
     throw base::Unsupported("cannot rewrite " + base::quoted(name) + ": " + state.paths_problem);
   }
   const std::vector<EmbeddedText> paths = all_paths(state);
-  const std::vector<std::string> texts = new_texts(paths, changes, name);
+  const std::vector<std::string> strings = new_strings(paths, changes, name);
   const std::string_view body = bytes.substr(0, bytes.size() - sizeof(uint64_t));
-  RewrittenState result{.bytes = splice(body, make_columns(paths, texts, name), state.encoding),
+  RewrittenState result{.bytes = splice(body, make_columns(paths, strings, name), state.encoding),
                         .changes = {}};
-  append_number(result.bytes, crc64(result.bytes), sizeof(uint64_t));
+  base::append_little_endian(result.bytes, crc64(result.bytes), sizeof(uint64_t));
   if (result.bytes.size() > kMaxVmStateBytes) {
-    throw base::UsageError("the new paths are too long: the state would have " +
-                           std::to_string(result.bytes.size()) + " bytes, and Firecracker loads " +
-                           std::to_string(kMaxVmStateBytes));
+    throw base::UsageError(
+        "the new paths are too long: the state would have " + std::to_string(result.bytes.size()) +
+        " bytes, and Firecracker loads at most " + std::to_string(kMaxVmStateBytes));
   }
-  check_result(state, read_state(result.bytes, name), texts, name);
+  check_result(state, read_state(result.bytes, name), strings, name);
   for (size_t i = 0; i < paths.size(); ++i) {
-    if (texts[i] != paths[i].text) {
-      result.changes.push_back({.role = paths[i].role, .from = paths[i].text, .to = texts[i]});
+    if (strings[i] != paths[i].text) {
+      result.changes.push_back({.role = paths[i].role, .from = paths[i].text, .to = strings[i]});
     }
   }
   return result;
 }
 
-}  // namespace meta
+}  // namespace meta::vmstate

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Other paths in a state file: what `snapshot-meta rewrite-paths` does.
+// Replaces paths in a state file; `snapshot-meta rewrite-paths` calls this.
 #pragma once
 
 #include <span>
@@ -9,9 +9,10 @@
 
 #include "meta/vmstate/vmstate.h"
 
-namespace meta {
+namespace meta::vmstate {
 
-// A path that is `from`, or lies under it, becomes `to`, or lies there. Neither is empty.
+// A path equal to `from` becomes `to`. A path below the directory `from` moves below `to`. Neither
+// string is empty.
 struct PathChange {
   std::string from;
   std::string to;
@@ -24,18 +25,18 @@ struct ChangedPath {
 };
 struct RewrittenState {
   std::string bytes;
-  std::vector<ChangedPath> changes;  // in the order of the file
+  std::vector<ChangedPath> changes;  // ordered by offset
 };
 
-// A copy of the state `bytes` with other paths of any length: of drives, sockets, pmem files, the
-// kernel and the initrd. The lengths that stand before the texts (in bitcode a packed column for
-// all devices of a kind) and the CRC are made to fit; all else stays to the byte. The first change
-// that matches a path is the one that counts.
+// Returns a copy of the state `bytes` with changed paths of drives, sockets, pmem files, the kernel
+// and the initrd. The new paths may have any length. The lengths before the strings (in bitcode one
+// packed column for all devices of a kind) and the CRC are updated. All other bytes are copied. If
+// several changes match a path, the first one applies.
 //
-// The result is read again and compared with what it is to be. Throws base::BadData when `bytes` is
-// no whole state; base::Unsupported when its devices are not understood; base::Refused when a
-// change matches no path; base::UsageError for a new path that Firecracker could not use.
+// The result is read back and compared with the request. Throws base::BadData if `bytes` is not a
+// whole state, base::Unsupported if its devices cannot be read, base::Refused if a change matches
+// no path, and base::UsageError for a new path that Firecracker cannot use.
 RewrittenState rewrite_paths(std::string_view bytes, std::string_view name,
                              std::span<const PathChange> changes);
 
-}  // namespace meta
+}  // namespace meta::vmstate

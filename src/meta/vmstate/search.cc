@@ -1,43 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
-// Between the beginning of a state and its devices stand KVM's structures: kilobytes that depend on
-// the architecture, on the host's processor and on the kernel, and that nothing announces. So we do
-// not go through them, but try each offset. Neither encoding has tags, yet a reading that starts at
-// a wrong place soon meets a length, a variant or a text that cannot be, and hardly ever ends where
-// it must. Two steps keep this fast (0.3 ms for a real file): first what follows the virtio
-// devices, which the VMClock's magic gives away in most releases, then virtio devices that end
-// there.
+// Tries each offset of a state until the layout of the devices ends exactly where the CRC begins.
+//
+// KVM's structures stand between the header of a state and its devices. They are kilobytes long and
+// depend on the architecture, the host's processor and the kernel, and their length is not stored.
+// So the search skips them and tries each offset. Neither encoding has tags, but a reading that
+// starts at a wrong offset soon meets an impossible length, variant or string, and rarely ends at
+// the right offset. The search has two steps, which take 0.3 ms for a real file. The first step
+// finds the part after the virtio devices; in most releases the VMClock's magic number locates it.
+// The second step finds virtio devices that end where that part starts.
 #include "meta/vmstate/search.h"
 
 #include <algorithm>
-#include <array>
 #include <span>
 #include <string>
 
+#include "base/little_endian.h"
 #include "meta/vmstate/bincode_reader.h"
 #include "meta/vmstate/bitcode_reader.h"
 
-namespace meta {
+namespace meta::vmstate {
 namespace {
 
-// Steps and bytes that a search may take. Real files need less than a million; this is a second.
-constexpr uint64_t kSearchEffort = uint64_t{1} << 27U;
+// The steps and bytes that one search may use. A real file needs less than a million of them. The
+// limit takes about one second.
+constexpr uint64_t kSearchBudget = uint64_t{1} << 27U;
 
 // Reads one type in either encoding, from any offset.
 class Reader {
  public:
-  Reader(std::string_view bytes, const Type& type, Encoding encoding, Effort& effort)
-      : bytes_(bytes), type_(type), effort_(effort) {
+  Reader(std::string_view bytes, const Type& type, Encoding encoding, Budget& budget)
+      : bytes_(bytes), type_(type), budget_(budget) {
     if (encoding == Encoding::bitcode) {
       columns_.emplace(type);
     }
-    // Most of what is searched are zeros, and these mean "no devices": read them once.
+    // Most of the searched bytes are zeros, which mean "no devices". They are read only once.
     const std::string zeros(kMostZeros, '\0');
-    std::vector<Found> found;
+    std::vector<Field> found;
     zeros_taken_ = read(zeros, 0, found);
   }
 
-  // As read_bincode; `zeros` is how many of the bytes at `offset` are known to be 0.
-  std::optional<size_t> read_at(size_t offset, size_t zeros, std::vector<Found>& found) {
+  // Works as read_bincode does. `zeros` is the number of zero bytes that start at `offset`.
+  std::optional<size_t> read_at(size_t offset, size_t zeros, std::vector<Field>& found) {
     found.clear();
     return zeros_taken_ && zeros >= *zeros_taken_ ? std::optional(offset + *zeros_taken_)
                                                   : read(bytes_, offset, found);
@@ -46,19 +49,19 @@ class Reader {
  private:
   static constexpr size_t kMostZeros = 4096;
 
-  std::optional<size_t> read(std::string_view bytes, size_t offset, std::vector<Found>& found) {
-    return columns_ ? columns_->read(bytes, offset, effort_, found)
-                    : read_bincode(bytes, offset, type_, effort_, found);
+  std::optional<size_t> read(std::string_view bytes, size_t offset, std::vector<Field>& found) {
+    return columns_ ? columns_->read(bytes, offset, budget_, found)
+                    : read_bincode(bytes, offset, type_, budget_, found);
   }
 
   std::string_view bytes_;
   const Type& type_;
-  Effort& effort_;
+  Budget& budget_;
   std::optional<BitcodeReader> columns_;
   std::optional<size_t> zeros_taken_;
 };
 
-// How many zeros there are from each offset on.
+// The number of zero bytes that start at each offset.
 std::vector<uint32_t> zero_runs(std::string_view bytes) {
   std::vector<uint32_t> runs(bytes.size() + 1, 0);
   for (size_t i = bytes.size(); i > 0; --i) {
@@ -67,8 +70,8 @@ std::vector<uint32_t> zero_runs(std::string_view bytes) {
   return runs;
 }
 
-// Offsets at which `rest` may start.
-std::vector<size_t> rest_candidates(std::string_view body, bool has_clock) {
+// Offsets at which `tail` may start.
+std::vector<size_t> tail_candidates(std::string_view body, bool has_clock) {
   std::vector<size_t> offsets;
   if (!has_clock) {
     for (size_t offset = 0; offset < body.size(); ++offset) {
@@ -76,11 +79,9 @@ std::vector<size_t> rest_candidates(std::string_view body, bool has_clock) {
     }
     return offsets;
   }
-  const std::array<char, 4> magic{
-      static_cast<char>(kClockMagic & 0xffU), static_cast<char>(kClockMagic >> 8U & 0xffU),
-      static_cast<char>(kClockMagic >> 16U & 0xffU), static_cast<char>(kClockMagic >> 24U & 0xffU)};
-  const std::string_view needle(magic.data(), magic.size());
-  size_t next = 0;  // each offset once
+  std::string needle;
+  base::append_little_endian(needle, kClockMagic, sizeof kClockMagic);
+  size_t next = 0;  // so that each offset is added only once
   for (size_t at = body.find(needle); at != std::string_view::npos;
        at = body.find(needle, at + 1)) {
     for (next = std::max(next, at - std::min(at, kClockMagicReach)); next < at; ++next) {
@@ -90,34 +91,34 @@ std::vector<size_t> rest_candidates(std::string_view body, bool has_clock) {
   return offsets;
 }
 
-struct Rest {
+struct Tail {
   size_t offset;
-  std::vector<Found> found;
+  std::vector<Field> found;
 };
 
-// All readings of `layout` that end at the end, in the order of their offsets.
-std::vector<std::vector<Found>> all_readings(std::string_view body, const DevicesLayout& layout,
-                                             Encoding encoding, Effort& effort) {
+// All readings of `layout` that end at the end of `body`, ordered by their offsets.
+std::vector<std::vector<Field>> all_readings(std::string_view body, const DevicesLayout& layout,
+                                             Encoding encoding, Budget& budget) {
   const std::vector<uint32_t> zeros = zero_runs(body);
-  std::vector<Found> found;
-  std::vector<Rest> rests;
-  Reader rest_reader(body, *layout.rest, encoding, effort);
-  for (const size_t offset : rest_candidates(body, layout.has_clock)) {
-    if (rest_reader.read_at(offset, zeros[offset], found) == body.size()) {
-      rests.push_back({.offset = offset, .found = found});
+  std::vector<Field> found;
+  std::vector<Tail> tails;
+  Reader tail_reader(body, *layout.tail, encoding, budget);
+  for (const size_t offset : tail_candidates(body, layout.has_clock)) {
+    if (tail_reader.read_at(offset, zeros[offset], found) == body.size()) {
+      tails.push_back({.offset = offset, .found = found});
     }
   }
-  std::vector<std::vector<Found>> readings;
-  if (rests.empty()) {
+  std::vector<std::vector<Field>> readings;
+  if (tails.empty()) {
     return readings;
   }
-  Reader virtio_reader(body, *layout.virtio, encoding, effort);
-  for (size_t offset = 0; offset <= rests.back().offset && effort.left > 0; ++offset) {
+  Reader virtio_reader(body, *layout.virtio, encoding, budget);
+  for (size_t offset = 0; offset <= tails.back().offset && budget.left > 0; ++offset) {
     const std::optional<size_t> end = virtio_reader.read_at(offset, zeros[offset], found);
-    const auto rest = end ? std::ranges::lower_bound(rests, *end, {}, &Rest::offset) : rests.end();
-    if (rest != rests.end() && rest->offset == *end) {
+    const auto tail = end ? std::ranges::lower_bound(tails, *end, {}, &Tail::offset) : tails.end();
+    if (tail != tails.end() && tail->offset == *end) {
       readings.push_back(found);
-      readings.back().insert(readings.back().end(), rest->found.begin(), rest->found.end());
+      readings.back().insert(readings.back().end(), tail->found.begin(), tail->found.end());
     }
   }
   return readings;
@@ -128,9 +129,9 @@ bool is_text(Role role) {
          role == Role::vsock || role == Role::tap;
 }
 
-// Whether each path and name is one that a host can have: not empty, no control character.
-bool is_plausible(std::string_view body, const std::vector<Found>& reading) {
-  return std::ranges::all_of(reading, [&](const Found& part) {
+// Whether each path and name can exist on a host: it is not empty and has no control character.
+bool is_plausible(std::string_view body, const std::vector<Field>& reading) {
+  return std::ranges::all_of(reading, [&](const Field& part) {
     const std::string_view text = is_text(part.role) ? body.substr(part.offset, part.value) : "-";
     return !text.empty() && std::ranges::none_of(text, [](char c) {
       return static_cast<unsigned char>(c) < ' ' || c == '\x7f';
@@ -138,14 +139,14 @@ bool is_plausible(std::string_view body, const std::vector<Found>& reading) {
   });
 }
 
-// Whether the first reading, the longest, contains all others. A reading that starts within
-// another is common: a zero at the end of the drives can be read as the number of drives, and the
-// numbers after it as a drive whose path is one control character. Each later reading must
-// therefore be what the first one ends with, or name what cannot be.
-bool first_contains_others(std::string_view body, const std::vector<std::vector<Found>>& readings) {
-  const std::vector<Found>& first = readings[0];
+// Whether the first reading, which is the longest, contains all others. A reading often starts
+// inside another one. For example, a zero at the end of the drives can be read as the number of
+// drives, and the numbers after it as a drive whose path is one control character. Therefore each
+// later reading must equal the end of the first one, or contain an implausible name.
+bool first_contains_others(std::string_view body, const std::vector<std::vector<Field>>& readings) {
+  const std::vector<Field>& first = readings[0];
   return is_plausible(body, first) &&
-         std::ranges::all_of(readings, [&](const std::vector<Found>& reading) {
+         std::ranges::all_of(readings, [&](const std::vector<Field>& reading) {
            return (reading.size() <= first.size() &&
                    std::equal(reading.rbegin(), reading.rend(), first.rbegin())) ||
                   !is_plausible(body, reading);
@@ -154,21 +155,21 @@ bool first_contains_others(std::string_view body, const std::vector<std::vector<
 
 }  // namespace
 
-std::optional<std::vector<Found>> search_devices(std::string_view body, std::string_view version,
+std::optional<std::vector<Field>> search_devices(std::string_view body, std::string_view version,
                                                  Encoding encoding, Arch arch) {
-  Effort effort{.left = kSearchEffort};
+  Budget budget{.left = kSearchBudget};
   const std::span<const Release> releases = releases_of(version);
   const std::vector<Release> newest_first(releases.rbegin(), releases.rend());
-  // Zeros at the end of a 1.14 state can be read as an empty 1.13 one, but
-  // nothing without the clock's magic as a 1.14 one.
+  // The newest release is tried first. Zeros at the end of a 1.14 state can be read as an empty
+  // 1.13 state. Only bytes with the clock's magic number can be read as a 1.14 state.
   for (const Release release : newest_first) {
     if (encoding_of(release) != encoding) {
       continue;
     }
     TypeArena arena;
-    const std::vector<std::vector<Found>> readings =
-        all_readings(body, devices_layout(arena, release, arch), encoding, effort);
-    if (effort.left == 0) {
+    const std::vector<std::vector<Field>> readings =
+        all_readings(body, devices_layout(arena, release, arch), encoding, budget);
+    if (budget.left == 0) {
       return std::nullopt;
     }
     if (!readings.empty()) {
@@ -178,4 +179,4 @@ std::optional<std::vector<Found>> search_devices(std::string_view body, std::str
   return std::nullopt;
 }
 
-}  // namespace meta
+}  // namespace meta::vmstate

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds the devices at the end of a state file, whose place depends on what stands before.
+// Finds the devices at the end of a state file. Their offset is not stored in the file.
 #pragma once
 
 #include <optional>
@@ -8,13 +8,13 @@
 
 #include "meta/vmstate/layout.h"
 
-namespace meta {
+namespace meta::vmstate {
 
-// Looks for places from which a reading of the devices of snapshot version `version` ends exactly
-// at the end of `body`, a state file without its CRC. Returns what they found; nothing when the
-// version is not known, no such place exists, two places tell different things, or the search takes
-// too long.
-std::optional<std::vector<Found>> search_devices(std::string_view body, std::string_view version,
+// Finds the offsets from which a reading of the devices of snapshot version `version` ends exactly
+// at the end of `body`, a state file without its CRC. Returns the parts with a role. Returns
+// nothing if the version is not known, no such offset exists, two readings disagree, or the search
+// exceeds its budget.
+std::optional<std::vector<Field>> search_devices(std::string_view body, std::string_view version,
                                                  Encoding encoding, Arch arch);
 
-}  // namespace meta
+}  // namespace meta::vmstate

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the parts of a Firecracker state are put together, whatever encoding they are written in.
+// Describes the structure of a Firecracker state, independent of the encoding.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace meta {
+namespace meta::vmstate {
 
 enum class Kind : uint8_t {
   u8,
@@ -18,13 +18,13 @@ enum class Kind : uint8_t {
   u64,
   boolean,
   text,
-  tuple,     // its parts, one after the other: Rust's structs, tuples and arrays
-  sequence,  // a length and that many of its one part
-  option,    // nothing, or its one part
-  choice,    // one of its parts: a Rust enum, numbered as declared; an empty tuple for no payload
+  tuple,     // all its parts in order: a struct, tuple or array of Rust
+  sequence,  // a length, then that many values of its only part
+  option,    // nothing, or its only part
+  choice,    // one of its parts: an enum of Rust. A variant without data is an empty tuple.
 };
 
-// What a part means to us.
+// What the reader needs a part for.
 enum class Role : uint8_t {
   none,
   magic,
@@ -34,21 +34,21 @@ enum class Role : uint8_t {
   kernel,
   initrd,
   boot_args,
-  drive,             // file behind a block device
-  vhost_user_block,  // socket of a block device's back end
-  pmem,              // file behind a pmem device
+  drive,             // file of a block device
+  vhost_user_block,  // socket of the back end of a block device
+  pmem,              // file of a pmem device
   vsock,             // socket that Firecracker creates
-  tap,               // name of a host interface: no path
-  pmem_bytes,        // size of a pmem device, before its file
-  balloon,           // there is one
-  hotplug_bytes,     // size of the hot-plug region, which the memory file holds, too
+  tap,               // name of a host network interface; not a path
+  pmem_bytes,        // size of a pmem device; precedes its file
+  balloon,           // present if the guest has a balloon
+  hotplug_bytes,     // size of the hot-plug region, which the memory file also contains
 };
 
 struct Type {
   Kind kind;
   Role role;
   std::vector<const Type*> parts;
-  std::optional<uint64_t> constant;  // the only value that a number may have
+  std::optional<uint64_t> constant;  // the only valid value of a number
 };
 
 // Owns types that refer to each other.
@@ -67,20 +67,20 @@ class TypeArena {
   std::deque<Type> types_;
 };
 
-// A part with a role, as a reader met it.
-struct Found {
+// A part with a role that a reader found in a file.
+struct Field {
   Role role;
-  size_t offset;      // of a text's first byte in the file; 0 for numbers
-  uint64_t value;     // a text's length, a number, a variant's index
-  size_t lengths_at;  // where a text's length stands; in bitcode: those of its whole column
-  bool operator==(const Found&) const = default;
+  size_t offset;      // of the first byte of a string in the file; 0 for a number
+  uint64_t value;     // the length of a string, a number, or the index of a variant
+  size_t lengths_at;  // offset of the length of a string; in bitcode, of the lengths of its column
+  bool operator==(const Field&) const = default;
 };
 
-// Both readers stop, as at something that does not fit, when this is used up: a hostile file could
-// otherwise make the search for the devices (vmstate.cc) take quadratic time.
-struct Effort {
+// A limit for the work of a reader. When it is used up, the readers stop as they do at a misfit.
+// Without it, a hostile file could make search_devices take quadratic time.
+struct Budget {
   uint64_t left;
-  // False when `amount` is more than what is left.
+  // Returns false if `amount` exceeds what is left.
   bool spend(uint64_t amount) {
     const bool enough = amount <= left;
     left = enough ? left - amount : 0;
@@ -88,4 +88,4 @@ struct Effort {
   }
 };
 
-}  // namespace meta
+}  // namespace meta::vmstate

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads the header of a state file, checks its CRC, and adds what search_devices finds.
 #include "meta/vmstate/vmstate.h"
 
 #include <sys/stat.h>
@@ -9,43 +10,42 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/little_endian.h"
 #include "meta/vmstate/bincode_reader.h"
 #include "meta/vmstate/bitcode_reader.h"
 #include "meta/vmstate/crc64.h"
 #include "meta/vmstate/search.h"
 
-namespace meta {
+namespace meta::vmstate {
 namespace {
 
-constexpr const char* kMemoryInItsPlace = "; is it the memory file?";
+constexpr const char* kMayBeMemory = "; it may be the memory file";
 
 constexpr uint64_t kMagicX86 = 0x0710198486640000;
 constexpr uint64_t kMagicArm = 0x07101984aaaa0000;
 constexpr size_t kMagicBytes = 8;
 constexpr size_t kCrcBytes = 8;
-// In bitcode a selector stands before the magic: a single u64 of full width.
+// In bitcode a selector byte precedes the magic number, which is a column of one u64 of full width.
 constexpr size_t kBitcodeMagicAt = 1;
 
-// Steps and bytes that the header may take: a few, and its texts.
-constexpr uint64_t kHeaderEffort = uint64_t{1} << 24U;
+// The steps and bytes that the header may use: a few steps, and the bytes of its strings.
+constexpr uint64_t kHeaderBudget = uint64_t{1} << 24U;
 
-// 64 TiB: more than any host has; the product with a MiB stays far from overflow.
+// 64 TiB, more than any host has. In bytes it does not overflow an int64_t.
 constexpr uint64_t kMaxMemoryMib = uint64_t{1} << 26U;
 
 std::optional<Arch> arch_at(std::string_view bytes, size_t offset) {
   if (bytes.size() < offset + kMagicBytes) {
     return std::nullopt;
   }
-  uint64_t magic = 0;
-  for (size_t i = 0; i < kMagicBytes; ++i) {
-    magic |= uint64_t{static_cast<unsigned char>(bytes[offset + i])} << (8 * i);
-  }
+  const uint64_t magic = base::read_little_endian(bytes.substr(offset, kMagicBytes));
   return magic == kMagicX86   ? std::optional(Arch::x86_64)
          : magic == kMagicArm ? std::optional(Arch::aarch64)
                               : std::nullopt;
 }
 
-// The major number of "10.0.0"; nothing when it is no such version.
+// The major number of a version such as "10.0.0". Returns nothing for any other string. The letters
+// allow a suffix such as "-alpha", "-beta", "-dev", "-rc" or a commit in hexadecimal.
 std::optional<unsigned> major_version(std::string_view version) {
   unsigned major = 0;
   const auto [end, error] = std::from_chars(version.data(), version.data() + version.size(), major);
@@ -54,7 +54,7 @@ std::optional<unsigned> major_version(std::string_view version) {
   return good ? std::optional(major) : std::nullopt;
 }
 
-// Variants None and 2M; from snapshot version 11 on None, Transparent and 2M.
+// The variants are None and 2M; from snapshot version 11 on they are None, Transparent and 2M.
 PageSize page_size_of(uint64_t variant, unsigned major) {
   constexpr unsigned kFirstWithTransparent = 11;
   if (variant == 0) {
@@ -63,7 +63,7 @@ PageSize page_size_of(uint64_t variant, unsigned major) {
   return major >= kFirstWithTransparent && variant == 1 ? PageSize::transparent : PageSize::huge_2m;
 }
 
-EmbeddedText embedded_text(std::string_view bytes, const Found& part) {
+EmbeddedText embedded_text(std::string_view bytes, const Field& part) {
   return {.role = part.role,
           .text = std::string(bytes.substr(part.offset, part.value)),
           .offset = part.offset,
@@ -86,25 +86,25 @@ VmState parse_vmstate(std::string_view bytes, std::string_view name) {
     state.encoding = Encoding::bitcode;
   }
   if (!arch) {
-    refuse(std::string("it does not start as a state file of Firecracker does") +
-           kMemoryInItsPlace);
+    refuse(std::string("it does not start with the magic number of a Firecracker state file") +
+           kMayBeMemory);
   }
   state.arch = *arch;
   state.crc_ok = crc64(bytes) == 0;
 
   TypeArena arena;
   const Type* header = header_type(arena);
-  Effort effort{.left = kHeaderEffort};
-  std::vector<Found> found;
+  Budget budget{.left = kHeaderBudget};
+  std::vector<Field> found;
   const std::string_view body = bytes.substr(0, std::max(bytes.size(), kCrcBytes) - kCrcBytes);
   const std::optional<size_t> end = state.encoding == Encoding::bincode
-                                        ? read_bincode(body, 0, *header, effort, found)
-                                        : BitcodeReader(*header).read(body, 0, effort, found);
+                                        ? read_bincode(body, 0, *header, budget, found)
+                                        : BitcodeReader(*header).read(body, 0, budget, found);
   if (!end) {
-    refuse("it ends early, or is no state of a release since 1.10");
+    refuse("it is truncated, or a Firecracker release before 1.10 wrote it");
   }
   uint64_t page_size_variant = 0;
-  for (const Found& part : found) {
+  for (const Field& part : found) {
     const auto text = [&] { return std::string(bytes.substr(part.offset, part.value)); };
     if (part.role == Role::version) {
       state.snapshot_version = text();
@@ -121,7 +121,7 @@ VmState parse_vmstate(std::string_view bytes, std::string_view name) {
   }
   const std::optional<unsigned> major = major_version(state.snapshot_version);
   if (!major) {
-    refuse("it has no version");
+    refuse("it has no snapshot version");
   }
   if (state.mem_size_mib == 0 || state.mem_size_mib > kMaxMemoryMib) {
     refuse("its memory size is " + std::to_string(state.mem_size_mib) + " MiB");
@@ -132,15 +132,15 @@ VmState parse_vmstate(std::string_view bytes, std::string_view name) {
 
 void read_devices(std::string_view bytes, VmState& state) {
   const std::string_view body = bytes.substr(0, std::max(bytes.size(), kCrcBytes) - kCrcBytes);
-  const std::optional<std::vector<Found>> found =
+  const std::optional<std::vector<Field>> found =
       search_devices(body, state.snapshot_version, state.encoding, state.arch);
   if (!found) {
     state.paths_problem = "the devices of snapshot version " +
-                          base::quoted(state.snapshot_version) + " are not understood";
+                          base::quoted(state.snapshot_version) + " cannot be read";
     return;
   }
   state.paths_problem.clear();
-  for (const Found& part : *found) {
+  for (const Field& part : *found) {
     if (part.role == Role::hotplug_bytes) {
       state.hotplug_bytes = part.value;
       continue;
@@ -159,16 +159,36 @@ void read_devices(std::string_view bytes, VmState& state) {
 }
 
 std::string read_vmstate_file(const std::string& path) {
-  // The usual mistake is a memory file in its place.
+  // The usual mistake is to name the memory file.
   struct stat st {};
   if (::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) &&
       st.st_size > static_cast<off_t>(kMaxVmStateBytes)) {
-    throw base::BadData("cannot read vmstate " + base::quoted(path) + ": " +
-                        std::to_string(st.st_size) + " bytes are longer than " +
-                        std::to_string(kMaxVmStateBytes) + ", so it is not a state file" +
-                        kMemoryInItsPlace);
+    throw base::BadData("cannot read vmstate " + base::quoted(path) + ": its size is " +
+                        std::to_string(st.st_size) + " bytes, and a state file has at most " +
+                        std::to_string(kMaxVmStateBytes) + " bytes" + kMayBeMemory);
   }
   return base::read_file(path, kMaxVmStateBytes);
+}
+
+std::optional<VmState> try_read_vmstate(const std::string& path) {
+  try {
+    const std::string bytes = read_vmstate_file(path);
+    VmState state = parse_vmstate(bytes, path);
+    read_devices(bytes, state);
+    return state;
+  } catch (const base::BadData&) {
+    return std::nullopt;
+  } catch (const std::system_error&) {
+    return std::nullopt;
+  }
+}
+
+bool is_older_than(const VmState& state, Release release) {
+  const std::span<const Release> releases = releases_of(state.snapshot_version);
+  if (releases.empty()) {
+    return state.encoding == Encoding::bincode && encoding_of(release) == Encoding::bitcode;
+  }
+  return releases.back() < release;
 }
 
 const char* page_size_name(PageSize size) {
@@ -223,4 +243,4 @@ bool names_foreign_paths(const VmState& state, std::string_view own_dir) {
          });
 }
 
-}  // namespace meta
+}  // namespace meta::vmstate

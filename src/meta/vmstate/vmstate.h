@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a Firecracker state file (vmstate) says, of any release since 1.10, without Firecracker.
+// Reads Firecracker state files (vmstate) of any release since 1.10, without Firecracker.
 #pragma once
 
 #include <cstddef>
@@ -11,55 +11,61 @@
 
 #include "meta/vmstate/layout.h"
 
-namespace meta {
+namespace meta::vmstate {
 
-// What Firecracker itself accepts (1.14: 10 MiB; later 10 000 000 bytes).
+// The largest state that Firecracker accepts (1.14: 10 MiB; later releases: 10 000 000 bytes).
 inline constexpr size_t kMaxVmStateBytes = size_t{10} << 20U;
 
 enum class PageSize { normal, huge_2m, transparent };
 
-// A text of the host in a state: where its bytes stand, and what it is.
+// A path or name of the host in a state file, with the position of its bytes.
 struct EmbeddedText {
   Role role;  // drive, vhost_user_block, pmem, vsock, tap; kernel, initrd
   std::string text;
   size_t offset;
-  size_t lengths_at;  // offset of its length; in bitcode: of the lengths of its whole column
+  size_t lengths_at;  // offset of its length; in bitcode, of the lengths of its whole column
 };
 
 struct VmState {
   Encoding encoding = Encoding::bincode;
   Arch arch = Arch::x86_64;
-  std::string snapshot_version;  // of the format, such as "10.0.0"
+  std::string snapshot_version;  // version of the format, such as "10.0.0"
   bool crc_ok = false;
   uint64_t mem_size_mib = 0;
   PageSize page_size = PageSize::normal;
   std::string kernel_path;
   std::optional<std::string> initrd_path;
   std::optional<std::string> boot_args;
-  std::vector<EmbeddedText> boot_paths;  // kernel and initrd: no load opens them
+  std::vector<EmbeddedText> boot_paths;  // kernel and initrd; loading the state does not open them
 
-  // The following only from read_devices.
-  std::vector<EmbeddedText> paths;  // in the order of their offsets
+  // read_devices sets the following members.
+  std::vector<EmbeddedText> paths;  // ordered by offset
   std::vector<EmbeddedText> taps;
-  // Why there may be others: the version, or the layout of the devices, is not known. Empty when
-  // these are all.
-  std::string paths_problem = "its devices have not been looked at";
+  // Why `paths` may be incomplete: the snapshot version or the layout of the devices is not known.
+  // Empty if `paths` is complete.
+  std::string paths_problem = "its devices have not been read";
   bool has_balloon = false;
   std::vector<uint64_t> pmem_bytes;  // sizes of the pmem devices, in the order of their paths
-  uint64_t hotplug_bytes = 0;        // of a virtio-mem device: the memory file is longer by as much
+  uint64_t hotplug_bytes = 0;  // of a virtio-mem device; the memory file is longer by this amount
 };
 
-// Reads the beginning of `bytes`, a whole state file, and checks its CRC (the answer is in crc_ok).
-// Throws base::BadData "cannot read vmstate 'NAME': why" when it is no state of Firecracker.
+// Reads the header of `bytes`, a whole state file, and checks the CRC (crc_ok has the result).
+// Throws base::BadData "cannot read vmstate 'NAME': why" if `bytes` is not a Firecracker state.
 VmState parse_vmstate(std::string_view bytes, std::string_view name);
-// Adds what the devices say. The part before them depends on host and guest, so they are looked
-// for: wherever a reading of the layout of that version ends exactly where the CRC begins. Only if
-// all such readings agree is the answer complete.
+// Adds the facts of the devices, which search_devices finds. If it finds none, or readings that
+// disagree, paths_problem has the reason.
 void read_devices(std::string_view bytes, VmState& state);
 
-// The bytes of a state file. Throws std::system_error; base::BadData for an empty one, or one
-// longer than kMaxVmStateBytes.
+// The bytes of a state file. Throws std::system_error, and base::BadData for a file that is empty
+// or longer than kMaxVmStateBytes.
 std::string read_vmstate_file(const std::string& path);
+// The state in the file `path`, with its devices. Returns nothing if the file cannot be read or is
+// not a state. For callers whose user gets that error from another check.
+std::optional<VmState> try_read_vmstate(const std::string& path);
+
+// Whether a release before `release` wrote the state. If the snapshot version is not known, only
+// the encoding decides.
+bool is_older_than(const VmState& state, Release release);
 
 // "none", "2M", "transparent"; "bincode", "bitcode"; "x86_64", "aarch64"; "drive", "vsock", ...
 const char* page_size_name(PageSize size);
@@ -67,10 +73,10 @@ const char* encoding_name(Encoding encoding);
 const char* arch_name(Arch arch);
 const char* role_name(Role role);
 
-// Whether `path` does not lie under `own_dir` (absolute, without a slash at the end).
+// Whether `path` lies outside of `own_dir` (absolute, without a trailing slash).
 bool is_foreign_path(std::string_view path, std::string_view own_dir);
-// Whether loading this state opens host paths that do not lie under `own_dir` (absolute, without a
-// slash at the end), as far as is known; true when it is not.
+// Whether loading this state opens host paths outside of `own_dir` (absolute, without a trailing
+// slash). True if that is not known.
 bool names_foreign_paths(const VmState& state, std::string_view own_dir);
 
-}  // namespace meta
+}  // namespace meta::vmstate

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests crc64 against its definition and its check value.
 #include "meta/vmstate/crc64.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
+namespace vmstate = meta::vmstate;
+
 namespace {
 
-// Bit by bit, as the definition has it.
+// Computes the CRC bit by bit, as in its definition.
 uint64_t slow_crc(const std::string& bytes) {
   uint64_t crc = 0;
   for (const char c : bytes) {
@@ -20,35 +23,35 @@ uint64_t slow_crc(const std::string& bytes) {
 }
 
 TEST(Crc64, HasTheCheckValueOfJones) {
-  EXPECT_EQ(meta::crc64("123456789"), 0xe9c6d914c4b8d9ca);
-  EXPECT_EQ(meta::crc64(""), 0U);
+  EXPECT_EQ(vmstate::crc64("123456789"), 0xe9c6d914c4b8d9ca);
+  EXPECT_EQ(vmstate::crc64(""), 0U);
 }
 
 TEST(Crc64, EqualsTheDefinitionAtEveryLength) {
   std::string bytes;
   for (int i = 0; i < 70; ++i) {
-    EXPECT_EQ(meta::crc64(bytes), slow_crc(bytes)) << i;
+    EXPECT_EQ(vmstate::crc64(bytes), slow_crc(bytes)) << i;
     bytes += static_cast<char>(i * 37 + 11);
   }
 }
 
-TEST(Crc64, GoesOnWhereItStopped) {
+TEST(Crc64, ContinuesFromThePreviousCrc) {
   const std::string bytes = "the quick brown fox jumps over the lazy dog";
   for (size_t cut = 0; cut <= bytes.size(); ++cut) {
-    EXPECT_EQ(meta::crc64(bytes.substr(cut), meta::crc64(bytes.substr(0, cut))),
-              meta::crc64(bytes));
+    EXPECT_EQ(vmstate::crc64(bytes.substr(cut), vmstate::crc64(bytes.substr(0, cut))),
+              vmstate::crc64(bytes));
   }
 }
 
-TEST(Crc64, OfBytesThatEndWithItIsZero) {
+TEST(Crc64, OfBytesThatEndWithTheirCrcIsZero) {
   std::string bytes = "some state";
-  const uint64_t crc = meta::crc64(bytes);
+  const uint64_t crc = vmstate::crc64(bytes);
   for (size_t i = 0; i < 8; ++i) {
     bytes += static_cast<char>(crc >> (8 * i) & 0xffU);
   }
-  EXPECT_EQ(meta::crc64(bytes), 0U);
+  EXPECT_EQ(vmstate::crc64(bytes), 0U);
   bytes[3] ^= 1;
-  EXPECT_NE(meta::crc64(bytes), 0U);
+  EXPECT_NE(vmstate::crc64(bytes), 0U);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The guard: what may be deleted, demoted and restored, by what is on the disk; unknown means no.
+// Tests fork_guard: which guests may be deleted, demoted and restored; unknown means refused.
 #include "meta/forks/fork_guard.h"
 
 #include <gtest/gtest.h>
@@ -44,7 +44,7 @@ TEST_F(ForkGuardTest, ATemplateWithoutForksMayBeDeletedAndDemotedButNotRestored)
   }
 }
 
-TEST_F(ForkGuardTest, LiveForksForbidAllThreeAndAreNamed) {
+TEST_F(ForkGuardTest, LiveForksForbidDeleteDemoteAndRestoreAndAreNamed) {
   for (const char* id : {"a1", "b7", "c2"}) {
     make_fork(store, id, "base");
   }
@@ -72,7 +72,7 @@ TEST_F(ForkGuardTest, AThousandForksMakeAShortMessageAndAWholeList) {
   const GuardAnswer answer = ask(Intent::remove);
   EXPECT_EQ(answer.forks.size(), 1000U);
   EXPECT_LT(answer.reason.size(), 150U);
-  EXPECT_NE(answer.reason.find("1000 forks under way or left over (f0, f1, "), std::string::npos);
+  EXPECT_NE(answer.reason.find("1000 forks being made or left over (f0, f1, "), std::string::npos);
 }
 
 TEST_F(ForkGuardTest, AnEntryWithoutItsForkCountsUnlessTheExclusiveLockIsHeld) {
@@ -114,16 +114,16 @@ TEST_F(ForkGuardTest, ATemplateOfAnotherProgramIsCountedByAScan) {
   EXPECT_EQ(ask(Intent::demote, true).unreadable, Ids{"torn"});
 }
 
-TEST_F(ForkGuardTest, WhatIsNoTemplateMayBeDeletedAndRestoredButNotDemoted) {
+TEST_F(ForkGuardTest, AGuestThatIsNotATemplateMayBeDeletedAndRestoredButNotDemoted) {
   make_plain_guest(store, "plain");
   EXPECT_TRUE(ask(Intent::remove, false, "plain").allowed);
   EXPECT_TRUE(ask(Intent::restore, false, "plain").allowed);
   EXPECT_TRUE(ask(Intent::unseal, false, "plain").allowed);
   EXPECT_EQ(ask(Intent::demote, false, "plain").reason,
-            "cannot demote 'plain': it is not a template, so there is nothing to demote");
+            "cannot demote 'plain': it is not a template");
 }
 
-TEST_F(ForkGuardTest, ForksForbidEvenWhereTheFlagHasBeenLost) {
+TEST_F(ForkGuardTest, ForksForbidEvenIfIsTemplateIsNotSet) {
   make_fork(store, "a1", "base");
   enter({"a1"});
   make_plain_guest(store, "base");
@@ -132,7 +132,7 @@ TEST_F(ForkGuardTest, ForksForbidEvenWhereTheFlagHasBeenLost) {
   EXPECT_FALSE(ask(Intent::unseal, true).allowed);
 }
 
-TEST_F(ForkGuardTest, UnreadableMetadataForbidsAllButTheDeletionOfWhatNobodyForked) {
+TEST_F(ForkGuardTest, UnreadableMetadataForbidAllButDeleteWithoutForks) {
   make_guest(store, "torn", "{");
   make_guest(store, "torn2", "{");
   EXPECT_TRUE(ask(Intent::remove, true, "torn").allowed);
@@ -143,7 +143,7 @@ TEST_F(ForkGuardTest, UnreadableMetadataForbidsAllButTheDeletionOfWhatNobodyFork
   EXPECT_EQ(ask(Intent::remove, true, "torn").forks, Ids{"a1"});
 }
 
-TEST_F(ForkGuardTest, AGuestThatIsNotThereIsRefusedByName) {
+TEST_F(ForkGuardTest, AnUnknownGuestIsRefusedWithItsId) {
   try {
     ask(Intent::remove, false, "nobody");
     FAIL();
@@ -154,7 +154,7 @@ TEST_F(ForkGuardTest, AGuestThatIsNotThereIsRefusedByName) {
   EXPECT_THROW(meta::guard(store::Store(dir / "absent"), "x", Intent::remove), std::system_error);
 }
 
-TEST_F(ForkGuardTest, AnIndexThatCannotBeReadIsAnErrorAndNotPermission) {
+TEST_F(ForkGuardTest, AnUnreadableIndexIsAnErrorAndNotPermission) {
   std::filesystem::create_directories(store.template_dir("base"));
   write_text(store.fork_index_dir("base"), "");
   EXPECT_THROW(ask(Intent::remove, true), std::system_error);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fork index: it may over-count and never under-counts, and what it says is checked with truth.
+// Tests fork_index: it may over-count, never under-counts, and is checked against the forks.
 #include "meta/forks/fork_index.h"
 
 #include <gtest/gtest.h>
@@ -67,7 +67,7 @@ TEST_F(ForkIndexTest, EachEntryIsComparedWithTheForksOwnMetadata) {
             "f-empty=unreadable");
 }
 
-TEST_F(ForkIndexTest, NamesThatAreNoIdsArePassedOver) {
+TEST_F(ForkIndexTest, NamesThatAreNotIdsAreSkipped) {
   make_template(store, "base");
   add({"a"});
   write_text(store.fork_index_dir("base") + "/.b.snapfork-tmp", "");
@@ -75,7 +75,7 @@ TEST_F(ForkIndexTest, NamesThatAreNoIdsArePassedOver) {
   EXPECT_EQ(index(), "a=absent");
 }
 
-TEST_F(ForkIndexTest, AnIndexThatCannotBeReadIsAnErrorAndNotEmpty) {
+TEST_F(ForkIndexTest, AnUnreadableIndexIsAnErrorAndNotEmpty) {
   make_template(store, "base");
   fs::create_directories(store.template_dir("base"));
   write_text(store.fork_index_dir("base"), "a file");
@@ -83,7 +83,7 @@ TEST_F(ForkIndexTest, AnIndexThatCannotBeReadIsAnErrorAndNotEmpty) {
   EXPECT_THROW(add({"a"}), std::system_error);
 }
 
-TEST_F(ForkIndexTest, AddingKeepsPresentEntriesAndDroppingForgivesAbsentOnes) {
+TEST_F(ForkIndexTest, AddKeepsExistingEntriesAndDropAcceptsMissingOnes) {
   make_template(store, "base");
   add({"a", "b"});
   add({"b", "c"});
@@ -94,33 +94,33 @@ TEST_F(ForkIndexTest, AddingKeepsPresentEntriesAndDroppingForgivesAbsentOnes) {
   EXPECT_TRUE(meta::has_fork_index(store, "base"));
 }
 
-TEST_F(ForkIndexTest, AFailureTakesBackTheEntriesThatItMade) {
+TEST_F(ForkIndexTest, AFailedAddRemovesTheEntriesThatItMade) {
   make_template(store, "base");
   add({"a"});
   EXPECT_THROW(add({"a", "b", std::string(300, 'x')}), std::system_error);
   EXPECT_EQ(index(), "a=absent");
 }
 
-TEST_F(ForkIndexTest, AGuestThatIsGoneGetsNoIndex) {
+TEST_F(ForkIndexTest, AMissingGuestGetsNoIndex) {
   EXPECT_THROW(add({"a"}), std::system_error);
   EXPECT_FALSE(fs::exists(store.guest_dir("base")));
 }
 
-TEST_F(ForkIndexTest, TheFirstIndexOfAForeignTemplateHoldsTheForksThatExist) {
+TEST_F(ForkIndexTest, TheFirstIndexOfATemplateOfAnotherProgramHasTheExistingForks) {
   make_template(store, "base");
   make_fork(store, "old1", "base");
   make_fork(store, "old2", "base");
   make_fork(store, "else", "other");
   make_guest(store, "torn", "{");
   EXPECT_EQ(scan(), "old1=live old2=live torn=unreadable");
-  // What a process that was killed while it did this has left is no index.
+  // The leftover of a killed create_fork_index is not an index.
   fs::create_directories(store.template_dir("base") + "/.forks.0.snapfork-tmp");
   EXPECT_FALSE(meta::has_fork_index(store, "base"));
   add({"new"});
   EXPECT_EQ(index(), "new=absent old1=live old2=live torn=unreadable");
 }
 
-TEST_F(ForkIndexTest, WhatIsNoTemplateYetStartsEmptyWithoutAScan) {
+TEST_F(ForkIndexTest, TheIndexOfANewTemplateStartsEmptyWithoutAScan) {
   make_plain_guest(store, "base");
   make_guest(store, "torn", "{");
   meta::create_fork_index(store, "base");
@@ -128,7 +128,7 @@ TEST_F(ForkIndexTest, WhatIsNoTemplateYetStartsEmptyWithoutAScan) {
   EXPECT_EQ(index(), "");
 }
 
-TEST_F(ForkIndexTest, ManyWhoMakeTheIndexAtOnceLoseNoEntry) {
+TEST_F(ForkIndexTest, ThreadsThatMakeTheIndexAtTheSameTimeLoseNoEntry) {
   make_template(store, "base");
   make_fork(store, "old", "base");
   constexpr int kThreads = 8;
@@ -148,23 +148,23 @@ TEST_F(ForkIndexTest, ManyWhoMakeTheIndexAtOnceLoseNoEntry) {
   EXPECT_EQ(names, 1U) << "temporary directories are left";
 }
 
-TEST(GuestKeysTest, ReadsTheOutermostKeysOnly) {
+TEST(ForkRelationTest, ReadsTheOutermostKeysOnly) {
   const ScratchDir dir;
   const store::Store store(dir.path());
   make_guest(store, "g",
              R"({"Id":"g","IsTemplate":null,"x":{"IsTemplate":7,"ForkOfTemplate":[1]},"n":1.50,)"
              R"("l":[{"ForkOfTemplate":"no"}],"big":1e400,"Fork\u004ffTemplate":"base"})");
-  const auto keys = meta::read_guest_keys(store, "g");
+  const auto keys = meta::read_fork_relation(store, "g");
   ASSERT_TRUE(keys);
   EXPECT_FALSE(keys->is_template);
   EXPECT_EQ(keys->fork_of_template, "base");
   make_guest(store, "g", R"({"Id":"g","ForkOfTemplate":null,"IsTemplate":true})");
-  EXPECT_EQ(meta::read_guest_keys(store, "g")->fork_of_template, "");
-  EXPECT_TRUE(meta::read_guest_keys(store, "g")->is_template);
-  EXPECT_FALSE(meta::read_guest_keys(store, "absent"));
+  EXPECT_EQ(meta::read_fork_relation(store, "g")->fork_of_template, "");
+  EXPECT_TRUE(meta::read_fork_relation(store, "g")->is_template);
+  EXPECT_FALSE(meta::read_fork_relation(store, "absent"));
 }
 
-TEST(GuestKeysTest, WhateverIsNoObjectWithTheRightTypesIsBadData) {
+TEST(ForkRelationTest, TextThatIsNotAnObjectWithTheRightTypesIsBadData) {
   for (const char* text : {"",
                            " ",
                            "null",
@@ -186,36 +186,36 @@ TEST(GuestKeysTest, WhateverIsNoObjectWithTheRightTypesIsBadData) {
                            R"({"ForkOfTemplate":"a","ForkOfTemplate":"b"})",
                            "{\"Name\":\"\xff\"}",
                            "\xef\xbb\xbf{}"}) {
-    EXPECT_THROW(meta::parse_guest_keys(text, "g"), base::BadData) << text;
+    EXPECT_THROW(meta::parse_fork_relation(text, "g"), base::BadData) << text;
   }
 }
 
-TEST(GuestKeysTest, HostileSizesAndDepthsAreRefused) {
+TEST(ForkRelationTest, HostileSizesAndDepthsAreRefused) {
   const ScratchDir dir;
   const store::Store store(dir.path());
   make_guest(store, "g", "{}" + std::string(16 << 20U, ' '));
-  EXPECT_THROW(meta::read_guest_keys(store, "g"), base::BadData);
+  EXPECT_THROW(meta::read_fork_relation(store, "g"), base::BadData);
   const size_t depth = 1 << 20U;
   make_guest(store, "g", "{\"x\":" + std::string(depth, '[') + std::string(depth, ']') + "}");
-  EXPECT_THROW(meta::read_guest_keys(store, "g"), base::BadData);
+  EXPECT_THROW(meta::read_fork_relation(store, "g"), base::BadData);
   make_guest(store, "g", "{\"x\":" + std::string(depth, '['));
-  EXPECT_THROW(meta::read_guest_keys(store, "g"), base::BadData);
+  EXPECT_THROW(meta::read_fork_relation(store, "g"), base::BadData);
 }
 
-TEST(GuestKeysTest, AnEntryThatIsNoReadableFileIsNotAbsent) {
+TEST(ForkRelationTest, AGuestWithoutReadableMetadataIsNotAbsent) {
   const ScratchDir dir;
   const store::Store store(dir.path());
   fs::create_directories(store.guest_dir("empty"));
-  EXPECT_THROW(meta::read_guest_keys(store, "empty"), std::system_error);
+  EXPECT_THROW(meta::read_fork_relation(store, "empty"), std::system_error);
   fs::create_directories(store.metadata_path("dir"));
-  EXPECT_THROW(meta::read_guest_keys(store, "dir"), base::BadData);
+  EXPECT_THROW(meta::read_fork_relation(store, "dir"), base::BadData);
   write_text(store.guest_dir("file"), "");
-  EXPECT_THROW(meta::read_guest_keys(store, "file"), base::BadData);
+  EXPECT_THROW(meta::read_fork_relation(store, "file"), base::BadData);
   fs::create_symlink("nowhere", store.guest_dir("dangling"));
-  EXPECT_THROW(meta::read_guest_keys(store, "dangling"), base::BadData);
+  EXPECT_THROW(meta::read_fork_relation(store, "dangling"), base::BadData);
 }
 
-TEST(GuestKeysTest, AnotherNameForAGuestIsNotAGuest) {
+TEST(ForkRelationTest, AnotherNameForAGuestIsNotAGuest) {
   const ScratchDir dir;
   const store::Store store(dir.path());
   make_template(store, "base");
@@ -226,7 +226,7 @@ TEST(GuestKeysTest, AnotherNameForAGuestIsNotAGuest) {
   fs::remove(store.metadata_path("metalink"));
   fs::create_symlink("../base/metadata.json", store.metadata_path("metalink"));
   for (const char* id : {"link", "copy", "nameless", "metalink"}) {
-    EXPECT_THROW(meta::read_guest_keys(store, id), base::BadData) << id;
+    EXPECT_THROW(meta::read_fork_relation(store, id), base::BadData) << id;
     EXPECT_TRUE(meta::guest_exists(store, id)) << id;
   }
   for (const char* id : {"link", "copy", "nameless"}) {
@@ -239,14 +239,14 @@ TEST(GuestKeysTest, AnotherNameForAGuestIsNotAGuest) {
             (std::vector<std::string>{"base", "copy", "metalink", "nameless", "torn"}));
 }
 
-TEST_F(ForkIndexTest, AnIndexThatIsSeenThroughAnotherNameCountsTheSameForks) {
+TEST_F(ForkIndexTest, AnIndexReachedThroughAnotherNameHasTheSameForks) {
   make_template(store, "base");
   make_fork(store, "f", "base");
   make_fork(store, "other", "elsewhere");
   add({"f", "other"});
   fs::create_directory_symlink("base", store.guest_dir("alias"));
-  EXPECT_EQ(meta::look_at_fork(store, "alias", "f").state, ForkState::live);
-  EXPECT_EQ(meta::look_at_fork(store, "alias", "other").state, ForkState::foreign);
+  EXPECT_EQ(meta::inspect_fork(store, "alias", "f").state, ForkState::live);
+  EXPECT_EQ(meta::inspect_fork(store, "alias", "other").state, ForkState::foreign);
   EXPECT_THROW(meta::read_fork_index(store, "alias"), base::BadData);
   EXPECT_THROW(meta::drop_fork_index_entries(store, "alias", std::vector<std::string>{"f"}),
                base::BadData);

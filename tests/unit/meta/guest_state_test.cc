@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The derived state, from every kind of snapshot directory and of process.
+// Tests derive_state with each kind of snapshot directory and process.
 #include "meta/guest/guest_state.h"
 
 #include <fcntl.h>
@@ -35,7 +35,7 @@ class GuestStateTest : public testing::Test {
  protected:
   GuestStateTest() { make_guest(store, "g", R"({"Id":"g"})"); }
 
-  // A snapshot of 2 MiB, whole unless `memory_bytes` says otherwise.
+  // Makes a snapshot of 2 MiB with a memory file of `memory_bytes`.
   void write_snapshot(uintmax_t memory_bytes = 2 << 20) {
     fs::create_directories(snapshot());
     std::ofstream(store.state_path("g"), std::ios::binary) << make_state({.mem_size_mib = 2});
@@ -73,9 +73,9 @@ TEST_F(GuestStateTest, WithAWholeSnapshotIsStandbyOrTemplate) {
 
 TEST_F(GuestStateTest, WithAnIncompleteSnapshotIsBroken) {
   write_snapshot((2 << 20) - 1);
-  expect_broken("its memory file has 2097151 bytes, but its state file says 2 MiB");
+  expect_broken("its memory file has 2097151 bytes, but its state file requires 2 MiB");
   fs::resize_file(store.memory_path("g"), 4 << 20);
-  expect_broken("its memory file has 4 MiB, but its state file says 2 MiB");
+  expect_broken("its memory file has 4 MiB, but its state file requires 2 MiB");
   fs::remove(store.memory_path("g"));
   expect_broken("it has no memory file");
   fs::remove(store.state_path("g"));
@@ -92,7 +92,7 @@ TEST_F(GuestStateTest, WithADamagedStateFileIsBroken) {
   write_text(store.state_path("g"), "");
   expect_broken("it is empty");
   write_text(store.state_path("g"), "something else");
-  expect_broken("does not start as");
+  expect_broken("does not start with the magic number");
 }
 
 TEST_F(GuestStateTest, FlaggedAsATemplateWithoutASnapshotIsBroken) {
@@ -108,7 +108,7 @@ TEST_F(GuestStateTest, WithCompressedMemoryIsNotBroken) {
   EXPECT_THROW(meta::require_whole_snapshot(found, "g", "fork", meta::Force::no), base::Refused);
 }
 
-TEST_F(GuestStateTest, KnowsThatHotPlugMemoryLiesBehindTheRest) {
+TEST_F(GuestStateTest, AcceptsHotPlugMemoryAfterTheBootMemory) {
   write_snapshot(4 << 20);
   std::ofstream(store.state_path("g"), std::ios::binary)
       << make_state({.mem_size_mib = 2, .hotplug_bytes = 2 << 20});
@@ -121,16 +121,16 @@ TEST_F(GuestStateTest, IsRunningWhileItsProcessLives) {
   const std::string start = std::to_string(base::process_start_time(::getpid()).value());
   EXPECT_EQ(state(R"({"HypervisorPID":)" + pid + R"(,"HypervisorStartTime":)" + start + "}").state,
             State::running);
-  // The number was given to another process since.
+  // Another process has the pid now.
   EXPECT_EQ(state(R"({"HypervisorPID":)" + pid + R"(,"HypervisorStartTime":1})").state,
             State::standby);
   EXPECT_EQ(state(R"({"HypervisorPID":null,"HypervisorStartTime":)" + start + "}").state,
             State::standby);
   EXPECT_EQ(state(R"({"HypervisorPID":999999999,"HypervisorStartTime":1})").state, State::standby);
   EXPECT_EQ(state(R"({"HypervisorPID":-1})").state, State::standby);
-  // Without a start time it cannot be told: then it counts as alive.
+  // Without a start time the process counts as alive.
   EXPECT_EQ(state(R"({"HypervisorPID":)" + pid + "}").state, State::running);
-  // Numbers and start times begin anew with each boot.
+  // Pids and start times restart at each boot.
   EXPECT_EQ(state(R"({"HypervisorPID":)" + pid + R"(,"HypervisorStartTime":)" + start +
                   R"(,"HypervisorBootID":"another"})")
                 .state,
@@ -159,7 +159,7 @@ TEST_F(GuestStateTest, IsRunningWhileAPageServerHasARecordOfALiveVmm) {
   const std::string self = std::to_string(::getpid()) + " " +
                            std::to_string(base::process_start_time(::getpid()).value()) + "\n";
   const std::string session = store::session_name("g", store.guest_dir("g"));
-  // A guest of another store with this id, and a session whose name begins alike.
+  // A guest of another store with this id, and a session whose name has the same prefix.
   write_text(sessions + "/g@00000000.vmm", self);
   write_text(sessions + "/" + session + "1.vmm", self);
   EXPECT_EQ(state().state, State::standby);
@@ -174,14 +174,14 @@ TEST_F(GuestStateTest, IsRunningWhileAPageServerHasARecordOfALiveVmm) {
     }
     write_text(record, std::to_string(::getpid()) + " 7\n");
     EXPECT_EQ(state().state, State::standby);
-    // A process with this number and start time lives here, but the record means another.
+    // A process with this pid and start time exists here, but the record is for another one.
     base::ProcessIdentity other_boot = base::identify_process(::getpid());
     other_boot.boot_id = "00000000-0000-0000-0000-000000000000";
     write_text(record, store::vmm_record_text(other_boot));
     EXPECT_EQ(state().state, State::standby);
     fs::remove(record);
   }
-  // In hypeman's layout a session has the name of the guest.
+  // In hypeman's layout the name of the session is the id of the guest.
   fs::create_directories(store.root() + "/uffd/1.0/sessions");
   write_text(store.root() + "/uffd/1.0/sessions/g.1.vmm", self);  // of a guest "g.1"
   EXPECT_EQ(state().state, State::standby);
@@ -211,7 +211,7 @@ TEST_F(GuestStateTest, WithoutDisksIsRunningWhileItsMemoryIsOpen) {
   write_snapshot();
   const auto open_memory = [](const std::string& path) {
     return [path](const std::function<void()>& ready) {
-      // Ours do not count, and neither does the test program itself.
+      // Programs of this suite and the test program do not count.
       ::execlp("tail", "tail", "-n", "1", "--follow", path.c_str(), nullptr);
       ready();
     };
@@ -221,13 +221,13 @@ TEST_F(GuestStateTest, WithoutDisksIsRunningWhileItsMemoryIsOpen) {
     ::sched_yield();
   }
   EXPECT_NE(state().reason.find("(tail) has "), std::string::npos) << state().reason;
-  // Another link is another guest's: the path that was opened decides.
+  // Another link may belong to another guest, so the opened path decides.
   make_guest(store, "h", R"({"Id":"h"})");
   fs::create_directories(fs::path(store.memory_path("h")).parent_path());
   fs::create_hard_link(store.memory_path("g"), store.memory_path("h"));
   EXPECT_EQ(state().state, State::running);
   EXPECT_FALSE(meta::VmmFinder(store).find("h", meta::Metadata::parse("{}", "m")));
-  // With a disk, that decides: a VMM has its disks open.
+  // If the guest has a disk, the disk decides, because a VMM has its disks open.
   write_text(store.guest_dir("g") + "/disk", "disk");
   EXPECT_EQ(state().state, State::standby);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The zero map, the digest, and the record of an image.
+// Tests the zero map, the digest and image.json.
 #include "meta/image/image_scan.h"
 
 #include <fcntl.h>
@@ -21,7 +21,7 @@ using Runs = std::vector<PageRun>;
 
 constexpr size_t kPage = meta::kZeroMapPage;
 
-// A file of pages: '.' is a hole, 'z' a page of zeros that are written, other letters data.
+// Makes a file of pages: '.' is a hole, 'z' is a page of written zeros, other letters are data.
 class ImageFile {
  public:
   ImageFile(const ScratchDir& dir, const std::string& pages, size_t extra_bytes = 0)
@@ -42,7 +42,7 @@ class ImageFile {
   base::Fd fd_;
 };
 
-TEST(ZeroMap, JoinsRunsThatTouch) {
+TEST(ZeroMap, JoinsAdjacentRuns) {
   meta::ZeroMap map;
   map.add(0, 2);
   map.add(2, 1);
@@ -53,7 +53,7 @@ TEST(ZeroMap, JoinsRunsThatTouch) {
   EXPECT_EQ(map.complete_from(), 1U);
 }
 
-TEST(ZeroMap, ForgetsShortRunsWhenThereAreTooMany) {
+TEST(ZeroMap, DropsShortRunsIfThereAreTooMany) {
   meta::ZeroMap map(8);
   uint64_t zero_pages = 0;
   for (uint64_t i = 0; i < 40; ++i) {
@@ -71,7 +71,7 @@ TEST(ZeroMap, ForgetsShortRunsWhenThereAreTooMany) {
   EXPECT_EQ(long_runs, 4U);
 }
 
-TEST(ZeroMap, LetsTheLastRunGrowBeforeItIsTooShort) {
+TEST(ZeroMap, KeepsAShortLastRunThatMayGrow) {
   meta::ZeroMap map(2);
   for (uint64_t i = 0; i < 8; ++i) {
     map.add(i * 100, 4);
@@ -82,7 +82,7 @@ TEST(ZeroMap, LetsTheLastRunGrowBeforeItIsTooShort) {
   EXPECT_EQ(map.runs().back(), (PageRun{1000, 100}));
 }
 
-TEST(IsZero, LooksAtEveryByte) {
+TEST(IsZero, ChecksEveryByte) {
   for (const size_t size : {0U, 1U, 7U, 8U, 9U, 4095U, 4096U}) {
     std::vector<std::byte> bytes(size);
     EXPECT_TRUE(meta::is_zero(bytes));
@@ -113,7 +113,7 @@ TEST(ImageScan, DigestDoesNotDependOnWhichZerosAreHoles) {
   EXPECT_EQ(ImageFile(dir, "abzzzzczz").scan().digest, digest);
 }
 
-TEST(ImageScan, DigestDependsOnBytesAndTheirPlaces) {
+TEST(ImageScan, DigestDependsOnBytesAndTheirOffsets) {
   const ScratchDir dir;
   const std::string digest = ImageFile(dir, "ab..c").scan().digest;
   EXPECT_NE(ImageFile(dir, "ab.c.").scan().digest, digest);
@@ -122,7 +122,7 @@ TEST(ImageScan, DigestDependsOnBytesAndTheirPlaces) {
   EXPECT_NE(ImageFile(dir, "ab..d").scan().digest, digest);
 }
 
-TEST(ImageScan, OfLargeRunsGoesOverTheReadSize) {
+TEST(ImageScan, ReadsRunsThatAreLargerThanItsBuffer) {
   const ScratchDir dir;
   const std::string pages =
       std::string(1500, 'x') + "." + std::string(1000, 'y') + std::string(700, '.');
@@ -131,7 +131,7 @@ TEST(ImageScan, OfLargeRunsGoesOverTheReadSize) {
   EXPECT_EQ(scan.data_pages, 2500U);
 }
 
-TEST(ImageScan, OfAnEmptyAndAnOddFile) {
+TEST(ImageScan, ReadsAnEmptyFileAndAPartialLastPage) {
   const ScratchDir dir;
   EXPECT_EQ(ImageFile(dir, "").scan().zeros.pages(), 0U);
   const ImageFile odd(dir, "a", 100);
@@ -160,7 +160,7 @@ TEST(ImageRecord, IsReadAsItWasWritten) {
   EXPECT_EQ(read.zero_runs, record.zero_runs);
 }
 
-TEST(ImageRecord, WithRunsThatCannotBeIsRefused) {
+TEST(ImageRecord, WithInvalidRunsIsRefused) {
   const auto with_runs = [](const std::string& runs) {
     return R"({"v":1,"digest":"d","memory_bytes":40960,"page_size":4096,"data_pages":1,)"
            R"("zero_pages":1,"extents":1,"zero_runs_from_pages":1,"zero_runs":)" +

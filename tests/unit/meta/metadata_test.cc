@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// metadata.json: typed keys, what a fork's is made of, disks.
+// Tests metadata.json: typed keys, the metadata of a fork, snapfork.disks.
 #include "meta/guest/metadata.h"
 
 #include <gtest/gtest.h>
@@ -17,7 +17,7 @@ namespace {
 
 using meta::Metadata;
 
-TEST(Metadata, TakesAMissingKeyAndNullForTheZeroValue) {
+TEST(Metadata, ReadsAMissingKeyAndNullAsTheZeroValue) {
   const Metadata metadata = Metadata::parse(R"({"Name":null,"IsTemplate":null})", "m");
   EXPECT_EQ(metadata.text("Name"), "");
   EXPECT_EQ(metadata.text("Other"), "");
@@ -33,7 +33,7 @@ TEST(Metadata, RefusesKeysOfAnotherType) {
   EXPECT_THROW(static_cast<void>(metadata.number("HypervisorPID")), base::BadData);
 }
 
-TEST(Metadata, OfNoGuestIsRefused) {
+TEST(Metadata, OfAnUnknownGuestIsRefused) {
   const ScratchDir dir;
   const store::Store store(dir.path());
   EXPECT_THROW(Metadata::of_guest(store, "a"), base::Refused);
@@ -43,7 +43,7 @@ TEST(Metadata, OfNoGuestIsRefused) {
   EXPECT_THROW(Metadata::of_guest(store, "a"), base::BadData);
 }
 
-TEST(Metadata, IsReplacedWholeAndKeepsForeignTexts) {
+TEST(Metadata, IsReplacedAsAWholeAndKeepsUnknownKeys) {
   const ScratchDir dir;
   const std::string path = dir / "metadata.json";
   write_text(path, R"({"Zebra":1.0,"Id":"a","Deep":{"n":1e400}})");
@@ -59,7 +59,7 @@ TEST(Metadata, IsReplacedWholeAndKeepsForeignTexts) {
 )");
 }
 
-TEST(Metadata, KnowsTheTypesThatHypemanGivesItsKeys) {
+TEST(Metadata, KnowsTheTypesOfTheKeysOfHypeman) {
   EXPECT_TRUE(meta::fits_key("Name", "\"x\""));
   EXPECT_TRUE(meta::fits_key("Name", "null"));
   EXPECT_FALSE(meta::fits_key("Name", "1"));
@@ -74,7 +74,7 @@ TEST(Metadata, KnowsTheTypesThatHypemanGivesItsKeys) {
   EXPECT_TRUE(meta::fits_key("OfSomebodyElse", "[1]"));
 }
 
-TEST(ForkMetadata, IsTheSourcesWithAnIdentityOfItsOwn) {
+TEST(ForkMetadata, IsACopyWithANewIdentity) {
   const Metadata source = Metadata::parse(R"({
     "Id": "src", "Name": "source", "CreatedAt": "2020-01-01T00:00:00Z",
     "StartedAt": "2020-01-01T00:00:00Z", "StoppedAt": null, "HypervisorPID": 17,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// State files that a real Firecracker wrote: those in tests/fixtures, and, if they are at hand,
-// those of SNAPFORK_FIXTURES (by default ../shared/fixtures).
+// Finds state files that a real Firecracker wrote.
+//
+// They are in tests/fixtures and, if it exists, in SNAPFORK_FIXTURES (default: ../shared/fixtures).
 #pragma once
 
 #include <algorithm>
@@ -22,7 +23,7 @@ struct RealState {
   std::filesystem::path texts;  // every string in it, with offsets
 };
 
-// Each `state*` below `folder` that has a `texts*.json` beside it.
+// Each `state*` below `folder` that has a `texts*.json` in the same directory.
 inline std::vector<RealState> real_states_below(const std::filesystem::path& folder) {
   std::vector<RealState> states;
   if (!std::filesystem::exists(folder)) {

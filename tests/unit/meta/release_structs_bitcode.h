@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a release of Firecracker serializes, in bitcode: from 1.15 on.
+// Lists the structs that Firecracker 1.15 and later serializes in bitcode.
 //
-// Translated, one release at a time and without the reader's table (meta/vmstate/layout.cc), from
-// the structs and enums that derive serde's Serialize at the release's tag, so that a mistake in
-// one of the two is not in the other. Each release is written out whole: no line says "since". One
-// struct per line, in the notation of tests/unit/vmstate_shape.h.
+// The lists were translated one release at a time, and without the reader's table
+// (meta/vmstate/layout.cc), from the structs and enums that derive serde's Serialize at the
+// release's tag. So a mistake in one of the two is not in the other. Each release is written in
+// full. Each line is one struct, in the notation of tests/unit/meta/vmstate_shape.h.
 #pragma once
 
 // 1.15.0 and 1.15.1

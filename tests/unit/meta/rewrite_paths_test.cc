@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Other paths in states of every release, of any length; and what is refused.
+// Tests rewrite_paths with states of every release, paths of any length, and invalid requests.
 #include "meta/vmstate/rewrite_paths.h"
 
 #include <gtest/gtest.h>
@@ -14,26 +14,28 @@
 #include "tests/unit/meta/real_states.h"
 #include "tests/unit/meta/vmstate_writer.h"
 
+namespace vmstate = meta::vmstate;
+
 namespace {
 
-using meta::PathChange;
+using meta::vmstate::PathChange;
 
-meta::VmState parse_whole(const std::string& bytes) {
-  meta::VmState state = meta::parse_vmstate(bytes, "state");
-  meta::read_devices(bytes, state);
+vmstate::VmState parse_whole(const std::string& bytes) {
+  vmstate::VmState state = vmstate::parse_vmstate(bytes, "state");
+  vmstate::read_devices(bytes, state);
   return state;
 }
 
 std::vector<std::string> paths_of(const std::string& bytes) {
   std::vector<std::string> texts;
-  for (const meta::EmbeddedText& path : parse_whole(bytes).paths) {
+  for (const vmstate::EmbeddedText& path : parse_whole(bytes).paths) {
     texts.push_back(path.text);
   }
   return texts;
 }
 
 std::string rewrite(const std::string& bytes, const std::vector<PathChange>& changes) {
-  return meta::rewrite_paths(bytes, "the/state", changes).bytes;
+  return vmstate::rewrite_paths(bytes, "the/state", changes).bytes;
 }
 
 std::vector<PathChange> reversed(std::vector<PathChange> changes) {
@@ -43,7 +45,7 @@ std::vector<PathChange> reversed(std::vector<PathChange> changes) {
   return changes;
 }
 
-// Each path gets the one of `texts` at its place, and then its own again: the same bytes.
+// Changes each path to the string with its index in `texts`, and back; the bytes must be the same.
 void expect_there_and_back(const std::string& bytes, const std::vector<std::string>& texts) {
   const std::vector<std::string> old = paths_of(bytes);
   std::vector<PathChange> changes;
@@ -51,18 +53,18 @@ void expect_there_and_back(const std::string& bytes, const std::vector<std::stri
     changes.push_back({.from = old[i], .to = texts[i]});
   }
   const std::string changed = rewrite(bytes, changes);
-  EXPECT_EQ(meta::crc64(changed), 0U);
+  EXPECT_EQ(vmstate::crc64(changed), 0U);
   EXPECT_EQ(paths_of(changed), texts);
   EXPECT_TRUE(rewrite(changed, reversed(changes)) == bytes);
 }
 
-// Texts that differ, of length `least` to `least` + `spread`; sockets must stay short.
+// Different strings of length `least` to `least` + `spread`. Socket paths must stay short.
 std::vector<std::string> make_texts(const std::string& bytes, size_t least, size_t spread) {
   std::vector<std::string> texts;
-  for (const meta::EmbeddedText& path : parse_whole(bytes).paths) {
+  for (const vmstate::EmbeddedText& path : parse_whole(bytes).paths) {
     const std::string number = std::to_string(texts.size());
     const size_t length = least + (texts.size() * 7) % (spread + 1);
-    const bool is_socket = path.role == meta::Role::vsock;
+    const bool is_socket = path.role == vmstate::Role::vsock;
     texts.push_back("/" + number + std::string(is_socket ? 9 : length, 'n'));
   }
   return texts;
@@ -82,14 +84,14 @@ TEST(RewritePaths, OfARealFirecrackerToAnyLengthAndBack) {
   EXPECT_GT(drives, 0U);
 }
 
-TEST(RewritePaths, OfADirectoryMovesAllThatIsInIt) {
+TEST(RewritePaths, OfADirectoryMovesAllPathsBelowIt) {
   StatePlan plan;
   plan.drives = {"/srv/a/one", "/srv/a", "/srv/ab/two", "srv/a/three"};
   plan.vsock = "/srv/a/v.sock";
   plan.taps = {"/srv/a/tap"};  // a name, whatever it looks like
   plan.kernel = "/srv/a/vmlinux";
   const std::string bytes = make_state(plan);
-  const meta::RewrittenState result = meta::rewrite_paths(
+  const vmstate::RewrittenState result = vmstate::rewrite_paths(
       bytes, "state", std::vector<PathChange>{{.from = "/srv/a", .to = "/somewhere/else"}});
   EXPECT_EQ(paths_of(result.bytes),
             (std::vector<std::string>{"/somewhere/else/one", "/somewhere/else", "/srv/ab/two",
@@ -99,7 +101,7 @@ TEST(RewritePaths, OfADirectoryMovesAllThatIsInIt) {
   ASSERT_EQ(result.changes.size(), 4U);
   EXPECT_EQ(result.changes[0].from, "/srv/a/vmlinux");
   EXPECT_EQ(result.changes[1].to, "/somewhere/else/one");
-  // From the root directory, and to it.
+  // A change from the root directory, and to it.
   EXPECT_EQ(paths_of(rewrite(result.bytes, {{.from = "/somewhere", .to = "/"}}))[0], "/else/one");
   EXPECT_EQ(paths_of(rewrite(bytes, {{.from = "/", .to = "/jail"}}))[0], "/jail/srv/a/one");
 }
@@ -150,25 +152,26 @@ void expect_refused(const std::string& bytes, const std::vector<PathChange>& cha
   }
 }
 
-TEST(RewritePaths, RefusesWhatItDoesNotUnderstandOrFind) {
+TEST(RewritePaths, RefusesUnknownDevicesAndUnusedChanges) {
   StatePlan plan;
   plan.drives = {"/d/one"};
   plan.vsock = "/v.sock";
   const std::string good = make_state(plan);
   expect_refused<base::Refused>(good, {{.from = "/d/on", .to = "/x"}},
-                                "'the/state': it names no path '/d/on' or below it");
+                                "'the/state': it contains no path equal to '/d/on' or below it");
   expect_refused<base::Refused>(good, {{.from = "/d", .to = "/x"}, {.from = "/d/one", .to = "/y"}},
-                                "names no path '/d/one'");
+                                "contains no path equal to '/d/one'");
   expect_refused<base::UsageError>(good, {{.from = "/v.sock", .to = std::string(108, 's')}}, "107");
   expect_refused<base::UsageError>(good, {{.from = "/d", .to = "/\xff"}}, "not UTF-8");
   std::string damaged = good;
   damaged[damaged.size() / 2] ^= 1;
   expect_refused<base::BadData>(damaged, {{.from = "/d", .to = "/x"}}, "its CRC is wrong");
-  expect_refused<base::BadData>("no state", {{.from = "/d", .to = "/x"}}, "does not start as");
+  expect_refused<base::BadData>("no state", {{.from = "/d", .to = "/x"}},
+                                "does not start with the magic number");
   plan.version = "99.0.0";
   expect_refused<base::Unsupported>(make_state(plan), {{.from = "/d", .to = "/x"}},
-                                    "the devices of snapshot version '99.0.0' are not understood");
-  // The kernel's path stands before the devices and could be changed, but half is not enough.
+                                    "the devices of snapshot version '99.0.0' cannot be read");
+  // The kernel's path precedes the devices and could be changed, but a partial change is refused.
   expect_refused<base::Unsupported>(make_state(plan), {{.from = "/boot/vmlinux", .to = "/x"}},
                                     "not understood");
 }

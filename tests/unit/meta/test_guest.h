@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A memory file and a guest's memory for tests of the page server: real userfaultfd, in this
-// process.
+// Makes a memory file and guest memory with a real userfaultfd in this process.
 #pragma once
 
 #include <fcntl.h>

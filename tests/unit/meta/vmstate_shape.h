@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The shape of serialized structs, read from the lists in release_structs_*.h. For the tests' own
-// writer of states: nothing here is the reader's.
+// Parses the shape of serialized structs from the lists in release_structs_*.h.
+//
+// Only the tests' own writer of states uses this. It shares no code with the reader. The notation:
 //
 //| NAME = PART...       a struct: its members in order
 //| u8 u16 u32 u64 bool  numbers
 //| text                 a string
-//| u32:irq text:drive   with what the writer puts in (StateValueMaker)
+//| u32:irq text:drive   the role for which StateValueMaker makes the value
 //| NAME                 another struct
 //| ?PART *PART 4xPART   optional, a vector, an array
 //| (PART...)            a tuple; () for an enum's variant without data

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes state files of every release, from lists of what each release serializes that share
-// nothing with the reader's table. States of real releases (real_states.h) judge both.
+// Writes synthetic state files of every release.
+//
+// The lists of what each release serializes share nothing with the reader's table. States of real
+// releases (real_states.h) verify both.
 #pragma once
 
 #include <algorithm>
@@ -15,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/little_endian.h"
 #include "meta/vmstate/bitcode_packing.h"
 #include "meta/vmstate/crc64.h"
 #include "tests/unit/meta/release_structs_bincode.h"
@@ -57,7 +60,7 @@ struct StateValue {
   std::vector<StateValue> parts{};
 };
 
-// What a made-up machine has.
+// The devices and facts of a synthetic machine.
 struct StatePlan {
   std::string release = "1.16";
   std::optional<std::string> version{};  // in place of the release's own
@@ -69,19 +72,19 @@ struct StatePlan {
   uint64_t huge_pages = 0;  // the variant's index
   bool pci = false;         // devices behind PCI
   std::vector<std::string> drives{};
-  std::vector<std::string> vhost_users{};  // in place of drives
+  std::vector<std::string> vhost_users{};  // used instead of drives
   std::vector<std::string> pmems{};
   std::vector<std::string> taps{};
   std::optional<std::string> vsock{};
   bool balloon = false;
   uint64_t pmem_bytes = 0;
   uint64_t hotplug_bytes = 0;
-  bool interrupts = true;  // each device has one, as real ones do
-  bool everything =
-      false;  // what is optional is there, and vectors that nothing here counts have 1
+  bool interrupts = true;  // each device has an interrupt, as real devices do
+  // Whether optional members are present and vectors without a count of their own have one element.
+  bool everything = false;
 };
 
-using meta::append_number;
+using base::append_little_endian;
 
 class StateValueMaker {
  public:
@@ -125,7 +128,7 @@ class StateValueMaker {
   }
 
  private:
-  // Of the two lists of devices, the one that this machine does not use.
+  // The one of the two lists of devices that this machine does not use.
   bool is_unused_list(std::string_view name) const {
     return name == (plan_.pci ? "DeviceStates" : "PciDevicesState");
   }
@@ -193,27 +196,27 @@ class StateValueMaker {
   int next_id_ = 0;
 };
 
-// Fixed width, little endian, one value after the other.
+// Writes fixed-width little-endian values in order.
 inline void write_bincode(const Shape& shape, const StateValue& value, std::string& bytes) {
   switch (shape.kind) {
     case Shape::Kind::number:
-      append_number(bytes, value.number, shape.bytes);
+      append_little_endian(bytes, value.number, shape.bytes);
       return;
     case Shape::Kind::boolean:
-      append_number(bytes, value.number, 1);
+      append_little_endian(bytes, value.number, 1);
       return;
     case Shape::Kind::text:
-      append_number(bytes, value.text.size(), 8);
+      append_little_endian(bytes, value.text.size(), 8);
       bytes += value.text;
       return;
     case Shape::Kind::sequence:
-      append_number(bytes, value.parts.size(), 8);
+      append_little_endian(bytes, value.parts.size(), 8);
       break;
     case Shape::Kind::option:
-      append_number(bytes, value.number, 1);
+      append_little_endian(bytes, value.number, 1);
       break;
     case Shape::Kind::choice:
-      append_number(bytes, value.number, 4);
+      append_little_endian(bytes, value.number, 4);
       break;
     case Shape::Kind::tuple:
       break;
@@ -226,7 +229,7 @@ inline void write_bincode(const Shape& shape, const StateValue& value, std::stri
   }
 }
 
-// All values of one member, over all elements of the vectors that it is in, make a column.
+// All values of one member, across all elements of the vectors around it, form a column.
 class BitcodeWriter {
  public:
   static std::string write(const Shape& shape, const StateValue& value) {
@@ -276,21 +279,21 @@ class BitcodeWriter {
     switch (column.shape->kind) {
       case Shape::Kind::number:
         if (column.shape->bytes == 1) {
-          meta::pack_bytes(column.numbers, bytes);
+          meta::vmstate::pack_bytes(column.numbers, bytes);
         } else {
-          meta::pack_numbers(column.numbers, column.shape->bytes, bytes);
+          meta::vmstate::pack_numbers(column.numbers, column.shape->bytes, bytes);
         }
         break;
       case Shape::Kind::option:
       case Shape::Kind::choice:
-        meta::pack_bytes(column.numbers, bytes);
+        meta::vmstate::pack_bytes(column.numbers, bytes);
         break;
       case Shape::Kind::boolean:
         pack_booleans(column.numbers, bytes);
         break;
       case Shape::Kind::text:
       case Shape::Kind::sequence:
-        meta::pack_lengths(column.numbers, bytes);
+        meta::vmstate::pack_lengths(column.numbers, bytes);
         bytes += column.text;
         break;
       case Shape::Kind::tuple:
@@ -303,11 +306,11 @@ class BitcodeWriter {
 };
 
 inline std::string with_crc(std::string bytes) {
-  append_number(bytes, meta::crc64(bytes), 8);
+  append_little_endian(bytes, meta::vmstate::crc64(bytes), 8);
   return bytes;
 }
 
-// A whole state file, with `filler` where KVM's structures are.
+// A whole state file, with `filler` in place of KVM's structures.
 inline std::string make_state(const StatePlan& plan,
                               std::string_view filler = "\x01\x02\xff\x03\x04\xff\x05\xff") {
   const ReleaseFacts& facts = writer_release(plan.release);

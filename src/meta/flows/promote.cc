@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "meta/flows/template_flow.h"
+// Promotes and demotes guests in steps that each leave a valid state after a crash.
+#include "meta/flows/promote.h"
 
 #include <fcntl.h>
 
@@ -29,7 +30,7 @@ constexpr uint64_t kHugePage = uint64_t{2} << 20U;
 struct stat stat_fd(int fd, const std::string& path) {
   struct stat st {};
   if (::fstat(fd, &st) != 0) {
-    base::throw_errno("cannot look at " + base::quoted(path));
+    base::throw_errno("cannot stat " + base::quoted(path));
   }
   return st;
 }
@@ -46,18 +47,19 @@ void require_seal(const std::string& id, const struct stat& memory, bool may_hav
   }
 }
 
-// Whether the record of a template is there and speaks of this memory.
+// Whether image.json exists, can be read, and has the size of this memory.
 bool has_good_record(const std::string& path, const struct stat& memory) {
   try {
     const std::optional<ImageRecord> record = read_image_record(path);
     return record && record->memory_bytes == static_cast<uint64_t>(memory.st_size);
   } catch (const base::BadData& error) {
-    base::say_warning(std::string(error.what()) + "; it is written anew");
+    base::say_warning(std::string(error.what()) + "; it will be replaced");
     return false;
   }
 }
 
-// The directory template/ of a promote: removed when that fails, unless it was there before.
+// The directory template/ during promote. If promote fails, the destructor removes the directory,
+// unless it existed before.
 class NewTemplateDir {
  public:
   NewTemplateDir(const store::Store& store, const std::string& id)
@@ -70,7 +72,7 @@ class NewTemplateDir {
         store::remove_tree(store_, path_);
       }
     } catch (const std::exception&) {
-      // What failed first is what matters; fsck --repair removes it.
+      // The first failure is reported. fsck --repair removes the directory.
     }
   }
   void keep() { is_new_ = false; }
@@ -81,11 +83,11 @@ class NewTemplateDir {
   bool is_new_;
 };
 
-ImageRecord make_record(int fd, const std::string& path, PageSize page_size) {
+ImageRecord make_record(int fd, const std::string& path, vmstate::PageSize page_size) {
   ImageScan scan = scan_image(fd, path);
   return {.digest = std::move(scan.digest),
           .memory_bytes = scan.bytes,
-          .page_size = page_size == PageSize::huge_2m ? kHugePage : kZeroMapPage,
+          .page_size = page_size == vmstate::PageSize::huge_2m ? kHugePage : kZeroMapPage,
           .data_pages = scan.data_pages,
           .zero_pages = scan.zeros.pages(),
           .extents = count_extents(fd),
@@ -98,7 +100,7 @@ ImageRecord make_record(int fd, const std::string& path, PageSize page_size) {
 std::string seal_problem(const struct stat& memory, bool may_have_links) {
   if ((memory.st_mode & kWriteBits) != 0) {
     std::array<char, 64> text{};
-    static_cast<void>(std::snprintf(text.data(), text.size(), "it can be written (mode %04o)",
+    static_cast<void>(std::snprintf(text.data(), text.size(), "it is writable (mode %04o)",
                                     memory.st_mode & 07777U));
     return text.data();
   }
@@ -141,16 +143,17 @@ void promote(const store::Store& store, const std::string& id, Force force, stor
   require_seal(id, after, is_template);
   if (!is_unchanged(before, after)) {
     throw base::Refused("cannot promote " + base::quoted(id) +
-                        ": its memory was changed meanwhile; seal it and try again");
+                        ": its memory changed while it was read; seal it and try again");
   }
-  // Read again: under one inherited lock, it may have been changed while the memory was read.
+  // The metadata are read again, because a process that inherited the same lock may have changed
+  // them while the memory was read.
   const MetadataUpdate update(store, id);
   metadata = Metadata::of_guest(store, id);
   if (force == Force::yes) {
-    record_disks(metadata, store.guest_dir(id));  // else no fork could be made of it
+    record_disks(metadata, store.guest_dir(id));  // otherwise the template stays Stale
   }
   metadata.set_flag("IsTemplate", true);
-  made.keep();  // a write that fails late may have set the flag
+  made.keep();  // a write that fails may still have set IsTemplate
   metadata.write(store.metadata_path(id), base::Durable::yes);
 }
 

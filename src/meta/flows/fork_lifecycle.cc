@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "meta/flows/fork_flow.h"
+// Adds and drops index entries, and removes clones, under the locks of source and forks.
+#include "meta/flows/fork_lifecycle.h"
 
 #include <algorithm>
 #include <optional>
@@ -15,17 +16,18 @@
 namespace meta {
 namespace {
 
-// Throws unless dropping the index entry of `fork_id` leaves no fork uncounted.
+// Throws base::Refused if the guest `fork_id` exists as a fork of the template. Without its index
+// entry it would not be counted.
 void require_ended(const store::Store& store, const std::string& template_id,
                    const std::string& fork_id) {
   if (guest_exists(store, fork_id) &&
       Metadata::of_guest(store, fork_id).fork_of_template() == template_id) {
     throw base::Refused("cannot end fork " + base::quoted(fork_id) + " of " +
-                        base::quoted(template_id) + ": the guest is there; trash it first");
+                        base::quoted(template_id) + ": the guest still exists; trash it first");
   }
 }
 
-// A whole clone, and one that reflink-clone was killed at.
+// Removes complete clones, and those that a killed reflink-clone left.
 void remove_clones(const store::Store& store, const std::vector<std::string>& fork_ids) {
   for (const std::string& id : fork_ids) {
     store::remove_tree(store, clone_dir(store, id));
@@ -64,7 +66,7 @@ void require_new_forks(const store::Store& store, const std::string& source_id,
   }
   for (const std::string& id : fork_ids) {
     if (guest_exists(store, id)) {
-      throw base::Refused("cannot fork to " + base::quoted(id) + ": there is such a guest already");
+      throw base::Refused("cannot fork to " + base::quoted(id) + ": the guest already exists");
     }
   }
 }
@@ -85,7 +87,7 @@ BegunForks begin_forks(const store::Store& store, const std::string& source_id,
   if (effect == store::Effect::real) {
     remove_clones(store, fork_ids);
     if (is_template) {
-      base::say_detail("entering " + std::to_string(fork_ids.size()) + " forks into the index of " +
+      base::say_detail("adding " + std::to_string(fork_ids.size()) + " forks to the index of " +
                        base::quoted(source_id));
       add_fork_index_entries(store, source_id, fork_ids);
     }

@@ -1,0 +1,157 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# State files: snapshot-meta vmstate, rewrite-paths and host-paths.
+# shellcheck disable=SC2154 # output, stderr and lines are set by run
+load helpers
+load snapshot-meta_helpers
+
+setup() { common_setup; }
+teardown() { common_teardown; }
+
+# ---- vmstate
+
+@test "vmstate prints the facts of the fixture" {
+  state=$BATS_TEST_DIRNAME/../fixtures/plain/state
+  run -0 snapshot-meta vmstate "$state"
+  assert_equal "${lines[0]}" 'encoding: bitcode'
+  assert_equal "${lines[2]}" 'snapshot_version: 10.0.0'
+  assert_equal "${lines[3]}" 'crc_ok: yes'
+  assert_equal "${lines[4]}" 'mem_size_mib: 128'
+  run -0 snapshot-meta vmstate --json "$state"
+  assert_equal "$(json '[.type, .arch, .huge_pages, .paths_complete, (.paths | length), .initrd_path] | map(tostring) | join(" ")')" \
+    'vmstate x86_64 none true 0 null'
+}
+
+@test "vmstate prints the paths and interfaces in a state" {
+  make_snapshot drive=/d/one drive=/d/two vsock=/v.sock tap=tap7
+  run -0 snapshot-meta vmstate state
+  assert_contains "$output" $'drive: /d/one\ndrive: /d/two\nvsock: /v.sock\ntap: tap7\npaths_complete: yes'
+  run -0 snapshot-meta vmstate --json state
+  assert_equal "$(json '.paths | map(.kind + " " + .path) | join(",")')" 'drive /d/one,drive /d/two,vsock /v.sock'
+  offset=$(json '.paths[1].offset') length=$(json '.paths[1].length')
+  assert_equal "$(dd if=state bs=1 skip="$offset" count="$length" status=none)" /d/two
+}
+
+@test "vmstate refuses files that are not state files or are damaged" {
+  : >empty
+  run --separate-stderr -4 snapshot-meta vmstate empty
+  assert_contains "$stderr" "cannot read vmstate 'empty': it is empty"
+  echo '#!/bin/sh' >foreign
+  run --separate-stderr -4 snapshot-meta vmstate foreign
+  assert_contains "$stderr" "'foreign'"
+  make_snapshot
+  head -c 100 state >part
+  run --separate-stderr -4 snapshot-meta vmstate part
+  assert_contains "$stderr" "'part'"
+  printf X | dd of=state bs=1 seek=500 conv=notrunc status=none
+  run --separate-stderr -4 snapshot-meta vmstate state
+  assert_contains "$output" 'crc_ok: no'
+  assert_contains "$stderr" 'its CRC is wrong'
+  run --separate-stderr -5 snapshot-meta vmstate missing
+  assert_contains "$stderr" "'missing': No such file"
+  run --separate-stderr -4 snapshot-meta vmstate .
+  truncate -s 11M big
+  run --separate-stderr -4 snapshot-meta vmstate big
+}
+
+@test "vmstate reports unknown devices and what a state does not contain" {
+  make_snapshot drive=/d/one
+  run -0 snapshot-meta vmstate --json state
+  assert_equal "$(json '[.paths_complete, .paths_problem, (.not_in_state | join(" "))] | map(tostring) | join(",")')" \
+    'true,null,serial logger metrics mmds'
+  assert_equal "$(json '.boot_paths[0] | .kind + " " + .path')" 'kernel /boot/vmlinux'
+  offset=$(json '.boot_paths[0].offset')
+  assert_equal "$(dd if=state bs=1 skip="$offset" count=13 status=none)" /boot/vmlinux
+  "$HELPERS/write-vmstate" state 99.0.0 2 drive=/d/one
+  run -0 snapshot-meta vmstate state
+  assert_contains "$output" "paths_problem: the devices of snapshot version '99.0.0' cannot be read"
+}
+
+# ---- rewrite-paths
+
+@test "rewrite-paths writes paths of any length with a correct CRC and keeps IN" {
+  make_snapshot drive=/d/one drive=/d/two drive=/e/three vsock=/d/v.sock tap=/d/tap
+  cp state before
+  chmod 640 state
+  run --separate-stderr -0 snapshot-meta rewrite-paths --from /d/ --to /some/where --from /e/three --to x state new
+  assert_equal "$output" $'drive\t/d/one\t/some/where/one\ndrive\t/d/two\t/some/where/two\ndrive\t/e/three\tx\nvsock\t/d/v.sock\t/some/where/v.sock'
+  cmp state before
+  assert_equal "$(stat -c %a new)" 640
+  run -0 snapshot-meta vmstate new
+  assert_contains "$output" $'crc_ok: yes'
+  assert_contains "$output" $'drive: /some/where/one\ndrive: /some/where/two\ndrive: x\nvsock: /some/where/v.sock\ntap: /d/tap'
+  run -0 snapshot-meta rewrite-paths --json --force --from /some/where --to /d --from x --to /e/three new new
+  assert_equal "$(json '[.type, .path, (.changes | length), .changes[2].to] | map(tostring) | join(" ")')" 'rewrite new 4 /e/three'
+  cmp new before
+}
+
+@test "rewrite-paths refuses invalid requests with the reason, and writes nothing" {
+  make_snapshot drive=/d/one vsock=/v.sock
+  refused() { # <status> <message> <argument>...
+    local status=$1 message=$2
+    shift 2
+    run --separate-stderr "-$status" snapshot-meta rewrite-paths "$@"
+    assert_equal "$output" ''
+    assert_contains "$stderr" "$message"
+    [[ ! -e new ]] || fail 'it wrote new'
+  }
+  refused 1 "it contains no path equal to '/d/on' or below it" --from /d/on --to /x state new
+  refused 2 'each --from needs a --to' --from /d state new
+  refused 2 'each --from needs a --to' state new
+  refused 2 'is empty' --from '' --to /x state new
+  refused 2 'is empty' --from /d --to '' state new
+  refused 2 'too few operands' --from /d --to /x state
+  refused 2 107 --from /v.sock --to "/$(printf 's%.0s' {1..107})" state new
+  refused 5 "'none'" --from /d --to /x none new
+  refused 5 "'no/where/" --from /d --to /x state no/where/new
+  : >there
+  refused 1 "'there': it already exists" --from /d --to /x state there
+  printf X | dd of=state bs=1 seek=500 conv=notrunc status=none
+  refused 4 'its CRC is wrong' --from /d --to /x state new
+  "$HELPERS/write-vmstate" state 99.0.0 2 drive=/d/one
+  refused 3 "snapshot version '99.0.0' cannot be read" --from /d --to /x state new
+  make_snapshot drive=/d/one
+  run -0 snapshot-meta rewrite-paths --dry-run --from /d --to /x state new
+  assert_equal "$output" $'drive\t/d/one\t/x/one'
+  [[ ! -e new ]]
+}
+
+@test "rewrite-paths killed at any system call leaves the old OUT or the new OUT" {
+  require_cmd strace
+  local call n status
+  make_snapshot drive=/d/one
+  cp state old
+  for call in rename openat fsync unlink write; do
+    for ((n = 1; n <= 60; ++n)); do
+      cp old out
+      status=0
+      kill_at "$call" "$n" snapshot-meta rewrite-paths --force --from /d --to /elsewhere state out >/dev/null 2>&1 || status=$?
+      cmp -s out old || assert_contains "$(snapshot-meta vmstate out)" 'drive: /elsewhere/one'
+      if ((status == 0)); then break; fi
+      ((status == 137)) || fail "killed before $call number $n: status $status"
+    done
+  done
+  assert_equal "$(ls -A)" $'memory\nold\nout\nroot\nstate'
+}
+
+# ---- host-paths
+
+@test "host-paths prints kind, path and own file of each path outside of the guest" {
+  echo disk >one.raw
+  make_snapshot drive=/d/one.raw drive=/x/guests/src/two.raw "drive=$(guest_dir a)/own.raw" vsock=/v.sock
+  snapshot-meta init a --state state --memory memory --disk one.raw=/d/one.raw
+  : >"$(guest_dir a)/two.raw"
+  run -0 snapshot-meta host-paths a
+  assert_equal "$output" $'drive\t/d/one.raw\tone.raw\ndrive\t/x/guests/src/two.raw\ttwo.raw\nvsock\t/v.sock\t'
+  run -0 snapshot-meta host-paths --json a
+  assert_equal "$(jq -sr 'map(.kind + " " + (.file // "-")) | join(",")' <<<"$output")" \
+    'drive one.raw,drive two.raw,vsock -'
+}
+
+@test "host-paths refuses a state whose devices cannot be read" {
+  init_guest a
+  "$HELPERS/write-vmstate" "$(state_of a)" 99.0.0 2 drive=/d/one
+  run --separate-stderr -3 snapshot-meta host-paths a
+  assert_equal "$output" ''
+  assert_contains "$stderr" "snapshot version '99.0.0'"
+}
