@@ -16,12 +16,10 @@ not_clean=(
   src/file
   src/hot
   src/lock
-  src/meta
   src/pager
   src/store
   tests/unit/file
   tests/unit/hot
-  tests/unit/meta
   tests/unit/pager
 )
 

@@ -17,13 +17,6 @@ not_clean=(
   src/file
   src/hot
   src/lock
-  src/meta/flows
-  src/meta/forks
-  src/meta/fsck
-  src/meta/guest
-  src/meta/image
-  src/meta/verbs
-  src/meta/vmstate
   src/pager
   src/store
   scripts/snapfork

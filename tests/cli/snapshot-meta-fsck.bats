@@ -9,7 +9,7 @@ setup() { common_setup; }
 teardown() { common_teardown; }
 
 # Without --repair the problem is found and not changed, with it repaired; then nothing is found.
-check_repairs() { # <problem> <path, from the root on> [what is said of it]
+check_repairs() { # <problem> <path, from the root on> [part of the finding]
   local before
   before=$(store_picture)
   run --separate-stderr -1 snapshot-meta fsck --json

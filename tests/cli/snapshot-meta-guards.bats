@@ -131,7 +131,7 @@ has_open() { # <pid> <file>
 
 # ---- verify: each problem, and only that problem
 
-mismatch() { # <guest> <what verify says of it>...
+mismatch() { # <guest> <a problem that verify reports>...
   local guest=$1 text
   shift
   run --separate-stderr -1 snapshot-meta verify "$guest"

@@ -23,7 +23,7 @@ struct RealState {
   std::filesystem::path texts;  // every string in it, with offsets
 };
 
-// Each `state*` below `folder` that has a `texts*.json` in the same directory.
+// Each `state*` below `folder` that has a `texts.json` with the same suffix beside it.
 inline std::vector<RealState> real_states_below(const std::filesystem::path& folder) {
   std::vector<RealState> states;
   if (!std::filesystem::exists(folder)) {

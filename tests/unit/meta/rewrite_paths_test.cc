@@ -27,11 +27,11 @@ vmstate::VmState parse_whole(const std::string& bytes) {
 }
 
 std::vector<std::string> paths_of(const std::string& bytes) {
-  std::vector<std::string> texts;
+  std::vector<std::string> strings;
   for (const vmstate::EmbeddedText& path : parse_whole(bytes).paths) {
-    texts.push_back(path.text);
+    strings.push_back(path.text);
   }
-  return texts;
+  return strings;
 }
 
 std::string rewrite(const std::string& bytes, const std::vector<PathChange>& changes) {
@@ -45,29 +45,29 @@ std::vector<PathChange> reversed(std::vector<PathChange> changes) {
   return changes;
 }
 
-// Changes each path to the string with its index in `texts`, and back; the bytes must be the same.
-void expect_there_and_back(const std::string& bytes, const std::vector<std::string>& texts) {
+// Changes each path to the string with its index in `strings`, and back; the bytes must be the same.
+void expect_there_and_back(const std::string& bytes, const std::vector<std::string>& strings) {
   const std::vector<std::string> old = paths_of(bytes);
   std::vector<PathChange> changes;
   for (size_t i = 0; i < old.size(); ++i) {
-    changes.push_back({.from = old[i], .to = texts[i]});
+    changes.push_back({.from = old[i], .to = strings[i]});
   }
   const std::string changed = rewrite(bytes, changes);
   EXPECT_EQ(vmstate::crc64(changed), 0U);
-  EXPECT_EQ(paths_of(changed), texts);
+  EXPECT_EQ(paths_of(changed), strings);
   EXPECT_TRUE(rewrite(changed, reversed(changes)) == bytes);
 }
 
 // Different strings of length `least` to `least` + `spread`. Socket paths must stay short.
-std::vector<std::string> make_texts(const std::string& bytes, size_t least, size_t spread) {
-  std::vector<std::string> texts;
+std::vector<std::string> make_strings(const std::string& bytes, size_t least, size_t spread) {
+  std::vector<std::string> strings;
   for (const vmstate::EmbeddedText& path : parse_whole(bytes).paths) {
-    const std::string number = std::to_string(texts.size());
-    const size_t length = least + (texts.size() * 7) % (spread + 1);
+    const std::string number = std::to_string(strings.size());
+    const size_t length = least + (strings.size() * 7) % (spread + 1);
     const bool is_socket = path.role == vmstate::Role::vsock;
-    texts.push_back("/" + number + std::string(is_socket ? 9 : length, 'n'));
+    strings.push_back("/" + number + std::string(is_socket ? 9 : length, 'n'));
   }
-  return texts;
+  return strings;
 }
 
 TEST(RewritePaths, OfARealFirecrackerToAnyLengthAndBack) {
@@ -78,7 +78,7 @@ TEST(RewritePaths, OfARealFirecrackerToAnyLengthAndBack) {
     drives += paths_of(bytes).size();
     for (const auto& [least, spread] :
          {std::pair<size_t, size_t>{1, 5}, {14, 2}, {60, 1}, {60, 200}, {250, 15}, {2000, 3}}) {
-      expect_there_and_back(bytes, make_texts(bytes, least, spread));
+      expect_there_and_back(bytes, make_strings(bytes, least, spread));
     }
   }
   EXPECT_GT(drives, 0U);
@@ -115,7 +115,7 @@ TEST(RewritePaths, TheFirstChangeThatMatchesCounts) {
 }
 
 TEST(RewritePaths, OfEveryReleaseToAnyLengthAndBack) {
-  std::mt19937 random(5);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same texts in each run
+  std::mt19937 random(5);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same strings in each run
   for (const ReleaseFacts& release : kWriterReleases) {
     for (const bool pci : {false, true}) {
       if (pci && !release.has_pci) {
@@ -135,7 +135,7 @@ TEST(RewritePaths, OfEveryReleaseToAnyLengthAndBack) {
       }
       const std::string bytes = make_state(plan, "kvm\xff" + std::string(500, '\0'));
       for (int round = 0; round < 5; ++round) {
-        expect_there_and_back(bytes, make_texts(bytes, random() % 300, random() % 200));
+        expect_there_and_back(bytes, make_strings(bytes, random() % 300, random() % 200));
       }
     }
   }
@@ -173,7 +173,7 @@ TEST(RewritePaths, RefusesUnknownDevicesAndUnusedChanges) {
                                     "the devices of snapshot version '99.0.0' cannot be read");
   // The kernel's path precedes the devices and could be changed, but a partial change is refused.
   expect_refused<base::Unsupported>(make_state(plan), {{.from = "/boot/vmlinux", .to = "/x"}},
-                                    "not understood");
+                                    "cannot be read");
 }
 
 }  // namespace
