@@ -10,6 +10,7 @@ DESTDIR     ?=
 prefix      ?= /usr/local
 exec_prefix ?= $(prefix)
 bindir      ?= $(exec_prefix)/bin
+libexecdir  ?= $(exec_prefix)/libexec
 datarootdir ?= $(prefix)/share
 mandir      ?= $(datarootdir)/man
 compdir     ?= $(datarootdir)/bash-completion/completions
@@ -58,6 +59,9 @@ TESTS    := $(wildcard tests/unit/*/*_test.cc)
 HELPERS  := $(wildcard tests/helpers/*-*.cc)
 PROGS    := $(addprefix $(BIN)/,$(notdir $(MAINS:%.cc=%)))
 DRIVER   := $(addprefix $(BIN)/,snapfork snapfork-mount)
+# The driver's verbs and library: beside it in $(BIN), and in $(libexecdir) when installed.
+LIBEXEC  := $(patsubst scripts/%,%,$(wildcard scripts/libexec/snapfork/*.bash scripts/libexec/snapfork/lib/*.bash))
+VERSION   = $(shell sed -n 's/.*kVersion = "\(.*\)".*/\1/p' src/base/version.h)
 HELPER_PROGS := $(patsubst tests/helpers/%.cc,$(O)/tests/%,$(HELPERS))
 GUEST_SRCS := tests/guest/boot.S $(wildcard tests/guest/*.c)
 GUEST    := $(if $(filter x86_64-%,$(MAKE_HOST)),$(O)/tests/guest.elf)
@@ -73,7 +77,7 @@ FUZZ_OBJS := $(FUZZ_SRCS:%.cc=$(FUZZ)/%.o)
 endif
 FUZZ_CXX := -std=c++20 -pthread -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 MANS     := $(patsubst man/%.scd,$(O)/man/%,$(wildcard man/*.scd))
-SHELL_SRCS = scripts/snapfork scripts/snapfork-mount scripts/bootstrap scripts/commit-msg $(wildcard scripts/*.sh scripts/*.bash tests/*.bash \
+SHELL_SRCS = scripts/snapfork scripts/snapfork-mount scripts/bootstrap scripts/commit-msg $(addprefix scripts/,$(LIBEXEC)) $(wildcard scripts/*.sh scripts/*.bash tests/*.bash \
   tests/*.sh tests/*/*.bash tests/*/*.sh tests/*/*.bats bench/*.sh completions/*) .ci/run
 Q        := $(if $(V),,@)
 # STEPS, STEPS_FILE: how many files are built, and a file with a byte for each that is (scripts/build.sh).
@@ -82,7 +86,7 @@ msg       = $(if $(V),,$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@$(step)
 # Builds with all processors, unless -j is given, and reports progress.
 build     = $(Q)+MAKE='$(MAKE)' BUILD_DIR=$(O) scripts/build.sh
 
-all: $(PROGS) $(DRIVER)  ## build the programs into bin/
+all: $(PROGS) $(DRIVER) $(addprefix $(BIN)/,$(LIBEXEC))  ## build the programs into bin/
 	@:
 define link_program
 $(BIN)/$(notdir $(1)): $(O)/$(1).o $(O)/libsnapfork.a
@@ -91,9 +95,12 @@ $(foreach m,$(MAINS:%.cc=%),$(eval $(call link_program,$(m))))
 $(PROGS):
 	$(Q)mkdir -p $(@D) && $(CXX) $(if $(filter $(@F),$(STATIC)),$(STATIC_LD) $^ $(STATIC_LIBS),$(ALL_LD) $^ $(PKG_LIBS)) -o $@
 	$(call msg,LD,$@)
-$(DRIVER): $(BIN)/%: scripts/%
+$(DRIVER): $(BIN)/%: scripts/% src/base/version.h
 	$(call msg,CP,$@)
-	$(Q)$(INSTALL) -D -m 755 $< $@
+	$(Q)mkdir -p $(@D) && sed 's/^readonly version=@VERSION@/readonly version=$(VERSION)/' $< >$@.new && chmod 755 $@.new && mv $@.new $@
+$(addprefix $(BIN)/,$(LIBEXEC)): $(BIN)/%: scripts/%
+	$(call msg,CP,$@)
+	$(Q)$(INSTALL) -D -m 644 $< $@
 $(O)/libsnapfork.a: $(LIB_OBJS)
 	$(call msg,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -192,6 +199,8 @@ install: all man  ## programs, man pages, completions, license and docs under $(
 	$(Q)$(INSTALL) -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(mandir)/man7 $(DESTDIR)$(compdir) $(DESTDIR)$(docdir)
 	$(Q)$(INSTALL) $(STRIP) -m 755 $(PROGS) $(DESTDIR)$(bindir)
 	$(Q)$(INSTALL) -m 755 $(DRIVER) $(DESTDIR)$(bindir)
+	$(Q)sed -i 's|^readonly libexec_here=[^ ]*|readonly libexec_here='"$$(realpath -m --relative-to=$(bindir) $(libexecdir))"'/snapfork|' $(DESTDIR)$(bindir)/snapfork
+	$(Q)set -e; for f in $(LIBEXEC:libexec/%=%); do $(INSTALL) -D -m 644 $(BIN)/libexec/$$f $(DESTDIR)$(libexecdir)/$$f; done
 	$(Q)$(INSTALL) -m 644 $(DOCS) $(DESTDIR)$(docdir)
 	$(Q)set -e; for page in $(MANS); do \
 	  $(INSTALL) -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}; done
@@ -200,6 +209,8 @@ install-strip:  ## install without symbols and debugging information: a tenth of
 	$(Q)$(MAKE) --no-print-directory install STRIP=-s
 uninstall:  ## remove what install installed
 	$(Q)rm -f $(addprefix $(DESTDIR)$(bindir)/,$(notdir $(PROGS) $(DRIVER)))
+	$(Q)rm -f $(patsubst libexec/%,$(DESTDIR)$(libexecdir)/%,$(LIBEXEC))
+	$(Q)rmdir $(DESTDIR)$(libexecdir)/snapfork/lib $(DESTDIR)$(libexecdir)/snapfork 2>/dev/null || true
 	$(Q)set -e; for page in $(notdir $(MANS)); do rm -f $(DESTDIR)$(mandir)/man$${page##*.}/$$page; done
 	$(Q)rm -f $(addprefix $(DESTDIR)$(compdir)/,$(notdir $(wildcard completions/*)))
 	$(Q)rm -f $(addprefix $(DESTDIR)$(docdir)/,$(notdir $(DOCS)))

@@ -71,6 +71,15 @@ json() { # <jq filter>: of $output, which must be JSON
   jq -er "$1" <<<"$output"
 }
 
+# A copy of the driver with its parts, for a test that changes it or the programs beside it.
+copy_driver() { # <directory>
+  local driver
+  driver=$(type -P snapfork)
+  mkdir -p "$1"
+  cp "$driver" "$1/snapfork"
+  cp -R "${driver%/*}/libexec" "$1/"
+}
+
 # ---- processes
 
 # Starts a command in the background, with its output in FILE; its number is in spawned_pid. It is

@@ -98,7 +98,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
   for program in bash dirname snapshot-meta template-lock flock setsid unshare uffd-serve uffd-ctl snapfork-mount; do
     ln -s "$(type -P "$program")" "bin/$program"
   done
-  cp "$(type -P snapfork)" bin/snapfork
+  copy_driver bin
   run -5 --separate-stderr env "PATH=$PWD/bin" "$BASH" "$PWD/bin/snapfork" list
   assert_contains "$stderr" "'reflink-clone'"
 }
@@ -153,13 +153,43 @@ refuses() { # <exit status> <part of the message> <arguments...>
     printf '#!/bin/sh\necho "the neighbor"\n' >new/$program
     chmod +x old/$program new/$program
   done
-  cp "$(type -P snapfork)" new/snapfork
+  copy_driver new
   PATH=$PWD/old:$PATH run -0 new/snapfork list
   assert_equal "$output" 'the neighbor'
   # Found on the PATH, it uses the PATH.
-  cp "$(type -P snapfork)" old/snapfork
+  copy_driver old
   PATH=$PWD/old:$PATH run -0 snapfork list
   assert_equal "$output" 'the installed snapshot-meta'
+}
+
+@test "a symbolic link to snapfork works from anywhere, a copy without its parts reports what is missing" {
+  copy_driver real
+  printf '#!/bin/sh\necho "the neighbor"\n' >real/snapshot-meta
+  chmod +x real/snapshot-meta
+  mkdir elsewhere copy
+  ln -s ../real/snapfork elsewhere/snapfork
+  run -0 elsewhere/snapfork list
+  assert_equal "$output" 'the neighbor'
+  ln -s "$PWD/elsewhere/snapfork" link
+  run -0 ./link --version
+  cp real/snapfork copy/snapfork
+  run -5 --separate-stderr copy/snapfork list
+  assert_equal "$output" ''
+  assert_equal "$stderr" "snapfork: cannot find 'copy/libexec/snapfork': this is a copy of snapfork without its parts; use 'make install' or a symbolic link"
+}
+
+@test "the build tree runs every program beside ./bin/snapfork, even if another directory comes first on the PATH" {
+  copy_driver new
+  mkdir old
+  local program
+  for program in snapshot-meta uffd-ctl; do
+    printf '#!/bin/sh\necho "old %s"\n' "$program" >old/$program
+    printf '#!/bin/sh\necho "new %s" "$@" >>%s\n' "$program" "$PWD/calls" >new/$program
+    chmod +x old/$program new/$program
+  done
+  PATH=$PWD/old:$PATH run -0 --separate-stderr new/snapfork status
+  refute_contains "$output$stderr" old
+  assert_contains "$(<calls)" 'new uffd-ctl'
 }
 
 @test "--json: a record for each success and each failure, with the message that says why" {

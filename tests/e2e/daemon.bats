@@ -92,8 +92,9 @@ kill_server() {
   run -0 --separate-stderr snapfork --json status
   assert_equal "$(field 'select(.type == "page_server") | [.state, .pid, .user] | @csv')" "\"serves\",$(pager_pids),\"root\""
   assert_equal "$(field 'select(.type == "session") | .session_id')" "$(snapshot-meta session-name f)"
-  sed 's/^readonly version=.*/readonly version=9.9.9/' "$(type -P snapfork)" >"$BATS_TEST_TMPDIR/newer"
-  run -0 --separate-stderr bash "$BATS_TEST_TMPDIR/newer" status
+  copy_driver "$BATS_TEST_TMPDIR/newer"
+  sed -i 's/^readonly version=[^ ]*/readonly version=9.9.9/' "$BATS_TEST_TMPDIR/newer/snapfork"
+  run -0 --separate-stderr bash "$BATS_TEST_TMPDIR/newer/snapfork" status
   assert_contains "$stderr" 'the page server has version'
 }
 
@@ -182,8 +183,9 @@ kill_server() {
   chmod 755 "$BATS_TEST_TMPDIR" "$SNAPFORK_ROOT"
   unset SNAPFORK_PAGER
   # As a user other than root: the check of the user is replaced.
-  sed 's/\$EUID == 0 \]\]; then/1 == 0 ]]; then/' "$(type -P snapfork)" >"$BATS_TEST_TMPDIR/snapfork"
-  local as_user=(env -u XDG_RUNTIME_DIR bash "$BATS_TEST_TMPDIR/snapfork" -q)
+  copy_driver "$BATS_TEST_TMPDIR/driver"
+  sed -i 's/\$EUID == 0 \]\]; then/1 == 0 ]]; then/' "$BATS_TEST_TMPDIR/driver/libexec/snapfork/lib/pager.bash"
+  local as_user=(env -u XDG_RUNTIME_DIR bash "$BATS_TEST_TMPDIR/driver/snapfork" -q)
   run -0 "${as_user[@]}" list
   run -0 "${as_user[@]}" fork --backend file base f
   run -0 "${as_user[@]}" run f -- true

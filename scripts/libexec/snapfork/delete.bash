@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# snapfork delete: removes guests, and what an interrupted command left of them.
+# shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
+
+# shellcheck source=scripts/libexec/snapfork/lib/pager.bash
+source "$libexec/lib/pager.bash"
+
+delete() {
+  local id status first_failure=0
+  local -A named=()
+  check_operands 1 100000 'an id is'
+  for id in "${operands[@]}"; do
+    [[ ! -v named[$id] ]] || usage_error "delete: the id '$id' is given twice"
+    named[$id]=1
+  done
+  require_store
+  if ((${#operands[@]} > 1)); then
+    for id in "${operands[@]}"; do
+      call_self "${options[@]}" delete "$id" || note_failure $?
+    done
+    exit "$first_failure"
+  fi
+  has_name "${operands[0]}" || has_leftovers "${operands[0]}" || require_guest "${operands[0]}"
+  under_locks template-lock --exclusive --no-wait "${operands[0]}" -- ::: "${operands[0]}"
+  forget_lock "${operands[0]}" # only a dry run comes back
+}
+
+delete_locked() { # <id>
+  local id=$1
+  if ! has_name "$id"; then
+    has_leftovers "$id" || require_guest "$id"
+    hold_signals
+    step snapshot-meta purge "$id"
+    say "removed leftovers of an interrupted command for '$id'"
+    ((dry_run)) || forget_lock "$id"
+    return
+  fi
+  clear_interrupted_forks "$id"
+  step template-lock guard --for delete "$id"
+  ((!stop)) || step snapshot-meta stop "$id"
+  # Refuses a guest that runs, before its session is closed.
+  ((stop && dry_run)) || attend snapshot-meta trash --dry-run "$id" >/dev/null
+  close_session "$id"
+  hold_signals # what is deleted in part is not brought back: it is finished
+  discard "$id"
+  say "'$id' is deleted"
+  ((dry_run)) || forget_lock "$id"
+}

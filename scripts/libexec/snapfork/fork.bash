@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+# snapfork fork: one or many forks of a guest, and their sessions at the page server.
+# shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
+
+# shellcheck source=scripts/libexec/snapfork/lib/pager.bash
+source "$libexec/lib/pager.bash"
+
+# shellcheck disable=SC2016 # of a plan, not of this script
+readonly plan_report='report=$(mktemp)' to_report='>"$report"' from_report='<"$report"' remove_report='rm "$report"' plan_session='%s "$(snapshot-meta session-name %q)"=%q'
+
+fork() {
+  local ids=() new
+  check_operands 1 2 'an id is'
+  ((!count || ${#operands[@]} == 1)) || usage_error 'fork: -n makes up the ids, NEW cannot be given'
+  [[ -z $trace ]] || ((count <= 1)) || usage_error 'fork: --trace is for one fork'
+  [[ -z $name ]] || ((count <= 1)) || usage_error 'fork: --name is for one fork'
+  [[ -z $trace || $backend == uffd ]] || usage_error 'fork: --trace needs --backend uffd'
+  require_guest "${operands[0]}"
+  [[ -z $trace ]] || check_trace
+  ids=("${operands[@]:1}")
+  ((${#ids[@]})) || choose_ids ids "${operands[0]}" $((count ? count : 1))
+  [[ $backend == file ]] || require_run_dir "fork '${operands[0]}'"
+  for new in "${ids[@]}"; do
+    [[ $backend == file ]] || check_socket_path "$run_dir/s/$new@hhhhhhhh.sock"
+    refuse_guest "$new"
+  done
+  ((${#ids[@]} < 500)) || ulimit -S -n "$(ulimit -H -n)"
+  under_locks template-lock --shared "${operands[0]}" --exclusive --no-wait "${ids[@]}" -- \
+    ::: "${operands[0]}" "${ids[@]}"
+}
+
+# What the page server would refuse when the forks exist.
+check_trace() {
+  local directory=${trace%/*}
+  [[ $trace == */* ]] || directory=.
+  [[ -d ${directory:-/} ]] || fail 5 "cannot write trace '$trace': the directory '${directory:-/}' does not exist"
+  [[ ! -L $trace && (! -e $trace || -f $trace) ]] || fail 4 "cannot write trace '$trace': it is not a regular file"
+}
+
+# ID-abcdef: new in the store and among themselves. A long ID is cut, as 64 characters are the most.
+choose_ids() { # <array> <id> <count>
+  local -n chosen=$1
+  local letters=abcdefghijklmnopqrstuvwxyz number id i
+  local -A seen=()
+  while ((${#chosen[@]} < $3)); do
+    number=$SRANDOM id=${2:0:57}-
+    for i in 1 2 3 4 5 6; do
+      id+=${letters:number%26:1}
+      number=$((number / 26))
+    done
+    if [[ ! -v seen[$id] && ! -e $root/guests/$id ]]; then
+      seen[$id]=1
+      chosen+=("$id")
+    fi
+  done
+}
+
+# Several forks at once: each part goes on with those that the part before it could make, and the exit
+# status is that of the first failure. All of it is taken back but what was printed.
+fork_locked() { # <source> <new...>
+  local new
+  fork_source=$1 made=("${@:2}") records=() clone_report='' first_failure=0 undoable=()
+  require_guest "$fork_source"
+  for new in "${made[@]}"; do refuse_guest "$new"; done
+  undoable=("${made[@]}") undo=undo_forks
+  fork_clone
+  fork_publish
+  [[ $backend == file ]] || fork_serve
+  fork_print
+  return "$first_failure"
+}
+
+keep_made() { # <test of an id...>: leaves in `made` (and `records`) those that pass; none: the end
+  local ids=() lines=() i
+  for i in "${!made[@]}"; do
+    if ((dry_run)) || "$@" "${made[i]}"; then
+      ids+=("${made[i]}")
+      [[ ! -v records[i] ]] || lines+=("${records[i]}")
+    fi
+  done
+  made=("${ids[@]}") records=("${lines[@]}")
+  require_made
+}
+
+# No step may have failed where another process has removed what this one was making.
+require_made() {
+  ((${#made[@]})) && return
+  ((first_failure)) || fail 5 "cannot fork '$fork_source': what was being made was removed by another process"
+  exit "$first_failure"
+}
+
+is_cloned() { [[ -d $root/.snapfork/tmp/fork.$1 ]]; } # a clone gets this name when it is whole
+
+fork_clone() {
+  local begun memory=reflink begin=(snapshot-meta fork-begin) call=(reflink-clone --profile vm)
+  ((!durable)) || call+=(--durable)
+  show snapshot-meta fork-begin "${forced[@]}" "$fork_source" "${made[@]}"
+  ((!dry_run)) || begin+=(--dry-run)
+  ask begun "${begin[@]}" "${forced[@]}" "$fork_source" "${made[@]}"
+  memory=${begun##*$'\t'} # the same for all: it depends on the source
+  check_room "${#made[@]}" --profile vm "--memory=$memory" "--reflink=$reflink" "$root/guests/$fork_source"
+  ((!dry_run)) || plan_line "$plan_report"
+  after=$to_report capture clone_report '' "${call[@]}" "--memory=$memory" "--reflink=$reflink" --json \
+    "$root/guests/$fork_source" "${made[@]/#/$root/.snapfork/tmp/fork.}" || note_failure $?
+  keep_made is_cloned
+}
+
+fork_publish() {
+  local call=(snapshot-meta fork-publish "${forced[@]}" "$fork_source" "${made[@]}" --backend "$backend")
+  [[ $backend == file ]] || call+=(--socket-dir "$run_dir/s")
+  [[ -z $name ]] || call+=(--name "$name")
+  after=$from_report capture _ '' "${call[@]}" --clone-report - <<<"$clone_report" || note_failure $?
+  if ((dry_run)); then
+    plan_line "$remove_report"
+    return
+  fi
+  # A whole line is the record of a fork, in the order of `made`. What has none is undone, guest or not.
+  # Not mapfile: it reads a pipe byte by byte.
+  local - IFS=$'\n'
+  set -o noglob
+  # shellcheck disable=SC2206 # split at newlines
+  records=(${answer%"${answer##*$'\n'}"})
+  ((${#records[@]} == ${#made[@]})) || note_failure 5
+  made=("${made[@]:0:${#records[@]}}")
+  require_made
+}
+
+fork_serve() {
+  local call=() hot=$root/guests/$fork_source/template/hot.hpl sessions=() i
+  [[ ! -f $hot ]] || call+=(--hot "$hot")
+  [[ -z $trace ]] || call+=(--trace "$trace")
+  if ((dry_run)); then
+    plan_sessions "${call[@]}"
+    return
+  fi
+  name_sessions "${made[@]}"
+  for i in "${!made[@]}"; do
+    call+=("${sessions[i]}=$root/guests/${made[i]}/snapshots/snapshot-latest/memory")
+  done
+  create_sessions "${call[@]}" || note_failure $?
+  ((!first_failure)) || keep_made has_session
+}
+
+# The names of the sessions are known when the forks exist.
+plan_sessions() { # <options of create...>
+  local line id
+  printf -v line ' %q' uffd-ctl --control "$pager" create "$@"
+  for id in "${made[@]}"; do
+    # shellcheck disable=SC2059
+    printf -v line "$plan_session" "$line" "$id" "$root/guests/$id/snapshots/snapshot-latest/memory"
+  done
+  pager_serves || start_pager
+  plan_line "${line# }"
+}
+
+# The reader of the records owns the forks. When they cannot be written, no fork remains.
+fork_print() {
+  local id i
+  ((!dry_run)) || return 0
+  hold_signals
+  trap '' PIPE
+  printf '%s\n' "${records[@]}" 2>/dev/null || fail 5 "cannot write 'standard output'"
+  for id in "${made[@]}"; do
+    for i in "${!undoable[@]}"; do
+      [[ ${undoable[i]} != "$id" ]] || unset "undoable[$i]"
+    done
+  done
+  ((${#undoable[@]})) || undo=''
+}
+
+undo_forks() {
+  local id unmade=()
+  ((!dry_run)) || return 0
+  for id in "${undoable[@]}"; do
+    if has_name "$id"; then
+      (close_session "$id") && discard "$id"
+    else
+      unmade+=("$id")
+    fi
+  done
+  ((!${#unmade[@]})) || step snapshot-meta fork-end "$fork_source" "${unmade[@]}"
+}

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# snapfork import: clones a snapshot into the store.
+# shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
+
+import() {
+  local disks=() i
+  check_operands 1 1 'an id is'
+  [[ -n $state_file && -n $memory_file ]] || usage_error '--state FILE and --memory FILE are needed for import'
+  require_store
+  refuse_guest "${operands[0]}"
+  # All that init would refuse, before anything is copied.
+  for i in "${!disk_files[@]}"; do
+    disks+=(--disk "${disk_files[i]}=${disk_paths[i]}")
+  done
+  attend snapshot-meta init --dry-run --of-copies "${operands[0]}" --state "$state_file" --memory "$memory_file" \
+    "${disks[@]}" >/dev/null
+  under_locks template-lock --exclusive --no-wait "${operands[0]}" -- ::: "${operands[0]}"
+}
+
+import_locked() { # <id>
+  local id=$1 disks=() i file staging=$root/.snapfork/tmp/import.$1
+  refuse_guest "$id"
+  for file in "$state_file" "${base_file:-$memory_file}" "${disk_files[@]}"; do check_room 1 "$file"; done
+  [[ -z $base_file ]] || check snapshot-meta merge-diff --dry-run --of-copy "$memory_file" "$base_file"
+  import_id=$id importing=$id undo=undo_import
+  step snapshot-meta purge "$id"
+  step mkdir -p -- "$staging/disks" || exit 5 # mkdir has said why
+  step reflink-clone --durable --steady "$state_file" "$staging/state" >/dev/null
+  step reflink-clone --durable --steady "${base_file:-$memory_file}" "$staging/memory" >/dev/null
+  [[ -z $base_file ]] || step chmod u+w -- "$staging/memory" # a template's is sealed
+  [[ -z $base_file ]] || step snapshot-meta merge-diff "$memory_file" "$staging/memory"
+  for i in "${!disk_files[@]}"; do
+    step reflink-clone --durable --steady "${disk_files[i]}" "$staging/disks/${disk_files[i]##*/}" >/dev/null
+    disks+=(--disk "$staging/disks/${disk_files[i]##*/}=${disk_paths[i]}")
+  done
+  [[ -z $name ]] || disks+=(--name "$name")
+  step snapshot-meta init "$id" --state "$staging/state" --memory "$staging/memory" "${disks[@]}"
+  hold_signals
+  importing=''
+  if ((dry_run)); then undo='' && undo_import; fi
+  say "'$id' is imported"
+}
+
+undo_import() {
+  step snapshot-meta purge "$import_id"
+  # It is ours, whole or not: it did not exist when this flow took the lock.
+  if ((!dry_run)) && [[ -n $importing && -d $root/guests/$importing ]]; then discard "$importing"; fi
+}

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+# guests.bash: what more than one verb asks of a guest, or does to it.
+# shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
+
+require_store() {
+  [[ -d $root ]] || fail 5 "no store at '$root': No such file or directory; create it or set SNAPFORK_ROOT"
+}
+
+# Whether guests/ has that name. The programs decide whether it is a guest.
+has_name() { # <id>
+  [[ -e $root/guests/$1 || -L $root/guests/$1 ]]
+}
+
+require_guest() { # <id>
+  require_store
+  has_name "$1" || fail 1 "cannot $verb '$1': no such guest in '$root'; see 'snapfork list'"
+}
+
+refuse_guest() { # <id>
+  ! has_name "$1" || fail 1 "cannot $verb: the guest '$1' exists; choose another id or delete it"
+}
+
+state_of() { # <variable> <id>
+  ask "$1" snapshot-meta state "$2"
+}
+
+value_of() { # <id> <key>: nothing when there is none
+  snapshot-meta get "$1" "$2" 2>/dev/null || true
+}
+
+# Moves a guest out of guests/, then removes it, with whatever else is left of its id.
+discard() { # <id>
+  step snapshot-meta trash "$1" >/dev/null
+  step snapshot-meta purge "$1"
+}
+
+# What an interrupted command has left of an id, an entry in a template's index among it.
+has_leftovers() { # <id>
+  local left
+  ask left snapshot-meta purge --dry-run "$1"
+  [[ -n $left ]]
+}
+
+# Forks of a template that a crash has cut short. Nobody is at them while we hold the template's lock;
+# where their own is held, it is for another flow of that id, which sees to it itself.
+clear_interrupted_forks() { # <template>
+  local entry
+  for entry in "$root/guests/$1"/template/forks/*; do
+    if [[ ! -e $root/guests/${entry##*/} ]]; then
+      show "$self" delete "${entry##*/}"
+      ((dry_run)) || call_self -q delete "${entry##*/}" 2>/dev/null || true
+    fi
+  done
+}

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+# message.bash: messages for people, each call as a line that can be typed, and the plan of a dry run.
+# shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
+
+# Follows the call that `show` prints.
+after=''
+
+# For people: each control character, bidirectional override and byte that is not UTF-8 as "?" (as
+# base/utf8.h has it). Sets `shown`.
+printable() { # <text>
+  local LC_ALL=C rest
+  shown=${1//[[:cntrl:]]/?}
+  [[ $shown == *[$'\x80'-$'\xff']* ]] || return 0
+  shown=${shown//$'\xc2'[$'\x80'-$'\x9f']/?}
+  shown=${shown//$'\xd8\x9c'/?}
+  shown=${shown//$'\xe2\x80'[$'\x8e\x8f\xa8'-$'\xae']/?}
+  shown=${shown//$'\xe2\x81'[$'\xa6'-$'\xa9']/?}
+  rest=${shown//[$'\xc2'-$'\xdf'][$'\x80'-$'\xbf']/}
+  rest=${rest//[$'\xe0'-$'\xef'][$'\x80'-$'\xbf'][$'\x80'-$'\xbf']/}
+  rest=${rest//[$'\xf0'-$'\xf4'][$'\x80'-$'\xbf'][$'\x80'-$'\xbf'][$'\x80'-$'\xbf']/}
+  [[ $rest != *[$'\x80'-$'\xff']* ]] || shown=${shown//[$'\x80'-$'\xff']/?}
+}
+
+fail() { # <exit status> <message>
+  local shown
+  printable "$2"
+  printf 'snapfork: %s\n' "$shown" >&2
+  ((!json)) || error_record snapfork "$1" "$2"
+  exit "$1"
+}
+
+usage_error() { # <message>
+  local shown
+  printable "$1"
+  printf "snapfork: %s\nsnapfork: try 'snapfork --help' for more information\n" "$shown" >&2
+  ((!usage_records)) || error_record snapfork 2 "$1"
+  exit 2
+}
+
+say() { # <message>: news
+  local shown
+  printable "$1"
+  ((quiet || dry_run)) || printf 'snapfork: %s\n' "$shown" >&2
+}
+
+show() { # <command...>: the call as a line to type; `after` is what follows it there
+  ((verbose || dry_run)) || return 0
+  local line
+  printf -v line ' %q' "$@"
+  local shown
+  printable "$line"
+  line=$shown
+  line+=${after:+ $after}
+  if ((dry_run)); then
+    plan_line "${line# }"
+  else
+    printf '+%s\n' "$line" >&2
+  fi
+}
+
+# Without the "+ " before them, the lines of a dry run are a script that does it.
+plan_line() { # <text>
+  local text
+  if ((as_records)); then
+    json_string text "$1"
+    printf '{"type":"plan","v":1,"command":%s}\n' "$text" >&"$plan"
+  else
+    printf '+ %s\n' "$1" >&"$plan"
+  fi
+}

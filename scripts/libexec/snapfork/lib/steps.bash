@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+# steps.bash: runs the programs that a flow composes, as children that a signal ends, and undoes the flow.
+# shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
+
+readonly step_patience=5 # seconds from SIGTERM to SIGKILL of a step
+
+answer=''      # see `ask`
+child=''       # the step that runs
+last_child=''  # the one before it
+starting=0     # whether a step is being started, so that `child` is not its number yet
+child_undoes=0 # whether the step is a flow, which undoes what it did
+undo=''        # the function that undoes what the flow has done so far
+signal=''      # the one that ends this process
+
+# A signal to this process ends the step that runs, undoes the flow, and then ends this process. While
+# it undoes, and once the result is handed over, signals are ignored. bash runs a trap between
+# foreground commands only, but at once in `wait` and `read`: so steps are background children.
+catch_signals() {
+  trap 'end_by HUP' HUP
+  trap 'end_by INT' INT
+  trap 'end_by TERM' TERM
+  trap at_exit EXIT
+}
+
+hold_signals() {
+  trap '' HUP INT TERM
+}
+
+end_by() { # <signal>
+  hold_signals
+  signal=$1
+  ((!starting)) || [[ ${!-} == "$last_child" ]] || child=${!-}
+  end_child
+  exit 1 # at_exit has the status
+}
+
+# A flow of its own undoes what it did, however long that takes. Repeated, because what is sent before
+# the child has become its program can be lost.
+end_child() {
+  local sent=TERM deadline=$((SECONDS + step_patience))
+  while [[ -n $child ]] && kill -s "$sent" "$child" 2>/dev/null; do
+    kill -s CONT "$child" 2>/dev/null || true
+    ((child_undoes || SECONDS < deadline)) || sent=KILL
+    sleep 0.02
+  done
+  child=''
+}
+
+at_exit() {
+  local status=$?
+  hold_signals
+  set +e
+  child_undoes=0
+  if [[ -n $undo ]]; then
+    [[ -z $signal ]] || printf "snapfork: cannot finish '%s': ended by SIG%s; what it did is undone\n" "$verb" "$signal" >&2
+    ("$undo")
+  fi
+  # run speaks as env(1): what is 3 to 5 elsewhere would look like an exit status of CMD.
+  [[ $verb != run || $status != [345] ]] || status=125
+  case $signal in
+    HUP) status=129 ;;
+    TERM) status=143 ;;
+    INT)
+      trap - INT EXIT
+      kill -s INT "$BASHPID" # a caller that is a shell ends by its own SIGINT only if we do, too
+      status=130
+      ;;
+  esac
+  exit "$status"
+}
+
+# Runs a step and waits for it. 5 when it was killed.
+attend() { # <command...>
+  begin_child
+  "$@" <&0 &
+  end_step "$1"
+}
+
+# A flow of another guest, as a step of this one.
+call_self() { # <arguments...>
+  local child_undoes=1
+  attend "$BASH" "$self" "$@"
+}
+
+# The same, with its standard output in a variable; in `answer` with the newline at its end.
+ask() { # <variable> <command...>
+  local pipe from part text='' status=0
+  # A child like that of attend: of a process substitution, bash 5.2 loses the exit status now and then.
+  exec {pipe}<> <(:)
+  exec {from}<"/dev/fd/$pipe"
+  begin_child
+  exec_or_call "${@:2}" <&0 >"/dev/fd/$pipe" {pipe}>&- {from}<&- &
+  child=$! starting=0
+  exec {pipe}>&-
+  # Not $(...), during which no trap runs; with -N, a pipe is not read byte by byte.
+  while IFS= read -r -N 65536 part <&"$from" || [[ -n $part ]]; do text+=$part; done
+  exec {from}<&-
+  end_step "$2" || status=$?
+  answer=$text
+  printf -v "$1" '%s' "${text%$'\n'}"
+  return "$status"
+}
+
+exec_or_call() { # <command...>: a function's own exec is what makes the child the program
+  if declare -F "$1" >/dev/null; then "$@"; else exec "$@"; fi
+}
+
+begin_child() {
+  last_child=${!-} starting=1
+}
+
+end_step() { # <program>
+  local status=0
+  child=$! starting=0
+  wait "$child" 2>/dev/null || status=$? # bash would report that it was killed
+  child=''
+  if ((status > 128 && !child_undoes)); then
+    printf "snapfork: '%s' was killed by signal %d\n" "$1" $((status - 128)) >&2
+    status=5
+  fi
+  return "$status"
+}
+
+# In a dry run: what the real call would refuse.
+check() { # <command...>
+  ((!dry_run)) || attend "$@" >/dev/null
+}
+
+# A step that changes nothing, so that a dry run makes it, too.
+look() { # <command...>
+  show "$@"
+  attend "$@"
+}
+
+step() { # <command...>
+  show "$@"
+  ((dry_run)) || attend "$@"
+}
+
+capture() { # <variable> <its value in a dry run> <command...>
+  show "${@:3}"
+  if ((dry_run)); then
+    printf -v "$1" '%s' "$2"
+  else
+    ask "$1" "${@:3}"
+  fi
+}
+
+note_failure() { # <exit status>
+  ((first_failure)) || first_failure=$1
+}
+
+# In a dry run: whether what would be copied, because it cannot be shared, has room in the store.
+check_room() { # <how many times> <options, FILE or DIR of reflink-clone...>
+  local report record free reserved_free size
+  ((dry_run)) || return 0
+  ask report reflink-clone --dry-run --json "${@:2}" "$root/.dry-run" || exit $?
+  while IFS= read -r record; do
+    [[ $record != '{"type":"total",'* || ! $record =~ \"bytes_copied\":([0-9]+) ]] \
+      || room_needed=$((room_needed + BASH_REMATCH[1] * $1))
+  done <<<"$report"
+  read -r free reserved_free size < <(stat --file-system --format='%f %a %S' -- "$root")
+  ((EUID == 0)) || free=$reserved_free
+  ((room_needed <= free * size)) \
+    || fail 5 "cannot copy to '$root': it needs $((room_needed >> 20)) MiB, $((free * size >> 20)) MiB are free"
+}

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+# snapfork list: all guests.
+# shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
+
+list() {
+  check_operands 0 0 'no operand is'
+  local call=(snapshot-meta list)
+  ((!json)) || call+=(--json)
+  show "${call[@]}"
+  exec "${call[@]}"
+}

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# snapfork promote: makes a guest a template.
+# shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
+
+promote() {
+  check_operands 1 1 'an id is'
+  require_guest "${operands[0]}"
+  under_locks template-lock --exclusive "${operands[0]}" -- ::: "${operands[0]}"
+}
+
+promote_locked() { # <id>
+  local id=$1 state memory=$root/guests/$1/snapshots/snapshot-latest/memory
+  require_guest "$id"
+  # Before the seal, because a failure takes the seal away, also one that a template had.
+  [[ $(value_of "$id" IsTemplate) != true ]] || fail 1 "cannot promote '$id': its state is Template, not Standby"
+  state_of state "$id"
+  [[ $state != Running ]] || fail 1 "cannot promote '$id': its state is Running, not Standby"
+  step snapshot-meta purge "$id" # it may hold a link to the memory
+  look snapshot-meta verify "${forced[@]}" "$id" >/dev/null
+  # What no fork could be made of, such as a disk that is a symbolic link.
+  look reflink-clone -q --dry-run --profile vm "$root/guests/$id" "$root/.dry-run" >/dev/null
+  check reflink-clone --dry-run --unshare --dig "$memory"
+  step reflink-clone --durable --unshare --dig "$memory" >/dev/null
+  [[ $(stat --format=%h -- "$memory") != 1 ]] || check template-lock seal --dry-run "$id"
+  promoting=$id undo=undo_promote
+  step template-lock seal "$id"
+  step snapshot-meta promote "${forced[@]}" "$id"
+  hold_signals
+  undo=''
+  say "'$id' is a template"
+}
+
+undo_promote() {
+  local state
+  state_of state "$promoting"
+  [[ $state != Template ]] || step snapshot-meta demote "$promoting"
+  step template-lock unseal "$promoting"
+}

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+# snapfork run: becomes a command that loads a fork.
+# shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
+
+# shellcheck source=scripts/libexec/snapfork/lib/pager.bash
+source "$libexec/lib/pager.bash"
+
+# shellcheck disable=SC2016 # of a plan, not of this script
+readonly plan_release='for fd in ${SNAPFORK_LOCK_FD//,/ }; do exec {fd}>&-; done; unset SNAPFORK_LOCK_FD'
+
+run() {
+  local program=${command[0]-}
+  check_operands 1 1 'an id is'
+  [[ -n $program ]] || usage_error "run: a command after '--' is needed"
+  require_guest "${operands[0]}"
+  if ! type -P -- "$program" >/dev/null; then
+    [[ $program != */* || ! -e $program ]] || fail 126 "cannot run '$program': it is not executable"
+    fail 127 "cannot run '$program': no such program"
+  fi
+  under_locks template-lock --exclusive --no-wait "${operands[0]}" -- ::: "${operands[0]}"
+}
+
+# All in one process, which becomes CMD at last. It is Running in the store before the lock ends, so
+# that neither a second run nor a delete comes in between.
+run_locked() { # <id>
+  local id=$1 view=() host_paths
+  require_guest "$id"
+  attend snapshot-meta run-begin "${forced[@]}" --pid "$$" --dry-run "$id" >/dev/null
+  # Paths that are not known could be the source's disks: then CMD must not start.
+  ask host_paths snapshot-meta host-paths "$id" || fail 125 "cannot run '$id': it is not known which host paths its vmstate names"
+  if [[ -n $host_paths ]]; then
+    unshare --mount true || fail 125 "cannot run '$id': its vmstate names host paths, so a mount namespace is needed"
+    view=(env "SNAPFORK_OUTER_MNT=$(readlink /proc/self/ns/mnt)" unshare --mount --propagation private -- snapfork-mount)
+    ((!verbose)) || view+=(--verbose)
+    view+=("$id" --)
+  fi
+  export_load_call "$id"
+  if ((dry_run)); then
+    plan_run "$id" "${view[@]}" "${command[@]}"
+    return
+  fi
+  step snapshot-meta run-begin "${forced[@]}" --pid "$$" "$id"
+  show "${view[@]}" "${command[@]}"
+  release_locks
+  ((!ignore_int)) || trap '' INT
+  exec "${view[@]}" "${command[@]}"
+}
+
+# The shell that reads the plan becomes CMD, so it is the process that run-begin records.
+plan_run() { # <id> <command...>
+  local line
+  printf -v line ' %q' "${@:2}"
+  plan_line "snapshot-meta run-begin${forced:+ $forced} --pid \$\$ $1"
+  plan_line "$plan_release"
+  plan_line "exec$line"
+}
+
+# What CMD needs to load the fork; with a session at the page server for a fork that is to have one.
+export_load_call() { # <id>
+  local id=$1 state memory source back_end load_from session call=() hot
+  state=$root/guests/$id/snapshots/snapshot-latest/state
+  memory=${state%/state}/memory
+  export SNAPFORK_FORK=$id SNAPFORK_STATE=$state SNAPFORK_MEMORY=$memory
+  [[ -n $backend ]] || choose_backend "$id"
+  if [[ $backend == uffd ]]; then
+    require_run_dir "run '$id'"
+    name_session "$id"
+    export SNAPFORK_UFFD_SOCKET=$run_dir/s/$session.sock
+    check_socket_path "$SNAPFORK_UFFD_SOCKET"
+    hot=$root/guests/$(value_of "$id" ForkOfTemplate)/template/hot.hpl
+    [[ ! -f $hot ]] || call+=(--hot "$hot")
+    if ! session_exists "$session"; then
+      run_made=$id undo=undo_run
+      create_sessions "${call[@]}" "$session=$memory"
+    fi
+    back_end=Uffd load_from=$SNAPFORK_UFFD_SOCKET
+  else
+    unset SNAPFORK_UFFD_SOCKET
+    back_end=File load_from=$memory
+  fi
+  json_string source "$state"
+  json_string load_from "$load_from"
+  export SNAPFORK_LOAD
+  printf -v SNAPFORK_LOAD \
+    '{"snapshot_path":%s,"mem_backend":{"backend_type":"%s","backend_path":%s},"resume_vm":true}' \
+    "$source" "$back_end" "$load_from"
+  show export SNAPFORK_FORK="$id" SNAPFORK_STATE="$state" SNAPFORK_MEMORY="$memory" \
+    ${SNAPFORK_UFFD_SOCKET+SNAPFORK_UFFD_SOCKET="$SNAPFORK_UFFD_SOCKET"} SNAPFORK_LOAD="$SNAPFORK_LOAD"
+}
+
+# uffd for the first restore after a fork. One that was run, but has not loaded its memory, still has its
+# session.
+choose_backend() { # <id>
+  local session
+  backend='file'
+  [[ $(value_of "$1" FirecrackerUseUFFDOnNextRestore) == true ]] || return 0
+  if [[ $(value_of "$1" HypervisorPID) == @(|null) ]]; then
+    backend=uffd
+  elif [[ -n $run_dir ]] && name_session "$1" \
+    && [[ $(uffd-ctl --control "$pager" session "$session" 2>/dev/null) == *'"state":"waiting"'* ]]; then
+    backend=uffd
+  else
+    step snapshot-meta set "$1" FirecrackerUseUFFDOnNextRestore:=false
+  fi
+}
+
+undo_run() {
+  ((dry_run)) || close_session "$run_made"
+}

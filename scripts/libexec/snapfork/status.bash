@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+# snapfork status: the page server, its sessions, and guests that hang.
+# shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
+
+# shellcheck source=scripts/libexec/snapfork/lib/pager.bash
+source "$libexec/lib/pager.bash"
+
+# 1 when a guest hangs: its page server was killed, and no other can take its place. 5 when the page
+# server does not answer.
+status() {
+  local health='' state=serves reached=0 hung='' report='' failure=0
+  check_operands 0 0 'no operand is'
+  require_run_dir 'report the status'
+  ask_health || reached=$?
+  case $reached in
+    0) ;;
+    1) state='none' ;;
+    *) state=silent failure=5 ;;
+  esac
+  report_server "$state" "$health"
+  if [[ $state == serves ]]; then report_sessions; fi
+  ask hung uffd-ctl --control "$pager" hung || failure=5
+  report_hung "$hung"
+  [[ -z $hung ]] || ((failure)) || failure=1
+  printf '%s' "$report" 2>/dev/null || fail 5 "cannot write 'standard output'"
+  return "$failure"
+}
+
+report_server() { # <serves|none|silent> <its answer>
+  local pid='' user='' cgroup='' server_version='' record
+  [[ $1 == none ]] || pid=$(lock_owner "$pager.lock")
+  [[ ! $2 =~ \"version\":\"([^\"]*)\" ]] || server_version=${BASH_REMATCH[1]}
+  if [[ -n $pid && -d /proc/$pid ]]; then
+    user=$(stat --format=%U -- "/proc/$pid")
+    cgroup=$(foreign_cgroup "$pid")
+  fi
+  if ((json)); then
+    local control
+    json_string control "$pager"
+    record='{"type":"page_server","v":1,"control":'$control',"state":"'$1'","pid":'${pid:-null}
+    json_string user "$user"
+    json_string cgroup "$cgroup"
+    local quoted_version
+    json_string quoted_version "$server_version"
+    report+="$record,\"user\":$user,\"version\":$quoted_version,\"cgroup\":$cgroup}"$'\n'
+  elif [[ $1 == none ]]; then
+    report+="no page server at $pager; the next fork starts one"$'\n'
+  elif [[ $1 == silent ]]; then
+    report+="the page server at $pager does not answer: ${2#*: }"$'\n'
+  else
+    report+="page server at $pager: process ${pid:-unknown} of user ${user:-unknown}, version $server_version"$'\n'
+    [[ -z $cgroup ]] || report+="it is in the cgroup $cgroup of what started it, and ends with that"$'\n'
+  fi
+  [[ $1 != serves || $server_version == "$version" ]] \
+    || printf 'snapfork: warning: the page server has version %s, the programs have %s; it ends with its last session\n' \
+      "$server_version" "$version" >&2
+}
+
+# The process that holds the flock on a file; nothing when that is not known.
+lock_owner() { # <file>
+  local device inode kind pid where
+  read -r device inode < <(stat --format='%d %i' -- "$1" 2>/dev/null) || return 0
+  printf -v where '%02x:%02x:%d' $((device >> 8 & 0xfff)) $((device & 0xff | device >> 12 & 0xfff00)) "$inode"
+  while read -r _ kind _ _ pid device _; do
+    if [[ $kind == FLOCK && $device == "$where" ]]; then
+      printf '%s' "$pid"
+      return
+    fi
+  done </proc/locks
+}
+
+# The cgroup of a page server that could not leave its starter's; nothing when it has one of its own.
+foreign_cgroup() { # <pid>
+  local path
+  while IFS=: read -r _ _ path; do
+    if [[ $path != / && ${path##*/} != snapfork ]]; then
+      printf '%s' "$path"
+      return
+    fi
+  done <"/proc/$1/cgroup"
+}
+
+report_sessions() {
+  local call=(uffd-ctl --control "$pager" --timeout "$answer_patience") sessions
+  ((!json)) || call+=(--json)
+  show "${call[@]}" sessions
+  ask sessions "${call[@]}" sessions || return 0 # it has left just now
+  [[ -z $sessions ]] || report+=$sessions$'\n'
+}
+
+report_hung() { # <lines SESSION<tab>PID>
+  local session pid id name since process
+  while IFS=$'\t' read -r session pid; do
+    [[ -n $session ]] || continue
+    since=$(start_time "$pid")
+    process="pid $pid"
+    ((pid)) || process="its VMM, which cannot be seen from here,"
+    id=${session%@*}
+    # Another store's guest is named by its session.
+    name=$(snapshot-meta session-name "$id" 2>/dev/null) || true
+    [[ $name == "$session" ]] || id=$session
+    if ((json)); then
+      report+='{"type":"hang","v":1,"id":"'$id'","session_id":"'$session'","pid":'$pid',"start_time":'${since:-null}'}'$'\n'
+    else
+      report+="$id hangs: $process waits for a page server that was killed; end it"$'\n'
+    fi
+  done <<<"$1"
+}
+
+# Field 22 of /proc/PID/stat (proc(5)), nothing for a dead process: with the number it names one process
+# until the next boot.
+start_time() { # <pid>
+  local line fields
+  { line=$(<"/proc/$1/stat"); } 2>/dev/null || return 0
+  read -ra fields <<<"${line##*) }" # from field 3 on
+  [[ ${fields[0]} == [ZX] ]] || printf '%s\n' "${fields[19]}"
+}
