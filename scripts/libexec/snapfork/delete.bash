@@ -8,7 +8,6 @@ source "$libexec/lib/pager.bash"
 delete() {
   local id status first_failure=0
   local -A named=()
-  check_operands 1 100000 'an id is'
   for id in "${operands[@]}"; do
     [[ ! -v named[$id] ]] || usage_error "delete: the id '$id' is given twice"
     named[$id]=1

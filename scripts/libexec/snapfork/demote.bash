@@ -3,7 +3,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
 demote() {
-  check_operands 1 1 'an id is'
   require_guest "${operands[0]}"
   under_locks template-lock --exclusive "${operands[0]}" -- ::: "${operands[0]}"
 }

@@ -10,7 +10,6 @@ readonly plan_report='report=$(mktemp)' to_report='>"$report"' from_report='<"$r
 
 fork() {
   local ids=() new
-  check_operands 1 2 'an id is'
   ((!count || ${#operands[@]} == 1)) || usage_error 'fork: -n makes up the ids, NEW cannot be given'
   [[ -z $trace ]] || ((count <= 1)) || usage_error 'fork: --trace is for one fork'
   [[ -z $name ]] || ((count <= 1)) || usage_error 'fork: --name is for one fork'

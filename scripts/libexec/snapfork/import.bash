@@ -4,7 +4,6 @@
 
 import() {
   local disks=() i
-  check_operands 1 1 'an id is'
   [[ -n $state_file && -n $memory_file ]] || usage_error '--state FILE and --memory FILE are needed for import'
   require_store
   refuse_guest "${operands[0]}"

@@ -3,7 +3,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
 list() {
-  check_operands 0 0 'no operand is'
   local call=(snapshot-meta list)
   ((!json)) || call+=(--json)
   show "${call[@]}"

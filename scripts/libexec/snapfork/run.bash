@@ -10,7 +10,6 @@ readonly plan_release='for fd in ${SNAPFORK_LOCK_FD//,/ }; do exec {fd}>&-; done
 
 run() {
   local program=${command[0]-}
-  check_operands 1 1 'an id is'
   [[ -n $program ]] || usage_error "run: a command after '--' is needed"
   require_guest "${operands[0]}"
   if ! type -P -- "$program" >/dev/null; then

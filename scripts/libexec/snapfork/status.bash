@@ -9,7 +9,6 @@ source "$libexec/lib/pager.bash"
 # server does not answer.
 status() {
   local health='' state=serves reached=0 hung='' report='' failure=0
-  check_operands 0 0 'no operand is'
   require_run_dir 'report the status'
   ask_health || reached=$?
   case $reached in
