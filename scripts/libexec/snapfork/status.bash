@@ -18,7 +18,7 @@ status() {
   esac
   report_server "$state" "$health"
   if [[ $state == serves ]]; then report_sessions; fi
-  ask hung uffd-ctl --control "$pager" hung || failure=5
+  ask hung uffd-ctl --control "$pager" --json hung || failure=5
   report_hung "$hung"
   [[ -z $hung ]] || ((failure)) || failure=1
   printf '%s' "$report" 2>/dev/null || fail 5 "cannot write 'standard output'"
@@ -87,30 +87,21 @@ report_sessions() {
   [[ -z $sessions ]] || report+=$sessions$'\n'
 }
 
-report_hung() { # <lines SESSION<tab>PID>
-  local session pid id name since process
-  while IFS=$'\t' read -r session pid; do
-    [[ -n $session ]] || continue
-    since=$(start_time "$pid")
+report_hung() { # <records of `uffd-ctl --json hung`>
+  local record session pid since id name process
+  while IFS= read -r record; do
+    [[ $record =~ \"session_id\":\"([^\"]*)\",\"vmm_pid\":([0-9]+),\"vmm_start_time\":([0-9]+) ]] || continue
+    session=${BASH_REMATCH[1]} pid=${BASH_REMATCH[2]} since=${BASH_REMATCH[3]}
     process="pid $pid"
-    ((pid)) || process="its VMM, which cannot be seen from here,"
+    ((pid)) || process="its VMM, which cannot be seen from here," since=null
     id=${session%@*}
     # Another store's guest is named by its session.
     name=$(snapshot-meta session-name "$id" 2>/dev/null) || true
     [[ $name == "$session" ]] || id=$session
     if ((json)); then
-      report+='{"type":"hang","v":1,"id":"'$id'","session_id":"'$session'","pid":'$pid',"start_time":'${since:-null}'}'$'\n'
+      report+='{"type":"hang","v":1,"id":"'$id'","session_id":"'$session'","pid":'$pid',"start_time":'$since'}'$'\n'
     else
       report+="$id hangs: $process waits for a page server that was killed; end it"$'\n'
     fi
   done <<<"$1"
-}
-
-# Field 22 of /proc/PID/stat (proc(5)), nothing for a dead process: with the number it names one process
-# until the next boot.
-start_time() { # <pid>
-  local line fields
-  { line=$(<"/proc/$1/stat"); } 2>/dev/null || return 0
-  read -ra fields <<<"${line##*) }" # from field 3 on
-  [[ ${fields[0]} == [ZX] ]] || printf '%s\n' "${fields[19]}"
 }
