@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The driver's verbs and options: the table that it parses by, --help, the manual and the completion agree.
+# The driver's verbs and options: the table that it parses by, --help, the manual and the completion agree; and verbs that
+# users add.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
 # shellcheck disable=SC2154 # stderr is set by run
 
@@ -129,6 +130,51 @@ complete_words() { # <word...>: the last one is to be completed
   assert_equal "${COMPREPLY[*]}" web
   complete_words snapfork import ''
   assert_equal "${COMPREPLY[*]}" ''
+}
+
+# Prints how it was started.
+make_verb() { # <path>
+  mkdir -p "${1%/*}"
+  # shellcheck disable=SC2016 # for the script
+  printf '#!/bin/sh\necho "$0" "$@"\necho "$SNAPFORK_ROOT"\nexit 7\n' >"$1"
+  chmod +x "$1"
+}
+
+@test "snapfork NAME runs snapfork-NAME from the PATH, with the options before NAME first" {
+  make_verb bin/snapfork-hello
+  PATH=$PWD/bin:$PATH
+  cd "$SNAPFORK_ROOT/.."
+  SNAPFORK_ROOT=root run -7 snapfork -v --json --timeout 5 hello --bogus -- 'a b' --json
+  assert_equal "${lines[0]}" "$BATS_TEST_TMPDIR/bin/snapfork-hello -v --json --timeout 5 --bogus -- a b --json"
+  assert_equal "${lines[1]}" "$BATS_TEST_TMPDIR/root"
+  # It is offered by the completion.
+  complete_words snapfork hel
+  assert_equal "${COMPREPLY[*]}" hello
+}
+
+@test "snapfork NAME prefers libexec to the PATH, and a verb of its own to both" {
+  copy_driver here
+  make_verb here/libexec/snapfork/snapfork-hello
+  make_verb bin/snapfork-hello
+  make_verb bin/snapfork-list
+  PATH=$PWD/bin:$PATH
+  run -7 here/snapfork hello
+  assert_equal "${lines[0]}" "$PWD/here/libexec/snapfork/snapfork-hello"
+  run -0 here/snapfork list
+  refute_contains "$output" snapfork-list
+}
+
+@test "a NAME without a program is an unknown verb, and a path is not looked up" {
+  make_verb bin/snapfork-hello
+  make_verb x/y
+  chmod -x bin/snapfork-hello
+  PATH=$PWD/bin:$PATH
+  local name
+  for name in hello nothing ../x/y /x/y '*' @ 'fork run' '' -; do
+    run -2 --separate-stderr snapfork "$name"
+    assert_equal "$output" ''
+    [[ -z $name ]] || assert_contains "$stderr" "unknown verb '$name': import, promote, demote, fork, run, delete, list or status is needed"
+  done
 }
 
 @test "the last one of --wait and --timeout counts" {

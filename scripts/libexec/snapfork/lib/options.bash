@@ -43,7 +43,7 @@ take_value() { # <option> <value>
 
 # Sets the variables of the table; `options` are those that the flow is told again under its locks.
 parse() { # <arguments...>
-  local word option given=() disk waits force=0 taken
+  local word option before=() given=() disk waits force=0 taken
   usage_records=0
   for word; do
     [[ $word != -- ]] || break
@@ -62,11 +62,13 @@ parse() { # <arguments...>
       outer_locks=${word#*=}
     elif [[ $word == -?* ]]; then
       take_option "$@"
+      [[ $option == --ignore-int ]] || before+=("$word" "${@:1:taken}")
       shift "$taken"
     elif [[ -n $verb ]]; then
       operands+=("$word")
     else
       verb=$word
+      is_verb "$verb" || become_other_verb "$verb" "${before[@]}" "$@"
     fi
   done
   ((!force)) || forced=(--force)
