@@ -33,10 +33,10 @@ take_value() { # <option> <value>
       fi
       ;;
   esac
-  if [[ ${option_value[$1]} == *'|'* ]]; then
+  if [[ ${option_value[$1]} == *'|'* && ($2 == *'|'* || "|${option_value[$1]}|" != *"|$2|"*) ]]; then
     IFS='|' read -ra words <<<"${option_value[$1]}"
     list_words "${words[@]}"
-    [[ $2 != *'|'* && "|${option_value[$1]}|" == *"|$2|"* ]] || usage_error "bad value '$2' for $1: $listed is needed"
+    usage_error "bad value '$2' for $1: $listed is needed"
   fi
   printf -v "${option_variable[$1]}" '%s' "$2"
 }
@@ -93,6 +93,8 @@ take_option() { # <the words after it...>
       exit 0
       ;;
     --list-options)
+      # shellcheck source=scripts/libexec/snapfork/lib/usage.bash
+      source "$libexec/lib/usage.bash"
       list_options
       exit 0
       ;;

@@ -1,6 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-# usage.bash: what --help prints, from the table of verbs and options.
+# usage.bash: what --help and --list-options print, from the table of verbs and options. Not read by a fork.
 # shellcheck shell=bash disable=SC2154 # the table is table.bash
+
+# --help lists the options of a verb that have a line in option_help.
+declare -grA verb_operands=(
+  [import]='ID --state FILE --memory FILE [--disk FILE[=PATH]]... [--name NAME]'
+  [promote]=ID [demote]=ID [fork]='ID [NEW]' [run]='FORK -- CMD...' [delete]='ID...' [list]='' [status]=''
+)
+declare -grA verb_help=(
+  [import]="clone a snapshot into the store; PATH: the vmstate's name"
+  [promote]='make it a template: verified, sealed, not written again'
+  [demote]='make a template an ordinary snapshot again'
+  [fork]='a copy, ready to run; prints a JSON record for each'
+  [run]="CMD with the fork's files at the paths of the vmstate"
+  [delete]='refused for a template with live forks'
+  [list]='all guests'
+  [status]='the page server, its sessions, guests that hang'
+)
+declare -grA option_help=(
+  ['import --base']='the memory is a Diff, to be merged over this file'
+  ['promote --force']='promote, fork, run: also when it is Stale'
+  ['fork --backend']='where its memory comes from (default uffd)'
+  ['fork -n']='this many, with generated ids'
+  ['fork --name']='its name; its id when not given'
+  ['fork --reflink']='fail rather than copy disks and memory'
+  ['fork --durable']='flush it to the disk: it survives a power cut'
+  ['fork --trace']='record the pages that the guest reads'
+  ['run --backend']='default: uffd the first time, the file later'
+  ['delete --stop']='end its virtual machine first'
+)
+declare -grA option_shown=([--reflink]='--reflink=always')
 
 usage() {
   cat <<'USAGE'
@@ -34,4 +63,12 @@ usage_of() { # <verb>
     option=${option_shown[$option]-$option ${option_value[$option]-}}
     [[ -z $help ]] || printf '    %-20s %s\n' "${option% }" "$help"
   done
+}
+
+# For completions/snapfork, a line for each: "verb NAME new|guest|none OPTION...", "value OPTION VALUE", "common OPTION...".
+list_options() {
+  local verb option
+  for verb in "${verbs[@]}"; do printf 'verb %s %s %s\n' "$verb" "${verb_ids[$verb]##* }" "${verb_options[$verb]}"; done
+  for option in "${!option_value[@]}"; do printf 'value %s %s\n' "$option" "${option_value[$option]}"; done
+  printf 'common %s\n' "${common_options[*]}"
 }
