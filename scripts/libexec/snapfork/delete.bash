@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# snapfork delete: removes guests, and what an interrupted command left of them.
+# snapfork delete: removes guests, and leftovers of interrupted commands.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
 # shellcheck source=scripts/libexec/snapfork/lib/pager.bash
@@ -21,7 +21,7 @@ delete() {
   fi
   has_name "${operands[0]}" || has_leftovers "${operands[0]}" || require_guest "${operands[0]}"
   under_locks template-lock --exclusive --no-wait "${operands[0]}" -- ::: "${operands[0]}"
-  forget_lock "${operands[0]}" # only a dry run comes back
+  forget_lock "${operands[0]}" # reached in a dry run only: under_locks executes otherwise
 }
 
 delete_locked() { # <id>
@@ -37,10 +37,10 @@ delete_locked() { # <id>
   clear_interrupted_forks "$id"
   step template-lock guard --for delete "$id"
   ((!stop)) || step snapshot-meta stop "$id"
-  # Refuses a guest that runs, before its session is closed.
+  # A running guest is refused before its session is closed.
   ((stop && dry_run)) || attend snapshot-meta trash --dry-run "$id" >/dev/null
   close_session "$id"
-  hold_signals # what is deleted in part is not brought back: it is finished
+  hold_signals # a delete that has begun is finished, not undone
   discard "$id"
   say "'$id' is deleted"
   ((dry_run)) || forget_lock "$id"

@@ -21,7 +21,7 @@ demote_locked() { # <id>
   say "'$id' is an ordinary snapshot"
 }
 
-# Only for a signal: what else cuts a demote short is finished by the same command.
+# Undoes a demote after a signal only. After any other failure, the same command finishes it.
 undo_demote() {
   local state
   [[ -n $signal ]] || return 0

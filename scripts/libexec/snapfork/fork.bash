@@ -28,7 +28,7 @@ fork() {
     ::: "${operands[0]}" "${ids[@]}"
 }
 
-# What the page server would refuse when the forks exist.
+# Refuses before the forks exist what the page server would refuse afterwards.
 check_trace() {
   local directory=${trace%/*}
   [[ $trace == */* ]] || directory=.
@@ -36,7 +36,7 @@ check_trace() {
   [[ ! -L $trace && (! -e $trace || -f $trace) ]] || fail 4 "cannot write trace '$trace': it is not a regular file"
 }
 
-# ID-abcdef: new in the store and among themselves. A long ID is cut, as 64 characters are the most.
+# Chooses ids ID-abcdef that are not in the store and differ from each other. A long ID is cut: the limit is 64 characters.
 choose_ids() { # <array> <id> <count>
   local -n chosen=$1
   local letters=abcdefghijklmnopqrstuvwxyz number id i
@@ -54,8 +54,8 @@ choose_ids() { # <array> <id> <count>
   done
 }
 
-# Several forks at once: each part goes on with those that the part before it could make, and the exit
-# status is that of the first failure. All of it is taken back but what was printed.
+# Makes several forks at once. Each part continues with the forks that the part before it made; the exit status is that
+# of the first failure. Forks whose records were not printed are removed.
 fork_locked() { # <source> <new...>
   local new
   fork_source=$1 made=("${@:2}") records=() clone_report='' first_failure=0 undoable=()
@@ -81,14 +81,14 @@ keep_made() { # <test of an id...>: leaves in `made` (and `records`) those that 
   require_made
 }
 
-# No step may have failed where another process has removed what this one was making.
+# `first_failure` is 0 if no step failed, but another process removed the clones.
 require_made() {
   ((${#made[@]})) && return
   ((first_failure)) || fail 5 "cannot fork '$fork_source': what was being made was removed by another process"
   exit "$first_failure"
 }
 
-is_cloned() { [[ -d $root/.snapfork/tmp/fork.$1 ]]; } # a clone gets this name when it is whole
+is_cloned() { [[ -d $root/.snapfork/tmp/fork.$1 ]]; } # a clone gets this name when it is complete
 
 fork_clone() {
   local begun memory=reflink begin=(snapshot-meta fork-begin) call=(reflink-clone --profile vm)
@@ -96,7 +96,7 @@ fork_clone() {
   show snapshot-meta fork-begin "${forced[@]}" "$fork_source" "${made[@]}"
   ((!dry_run)) || begin+=(--dry-run)
   ask begun "${begin[@]}" "${forced[@]}" "$fork_source" "${made[@]}"
-  memory=${begun##*$'\t'} # the same for all: it depends on the source
+  memory=${begun##*$'\t'} # the same for all forks: it depends on the source
   check_room "${#made[@]}" --profile vm "--memory=$memory" "--reflink=$reflink" "$root/guests/$fork_source"
   ((!dry_run)) || plan_line "$plan_report"
   after=$to_report capture clone_report '' "${call[@]}" "--memory=$memory" "--reflink=$reflink" --json \
@@ -113,8 +113,8 @@ fork_publish() {
     plan_line "$remove_report"
     return
   fi
-  # A whole line is the record of a fork, in the order of `made`. What has none is undone, guest or not.
-  # Not mapfile: it reads a pipe byte by byte.
+  # Each complete line is the record of a fork, in the order of `made`. A fork without one is undone.
+  # mapfile would read the pipe byte by byte.
   local - IFS=$'\n'
   set -o noglob
   # shellcheck disable=SC2206 # split at newlines
@@ -140,7 +140,7 @@ fork_serve() {
   ((!first_failure)) || keep_made has_session
 }
 
-# The names of the sessions are known when the forks exist.
+# The plan asks for the names of the sessions: they are known only once the forks exist.
 plan_sessions() { # <options of create...>
   local line id
   printf -v line ' %q' uffd-ctl --control "$pager" create "$@"
@@ -152,7 +152,7 @@ plan_sessions() { # <options of create...>
   plan_line "${line# }"
 }
 
-# The reader of the records owns the forks. When they cannot be written, no fork remains.
+# The reader of the records owns the forks. If they cannot be written, no fork remains.
 fork_print() {
   local id i
   ((!dry_run)) || return 0

@@ -7,7 +7,7 @@ import() {
   [[ -n $state_file && -n $memory_file ]] || usage_error '--state FILE and --memory FILE are needed for import'
   require_store
   refuse_guest "${operands[0]}"
-  # All that init would refuse, before anything is copied.
+  # Refuses before anything is copied what init would refuse afterwards.
   for i in "${!disk_files[@]}"; do
     disks+=(--disk "${disk_files[i]}=${disk_paths[i]}")
   done
@@ -23,10 +23,10 @@ import_locked() { # <id>
   [[ -z $base_file ]] || check snapshot-meta merge-diff --dry-run --of-copy "$memory_file" "$base_file"
   import_id=$id importing=$id undo=undo_import
   step snapshot-meta purge "$id"
-  step mkdir -p -- "$staging/disks" || exit 5 # mkdir has said why
+  step mkdir -p -- "$staging/disks" || exit 5 # mkdir printed the reason
   step reflink-clone --durable --steady "$state_file" "$staging/state" >/dev/null
   step reflink-clone --durable --steady "${base_file:-$memory_file}" "$staging/memory" >/dev/null
-  [[ -z $base_file ]] || step chmod u+w -- "$staging/memory" # a template's is sealed
+  [[ -z $base_file ]] || step chmod u+w -- "$staging/memory" # the memory of a template is sealed
   [[ -z $base_file ]] || step snapshot-meta merge-diff "$memory_file" "$staging/memory"
   for i in "${!disk_files[@]}"; do
     step reflink-clone --durable --steady "${disk_files[i]}" "$staging/disks/${disk_files[i]##*/}" >/dev/null
@@ -42,6 +42,6 @@ import_locked() { # <id>
 
 undo_import() {
   step snapshot-meta purge "$import_id"
-  # It is ours, whole or not: it did not exist when this flow took the lock.
+  # The guest belongs to this flow, complete or not: it did not exist when the flow took the lock.
   if ((!dry_run)) && [[ -n $importing && -d $root/guests/$importing ]]; then discard "$importing"; fi
 }

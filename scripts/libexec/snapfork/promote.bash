@@ -10,13 +10,13 @@ promote() {
 promote_locked() { # <id>
   local id=$1 state memory=$root/guests/$1/snapshots/snapshot-latest/memory
   require_guest "$id"
-  # Before the seal, because a failure takes the seal away, also one that a template had.
+  # Checked before the seal: undo_promote removes the seal, and so would unseal a guest that is a template already.
   [[ $(value_of "$id" IsTemplate) != true ]] || fail 1 "cannot promote '$id': its state is Template, not Standby"
   state_of state "$id"
   [[ $state != Running ]] || fail 1 "cannot promote '$id': its state is Running, not Standby"
-  step snapshot-meta purge "$id" # it may hold a link to the memory
+  step snapshot-meta purge "$id" # leftovers may hold a link to the memory
   look snapshot-meta verify "${forced[@]}" "$id" >/dev/null
-  # What no fork could be made of, such as a disk that is a symbolic link.
+  # Refuses a guest that cannot be forked, for example one with a disk that is a symbolic link.
   look reflink-clone -q --dry-run --profile vm "$root/guests/$id" "$root/.dry-run" >/dev/null
   check reflink-clone --dry-run --unshare --dig "$memory"
   step reflink-clone --durable --unshare --dig "$memory" >/dev/null

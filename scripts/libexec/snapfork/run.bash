@@ -19,13 +19,13 @@ run() {
   under_locks template-lock --exclusive --no-wait "${operands[0]}" -- ::: "${operands[0]}"
 }
 
-# All in one process, which becomes CMD at last. It is Running in the store before the lock ends, so
-# that neither a second run nor a delete comes in between.
+# Runs in one process, which becomes CMD. The guest is Running in the store before the lock is released, so that no
+# second run and no delete can start in between.
 run_locked() { # <id>
   local id=$1 view=() host_paths
   require_guest "$id"
   attend snapshot-meta run-begin "${forced[@]}" --pid "$$" --dry-run "$id" >/dev/null
-  # Paths that are not known could be the source's disks: then CMD must not start.
+  # Unknown paths could be disks of the source, so CMD must not start.
   ask host_paths snapshot-meta host-paths "$id" || fail 125 "cannot run '$id': it is not known which host paths its vmstate names"
   if [[ -n $host_paths ]]; then
     unshare --mount true || fail 125 "cannot run '$id': its vmstate names host paths, so a mount namespace is needed"
@@ -45,7 +45,7 @@ run_locked() { # <id>
   exec "${view[@]}" "${command[@]}"
 }
 
-# The shell that reads the plan becomes CMD, so it is the process that run-begin records.
+# The shell that reads the plan becomes CMD, so run-begin records that shell.
 plan_run() { # <id> <command...>
   local line
   printf -v line ' %q' "${@:2}"
@@ -54,7 +54,7 @@ plan_run() { # <id> <command...>
   plan_line "exec$line"
 }
 
-# What CMD needs to load the fork; with a session at the page server for a fork that is to have one.
+# Exports the variables that CMD needs to load the fork, and makes its session at the page server if it uses one.
 export_load_call() { # <id>
   local id=$1 state memory source back_end load_from session call=() hot
   state=$root/guests/$id/snapshots/snapshot-latest/state
@@ -87,8 +87,8 @@ export_load_call() { # <id>
     ${SNAPFORK_UFFD_SOCKET+SNAPFORK_UFFD_SOCKET="$SNAPFORK_UFFD_SOCKET"} SNAPFORK_LOAD="$SNAPFORK_LOAD"
 }
 
-# uffd for the first restore after a fork. One that was run, but has not loaded its memory, still has its
-# session.
+# Chooses uffd for the first restore of a fork. A fork that was run but has not loaded its memory still has its session,
+# in state waiting.
 choose_backend() { # <id>
   local session
   backend='file'

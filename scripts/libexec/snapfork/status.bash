@@ -5,8 +5,8 @@
 # shellcheck source=scripts/libexec/snapfork/lib/pager.bash
 source "$libexec/lib/pager.bash"
 
-# 1 when a guest hangs: its page server was killed, and no other can take its place. 5 when the page
-# server does not answer.
+# Returns 1 if a guest hangs: its page server was killed, and no other server can serve it. Returns 5 if the page server
+# does not answer.
 status() {
   local health='' state=serves reached=0 hung='' report='' failure=0
   require_run_dir 'report the status'
@@ -55,7 +55,7 @@ report_server() { # <serves|none|silent> <its answer>
       "$server_version" "$version" >&2
 }
 
-# The process that holds the flock on a file; nothing when that is not known.
+# Prints the process that holds the flock on a file; nothing if it is not known.
 lock_owner() { # <file>
   local device inode kind pid where
   read -r device inode < <(stat --format='%d %i' -- "$1" 2>/dev/null) || return 0
@@ -68,7 +68,7 @@ lock_owner() { # <file>
   done </proc/locks
 }
 
-# The cgroup of a page server that could not leave its starter's; nothing when it has one of its own.
+# Prints the cgroup of a page server that could not leave that of its starter; nothing if it has its own.
 foreign_cgroup() { # <pid>
   local path
   while IFS=: read -r _ _ path; do
@@ -83,7 +83,7 @@ report_sessions() {
   local call=(uffd-ctl --control "$pager" --timeout "$answer_patience") sessions
   ((!json)) || call+=(--json)
   show "${call[@]}" sessions
-  ask sessions "${call[@]}" sessions || return 0 # it has left just now
+  ask sessions "${call[@]}" sessions || return 0 # the server exited in between
   [[ -z $sessions ]] || report+=$sessions$'\n'
 }
 
@@ -95,7 +95,7 @@ report_hung() { # <records of `uffd-ctl --json hung`>
     process="pid $pid"
     ((pid)) || process="its VMM, which cannot be seen from here," since=null
     id=${session%@*}
-    # Another store's guest is named by its session.
+    # A guest of another store is reported by the name of its session.
     name=$(snapshot-meta session-name "$id" 2>/dev/null) || true
     [[ $name == "$session" ]] || id=$session
     if ((json)); then

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# guests.bash: what more than one verb asks of a guest, or does to it.
+# guests.bash: checks of guests and steps on them that more than one verb needs.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
 require_store() {
   [[ -d $root ]] || fail 5 "no store at '$root': No such file or directory; create it or set SNAPFORK_ROOT"
 }
 
-# Whether guests/ has that name. The programs decide whether it is a guest.
+# Returns whether guests/ has an entry of that name. The programs decide whether it is a guest.
 has_name() { # <id>
   [[ -e $root/guests/$1 || -L $root/guests/$1 ]]
 }
@@ -28,21 +28,21 @@ value_of() { # <id> <key>: nothing when there is none
   snapshot-meta get "$1" "$2" 2>/dev/null || true
 }
 
-# Moves a guest out of guests/, then removes it, with whatever else is left of its id.
+# Moves a guest out of guests/, then removes it and all leftovers of its id.
 discard() { # <id>
   step snapshot-meta trash "$1" >/dev/null
   step snapshot-meta purge "$1"
 }
 
-# What an interrupted command has left of an id, an entry in a template's index among it.
+# Returns whether an interrupted command left anything of an id, such as an entry in the index of a template.
 has_leftovers() { # <id>
   local left
   ask left snapshot-meta purge --dry-run "$1"
   [[ -n $left ]]
 }
 
-# Forks of a template that a crash has cut short. Nobody is at them while we hold the template's lock;
-# where their own is held, it is for another flow of that id, which sees to it itself.
+# Removes forks of a template that a crash interrupted. While this flow holds the lock of the template, no fork of it is
+# in progress. If the lock of the fork itself is held, another flow of that id handles the leftovers.
 clear_interrupted_forks() { # <template>
   local entry
   for entry in "$root/guests/$1"/template/forks/*; do

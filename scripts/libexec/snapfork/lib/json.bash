@@ -10,8 +10,8 @@ json_string() { # <variable> <text>: sets it to the text as a JSON string, quote
   printf -v "$1" '"%s"' "${escaped//[[:cntrl:]]/?}"
 }
 
-# A record that cannot be written does not change the exit status: the caller still has that, and the
-# message on standard error.
+# A record that cannot be written does not change the exit status: the caller still has the status, and the message on
+# standard error.
 error_record() { # <program> <exit status> <message>
   local program message
   json_string program "$1"
@@ -20,7 +20,7 @@ error_record() { # <program> <exit status> <message>
     "$program" "$2" "${code_names[$2]-unknown}" "$message" 2>/dev/null || true
 }
 
-# The same call once more, without --json; what it says when it fails becomes a record, too.
+# Runs the same call without --json, and makes a record of its message if it fails.
 with_error_record() { # <arguments...>
   local out said line message='' status=0
   exec {out}>&1
@@ -28,7 +28,7 @@ with_error_record() { # <arguments...>
   ask said snapfork_to "$out" "$@" || status=$?
   [[ -z $said ]] || printf '%s\n' "$said" >&2
   if ((status)); then
-    # The last refusal is why; what stands before it is news, such as of a wait.
+    # The last refusal is the reason; lines before it are informational, for example about a wait.
     while IFS= read -r line; do
       [[ $line != [a-z]*': cannot '* && ($line != [a-z]*': '* || $message == *': cannot '* || $line == *': try '*) ]] \
         || [[ $line == *': warning: '* ]] || message=$line

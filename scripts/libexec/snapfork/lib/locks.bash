@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# locks.bash: a flow under the locks of its guests, by template-lock.
+# locks.bash: runs a flow under the locks of its guests, with template-lock.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-# Becomes `snapfork --locked VERB OPERANDS` under locks. They end with the last process of the flow, so
-# that an orphaned step of a killed driver still keeps everybody else out. It stays this process, so
-# that a signal to it reaches the flow.
+# Becomes `snapfork --locked VERB OPERANDS` under locks. The locks end with the last process of the flow, so an orphaned
+# step of a killed driver still excludes all other flows. The process id stays the same, so a signal reaches the flow.
 under_locks() { # <template-lock call, "--" at its end...> ::: <operands...>
   local call=()
   until [[ $1 == ::: ]]; do
@@ -22,14 +21,14 @@ under_locks() { # <template-lock call, "--" at its end...> ::: <operands...>
     return
   fi
   show "${call[@]}" bash
-  # Nothing has begun when template-lock itself fails, say on a full disk: 5. It is a wrapper: 125.
+  # If template-lock itself fails, for example on a full disk, nothing has begun: status 5, not 125 as of a wrapper.
   [[ $verb == run ]] || call=("${call[0]}" --failure-exit-code 5 "${call[@]:1}")
   call+=("$BASH" "$self" --locked "--outer-locks=${SNAPFORK_LOCK_FD-}" "${options[@]}" "$verb" "$@")
   [[ $verb != run ]] || call+=(-- "${command[@]}")
   exec "${call[@]}"
 }
 
-# Closes the locks that this run took. Those of an outer template-lock are the caller's: CMD keeps them.
+# Closes the locks that this run took. Locks of an outer template-lock belong to the caller; CMD keeps them.
 release_locks() {
   local fd fds=()
   IFS=, read -ra fds <<<"${SNAPFORK_LOCK_FD-}"
@@ -40,8 +39,8 @@ release_locks() {
   [[ -z $outer_locks ]] || export SNAPFORK_LOCK_FD=$outer_locks
 }
 
-# Removes the lock files of an id that is deleted. The program takes the lock anew, as another process may
-# by then; an outer template-lock keeps its own.
+# Removes the lock files of a deleted id. `template-lock forget` takes the lock again, because another process may have
+# it by then. An outer template-lock keeps its lock.
 forget_lock() { # <id>
   ((dry_run)) || release_locks
   step template-lock -q forget "$1"

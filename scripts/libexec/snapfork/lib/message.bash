@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# message.bash: messages for people, each call as a line that can be typed, and the plan of a dry run.
+# message.bash: messages, the printed form of each call, and the plan of a dry run.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-# Follows the call that `show` prints.
+# Printed by `show` after the call.
 after=''
 
-# For people: each control character, bidirectional override and byte that is not UTF-8 as "?" (as
-# base/utf8.h has it). Sets `shown`.
+# Sets `shown` to the text with "?" for each control character, bidirectional override and byte that is not UTF-8, as
+# base/utf8.h does.
 printable() { # <text>
   local LC_ALL=C rest
   shown=${1//[[:cntrl:]]/?}
@@ -37,13 +37,13 @@ usage_error() { # <message>
   exit 2
 }
 
-say() { # <message>: news
+say() { # <message>: informational
   local shown
   printable "$1"
   ((quiet || dry_run)) || printf 'snapfork: %s\n' "$shown" >&2
 }
 
-show() { # <command...>: the call as a line to type; `after` is what follows it there
+show() { # <command...>: prints the call as a line for a shell, followed by `after`
   ((verbose || dry_run)) || return 0
   local line
   printf -v line ' %q' "$@"
@@ -58,7 +58,7 @@ show() { # <command...>: the call as a line to type; `after` is what follows it 
   fi
 }
 
-# Without the "+ " before them, the lines of a dry run are a script that does it.
+# Without the "+ " before them, the lines of a dry run are a script that has the same effect.
 plan_line() { # <text>
   local text
   if ((as_records)); then

@@ -25,7 +25,7 @@ take_value() { # <option> <value>
         || usage_error "bad value '$2' for -n: a number from 1 to $most_forks is needed"
       ;;
     --disk)
-      # PATH is an absolute one: cut at the first "=/", but for a file that is called so.
+      # PATH is absolute, so the value is cut at the first "=/", unless a file has the whole value as its name.
       if [[ $2 == *=/* && ! -e $2 ]]; then
         disk_files+=("${2%%=/*}") disk_paths+=("/${2#*=/}")
       else
@@ -41,7 +41,7 @@ take_value() { # <option> <value>
   printf -v "${option_variable[$1]}" '%s' "$2"
 }
 
-# Sets the variables of the table; `options` are those that the flow is told again under its locks.
+# Sets the variables of the table, and `options`: the options that the flow gets again under its locks.
 parse() { # <arguments...>
   local word option before=() given=() disk waits force=0 taken
   usage_records=0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# pager.bash: the page server: where it is, and its sessions. Its start is pager_start.bash.
+# pager.bash: finds the page server, and makes and closes sessions. pager_start.bash starts it.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
 readonly answer_patience=5 # seconds that a page server may take to answer
@@ -19,7 +19,7 @@ find_pager() {
   [[ $pager == /* ]] || pager=$PWD/$pager
   run_dir=${pager%/*}
   daemon_call=(setsid env -i --default-signal --ignore-signal=HUP "PATH=$PATH" LANG=C)
-  # For a build with sanitizers, or one whose libraries are in a place of their own.
+  # For a build with sanitizers, or with libraries in a directory of their own.
   for option in LD_LIBRARY_PATH ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS; do
     [[ -z ${!option-} ]] || daemon_call+=("$option=${!option}")
   done
@@ -36,7 +36,8 @@ check_socket_path() { # <path>
     "the socket path '$1' has ${#1} bytes, and 107 are the most: set SNAPFORK_PAGER to a shorter one"
 }
 
-# Sets `health` to the server's answer. 1: there is none; 5: it does not answer, which is in `health`.
+# Sets `health` to the answer of the server. Returns 1 if there is no server; 5 if it does not answer, with the message
+# in `health`.
 ask_health() {
   local status=0
   health=''
@@ -49,7 +50,7 @@ all_of() { # <command...>
   exec "$@" 2>&1
 }
 
-# Fails when a server is there and silent: a second one cannot take its place.
+# Returns whether a server serves. Fails if one exists and does not answer: a second one cannot replace it.
 pager_serves() {
   local status=0 health
   ask_health || status=$?
@@ -63,7 +64,7 @@ start_pager() {
   start_one
 }
 
-# Sessions with the ids of their forks. A server that leaves just now is replaced: tried again.
+# Makes sessions. If the server exits in between, tries again with a new one.
 create_sessions() { # <options of `uffd-ctl create`, ID=MEMORY...>
   local call=(uffd-ctl --control "$pager" create "$@") said='' status attempt
   for attempt in 1 2 3; do
@@ -83,7 +84,7 @@ messages_of() { # <command...>
   exec "$@" 2>&1 >/dev/null
 }
 
-# Sets `session` to the name of a guest's session: another store's guest of this id has another one.
+# Sets `session` to the name of a guest's session. A guest of another store with this id has another session.
 name_session() { # <id>
   ask session snapshot-meta session-name "$1"
 }
@@ -103,14 +104,14 @@ session_exists() { # <session>
   attend uffd-ctl --control "$pager" session "$1" >/dev/null 2>&1
 }
 
-# For a guest that does not run. What a killed page server has left of the session goes, too.
+# Closes the session of a guest that does not run, and removes files that a killed page server left of it.
 close_session() { # <id>
   local session
   [[ -n $run_dir ]] || return 0
   name_session "$1"
   if [[ ! -S $pager && ! -e $run_dir/s/$session.sock && ! -e $run_dir/s/$session.vmm ]]; then return; fi
   if step uffd-ctl --control "$pager" close "$session" 2>/dev/null; then
-    # What a server that was killed has recorded of the guest, which has ended.
+    # The files below are those of a killed server, and the guest has ended.
     if ((dry_run)) || session_exists "$session"; then return; fi
   elif session_exists "$session"; then
     fail 5 "cannot close the session of '$1' at '$pager'; try again"

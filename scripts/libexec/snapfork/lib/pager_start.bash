@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-# pager_start.bash: starts a page server that has nothing of its starter. Read only if none serves.
+# pager_start.bash: starts a page server that inherits nothing from its starter. Read only if none serves.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
 pager_patience=10       # seconds that a page server may take to start
 most_descriptors=524288 # of a page server, as systemd gives to services
 
-# The process that becomes the page server: a daemon that leaves when it has no session left, and that
-# serves guests of others, too. So it has nothing of its starter: no lock, no descriptor but its log and
-# that for readiness, no variable, limit, priority or cgroup that would end it or slow it down.
+# Becomes the page server: a daemon that exits with its last session, and that serves guests of other callers, too. So it
+# inherits nothing from its starter: no lock, no descriptor but its log and the one for readiness, no variable, limit,
+# priority or cgroup that would end it or slow it down.
 become_pager() {
   local path fd
   for path in /proc/self/fd/*; do
@@ -16,15 +16,15 @@ become_pager() {
   done
   cd /
   umask 077
-  set +e # what is not permitted is left as it is
+  set +e # a setting that may not be changed stays as it is
   leave_cgroups
   reset_limits
   exec 3>&1 1>&"$log" 2>&1 </dev/null {log}>&-
   exec "${daemon_call[@]}"
 }
 
-# Into the cgroup "snapfork" beside each cgroup of ours but the topmost, where that is permitted: the end of
-# a job or of a service ends what is in its cgroup.
+# Enters the cgroup "snapfork" beside each of our cgroups except the root, where that is permitted. The end of a job or of
+# a service ends all processes in its cgroup.
 leave_cgroups() {
   local id controllers path mount target setting line
   while IFS=: read -r id controllers path; do
@@ -37,14 +37,14 @@ leave_cgroups() {
       target=$mount${path%/*}/snapfork
       [[ -d $target ]] || mkdir -- "$target" || continue
       for setting in cpuset.cpus cpuset.mems; do
-        # An empty cpuset (v1) takes no process.
+        # A cpuset (v1) without processors or memory nodes accepts no process.
         [[ ! -e $target/$setting || -n $(<"$target/$setting") ]] \
           || printf '%s' "$(<"$mount${path%/*}/$setting")" >"$target/$setting" || true
       done
       printf '%s\n' "$BASHPID" >"$target/cgroup.procs" || continue
       break
     done </proc/self/mountinfo
-  done <<<"$(</proc/self/cgroup)" # which changes with each step
+  done <<<"$(</proc/self/cgroup)" # read once: it changes with each step
 } 2>/dev/null
 
 reset_limits() {
@@ -53,16 +53,16 @@ reset_limits() {
     ulimit -H "-$limit" unlimited || true
     ulimit -S "-$limit" "$(ulimit -H "-$limit")" || true
   done
-  # The server raises the soft limit of descriptors by itself.
+  # The server raises its soft limit of descriptors itself.
   [[ $(ulimit -H -n) == unlimited || $(ulimit -H -n) -ge $most_descriptors ]] || ulimit -H -n "$most_descriptors" || true
-  ulimit -c 0 || true # its memory is that of guests
+  ulimit -c 0 || true # a core dump would have memory of guests
   renice -n 0 -p "$BASHPID" >/dev/null || true
   chrt --other --pid 0 "$BASHPID" || true
   { printf -- '-900' >/proc/self/oom_score_adj; } || { printf 0 >/proc/self/oom_score_adj; } || true
 } 2>/dev/null
 
-# Opens a file of the run directory for appending, and no link and nothing but a file. The directory must
-# be ours alone; then nobody else can put anything there between the look and the opening.
+# Opens a regular file of the run directory for appending, and refuses a link. Only this user may write to the directory,
+# so no other user can replace the file between the check and the open.
 open_in_run_dir() { # <variable for the descriptor> <name>
   local path=$run_dir/$2 mode mask
   [[ -d $run_dir ]] || (umask 077 && mkdir -p -- "$run_dir") || exit 5
@@ -71,18 +71,18 @@ open_in_run_dir() { # <variable for the descriptor> <name>
     || fail 5 "cannot use the run directory '$run_dir': others can write there, or it is not yours; set SNAPFORK_PAGER to a path in a directory of mode 700"
   [[ ! -L $path && (! -e $path || -f $path) ]] || fail 5 "cannot open '$path': it is not a regular file"
   mask=$(umask)
-  umask 077 # the log has paths and process numbers of all guests
+  umask 077 # the log has the paths and process ids of all guests
   { exec {opened}>>"$path"; } 2>/dev/null || fail 5 "cannot open '$path': no permission to write there"
   umask "$mask"
   printf -v "$1" '%s' "$opened"
 }
 
-# Starts a page server unless one serves. Of two starters the second waits, and finds the first one's.
+# Starts a page server unless one serves. Of two starters, the second waits and finds the server of the first.
 start_one() {
   local lock log logged said daemon opened
   if ((dry_run)); then
     printf -v daemon ' %q' "${daemon_call[@]}"
-    # It closes the locks that it inherits.
+    # The server closes the locks that it inherits.
     daemon=${daemon/ LANG=C/" LANG=C \"SNAPFORK_LOCK_FD=\$SNAPFORK_LOCK_FD\""}
     plan_line "mkdir -p -m 700 $(printf %q "$run_dir")"
     plan_line "read -r < <(cd / && exec$daemon 3>&1 </dev/null >>$(printf %q "$run_dir/pager.log") 2>&1)"

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-# steps.bash: runs the programs that a flow composes, as children that a signal ends, and undoes the flow.
+# steps.bash: runs the steps of a flow as children, and undoes the flow after a failure or a signal.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
 readonly step_patience=5 # seconds from SIGTERM to SIGKILL of a step
 
 answer=''      # see `ask`
-child=''       # the step that runs
-last_child=''  # the one before it
-starting=0     # whether a step is being started, so that `child` is not its number yet
-child_undoes=0 # whether the step is a flow, which undoes what it did
-undo=''        # the function that undoes what the flow has done so far
-signal=''      # the one that ends this process
+child=''       # the current step
+last_child=''  # the previous step
+starting=0     # 1: a step is being started, and `child` is not set to it yet
+child_undoes=0 # 1: the step is a flow, which undoes its own work
+undo=''        # the function that undoes the work of the flow so far
+signal=''      # the signal that ends this process
 
-# A signal to this process ends the step that runs, undoes the flow, and then ends this process. While
-# it undoes, and once the result is handed over, signals are ignored. bash runs a trap between
-# foreground commands only, but at once in `wait` and `read`: so steps are background children.
+# A signal to this process ends the current step, undoes the flow, and then ends this process. While the flow is undone,
+# and once its result is printed, signals are ignored. bash runs a trap only between foreground commands, but at once
+# during `wait` and `read`; so steps are background children.
 catch_signals() {
   trap 'end_by HUP' HUP
   trap 'end_by INT' INT
@@ -31,11 +31,11 @@ end_by() { # <signal>
   signal=$1
   ((!starting)) || [[ ${!-} == "$last_child" ]] || child=${!-}
   end_child
-  exit 1 # at_exit has the status
+  exit 1 # at_exit sets the status
 }
 
-# A flow of its own undoes what it did, however long that takes. Repeated, because what is sent before
-# the child has become its program can be lost.
+# A child that is a flow undoes its own work, and gets the time it needs. The signal is sent repeatedly: before the child
+# executes its program, a signal can be lost.
 end_child() {
   local sent=TERM deadline=$((SECONDS + step_patience))
   while [[ -n $child ]] && kill -s "$sent" "$child" 2>/dev/null; do
@@ -55,44 +55,44 @@ at_exit() {
     [[ -z $signal ]] || printf "snapfork: cannot finish '%s': ended by SIG%s; what it did is undone\n" "$verb" "$signal" >&2
     ("$undo")
   fi
-  # run speaks as env(1): what is 3 to 5 elsewhere would look like an exit status of CMD.
+  # run uses the statuses of env(1): 3 to 5 would look like an exit status of CMD.
   [[ $verb != run || $status != [345] ]] || status=125
   case $signal in
     HUP) status=129 ;;
     TERM) status=143 ;;
     INT)
       trap - INT EXIT
-      kill -s INT "$BASHPID" # a caller that is a shell ends by its own SIGINT only if we do, too
+      kill -s INT "$BASHPID" # a shell that called us ends itself by SIGINT only if we end by it
       status=130
       ;;
   esac
   exit "$status"
 }
 
-# Runs a step and waits for it. 5 when it was killed.
+# Runs a step and waits for it. Returns 5 if it was killed.
 attend() { # <command...>
   begin_child
   "$@" <&0 &
   end_step "$1"
 }
 
-# A flow of another guest, as a step of this one.
+# Runs a flow of another guest as a step of this flow.
 call_self() { # <arguments...>
   local child_undoes=1
   attend "$BASH" "$self" "$@"
 }
 
-# The same, with its standard output in a variable; in `answer` with the newline at its end.
+# Runs a step as `attend` does, and sets a variable to its standard output. `answer` also has the newline at its end.
 ask() { # <variable> <command...>
   local pipe from part text='' status=0
-  # A child like that of attend: of a process substitution, bash 5.2 loses the exit status now and then.
+  # A child as in `attend`: bash 5.2 sometimes loses the exit status of a process substitution.
   exec {pipe}<> <(:)
   exec {from}<"/dev/fd/$pipe"
   begin_child
   exec_or_call "${@:2}" <&0 >"/dev/fd/$pipe" {pipe}>&- {from}<&- &
   child=$! starting=0
   exec {pipe}>&-
-  # Not $(...), during which no trap runs; with -N, a pipe is not read byte by byte.
+  # No trap runs during $(...), so `read` is used; with -N, it does not read the pipe byte by byte.
   while IFS= read -r -N 65536 part <&"$from" || [[ -n $part ]]; do text+=$part; done
   exec {from}<&-
   end_step "$2" || status=$?
@@ -112,7 +112,7 @@ begin_child() {
 end_step() { # <program>
   local status=0
   child=$! starting=0
-  wait "$child" 2>/dev/null || status=$? # bash would report that it was killed
+  wait "$child" 2>/dev/null || status=$? # bash would print that the child was killed
   child=''
   if ((status > 128 && !child_undoes)); then
     printf "snapfork: '%s' was killed by signal %d\n" "$1" $((status - 128)) >&2
@@ -121,12 +121,12 @@ end_step() { # <program>
   return "$status"
 }
 
-# In a dry run: what the real call would refuse.
+# In a dry run, refuses what the real call would refuse.
 check() { # <command...>
   ((!dry_run)) || attend "$@" >/dev/null
 }
 
-# A step that changes nothing, so that a dry run makes it, too.
+# Runs a step that changes nothing, in a dry run as well.
 look() { # <command...>
   show "$@"
   attend "$@"
@@ -150,7 +150,7 @@ note_failure() { # <exit status>
   ((first_failure)) || first_failure=$1
 }
 
-# In a dry run: whether what would be copied, because it cannot be shared, has room in the store.
+# In a dry run, fails if the store has no room for the blocks that cannot be shared and would be copied.
 check_room() { # <how many times> <options, FILE or DIR of reflink-clone...>
   local report record free reserved_free size
   ((dry_run)) || return 0

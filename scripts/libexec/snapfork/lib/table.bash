@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # table.bash: the verbs and options of snapfork. Parsing, checks, --help and completions/snapfork read this table; a test
-# compares it with snapfork(1). To add a verb: a word in `verbs`, its entries here and in usage.bash, and a file NAME.bash.
+# compares it with snapfork(1). A new verb needs a word in `verbs`, entries here and in usage.bash, and a file VERB.bash.
 # shellcheck shell=bash disable=SC2034 # the readers are options.bash and usage.bash
 
 readonly verbs=(import promote demote fork run delete list status)
 readonly common_options=(--verbose --quiet --json --dry-run --help --version)
 
-# The least and the most ids, and what they are: new, of a guest, or none.
+# The least and the greatest number of ids, and their kind: a new id, an existing guest, or none.
 declare -rA verb_ids=(
   [import]='1 1 new' [promote]='1 1 guest' [demote]='1 1 guest' [fork]='1 2 guest'
   [run]='1 1 guest' [delete]='1 100000 guest' [list]='0 0 none' [status]='0 0 none'
@@ -22,20 +22,20 @@ declare -rA verb_options=(
   [list]='' [status]=''
 )
 
-# Options with a value, and what it is: a name for it, or the words that it can be.
+# Options with a value: the name of the value, or the possible words.
 declare -rA option_value=(
   [--state]=FILE [--memory]=FILE [--disk]='FILE[=PATH]' [--base]=FILE [--trace]=FILE [--name]=NAME [-n]=COUNT
   [--timeout]=SECONDS [--backend]='uffd|file' [--reflink]='auto|always|never'
 )
 
-# The variable that an option sets, to its value or to 1.
+# The variable that each option sets, to its value or to 1.
 declare -rA option_variable=(
   [--state]=state_file [--memory]=memory_file [--disk]=disk [--base]=base_file [--trace]=trace [--name]=name [-n]=count
   [--timeout]=lock_patience [--backend]=backend [--reflink]=reflink
   [--wait]=waits [--force]=force [--stop]=stop [--durable]=durable
   [--verbose]=verbose [--quiet]=quiet [--json]=json ['--dry-run']=dry_run
-  # Of calls of the driver by itself. --records: records as with --json, see with_error_record. --ignore-int: SIGINT was
-  # ignored when the driver started.
+  # The driver calls itself with these. --records: plans are records, see with_error_record. --ignore-int: SIGINT was ignored
+  # when the driver started.
   [--locked]=locked [--records]=as_records ['--ignore-int']=ignore_int
 )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# usage.bash: what --help and --list-options print, from the table of verbs and options. Not read by a fork.
+# usage.bash: prints --help and --list-options from the table of verbs and options. A fork does not read it.
 # shellcheck shell=bash disable=SC2154 # the table is table.bash
 
 # --help lists the options of a verb that have a line in option_help.
@@ -65,7 +65,8 @@ usage_of() { # <verb>
   done
 }
 
-# For completions/snapfork, a line for each: "verb NAME new|guest|none OPTION...", "value OPTION VALUE", "common OPTION...".
+# Prints the table for completions/snapfork, as lines "verb NAME new|guest|none OPTION...", "value OPTION VALUE" and
+# "common OPTION...".
 list_options() {
   local verb option
   for verb in "${verbs[@]}"; do printf 'verb %s %s %s\n' "$verb" "${verb_ids[$verb]##* }" "${verb_options[$verb]}"; done
