@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Distinguishes the causes of EXDEV; names filesystem types.
 #include "file/cross_device.h"
 
 #include <fcntl.h>
@@ -16,7 +17,7 @@
 namespace file {
 namespace {
 
-// Not in linux/magic.h: fs/bcachefs and OpenZFS.
+// linux/magic.h lacks this number. Source: fs/bcachefs.
 constexpr unsigned kBcachefs = 0xca451a4e;
 constexpr unsigned kZfs = 0x2fc12fc1;
 
@@ -40,7 +41,7 @@ bool knows_mounts(const struct statx& a, const struct statx& b) {
   return (a.stx_mask & b.stx_mask & STATX_MNT_ID) != 0;  // Linux 5.8
 }
 
-// The quota project of a file or directory, on XFS and ext4.
+// Returns the quota project of a file or directory (XFS and ext4 have them).
 std::optional<unsigned> project_of(int fd) {
   struct fsxattr attributes {};
   return ::ioctl(fd, FS_IOC_FSGETXATTR, &attributes) == 0 ? std::optional(attributes.fsx_projid)
@@ -61,7 +62,7 @@ std::string cross_device_reason(int from, int to) {
                         : "they are on different filesystems";
   }
   if (knows_mounts(a, b) && !is_one) {
-    return "they are on one filesystem, but behind different mount points";
+    return "they are on one filesystem, but under different mount points";
   }
   if (project_of(from) != project_of(to)) {
     return "they are in different quota projects (lsattr -p)";

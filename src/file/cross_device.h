@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// Why link(2), rename(2) and FICLONE fail with EXDEV, and what a filesystem is called.
+// Why link(2), rename(2) and FICLONE fail with EXDEV; the names of filesystem types.
 #pragma once
 
 #include <string>
 
 namespace file {
 
-// The reason, as a clause for a message: "they are on different filesystems". EXDEV has more causes
-// than that: mount points and btrfs subvolumes inside one filesystem, quota projects, overlayfs.
-// `from` is the open file or directory, `to` the open directory (or a file in it) of the other
-// name. Descriptors of O_PATH will do; without read access a quota project is not recognized.
+// Returns the reason as a clause for a message: "they are on different filesystems". EXDEV has more
+// causes than that: mount points and btrfs subvolumes inside one filesystem, quota projects,
+// overlayfs. `from` is the open file or directory. `to` is the open directory of the other name, or
+// a file in it. O_PATH descriptors are sufficient, but a quota project is only recognized with read
+// access.
 std::string cross_device_reason(int from, int to);
-// The same for two existing paths, which are not followed when they are symlinks.
+// The same for two existing paths. Symlinks are not followed.
 std::string cross_device_reason(const std::string& from, const std::string& to);
 
-// Whether link(2) and rename(2) can work between the two: one filesystem, one subvolume, one mount.
+// Returns whether link(2) and rename(2) can work between the two: both are on one filesystem, one
+// subvolume and one mount.
 bool is_one_mount(int a, int b);
 
-// The type of the filesystem that `fd` is on, as in mount(8): "ext4", "xfs"; "this filesystem" for
-// one that is not in the table.
+// Returns the type of the filesystem of `fd` as in mount(8): "ext4", "xfs". Returns "this
+// filesystem" for a type that the table does not have.
 std::string filesystem_name(int fd);
 
 }  // namespace file

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads the data of a sparse file in pieces, by several threads.
 #include "file/data_ranges.h"
 
 #include <sys/stat.h>
@@ -36,17 +37,17 @@ void read_pieces(int fd, const NextRange& next, off_t size, int jobs, std::strin
   for (std::vector<Range> pieces = pieces_of(next, 0, longest); !pieces.empty();
        pieces = pieces_of(next, pieces.back().end, longest)) {
     cloning::for_each_index(jobs, pieces.size(), [&] {
-      return
-          [&, buffer = std::vector<std::byte>(static_cast<size_t>(longest))](size_t index) mutable {
-            const Range& piece = pieces[index];
-            const std::span<std::byte> data =
-                std::span(buffer).first(static_cast<size_t>(piece.end - piece.begin));
-            if (base::pread_full(fd, data, piece.begin, name) < data.size()) {
-              require_length(fd, piece.end, name);
-              throw base::BadData("cannot read " + base::quoted(name) + ": it ends too early");
-            }
-            use(piece.begin, data);
-          };
+      return [&,
+              buffer = std::vector<std::byte>(static_cast<size_t>(longest))](size_t index) mutable {
+        const Range& piece = pieces[index];
+        const std::span<std::byte> data =
+            std::span(buffer).first(static_cast<size_t>(piece.end - piece.begin));
+        if (base::pread_full(fd, data, piece.begin, name) < data.size()) {
+          require_length(fd, piece.end, name);
+          throw base::BadData("cannot read " + base::quoted(name) + ": the file ends too early");
+        }
+        use(piece.begin, data);
+      };
     });
   }
   require_length(fd, size, name);
@@ -60,7 +61,7 @@ void require_length(int fd, off_t size, std::string_view name) {
   if (now.st_size < size) {
     throw base::Refused(
         "cannot read " + base::quoted(name) +
-        ": it was cut short while it was read; run again when no process writes to it");
+        ": the file was truncated while it was read; try again when no process writes to it");
   }
 }
 

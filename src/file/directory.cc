@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Lists directories, flushes trees, and links open files.
 #include "file/directory.h"
 
 #include <fcntl.h>
@@ -31,7 +32,7 @@ mode_t type_of(int dir, const struct dirent& entry, const std::string& path) {
 }  // namespace
 
 std::vector<Entry> list_directory(int dir, const std::string& path) {
-  // The stream closes the descriptor that it gets; the caller keeps its own.
+  // closedir(3) closes the descriptor that the stream received; the caller keeps its own.
   base::Fd own(::fcntl(dir, F_DUPFD_CLOEXEC, 0));
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(own ? ::fdopendir(own.get()) : nullptr,
                                                    ::closedir);
@@ -39,8 +40,8 @@ std::vector<Entry> list_directory(int dir, const std::string& path) {
     base::throw_errno("cannot read directory " + base::quoted(path));
   }
   own.release();
-  // To the beginning, as btrfs (since Linux 6.5) lists only what there was when the directory was
-  // opened: nothing, of one that has been filled since.
+  // btrfs (since Linux 6.5) lists only the entries that existed when the directory was opened.
+  // For a directory that was filled since then, that list is empty without this call.
   ::rewinddir(stream.get());
   std::vector<Entry> entries;
   for (;;) {
@@ -65,7 +66,7 @@ std::vector<Entry> list_directory(int dir, const std::string& path) {
 void sync_tree(int dir, const std::string& path) {
   for (const Entry& entry : list_directory(dir, path)) {
     if (entry.type != S_IFREG && entry.type != S_IFDIR) {
-      continue;  // a symlink is part of its directory
+      continue;  // fsync of the directory includes its symlinks
     }
     const std::string entry_path = path + "/" + entry.name;
     const base::Fd fd(::openat(dir, entry.name.c_str(), O_RDONLY | kNoFollow));
@@ -96,8 +97,8 @@ int link_descriptor(int fd, int dir, const std::string& name) {
   if (result == 0 || errno != ENOENT) {
     return result;
   }
-  // Without CAP_DAC_READ_SEARCH (and, from Linux 6.10 on, opened by somebody else) there is this
-  // way.
+  // AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH or, from Linux 6.10 on, a descriptor that this
+  // process opened. The path in /proc needs neither.
   const std::string self = "/proc/self/fd/" + std::to_string(fd);
   return ::linkat(AT_FDCWD, self.c_str(), dir, name.c_str(), AT_SYMLINK_FOLLOW);
 }
@@ -106,7 +107,7 @@ void raise_descriptor_limit() {
   struct rlimit limit {};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
     limit.rlim_cur = limit.rlim_max;
-    static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));  // the walk says where it ran out
+    static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));  // the walk reports EMFILE
   }
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Counts extents by FIEMAP, and by FS_IOC_FSGETXATTR on XFS.
 #include "file/extents.h"
 
 #include <linux/fiemap.h>
@@ -20,16 +21,16 @@
 namespace file {
 namespace {
 
-// A dense file needs one call, and the buffer stays on the stack.
+// One call lists a dense file, and the buffer stays on the stack.
 constexpr uint32_t kExtentsPerCall = kFewExtents;
 constexpr size_t kFiemapBytes =
     sizeof(struct fiemap) + kExtentsPerCall * sizeof(struct fiemap_extent);
 
-// Measured; XFS wants more from the second clone on, when reference counts are changed.
+// Measured. XFS needs more from the second clone on, because it then changes reference counts.
 constexpr int64_t kMicrosecondsPerExtentXfs = 35;
 constexpr int64_t kMicrosecondsPerExtentBtrfs = 7;
 
-// False where the filesystem has no FIEMAP.
+// Returns false if the filesystem has no FIEMAP.
 bool list_extents(int fd, struct fiemap& map, std::string_view name) {
   if (::ioctl(fd, FS_IOC_FIEMAP, &map) == 0) {
     return true;
@@ -40,7 +41,7 @@ bool list_extents(int fd, struct fiemap& map, std::string_view name) {
   base::throw_errno("cannot list the extents of " + base::quoted(name));
 }
 
-// Adds up what FIEMAP says, one call after the other.
+// Adds up the results of FIEMAP, one call after the other.
 class ExtentLister {
  public:
   ExtentLister(int fd, off_t size, std::string_view name)
@@ -49,7 +50,7 @@ class ExtentLister {
         name_(name),
         map_(::new (buffer_.data()) struct fiemap) {}
 
-  // False where the filesystem has no FIEMAP.
+  // Returns false if the filesystem has no FIEMAP.
   bool next(Flush flush) {
     map_->fm_start = from_;
     map_->fm_length = end_ - from_;
@@ -94,15 +95,15 @@ class ExtentLister {
   uint64_t from_ = 0;
   bool saw_last_ = false;
   ExtentSurvey survey_;
-  // struct fiemap ends in an array without a length; room for it stands behind the struct.
+  // struct fiemap ends in an array without a length; the space for that array follows the struct.
   alignas(struct fiemap) std::array<std::byte, kFiemapBytes> buffer_;
   struct fiemap* map_;
 };
 
-// The number that XFS keeps with each file, at no cost; nothing elsewhere.
+// Returns the extent count that XFS keeps with each file, at no cost; nothing on other filesystems.
 std::optional<int64_t> kept_extent_count(int fd) {
   struct fsxattr attributes {};
-  // Others leave the field zero.
+  // Other filesystems leave the field zero.
   return ::ioctl(fd, FS_IOC_FSGETXATTR, &attributes) == 0 && attributes.fsx_nextents > 0
              ? std::optional<int64_t>(attributes.fsx_nextents)
              : std::nullopt;
@@ -123,9 +124,9 @@ std::optional<ExtentSurvey> survey_extents(int fd, off_t size, Flush flush, std:
 
 std::optional<int64_t> count_extents(int fd, Flush flush, std::string_view name) {
   const bool is_kept = kept_extent_count(fd).has_value();
-  struct fiemap map {};  // with room for no extent: they are only counted
+  struct fiemap map {};  // without space for extents, FIEMAP only counts them
   map.fm_length =
-      is_kept ? 1 : FIEMAP_MAX_OFFSET;  // all is written out, whatever range is asked for
+      is_kept ? 1 : FIEMAP_MAX_OFFSET;  // FIEMAP_FLAG_SYNC writes out the whole file for any range
   map.fm_flags = flush == Flush::yes ? FIEMAP_FLAG_SYNC : 0;
   if ((flush == Flush::yes || !is_kept) && !list_extents(fd, map, name)) {
     return std::nullopt;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Takes, queries and ends a lease.
 #include "file/file_lease.h"
 
 #include <fcntl.h>
@@ -11,7 +12,7 @@
 namespace file {
 
 FileLease::FileLease(int fd, Kind kind) : fd_(fd), type_(kind == Kind::read ? F_RDLCK : F_WRLCK) {
-  // The default signal, SIGIO, would end this process.
+  // The default signal, SIGIO, would end this process; SIGURG is ignored by default.
   ::fcntl(fd_, F_SETSIG, SIGURG);
   if (::fcntl(fd_, F_SETLEASE, type_) == 0) {
     return;

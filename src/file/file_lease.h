@@ -5,7 +5,7 @@
 namespace file {
 
 // fcntl(2), F_SETLEASE. The kernel grants a lease only while no conflicting descriptor exists, in
-// any PID namespace, and counts mappings whose descriptor is closed. So a lease that is refused
+// any PID namespace. It also counts mappings whose descriptor is closed. A refused lease therefore
 // proves that another process uses the file. While the lease is held, a conflicting open(2) waits.
 class FileLease {
  public:
@@ -15,11 +15,11 @@ class FileLease {
   };
   enum class State {
     held,
-    refused,      // another process has the file open, or waits in open(2) for the end of the lease
-    unsupported,  // not this user's file, or the filesystem has no leases
+    refused,  // another process has the file open, or its open(2) waits for the end of the lease
+    unsupported,  // another user owns the file, or the filesystem has no leases
   };
-  // `fd` is open for reading only, on a regular file, and stays open as long as the lease. A lease
-  // that is broken sends SIGURG, which is ignored by default. Throws std::system_error.
+  // `fd` is open for reading only, on a regular file, and stays open as long as the lease. The
+  // break of a lease sends SIGURG, which is ignored by default. Throws std::system_error.
   FileLease(int fd, Kind kind);
   ~FileLease();
   FileLease(const FileLease&) = delete;
@@ -27,7 +27,7 @@ class FileLease {
   FileLease& operator=(const FileLease&) = delete;
   FileLease& operator=(FileLease&&) = delete;
 
-  // Asks the kernel again: a lease that another process waits for counts as refused.
+  // Asks the kernel again. If another process waits for the lease, the result is `refused`.
   State state() const;
 
  private:

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Finds data by SEEK_DATA and SEEK_HOLE.
 #include "file/next_data.h"
 
 #include <unistd.h>
@@ -22,17 +23,17 @@ std::optional<Range> next_data(int fd, off_t from, off_t size, std::string_view 
     if (errno == EINVAL || errno == EOPNOTSUPP) {
       return Range{.begin = from, .end = size};
     }
-    base::throw_errno("cannot look for data in " + base::quoted(name));
+    base::throw_errno("cannot find data in " + base::quoted(name));
   }
   if (begin >= size) {
     return std::nullopt;
   }
   const off_t end = ::lseek(fd, begin, SEEK_HOLE);
   if (end < 0) {
-    if (errno == ENXIO) {  // the file was cut short between the two calls; reading it will tell
+    if (errno == ENXIO) {  // the file was truncated between the two calls; the reader reports that
       return std::nullopt;
     }
-    base::throw_errno("cannot look for a hole in " + base::quoted(name));
+    base::throw_errno("cannot find a hole in " + base::quoted(name));
   }
   return Range{.begin = begin, .end = std::min(end, size)};
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a sparse file has data.
+// Finds the data of a sparse file.
 #pragma once
 
 #include <sys/types.h>
@@ -14,9 +14,9 @@ struct Range {
   off_t end;  // one past the last byte
 };
 
-// The first range with data at or after `from`, cut at `size`; nothing when only a hole follows. A
-// filesystem that cannot tell holes has data everywhere. Moves the descriptor's offset. Throws
-// std::system_error.
+// Returns the first range with data at or after `from`, cut at `size`; nothing if only a hole
+// follows. On a filesystem that does not report holes, the whole file is data. Moves the
+// descriptor's position. Throws std::system_error.
 std::optional<Range> next_data(int fd, off_t from, off_t size, std::string_view name);
 
 }  // namespace file

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Opens files by openat2(2) with RESOLVE_NO_SYMLINKS.
 #include "file/open_beneath.h"
 
 #include <fcntl.h>
@@ -14,7 +15,7 @@
 namespace file {
 namespace {
 
-// glibc has no wrapper for openat2. -1 and errno on failure.
+// glibc has no wrapper for openat2(2). Returns -1 and errno on failure.
 base::Fd call_openat2(int dir, const std::string& path, int flags, mode_t mode) {
   struct open_how how {};
   how.flags = static_cast<uint64_t>(flags | O_CLOEXEC | ((flags & O_PATH) != 0 ? 0 : O_NOCTTY));
@@ -26,9 +27,10 @@ base::Fd call_openat2(int dir, const std::string& path, int flags, mode_t mode) 
 [[noreturn]] void throw_open_failure(int error, const std::string& path, const std::string& shown) {
   const std::string what = "cannot open " + base::quoted(shown + "/" + path);
   if (error == ELOOP) {
-    throw base::BadData(what +
-                        ": it is, or lies behind, a symbolic link, and the store follows none; put "
-                        "what the link points to in its place");
+    throw base::BadData(
+        what +
+        ": it is, or lies behind, a symbolic link, which the store never follows; put "
+        "the file itself in place of the link");
   }
   base::throw_error_number(error, what);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Removes a tree with one open directory at a time.
 #include "file/remove_tree.h"
 
 #include <dirent.h>
@@ -27,7 +28,7 @@ struct Identity {
   bool exists = false;
 };
 
-// Of `name` in `dir`, or of `dir` itself when the name is empty. Does not follow symbolic links.
+// Identifies `name` in `dir`, or `dir` itself if the name is empty. Does not follow symbolic links.
 Identity identify(int dir, const std::string& name, const std::string& shown) {
   struct statx st {};
   constexpr int kFlags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
@@ -40,7 +41,8 @@ Identity identify(int dir, const std::string& name, const std::string& shown) {
   return {.mount = st.stx_mnt_id, .mode = st.stx_mode, .exists = true};
 }
 
-// -1 and errno where it is not a directory, is a symbolic link or a mount point (EXDEV).
+// Returns -1 and errno if the entry is not a directory, is a symbolic link, or is a mount point
+// (EXDEV).
 base::Fd open_child_dir(int dir, const std::string& name, int flags) {
   struct open_how how {};
   how.flags = static_cast<uint64_t>(flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -73,8 +75,9 @@ std::vector<std::string> names_in(int dir, const std::string& shown) {
   }
 }
 
-// Visits a tree with one open directory at a time. It goes back up through "..", and compares what
-// it finds there with where it came from, because a directory may be moved while it is in it.
+// Visits a tree with one open directory at a time. It returns to the parent through "..", and
+// compares the identity of that directory with the one that it came from, because another process
+// may move a directory during the walk.
 class TreeWalk {
  public:
   enum class Action { remove, look };
@@ -82,7 +85,7 @@ class TreeWalk {
   TreeWalk(int parent, std::string shown, Action action)
       : parent_(parent), shown_(std::move(shown)), action_(action) {}
 
-  // The first mount point, where the walk ends; nothing when there is none.
+  // Returns the first mount point, at which the walk ends; nothing if the tree has none.
   std::optional<std::string> run(const std::string& name) {
     mount_ = identify(parent_, "", shown_).mount;
     if (visit(parent_, name)) {
@@ -111,7 +114,7 @@ class TreeWalk {
     return path + "/" + name;
   }
 
-  // Enters a directory (true); removes, or passes over, anything else.
+  // Enters a directory and returns true; removes or skips anything else.
   bool visit(int dir, const std::string& name) {
     const Identity entry = identify(dir, name, path_of(name));
     if (!entry.exists) {
@@ -132,8 +135,9 @@ class TreeWalk {
 
   bool enter(int dir, const std::string& name) {
     const std::string path = path_of(name);
-    // By a descriptor, as chmod by name would follow a symbolic link that is put there now.
-    // Emptying the directory needs all three rights, which a clone of a read-only directory lacks.
+    // The mode is changed by a descriptor, because chmod by name would follow a symbolic link
+    // that another process puts there. Emptying the directory needs all three permissions,
+    // which a clone of a read-only directory lacks.
     const base::Fd entry = open_child_dir(dir, name, O_PATH);
     if (!entry) {
       if (errno == EXDEV) {
@@ -159,7 +163,7 @@ class TreeWalk {
       const bool is_closed =
           ::fstat(entry, &st) == 0 && (st.st_mode & S_IRWXU) != static_cast<mode_t>(S_IRWXU);
       if (is_closed) {
-        // Where it fails, the open or the removal below names the reason.
+        // If this fails, the open or the removal below reports the reason.
         static_cast<void>(::chmod(("/proc/self/fd/" + std::to_string(entry)).c_str(), S_IRWXU));
       }
     }
@@ -184,7 +188,7 @@ class TreeWalk {
     }
   }
 
-  // The directory that holds the one just left.
+  // Returns the directory that holds the one that the walk just left.
   int go_up(const std::string& path) {
     if (levels_.empty()) {
       at_.reset();
@@ -195,7 +199,7 @@ class TreeWalk {
     if (::fstat(at_.get(), &st) != 0 || st.st_dev != levels_.back().dev ||
         st.st_ino != levels_.back().ino) {
       throw base::Refused("cannot remove " + base::quoted(path) +
-                          ": it was moved at the same time; try again");
+                          ": another process moved it; try again");
     }
     return at_.get();
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Finds runs of zeros and selects the longest ones.
 #include "file/zero_runs.h"
 
 #include <algorithm>
@@ -35,16 +36,16 @@ void ZeroRuns::add(off_t offset, std::span<const std::byte> data) {
     found.push_back({.begin = offset + static_cast<off_t>(begin * kHoleBlock),
                      .end = offset + static_cast<off_t>(std::min(end * kHoleBlock, data.size()))});
   };
-  // A run at either end of the piece may go on in the next one, so it counts however short it is.
-  size_t from = 0;  // before it all is known
+  // A run at either end of the piece may continue in the next piece, so it counts at any length.
+  size_t from = 0;  // everything before it is known
   while (from < blocks && zero(from)) {
     ++from;
   }
   if (from > 0) {
     note(0, from);
   }
-  // A long run that begins at `from` or later has the block kLong - 1 further on. So in scattered
-  // zeros hardly more than one block of kLong is looked at.
+  // A long run that begins at `from` or later includes the block kLong - 1 further on. In
+  // scattered zeros, the search therefore reads about one block in kLong.
   for (size_t probe = from + kLong - 1; probe < blocks; probe = from + kLong - 1) {
     size_t begin = probe + 1;
     while (begin > from && zero(begin - 1)) {

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Data that is zero, and which of it is worth a hole. A hole is not free: it cuts an extent in
-// two, and each clone of the file pays 7 to 35 us for each extent; and punching one costs up to
-// milliseconds. So only runs of kSmallestHole or more become holes, and of those only the largest,
-// until the file has kManyExtents extents. What zero pages that leaves is no loss to a guest: the
-// page server knows them from the zero map, whatever the file is made of.
+// Selects the zeros of a file that are worth a hole.
 #pragma once
 
 #include <sys/types.h>
@@ -18,21 +14,26 @@
 
 namespace file {
 
-// The unit in which zeros are looked for: a page of guest memory and the usual filesystem block.
+// The unit of the search for zeros: a page of guest memory and the usual filesystem block.
 inline constexpr size_t kHoleBlock = 4096;
 inline constexpr off_t kSmallestHole = 64 << 10;
-// So many in a dense file: it then has as many extents as can be cloned without a warning.
+// A dense file with this many holes has as many extents as can be cloned without a warning.
 inline constexpr size_t kMostHoles = kManyExtents - 1;
 
-// Whether all bytes are zero; `block` is not empty.
+// Returns whether all bytes are zero. `block` must not be empty.
 bool is_zero(std::span<const std::byte> block);
 
 // Collects the long runs of zeros of a file that is read in pieces, by any thread and in any order.
+//
+// A hole has a cost: it cuts an extent in two, each clone of the file then pays 7 to 35 us for the
+// additional extent, and punching it takes up to milliseconds. So only runs of kSmallestHole or
+// more become holes, and only the longest of them, until the file has kManyExtents extents. The
+// zero pages that remain cost a guest nothing: the page server knows them from the zero map.
 class ZeroRuns {
  public:
-  // `offset` is a multiple of kHoleBlock. Looks at few of the blocks where no run is long.
+  // `offset` is a multiple of kHoleBlock. Where no run is long, this reads few of the blocks.
   void add(off_t offset, std::span<const std::byte> data);
-  // The runs that are worth a hole, at most `most` of them, in order.
+  // Returns the runs that are worth a hole, at most `most` of them, in order.
   std::vector<Range> holes(size_t most = kMostHoles);
 
  private:
@@ -40,7 +41,7 @@ class ZeroRuns {
   std::vector<Range> runs_;
 };
 
-// The `most` longest of `ranges`, in order of their place.
+// Returns the `most` longest of `ranges`, in order of their offsets.
 std::vector<Range> longest(std::vector<Range> ranges, size_t most);
 
 }  // namespace file

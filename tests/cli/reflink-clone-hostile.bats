@@ -62,7 +62,7 @@ load reflink-clone_helpers
   local status=0
   go_on || status=$?
   assert_equal "$status" 1
-  grep -q "cannot read 'src': it was cut short while it was read" said || fail "$(<said)"
+  grep -q "cannot read 'src': the file was truncated while it was read" said || fail "$(<said)"
   [[ ! -e dst ]]
   no_temporaries
 }
@@ -154,11 +154,11 @@ load reflink-clone_helpers
   btrfs -q qgroup limit 1M limited
   head -c 8M /dev/urandom >src
   run --separate-stderr -5 reflink-clone --reflink=never src limited/dst
-  assert_contains "$stderr" 'Disk quota exceeded; the quota there is used up'
+  assert_contains "$stderr" 'Disk quota exceeded; the disk quota of the destination is exhausted'
   mkdir tree
   ln src tree/disk
   run --separate-stderr -5 reflink-clone --reflink=never tree limited/dst
-  assert_contains "$stderr" 'the quota there is used up'
+  assert_contains "$stderr" 'the disk quota of the destination is exhausted'
   [[ -z $(ls -A limited) ]] || fail "left: $(ls -A limited)"
 }
 
@@ -267,7 +267,7 @@ PYTHON
   run --separate-stderr -0 strace -qq -o /dev/null -e inject=fgetxattr:error=ENODATA:when="$n" reflink-clone -q src dst
   assert_equal "$stderr$(getfattr -d dst)" ''
   run --separate-stderr -0 strace -qq -o /dev/null -e inject=fgetxattr:error=EOPNOTSUPP:when="$n" reflink-clone src dst2
-  assert_contains "$stderr" "1 not kept, the first is user.colour of 'dst2'"
+  assert_contains "$stderr" "1 not copied, the first is user.colour of 'dst2'"
 }
 
 @test "one link too many says the way out" {
@@ -292,7 +292,7 @@ PYTHON
     run --separate-stderr reflink-clone --profile vm --memory=link guest mounted/dst
     umount mounted
     assert_equal "$status" 3
-    assert_contains "$stderr" 'they are on one filesystem, but behind different mount points; put both on one mount, or use --memory=reflink'
+    assert_contains "$stderr" 'they are on one filesystem, but under different mount points; put both on one mount, or use --memory=reflink'
     if [[ $type == btrfs ]]; then
       btrfs -q subvolume create volume
       run --separate-stderr -3 reflink-clone --profile vm --memory=link guest volume/dst

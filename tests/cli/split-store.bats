@@ -34,7 +34,7 @@ refuses_to_import() { # <reason>
   mkdir elsewhere
   mount --bind elsewhere "$SNAPFORK_ROOT/guests" || skip 'cannot mount here'
   mounted_dirs+=("$SNAPFORK_ROOT/guests")
-  refuses_to_import 'they are on one filesystem, but behind different mount points; make them plain directories of one mount'
+  refuses_to_import 'they are on one filesystem, but under different mount points; make them plain directories of one mount'
 }
 
 @test "guests/ is a subvolume of btrfs" {
