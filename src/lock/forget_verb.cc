@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// template-lock forget: removes the lock files of ids that nobody uses.
+// template-lock forget: removes the lock files of ids that no process uses.
 #include <optional>
 #include <string>
 
@@ -18,13 +18,13 @@ namespace {
 
 constexpr size_t kAnyNumber = 1'000'000;
 
-// Why the files stay; empty when there are none.
+// Returns the reason to keep the files; empty if there is none.
 std::string why_kept(const store::Store& store, const std::string& id, store::LockFiles files) {
   switch (files) {
     case store::LockFiles::in_use:
       return "the lock is " + store::describe_conflict(store, id);
     case store::LockFiles::foreign:
-      return "what has the name of one is not an empty regular file with one name";
+      return "a file of that name is not an empty regular file with one link";
     case store::LockFiles::idle:
     case store::LockFiles::absent:
       break;
@@ -60,9 +60,9 @@ int run_forget(int argc, char** argv) {
                         "Remove the lock files of ids that do not exist.");
   options.flag("dry-run", "print what would be removed")
       .footer(
-          "The files of an id are kept when a guest has it, when .snapfork/tmp or\n"
-          ".snapfork/trash has something of it, and when a process holds the lock or waits\n"
-          "for it. That is not an error.\n"
+          "The files of an id are kept if a guest has the id, if .snapfork/tmp or\n"
+          ".snapfork/trash has files of it, or if a process holds the lock or waits for\n"
+          "it. That is not an error.\n"
           "\n"
           "Exit status: 0 removed, kept or absent, 2 usage, 5 system\n"
           "More: man template-lock");

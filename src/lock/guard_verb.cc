@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// template-lock guard: reports whether the forks of a guest permit a change.
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -33,9 +34,9 @@ void refuse(meta::GuardAnswer& answer, const std::string& id, const std::string&
   answer.reason = "cannot write " + base::quoted(id) + ": " + why;
 }
 
-// What is written to a memory file that other guests have, too, is written into them: by a link to
-// the file, or because a symbolic link leads to another guest's snapshot, whose link count says
-// nothing. A restore replaces the file, so only the latter is in its way.
+// A write to a memory file that other guests share also changes those guests. Two cases: the file
+// has more links, or a symbolic link leads to the snapshot of another guest, in which case the link
+// count shows nothing. A restore replaces the file, so only the second case stops it.
 void refuse_shared_memory(const store::Store& store, const std::string& id, bool replaces,
                           meta::GuardAnswer& answer) {
   struct stat memory {};
@@ -54,7 +55,8 @@ void refuse_shared_memory(const store::Store& store, const std::string& id, bool
   if (memory.st_nlink > 1) {
     refuse(answer, id,
            "its memory has " + std::to_string(memory.st_nlink) +
-               " links, other guests have it too; give it its own first (reflink-clone --unshare " +
+               " links, so other guests share it; give it its own file first (reflink-clone "
+               "--unshare " +
                path + ")");
   } else if (store::is_valid_id(parent) && ::stat(store.memory_path(parent).c_str(), &other) == 0 &&
              base::is_same_file(memory, other)) {
@@ -82,10 +84,10 @@ void print_record(const std::string& id, const std::string& intent,
 
 int run_guard(int argc, char** argv) {
   base::Options options("template-lock guard", "--for delete|demote|restore|write ID",
-                        "Say whether that may be done to the guest now, as far as its forks go.");
+                        "Report whether the forks of a guest permit INTENT now.");
   options.value("for", "INTENT", "delete, demote, restore or write")
       .footer(
-          "It takes no lock: an answer holds for as long as the caller holds one. Under\n"
+          "It takes no lock: the answer holds for as long as the caller holds one. Under\n"
           "an inherited exclusive lock it drops index entries whose fork does not exist.\n"
           "\n"
           "Exit status: 0 allowed, 1 not allowed or no such guest, 2 usage, 5 system\n"
@@ -114,7 +116,7 @@ int run_guard(int argc, char** argv) {
     base::say_detail("fork " + base::quoted(fork) +
                      (std::ranges::find(answer.under_way, fork) == answer.under_way.end()
                           ? " lives"
-                          : " is under way, or left over"));
+                          : " is in progress, or a leftover"));
   }
   if (!answer.allowed) {
     base::say_error(answer.reason);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// template-lock holders and wait: list the holders of a lock, wait until it is free.
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -20,7 +21,7 @@
 namespace lock {
 namespace {
 
-// RFC 3339, UTC.
+// Formats a time as RFC 3339, UTC.
 std::string time_text(int64_t ms) {
   const time_t seconds = ms / 1000;
   struct tm utc {};
@@ -57,7 +58,7 @@ std::string line_of(const store::LockHolder& holder) {
                      (holder.since_ms ? time_text(*holder.since_ms) : "-") + "\t" +
                      base::printable(base::process_command_line(holder.pid));
   if (holder.left_behind_by != 0) {
-    line += "\tleft behind by " + std::to_string(holder.left_behind_by);
+    line += "\torphaned by " + std::to_string(holder.left_behind_by);
   }
   return line;
 }
@@ -67,11 +68,11 @@ std::string line_of(const store::LockHolder& holder) {
 int run_holders(int argc, char** argv) {
   base::Options options(
       "template-lock holders", "ID",
-      "Print who holds the lock on a guest: PID, mode, since when, and command line.");
+      "Print the holders of the lock on a guest: PID, mode, start time, command line.");
   options.footer(
-      "Nothing is printed when nobody does. A process that inherited the lock from one\n"
-      "that has ended is \"left behind by\" that. Processes of other users are seen only\n"
-      "by root.\n"
+      "If no process holds the lock, nothing is printed. A holder that inherited the\n"
+      "lock from a process that has ended is \"orphaned by\" that process. Only root sees\n"
+      "the processes of other users.\n"
       "\n"
       "Exit status: 0 printed, 2 usage, 5 system\n"
       "More: man template-lock");
@@ -92,11 +93,12 @@ int run_holders(int argc, char** argv) {
 
 int run_wait(int argc, char** argv) {
   base::Options options("template-lock wait", "[OPTION]... ID",
-                        "Wait until nobody holds the lock on a guest.");
-  options.value("until", "WHAT", "free: what is waited for (the default)")
-      .value("t,timeout", "S", "wait at most S seconds (default: for ever)")
+                        "Wait until no process holds the lock on a guest.");
+  options.value("until", "WHAT", "the condition: free (the default)")
+      .value("t,timeout", "S", "wait at most S seconds (default: no limit)")
       .footer(
-          "It keeps nobody out meanwhile: where others come all the time it sees no end.\n"
+          "While it waits, other processes can take the lock: under constant traffic the\n"
+          "wait may never end.\n"
           "\n"
           "Exit status: 0 free, 1 still held, 2 usage, 5 system\n"
           "More: man template-lock");

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Parses the command line of the wrapper.
 #include "lock/lock_request.h"
 
 #include <algorithm>
@@ -12,36 +13,36 @@
 namespace lock {
 namespace {
 
-constexpr int64_t kDefaultPatienceMs = 10'000;  // as every program that takes a lock itself
+constexpr int64_t kDefaultPatienceMs = 10'000;  // as for every program of the suite
 
 base::Options make_options() {
   base::Options options("template-lock", "[OPTION]... ID... -- COMMAND [ARGUMENT]...",
                         "Run COMMAND while it holds the locks on the guests ID.");
-  options.flag("s,shared", "the ids that follow: others may share the lock")
-      .flag("x,exclusive", "the ids that follow: alone (the default)")
+  options.flag("s,shared", "take a shared lock on the ids that follow")
+      .flag("x,exclusive", "an exclusive lock on the ids that follow (default)")
       .value("t,timeout", "S", "wait at most S seconds (default 10)")
-      .flag("n,no-wait", "do not wait; after -s or -x: not for its ids")
-      .value("E,conflict-exit-code", "N", "exit status when locked (default 1)")
-      .value("failure-exit-code", "N", "exit status of a failure of its own (default 125)")
+      .flag("n,no-wait", "do not wait; after -s or -x: for its ids only")
+      .value("E,conflict-exit-code", "N", "exit status if the lock is held (default 1)")
+      .value("failure-exit-code", "N", "exit status if template-lock fails (default 125)")
       .flag("dry-run", "check that the locks are free, run nothing")
       .footer(
           "Verbs, without --:\n"
-          "  template-lock guard --for delete|demote|restore|write ID   may it be done now?\n"
-          "  template-lock seal ID       make a guest's memory unwritable; unseal: undo it\n"
-          "  template-lock holders ID    who holds the lock\n"
-          "  template-lock wait ID       wait until nobody holds it\n"
+          "  template-lock guard --for delete|demote|restore|write ID   is it permitted now?\n"
+          "  template-lock seal ID       make a guest's memory read-only; unseal: undo it\n"
+          "  template-lock holders ID    list the holders of the lock\n"
+          "  template-lock wait ID       wait until the lock is free\n"
           "\n"
           "The lock ends with the last process that inherited it from COMMAND.\n"
           "\n"
           "Example: template-lock --shared base --exclusive -n copy -- ./copy base copy\n"
           "\n"
-          "Exit status: COMMAND's; 1 locked, 2 usage, 3 unsupported store, 125 own failure,\n"
+          "Exit status: COMMAND's; 1 locked, 2 usage, 3 unsupported store, 125 failure,\n"
           "126 COMMAND cannot be run, 127 COMMAND not found. Verbs: 0 ok, 1 no, 2 usage,\n"
           "3 unsupported, 4 bad data, 5 system. More: man template-lock");
   return options;
 }
 
-// The ids that stand with one mode option.
+// The ids that belong to one mode option.
 struct Group {
   store::LockMode mode = store::LockMode::exclusive;
   bool waits = true;
@@ -65,7 +66,7 @@ std::vector<Group> split_into_groups(const std::vector<base::ParsedOptions::Word
   return groups;
 }
 
-// "ID --shared" is what one may type, too: a mode option after all ids, when it is the only one.
+// "ID --shared" is accepted: a single mode option may follow all ids.
 void let_last_mode_apply(std::vector<Group>& groups) {
   if (groups.size() == 2 && groups[1].ids.empty()) {
     groups[1].ids.swap(groups[0].ids);

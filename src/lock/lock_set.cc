@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Takes several locks without deadlock and passes them to a command.
 #include "lock/lock_set.h"
 
 #include <fcntl.h>
@@ -16,19 +17,20 @@
 namespace lock {
 namespace {
 
-// POSIX shells give 0 to 9 to scripts and keep their own from 10 on.
+// POSIX shells give descriptors 0 to 9 to scripts and keep their own from 10 on.
 constexpr int kFirstFd = 64;
-// What the command may still open when it has inherited the locks.
+// The number of descriptors that the command may open beside the inherited locks.
 constexpr rlim_t kHeadroom = 256;
 constexpr std::chrono::milliseconds kQuietWait{1000};
 
-// Makes room for `count` more descriptors. The command keeps the raised soft limit: it needs it.
+// Raises the soft limit by `count` descriptors. The command keeps the raised limit, because it
+// needs it.
 void make_room(size_t count) {
   const rlim_t needed = kFirstFd + static_cast<rlim_t>(count) + kHeadroom;
   struct rlimit limit {};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < needed) {
     limit.rlim_cur = std::min(limit.rlim_max, needed);
-    ::setrlimit(RLIMIT_NOFILE, &limit);  // too small a hard limit shows when descriptors run out
+    ::setrlimit(RLIMIT_NOFILE, &limit);  // a later call reports EMFILE
   }
 }
 
@@ -62,8 +64,8 @@ store::IdLock take_now(const store::Store& store, const std::string& id, store::
   return std::move(*lock);
 }
 
-// `held`: the id that comes last among those whose locks are inherited. Who holds an id before it
-// may be waiting for it.
+// `held` is the last id whose lock is inherited. A process that holds an id that sorts before it
+// may wait for it.
 store::IdLock take(const store::Store& store, const WantedLock& wanted, const std::string& held,
                    const base::Deadline& deadline, store::WhenFull when_full) {
   if (!wanted.waits) {
@@ -75,7 +77,7 @@ store::IdLock take(const store::Store& store, const WantedLock& wanted, const st
   return wait_for(store, wanted.id, wanted.mode, deadline, when_full);
 }
 
-// Sorts, and takes out what is wanted twice.
+// Sorts the list and removes duplicates.
 void put_in_order(std::vector<WantedLock>& wanted) {
   std::ranges::sort(wanted, {}, &WantedLock::id);
   std::vector<WantedLock> once;
@@ -83,7 +85,7 @@ void put_in_order(std::vector<WantedLock>& wanted) {
     if (once.empty() || once.back().id != lock.id) {
       once.push_back(std::move(lock));
     } else if (once.back().mode != lock.mode) {
-      throw base::UsageError(base::quoted(lock.id) + " is wanted both shared and exclusive");
+      throw base::UsageError(base::quoted(lock.id) + " is requested both shared and exclusive");
     } else {
       once.back().waits = once.back().waits && lock.waits;
     }
@@ -165,7 +167,7 @@ std::string LockSet::environment() const {
 
 void LockSet::keep_across_exec() const {
   for (const base::Fd& fd : fds_) {
-    ::fcntl(fd.get(), F_SETFD, 0);  // the one intended leak: the command and its children hold it
+    ::fcntl(fd.get(), F_SETFD, 0);  // the command and its children must hold the lock
   }
 }
 

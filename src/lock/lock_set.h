@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The locks on several ids at once, to be handed to a command.
+// Takes the locks on several ids at once, for a command to inherit.
 #pragma once
 
 #include <string>
@@ -18,29 +18,30 @@ struct WantedLock {
   bool waits = true;
 };
 
-// For a dry run: throws as LockSet::take does without waiting, when a lock is held by another
-// process now. Takes and creates nothing.
+// For a dry run: throws as LockSet::take without waiting does if another process holds one of the
+// locks now. Takes and creates nothing.
 void require_free(const store::Store& store, std::vector<WantedLock> wanted);
 
-// Locked descriptors that are ready to be inherited. They stand above the numbers that shell
-// scripts use for themselves, so that `exec 3>file` in the command does not end a lock.
+// Locked descriptors that a command can inherit. Their numbers are above those that shell scripts
+// use, so that `exec 3>file` in the command does not end a lock.
 class LockSet {
  public:
-  // Takes the locks that no inherited one covers, whatever order they come in: first those that are
-  // waited for, in the order of the ids, then the others. So whoever waits holds only locks on
-  // names before the one it waits for, and processes never wait for each other in a circle. For the
-  // same reason an id that comes before one whose lock is inherited is not waited for.
+  // Takes the locks that no inherited lock covers, given in any order: first those that it waits
+  // for, in the order of the ids, then the others. A process that waits therefore holds only
+  // locks on ids that sort before the one it waits for, so lock cycles cannot form. For the same
+  // reason it does not wait for an id that sorts before an inherited one.
   //
-  // Throws base::UsageError when an id is wanted in two modes; base::Refused, naming the holders,
-  // when one cannot be had (until `deadline`, if it is waited for) or the inherited lock on it is
-  // shared and an exclusive one is wanted; then none is kept. Says on standard error what it waits
-  // for when that takes a second.
+  // Throws base::UsageError if an id is requested in two modes. Throws base::Refused, with the
+  // names of the holders, if a lock is not available (until `deadline`, if it waits) or if the
+  // inherited lock on an id is shared and an exclusive one is requested; then it keeps none.
+  // After a wait of one second it prints on standard error what it waits for.
   static LockSet take(const store::Store& store, std::vector<WantedLock> wanted,
                       const base::Deadline& deadline);
 
-  // SNAPFORK_LOCK_FD for the command: what it was, and these.
+  // Returns the new value of SNAPFORK_LOCK_FD for the command: its old value and these
+  // descriptors.
   std::string environment() const;
-  // Lets the descriptors stay open in the program that is executed next.
+  // Clears close-on-exec on the descriptors.
   void keep_across_exec() const;
 
  private:

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Seals and unseals the memory file of a guest.
 #include "lock/memory_seal.h"
 
 #include <fcntl.h>
@@ -20,7 +21,7 @@ namespace {
 constexpr mode_t kWriteBits = S_IWUSR | S_IWGRP | S_IWOTH;
 constexpr mode_t kPermissionBits = 07777;
 
-// The open memory file of a guest, and what it is now.
+// The open memory file of a guest, and its state now.
 class MemoryFile {
  public:
   MemoryFile(const store::Store& store, std::string_view id, const char* verb)
@@ -52,12 +53,13 @@ class MemoryFile {
   }
   void refuse_links() const {
     refuse("its memory has " + std::to_string(stat_.st_nlink) +
-           " links, so that others use the same file; give it one of its own first (reflink-clone "
+           " links, so other guests share it; give it its own file first (reflink-clone "
            "--unshare " +
            path_ + ")");
   }
-  // Durable when it returns, as what is built on the seal is. It is flushed although the mode may
-  // be right already: who set it may have been killed before he flushed it.
+  // The mode is durable when this returns, because later steps depend on the seal. The file is
+  // flushed even if the mode is right already: an earlier run may have been killed between chmod
+  // and fsync.
   void set_mode(mode_t mode) const {
     if (mode != this->mode() && ::fchmod(fd_.get(), mode) != 0) {
       base::throw_errno("cannot change the mode of " + base::quoted(path_));
@@ -72,12 +74,13 @@ class MemoryFile {
   struct stat stat_ {};
 };
 
-// A read lease: granted when nobody has the file open for writing. While it is held an open for
-// writing waits, and the lease counts as broken.
+// A read lease: the kernel grants it if no process has the file open for writing. While it is held,
+// an open for writing waits, and the lease counts as broken.
 class ReadLease {
  public:
   explicit ReadLease(const MemoryFile& file) : fd_(file.fd()) {
-    // A lease that is broken sends SIGIO, which would kill us; SIGURG is ignored by default.
+    // The default signal of a lease break, SIGIO, would end this process; SIGURG is ignored by
+    // default.
     ::fcntl(fd_, F_SETSIG, SIGURG);
     if (::fcntl(fd_, F_SETLEASE, F_RDLCK) == 0) {
       state_ = State::held;
@@ -99,7 +102,7 @@ class ReadLease {
 
   bool is_supported() const { return state_ != State::unsupported; }
   bool is_refused() const { return state_ == State::refused; }
-  // Whether a writer has come since: it waits in open(2) until the lease is given up.
+  // Returns whether a writer has come since: it waits in open(2) until the lease ends.
   bool is_broken() const { return state_ == State::held && ::fcntl(fd_, F_GETLEASE) != F_RDLCK; }
 
  private:
@@ -108,8 +111,8 @@ class ReadLease {
   State state_ = State::unsupported;
 };
 
-// "4711 (firecracker), 4712 (cp)": the processes that have the file open for writing, as far as
-// they can be seen.
+// Returns "4711 (firecracker), 4712 (cp)": the visible processes that have the file open for
+// writing.
 std::string visible_writers(const MemoryFile& file) {
   std::string text;
   pid_t last = 0;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The wrapper: takes the locks and executes the command.
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,12 +15,12 @@
 namespace lock {
 namespace {
 
-// Becomes the command. Returns, with the status that env(1) gives, only when it cannot be run.
+// Executes the command. Returns only if that fails, with the exit status that env(1) uses.
 int execute(const LockSet& locks, const std::vector<std::string>& command) {
   std::vector<char*> words;
   words.reserve(command.size() + 1);
   for (const std::string& word : command) {
-    words.push_back(const_cast<char*>(word.c_str()));  // execvp does not write
+    words.push_back(const_cast<char*>(word.c_str()));  // execvp does not write to it
   }
   words.push_back(nullptr);
   if (const std::string list = locks.environment(); !list.empty()) {
@@ -62,7 +63,8 @@ int run_command(int argc, char** argv, const std::vector<std::string>& command) 
     base::report_failure(error.code(), error.what());
     return static_cast<int>(error.code());
   } catch (const std::exception& error) {
-    // Not the error's own status: the command's statuses begin where ours end.
+    // The exit status is not the error's own, because the exit statuses of the command use the
+    // same range.
     base::report_failure(base::ExitCode::wrapper, error.what(), request->failure_status);
     return request->failure_status;
   }

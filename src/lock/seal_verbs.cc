@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// template-lock seal and unseal.
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -16,7 +17,7 @@
 namespace lock {
 namespace {
 
-// For the exclusive lock, when no inherited one covers the id.
+// How long seal waits for the exclusive lock if no inherited one covers the id.
 constexpr std::chrono::seconds kPatience{10};
 
 using SealFunction = SealReport (&)(const store::Store&, std::string_view, DryRun);
@@ -46,9 +47,9 @@ void print(const std::string& verb, const std::string& id, const SealReport& rep
   }
 }
 
-// Both verbs: the same command line, lock and report.
+// Both verbs share the command line, the lock and the report.
 int run(const std::string& verb, base::Options options, SealFunction act, int argc, char** argv) {
-  options.flag("dry-run", "check, and print what would be done");
+  options.flag("dry-run", "check, and print the steps without executing them");
   const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
   if (!parsed) {
     return 0;
@@ -68,7 +69,7 @@ int run(const std::string& verb, base::Options options, SealFunction act, int ar
   }
   const SealReport report = act(store, id, dry_run);
   if (verb == "seal" && !report.lease_checked) {
-    base::say_warning("cannot tell for sure that nobody writes '" + report.path +
+    base::say_warning("cannot prove that no process writes to '" + report.path +
                       "': this filesystem has no leases");
   }
   print(verb, id, report, dry_run);
@@ -76,7 +77,7 @@ int run(const std::string& verb, base::Options options, SealFunction act, int ar
 }
 
 constexpr const char* kExitStatus =
-    "Exit status: 0 done or done before, 1 refused, 2 usage, 4 the memory is no file,\n"
+    "Exit status: 0 done or done before, 1 refused, 2 usage, 4 not a regular file,\n"
     "5 system\n"
     "More: man template-lock";
 
@@ -84,15 +85,15 @@ constexpr const char* kExitStatus =
 
 int run_seal(int argc, char** argv) {
   base::Options options("template-lock seal", "[OPTION]... ID",
-                        "Make the memory of the guest's snapshot unwritable, and prove by a\n"
-                        "lease that nobody is writing it now.");
+                        "Remove the write permission from a guest's memory file, and prove by a\n"
+                        "lease that no process has it open for writing.");
   options.footer(kExitStatus);
   return run("seal", std::move(options), seal_memory, argc, argv);
 }
 
 int run_unseal(int argc, char** argv) {
   base::Options options("template-lock unseal", "[OPTION]... ID",
-                        "Let the owner write the memory of the guest's snapshot again.");
+                        "Restore the owner's write permission on the memory file of a guest.");
   options.footer(kExitStatus);
   return run("unseal", std::move(options), unseal_memory, argc, argv);
 }

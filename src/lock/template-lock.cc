@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// template-lock: runs a command under the locks of guests; guards, seals and names holders.
+// template-lock: runs a command under the locks of guests; guards and seals them; lists holders.
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -23,12 +23,12 @@ constexpr std::array<Verb, 6> kVerbs = {{{"guard", lock::run_guard},
                                          {"wait", lock::run_wait},
                                          {"forget", lock::run_forget}}};
 
-// The first operand, with nothing but options that take no value before it.
+// Returns the first operand, if only options without a value precede it.
 char** first_operand(int argc, char** argv) {
   return std::find_if(argv + 1, argv + argc, [](const char* word) { return word[0] != '-'; });
 }
 
-// A guest may have the name of a verb: with "--" on the command line there are only guests.
+// A guest may have the name of a verb: a command line with "--" has only guests.
 int run(int argc, char** argv) {
   if (const auto command = base::split_command(argc, argv)) {
     return lock::run_command(argc, argv, *command);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command lines of template-lock: the wrapper, and one function for each verb.
+// The entry points of template-lock: the wrapper, and one function for each verb.
 #pragma once
 
 #include <string>
@@ -7,15 +7,15 @@
 
 namespace lock {
 
-// template-lock [options] ID... -- COMMAND: takes the locks and becomes COMMAND. `argc` ends before
-// the "--". Returns only when it does not come to that, with the status for main to return; throws
+// template-lock [options] ID... -- COMMAND: takes the locks and executes COMMAND. `argc` ends
+// before the "--". Returns only if COMMAND was not executed, with the exit status for main. Throws
 // base::UsageError.
 int run_command(int argc, char** argv, const std::vector<std::string>& command);
 
-// What template-lock does without "--" and without a verb: --help, --version, else a usage error.
+// template-lock without "--" and without a verb: --help, --version, else a usage error.
 int run_without_command(int argc, char** argv);
 
-// The verbs; argv[0] is skipped. Each returns the status, or throws.
+// The verbs skip argv[0]. Each returns the exit status, or throws.
 int run_guard(int argc, char** argv);
 int run_seal(int argc, char** argv);
 int run_unseal(int argc, char** argv);

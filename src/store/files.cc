@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Steps on files and directories of the store that several flows use.
 #include "store/files.h"
 
 #include <dirent.h>
@@ -30,20 +31,20 @@ std::string name_of(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
 }
 
-// Sorted, without "." and "..". The stream reads `dir`, a descriptor of its own.
+// Returns the names sorted, without "." and "..". The stream takes over `dir`.
 std::vector<std::string> names_in(base::Fd dir, const std::string& path) {
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(dir.get()), ::closedir);
   if (stream == nullptr) {
-    base::throw_errno("cannot read " + base::quoted(path));
+    base::throw_errno("cannot read directory " + base::quoted(path));
   }
   dir.release();
   std::vector<std::string> names;
   for (;;) {
-    errno = 0;  // readdir(3): the only way to distinguish an error from the end
+    errno = 0;  // readdir(3): only errno distinguishes an error from the end
     const struct dirent* entry = ::readdir(stream.get());
     if (entry == nullptr) {
       if (errno != 0) {
-        base::throw_errno("cannot read " + base::quoted(path));
+        base::throw_errno("cannot read directory " + base::quoted(path));
       }
       break;
     }
@@ -106,7 +107,7 @@ bool path_exists(const std::string& path) {
     return true;
   }
   if (errno != ENOENT) {
-    base::throw_errno("cannot look at " + base::quoted(path));
+    base::throw_errno("cannot stat " + base::quoted(path));
   }
   return false;
 }

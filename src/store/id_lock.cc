@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Takes locks on ids: the gate, the lock file, and the full disk.
 #include "store/id_lock.h"
 
 #include <sys/file.h>
@@ -22,11 +23,11 @@
 namespace store {
 namespace {
 
-// How long a caller that does not wait stands at the gate. Other callers hold it for microseconds,
-// and forget_lock for as long as two unlinks take on a busy disk.
+// How long a caller that does not wait for the lock waits for the gate. Other callers hold the gate
+// for microseconds; forget_lock holds it for as long as two unlinks take on a busy disk.
 constexpr std::chrono::milliseconds kGatePatience{500};
 
-// Opens a file of an id, which is made when it does not exist. Nothing when another process has
+// Opens a file of an id; creates it if it does not exist. Returns nothing if another process has
 // locked the directory until `deadline`.
 std::optional<base::Fd> open_lock_file(const Store& store, const std::string& path,
                                        const base::Deadline& deadline) {
@@ -41,8 +42,8 @@ std::optional<base::Fd> open_lock_file(const Store& store, const std::string& pa
   return store.open_below(path, kLockFileFlags | O_CREAT, 0600);
 }
 
-// Opens and locks a file of an id, again if forget_lock removed it while this process waited.
-// Nothing when others held it until `deadline`.
+// Opens and locks a file of an id. Starts again if forget_lock removed the file while this process
+// waited. Returns nothing if other processes held it until `deadline`.
 std::optional<base::Fd> lock_current(const Store& store, const std::string& path, int operation,
                                      const base::Deadline& deadline) {
   for (;;) {
@@ -56,9 +57,9 @@ std::optional<base::Fd> lock_current(const Store& store, const std::string& path
   }
 }
 
-// Stands at the gate. The result has no descriptor when there is no gate and none can be made,
-// because the disk is full or the directory locked: the gate only keeps the order of those who
-// wait. Nothing when others held it until `deadline`.
+// Takes the gate. The result has no descriptor if the gate does not exist and cannot be created,
+// because the disk is full or the directory is locked: the gate only keeps the order of the
+// waiters. Returns nothing if other processes held it until `deadline`.
 std::optional<base::Fd> pass_gate(const Store& store, const std::string& path,
                                   const base::Deadline& deadline) {
   for (;;) {
@@ -85,15 +86,16 @@ std::optional<base::Fd> pass_gate(const Store& store, const std::string& path,
   }
 }
 
-// The directory of lock files, locked in place of the file of an id that has none. The result has
-// no descriptor when there is such a file by now. Nothing when others held it until `deadline`.
+// Locks the directory of lock files in place of the file of an id that has none. The result has no
+// descriptor if the file exists by then. Returns nothing if other processes held it until
+// `deadline`.
 std::optional<base::Fd> lock_directory(const Store& store, const std::string& path,
                                        const base::Deadline& deadline) {
   base::Fd dir = store.open_below(store.locks_dir(), O_RDONLY | O_DIRECTORY);
   if (!base::lock_file(dir.get(), LOCK_EX, deadline, store.locks_dir())) {
     return std::nullopt;
   }
-  // Only now nobody else can make it.
+  // From here on no other process can create the file.
   const bool is_ours =
       names_file(store.locks_dir(), dir.get()) && !store.try_open_below(path, O_PATH);
   return is_ours ? std::move(dir) : base::Fd();
@@ -123,7 +125,7 @@ std::optional<int> parse_number(std::string_view text) {
                                                                   : std::nullopt;
 }
 
-// The numbers in SNAPFORK_LOCK_FD, without what is no number.
+// Returns the numbers in SNAPFORK_LOCK_FD; skips everything that is not a number.
 std::vector<int> listed_fds() {
   const char* list = std::getenv("SNAPFORK_LOCK_FD");
   std::vector<int> fds;
@@ -137,7 +139,7 @@ std::vector<int> listed_fds() {
   return fds;
 }
 
-// Whether one of the descriptors is the directory of lock files, locked exclusively.
+// Returns whether one of the descriptors is the directory of lock files, locked exclusively.
 bool holds_directory(const Store& store, const std::vector<int>& fds) {
   struct stat dir {};
   return !fds.empty() && ::stat(store.locks_dir().c_str(), &dir) == 0 &&
@@ -196,7 +198,7 @@ std::vector<std::string> inherited_ids(const Store& store) {
     std::string_view name(target.data(), static_cast<size_t>(std::max<ssize_t>(length, 0)));
     name.remove_prefix(name.find_last_of('/') + 1);
     name.remove_suffix(name.ends_with(kLockSuffix) ? kLockSuffix.size() : 0);
-    // The name is only a hint: the store may have been reached by another path.
+    // The name is only a hint: a parent may have reached the store by another path.
     struct stat file {};
     if (is_valid_id(name) && ::stat(lock_path(store, name).c_str(), &file) == 0 &&
         lock_in_fdinfo(base::own_fdinfo(fd, file))) {
@@ -209,7 +211,7 @@ std::vector<std::string> inherited_ids(const Store& store) {
 
 void close_inherited_locks() {
   for (const int fd : listed_fds()) {
-    // Only what is a lock: the variable may be older than the descriptors.
+    // Closes locks only: the variable may be older than the descriptors.
     struct stat file {};
     if (fd > STDERR_FILENO && ::fstat(fd, &file) == 0 &&
         lock_in_fdinfo(base::own_fdinfo(fd, file))) {
@@ -250,16 +252,16 @@ std::optional<IdLock> require_lock(const Store& store, std::string_view id, Lock
 
 std::string why_not_waited_for(std::string_view held) {
   if (held == kDirectory) {
-    return "not waited for, since the directory of lock files is locked: the disk was full";
+    return "did not wait, because the directory of lock files is locked: the disk was full";
   }
-  return "not waited for, since the lock on " + base::quoted(held) +
+  return "did not wait, because the lock on " + base::quoted(held) +
          " is held already; take both in one call of template-lock";
 }
 
 bool wait_until_free(const Store& store, std::string_view id, const base::Deadline& deadline) {
   check_id(id);
   const std::string path = lock_path(store, id);
-  // Without the gate: a process that only observes must not keep anybody out.
+  // Does not take the gate: a process that only observes must not delay others.
   for (;;) {
     if (const std::optional<base::Fd> fd = store.try_open_below(path, kLockFileFlags)) {
       if (!base::lock_file(fd->get(), LOCK_EX, deadline, path)) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lock on one id of the store: shared by forks under way, exclusive for whoever changes it.
+// The lock on one id of the store: shared for forks in progress, exclusive for changes.
 #pragma once
 
 #include <optional>
@@ -15,42 +15,42 @@ namespace store {
 
 enum class LockMode { shared, exclusive };
 
-// What to do when the disk has no room for the lock file of an id that has none.
+// What to do if the disk has no space for the lock file of an id that has none.
 enum class WhenFull { fail, lock_directory };
 
-// flock(2) on <root>/.snapfork/locks/<id>.lock. The lock belongs to the open file description: it
-// is inherited by children and ends when the last process that has it ends, however that dies.
+// flock(2) on <root>/.snapfork/locks/<id>.lock. The lock belongs to the open file description:
+// children inherit it, and it ends when the last process that has it ends, for any reason.
 //
-// Writers do not starve: a process that wants the lock passes <id>.gate first, exclusively, and one
-// that waits for the exclusive lock keeps the gate until it has it, so that no new shared holder
-// gets in.
+// Writers do not starve. A process that wants the lock first takes <id>.gate exclusively. A process
+// that waits for the exclusive lock keeps the gate until it has the lock, so that no new shared
+// holder gets in.
 //
 // forget_lock (id_lock_forget.h) removes both files while it holds both exclusively, and a person
 // may remove or replace either. So path and inode are compared after each flock, and a waiter whose
-// file was replaced starts again with the new one. Exclusion rests on <id>.lock alone; the gate
+// file was replaced starts again with the new one. Exclusion depends on <id>.lock alone; the gate
 // only keeps the order.
 //
-// A full disk: a lock file is made under the shared lock on the directory locks/ itself, which no
-// other step takes. A process that wants one exclusive lock and cannot make its file (ENOSPC,
-// EDQUOT), as `delete` does, locks the directory exclusively instead. While it holds that, no lock
-// file is made: so it holds every id that has none, and nobody else can hold those. It waits for no
-// other lock then, because others may wait for the directory under any lock.
+// Full disk: a lock file is created under the shared lock on the directory locks/ itself, which no
+// other step takes. A process that wants one exclusive lock and cannot create its file (ENOSPC,
+// EDQUOT), as `delete` does, locks the directory exclusively instead. While it holds that lock, no
+// lock file can be created: it holds every id that has no lock file. It then waits for no other
+// lock, because other processes may wait for the directory while they hold any lock.
 //
-// Several ids: take them in the order of their names, as template-lock does. Nobody upgrades: a
-// failed flock upgrade loses the shared lock.
+// Several ids: take them in the order of the ids, as template-lock does. No process upgrades a
+// lock: a failed flock upgrade loses the shared lock.
 class IdLock {
  public:
-  // Waits until `deadline` (at once: Deadline::after of 0 ms). Nothing when others still hold it
-  // then. Creates the store's layout and the lock file when missing. Throws std::system_error, or
-  // Unsupported where the filesystem has no locks. While it waits it owns SIGALRM of the process,
-  // and wants to be the only thread that waits so.
+  // Waits until `deadline`; a deadline of 0 ms returns at once. Returns nothing if other
+  // processes still hold the lock then. Creates the layout of the store and the lock file if they
+  // do not exist. Throws std::system_error, or Unsupported if the filesystem has no locks. While
+  // this function waits, it uses SIGALRM of the process; only one thread may wait at a time.
   //
-  // `when_full`: lock_directory is for an exclusive lock of a caller that takes no further one.
+  // `when_full`: lock_directory is for an exclusive lock of a caller that takes no further lock.
   static std::optional<IdLock> acquire(const Store& store, std::string_view id, LockMode mode,
                                        const base::Deadline& deadline,
                                        WhenFull when_full = WhenFull::fail);
 
-  // The locked descriptor (close-on-exec), to hand over or to keep.
+  // The locked descriptor (close-on-exec), to pass on or to keep.
   int fd() const { return fd_.get(); }
   base::Fd take_fd() && { return std::move(fd_); }
 
@@ -59,37 +59,38 @@ class IdLock {
   base::Fd fd_;
 };
 
-// The mode of the lock on `id` that this process has inherited: one of the descriptors that
-// SNAPFORK_LOCK_FD lists ("7" or "7,9"), whose file is the id's lock file and which
-// /proc/self/fdinfo shows as locked; or, for an id without a lock file, the directory of lock
-// files, locked exclusively. Nothing when there is none.
+// Returns the mode of the lock on `id` that this process has inherited. That is one of the
+// descriptors listed in SNAPFORK_LOCK_FD ("7" or "7,9") that is open on the id's lock file and that
+// /proc/self/fdinfo shows as locked. For an id without a lock file it may also be the directory of
+// lock files, locked exclusively. Returns nothing if there is none.
 std::optional<LockMode> inherited_lock(const Store& store, std::string_view id);
 
-// Closes every lock that this process has inherited, and takes SNAPFORK_LOCK_FD out of the
-// environment: for a daemon, which would hold the locks for as long as it lives.
+// Closes every inherited lock and removes SNAPFORK_LOCK_FD from the environment. For daemons, which
+// would otherwise hold the locks until they exit.
 void close_inherited_locks();
 
-// The ids whose locks this process has inherited, sorted.
+// Returns the ids whose locks this process has inherited, sorted.
 std::vector<std::string> inherited_ids(const Store& store);
 
-// The last of them; empty for none; what sorts after every id when the directory of lock files is
-// locked. An id before it is not waited for: its holder may be waiting for this one.
-// `why_not_waited_for` says so in a refusal.
+// Returns the last of these ids; empty if there are none; a string that sorts after every id if the
+// directory of lock files is locked. A process does not wait for an id that sorts before this one,
+// because the holder of that id may wait for this one. `why_not_waited_for` returns the clause for
+// a refusal.
 std::string last_inherited_id(const Store& store);
 std::string why_not_waited_for(std::string_view held);
 
-// What a program that changes `id` calls first. Returns at once with nothing when an inherited lock
-// covers it; else takes the lock, waiting at most `deadline` (not at all for an id that comes
-// before an inherited one), and returns it to be kept until the end. Throws Refused, naming the
-// holders, when it cannot be had, or when the inherited lock is shared and an exclusive one is
-// needed.
+// A program calls this before it changes `id`. If an inherited lock covers the id, returns nothing
+// at once. Else takes the lock and returns it; the caller keeps it until the end. Waits until
+// `deadline`, but not for an id that sorts before an inherited one. Throws Refused, with the names
+// of the holders, if the lock is not available, or if the inherited lock is shared and an exclusive
+// one is needed.
 std::optional<IdLock> require_lock(const Store& store, std::string_view id, LockMode mode,
                                    const base::Deadline& deadline,
                                    WhenFull when_full = WhenFull::fail);
 
-// Whether nobody holds the lock on `id` now, or until `deadline` (then false). It waits as one who
-// wants the exclusive lock, but keeps nobody out meanwhile; so it may see no end where others come
-// all the time.
+// Returns true as soon as no process holds the lock on `id`, or false at `deadline`. It waits
+// without holding the gate, so it does not block new holders, and under constant traffic the wait
+// may last until the deadline.
 bool wait_until_free(const Store& store, std::string_view id, const base::Deadline& deadline);
 
 }  // namespace store

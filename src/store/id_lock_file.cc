@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Names, flags and /proc/PID/fdinfo of lock files.
 #include "store/id_lock_file.h"
 
 #include <sys/stat.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Examines and removes idle lock files.
 #include "store/id_lock_forget.h"
 
 #include <sys/file.h>
@@ -17,7 +18,7 @@ namespace {
 
 struct Locked {
   LockFiles what = LockFiles::absent;
-  base::Fd fd;  // of one that is idle; closing it ends the lock
+  base::Fd fd;  // the locked file of an idle lock; closing it releases the lock
 };
 
 bool is_ours(int fd) {
@@ -25,7 +26,7 @@ bool is_ours(int fd) {
   return ::fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 && st.st_nlink == 1;
 }
 
-// What the file is, without locking it: `idle` for a lock file.
+// Returns what the file is without locking it: `idle` for a lock file.
 LockFiles kind_of(const Store& store, const std::string& path) {
   const std::optional<base::Fd> fd = store.try_open_below(path, O_PATH | O_NOFOLLOW);
   return !fd ? LockFiles::absent : is_ours(fd->get()) ? LockFiles::idle : LockFiles::foreign;
@@ -51,7 +52,7 @@ Locked try_lock(const Store& store, const std::string& path, bool create = false
   if (!names_file(path, fd->get())) {
     return {.what = LockFiles::in_use, .fd = {}};
   }
-  // Asked last: the file of a forget_lock that was faster has no name.
+  // Checked last: a file that another forget_lock has removed has no name.
   if (!is_ours(fd->get())) {
     return {.what = LockFiles::foreign, .fd = {}};
   }
@@ -68,13 +69,13 @@ LockFiles inspect(const Store& store, std::string_view id, bool remove) {
   check_id(id);
   const std::string gate_name = gate_path(store, id);
   const std::string path = lock_path(store, id);
-  Locked gate = try_lock(store, gate_name);  // its lock ends last
+  Locked gate = try_lock(store, gate_name);  // released last
   if (gate.what == LockFiles::absent && remove) {
     if (const LockFiles kind = kind_of(store, path); kind != LockFiles::idle) {
       return kind;
     }
-    // Without a gate, a caller that does not wait makes one, passes it, and is refused because this
-    // function holds the lock.
+    // If the gate does not exist, a caller that does not wait creates one, takes it, and is
+    // refused because this function holds the lock.
     try {
       gate = try_lock(store, gate_name, true);
     } catch (const std::system_error& error) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Lists the holders and waiters of a lock from /proc.
 #include "store/id_lock_holders.h"
 
 #include <sys/stat.h>
@@ -12,7 +13,7 @@
 namespace store {
 namespace {
 
-// Who holds a flock on the file of that name, one record a process.
+// Returns the processes that hold a flock on the file at `path`, one record per process.
 std::vector<LockHolder> holders_of(const std::string& path) {
   std::vector<LockHolder> holders;
   struct stat file {};
@@ -29,7 +30,7 @@ std::vector<LockHolder> holders_of(const std::string& path) {
                          .left_behind_by = held->taker});
     }
   }
-  // Who is among the holders has not left anybody behind.
+  // A holder that took the lock itself has not orphaned another holder.
   for (LockHolder& holder : holders) {
     if (std::ranges::find(holders, holder.left_behind_by, &LockHolder::pid) != holders.end()) {
       holder.left_behind_by = 0;
@@ -38,7 +39,8 @@ std::vector<LockHolder> holders_of(const std::string& path) {
   return holders;
 }
 
-// "4711 (cp), 4712 (tail, left behind by 4710), ...": a message stays readable with hundreds.
+// Returns "4711 (cp), 4712 (tail, orphaned by 4710), ...". The list is cut so that a message stays
+// readable with hundreds of holders.
 std::string list_of(const std::vector<LockHolder>& holders) {
   constexpr size_t kNamed = 5;
   std::string text;
@@ -47,7 +49,7 @@ std::string list_of(const std::vector<LockHolder>& holders) {
     text += (i == 0 ? "" : ", ") + std::to_string(holder.pid) + " (" + holder.name;
     text += holder.left_behind_by == 0
                 ? ")"
-                : ", left behind by " + std::to_string(holder.left_behind_by) + ")";
+                : ", orphaned by " + std::to_string(holder.left_behind_by) + ")";
   }
   return text + (holders.size() > kNamed ? ", ..." : "");
 }
@@ -59,8 +61,8 @@ std::vector<LockHolder> lock_holders(const Store& store, std::string_view id) {
   if (::stat(lock_path(store, id).c_str(), &file) == 0) {
     return holders_of(lock_path(store, id));
   }
-  // A process that could not make it has locked the directory; those that make one now hold it
-  // shared.
+  // A process that could not create the lock file has locked the directory. Processes that are
+  // creating one hold the directory shared.
   std::vector<LockHolder> holders = holders_of(store.locks_dir());
   std::erase_if(holders, [](const LockHolder& h) { return h.mode == LockMode::shared; });
   return holders;
@@ -70,8 +72,9 @@ std::string describe_conflict(const Store& store, std::string_view id) {
   const std::vector<LockHolder> holders = lock_holders(store, id);
   const std::vector<LockHolder> waiters = holders_of(gate_path(store, id));
   if (holders.empty() && !waiters.empty()) {
-    // A waiter for the exclusive lock keeps the gate, and one that is stopped keeps it forever.
-    return "nobody is seen to hold it, but " + list_of(waiters) + " waits for it before others" +
+    // A waiter for the exclusive lock keeps the gate, and a stopped waiter keeps it until it
+    // continues.
+    return "no visible process holds it, but " + list_of(waiters) + " waits for it before others" +
            (base::process_is_stopped(waiters.front().pid)
                 ? " and is stopped; continue it (kill -CONT " +
                       std::to_string(waiters.front().pid) + ") or end it"

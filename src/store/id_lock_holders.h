@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who holds the lock on an id: for messages and people, never for a decision.
+// The holders of the lock on an id: for messages and people, never for a decision.
 #pragma once
 
 #include <sys/types.h>
@@ -20,18 +20,18 @@ struct LockHolder {
   pid_t pid = 0;
   std::string name;  // process_name
   LockMode mode = LockMode::shared;
-  std::optional<int64_t>
-      since_ms;  // when the lock was taken, after 1970; not known of foreign ones
-  // Who took the lock and has it no more, having ended (or closed it) before this process, which
-  // had inherited it; 0 for none.
+  std::optional<int64_t> since_ms;  // when the lock was taken, in ms since 1970; only known if a
+                                    // program of the suite took it
+  // The process that took the lock and no longer has it, because it ended or closed it before
+  // this process, which inherited the lock; 0 if there is none.
   pid_t left_behind_by = 0;
 };
 
-// Who holds the lock on `id` now, one record a process, from /proc (processes of other users only
-// when root). Somebody may come or go meanwhile.
+// Returns the holders of the lock on `id` now, one record per process, from /proc. Root sees all
+// processes; another user sees only their own. Processes may come and go during the scan.
 std::vector<LockHolder> lock_holders(const Store& store, std::string_view id);
-// Why a lock could not be had: "held exclusively by 4711 (snapfork)", "held shared by 4711 (cp),
-// 4712 (cp, left behind by 4710), awaited by 4713 (template-lock)" or "held by a process that
+// Returns why a lock is not available: "held exclusively by 4711 (snapfork)", "held shared by 4711
+// (cp), 4712 (cp, orphaned by 4710), awaited by 4713 (template-lock)" or "held by a process that
 // cannot be seen".
 std::string describe_conflict(const Store& store, std::string_view id);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Finds the socket directory of the page server in the environment.
 #include "store/run_dir.h"
 
 #include <unistd.h>
@@ -35,7 +36,7 @@ std::string default_socket_dir() {
   std::string dir = find_socket_dir();
   if (dir.empty()) {
     throw base::UsageError(
-        "where the page server is cannot be told: give --socket-dir, or set "
+        "cannot find the page server: give --socket-dir, or set "
         "SNAPFORK_PAGER or XDG_RUNTIME_DIR");
   }
   return dir;

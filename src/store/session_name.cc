@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Makes the session name from the id and the inode of the directory.
 #include "store/session_name.h"
 
 #include <cerrno>
@@ -12,7 +13,7 @@ namespace {
 constexpr uint32_t kFnvOffset = 2166136261U;
 constexpr uint32_t kFnvPrime = 16777619U;
 
-// FNV-1a over the eight bytes of `number`, the lowest first.
+// FNV-1a over the eight bytes of `number`, the lowest byte first.
 uint32_t hash_in(uint32_t hash, uint64_t number) {
   for (unsigned byte = 0; byte < sizeof number; ++byte) {
     hash = (hash ^ static_cast<uint32_t>(number >> (8 * byte) & 0xffU)) * kFnvPrime;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The layout below SNAPFORK_ROOT: paths, the checks of ids, and the creation of the layout.
 #include "store/store.h"
 
 #include <sys/stat.h>
@@ -22,7 +23,7 @@ bool is_alphanumeric(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-// What is wrong with `id`, or nullptr.
+// Returns what is wrong with `id`, or nullptr.
 const char* id_problem(std::string_view id) {
   if (id.empty()) {
     return "it is empty";
@@ -38,7 +39,7 @@ const char* id_problem(std::string_view id) {
   return good ? nullptr : "only letters, digits, '.', '_' and '-' are allowed";
 }
 
-// Makes one directory of the store, unless it exists.
+// Creates one directory of the store unless it exists.
 void make_dir(int parent, const std::string& name, mode_t mode, const std::string& path) {
   if (::mkdirat(parent, name.c_str(), mode) != 0 && errno != EEXIST) {
     base::throw_errno("cannot create directory " + base::quoted(path));
@@ -89,7 +90,7 @@ std::string Store::fork_index_dir(std::string_view id) const {
 }
 
 void Store::require_root() const {
-  if (!base::is_utf8(root_)) {  // metadata and records are JSON, which cannot hold such a path
+  if (!base::is_utf8(root_)) {  // metadata and records are JSON, which cannot hold other paths
     throw base::UsageError("cannot use the store " + base::quoted(root_) +
                            ": its path is not UTF-8; rename it, or set SNAPFORK_ROOT to another");
   }
@@ -105,7 +106,7 @@ void Store::require_root() const {
 }
 
 void Store::create_layout() const {
-  constexpr mode_t kPrivate = 0700;  // there are memory images and disks below
+  constexpr mode_t kPrivate = 0700;  // memory images and disks lie below
   const base::Fd root = open_root();
   make_dir(root.get(), "guests", kPrivate, guests_dir());
   make_dir(root.get(), ".snapfork", kPrivate, root_ + "/.snapfork");
@@ -124,7 +125,7 @@ void Store::create_layout() const {
 }
 
 base::Fd Store::open_root() const {
-  require_root();  // names what to do about one that is missing
+  require_root();  // its message contains the advice for a root that does not exist
   return base::open_file(root_, O_PATH | O_DIRECTORY);
 }
 

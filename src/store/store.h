@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where things lie under SNAPFORK_ROOT, and which names they may have.
+// The paths below SNAPFORK_ROOT, and the ids that are valid there.
 #pragma once
 
 #include <optional>
@@ -10,14 +10,14 @@
 
 namespace store {
 
-// An id: 1 to 64 of [A-Za-z0-9._-], starting with a letter or a digit. So it is one path component,
-// no option, no hidden file, and leaves room for a socket path (107 bytes). Throws UsageError
-// naming what is wrong with it.
+// An id has 1 to 64 characters of [A-Za-z0-9._-] and starts with a letter or a digit. So it is one
+// path component, is not an option or a hidden file, and leaves room for a socket path (107 bytes).
+// Throws UsageError, with what is wrong with the id.
 void check_id(std::string_view id);
 bool is_valid_id(std::string_view id);
 
-// The layout that DESIGN calls the store. Paths only: nothing is opened or created here, but for
-// the functions that say so. An id given to any of them must have passed check_id.
+// The layout of a store, as snapfork(7) documents it. These functions only return paths; the
+// functions that open or create something say so. The caller has checked each id with check_id.
 class Store {
  public:
   // SNAPFORK_ROOT, or /var/lib/snapfork.
@@ -36,19 +36,20 @@ class Store {
   std::string tmp_dir() const { return root_ + "/.snapfork/tmp"; }
   std::string trash_dir() const { return root_ + "/.snapfork/trash"; }
 
-  // Throws std::system_error ENOENT or ENOTDIR, saying what to do, when the root is not a
-  // directory; UsageError when its path is not UTF-8.
+  // Throws std::system_error (ENOENT or ENOTDIR), with advice, if the root is not a directory;
+  // UsageError if its path is not UTF-8.
   void require_root() const;
-  // Creates guests/ and .snapfork/ with what belongs in it (0700) under an existing root. Throws
-  // BadData when one of them is a symbolic link; Unsupported when they are not on one filesystem,
+  // Creates guests/ and .snapfork/ with its directories (0700) under an existing root. Throws
+  // BadData if one of them is a symbolic link; Unsupported if they are not on one filesystem,
   // because publishing is a rename between them.
   void create_layout() const;
 
   // Opens a path of this store, which must lie below root(). The root may be reached through
-  // symbolic links; below it none is followed (open_beneath.h has what is thrown). Every program
-  // that changes or removes something in the store opens its directory by one of these.
+  // symbolic links; below it no link is followed (open_beneath.h lists the exceptions). Every
+  // program that changes or removes something in the store opens its directory by one of these
+  // functions.
   base::Fd open_below(const std::string& path, int flags, mode_t mode = 0) const;
-  // Nothing where the file does not exist.
+  // The same; nothing if the file does not exist.
   std::optional<base::Fd> try_open_below(const std::string& path, int flags) const;
 
  private:
@@ -58,7 +59,7 @@ class Store {
   std::string root_;
 };
 
-// mkdir(2) for each missing part of `path`. Throws std::system_error.
+// Calls mkdir(2) for each missing component of `path`. Throws std::system_error.
 void make_dirs(const std::string& path, unsigned mode);
 
 }  // namespace store

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Resolves a path and compares inodes with the guest directories.
 #include "store/store_path.h"
 
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which guest a path belongs to, however it is spelled.
+// Finds the guest to which a path belongs, in any spelling.
 #pragma once
 
 #include <optional>
@@ -9,9 +9,10 @@
 
 namespace store {
 
-// The id of the guest in whose directory `path` lies, without symbolic links and compared by
-// inodes: so also through a bind mount or another spelling. Nothing for what lies elsewhere.
-// Throws std::system_error when `path` cannot be resolved.
+// Returns the id of the guest whose directory contains `path`. Symbolic links are resolved and
+// directories are compared by inode, so a bind mount or another spelling gives the same answer.
+// Returns nothing for a path outside of the guests. Throws std::system_error if `path` cannot be
+// resolved.
 std::optional<std::string> guest_of_path(const Store& store, const std::string& path);
 
 }  // namespace store

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Recognizes the files that a running VMM creates.
 #include "store/vmm_names.h"
 
 namespace store {

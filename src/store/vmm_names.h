@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which names in a guest's directory are of files that a running VMM makes: no clone has them.
+// The names of files that a running VMM creates in a guest's directory; clones omit them.
 #pragma once
 
 #include <string_view>
 
 namespace store {
 
-// A socket's name, whatever the file is.
+// Returns whether the name is that of a socket, whatever the type of the file is.
 bool is_socket_name(std::string_view name);
-// An image that is being compressed: of a regular file only.
+// Returns whether the name is that of an image during its compression. Only for regular files.
 bool is_half_compressed_name(std::string_view name);
 
 }  // namespace store

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Writes, reads and resolves the record of a VMM.
 #include "store/vmm_record.h"
 
 #include <unistd.h>
@@ -48,7 +49,7 @@ base::FoundProcess find_recorded_vmm(const base::ProcessIdentity& vmm) {
   if (vmm.pid > 0) {
     return base::find_process(vmm);
   }
-  // This process lives since the boot.
+  // find_process compares boots. This process lives in the present boot.
   return {.alive = base::find_process({.pid = ::getpid(), .boot_id = vmm.boot_id}).alive};
 }
 

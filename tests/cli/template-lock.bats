@@ -129,9 +129,9 @@ teardown() { common_teardown; }
   child=$(<child)
   spawned+=("$child")
   run -1 template-lock --no-wait base -- true
-  assert_contains "$output" "held exclusively by $child (tail, left behind by "
+  assert_contains "$output" "held exclusively by $child (tail, orphaned by "
   run -0 template-lock holders base
-  local pattern="$child"$'\texclusive\t20.*Z\ttail -f /dev/null\tleft behind by [0-9]+'
+  local pattern="$child"$'\texclusive\t20.*Z\ttail -f /dev/null\torphaned by [0-9]+'
   [[ $output =~ ^$pattern$ ]] || fail "no such holder"
   run -0 template-lock holders --json base
   [[ $(json .left_behind_by) =~ ^[0-9]+$ ]]
@@ -202,7 +202,7 @@ teardown() { common_teardown; }
   spawn_to up template-lock a -- bash -c 'touch has.a; read -r <go; template-lock --timeout 60 b -- true'
   wait_until 10 test -e has.a
   run -1 template-lock b -- bash -c 'echo >go; template-lock --timeout 60 a -- true'
-  assert_contains "$output" "not waited for, since the lock on 'b' is held already"
+  assert_contains "$output" "did not wait, because the lock on 'b' is held already"
   wait_until 10 is_gone "$spawned_pid"
   assert_equal "$(<up)" ''
 }
@@ -242,7 +242,7 @@ SCRIPT
   make_fake_guest a
   hold a
   run -1 template-lock b -- snapshot-meta set a Name=new
-  assert_contains "$output" "cannot lock 'a': held exclusively by $spawned_pid (tail); not waited for, since the lock on 'b' is held"
+  assert_contains "$output" "cannot lock 'a': held exclusively by $spawned_pid (tail); did not wait, because the lock on 'b' is held"
 }
 
 @test "many ids: the soft limit of descriptors grows, and the command has room left" {

@@ -200,7 +200,7 @@ ignores_term() { # <pid>
   run -1 --separate-stderr template-lock --no-wait f -- true
   assert_contains "$stderr" "cannot lock 'f'"
   run -0 template-lock holders f
-  assert_contains "$output" 'left behind by'
+  assert_contains "$output" 'orphaned by'
   kill -KILL "$(cut -f1 <<<"$output")"
   wait_until 10 template-lock wait --timeout 0 f
   snapfork -q delete f || true
