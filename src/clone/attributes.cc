@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Copies owner, mode, extended attributes and times.
 #include "clone/attributes.h"
 
 #include <fcntl.h>
@@ -20,17 +21,17 @@ namespace {
 
 constexpr const char* kAccessAcl = "system.posix_acl_access";
 constexpr const char* kDefaultAcl = "system.posix_acl_default";
-// How XFS shows the same ACLs to root: following from the ones above, and junk on other
-// filesystems.
+// XFS shows the same ACLs to root under this prefix. They follow from the ACL attributes above, and
+// other filesystems cannot use them.
 constexpr std::string_view kXfsAclPrefix = "trusted.SGI_ACL_";
 constexpr mode_t kModeBits = 07777;
 
-// flistxattr and its kin: with a size of 0 they tell the size that is needed, which may have grown
-// when they are called again. Nothing, and errno, when the filesystem has none (EOPNOTSUPP) or the
-// attribute does not exist (ENODATA): an empty value is something else.
+// flistxattr(2) and similar calls return the needed size for a size of 0; the size may have grown
+// by the next call. Returns nothing, and errno, if the filesystem has no attributes (EOPNOTSUPP) or
+// the attribute does not exist (ENODATA): an empty value is a different answer.
 template <typename Call>
 std::optional<std::vector<char>> grow_and_call(Call call, const std::string& what) {
-  std::vector<char> buffer(256);  // SELinux's label, a small ACL
+  std::vector<char> buffer(256);  // holds a SELinux label or a small ACL
   for (;;) {
     const ssize_t size = call(buffer.data(), buffer.size());
     if (size >= 0) {
@@ -48,7 +49,7 @@ std::optional<std::vector<char>> grow_and_call(Call call, const std::string& wha
   }
 }
 
-// link(2)-like calls have no descriptor form for a symlink; its name under /proc does.
+// These calls have no descriptor form for a symlink, so the path in /proc is used.
 std::string proc_name(int dir, const std::string& name) {
   return "/proc/self/fd/" + std::to_string(dir) + "/" + name;
 }
@@ -77,8 +78,8 @@ void AttributeCopier::note_flags(int src, const std::string& dst_path) {
 
 void AttributeCopier::warn() const {
   if (lost_ > 0) {
-    base::say_warning("the destination does not take all attributes: " + std::to_string(lost_) +
-                      " not kept, the first is " + first_lost_);
+    base::say_warning("the destination does not support all attributes: " + std::to_string(lost_) +
+                      " not copied, the first is " + first_lost_);
   }
   if (flagged_ > 0) {
     base::say_warning(
@@ -133,10 +134,10 @@ void AttributeCopier::apply(int src, const struct stat& st, int dst, const std::
       if (::fchown(dst, st.st_uid, st.st_gid) != 0) {
         base::throw_errno("cannot change the owner of " + base::quoted(dst_path));
       }
-      mode_touched = true;  // set-id bits are gone
+      mode_touched = true;  // chown clears the set-id bits
     } else {
-      // Others may give a file to a group of their own only, and not to another user; a set-id bit
-      // would then lend somebody else's rights.
+      // Without privilege, a user may give a file only to one of their own groups, and not to
+      // another user. A set-id bit would then lend that user's rights to others.
       if (::fchown(dst, static_cast<uid_t>(-1), st.st_gid) == 0) {
         now.st_gid = st.st_gid;
       }
@@ -184,7 +185,8 @@ void AttributeCopier::apply_symlink(int src_dir, const struct stat& st, int dst_
 
 void remove_inherited_acls(int fd, const std::string& path) {
   for (const char* acl : {kAccessAcl, kDefaultAcl}) {
-    // Asked first: to remove what is not there is a transaction of the filesystem all the same.
+    // fgetxattr is cheaper: the removal of an absent attribute is still a transaction of the
+    // filesystem.
     if (::fgetxattr(fd, acl, nullptr, 0) >= 0 && ::fremovexattr(fd, acl) != 0 && errno != ENODATA) {
       base::throw_errno("cannot remove the inherited ACL of " + base::quoted(path));
     }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// reflink-clone --clean: removes the leftovers of killed runs.
 #include "clone/clean.h"
 
 #include <fcntl.h>
@@ -18,8 +19,8 @@
 namespace cloning {
 namespace {
 
-// Whoever makes a temporary of this program holds its flock; metadata that is being written has
-// none, but is open for writing.
+// A run of this program holds the flock of its temporary. A metadata file that is being written has
+// no lock, but is open for writing.
 bool is_in_use(int fd) {
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     return true;
@@ -43,13 +44,13 @@ std::vector<Leftover> remove_leftovers(const std::string& directory, bool dry_ru
     const base::Fd fd(::openat(dir.get(), entry.name.c_str(), O_RDONLY | file::kNoFollow));
     if (!fd) {
       if (errno == ENOENT) {
-        continue;  // published or removed meanwhile
+        continue;  // another run published or removed it
       }
       base::throw_errno("cannot open " + base::quoted(directory + "/" + entry.name));
     }
     found.push_back({.path = directory + "/" + entry.name, .in_use = is_in_use(fd.get())});
     if (!found.back().in_use && !dry_run) {
-      file::remove_tree(dir.get(), entry.name, found.back().path);  // while the lock is held
+      file::remove_tree(dir.get(), entry.name, found.back().path);  // the lock is still held
     }
   }
   return found;
@@ -65,10 +66,9 @@ std::string leftover_record(const Leftover& leftover, bool dry_run) {
 }
 
 std::string leftover_line(const Leftover& leftover, bool dry_run) {
-  return base::quoted(leftover.path) + (leftover.in_use
-                                            ? ": left alone, a run that lives is at work there\n"
-                                        : dry_run ? ": would be removed\n"
-                                                  : ": removed\n");
+  return base::quoted(leftover.path) + (leftover.in_use ? ": kept, a running process uses it\n"
+                                        : dry_run       ? ": would be removed\n"
+                                                        : ": removed\n");
 }
 
 }  // namespace cloning

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Taking away what killed runs left.
+// Removes the leftovers of killed runs.
 #pragma once
 
 #include <string>
@@ -9,14 +9,14 @@ namespace cloning {
 
 struct Leftover {
   std::string path;
-  bool in_use;  // a run that lives is at work there: it stays
+  bool in_use;  // a running process uses it: it stays
 };
 
-// Removes the temporaries of the suite that stand in the directory, those below its directories
-// not; with `dry_run` only says which. Throws std::system_error.
+// Removes the temporaries of the suite directly in this directory, not those in its subdirectories.
+// With `dry_run`, only returns them. Throws std::system_error.
 std::vector<Leftover> remove_leftovers(const std::string& directory, bool dry_run);
 
-// The record of type "leftover" and what a person reads; `dry_run` as above.
+// Returns the record of type "leftover", and the line for a person. `dry_run` as above.
 std::string leftover_record(const Leftover& leftover, bool dry_run);
 std::string leftover_line(const Leftover& leftover, bool dry_run);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Clones one source to one destination: checks, contents, publication.
 #include "clone/clone.h"
 
 #include <fcntl.h>
@@ -55,7 +56,7 @@ void clone_directory(const SourceFile& src, const Place& place, const Request& r
   }
   AttributeCopier attributes;
   TreeCloner tree(request, contents, attributes, progress, report);
-  // Opened anew: reading a directory uses up a descriptor's position.
+  // Opened again, because reading a directory moves the descriptor's position.
   const base::Fd dir = base::open_at(src.fd.get(), ".", O_RDONLY | O_DIRECTORY);
   if (request.dry_run) {
     tree.clone(dir.get(), place.parent());
@@ -67,7 +68,7 @@ void clone_directory(const SourceFile& src, const Place& place, const Request& r
   attributes.warn();
 }
 
-// What would be replaced must not be the source, nor hold it.
+// Refuses to replace the source, or a directory that contains it.
 void require_apart(const SourceFile& src, const Place& place) {
   struct stat there {};
   if (::fstatat(place.parent(), place.name().c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -81,7 +82,7 @@ void require_apart(const SourceFile& src, const Place& place) {
   }
   if (!is_apart) {
     throw base::UsageError("cannot replace " + base::quoted(place.path()) + " by a clone of " +
-                           base::quoted(src.path) + ", which is there");
+                           base::quoted(src.path) + ", which it contains");
   }
 }
 

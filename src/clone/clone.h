@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One source, one destination: the whole of a clone, from checks to publication.
+// Clones one source to one destination, from the checks to the publication.
 #pragma once
 
 #include <string>
@@ -11,10 +11,10 @@
 
 namespace cloning {
 
-// Makes `dst` a clone of `src`: nothing or the whole appears there, whatever happens to us. With
-// request.replace it takes the place of what is there, in one step. Throws Refused when something
-// is there already, UsageError when `dst` would be inside `src` or would replace it, and whatever
-// the steps throw (staging.h, contents.h, tree.h); then `dst` is as before.
+// Makes `dst` a clone of `src`. Either the complete clone appears or nothing does, even if this
+// process is killed. With request.replace, the clone replaces an existing `dst` in one step. Throws
+// Refused if `dst` already exists; UsageError if `dst` would be inside `src` or would replace it;
+// and whatever the steps throw (staging.h, contents.h, tree.h). `dst` is then unchanged.
 CloneReport clone_to(const SourceFile& src, const std::string& dst, const Request& request,
                      Progress& progress);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Parses the command line of reflink-clone and checks the combinations.
 #include "clone/command_line.h"
 
 #include <algorithm>
@@ -22,7 +23,7 @@ constexpr const char* kFooter =
 
 constexpr int64_t kMostJobs = 256;
 
-// The value of a word that is one of three; the first when none was given.
+// Returns the value for a word that is one of three; the first value if the option is absent.
 template <typename Value>
 Value choice_of(const base::ParsedOptions& options, const char* name,
                 const std::array<std::pair<std::string_view, Value>, 3>& choices) {
@@ -104,26 +105,26 @@ base::Options make_options() {
   base::Options options("reflink-clone", "[options] SRC DST...",
                         "Clone a file or a directory by sharing its blocks, all or nothing.");
   options.group("Contents")
-      .value("reflink", "WHEN", "auto (copy what cannot share), always, never")
-      .flag("sparse", "make holes of long zeros in what is copied")
-      .flag("dig", "make holes of long zeros; without DST in SRC")
+      .value("reflink", "WHEN", "auto (copy if sharing fails), always, never")
+      .flag("sparse", "copy long runs of zeros as holes")
+      .flag("dig", "turn long zeros into holes; without DST: in SRC")
       .flag("steady", "refuse a SRC that changes while it is cloned")
-      .flag("verify", "compare before the clone gets its name")
+      .flag("verify", "compare with SRC before DST appears")
       .value("max-extents", "N", "refuse to reflink a file that has more")
       .flag("defrag", "rewrite a SRC that has more; DST may be left out")
-      .value("profile", "NAME", "plain, or vm: leave out what is the VMM's own")
+      .value("profile", "NAME", "plain, or vm: omit files of the running VMM")
       .value("memory", "HOW", "snapshots/*/memory: reflink, link (sealed), copy")
-      .value("exclude", "GLOB", "leave out; may be repeated")
+      .value("exclude", "GLOB", "omit matching entries; may be repeated")
       .group("Making")
-      .flag("replace", "take the place of an existing DST")
-      .flag("durable", "flush to the disk before the name appears")
+      .flag("replace", "replace an existing DST")
+      .flag("durable", "flush to the disk before DST appears")
       .value("jobs", "N", "threads that copy (1)")
       .value("progress", "WHEN", "auto (on a terminal), always, never")
-      .flag("dry-run", "say what would be done, change nothing")
+      .flag("dry-run", "print what would be done, change nothing")
       .group("Action")
-      .flag("unshare", "FILE...: give one with several links an own inode")
-      .flag("stat", "FILE...: extents, what is shared, holes, links")
-      .value("clean", "DIR", "remove what killed runs left in it")
+      .flag("unshare", "FILE...: give a file with links its own inode")
+      .flag("stat", "FILE...: print extents, shared bytes, holes")
+      .value("clean", "DIR", "remove the leftovers of killed runs")
       .footer(kFooter);
   return options;
 }

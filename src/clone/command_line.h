@@ -18,12 +18,12 @@ struct CommandLine {
   cloning::Request request;
   bool unshare = false;
   cloning::ProgressMode progress = cloning::ProgressMode::automatic;
-  std::string path;  // of --clean
+  std::string path;  // the argument of --clean
   std::vector<std::string> operands;
 };
 
 base::Options make_options();
-// Throws base::UsageError for options that do not go together.
+// Throws base::UsageError if options exclude each other.
 CommandLine command_line_of(const base::ParsedOptions& options);
 
 }  // namespace cloning

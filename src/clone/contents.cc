@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Clones the contents of one file: reflink, copy, holes, checks.
 #include "clone/contents.h"
 
 #include <sys/stat.h>
@@ -20,7 +21,8 @@
 namespace cloning {
 namespace {
 
-// Smaller files are not worth asking who has them open, nor a progress line beside others.
+// Below this size, the search for writers costs more than it helps, and a progress line is too
+// short to read.
 constexpr off_t kLargeFile = 1 << 20;
 
 std::string cost_text(const SourceFile& src, int64_t extents) {
@@ -37,22 +39,23 @@ void refuse_many_extents(const SourceFile& src, int64_t extents, int64_t limit) 
   }
 }
 
-// Whether the source is to be flushed and counted before it is cloned: when it may have so many
-// extents that somebody should know. A shorter file is cloned before one has asked.
+// Returns whether to flush the source and count its extents before the clone: it may have so many
+// that the caller must know. A smaller file is cloned faster than it is counted.
 bool must_count(const Request& request, const SourceFile& src) {
-  constexpr off_t kSmallestBlock = 1024;  // of a filesystem that shares blocks
+  constexpr off_t kSmallestBlock = 1024;  // the smallest block of a filesystem that shares blocks
   return src.st.st_size / kSmallestBlock >= request.max_extents.value_or(file::kManyExtents) &&
          (request.max_extents || request.detail != Detail::nothing);
 }
 
-// Size, bytes and extents of what shares the source's blocks. The bytes are what st_blocks says,
-// but where numbers are wanted and the extents are few: preallocated blocks are not data.
+// Measures size, bytes and extents of a file that shares the source's blocks. The bytes are
+// st_blocks, except if the caller wants numbers and there are few extents: preallocated blocks are
+// not data.
 void measure_shared(int fd, Detail detail, FileReport& report) {
   struct stat st {};
   if (::fstat(fd, &st) != 0) {
     base::throw_errno("cannot stat " + base::quoted(report.path));
   }
-  report.size = st.st_size;  // a source that grows is shared as long as it was at that instant
+  report.size = st.st_size;  // a source that grows is shared at its length of that instant
   report.shared = allocated_bytes(st);
   if (detail == Detail::numbers) {
     const std::optional<file::ExtentSurvey> survey =
@@ -62,7 +65,7 @@ void measure_shared(int fd, Detail detail, FileReport& report) {
     report.shared = survey ? survey->data_bytes : report.shared;
     report.extents_after =
         survey ? survey->extents : file::count_extents(fd, file::Flush::no, report.path);
-    // Those of a short source are those of its clone.
+    // The extents of a short source are those of its clone.
     report.extents = report.extents ? report.extents : report.extents_after;
   }
   report.hole = report.size - report.shared;
@@ -75,18 +78,18 @@ void warn_of_many_extents(const SourceFile& src, int64_t extents) {
   }
 }
 
-// Asked before the contents are taken, so that a writer that ends during the clone is known, too.
+// Checked before the contents are read, so that a writer that ends during the clone is also found.
 bool has_writer(const Request& request, const SourceFile& src) {
   return request.detail != Detail::nothing && src.st.st_size >= kLargeFile &&
          Lease(src.fd.get(), Lease::Kind::read).state() == Lease::State::refused;
 }
 
-// What a writer means for the clone depends on how that was made.
+// The effect of a writer on the clone depends on the method.
 void warn_of_writer(const SourceFile& src, const FileReport& report) {
   base::say_warning(base::quoted(src.path) + " is being written to" + writers_text(src) +
                     (report.method == Method::reflink
-                         ? "; the clone has its contents of one instant"
-                         : "; the copy may mix its contents of several instants, stop the writer "
+                         ? "; the clone has its contents at one instant"
+                         : "; the copy may mix its contents at several instants; stop the writer "
                            "or refuse such a source with --steady"));
 }
 
@@ -96,13 +99,13 @@ Progress& ContentCloner::progress_for(const SourceFile& src) {
   return request_.jobs > 1 && src.st.st_size < kLargeFile ? no_progress_ : progress_;
 }
 
-// Whether the contents came to be shared.
+// Returns whether the contents are shared.
 bool ContentCloner::shares(const SourceFile& src, const std::string& dst_path, ReflinkMode mode,
                            FileReport& report, const Sharing& sharing) {
   if (mode == ReflinkMode::never) {
     return false;
   }
-  // Asked only before something is flushed; FICLONE itself says no at once.
+  // Checked only before a flush; else FICLONE itself fails at once.
   if (must_count(request_, src)) {
     const std::scoped_lock lock(mutex_);
     if (asked_device_ != src.st.st_dev) {
@@ -185,7 +188,7 @@ FileReport ContentCloner::clone(const SourceFile& src, int dst, const std::strin
   return report;
 }
 
-// A file of the length 0 may have contents all the same (/proc, FUSE).
+// A file of length 0 may still have contents (/proc, FUSE).
 void ContentCloner::copy_unsized(const SourceFile& src, int dst, ReflinkMode mode,
                                  FileReport& report) {
   std::byte first{};
@@ -216,8 +219,8 @@ void ContentCloner::copy(const SourceFile& src, int dst, FileReport& report) {
   report.hole = src.st.st_size - result.copied;
 }
 
-// The zeros of the clone `made`. They are looked for in the source, whose pages are often in the
-// cache, if it certainly has the contents that were shared; else in the clone.
+// Returns the zeros of the clone `made`. If the source certainly has the contents that were shared,
+// it is searched, because its pages are often in the cache; else the clone is.
 std::vector<file::Range> ContentCloner::zeros_of(const SourceFile& src, int made,
                                                  const FileReport& report) {
   const Lease lease(src.fd.get(), Lease::Kind::read);
@@ -235,7 +238,7 @@ std::vector<file::Range> ContentCloner::zeros_of(const SourceFile& src, int made
   return find_in(made);
 }
 
-// `made` has the contents already; with a dry run it is the source.
+// `made` has the contents already. In a dry run it is the source.
 void ContentCloner::dig(const SourceFile& src, int made, FileReport& report) {
   const PhaseTimer timer(report.phases.dig);
   const std::vector<file::Range> holes = zeros_of(src, made, report);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The contents of one file: shared where possible, else copied.
+// Clones the contents of one file: shared if possible, else copied.
 #pragma once
 
 #include <sys/types.h>
@@ -18,32 +18,33 @@
 
 namespace cloning {
 
-// For one destination: it remembers what that filesystem refused. Several threads may clone at the
-// same time.
+// For one destination: it remembers the refusal of that filesystem. Several threads may clone at
+// the same time.
 class ContentCloner {
  public:
-  // Both must outlive the object.
+  // Both references must outlive the object.
   ContentCloner(const Request& request, Progress& progress)
       : request_(request), progress_(progress) {}
 
-  // Fills `dst`, new and empty and open for writing: by FICLONE as `mode` says, else by a sparse
-  // copy; zeros become holes, and the two are compared, when the request says so. Throws
-  // Unsupported when `mode` is always and the files cannot share; Refused when the source has more
-  // extents than the request allows, or has changed meanwhile; base::Error and std::system_error
-  // (see try_reflink, sparse_copy).
+  // Fills `dst`, which is new, empty and open for writing: by FICLONE as `mode` says, else by a
+  // sparse copy. If the request says so, zeros become holes, and the result is compared with the
+  // source. Throws Unsupported if `mode` is always and the files cannot share; Refused if the
+  // source has more extents than the request allows, or changes during the clone; base::Error and
+  // std::system_error (see try_reflink, sparse_copy).
   FileReport clone(const SourceFile& src, int dst, const std::string& dst_path, ReflinkMode mode);
 
-  // What clone would do into the directory `dst_dir`, with the same refusals, and nothing changed.
+  // Reports what clone would do in the directory `dst_dir`, with the same refusals, and changes
+  // nothing.
   FileReport plan(const SourceFile& src, int dst_dir, const std::string& dst_path,
                   ReflinkMode mode);
 
  private:
   // How a clone or a dry run shares one file.
   struct Sharing {
-    int made;                  // has the contents after `act`
-    int beside;                // the clone, or the directory that it would be in
-    std::function<int()> ask;  // whether the filesystem can: 0, or the errno of its refusal
-    std::function<int()> act;  // the same, and does it
+    int made;                  // the file with the contents after `act`
+    int beside;                // the clone, or the directory for it
+    std::function<int()> ask;  // asks the filesystem: 0, or the errno of its refusal
+    std::function<int()> act;  // the same, and shares the blocks
   };
   bool shares(const SourceFile& src, const std::string& dst_path, ReflinkMode mode,
               FileReport& report, const Sharing& sharing);
@@ -57,10 +58,10 @@ class ContentCloner {
   const Request& request_;
   Progress& progress_;
   Progress no_progress_{ProgressMode::never};
-  // Whether files of a device can be reflinked here is asked once, not for each file.
+  // The filesystem is asked once per source device, not once per file.
   std::mutex mutex_;
   std::optional<dev_t> asked_device_;
-  int refusal_ = 0;  // of that device; 0: it can
+  int refusal_ = 0;  // for that device; 0 if it can
 };
 
 }  // namespace cloning

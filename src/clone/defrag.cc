@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Rewrites a fragmented file densely and replaces it.
 #include "clone/defrag.h"
 
 #include <fcntl.h>
@@ -29,7 +30,7 @@ namespace {
   throw base::Refused("cannot rewrite " + base::quoted(src.path) + ": " + why);
 }
 
-// The largest holes, and one of no length at the end.
+// Returns the largest holes, and one of length 0 at the end.
 std::vector<file::Range> holes_to_keep(const SourceFile& src) {
   const off_t size = src.st.st_size;
   std::vector<file::Range> holes;
@@ -47,7 +48,7 @@ std::vector<file::Range> holes_to_keep(const SourceFile& src) {
   return holes;
 }
 
-// Everything between the holes.
+// Returns the ranges between the holes.
 file::NextRange between(const std::vector<file::Range>& holes) {
   return [&](off_t from) -> std::optional<file::Range> {
     for (const file::Range& hole : holes) {
@@ -68,11 +69,11 @@ void write_densely(const SourceFile& src, int dst, const Lease& lease, Progress&
     throw_with_advice(errno, "cannot rewrite " + base::quoted(src.path));
   }
   progress.begin(src.path, bytes);
-  // One thread: the filesystem lays out what comes in order in few extents.
+  // One thread: the filesystem puts sequential writes into few extents.
   file::read_pieces(src.fd.get(), between(holes), src.st.st_size, 1, src.path,
                     [&](off_t at, std::span<const std::byte> data) {
                       if (lease.state() == Lease::State::refused) {
-                        refuse(src, "a process opens it for writing; run again when none does");
+                        refuse(src, "a process opens it for writing; try again when none does");
                       }
                       try {
                         base::pwrite_full(dst, data, at, src.path);
@@ -93,13 +94,13 @@ void rewrite(const Place& place, const SourceFile& src, const Lease& lease, Prog
     refuse(src, "the copy cannot have " + attributes.first_lost());
   }
   require_unchanged(src);
-  // Who waits for the lease has looked up the old inode already and would write where nobody
-  // reads, so the lease is asked after the exchange, which is undone then.
+  // A process that waits for the lease has already looked up the old inode and would write to a
+  // file without a name. So the lease is checked after the exchange, which is then undone.
   staged.replace_if(
       [&](const struct stat& old) {
         return old.st_dev == src.st.st_dev && old.st_ino == src.st.st_ino && lease.is_held();
       },
-      "a process opens or replaces it; run again when none does", base::Durable::yes);
+      "a process opens or replaces it; try again when none does", base::Durable::yes);
 }
 
 }  // namespace
@@ -120,8 +121,7 @@ void defragment(const Place& place, SourceFile& src, const Request& request, Pro
       refuse(src, "it is being written to" + writers_text(src) + "; stop the writer first");
     }
     if (lease.state() == Lease::State::unknown) {
-      refuse(src,
-             "no lease on it is available, so writers cannot be noticed; be its owner or root");
+      refuse(src, "no lease is available, so writers cannot be detected; run as its owner or root");
     }
     if (!request.dry_run) {
       rewrite(place, src, lease, progress);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rewriting a file that has too many extents, so that its clones are fast again.
+// Rewrites a file that has too many extents, so that its clones are fast again.
 #pragma once
 
 #include "clone/place.h"
@@ -9,19 +9,20 @@
 
 namespace cloning {
 
-// Puts a dense copy of `src`, which has the name `place`, in its place when it has more extents
-// than the request allows (kManyExtents when it does not say), opens that, and notes in
-// `src.defragged` how many there were.
+// If `src` has more extents than the request allows (kManyExtents by default), replaces it by a
+// dense copy under the name `place`, opens that copy, and records the old number of extents in
+// `src.defragged`.
 //
-// The copy keeps owner, mode, times and attributes, is on the disk before it gets the name, and
-// keeps the kManyExtents - 1 largest holes: smaller ones are what makes many extents of it.
+// The copy keeps owner, mode, times and attributes. It is flushed to the disk before it gets the
+// name. It keeps the kManyExtents - 1 largest holes; the smaller ones are the cause of the many
+// extents.
 //
-// Throws Refused when somebody has the file open for writing, opens it meanwhile, or changes it;
-// when it has other names, which would stay with the old contents; or when no lease is to be had
-// that would tell. Then the file is as before.
+// Throws Refused if a process has the file open for writing, opens it during the rewrite, or
+// changes it; if the file has other links, which would keep the old contents; or if no lease is
+// available to detect this. The file is then unchanged.
 void defragment(const Place& place, SourceFile& src, const Request& request, Progress& progress);
 
-// The same for a source that was opened by its path; a directory is left alone.
+// The same for a source that was opened by its path. Directories are ignored.
 void defragment_operand(SourceFile& src, const Request& request, Progress& progress);
 
 }  // namespace cloning

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Queries statx(2), libmount and libblkid.
 #include "clone/filesystem.h"
 
 #include <blkid/blkid.h>
@@ -24,8 +25,8 @@ std::string text_or_empty(const char* text) {
   return text != nullptr ? text : "";
 }
 
-// The mount is found by its number, not by comparing paths: bind mounts and mounts on top of each
-// other cannot deceive it.
+// The mount is found by its id, not by comparing paths, so bind mounts and stacked mounts give the
+// right result.
 void read_mount(uint64_t mount_id, const std::string& path, FilesystemInfo& info) {
   const std::unique_ptr<libmnt_table, Deleter> table(
       mnt_new_table_from_file("/proc/self/mountinfo"));

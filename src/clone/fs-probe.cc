@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// fs-probe: what filesystem a path is on, and whether files can share blocks there.
+// fs-probe: prints the filesystem of a path, and whether files can share blocks there.
 #include <exception>
 #include <limits>
 #include <string>
@@ -13,8 +13,8 @@
 
 namespace {
 
-// The paths are independent: one that fails does not keep the others from being probed, and the
-// first failure gives the exit status.
+// The paths are independent: after a failure the others are still probed, and the first failure
+// gives the exit status.
 int run(int argc, char** argv) {
   base::Options options("fs-probe", "[options] PATH...",
                         "Print what filesystem a path is on, and whether files can share blocks "

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Changes a file in place, or in a clone that replaces it.
 #include "clone/in_place.h"
 
 #include <fcntl.h>
@@ -40,14 +41,14 @@ struct stat stat_of_name(const Place& place) {
 
 enum class Reason {
   unshare,  // an inode of its own, writable by the owner
-  dig,      // holes; without any the file stays as it is
+  dig,      // holes; if there are no zeros, the file is unchanged
 };
 
-// Builds the file anew and exchanges the two. Others may read the old inode, and go on reading it.
-// No process may write to it from before its contents are taken until the new one has the name.
+// Builds the file again and exchanges the two. Processes that read the old inode continue to read
+// it. No process may write to it from before its contents are read until the new file has the name.
 FileReport rebuild(const Place& place, Reason reason, const Request& request, Progress& progress) {
   const SourceFile src = open_source(place.parent(), place.name(), place.path());
-  const base::Fd guarded = open_again(src.fd.get());  // contents.clone takes leases of its own
+  const base::Fd guarded = open_again(src.fd.get());  // contents.clone takes its own leases
   const Lease lease(guarded.get(), Lease::Kind::read);
   if (lease.state() == Lease::State::refused) {
     refuse_writer(src);
@@ -73,19 +74,20 @@ FileReport rebuild(const Place& place, Reason reason, const Request& request, Pr
   if (request.durable == base::Durable::yes) {
     progress.flush();
   }
-  // A process that waits for the lease has looked up the old inode already, and would write into a
-  // file without a name: so this is asked after the exchange. Without leases the times have to do.
+  // A process that waits for the lease has already looked up the old inode, and would write to a
+  // file without a name. So the lease is checked after the exchange. Without leases, the times
+  // are compared.
   staged.replace_if(
       [&](const struct stat& old) {
         return base::is_same_file(old, src.st) && lease.state() != Lease::State::refused &&
                !is_modified(src);
       },
-      "a process opens, changes or replaces it; run again when none does", request.durable);
+      "a process opens, changes or replaces it; try again when none does", request.durable);
   return report;
 }
 
-// The times of a file, put back when it goes out of scope: to dig does not change what it says.
-// Left alone when the lease is lost, because a change by another process must show.
+// Restores the times of a file at the end of its scope: digging holes does not change the contents.
+// The times stay changed if the lease is lost, because a change by another process must show.
 class TimesKept {
  public:
   TimesKept(int fd, const struct stat& st, const Lease& lease)
@@ -106,8 +108,8 @@ class TimesKept {
   const Lease& lease_;
 };
 
-// Digs in the file itself if no other process has it open; else returns false, and nothing has
-// happened. Only a write lease is proof of that: what a process writes between a check of the times
+// Digs holes in the file itself if no other process has it open. Else returns false and changes
+// nothing. Only a write lease proves this: data that a process writes between a check of the times
 // and the punch would be lost.
 bool dig_alone(const Place& place, const Request& request, Progress& progress, FileReport& report) {
   const base::Fd fd = base::open_at(place.parent(), place.name(), O_RDWR | file::kNoFollow);
@@ -123,7 +125,7 @@ bool dig_alone(const Place& place, const Request& request, Progress& progress, F
   const RequireSteady require_lease = [&] {
     if (!lease.is_held()) {
       throw base::Refused("cannot dig holes into " + base::quoted(place.path()) +
-                          ": a process opens it; run again when none does");
+                          ": a process opens it; try again when none does");
     }
   };
   {

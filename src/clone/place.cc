@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Opens the parent of a destination; locks and removes temporary names.
 #include "clone/place.h"
 
 #include <fcntl.h>
@@ -52,7 +53,7 @@ bool Place::is_taken() const {
     return true;
   }
   if (errno != ENOENT) {
-    base::throw_errno("cannot make " + base::quoted(path_));
+    base::throw_errno("cannot create " + base::quoted(path_));
   }
   return false;
 }
@@ -77,7 +78,7 @@ bool Place::is_inside(int dir) const {
     const struct stat below = here;
     base::Fd above(::openat(climber.get(), "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!above && errno == EACCES) {
-      return false;  // no walk that starts further up could come through here either
+      return false;  // a walk that starts higher cannot get through here either
     }
     climber = std::move(above);
     if (::fstat(climber.get(), &here) != 0) {
@@ -112,10 +113,10 @@ void Place::remove_leftover() const {
       if (!still_named(leftover.get())) {
         continue;
       }
-      file::remove_tree(parent(), temporary_, temporary_);  // while the lock is held
+      file::remove_tree(parent(), temporary_, temporary_);  // the lock is still held
       return;
     }
-    file::remove_tree(parent(), temporary_, temporary_);  // no file of ours, but our name
+    file::remove_tree(parent(), temporary_, temporary_);  // not our file, but our name
   }
   throw_busy();
 }
@@ -124,7 +125,7 @@ void Place::remove_replaced() const {
   try {
     remove_leftover();
   } catch (const std::exception& error) {
-    base::say_warning(base::quoted(path_) + " is in place, but what was there is left as " +
+    base::say_warning(base::quoted(path_) + " is in place, but the replaced file is left as " +
                       base::quoted(temporary_) + ": " + error.what());
   }
 }
@@ -153,12 +154,12 @@ bool Place::still_named(int fd) const {
 }
 
 void Place::throw_busy() const {
-  throw base::Refused("cannot make " + base::quoted(path_) +
-                      ": another run is making it; wait for that one");
+  throw base::Refused("cannot create " + base::quoted(path_) +
+                      ": another reflink-clone is already creating it; wait for it to end");
 }
 
 void Place::throw_exists() const {
-  throw base::Refused("cannot make " + base::quoted(path_) +
+  throw base::Refused("cannot create " + base::quoted(path_) +
                       ": it already exists; remove it, or --replace it");
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Probes whether two files of a directory can share blocks.
 #include "clone/probe.h"
 
 #include <fcntl.h>
@@ -44,7 +45,7 @@ ProbeReport probe(const std::string& path) {
     report.reflink = refusal == 0;
     report.why = refusal == 0 ? "" : std::strerror(refusal);
   } catch (const std::exception& error) {
-    report.why = error.what();  // read-only, full, not ours: the rest is worth having all the same
+    report.why = error.what();  // read-only, full, no permission: report the rest
   }
   return report;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a clone into a directory could do: the filesystem, and whether it really reflinks.
+// Probes a directory: its filesystem, and whether it really supports reflinks.
 #pragma once
 
 #include <optional>
@@ -12,12 +12,12 @@ namespace cloning {
 struct ProbeReport {
   std::string path;
   FilesystemInfo filesystem;
-  std::optional<bool> reflink;  // nothing: it could not be tried
-  std::string why;              // of no and of nothing: the errno's text
+  std::optional<bool> reflink;  // nothing if the test was not possible
+  std::string why;              // errno text for `false` and for nothing
 };
 
-// `path` is a directory, or a file whose directory is meant. Two unnamed files are made there and
-// one is cloned to the other: what the filesystem's type promises is not believed. Throws what
+// `path` is a directory, or a file in the directory to probe. Creates two unnamed files there and
+// clones one to the other, because the type of the filesystem proves nothing. Throws what
 // filesystem_of throws.
 ProbeReport probe(const std::string& path);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Draws the progress line.
 #include "clone/progress.h"
 
 #include <sys/ioctl.h>
@@ -24,14 +25,15 @@ bool is_wanted(ProgressMode mode) {
                                           style.verbosity != base::Verbosity::quiet && !style.json);
 }
 
-// A terminal that knows how to: not one of an editor or a log.
+// Returns whether standard error is a terminal that can erase lines; those of editors and logs
+// cannot.
 bool can_erase_lines() {
   const char* term = std::getenv("TERM");
   return ::isatty(STDERR_FILENO) == 1 && term != nullptr && *term != '\0' &&
          std::string_view(term) != "dumb";
 }
 
-// The last column stays free: some terminals go to the next line when it is filled.
+// The last column stays free: some terminals start a new line when it is filled.
 size_t terminal_width() {
   constexpr size_t kUsual = 80;
   struct winsize size {};
@@ -43,7 +45,7 @@ bool begins_character(char c) {
   return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U;
 }
 
-// The first byte of the character with that number.
+// Returns the position of the first byte of that character.
 size_t offset_of(std::string_view text, size_t character) {
   for (size_t at = 0; at < text.size(); ++at) {
     if (begins_character(text[at]) && character-- == 0) {
@@ -58,7 +60,7 @@ size_t length_of(std::string_view text) {
 }
 
 void draw(std::string_view text) {
-  // A terminal that has gone is no reason to give up the copy.
+  // A terminal that has disappeared does not end the copy.
   static_cast<void>(::write(STDERR_FILENO, text.data(), text.size()) < 0);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far a long copy is.
+// Shows the progress of a long copy.
 #pragma once
 
 #include <chrono>
@@ -11,13 +11,13 @@
 namespace cloning {
 
 enum class ProgressMode {
-  automatic,  // a line that is drawn after the first second, on a terminal, not with -q or --json
-  always,     // from the beginning; a line of its own each time where there is no terminal
+  automatic,  // a line on a terminal, after the first second; not with -q or --json
+  always,     // from the start; one line per update if there is no terminal
   never,
 };
 
-// The line on a terminal is erased at the end, and never wider than the terminal. Threads may call
-// add() at the same time.
+// The line on a terminal is erased at the end, and never wider than the terminal. Several threads
+// may call add().
 class Progress {
  public:
   explicit Progress(ProgressMode mode = ProgressMode::automatic);
@@ -27,12 +27,12 @@ class Progress {
   Progress& operator=(Progress&&) = delete;
   ~Progress() { erase(); }
 
-  // From here on add() counts towards `total` bytes of `name`.
+  // From here on, add() counts towards the `total` bytes of `name`.
   void begin(std::string_view name, int64_t total);
   void add(int64_t bytes);
-  // What was counted is being flushed to the disk, which takes its time and reports nothing.
+  // Shows that the counted data is being flushed to the disk, which reports no progress.
   void flush();
-  // Before anything else is written to the terminal.
+  // Call this before anything else is written to the terminal.
   void erase();
 
  private:
@@ -51,8 +51,8 @@ class Progress {
   std::chrono::steady_clock::time_point next_draw_;
 };
 
-// `name` and `rest` in at most `width` columns: of a longer name the end is kept, after "...". One
-// column is taken for each character.
+// Returns `name` and `rest` in at most `width` columns. The beginning of a longer name is replaced
+// by "...". Each character counts as one column.
 std::string fitted(const std::string& name, const std::string& rest, size_t width);
 
 }  // namespace cloning

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// reflink-clone: a copy of a file or a tree that shares its blocks, and is there as a whole or not
-// at all.
+// reflink-clone: copies files and trees by sharing their blocks; a copy is complete or absent.
 #include <sys/stat.h>
 
 #include <csignal>
@@ -32,7 +31,7 @@ using cloning::CommandLine;
 using cloning::Job;
 using cloning::Progress;
 
-// Files from this size on have a line of their own in the report; with -v all have.
+// Files of at least this size have their own line in the report. With -v all files have.
 constexpr int64_t kWorthALine = 1 << 20;
 
 void print(const cloning::CloneReport& report) {
@@ -59,8 +58,8 @@ void print(const cloning::InPlaceReport& report) {
   }
 }
 
-// Does `work` for each name. One that fails does not keep the others from being done: each stands
-// for itself, and the first failure gives the exit status.
+// Does `work` for each name. The names are independent: after a failure the others are still done,
+// and the first failure gives the exit status.
 template <typename Work>
 int for_each_name(std::vector<std::string>::const_iterator begin,
                   std::vector<std::string>::const_iterator end, cloning::Progress& progress,
@@ -149,9 +148,10 @@ int run(int argc, char** argv) {
   const CommandLine line = cloning::command_line_of(*options);
   // Modes are those of the source, and nothing is visible before it has them.
   ::umask(0);
-  // A file that gets too long is an error (EFBIG) with a message, not a death.
+  // A file that becomes too large then gives EFBIG and a message; SIGXFSZ would end the process.
   static_cast<void>(std::signal(SIGXFSZ, SIG_IGN));
-  // Who wants to write while we hold a lease is seen by asking; the signal would be our death.
+  // The lease is polled (F_GETLEASE). The default action of SIGIO on a lease break would end this
+  // process.
   static_cast<void>(std::signal(SIGIO, SIG_IGN));
   file::raise_descriptor_limit();
   Progress progress(line.progress);

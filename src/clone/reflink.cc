@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Calls FICLONE and FICLONERANGE, and explains their errors.
 #include "clone/reflink.h"
 
 #include <linux/fs.h>
@@ -17,7 +18,7 @@
 namespace cloning {
 namespace {
 
-// A multiple of every block size that the kernel mounts, so that FICLONERANGE of it is aligned.
+// A multiple of every block size that Linux mounts, so a FICLONERANGE of this length is aligned.
 constexpr size_t kProbeBytes = 64 << 10;
 
 bool is_an_answer(int error_number) {
@@ -30,15 +31,16 @@ const char* advice_for(int error_number) {
     case ENOSPC:
       return "; free some space on the filesystem of the destination";
     case EDQUOT:
-      return "; the quota there is used up";
+      return "; the disk quota of the destination is exhausted";
     case EIO:
-      return "; the device fails: see the kernel log";
+      return "; the device fails; read the kernel log";
     case EPERM:
-      return "; is the file immutable or append-only (lsattr), or the destination not yours?";
+      return "; check whether the file is immutable or append-only (lsattr) and who owns the "
+             "destination";
     case EROFS:
       return "; the destination is on a read-only mount, subvolume or snapshot";
     case ETXTBSY:
-      return "; it is in use as a swap file: swapoff first";
+      return "; it is in use as a swap file; run swapoff first";
     case EMLINK:
       return "; the filesystem allows no more links to one file (ext4: 65000): use "
              "--memory=reflink, or a second copy of the source";
@@ -49,8 +51,8 @@ const char* advice_for(int error_number) {
   }
 }
 
-// An unnamed file in `dir` that goes with its descriptor. errno of the failure in `error` when the
-// filesystem has none.
+// Creates an unnamed file in `dir`, which ends with its descriptor. If the filesystem cannot, puts
+// the errno into `error`.
 base::Fd anonymous_file(int dir, int& error) {
   base::Fd fd(::openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   error = fd ? 0 : errno == EISDIR ? EOPNOTSUPP : errno;
@@ -61,7 +63,7 @@ int answer_or_throw(int error_number, std::string_view path) {
   if (error_number == 0 || is_an_answer(error_number)) {
     return error_number;
   }
-  throw_with_advice(error_number, "cannot try a reflink in " + base::quoted(path));
+  throw_with_advice(error_number, "cannot probe reflinks in " + base::quoted(path));
 }
 
 }  // namespace
@@ -81,13 +83,13 @@ int try_reflink(int src, int dst, std::string_view src_path, std::string_view ds
 }
 
 int ask_reflink(int src, int dst) {
-  // Offset 1 is on no block's boundary. Who can reflink says EINVAL to that before it looks at the
-  // contents; EOPNOTSUPP, ENOTTY and EXDEV come earlier.
+  // Offset 1 is not aligned to a block. A filesystem that can reflink returns EINVAL for that
+  // before it reads the contents; EOPNOTSUPP, ENOTTY and EXDEV come earlier.
   struct file_clone_range range {
     .src_fd = src, .src_offset = 1, .src_length = 1, .dest_offset = 1
   };
   const bool refused = ::ioctl(dst, FICLONERANGE, &range) != 0 && errno != EINVAL;
-  return refused && is_an_answer(errno) ? errno : 0;  // what else there is, FICLONE will say
+  return refused && is_an_answer(errno) ? errno : 0;  // FICLONE itself reports any other problem
 }
 
 int probe_reflink(int src, int dst_dir, std::string_view dst_path) {
@@ -99,7 +101,7 @@ int probe_reflink(int src, int dst_dir, std::string_view dst_path) {
     };
     error = ::ioctl(dst.get(), FICLONERANGE, &range) == 0 ? 0 : errno;
     if (error == EINVAL) {
-      // Shorter than that: length 0 is all of it.
+      // For a shorter file, length 0 means the whole file.
       range.src_length = 0;
       error = ::ioctl(dst.get(), FICLONERANGE, &range) == 0 ? 0 : errno;
     }
@@ -131,7 +133,7 @@ std::string refusal_reason(int error_number, int src, int dst) {
   switch (error_number) {
     case EXDEV:
       return file::cross_device_reason(src, dst);
-    case EINVAL:  // of a filesystem that can: this file is without copy-on-write, or inline
+    case EINVAL:  // the filesystem supports it, but this file has no copy-on-write or is inline
       return "this file cannot share blocks on " + file::filesystem_name(dst);
     default:
       return file::filesystem_name(dst) + " cannot share blocks";

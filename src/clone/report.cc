@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Formats reports as JSON records and as lines for a person.
 #include "clone/report.h"
 
 #include <array>
@@ -27,7 +28,7 @@ const char* method_name(Method method) {
   return "unknown";
 }
 
-// Not std::to_chars, which needs libm: a tenth of the time that a start takes.
+// std::to_chars needs libm, which takes a tenth of the start time to load.
 std::string fixed(double value, int decimals) {
   std::array<char, 64> text{};
   const int length = std::snprintf(text.data(), text.size(), "%.*f", decimals, value);
@@ -85,7 +86,7 @@ Sums sums_of(const CloneReport& report) {
   return sums;
 }
 
-// "1.0 GiB shared, 9.0 GiB hole", leaving out what is zero.
+// Returns "1.0 GiB shared, 9.0 GiB hole", without the parts that are zero.
 std::string parts(const Sums& sums) {
   std::string text;
   const auto add = [&](int64_t bytes, const char* what) {
@@ -101,7 +102,7 @@ std::string parts(const Sums& sums) {
   return text.empty() ? "no data" : text;
 }
 
-// ", 12 extents", and what they were before the source was rewritten.
+// Returns ", 12 extents", and the number before the source was rewritten.
 std::string extents_text(const FileReport& file) {
   if (!file.extents) {
     return "";
@@ -114,7 +115,7 @@ std::string extents_text(const FileReport& file) {
   return text;
 }
 
-// What dirty data of the source cost, where it is worth a word.
+// Returns the time to write out dirty data of the source, if it is large enough to mention.
 std::string flush_text(const Phases& phases) {
   constexpr std::chrono::milliseconds kWorthAWord{10};
   return phases.flush < kWorthAWord
@@ -146,7 +147,7 @@ void add(base::JsonLine& line, std::string_view key, const std::optional<int64_t
   }
 }
 
-// "refused":"EOPNOTSUPP","refused_why":"ext4 cannot share blocks", or null for both.
+// Adds "refused":"EOPNOTSUPP","refused_why":"ext4 cannot share blocks", or null for both.
 base::JsonLine& add_refusal(base::JsonLine& line, int error_number, const std::string& why) {
   if (error_number == 0) {
     return line.null("refused").null("refused_why");
@@ -190,7 +191,7 @@ std::string human_bytes(int64_t bytes) {
   auto value = static_cast<double>(bytes);
   const char* unit = "";
   for (const char* next : {"KiB", "MiB", "GiB", "TiB", "PiB"}) {
-    if (value < 1023.95) {  // what would be shown as 1024.0 belongs to the next unit
+    if (value < 1023.95) {  // a value that would print as 1024.0 uses the next unit
       break;
     }
     value /= 1024;
@@ -261,7 +262,7 @@ std::string file_lines(const CloneReport& report, int64_t smallest) {
   std::string text;
   for (const FileReport& file : report.files) {
     if (file.size < smallest || file.path == report.dst) {
-      continue;  // a lone file is its own total
+      continue;  // a single file is its own total
     }
     text += base::quoted(file.path) + ": " + method_name(file.method) + ", " + parts(sums_of(file));
     text += extents_text(file) + "\n";
@@ -273,7 +274,7 @@ std::string total_line(const CloneReport& report) {
   const Sums sums = sums_of(report);
   std::string text = base::quoted(report.dst) + ": ";
   if (report.dry_run) {
-    text += "would be made: ";
+    text += "would be created: ";
   }
   text += std::to_string(report.files.size()) +
           (report.files.size() == 1 ? " file, " : " files, ") + parts(sums);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Compares size and data ranges of a clone with those of its source.
 #include "clone/shares_all.h"
 
 #include <sys/stat.h>
@@ -35,7 +36,7 @@ bool has_data(const SourceFile& src, off_t begin, off_t end) {
   return false;
 }
 
-// The first byte of data in the source that is a hole in the clone.
+// Returns the first byte of data in the source that is a hole in the clone.
 std::optional<off_t> first_missing(const SourceFile& src, int made, off_t size) {
   for (std::optional<file::Range> data = file::next_data(src.fd.get(), 0, size, src.path); data;
        data = file::next_data(src.fd.get(), data->end, size, src.path)) {
@@ -66,7 +67,7 @@ void require_all_shared(const SourceFile& src, int made, const std::string& dst_
   if (clone.st_size < least) {
     refuse("has only " + std::to_string(clone.st_size) + " of " + std::to_string(least) + " bytes");
   }
-  // A source that was written to since may have data that the clone rightly lacks.
+  // A source that was written to after the clone may have data that the clone rightly lacks.
   if (clone.st_blocks < now.st_blocks && !is_modified(src)) {
     const std::optional<off_t> missing = first_missing(src, made, least);
     if (missing && !is_modified(src)) {

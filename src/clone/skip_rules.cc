@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Matches the entries that the profile and --exclude omit.
 #include "clone/skip_rules.h"
 
 #include <fnmatch.h>
@@ -26,8 +27,8 @@ bool matches(const std::string& glob, const std::string& relative) {
   return ::fnmatch(from_source, relative.c_str(), FNM_PATHNAME) == 0;
 }
 
-// What a guest directory holds for the VMM that runs on it: none of it is the clone's. The rules
-// are those of hypeman's copy engine, and our own temporaries.
+// Files in a guest directory that belong to the VMM that runs on it; a clone needs none of them.
+// The rules are those of hypeman's copy engine, and the temporaries of this suite.
 bool is_of_the_vmm(const std::string& relative, mode_t type) {
   if (relative == "snapshots/snapshot-base") {
     return true;

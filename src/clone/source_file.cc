@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Opens a source and detects changes to it.
 #include "clone/source_file.h"
 
 #include <fcntl.h>
@@ -39,10 +40,11 @@ SourceFile open_operand(const std::string& path) {
     }
     if (!S_ISREG(src.st.st_mode) && !S_ISDIR(src.st.st_mode)) {
       throw base::BadData("cannot clone " + base::quoted(path) +
-                          ": it is neither a regular file nor a directory");
+                          ": it is not a regular file or a directory");
     }
   };
-  // Before it is opened, which would start a device; and after, because only then is it certain.
+  // The first check is before open(2), which would start a device. The second check is after it,
+  // because only then the type is certain.
   require_type(::stat(path.c_str(), &src.st));
   src.fd = base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   require_type(::fstat(src.fd.get(), &src.st));
@@ -64,7 +66,7 @@ SourceFile open_source(int dir, const std::string& name, const std::string& path
   if (!S_ISREG(src.st.st_mode)) {
     throw base::Refused(
         "cannot clone " + base::quoted(path) +
-        ": it was replaced during the clone; run again when no process changes the source");
+        ": it was replaced during the clone; try again when no process changes the source");
   }
   return src;
 }
@@ -72,7 +74,7 @@ SourceFile open_source(int dir, const std::string& name, const std::string& path
 void throw_went_away(const std::string& path) {
   throw base::Refused(
       "cannot clone " + base::quoted(path) +
-      ": it was removed during the clone; run again when no process changes the source");
+      ": it was removed during the clone; try again when no process changes the source");
 }
 
 bool is_modified(const SourceFile& src) {
@@ -81,8 +83,8 @@ bool is_modified(const SourceFile& src) {
 
 void require_unchanged(const SourceFile& src) {
   const struct stat now = stat_of(src);
-  // Who links or unlinks a name of the inode changes its ctime, as do clones of sealed memory
-  // beside this one; that is no change of contents.
+  // A process that adds or removes a link of the inode changes its ctime, as concurrent clones of
+  // sealed memory do. That is not a change of contents.
   const bool relinked = now.st_nlink != src.st.st_nlink || (now.st_mode & 0222) == 0;
   if (!same_contents(now, src.st) || (!relinked && !same_time(now.st_ctim, src.st.st_ctim))) {
     throw base::Refused("cannot clone " + base::quoted(src.path) + ": it changed during the clone" +

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Copies data by several threads; punches holes.
 #include "clone/sparse_copy.h"
 
 #include <fcntl.h>
@@ -29,13 +30,13 @@
 namespace cloning {
 namespace {
 
-// As long as fits into the cache of a core between reading and writing.
+// A piece of this size stays in the cache of a core between reading and writing.
 constexpr off_t kCopyPiece = 128 << 10;
 
-// Shorter ranges cost more to preallocate than is gained.
+// For shorter ranges, preallocation costs more than it saves.
 constexpr off_t kWorthPreallocating = 128 << 10;
 
-constexpr int64_t kBlockUnit = 512;  // of st_blocks, whatever the filesystem's block is
+constexpr int64_t kBlockUnit = 512;  // of st_blocks, for every block size
 
 struct stat stat_of(int fd, std::string_view path) {
   struct stat st {};
@@ -46,7 +47,7 @@ struct stat stat_of(int fd, std::string_view path) {
 }
 
 void punch(int fd, const file::Range& hole, off_t size, std::string_view path) {
-  // A last block that the file fills in part only is given back when the hole covers all of it.
+  // A partial last block is only freed if the hole covers all of it.
   const off_t beyond = hole.end == size ? static_cast<off_t>(file::kHoleBlock) : 0;
   if (::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, hole.begin,
                   hole.end - hole.begin + beyond) != 0) {
@@ -58,7 +59,7 @@ void punch(int fd, const file::Range& hole, off_t size, std::string_view path) {
   }
 }
 
-// One copy under way. Threads add to what it has done.
+// One copy in progress. Several threads add to its result.
 class SparseCopy {
  public:
   SparseCopy(int src, int dst, const CopyOptions& options, std::string_view src_path,
@@ -84,8 +85,8 @@ class SparseCopy {
   }
 
  private:
-  // ext4 reserves each block that is written for itself, unless it is there already; that is a
-  // third of the time. XFS gains nothing, and btrfs would not compress what comes into such blocks.
+  // ext4 reserves each written block separately unless it is allocated already; that is a third
+  // of the time. XFS does not become faster, and btrfs would not compress data in such blocks.
   void preallocate(off_t size) {
     struct statfs fs {};
     if (::fstatfs(dst_, &fs) != 0 || fs.f_type != EXT4_SUPER_MAGIC) {
@@ -101,7 +102,7 @@ class SparseCopy {
       if (errno == ENOSPC || errno == EDQUOT || errno == EIO) {
         throw_with_advice(errno, "cannot write " + base::quoted(dst_path_));
       }
-      return;  // a file of the old kind, without extents; what goes wrong, writing will tell
+      return;  // a file without extents (ext2 format); a later write reports errors
     }
   }
 
@@ -146,7 +147,7 @@ class SparseCopy {
 void check_space(int dst, int64_t needed, std::string_view dst_path) {
   struct statvfs space {};
   if (::fstatvfs(dst, &space) != 0 || space.f_blocks == 0) {
-    return;  // a filesystem that does not tell; writing will
+    return;  // the filesystem does not report it; a later write fails if it is full
   }
   const auto free_blocks = ::geteuid() == 0 ? space.f_bfree : space.f_bavail;
   const auto free_bytes = static_cast<int64_t>(free_blocks * space.f_frsize);
@@ -168,7 +169,7 @@ CopyResult sparse_copy(int src, const struct stat& st, int dst, const CopyOption
     check_space(dst, allocated, dst_path);
   }
   if (::ftruncate(dst, st.st_size) != 0) {
-    throw_with_advice(errno, "cannot make " + base::quoted(dst_path) + " " +
+    throw_with_advice(errno, "cannot extend " + base::quoted(dst_path) + " " +
                                  std::to_string(st.st_size) + " bytes long");
   }
   options.progress.begin(dst_path, allocated);
@@ -198,7 +199,7 @@ std::vector<file::Range> holes_to_dig(int src, int dst, off_t size, int jobs, Pr
                       progress.add(static_cast<int64_t>(data.size()));
                     });
   const int64_t cuts =
-      file::count_extents(dst, file::Flush::no, path).value_or(1) - 1;  // that there are already
+      file::count_extents(dst, file::Flush::no, path).value_or(1) - 1;  // existing ones
   const int64_t most = static_cast<int64_t>(file::kMostHoles) - std::max<int64_t>(cuts, 0);
   return zeros.holes(static_cast<size_t>(std::max<int64_t>(most, 0)));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copying a file's data and not its holes; turning zeros into holes.
+// Copies a file's data without its holes; turns zeros into holes.
 #pragma once
 
 #include <sys/stat.h>
@@ -16,7 +16,7 @@
 namespace cloning {
 
 enum class Zeros {
-  keep,  // data that is zero stays data, as in the source
+  keep,  // zeros that are data stay data, as in the source
   dig,   // runs of zeros that are worth it become holes (zero_runs.h)
 };
 
@@ -25,10 +25,10 @@ struct CopyResult {
   int64_t dug = 0;  // data that became holes
 };
 
-// What the file takes on the disk, at most its length.
+// Returns the allocated bytes of the file, at most its length.
 int64_t allocated_bytes(const struct stat& st);
 
-// How a copy is made, and who is told how far it is.
+// Options of a copy, and the receiver of its progress.
 struct CopyOptions {
   Zeros zeros;
   int jobs;  // threads
@@ -36,35 +36,35 @@ struct CopyOptions {
 };
 
 // Makes `dst` (new and empty, open for writing) `st.st_size` bytes long and copies the data of
-// `src` into it; with Zeros::dig, zeros are looked for in each piece of kPiece for itself. Throws
-// base::Error (exit status 5) when the space there is too small, before the first byte; Refused
-// when the source gets shorter meanwhile; std::system_error.
+// `src` into it. With Zeros::dig, zeros are searched in each piece of kPiece separately. Throws
+// base::Error (exit status 5), before the first byte is written, if the destination has too little
+// free space; Refused if the source becomes shorter; std::system_error.
 CopyResult sparse_copy(int src, const struct stat& st, int dst, const CopyOptions& options,
                        std::string_view src_path, std::string_view dst_path);
 
-// Copies everything up to the end of the file, whatever length the filesystem reports: files of
-// /proc, and of some FUSE filesystems, have the length 0 and contents. Returns the bytes. Throws
-// std::system_error.
+// Copies everything up to the end of the file, whatever length the filesystem reports: files in
+// /proc and in some FUSE filesystems report length 0 but have contents. Returns the number of
+// bytes. Throws std::system_error.
 int64_t stream_copy(int src, int dst, std::string_view src_path, std::string_view dst_path);
 
-// Throws when the contents may be others than those that were read.
+// Throws if the contents may differ from those that were read.
 using RequireSteady = std::function<void()>;
 
-// Where `src` has zeros that are worth a hole (zero_runs.h) in `dst`, which has the same contents
-// and `size` bytes, and extents of its own already; the two may be one descriptor. Calls
-// `require_steady` after each piece. Throws what that throws; Refused when `src` is too short;
+// Returns the zeros of `src` that are worth a hole (zero_runs.h) in `dst`. `dst` has the same
+// contents, `size` bytes, and its own extents; both may be the same descriptor. Calls
+// `require_steady` after each piece. Throws what that throws; Refused if `src` is too short;
 // std::system_error.
 std::vector<file::Range> holes_to_dig(int src, int dst, off_t size, int jobs, Progress& progress,
                                       std::string_view path, const RequireSteady& require_steady);
 
-// Punches these holes, each after a call of `require_steady`. Contents never change, so that it may
-// end at any point. Throws Unsupported where the filesystem has no holes; std::system_error.
+// Punches these holes and calls `require_steady` before each one. The contents never change, so it
+// may stop at any point. Throws Unsupported if the filesystem has no holes; std::system_error.
 void dig_holes(int dst, std::span<const file::Range> holes, off_t size, std::string_view path,
                const RequireSteady& require_steady);
 
 int64_t bytes_of(std::span<const file::Range> ranges);
 
-// Throws base::Error (exit status 5) when the filesystem of `dst` has not `needed` bytes free.
+// Throws base::Error (exit status 5) if the filesystem of `dst` has fewer than `needed` free bytes.
 void check_space(int dst, int64_t needed, std::string_view dst_path);
 
 }  // namespace cloning

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Builds files and directories under temporary names; publishes by link and rename.
 #include "clone/staging.h"
 
 #include <sys/stat.h>
@@ -16,8 +17,8 @@
 namespace cloning {
 namespace {
 
-// Lets the temporary and what has the name now change places. XFS, btrfs, ext4, tmpfs can; there is
-// no other way that leaves no moment without either of them.
+// Exchanges the temporary and the present entry. XFS, btrfs, ext4 and tmpfs support this. No other
+// method avoids a moment in which the name is absent.
 void exchange(const Place& place, const char* what_to_do) {
   if (::renameat2(place.parent(), place.temporary().c_str(), place.parent(), place.name().c_str(),
                   RENAME_EXCHANGE) == 0) {
@@ -41,7 +42,7 @@ StagedFile::StagedFile(const Place& place, mode_t mode) : place_(place) {
   fd_ = base::Fd(::openat(place.parent(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode));
   if (!fd_) {
     if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOENT) {
-      throw_with_advice(errno, "cannot make " + base::quoted(place.path()));
+      throw_with_advice(errno, "cannot create " + base::quoted(place.path()));
     }
     create_named();
   }
@@ -55,9 +56,9 @@ void StagedFile::create_named() {
     if (errno == EEXIST) {
       place_.throw_busy();
     }
-    throw_with_advice(errno, "cannot make " + base::quoted(place_.path()));
+    throw_with_advice(errno, "cannot create " + base::quoted(place_.path()));
   }
-  // Another run may have taken the new file for a leftover before it was locked.
+  // Another run may have removed the new file as a leftover before it was locked.
   if (!place_.try_lock(fd_.get()) || !place_.still_named(fd_.get())) {
     place_.throw_busy();
   }
@@ -76,7 +77,7 @@ void StagedFile::sync(base::Durable durable) const {
   }
 }
 
-// False when the name is taken.
+// Returns false if the name already exists.
 bool StagedFile::link_to(const std::string& name) const {
   if (file::link_descriptor(fd_.get(), place_.parent(), name) == 0) {
     return true;
@@ -103,8 +104,8 @@ void StagedFile::publish(base::Durable durable) {
   }
 }
 
-// An unnamed file cannot take a name that is in use, so it gets the temporary one in between,
-// locked, lest another run takes it for a leftover.
+// An unnamed file cannot replace an existing name, so it first gets the temporary name. It is
+// locked, so that another run does not remove it as a leftover.
 void StagedFile::take_temporary_name() {
   if (!named_) {
     if (!place_.try_lock(fd_.get()) || !link_to(place_.temporary())) {
@@ -157,7 +158,7 @@ StagedDirectory::StagedDirectory(const Place& place) : place_(place) {
       break;
     }
     if (errno != EEXIST || attempt == kAttempts) {
-      throw_with_advice(errno, "cannot make " + base::quoted(place.path()));
+      throw_with_advice(errno, "cannot create " + base::quoted(place.path()));
     }
   }
   fd_ = base::Fd(::openat(place.parent(), place.temporary().c_str(),
@@ -165,7 +166,7 @@ StagedDirectory::StagedDirectory(const Place& place) : place_(place) {
   if (!fd_ && errno != ENOENT) {
     base::throw_errno("cannot open " + base::quoted(place.temporary()));
   }
-  // Another run may have taken the new directory for a leftover before it was locked.
+  // Another run may have removed the new directory as a leftover before it was locked.
   if (!fd_ || !place.try_lock(fd_.get()) || !place.still_named(fd_.get())) {
     place.throw_busy();
   }
@@ -177,7 +178,8 @@ StagedDirectory::~StagedDirectory() {
     try {
       file::remove_tree(place_.parent(), place_.temporary(), place_.temporary());
     } catch (const std::exception&) {
-      // Already failing for another reason. The next run for this destination tries again.
+      // Another error is already being reported. The next run for this destination removes
+      // it.
       return;
     }
   }
@@ -213,7 +215,7 @@ void StagedDirectory::replace(base::Durable durable) {
   }
 }
 
-// False when the name is taken.
+// Returns false if the name already exists.
 bool StagedDirectory::rename_to_free_name() const {
   if (::renameat2(place_.parent(), place_.temporary().c_str(), place_.parent(),
                   place_.name().c_str(), RENAME_NOREPLACE) == 0) {
@@ -223,9 +225,9 @@ bool StagedDirectory::rename_to_free_name() const {
     return false;
   }
   if (errno == EINVAL || errno == ENOSYS) {
-    throw base::Unsupported("cannot make " + base::quoted(place_.path()) +
+    throw base::Unsupported("cannot create " + base::quoted(place_.path()) +
                             ": its filesystem has no renameat2(RENAME_NOREPLACE), without which "
-                            "another run's tree might be lost; make it on another filesystem");
+                            "the tree of another run might be lost; use another filesystem");
   }
   base::throw_errno("cannot give " + base::quoted(place_.path()) + " its name");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Building a destination where nobody sees it, and publishing it in one step.
+// Builds a destination where no process sees it, and publishes it in one step.
 #pragma once
 
 #include <sys/stat.h>
@@ -13,13 +13,14 @@
 
 namespace cloning {
 
-// A regular file under construction: unnamed (O_TMPFILE) where the filesystem can, so that a kill
-// leaves nothing at all; else under the temporary name, with mode 0600. No ACL. Destroyed
-// unpublished, it is gone.
+// A regular file under construction. It is unnamed (O_TMPFILE) if the filesystem supports that, so
+// that a killed run leaves nothing; else it has the temporary name and mode 0600. No ACL. The
+// destructor removes an unpublished file.
 class StagedFile {
  public:
-  // Removes a leftover first. `place` must outlive the object. An unnamed file, which nobody else
-  // can open, gets `mode` at once: to change it later is one more transaction of the filesystem.
+  // Removes a leftover first. `place` must outlive the object. An unnamed file, which no other
+  // process can open, gets `mode` at once: a later change is one more transaction of the
+  // filesystem.
   explicit StagedFile(const Place& place, mode_t mode = S_IRUSR | S_IWUSR);
   StagedFile(const StagedFile&) = delete;
   StagedFile& operator=(const StagedFile&) = delete;
@@ -28,13 +29,14 @@ class StagedFile {
   ~StagedFile();
 
   int fd() const { return fd_.get(); }
-  // Gives the file its name, in one step. Durable::yes: flushed before, and the directory after.
-  // Throws Refused when the name has been taken meanwhile, std::system_error.
+  // Gives the file its name in one step. Durable::yes flushes the file before, and the directory
+  // after. Throws Refused if the name already exists, std::system_error.
   void publish(base::Durable durable);
-  // The same, instead of what has the name now.
+  // The same, but replaces the present entry of that name.
   void replace(base::Durable durable);
-  // The same, but only if that is what `is_expected` says it may be: asked after the two have
-  // changed places, and put back when it says no; then throws Refused with `why`.
+  // The same, but only if `is_expected` accepts the status of the replaced entry. It is called
+  // after the exchange. If it returns false, the exchange is undone and Refused is thrown with
+  // `why`.
   void replace_if(const std::function<bool(const struct stat&)>& is_expected,
                   const std::string& why, base::Durable durable);
 
@@ -46,11 +48,12 @@ class StagedFile {
 
   const Place& place_;
   base::Fd fd_;
-  bool named_ = false;  // the temporary name is this file's
+  bool named_ = false;  // the file has the temporary name
 };
 
-// A directory under construction, under the temporary name, 0700, no ACL, locked. Destroyed
-// unpublished, it is removed with all in it; killed, it is left for the next run.
+// A directory under construction: under the temporary name, mode 0700, no ACL, locked. The
+// destructor removes an unpublished directory with its contents. If the process is killed, the next
+// run removes it.
 class StagedDirectory {
  public:
   explicit StagedDirectory(const Place& place);
@@ -61,12 +64,12 @@ class StagedDirectory {
   ~StagedDirectory();
 
   int fd() const { return fd_.get(); }
-  // renameat2(RENAME_NOREPLACE) to the name. Durable::yes: everything in it is flushed before, and
-  // the parent after. Throws Refused when the name has been taken, Unsupported where the filesystem
+  // renameat2(RENAME_NOREPLACE) to the name. Durable::yes flushes everything in it before, and
+  // the parent after. Throws Refused if the name already exists, Unsupported if the filesystem
   // lacks that rename, std::system_error.
   void publish(base::Durable durable);
-  // The same, instead of what has the name now, which is removed with all in it. Throws Unsupported
-  // where the filesystem cannot exchange two names: then everything is as it was.
+  // The same, but replaces the present entry, which is removed with its contents. Throws
+  // Unsupported if the filesystem cannot exchange two names; then nothing has changed.
   void replace(base::Durable durable);
 
  private:

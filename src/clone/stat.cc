@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// reflink-clone --stat: measures a file and formats the result.
 #include "clone/stat.h"
 
 #include <sys/stat.h>
@@ -13,7 +14,7 @@
 namespace cloning {
 namespace {
 
-constexpr int64_t kBlockUnit = 512;  // of st_blocks
+constexpr int64_t kBlockUnit = 512;  // the unit of st_blocks
 
 void count_holes(int fd, StatReport& report) {
   off_t at = 0;
@@ -49,10 +50,10 @@ std::string counted(int64_t count, const std::string& what) {
 StatReport stat_file(const std::string& path) {
   const SourceFile file = open_operand(path);
   if (!S_ISREG(file.st.st_mode)) {
-    throw base::BadData("cannot tell the extents of " + base::quoted(path) +
+    throw base::BadData("cannot list the extents of " + base::quoted(path) +
                         ": it is not a regular file");
   }
-  // Flushed first: only then st_blocks is what it will be.
+  // Flushed first: st_blocks is only final after that.
   const std::optional<file::ExtentSurvey> extents =
       file::survey_extents(file.fd.get(), file.st.st_size, file::Flush::yes, path);
   struct stat st {};

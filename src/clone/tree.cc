@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Walks a tree and clones its entries.
 #include "clone/tree.h"
 
 #include <fcntl.h>
@@ -24,14 +25,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A file of more data is copied by several threads itself, and not beside others.
+// A file with more data is copied by several threads itself. Smaller files are copied in parallel.
 constexpr int64_t kWorthItsOwnThreads = 64 << 20;
 
 constexpr mode_t kWriteBits = 0222;
 constexpr mode_t kPermissionBits = 0777;
 
-// The directory of `relative` below `root`, reached name by name: the path may be longer than
-// PATH_MAX.
+// Opens the parent directory of `relative` below `root`, one component at a time, because the path
+// may be longer than PATH_MAX.
 base::Fd open_parent_of(int root, const std::string& relative) {
   base::Fd dir = base::open_at(root, ".", O_PATH | O_DIRECTORY);
   size_t begin = 0;
@@ -85,7 +86,7 @@ void TreeCloner::clone_children(int src, int dst, const std::string& relative) {
         break;
       default:
         throw base::BadData("cannot clone " + base::quoted(src_path(child)) +
-                            ": it is a fifo or a device; remove it or --exclude it");
+                            ": it is a fifo or a device; remove it, or use --exclude");
     }
   }
 }
@@ -106,10 +107,10 @@ void TreeCloner::clone_directory(const Step& step) {
     return;
   }
   const struct stat st = stat_of(src.get(), path);
-  // Ours to fill until it is done; then it gets its mode.
+  // Writable by this process until it is complete; then it gets its mode.
   const mode_t mode = (st.st_mode & kPermissionBits) | S_IRWXU;
   if (::mkdirat(step.dst_dir, step.name.c_str(), mode) != 0) {
-    throw_with_advice(errno, "cannot make directory " + base::quoted(dst_path(step.relative)));
+    throw_with_advice(errno, "cannot create directory " + base::quoted(dst_path(step.relative)));
   }
   const base::Fd dst(
       ::openat(step.dst_dir, step.name.c_str(), O_RDONLY | O_DIRECTORY | file::kNoFollow));
@@ -127,7 +128,7 @@ void TreeCloner::clone_symlink(const Step& step) {
   const ssize_t length =
       ::readlinkat(step.src_dir, step.name.c_str(), text.data(), text.size() - 1);
   if (length < 0 || ::fstatat(step.src_dir, step.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
-    if (errno == ENOENT || errno == EINVAL) {  // EINVAL: it is no symlink any more
+    if (errno == ENOENT || errno == EINVAL) {  // EINVAL: it is no longer a symlink
       throw_went_away(src_path(step.relative));
     }
     base::throw_errno("cannot read symlink " + base::quoted(src_path(step.relative)));
@@ -135,17 +136,17 @@ void TreeCloner::clone_symlink(const Step& step) {
   if (request_.profile == Profile::vm &&
       link_leads_out(step.relative, std::string_view(text.data(), static_cast<size_t>(length)))) {
     throw base::BadData("cannot clone " + base::quoted(src_path(step.relative)) +
-                        ": it is a symbolic link out of the directory, so that all clones would "
+                        ": it is a symbolic link out of the directory, so all clones would "
                         "share " +
                         base::quoted(std::string(text.data(), static_cast<size_t>(length))) +
-                        "; put that file in its place or --exclude it");
+                        "; replace the link by that file, or use --exclude");
   }
   if (request_.dry_run) {
     return;
   }
   const std::string path = dst_path(step.relative);
   if (::symlinkat(text.data(), step.dst_dir, step.name.c_str()) != 0) {
-    throw_with_advice(errno, "cannot make symlink " + base::quoted(path));
+    throw_with_advice(errno, "cannot create symlink " + base::quoted(path));
   }
   attributes_.apply_symlink(step.src_dir, st, step.dst_dir, step.name, path);
 }
@@ -190,15 +191,16 @@ void TreeCloner::clone_contents(const Step& step, SourceFile src, FileReport& re
     report = contents_.plan(src, step.dst_dir, report.path, mode);
     return;
   }
-  // Writable by us until it has its attributes: who is not root needs that to set some of them.
+  // Writable by this process until it has its attributes: an unprivileged process needs that to
+  // set some of them.
   base::Fd dst(::openat(step.dst_dir, step.name.c_str(),
                         O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                         (src.st.st_mode & kPermissionBits) | S_IRUSR | S_IWUSR));
   if (!dst) {
-    throw_with_advice(errno, "cannot make " + base::quoted(report.path));
+    throw_with_advice(errno, "cannot create " + base::quoted(report.path));
   }
   const bool is_large = allocated_bytes(src.st) >= kWorthItsOwnThreads;
-  // std::function must be copyable, so what the task owns is shared with its copies.
+  // std::function must be copyable, so the members of the task are shared with its copies.
   const auto files =
       std::make_shared<std::pair<SourceFile, base::Fd>>(std::move(src), std::move(dst));
   const auto task = [this, files, mode, &report] {
@@ -256,7 +258,7 @@ FileReport TreeCloner::link_memory(const Step& step, const SourceFile& src,
   if (made.st_dev != src.st.st_dev || made.st_ino != src.st.st_ino ||
       (made.st_mode & kWriteBits) != 0) {
     throw base::Refused("cannot link " + base::quoted(src.path) +
-                        ": it was unsealed or replaced during the clone; run again");
+                        ": it was unsealed or replaced during the clone; try again");
   }
   return report;
 }

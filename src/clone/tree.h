@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A directory and all below it.
+// Clones a directory and everything below it.
 #pragma once
 
 #include <sys/stat.h>
@@ -19,12 +19,12 @@
 
 namespace cloning {
 
-// Clones one tree into one destination. The walk holds descriptors of the directories that it is
-// in, on both sides; entries are opened by name in them and never followed. With request.jobs > 1
-// the contents of small files are left to other threads; names are made by the walk alone.
+// Clones one tree into one destination. The walk holds descriptors of its present directories on
+// both sides. Entries are opened by name in these directories and never followed. With request.jobs
+// > 1, other threads copy the contents of small files; only the walk creates names.
 class TreeCloner {
  public:
-  // All must outlive the object. What is done is added to `report`.
+  // All references must outlive the object. The results are added to `report`.
   TreeCloner(const Request& request, ContentCloner& contents, AttributeCopier& attributes,
              Progress& progress, CloneReport& report)
       : request_(request),
@@ -34,10 +34,10 @@ class TreeCloner {
         report_(report),
         pool_(request.jobs) {}
 
-  // Fills the empty directory `dst` from `src`, and gives it the attributes of `src`. With a dry
-  // run `dst` is the directory in which the clone would be, and stays as it is. Throws BadData,
-  // naming the path, for a fifo or device; Refused for a source that changes, or for memory to be
-  // linked that is not sealed; Unsupported when it cannot be linked; whatever ContentCloner throws.
+  // Fills the empty directory `dst` from `src`, and gives it the attributes of `src`. In a dry
+  // run, `dst` is the directory of the future clone, and is not changed. Throws BadData, with the
+  // path, for a fifo or device; Refused for a source that changes, or for memory that must be
+  // linked but is not sealed; Unsupported if it cannot be linked; whatever ContentCloner throws.
   void clone(int src, int dst);
 
  private:
@@ -46,7 +46,7 @@ class TreeCloner {
     int src_dir;
     int dst_dir;
     const std::string& name;
-    const std::string& relative;  // to the root of either tree
+    const std::string& relative;  // relative to the root of both trees
   };
   void clone_children(int src, int dst, const std::string& relative);
   void clone_directory(const Step& step);
@@ -67,7 +67,7 @@ class TreeCloner {
   Progress& progress_;
   CloneReport& report_;
   int dst_root_ = -1;
-  // Inodes with several links, and where in the destination the first of them is.
+  // Inodes with several links, and the path of the first of them in the destination.
   std::map<std::pair<dev_t, ino_t>, std::string> seen_;
   TaskPool pool_;
 };

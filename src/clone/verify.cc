@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Compares the data of two files by several threads.
 #include "clone/verify.h"
 
 #include <fcntl.h>
@@ -17,7 +18,7 @@
 namespace cloning {
 namespace {
 
-// Where either of the two has data.
+// Returns the ranges in which either file has data.
 file::NextRange data_of_both(int src, int dst, off_t size, const std::string& src_path,
                              const std::string& dst_path) {
   return [=](off_t from) -> std::optional<file::Range> {
@@ -50,7 +51,7 @@ void require_same(int src, int dst, off_t size, int jobs, Progress& progress,
   if (st.st_size != size) {
     throw_differs(" in length");
   }
-  // Without its pages in the cache, what is read is what is on the disk.
+  // Once its pages are dropped from the cache, the clone is read from the disk.
   progress.flush();
   base::sync_fd(dst, dst_path);
   static_cast<void>(::posix_fadvise(dst, 0, 0, POSIX_FADV_DONTNEED));

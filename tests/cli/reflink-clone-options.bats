@@ -29,7 +29,7 @@ load reflink-clone_helpers
   run -0 reflink-clone --json --dry-run guest dst
   assert_equal "$(records 'select(.type == "total") | [.dry_run, .method, .files, .bytes_copied]')" '[true,"reflink",9,0]'
   run -0 reflink-clone --dry-run guest dst
-  assert_contains "$output" "'dst': would be made: 9 files"
+  assert_contains "$output" "'dst': would be created: 9 files"
   run -1 reflink-clone --dry-run --profile vm --memory=link guest dst
   ln guest/metadata.json other
   run -0 reflink-clone --dry-run --unshare --dig guest/metadata.json

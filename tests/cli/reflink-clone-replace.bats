@@ -102,7 +102,7 @@ renameat2(RENAME_EXCHANGE); remove it yourself, then clone without --replace"
     run --separate-stderr -3 strace -f -qq -o /dev/null -e inject="renameat2:error=$errno" reflink-clone --replace file tree
     assert_contains "$stderr" 'no renameat2(RENAME_EXCHANGE)'
     run --separate-stderr -3 strace -f -qq -o /dev/null -e inject="renameat2:error=$errno" reflink-clone guest new
-    assert_contains "$stderr" "cannot make 'new': its filesystem has no renameat2(RENAME_NOREPLACE)"
+    assert_contains "$stderr" "cannot create 'new': its filesystem has no renameat2(RENAME_NOREPLACE)"
     assert_equal "$(<tree/file) $(ls -A)" $'old file\nguest\ntree'
   done
   # A file instead of a file needs rename(2) alone.

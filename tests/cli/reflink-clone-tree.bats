@@ -56,7 +56,7 @@ clone_a_tree_on() { # <filesystem>
   setfattr -n user.colour -v green tree/file
   setfattr -n user.taste -v sweet tree
   run --separate-stderr -0 reflink-clone tree ramfs/dst
-  assert_contains "$stderr" "2 not kept, the first is user.colour of 'ramfs/dst/file'"
+  assert_contains "$stderr" "2 not copied, the first is user.colour of 'ramfs/dst/file'"
   cmp tree/file ramfs/dst/file
 }
 

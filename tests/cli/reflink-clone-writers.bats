@@ -20,7 +20,7 @@ load reflink-clone_helpers
     exec {writer}>&-
     assert_contains "$stderr" "warning: 'src' is being written to; process $BASHPID ("
     if can_reflink "$type"; then
-      assert_contains "$stderr" 'the clone has its contents of one instant'
+      assert_contains "$stderr" 'the clone has its contents at one instant'
     else
       assert_contains "$stderr" 'the copy may mix its contents of several instants'
       assert_contains "$stderr" '--steady'
