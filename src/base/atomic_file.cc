@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Replaces a file by a rename of a locked temporary file.
 #include "base/atomic_file.h"
 
 #include <fcntl.h>
@@ -26,12 +27,12 @@ namespace base {
 
 namespace {
 
-// How long a writer of the same file is waited for, which holds its temporary for milliseconds.
+// How long to wait for another writer of the same file, which holds its temporary for milliseconds.
 constexpr std::chrono::seconds kWriterTimeout{10};
 
-// The temporary file of one writer, locked (flock) as long as it has its name. Two writers of one
-// file take turns; what a killed writer left has no lock, and is removed: it may have other links
-// or another owner.
+// Opens the temporary file of one writer, locked (flock) as long as it has its name. Two writers of
+// one file take turns. A leftover of a killed writer has no lock and is removed, because it may
+// have other links or another owner.
 Fd make_temporary(const std::string& temporary, mode_t mode) {
   const Deadline deadline = Deadline::after(kWriterTimeout);
   const auto is_named = [&](const Fd& fd) {
@@ -53,7 +54,7 @@ Fd make_temporary(const std::string& temporary, mode_t mode) {
     }
     const Fd other(::open(temporary.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (!other && errno == ENOENT) {
-      continue;  // it has its name now, or is gone
+      continue;  // the other writer has renamed or removed it
     }
     if (other && is_busy(other)) {
       if (deadline.passed()) {
@@ -67,7 +68,7 @@ Fd make_temporary(const std::string& temporary, mode_t mode) {
   }
 }
 
-// Gives `to` the extended attributes of `from` that the caller may set.
+// Copies the extended attributes of `from` that the caller may set to `to`.
 void copy_attributes(int from, int to) {
   std::vector<char> names(XATTR_LIST_MAX);
   const ssize_t length = ::flistxattr(from, names.data(), names.size());
@@ -82,12 +83,12 @@ void copy_attributes(int from, int to) {
   }
 }
 
-// rename(2) that never replaces; false when `to` exists.
+// rename(2) that never replaces a file. Returns false if `to` exists.
 bool rename_to_new(const std::string& from, const std::string& to) {
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) {
     return true;
   }
-  // A filesystem without that flag: a link never replaces either.
+  // On a filesystem without that flag, a link does not replace a file either.
   if ((errno == EINVAL || errno == ENOSYS) && ::link(from.c_str(), to.c_str()) == 0) {
     ::unlink(from.c_str());
     return true;
@@ -98,8 +99,8 @@ bool rename_to_new(const std::string& from, const std::string& to) {
   return false;
 }
 
-// False when `path` exists and must not be replaced. The file gets the attributes of `like`, if
-// that is open, else `mode`.
+// Returns false if `path` exists and must not be replaced. The file gets the attributes of `like`
+// if that is open, else `mode`.
 bool write_whole(const std::string& path, std::string_view content, mode_t mode, Durable durable,
                  bool replaces, const Fd& like) {
   const size_t slash = path.find_last_of('/');
@@ -112,18 +113,19 @@ bool write_whole(const std::string& path, std::string_view content, mode_t mode,
     write_full(fd.get(), content, temporary);
     struct stat old {};
     if (like && ::fstat(like.get(), &old) == 0) {
-      // A caller that may not give files away becomes the owner, as of any file that it replaces.
+      // A caller without the privilege to change the owner becomes the owner, as for any file
+      // that it replaces.
       static_cast<void>(::fchown(fd.get(), old.st_uid, old.st_gid));
       copy_attributes(like.get(), fd.get());
       mode = old.st_mode & 07777U;
     }
-    if (::fchmod(fd.get(), mode) != 0) {  // the umask does not matter
+    if (::fchmod(fd.get(), mode) != 0) {  // independent of the umask
       throw_errno("cannot change the mode of " + base::quoted(temporary));
     }
     if (durable == Durable::yes) {
       sync_fd(fd.get(), temporary);
     }
-    // The lock ends with the descriptor, so the file keeps it open until it has its name.
+    // The lock ends with the descriptor, so the file stays open until it has its name.
     if (!replaces) {
       done = rename_to_new(temporary, path);
     } else if (::rename(temporary.c_str(), path.c_str()) != 0) {
@@ -151,7 +153,7 @@ void write_file_atomic(const std::string& path, std::string_view content, mode_t
 
 void update_file_atomic(const std::string& path, std::string_view content, mode_t mode,
                         Durable durable) {
-  // Not there, or not to be read: a new one.
+  // If the old file does not exist or is not readable, a new one is created.
   const Fd old(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   static_cast<void>(write_whole(path, content, mode, durable, true, old));
 }
@@ -164,7 +166,7 @@ bool create_file_atomic(const std::string& path, std::string_view content, mode_
 void require_writable_name(const std::string& path) {
   const size_t slash = path.find_last_of('/');
   const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  // With the slash at its end, a directory that is a file is ENOTDIR.
+  // With a trailing slash, access(2) reports ENOTDIR if the directory is a file.
   if (::access(directory.c_str(), W_OK | X_OK) != 0) {
     throw_errno("cannot write " + base::quoted(path) + ": directory " + base::quoted(directory));
   }
@@ -183,8 +185,8 @@ std::string temporary_name(std::string_view name) {
   const size_t room = NAME_MAX - 1 - kTemporarySuffix.size();
   std::string middle(name);
   if (name.size() > room) {
-    // Its beginning, for a person to recognise, and FNV-1a of all of it, to tell two such names
-    // apart.
+    // The beginning of the name, for a person to recognize, and FNV-1a of the whole name, to
+    // distinguish two such names.
     uint64_t hash = 0xcbf29ce484222325U;
     for (const char c : name) {
       hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// A thread that writes queued data to a file that may block.
 #include "base/background_writer.h"
 
 #include <poll.h>
@@ -24,7 +25,7 @@ struct BackgroundWriter::State {
   std::condition_variable changed;
   std::deque<std::string> queue;
   size_t most = 0;
-  size_t queued = 0;  // bytes, with the text that is being written
+  size_t queued = 0;  // bytes, including the data that is being written
   bool skip_errors = false;
   size_t skipped = 0;
   bool ending = false;
@@ -34,7 +35,7 @@ struct BackgroundWriter::State {
 
 namespace {
 
-// As write_full, but for a file that somebody has set to O_NONBLOCK.
+// As write_full, but also for a file that another process has set to O_NONBLOCK.
 void write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t n = ::write(fd, text.data(), text.size());

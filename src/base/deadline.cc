@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Converts a deadline into a timeout for poll(2).
 #include "base/deadline.h"
 
 #include <algorithm>

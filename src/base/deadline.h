@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A point in time that a wait may not pass.
+// A point in time at which a wait ends.
 #pragma once
 
 #include <chrono>
@@ -7,7 +7,7 @@
 
 namespace base {
 
-// Monotonic; computed once, so that a wait which is interrupted goes on with the remaining time.
+// Monotonic. It is computed once, so that an interrupted wait continues with the remaining time.
 class Deadline {
  public:
   // Never passes.
@@ -17,10 +17,10 @@ class Deadline {
   }
 
   bool is_never() const { return !at_.has_value(); }
-  // Which one passes first.
+  // Returns which of the two passes first.
   bool operator<(const Deadline& other) const { return at_ && (!other.at_ || *at_ < *other.at_); }
   bool passed() const { return at_ && std::chrono::steady_clock::now() >= *at_; }
-  // For poll(2): -1 for never, else the milliseconds left, rounded up, 0 when passed.
+  // For poll(2): -1 for never, else the remaining milliseconds, rounded up; 0 if it has passed.
   int poll_timeout() const;
 
  private:

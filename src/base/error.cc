@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Throws errors, quotes names, and maps exceptions to exit statuses.
 #include "base/error.h"
 
 #include <cerrno>
@@ -53,7 +54,7 @@ ExitCode exit_code_of(const std::exception& error) {
 
 void check_failed(const char* condition, const char* file, int line) {
   static_cast<void>(
-      std::fprintf(stderr, "snapfork: bug: %s:%d: '%s' does not hold\n", file, line, condition));
+      std::fprintf(stderr, "snapfork: bug: %s:%d: '%s' is false\n", file, line, condition));
   std::abort();
 }
 

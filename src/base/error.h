@@ -11,9 +11,9 @@
 
 namespace base {
 
-// Answers (locked, absent, not a reflink filesystem) are return values. What is thrown is one of
-// these, or std::system_error for a failed system call (exit status 5). A message reads
-// "cannot VERB 'SUBJECT': why; what to do", without a capital or a full stop.
+// Answers (locked, absent, not a reflink filesystem) are return values. An exception is one of
+// these classes, or std::system_error for a failed system call (exit status 5). A message reads
+// "cannot VERB 'SUBJECT': REASON; ADVICE", without a capital or a full stop.
 class Error : public std::runtime_error {
  public:
   Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
@@ -41,28 +41,29 @@ class Unsupported : public Error {
   explicit Unsupported(const std::string& message) : Error(ExitCode::unsupported, message) {}
 };
 
-// A file or a peer's message is corrupt, hostile or not for this image: exit status 4.
+// A file or a peer's message is corrupt, hostile, or does not match this image: exit status 4.
 class BadData : public Error {
  public:
   explicit BadData(const std::string& message) : Error(ExitCode::bad_data, message) {}
 };
 
-// Throws std::system_error with the current errno, which must be the one of the call just made.
-// `what` is "cannot open 'x'"; the errno's text is appended by the class.
+// Throws std::system_error with the current errno, which must be that of the last call. `what` is
+// "cannot open 'x'"; std::system_error appends the errno text.
 [[noreturn]] void throw_errno(const std::string& what);
-// The same for an errno that was saved, or that a library returned as a positive number.
+// The same for a saved errno, or for a positive error number that a library returned.
 [[noreturn]] void throw_error_number(int error_number, const std::string& what);
 
-// Callers write base::quoted: a plain quoted(std::string) is std::quoted, by argument-dependent
-// lookup. <iomanip> is included here so that this fails with every compiler, not only with those
-// whose headers include it. 'text' in single quotes, as base::printable has it: how a name stands
-// in a message.
+// Returns 'text' in single quotes, with base::printable applied: the form of a name in a message.
+//
+// Callers write base::quoted, because argument-dependent lookup resolves quoted(std::string) to
+// std::quoted. <iomanip> is included so that an unqualified call fails with every compiler, not
+// only with those whose headers include it.
 std::string quoted(std::string_view text);
 
-// What `error` stands for as an exit status: Error's own, 5 for std::system_error and all else.
+// Returns the exit status for `error`: that of an Error, else 5.
 ExitCode exit_code_of(const std::exception& error);
 
-// A bug of ours, in all builds: prints the place and aborts when `condition` is false.
+// For bugs in this suite, in all builds: prints the location and aborts if `condition` is false.
 #define SNAPFORK_CHECK(condition) \
   ((condition) ? void() : ::base::check_failed(#condition, __FILE__, __LINE__))
 [[noreturn]] void check_failed(const char* condition, const char* file, int line);

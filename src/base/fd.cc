@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Opens, reads, writes and flushes descriptors.
 #include "base/fd.h"
 
 #include <sys/stat.h>
@@ -32,7 +33,7 @@ void Fd::reset() {
 }
 
 void Fd::close_checked(std::string_view name) {
-  // Linux releases the number whatever close() returns, so there is no second try.
+  // Linux frees the number whatever close() returns, so a second close would be wrong.
   if (::close(release()) != 0 && errno != EINTR) {
     throw_errno("cannot close " + base::quoted(name));
   }
@@ -108,7 +109,7 @@ void pwrite_full(int fd, std::span<const std::byte> data, off_t offset, std::str
 }
 
 std::string read_file(const std::string& path, size_t limit) {
-  // O_NONBLOCK: a fifo without a writer must not hang the caller; it is refused below.
+  // O_NONBLOCK: opening a FIFO without a writer must not block; read_regular refuses it.
   return read_regular(open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY).get(), limit, path);
 }
 
@@ -166,8 +167,9 @@ void sync_parent_dir(const std::string& path) {
 void ensure_standard_fds() {
   for (int fd = 0; fd <= 2; ++fd) {
     if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
-      // The lowest free number is `fd` itself. Left open across exec on purpose: it stands in for
-      // a standard stream. A failure leaves things as they were, and nothing can be said anywhere.
+      // open(2) returns the lowest free number, which is `fd`. It stays open across exec on
+      // purpose: it replaces a standard stream. A failure changes nothing, and there is no
+      // stream to report it on.
       static_cast<void>(::open(
           "/dev/null",
           fd == 0 ? O_RDONLY

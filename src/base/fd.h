@@ -13,7 +13,7 @@
 
 namespace base {
 
-// Owns one descriptor and closes it once. A raw `int fd` parameter anywhere means "borrowed".
+// Owns one descriptor and closes it once. A raw `int fd` parameter is always borrowed.
 class Fd {
  public:
   Fd() = default;
@@ -28,10 +28,10 @@ class Fd {
   explicit operator bool() const { return fd_ >= 0; }
   // Gives up ownership and returns the descriptor.
   int release();
-  // Closes now, ignoring the result: for descriptors whose close cannot lose data.
+  // Closes now and ignores the result: for descriptors whose close cannot lose data.
   void reset();
-  // Closes and throws std::system_error when the kernel reports a late write error. `name` is what
-  // the message calls the file.
+  // Closes, and throws std::system_error if the kernel reports a late write error. `name` is the
+  // name of the file in the message.
   void close_checked(std::string_view name);
 
  private:
@@ -42,29 +42,30 @@ class Fd {
 Fd open_file(const std::string& path, int flags, mode_t mode = 0);
 // The same relative to a directory; `name` may hold several components.
 Fd open_at(int dir_fd, const std::string& name, int flags, mode_t mode = 0);
-// Nothing where the file does not exist (ENOENT or ENOTDIR); throws on every other failure.
+// Returns nothing if the file does not exist (ENOENT or ENOTDIR); throws on every other failure.
 std::optional<Fd> try_open(const std::string& path, int flags);
 
-// Reads up to `buffer.size()` bytes at `offset`, over short reads and EINTR; returns the bytes
-// read, fewer only at the end of the file. Throws "cannot read 'name'".
+// Reads up to `buffer.size()` bytes at `offset`; continues after short reads and EINTR. Returns the
+// number of bytes read, which is smaller only at the end of the file. Throws "cannot read 'name'".
 size_t pread_full(int fd, std::span<std::byte> buffer, off_t offset, std::string_view name);
-// Writes all, over short writes and EINTR. Throws "cannot write 'name'".
+// Writes everything; continues after short writes and EINTR. Throws "cannot write 'name'".
 void write_full(int fd, std::string_view data, std::string_view name);
 void pwrite_full(int fd, std::span<const std::byte> data, off_t offset, std::string_view name);
 
-// The whole of a file, at most `limit` bytes: a longer one is BadData, as is a directory or device.
-// Throws std::system_error when it cannot be opened or read.
+// Returns the contents of a file of at most `limit` bytes. Throws BadData for a longer file, a
+// directory or a device; std::system_error if it cannot be opened or read.
 std::string read_file(const std::string& path, size_t limit);
-// The same of a file that is open (with O_NONBLOCK, because opening a fifo blocks without it).
+// The same for an open file. The caller opens it with O_NONBLOCK, because opening a FIFO blocks
+// without it.
 std::string read_regular(int fd, size_t limit, std::string_view name);
-// From an open descriptor of any kind, from its current position to the end.
+// Reads a descriptor of any kind, from its current position to the end.
 std::string read_all(int fd, size_t limit, std::string_view name);
 
-// fsync of a descriptor or of the directory that holds `path`. Throw std::system_error.
+// fsync(2) of a descriptor, or of the directory that holds `path`. Throws std::system_error.
 void sync_fd(int fd, std::string_view name);
 void sync_parent_dir(const std::string& path);
 
-// Opens /dev/null on each of 0, 1 and 2 that is closed, so that no file of ours lands there.
+// Opens /dev/null on each of 0, 1 and 2 that is closed, so that no later file gets that number.
 void ensure_standard_fds();
 
 }  // namespace base

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads files, pipes and standard input.
 #include "base/input.h"
 
 #include <fcntl.h>
@@ -20,7 +21,7 @@ std::string read_input(const std::string& path, size_t limit) {
   }
   struct stat st {};
   if (::stat(path.c_str(), &st) == 0 && S_ISFIFO(st.st_mode)) {
-    // If a regular file has taken the name since, that is read just as well.
+    // If a regular file has replaced the FIFO since, reading it is correct as well.
     return read_all(open_file(path, O_RDONLY | O_NOCTTY).get(), limit, path);
   }
   return read_file(path, limit);

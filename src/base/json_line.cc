@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Writes JSON strings, arrays and records.
 #include "base/json_line.h"
 
 #include <array>

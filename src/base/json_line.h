@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writing JSON: one object a line. Reading it is the work of the rooms that read.
+// Writes JSON: one object per line.
 #pragma once
 
 #include <cstdint>
@@ -9,16 +9,16 @@
 
 namespace base {
 
-// `text` as a JSON string with its quotes. Control characters (base/utf8.h) are escaped, those
-// above U+007F too, so that a record may be printed on a terminal. Bytes that are not UTF-8 become
-// U+FFFD; where the exact bytes matter, as in paths, use JsonLine::path.
+// Returns `text` as a JSON string with its quotes. Control characters (base/utf8.h) are escaped,
+// also those above U+007F, so that a record may be printed on a terminal. Bytes that are not UTF-8
+// become U+FFFD. If the exact bytes matter, as in paths, use JsonLine::path.
 std::string json_string(std::string_view text);
-// ["a","b"]
+// Returns ["a","b"].
 std::string json_array(std::span<const std::string> texts);
 
-// Builds one object, keys in the order of the calls:
-//   JsonLine("fork").text("id", id).number("pages", n).str()
-// gives {"type":"fork","v":1,"id":...}. Keys are ours and are not escaped.
+// Builds one object with the keys in the order of the calls: JsonLine("fork").text("id",
+// id).number("pages", n).str() returns {"type":"fork","v":1,"id":...}. Keys are constants of the
+// suite and are not escaped.
 class JsonLine {
  public:
   // A nested object, without type and version.
@@ -27,12 +27,12 @@ class JsonLine {
   explicit JsonLine(std::string_view type);
 
   JsonLine& text(std::string_view key, std::string_view value);
-  // "key":"..." when `value` is UTF-8, else "key_b64" with its bytes in base64.
+  // Adds "key":"..." if `value` is UTF-8, else "key_b64" with its bytes in base64.
   JsonLine& path(std::string_view key, std::string_view value);
   JsonLine& number(std::string_view key, int64_t value);
   JsonLine& boolean(std::string_view key, bool value);
   JsonLine& null(std::string_view key);
-  // `json` is a JSON value already.
+  // `json` must already be a JSON value.
   JsonLine& raw(std::string_view key, std::string_view json);
 
   std::string str() const { return "{" + body_ + "}"; }

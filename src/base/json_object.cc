@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads and changes JSON objects; keeps the source of each value.
 #include "base/json_object.h"
 
 #include <algorithm>
@@ -12,7 +13,7 @@
 namespace meta {
 namespace {
 
-// Throws base::BadData for what no scanner needs to look at.
+// Throws base::BadData for input that the scanner does not accept in any form.
 void check_text(std::string_view text, std::string_view name) {
   const auto refuse = [&](const std::string& why) {
     throw base::BadData("cannot read " + base::quoted(name) + ": " + why);
@@ -27,7 +28,7 @@ void check_text(std::string_view text, std::string_view name) {
     refuse("it starts with a byte order mark");
   }
   if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
-    refuse("it has a NUL character (at byte " + std::to_string(nul) + ")");
+    refuse("it contains a NUL character (at byte " + std::to_string(nul) + ")");
   }
   if (!base::is_utf8(text)) {
     refuse("it is not UTF-8");
@@ -47,7 +48,7 @@ bool is_object(std::string_view raw) {
   return raw.starts_with('{');
 }
 
-// The object in a value that has been checked.
+// Returns the object in a value that has been checked.
 JsonObject nested(std::string_view raw) {
   return JsonObject::parse(raw, "a nested object");
 }

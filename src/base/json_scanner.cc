@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Checks JSON by recursive descent.
 #include "base/json_scanner.h"
 
 #include <cstdint>
@@ -15,7 +16,7 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-// The value of a hexadecimal digit, or -1.
+// Returns the value of a hexadecimal digit, or -1.
 int hex_value(char c) {
   if (is_digit(c)) {
     return c - '0';
@@ -26,7 +27,7 @@ int hex_value(char c) {
   return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-// The four digits of a \u escape, which have been scanned.
+// Returns the value of the four digits of a \u escape, which the scanner has checked.
 uint32_t escape_unit(std::string_view digits) {
   uint32_t unit = 0;
   for (const char c : digits) {
@@ -70,7 +71,7 @@ void JsonScanner::scan() {
   value(0);
   skip_blanks();
   if (at_ != text_.size()) {
-    fail("something follows the value");
+    fail("unexpected data after the value");
   }
 }
 
@@ -114,14 +115,14 @@ void JsonScanner::object(int depth) {
   do {
     skip_blanks();
     if (peek() != '"') {
-      fail("a key is missing");
+      fail("missing key");
     }
     const std::string_view key = string();
     if (std::string decoded = decode_json_string(key); !keys.insert(std::move(decoded)).second) {
-      fail("the key " + base::quoted(decode_json_string(key)) + " stands twice in one object");
+      fail("duplicate key " + base::quoted(decode_json_string(key)) + " in one object");
     }
     skip_blanks();
-    expect(':', "':' is missing after a key");
+    expect(':', "missing ':' after a key");
     skip_blanks();
     const std::string_view member = value(depth + 1);
     if (depth == 0 && visit_) {
@@ -129,7 +130,7 @@ void JsonScanner::object(int depth) {
     }
     skip_blanks();
   } while (take(','));
-  expect('}', "',' or '}' is missing");
+  expect('}', "missing ',' or '}'");
 }
 
 void JsonScanner::array(int depth) {
@@ -149,14 +150,14 @@ void JsonScanner::array(int depth) {
     }
     skip_blanks();
   } while (take(','));
-  expect(']', "',' or ']' is missing");
+  expect(']', "missing ',' or ']'");
 }
 
 std::string_view JsonScanner::string() {
   const size_t start = at_++;
   for (;;) {
     if (at_ >= text_.size()) {
-      fail("a string does not end");
+      fail("unterminated string");
     }
     const char c = text_[at_++];
     if (c == '"') {
@@ -164,7 +165,7 @@ std::string_view JsonScanner::string() {
     }
     if (static_cast<unsigned char>(c) < 0x20) {
       --at_;
-      fail("a control character stands in a string");
+      fail("control character in a string");
     }
     if (c != '\\') {
       continue;
@@ -179,7 +180,7 @@ std::string_view JsonScanner::string() {
       }
     } else if (std::string_view("\"\\/bfnrt").find(escape) == std::string_view::npos) {
       --at_;
-      fail("an escape is unknown");
+      fail("unknown escape");
     }
   }
 }
@@ -187,7 +188,7 @@ std::string_view JsonScanner::string() {
 void JsonScanner::number() {
   const bool negative = take('-');
   if (!negative && !is_digit(peek())) {
-    fail("a value is missing");
+    fail("missing value");
   }
   if (!take('0')) {
     digits();
@@ -205,14 +206,14 @@ void JsonScanner::number() {
 
 void JsonScanner::word(std::string_view expected) {
   if (!text_.substr(at_).starts_with(expected)) {
-    fail("a value is missing");
+    fail("missing value");
   }
   at_ += expected.size();
 }
 
 void JsonScanner::digits() {
   if (!is_digit(peek())) {
-    fail("a digit is missing");
+    fail("missing digit");
   }
   while (is_digit(peek())) {
     ++at_;

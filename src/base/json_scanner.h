@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walks over one JSON text and checks it, telling where its parts stand.
+// Checks JSON and reports the positions of its parts.
 #pragma once
 
 #include <cstddef>
@@ -10,13 +10,14 @@
 
 namespace meta {
 
-// The text is no JSON (or none that is accepted): what() says why and where.
+// The input is not JSON, or not JSON that the suite accepts: what() gives the reason and the
+// offset.
 class JsonError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// A strict recursive descent over RFC 8259, at most kMaxJsonDepth deep. It builds nothing.
+// A strict recursive descent over RFC 8259, at most kMaxJsonDepth deep. It stores nothing.
 class JsonScanner {
  public:
   // Called for each member of the outermost object (`raw_key` with its quotes), or with an empty
@@ -25,7 +26,7 @@ class JsonScanner {
 
   explicit JsonScanner(std::string_view text, Visit visit = nullptr)
       : text_(text), visit_(std::move(visit)) {}
-  // One value and nothing else but blanks. Throws JsonError.
+  // Accepts one value and whitespace, nothing else. Throws JsonError.
   void scan();
 
  private:
@@ -47,7 +48,7 @@ class JsonScanner {
   size_t at_ = 0;
 };
 
-// The characters of a string literal with its quotes, which must have been scanned.
+// Returns the characters of a string literal with its quotes, which the scanner has checked.
 std::string decode_json_string(std::string_view literal);
 
 }  // namespace meta

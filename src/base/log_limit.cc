@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Limits how often one kind of message is written.
 #include "base/log_limit.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A limit on how often one kind of message is written.
+// Limits how often one kind of message is written.
 #pragma once
 
 #include <chrono>
@@ -9,9 +9,9 @@
 
 namespace base {
 
-// For messages that a peer or a broken disk can cause at will. One object for each kind of message
-// and each source of it: the first `burst` messages pass, then one each `interval`. A message that
-// passes says how many did not:
+// For messages that a peer or a broken disk can cause without limit. Use one object for each kind
+// of message and each source of it. The first `burst` messages pass, then one per `interval`. A
+// message that passes contains the number of those that did not:
 //
 //   if (limit.admit()) say_warning(text + limit.note());
 //
@@ -25,11 +25,12 @@ class LogLimit {
   explicit LogLimit(unsigned burst = kBurst, Clock::duration interval = kInterval)
       : burst_(burst), interval_(interval), left_(burst) {}
 
-  // Whether a message may be written now; counts those that may not.
+  // Returns whether a message may be written now; counts the messages that may not.
   bool admit(Clock::time_point now = Clock::now());
-  // "; 12 similar messages were not logged" since the last call, or nothing if there were none.
+  // Returns "; 12 similar messages were not logged" for those since the last call, or an empty
+  // string.
   std::string note();
-  // Messages since the last note() that were not written.
+  // The number of messages since the last note() that were not written.
   uint64_t suppressed() const;
 
  private:
@@ -37,7 +38,7 @@ class LogLimit {
   const Clock::duration interval_;
   mutable std::mutex mutex_;
   unsigned left_;
-  Clock::time_point refilled_{};  // when `left_` last changed from full, or was raised
+  Clock::time_point refilled_{};  // when `left_` last changed from full, or increased
   uint64_t suppressed_ = 0;
 };
 

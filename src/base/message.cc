@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Writes messages and error records; a server writes them in the background.
 #include "base/message.h"
 
 #include <fcntl.h>
@@ -21,7 +22,7 @@
 namespace base {
 namespace {
 
-// "2026-11-28T09:41:37.123Z ", RFC 3339 with milliseconds.
+// Returns "2026-11-28T09:41:37.123Z ", RFC 3339 with milliseconds.
 std::string timestamp() {
   struct timespec now {};
   struct tm fields {};
@@ -34,7 +35,7 @@ std::string timestamp() {
   return std::string(text.data(), length) + "." + millis.substr(1) + "Z ";
 }
 
-// Standard error of a server.
+// The standard error of a server.
 class BackgroundLog {
  public:
   BackgroundLog()
@@ -55,8 +56,9 @@ class BackgroundLog {
     if (dropped_ > 0 || !writer_.write(stamp + line)) {
       ++dropped_;
     }
-    // As with a direct write, what a line reports does not show elsewhere before the line. Once
-    // standard error has kept a line this long, nobody waits for it until it has caught up.
+    // A thread waits until its line is written, so that the line precedes any other effect of
+    // the event, as with a direct write. Once standard error has blocked a line this long, no
+    // thread waits until the queue is empty again.
     constexpr std::chrono::milliseconds kWait{100};
     stuck_ = !writer_.drain(stuck_ ? std::chrono::milliseconds(0) : kWait);
   }
@@ -76,7 +78,7 @@ class BackgroundLog {
   uint64_t dropped_ = 0;
 };
 
-// Never freed: other threads may have something to say until the process has ended.
+// Never freed: other threads may write messages until the process ends.
 BackgroundLog* background_log = nullptr;
 
 void write_line(std::string_view prefix, std::string_view message) {
@@ -88,7 +90,7 @@ void write_line(std::string_view prefix, std::string_view message) {
     background_log->write(line);
     return;
   }
-  // Nothing can be done where standard error itself cannot be written.
+  // If standard error cannot be written, there is no other place to report it.
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a program says on standard error, and the record of it that --json adds on standard output.
+// Messages on standard error, and the record that --json adds on standard output.
 #pragma once
 
 #include <optional>
@@ -12,7 +12,7 @@ namespace base {
 
 enum class Verbosity { quiet, normal, verbose };
 
-// How this process talks. Set once at the start of main, before there are threads.
+// The form of this process's messages. Set once at the start of main, before it creates threads.
 struct MessageStyle {
   std::string program = "snapfork";
   Verbosity verbosity = Verbosity::normal;
@@ -20,26 +20,26 @@ struct MessageStyle {
 };
 MessageStyle& message_style();
 
-// Each composes one whole line "program: message", replaces control characters that came with file
-// names, and writes it with one write(2), so that lines of two processes never mix.
+// Each function writes one line "program: message" with one write(2), so that lines of two
+// processes never mix. Control characters, which file names may contain, are replaced.
 void say_error(std::string_view message);    // always
 void say_warning(std::string_view message);  // "program: warning: ...", not with -q
 void say_info(std::string_view message);     // not with -q
 void say_detail(std::string_view message);   // only with -v
 
-// From now on, lines are written by a thread, and nobody waits longer than 100 ms, once, for a
-// standard error that does not take them: a pipe that nobody reads, a terminal under Ctrl-S. Lines
-// for which there is no room are dropped and counted; the next line that is written says how many.
-// Each line starts with the time where standard error is a regular file. For servers; call it once,
-// before there are threads but with their signal mask. Throws std::system_error when there is no
-// thread.
+// From now on a thread writes the lines. A caller waits at most 100 ms, and only once, for a
+// standard error that blocks: a pipe that nobody reads, a terminal under Ctrl-S. Lines that do not
+// fit into the queue are dropped and counted; the next line that is written reports the count. If
+// standard error is a regular file, each line starts with the time. For servers: call it once,
+// before other threads exist but with their signal mask. Throws std::system_error if the thread
+// cannot be started.
 void write_messages_in_background();
-// At the end: waits until the lines are written, no longer than a second.
+// At the end of a process: waits at most one second until the lines are written.
 void flush_messages();
 
-// The end of a program that failed: say_error, and with --json also the record
-// {"type":"error","v":1,"program","exit_code","code","message"} on standard output.
-// `exit_status` where the program ends with another number than the code's own.
+// Reports the failure that ends a program: say_error, and with --json also the record
+// {"type":"error","v":1,"program","exit_code","code","message"} on standard output. `exit_status`
+// is the exit status of the program if it differs from the number of the code.
 void report_failure(ExitCode code, std::string_view message, std::optional<int> exit_status = {});
 
 }  // namespace base

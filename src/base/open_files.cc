@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Scans the descriptors in /proc for a file.
 #include "base/open_files.h"
 
 #include <dirent.h>
@@ -17,7 +18,7 @@ namespace {
 
 constexpr size_t kMaxFdinfoBytes = size_t{1} << 20U;
 
-// The fdinfo of descriptor `fd` under /proc/<process>, if it is open on `file`.
+// Returns the fdinfo of descriptor `fd` under /proc/<process>, if it is open on `file`.
 std::optional<std::string> fdinfo_of(const std::string& process, const std::string& fd,
                                      const struct stat& file) {
   struct stat st {};
@@ -29,7 +30,7 @@ std::optional<std::string> fdinfo_of(const std::string& process, const std::stri
     const Fd info = open_file(path, O_RDONLY);
     return read_all(info.get(), kMaxFdinfoBytes, path);
   } catch (const std::exception&) {
-    return std::nullopt;  // it was closed, or the process ended, meanwhile
+    return std::nullopt;  // it was closed, or the process ended, during the scan
   }
 }
 
@@ -82,7 +83,8 @@ bool is_writable(const OpenFile& open) {
 }
 
 std::string own_fdinfo(int fd, const struct stat& file) {
-  // fstat first: of hundreds of inherited descriptors nearly all are on other files.
+  // fstat is cheaper than fdinfo: of hundreds of inherited descriptors nearly all are on other
+  // files.
   struct stat st {};
   if (::fstat(fd, &st) != 0 || !is_same_file(st, file)) {
     return "";

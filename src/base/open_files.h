@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which processes have a file open: for messages that name who is in the way.
+// The processes that have a file open: for messages that name the process in the way.
 #pragma once
 
 #include <sys/stat.h>
@@ -10,25 +10,25 @@
 
 namespace base {
 
-// One descriptor of a process on the file.
+// One descriptor of a process that is open on the file.
 struct OpenFile {
   pid_t pid = 0;
-  std::string fdinfo;  // /proc/PID/fdinfo/N (proc(5)): its flags, and the locks taken through it
+  std::string fdinfo;  // /proc/PID/fdinfo/N (proc(5)): flags, and the locks held through it
 };
 
-// Every descriptor on the file that `file` (from stat(2)) stands for, in order of process numbers.
-// A look at all of /proc, without a guarantee: processes come and go, and those of other users are
-// seen only by root. Mappings whose descriptor is closed are not seen.
+// Returns every descriptor on the file that `file` (from stat(2)) identifies, in order of pids. The
+// scan of /proc is a snapshot without a guarantee: processes start and end, and only root sees
+// those of other users. A mapping whose descriptor is closed is not found.
 std::vector<OpenFile> find_open_files(const struct stat& file);
 
-// Whether the descriptor was opened for writing.
+// Returns whether the descriptor was opened for writing.
 bool is_writable(const OpenFile& open);
 
-// The fdinfo of one descriptor of this process; empty text when it is not open on that file.
+// Returns the fdinfo of one descriptor of this process; empty if it is not open on that file.
 std::string own_fdinfo(int fd, const struct stat& file);
 
-// The names in a directory that are numbers (the processes in /proc, the descriptors in its fd/);
-// none when the directory is gone or may not be read.
+// Returns the names in a directory that are numbers (the processes in /proc, the descriptors in its
+// fd/); empty if the directory does not exist or is not readable.
 std::vector<std::string> numeric_names(const std::string& path);
 
 bool is_same_file(const struct stat& a, const struct stat& b);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Parses command lines with cxxopts, and prints --help.
 #include "base/options.h"
 
 #include <algorithm>
@@ -21,21 +22,22 @@ namespace {
 
 constexpr const char* kNotShown = nullptr;
 constexpr size_t kHelpWidth = 80;
-constexpr const char* kOperand = "?";  // cxxopts takes no such name from a command line
+constexpr const char* kOperand = "?";  // cxxopts does not accept this name on a command line
 
-// The value that cxxopts reports for a flag. No word of a command line holds a NUL, so it differs
-// from each value that stands behind "=".
+// The value that cxxopts reports for a flag. No command-line word contains a NUL, so it differs
+// from every value after "=".
 constexpr std::string_view kNoValue("\0", 1);
 
-// A value as it was written. cxxopts finds parse_value() by argument-dependent lookup; its own for
-// strings in a vector would split operands at commas. ParseResult::arguments() has the text.
+// A value exactly as on the command line. cxxopts finds parse_value() by argument-dependent lookup;
+// its own function for strings in a vector would split operands at commas. The value is read from
+// ParseResult::arguments().
 struct Raw {};
 void parse_value(const std::string& /*text*/, Raw& /*value*/) {}
 
 }  // namespace
 }  // namespace base
 
-// Any number of operands belong to the one option that stands for them.
+// All operands belong to the one option that stands for them.
 template <>
 struct cxxopts::values::type_is_container<base::Raw> {
   static constexpr bool value = true;
@@ -51,13 +53,14 @@ class Value : public cxxopts::values::standard_value<Raw> {
     m_implicit_value = kNoValue;
   }
   std::shared_ptr<cxxopts::Value> clone() const override { return std::make_shared<Value>(*this); }
-  bool is_boolean() const override { return !needs_value_; }  // for the help: shown without one
+  bool is_boolean() const override { return !needs_value_; }  // for the help: shown without a value
 
  private:
   bool needs_value_;
 };
 
-// The option that a message of cxxopts names, as it was written. The message has it in quotes.
+// Returns the option that an exception of cxxopts names, as on the command line. Its message has it
+// in quotes.
 std::string subject_of(const std::exception& error) {
   const std::string text = error.what();
   const size_t begin = text.find(cxxopts::LQUOTE) + cxxopts::LQUOTE.size();
@@ -104,7 +107,7 @@ int64_t ParsedOptions::seconds_as_ms(const std::string& name, int64_t fallback_m
   if (!text) {
     return fallback_ms;
   }
-  // Not std::from_chars, nor std::ceil below: they need libm, which takes a start 0.1 ms to load.
+  // std::from_chars for double, and std::ceil below, need libm, which adds 0.1 ms to the start.
   char* end = nullptr;
   const double seconds = std::strtod(text->c_str(), &end);
   constexpr double kLongest = 1e9;
@@ -205,9 +208,9 @@ Options& Options::footer(const char* text) {
 
 void Options::add_common() {
   group("Common")
-      .flag("json", "print JSON, one object a line")
-      .flag("q,quiet", "no warnings, no summaries")
-      .flag("v,verbose", "say each step")
+      .flag("json", "print JSON, one object per line")
+      .flag("q,quiet", "print no warnings and no summaries")
+      .flag("v,verbose", "print each step")
       .flag("h,help", "print this help")
       .flag("V,version", "print the version");
 }
@@ -235,7 +238,7 @@ std::string Options::help() const {
   }
   std::string text = parser().help(groups, /*print_usage=*/false);
   for (size_t end = 0; (end = text.find(" \n", end)) != std::string::npos;) {
-    text.erase(end, 1);  // where cxxopts has broken a line
+    text.erase(end, 1);  // where cxxopts has inserted a line break
   }
   return footer_.empty() ? text : text + "\n" + std::string(footer_) + "\n";
 }
@@ -247,8 +250,8 @@ const OptionText* Options::find(std::string_view name) const {
   return found == options_.end() ? nullptr : &*found;
 }
 
-// The words of a command line, where each value that is attached to a letter ("-ofile") has become
-// a word of its own: without <regex>, cxxopts takes only letters and digits there.
+// Returns the words of a command line. A value attached to a letter ("-ofile") becomes a separate
+// word: without <regex>, cxxopts accepts only letters and digits there.
 std::vector<std::string> Options::detach_values(int argc, char** argv) const {
   std::vector<std::string> words{command_};
   for (int i = 1; i < argc; ++i) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Buffers standard output, and filters control characters on a terminal.
 #include "base/output.h"
 
 #include <unistd.h>
@@ -25,7 +26,7 @@ bool goes_to_terminal() {
   return is_terminal;
 }
 
-// As base::printable, but for what lays out our own lines.
+// As base::printable, but keeps the newlines and tabs of our own layout.
 std::string printable_lines(std::string_view text) {
   std::string result;
   for (;;) {
@@ -56,7 +57,7 @@ void write_line_out(std::string_view text) {
 
 void flush_out() {
   std::string text;
-  text.swap(buffer());  // dropped when the write fails: close_out must not fail for it again
+  text.swap(buffer());  // dropped if the write fails: close_out must not fail again for it
   if (goes_to_terminal()) {
     text = printable_lines(text);
   }

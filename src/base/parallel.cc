@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Starts threads for work on many items.
 #include "base/parallel.h"
 
 #include <algorithm>
@@ -9,8 +10,8 @@
 namespace cloning {
 namespace {
 
-// Adds a thread, which can fail: RLIMIT_NPROC, a cgroup's pids.max, memory. Then those that there
-// are do the work. `threads` has room for it, so that no started thread is lost.
+// Adds a thread. That can fail (RLIMIT_NPROC, pids.max of a cgroup, memory); then the existing
+// threads do the work. `threads` has reserved space, so that no started thread is lost.
 template <typename Function>
 bool try_start(std::vector<std::thread>& threads, Function function) {
   try {
@@ -29,7 +30,7 @@ void for_each_index(int jobs, size_t count, const std::function<Work()>& make_wo
   }
   std::atomic<size_t> next = 0;
   std::atomic<bool> failed = false;
-  std::exception_ptr failure;  // written by the one that sets `failed`
+  std::exception_ptr failure;  // written by the thread that sets `failed`
   const auto run = [&] {
     try {
       const Work work = make_work();
@@ -42,7 +43,7 @@ void for_each_index(int jobs, size_t count, const std::function<Work()>& make_wo
       }
     }
   };
-  const size_t most = std::min(static_cast<size_t>(jobs), count) - 1;  // beside the caller
+  const size_t most = std::min(static_cast<size_t>(jobs), count) - 1;  // in addition to the caller
   std::vector<std::thread> helpers;
   helpers.reserve(most);
   while (helpers.size() < most && try_start(helpers, run)) {
@@ -121,7 +122,7 @@ void TaskPool::run() {
     } catch (...) {
       thrown = std::current_exception();
     }
-    task = nullptr;  // closes what it holds
+    task = nullptr;  // closes the descriptors that it holds
     lock.lock();
     --busy_;
     if (thrown && !failure_) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The same work on many things, by several threads.
+// Runs the same work on many items with several threads.
 #pragma once
 
 #include <condition_variable>
@@ -13,15 +13,15 @@
 
 namespace cloning {
 
-// Calls work(i) for every i below `count`, in order of i, from up to `jobs` threads; each takes its
-// `work` from make_work first, so that it may hold a buffer of its own. With one job, or one i, or
-// where no thread can be started, all is done by the caller. The first exception stops the others
-// before their next i and is rethrown.
+// Calls work(i) for every i below `count`, in order of i, from up to `jobs` threads. Each thread
+// first gets its `work` from make_work, so that it may have its own buffer. With one job, with one
+// i, or if no thread can be started, the caller does everything. The first exception stops the
+// other threads before their next i and is rethrown.
 using Work = std::function<void(size_t)>;
 void for_each_index(int jobs, size_t count, const std::function<Work()>& make_work);
 
-// Threads that do tasks in the order in which they come. With one job, or where no thread can be
-// started, the caller of submit does the task.
+// Threads that run tasks in the order of submission. With one job, or if no thread can be started,
+// the caller of submit runs the task.
 class TaskPool {
  public:
   explicit TaskPool(int jobs);
@@ -29,12 +29,13 @@ class TaskPool {
   TaskPool& operator=(const TaskPool&) = delete;
   TaskPool(TaskPool&&) = delete;
   TaskPool& operator=(TaskPool&&) = delete;
-  // Tasks that have not begun are dropped.
+  // Drops tasks that have not begun.
   ~TaskPool();
 
-  // Waits while many are queued: each may hold descriptors. Throws what an earlier task threw.
+  // Waits while the queue is long, because each task may hold descriptors. Throws what an earlier
+  // task threw.
   void submit(std::function<void()> task);
-  // Until all are done. Throws what the first to fail threw.
+  // Waits until all tasks are done. Throws what the first failed task threw.
   void wait();
 
  private:

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads /proc/PID: start times, names, states.
 #include "base/process.h"
 
 #include <sys/syscall.h>
@@ -14,7 +15,8 @@
 namespace base {
 namespace {
 
-// The number of a process in /proc; 0 when it is gone, or not in there. A pidfd knows both numbers.
+// Returns the pid of a process in /proc; 0 if it has ended or is not visible there. The fdinfo of a
+// pidfd has the pid in the PID namespace of /proc.
 pid_t number_in_proc(pid_t pid) {
   static const bool is_ours = proc_is_ours();
   if (is_ours) {
@@ -35,7 +37,7 @@ pid_t number_in_proc(pid_t pid) {
   return std::max<pid_t>(number, 0);
 }
 
-// The text of /proc/PID/NAME, or nothing when the process is gone.
+// Returns the contents of /proc/PID/NAME, or nothing if the process has ended.
 std::optional<std::string> read_proc(pid_t pid, const char* name) {
   const std::string path = "/proc/" + std::to_string(number_in_proc(pid)) + "/" + name;
   const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -45,7 +47,7 @@ std::optional<std::string> read_proc(pid_t pid, const char* name) {
   try {
     return read_all(fd.get(), 1 << 20, name);
   } catch (const std::exception&) {
-    return std::nullopt;  // ESRCH: it ended between open and read
+    return std::nullopt;  // ESRCH: the process ended between open and read
   }
 }
 
@@ -71,7 +73,7 @@ std::optional<uint64_t> process_start_time(pid_t pid) {
     return std::nullopt;
   }
   const std::optional<std::string> stat = read_proc(pid, "stat");
-  // The command (field 2) may hold blanks and brackets: count from the last bracket.
+  // The command (field 2) may contain spaces and parentheses: count from the last parenthesis.
   const size_t bracket = stat ? stat->rfind(')') : std::string::npos;
   if (bracket == std::string::npos || bracket + 2 >= stat->size()) {
     return std::nullopt;

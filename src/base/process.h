@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which process a number stands for, in spite of numbers being given out again.
+// Identifies a process by pid and start time, because pids are reused.
 #pragma once
 
 #include <sys/types.h>
@@ -12,27 +12,28 @@
 
 namespace base {
 
-// Whether /proc shows the PID namespace of this process. After unshare(1) without --mount-proc it
-// shows that of the parent, where the numbers of this namespace mean other processes. The functions
-// below find the right process in either case.
+// Returns whether /proc shows the PID namespace of this process. After unshare(1) without
+// --mount-proc it shows that of the parent, in which the pids of this namespace mean other
+// processes. The functions below find the right process in both cases.
 bool proc_is_ours();
 
-// Start time of a process in clock ticks after boot (field 22 of /proc/PID/stat, proc(5)); nothing
-// when there is no such process or it is a zombie. Together with the number it names one process
-// for ever: what hypeman keeps as HypervisorPID and HypervisorStartTime.
+// Returns the start time of a process in clock ticks after boot (field 22 of /proc/PID/stat,
+// proc(5)); nothing if the process does not exist or is a zombie. Pid and start time together
+// identify one process: hypeman stores them as HypervisorPID and HypervisorStartTime.
 std::optional<uint64_t> process_start_time(pid_t pid);
 
-// Whether the process is stopped by a signal or a debugger. (One in a frozen cgroup is not seen.)
+// Returns whether the process is stopped by a signal or a debugger. A frozen cgroup is not
+// detected.
 bool process_is_stopped(pid_t pid);
 
-// A descriptor that becomes readable when the process ends; nothing when it has ended already.
-// Throws std::system_error on other failures (Linux 5.3 is needed).
+// Returns a descriptor that becomes readable when the process ends; nothing if it has ended
+// already. Throws std::system_error on other failures (requires Linux 5.3).
 std::optional<Fd> open_pidfd(pid_t pid);
 
-// For messages: the command line's first word, or the name of the script that a shell or Python
-// runs; else the kernel's short name; "?" when it is gone.
+// Returns a name for messages: the first word of the command line, or the script that a shell or
+// Python runs; else the kernel's short name; "?" if the process has ended.
 std::string process_name(pid_t pid);
-// The whole command line, its words joined by blanks, for people; else as process_name.
+// Returns the whole command line, joined by spaces, for people; else as process_name.
 std::string process_command_line(pid_t pid);
 
 }  // namespace base

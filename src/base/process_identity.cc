@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Finds a recorded process across PID namespaces.
 #include "base/process_identity.h"
 
 #include <poll.h>
@@ -24,7 +25,7 @@ namespace {
 constexpr std::string_view kInitialNamespace = "pid:[4026531836]";
 constexpr size_t kMaxProcFile = size_t{1} << 16U;
 
-// Nothing when the link cannot be read; errno says why.
+// Returns nothing if the link cannot be read; errno then has the reason.
 std::optional<std::string> read_link(const std::string& path) {
   std::array<char, 64> target{};
   const ssize_t length = ::readlink(path.c_str(), target.data(), target.size());
@@ -45,8 +46,8 @@ std::string current_boot_id() {
   }
 }
 
-// The numbers of a process in its namespaces, from ours inward: the line "NSpid:" of
-// /proc/PID/status, which everybody may read. Empty when the process has ended.
+// Returns the pids of a process in its namespaces, from this one inward: the line "NSpid:" of
+// /proc/PID/status, which every user may read. Empty if the process has ended.
 std::vector<pid_t> numbers_of(const std::string& process) {
   std::vector<pid_t> numbers;
   try {
@@ -69,14 +70,14 @@ std::vector<pid_t> numbers_of(const std::string& process) {
   return numbers;
 }
 
-// A process with this number of ours, or with the start time if one is recorded.
+// Finds the process with this pid in this namespace. If a start time is recorded, it must match.
 FoundProcess find_here(pid_t pid, uint64_t start_time) {
   std::optional<Fd> pidfd;
   try {
     pidfd = open_pidfd(pid);
   } catch (const std::system_error& error) {
     if (error.code().value() == EINVAL || error.code().value() == ENOENT) {
-      return {};  // the number of a thread
+      return {};  // the pid is that of a thread
     }
     return {.alive = true};
   }
@@ -96,13 +97,13 @@ FoundProcess find_here(pid_t pid, uint64_t start_time) {
 
 FoundProcess find_in_namespace(const ProcessIdentity& recorded) {
   if (!proc_is_ours()) {
-    return {.alive = true};  // its numbers are not ours
+    return {.alive = true};  // pids in /proc are those of another namespace
   }
   bool sees_all = own_namespace() == kInitialNamespace;
   for (const std::string& name : numeric_names("/proc")) {
     const std::string process = "/proc/" + name;
     const std::vector<pid_t> numbers = numbers_of(process);
-    // One number alone: the process is in our namespace.
+    // A single pid: the process is in our namespace.
     if (numbers.size() < 2 || numbers.back() != recorded.pid) {
       continue;
     }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Runs a main function: catches exceptions, closes standard output.
 #include "base/program.h"
 
 #include <unistd.h>
@@ -17,8 +18,7 @@ namespace base {
 
 namespace {
 
-// What is wrong with the command line may be found out before the options are parsed; the failure
-// shall be a record all the same.
+// An error may occur before the options are parsed; --json must produce a record for it as well.
 bool asks_for_json(int argc, char** argv) {
   for (int i = 1; i < argc && std::string_view(argv[i]) != "--"; ++i) {
     if (std::string_view(argv[i]) == "--json") {
@@ -39,7 +39,7 @@ int run_body(std::string_view name, int argc, char** argv,
       report_failure(code, message);
       return true;
     } catch (const std::exception&) {
-      return false;  // standard output is what failed; standard error has the message
+      return false;  // standard output itself failed; standard error has the message
     }
   };
   try {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every main does before and after its own work.
+// The common part of every main function.
 #pragma once
 
 #include <functional>
@@ -7,10 +7,9 @@
 
 namespace base {
 
-// Runs `body(argc, argv)` as the program `name`: descriptors 0 to 2 are made sure of first,
-// whatever it throws becomes a message and the exit status of base/exit_code.h, standard output is
-// closed and checked at the end. Returns the status for main to return. `body` returns a status
-// itself (0 or 1).
+// Runs `body(argc, argv)` as the program `name`. First ensures that descriptors 0 to 2 are open. An
+// exception becomes a message and an exit status of base/exit_code.h. At the end it closes and
+// checks standard output. Returns the exit status for main. `body` itself returns 0 or 1.
 int run_program(std::string_view name, int argc, char** argv,
                 const std::function<int(int, char**)>& body);
 

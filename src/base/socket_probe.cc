@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Probes a unix socket by a non-blocking connect.
 #include "base/socket_probe.h"
 
 #include <fcntl.h>
@@ -14,7 +15,7 @@
 namespace base {
 
 SocketProbe probe_socket(const std::string& path) {
-  // O_PATH: a device or a FIFO at the path is not opened, and a path of more than 107 bytes fits.
+  // O_PATH does not open a device or FIFO at the path, and allows a path of more than 107 bytes.
   const Fd file(::open(path.c_str(), O_PATH | O_CLOEXEC));
   if (!file) {
     return {.in_use = errno != ENOENT && errno != ENOTDIR && errno != ELOOP};
@@ -30,7 +31,8 @@ SocketProbe probe_socket(const std::string& path) {
   std::memcpy(static_cast<char*>(address.sun_path), name.c_str(), name.size() + 1);
   if (!client || ::connect(client.get(), reinterpret_cast<const struct sockaddr*>(&address),
                            sizeof address) != 0) {
-    // EAGAIN: the backlog of the listener is full. EPROTOTYPE: a socket of another type is bound.
+    // EAGAIN: the backlog of the listener is full. EPROTOTYPE: a socket of another type is
+    // bound.
     return {.in_use = errno != ECONNREFUSED && errno != ENOENT};
   }
   struct ucred peer {};

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// flock(2) that a timer signal interrupts at a deadline.
 #include "base/timed_flock.h"
 
 #include <sys/file.h>
@@ -13,8 +14,8 @@
 namespace base {
 namespace {
 
-// While it lives, a blocking system call of this thread ends with EINTR soon after `deadline`.
-// flock(2) has no timeout, and polling for the lock would lose its place among the waiters.
+// During its lifetime, a blocking system call of this thread ends with EINTR soon after `deadline`.
+// flock(2) has no timeout, and polling for the lock would lose the position among the waiters.
 class WakeAfter {
  public:
   explicit WakeAfter(const Deadline& deadline) {
@@ -23,11 +24,11 @@ class WakeAfter {
     }
     struct sigaction action {};
     action.sa_handler = [](int) {};
-    ::sigaction(SIGALRM, &action, &old_action_);  // no SA_RESTART: that is the point
+    ::sigaction(SIGALRM, &action, &old_action_);  // no SA_RESTART: flock(2) must return EINTR
     sigset_t alarm;
     ::sigemptyset(&alarm);
     ::sigaddset(&alarm, SIGALRM);
-    ::pthread_sigmask(SIG_UNBLOCK, &alarm, &old_mask_);  // who started us may have blocked it
+    ::pthread_sigmask(SIG_UNBLOCK, &alarm, &old_mask_);  // the parent may have blocked the signal
     struct sigevent event {};
     event.sigev_notify = SIGEV_SIGNAL;
     event.sigev_signo = SIGALRM;
@@ -37,7 +38,8 @@ class WakeAfter {
       throw_error_number(error, "cannot create a timer");
     }
     armed_ = true;
-    // It repeats: a signal that arrives just before the call sleeps would otherwise be lost.
+    // The timer repeats: a signal that arrives just before the call sleeps would otherwise be
+    // lost.
     const auto left = std::max(1, deadline.poll_timeout());
     const struct itimerspec spec {
       .it_interval = {.tv_sec = 0, .tv_nsec = 10'000'000}, .it_value = {

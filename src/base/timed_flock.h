@@ -8,10 +8,10 @@
 
 namespace base {
 
-// True when locked, false when other processes held it until `deadline`. `operation` is LOCK_SH or
-// LOCK_EX; `path` is for messages. Throws std::system_error, or Unsupported where the filesystem
-// has no locks. While it waits it owns SIGALRM of the process, so one thread at a time may wait
-// with a deadline.
+// Returns true if it has the lock, false if other processes held it until `deadline`. `operation`
+// is LOCK_SH or LOCK_EX; `path` is for messages. Throws std::system_error, or Unsupported if the
+// filesystem has no locks. While this function waits, it uses SIGALRM of the process, so only one
+// thread at a time may wait with a deadline.
 bool lock_file(int fd, int operation, const Deadline& deadline, const std::string& path);
 
 }  // namespace base

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Binds, publishes and removes listening unix sockets.
 #include "base/unix_listener.h"
 
 #include <sys/file.h>
@@ -29,12 +30,12 @@ std::string last_component(const std::string& path) {
 
 [[noreturn]] void refuse_as_taken(const std::string& path) {
   throw Refused("cannot listen on " + base::quoted(path) +
-                ": another server is there; stop it, or use another socket");
+                ": another server uses it; stop that server, or use another socket");
 }
 
-// Holds the lock file beside a socket for the server's life. It is never removed. The directory may
-// be another user's, who can put anything at this name: a fifo (an open would block), a link, a
-// file that the user keeps locked.
+// Holds the lock file beside a socket as long as the server runs. The file is never removed. The
+// directory may belong to another user, who can create anything under this name: a FIFO (an open
+// would block), a link, or a file that the user keeps locked.
 Fd claim_path(const std::string& path) {
   const std::string lock_path = path + ".lock";
   Fd lock = open_file(lock_path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
@@ -58,8 +59,8 @@ Fd claim_path(const std::string& path) {
   return lock;
 }
 
-// Removes the socket that a dead server left. A live one (of a foreign kind, without our lock
-// file) is not touched.
+// Removes the socket of a server that has ended. The socket of a live server without our lock file
+// is not touched.
 void remove_leftover(const std::string& path) {
   struct stat st {};
   if (::lstat(path.c_str(), &st) != 0) {
@@ -79,14 +80,14 @@ void remove_leftover(const std::string& path) {
   }
 }
 
-// A directory beside the socket that only this process's user can change, whoever can change the
-// one around it: a socket is made and given away in it, and then moved to its name.
+// A directory beside the socket that only the user of this process can change, whoever can change
+// the directory around it. A socket is created in it, gets its owner, and then moves to its name.
 class PrivateDirectory {
  public:
   PrivateDirectory(int parent, const std::string& socket_name)
       : parent_(parent), name_("." + socket_name.substr(0, kNameBytes) + ".snapfork-tmp") {
     constexpr mode_t kMode = 0700;
-    remove();  // what a killed server left
+    remove();  // the leftover of a killed server
     if (::mkdirat(parent_, name_.c_str(), kMode) != 0) {
       throw_errno("cannot create " + base::quoted(name_));
     }
@@ -94,7 +95,7 @@ class PrivateDirectory {
     struct stat st {};
     if (::fstat(fd_.get(), &st) != 0 || st.st_uid != ::geteuid() || (st.st_mode & 077) != 0) {
       throw Refused("cannot use " + base::quoted(name_) +
-                    ": another process has put a directory of its own there");
+                    ": another process has created a directory of that name");
     }
   }
   ~PrivateDirectory() { remove(); }
@@ -125,16 +126,16 @@ class PrivateDirectory {
 
 }  // namespace
 
-// Binds and listens at DIRECTORY/NAME; nobody else can change that directory. `name` is a path
-// for AT_FDCWD.
+// Binds and listens at DIRECTORY/NAME; no other user can change that directory. `name` is a path if
+// `directory` is AT_FDCWD.
 void UnixListener::listen_at(int directory, const std::string& name, std::optional<uid_t> owner) {
   fd_ = make_unix_socket();
-  // fchmod before bind decides the mode of the socket file: it never exists with a wider one, and
-  // the umask, which all threads share, is left alone.
+  // fchmod before bind determines the mode of the socket file: it never exists with a wider mode,
+  // and the umask, which all threads share, stays unchanged.
   if (::fchmod(fd_.get(), 0600) != 0) {
     throw_errno("cannot set the mode of a socket");
   }
-  // bind(2) has no variant for a directory's descriptor.
+  // bind(2) has no variant with a directory descriptor.
   const struct sockaddr_un address = unix_address(
       directory == AT_FDCWD ? name : "/proc/self/fd/" + std::to_string(directory) + "/" + name);
   if (::bind(fd_.get(), reinterpret_cast<const struct sockaddr*>(&address), sizeof address) != 0) {
@@ -158,7 +159,7 @@ void UnixListener::listen_at(int directory, const std::string& name, std::option
 
 UnixListener UnixListener::prepare(const std::string& path, std::optional<uid_t> owner) {
   check_socket_path(path);
-  // Shorter than the shortest name of a session's socket, so that it fits where that does.
+  // Shorter than the shortest name of a session's socket, so it fits wherever that name fits.
   static std::atomic<unsigned> next{0};
   UnixListener listener;
   listener.path_ = path;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Connects, sends and receives on unix stream sockets.
 #include "base/unix_socket.h"
 
 #include <poll.h>
@@ -15,8 +16,8 @@ namespace base {
 void check_socket_path(const std::string& path) {
   if (path.empty() || path.size() > kMaxSocketPath) {
     throw UsageError("socket path " + base::quoted(path) + " has " + std::to_string(path.size()) +
-                     " bytes; it may have 1 to " + std::to_string(kMaxSocketPath) +
-                     "; use a shorter directory");
+                     " bytes, not 1 to " + std::to_string(kMaxSocketPath) +
+                     "; use a directory with a shorter path");
   }
 }
 
@@ -39,8 +40,8 @@ Fd make_unix_socket() {
 std::optional<Fd> connect_unix(const std::string& path, const Deadline& deadline) {
   const struct sockaddr_un address = unix_address(path);
   Fd fd = make_unix_socket();
-  // A full backlog answers EAGAIN at once on a non-blocking unix socket, and nothing can be polled
-  // for.
+  // With a full backlog, connect(2) of a non-blocking unix socket returns EAGAIN at once, and
+  // poll(2) has no event for it.
   constexpr int kRetryMs = 2;
   while (::connect(fd.get(), reinterpret_cast<const struct sockaddr*>(&address), sizeof address) !=
          0) {
@@ -105,7 +106,7 @@ void send_with_fds(int socket, std::string_view data, std::span<const int> fds) 
   for (;;) {
     const ssize_t n = ::sendmsg(socket, &message, MSG_NOSIGNAL);
     if (n >= 0) {
-      // The descriptors went with the first byte; what is left goes as plain data.
+      // The descriptors were sent with the first byte; the rest is plain data.
       data.remove_prefix(static_cast<size_t>(n));
       if (data.empty()) {
         return;

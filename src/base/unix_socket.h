@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Unix stream sockets: connecting with a deadline, credentials, descriptors across.
+// Unix stream sockets: connect with a deadline, credentials, descriptor passing.
 #pragma once
 
 #include <sys/types.h>
@@ -19,14 +19,15 @@ namespace base {
 
 // sun_path holds 108 bytes with the terminator (unix(7)).
 inline constexpr size_t kMaxSocketPath = 107;
-// Throws UsageError, with both numbers, for a longer path or an empty one.
+// Throws UsageError, with both numbers, for a path that is too long or empty.
 void check_socket_path(const std::string& path);
 // A stream socket, non-blocking and close-on-exec. Throws std::system_error.
 Fd make_unix_socket();
 struct sockaddr_un unix_address(const std::string& path);
 
-// A connected, non-blocking socket; nothing when nobody listens there (ENOENT, ECONNREFUSED).
-// Throws UsageError for a long path, std::system_error (ETIMEDOUT past the deadline).
+// Returns a connected, non-blocking socket; nothing if no process listens there (ENOENT,
+// ECONNREFUSED). Throws UsageError for a path that is too long, std::system_error (ETIMEDOUT after
+// the deadline).
 std::optional<Fd> connect_unix(const std::string& path, const Deadline& deadline);
 
 struct PeerCredentials {
@@ -34,27 +35,27 @@ struct PeerCredentials {
   uid_t uid;
   gid_t gid;
 };
-// SO_PEERCRED: who connected. Throws std::system_error.
+// SO_PEERCRED: the process that connected. Throws std::system_error.
 PeerCredentials peer_credentials(int fd);
 
-// Waits until `fd` is ready for `events` (POLLIN, POLLOUT); false when the deadline passed first.
-// Hang-up and errors count as ready: the next call on it tells.
+// Waits until `fd` is ready for `events` (POLLIN, POLLOUT). Returns false if the deadline passes
+// first. Hang-up and errors count as ready: the next call on `fd` reports them.
 bool wait_for(int fd, short events, const Deadline& deadline);
 
 // One sendmsg with descriptors (SCM_RIGHTS) and at least one byte. Throws std::system_error.
 void send_with_fds(int socket, std::string_view data, std::span<const int> fds);
 
 struct Received {
-  size_t bytes = 0;            // 0: the peer has closed, or nothing was there (see would_block)
-  bool would_block = false;    // nothing was there yet
+  size_t bytes = 0;            // 0: the peer has closed, or no data was available (see would_block)
+  bool would_block = false;    // no data was available
   bool fds_truncated = false;  // MSG_CTRUNC: the peer sent more descriptors than fit
 };
-// One recvmsg (not blocking). Descriptors that came along are appended to `fds`, owned and
-// close-on-exec, before anything is looked at, so that every rejection closes them. At most
-// kMaxReceivedFds in one message. Throws std::system_error.
+// One recvmsg(2), which does not block. Received descriptors are appended to `fds`, owned and
+// close-on-exec, before the message is examined, so that every rejection closes them. One message
+// has at most kMaxReceivedFds. Throws std::system_error.
 Received recv_with_fds(int socket, std::span<std::byte> buffer, std::vector<Fd>& fds);
-// SCM_MAX_FD, the most that the kernel lets a message have. With less room it would close the rest
-// itself, in the thread that receives, and a close may block.
+// SCM_MAX_FD, the most descriptors that the kernel allows in a message. With less space the kernel
+// would close the rest in the thread that receives, and a close may block.
 inline constexpr size_t kMaxReceivedFds = 253;
 
 }  // namespace base

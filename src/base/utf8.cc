@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Validates UTF-8 and replaces control characters.
 #include "base/utf8.h"
 
 namespace base {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The version that all programs of the suite report.
+// The version of all programs of the suite.
 #pragma once
 
 namespace base {

@@ -141,7 +141,7 @@ teardown() { common_teardown; }
   echo '[1]' >"$file" && check 'not a JSON object'
   printf '\xef\xbb\xbf{}' >"$file" && check 'byte order mark'
   printf '{"Id":"a\0"}' >"$file" && check 'NUL'
-  echo '{"Id":"a","Id":"b"}' >"$file" && check "'Id' stands twice"
+  echo '{"Id":"a","Id":"b"}' >"$file" && check "duplicate key 'Id'"
   { printf '{"a":' && printf '[%.0s' {1..5000}; } >"$file" && check 'levels deep'
   truncate -s 17M "$file" && run --separate-stderr -4 snapshot-meta show a
 }

@@ -119,9 +119,9 @@ Does it.
       --odd  odd
 
  Common options:
-      --json     print JSON, one object a line
-  -q, --quiet    no warnings, no summaries
-  -v, --verbose  say each step
+      --json     print JSON, one object per line
+  -q, --quiet    print no warnings and no summaries
+  -v, --verbose  print each step
   -h, --help     print this help
   -V, --version  print the version
 
