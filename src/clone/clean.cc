@@ -12,8 +12,8 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json_line.h"
-#include "clone/lease.h"
 #include "file/directory.h"
+#include "file/file_lease.h"
 #include "file/remove_tree.h"
 
 namespace cloning {
@@ -25,7 +25,8 @@ bool is_in_use(int fd) {
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     return true;
   }
-  return Lease(fd, Lease::Kind::read).state() == Lease::State::refused;
+  return file::FileLease(fd, file::FileLease::Kind::read).state() ==
+         file::FileLease::State::refused;
 }
 
 bool is_made_by_us(mode_t type) {

@@ -11,13 +11,13 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/message.h"
-#include "clone/lease.h"
 #include "clone/reflink.h"
 #include "clone/shares_all.h"
 #include "clone/sparse_copy.h"
 #include "clone/verify.h"
 #include "file/extents.h"
 
+#include "file/file_lease.h"
 namespace cloning {
 namespace {
 
@@ -81,7 +81,8 @@ void warn_of_many_extents(const SourceFile& src, int64_t extents) {
 // Checked before the contents are read, so that a writer that ends during the clone is also found.
 bool has_writer(const Request& request, const SourceFile& src) {
   return request.detail != Detail::nothing && src.st.st_size >= kLargeFile &&
-         Lease(src.fd.get(), Lease::Kind::read).state() == Lease::State::refused;
+         file::FileLease(src.fd.get(), file::FileLease::Kind::read).state() ==
+             file::FileLease::State::refused;
 }
 
 // The effect of a writer on the clone depends on the method.
@@ -223,7 +224,7 @@ void ContentCloner::copy(const SourceFile& src, int dst, FileReport& report) {
 // it is searched, because its pages are often in the cache; else the clone is.
 std::vector<file::Range> ContentCloner::zeros_of(const SourceFile& src, int made,
                                                  const FileReport& report) {
-  const Lease lease(src.fd.get(), Lease::Kind::read);
+  const file::FileLease lease(src.fd.get(), file::FileLease::Kind::read);
   const auto is_steady = [&] { return lease.is_held() && !is_modified(src); };
   const auto find_in = [&](int fd) {
     return holes_to_dig(fd, made, report.size, request_.jobs, progress_for(src), report.path,

@@ -14,7 +14,6 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "clone/attributes.h"
-#include "clone/lease.h"
 #include "clone/reflink.h"
 #include "clone/sparse_copy.h"
 #include "clone/staging.h"
@@ -22,6 +21,7 @@
 #include "file/directory.h"
 #include "file/extents.h"
 #include "file/zero_runs.h"
+#include "file/file_lease.h"
 
 namespace cloning {
 namespace {
@@ -61,7 +61,8 @@ file::NextRange between(const std::vector<file::Range>& holes) {
   };
 }
 
-void write_densely(const SourceFile& src, int dst, const Lease& lease, Progress& progress) {
+void write_densely(const SourceFile& src, int dst, const file::FileLease& lease,
+                   Progress& progress) {
   const std::vector<file::Range> holes = holes_to_keep(src);
   const int64_t bytes = src.st.st_size - bytes_of(holes);
   check_space(dst, bytes, src.path);
@@ -72,7 +73,7 @@ void write_densely(const SourceFile& src, int dst, const Lease& lease, Progress&
   // One thread: the filesystem puts sequential writes into few extents.
   file::read_pieces(src.fd.get(), between(holes), src.st.st_size, 1, src.path,
                     [&](off_t at, std::span<const std::byte> data) {
-                      if (lease.state() == Lease::State::refused) {
+                      if (lease.state() == file::FileLease::State::refused) {
                         refuse(src, "a process opens it for writing; try again when none does");
                       }
                       try {
@@ -85,8 +86,9 @@ void write_densely(const SourceFile& src, int dst, const Lease& lease, Progress&
                     });
 }
 
-void rewrite(const Place& place, const SourceFile& src, const Lease& lease, Progress& progress) {
-  StagedFile staged(place);
+void rewrite(const Destination& destination, const SourceFile& src, const file::FileLease& lease,
+             Progress& progress) {
+  StagedFile staged(destination);
   write_densely(src, staged.fd(), lease, progress);
   AttributeCopier attributes;
   attributes.apply(src.fd.get(), src.st, staged.fd(), src.path);
@@ -97,9 +99,7 @@ void rewrite(const Place& place, const SourceFile& src, const Lease& lease, Prog
   // A process that waits for the lease has already looked up the old inode and would write to a
   // file without a name. So the lease is checked after the exchange, which is then undone.
   staged.replace_if(
-      [&](const struct stat& old) {
-        return old.st_dev == src.st.st_dev && old.st_ino == src.st.st_ino && lease.is_held();
-      },
+      [&](const struct stat& old) { return base::is_same_file(old, src.st) && lease.is_held(); },
       "a process opens or replaces it; try again when none does", base::Durable::yes);
 }
 
@@ -116,15 +116,15 @@ void defragment(const Place& place, SourceFile& src, const Request& request, Pro
                     " links, and the others would keep the old extents; --unshare it first");
   }
   {
-    const Lease lease(src.fd.get(), Lease::Kind::read);
-    if (lease.state() == Lease::State::refused) {
+    const file::FileLease lease(src.fd.get(), file::FileLease::Kind::read);
+    if (lease.state() == file::FileLease::State::refused) {
       refuse(src, "it is being written to" + writers_text(src) + "; stop the writer first");
     }
-    if (lease.state() == Lease::State::unknown) {
+    if (!lease.is_proof()) {
       refuse(src, "no lease is available, so writers cannot be detected; run as its owner or root");
     }
     if (!request.dry_run) {
-      rewrite(place, src, lease, progress);
+      rewrite(destination, src, lease, progress);
     }
   }
   if (!request.dry_run) {

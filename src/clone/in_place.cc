@@ -15,12 +15,12 @@
 #include "clone/attributes.h"
 #include "clone/contents.h"
 #include "clone/defrag.h"
-#include "clone/lease.h"
 #include "clone/sparse_copy.h"
 #include "clone/staging.h"
 #include "file/directory.h"
 #include "file/extents.h"
 
+#include "file/file_lease.h"
 namespace cloning {
 namespace {
 
@@ -46,11 +46,12 @@ enum class Reason {
 
 // Builds the file again and exchanges the two. Processes that read the old inode continue to read
 // it. No process may write to it from before its contents are read until the new file has the name.
-FileReport rebuild(const Place& place, Reason reason, const Request& request, Progress& progress) {
-  const SourceFile src = open_source(place.parent(), place.name(), place.path());
-  const base::Fd guarded = open_again(src.fd.get());  // contents.clone takes its own leases
-  const Lease lease(guarded.get(), Lease::Kind::read);
-  if (lease.state() == Lease::State::refused) {
+FileReport rebuild(const Destination& destination, Reason reason, const Request& request,
+                   Progress& progress) {
+  const SourceFile src = open_source(destination.parent(), destination.name(), destination.path());
+  const base::Fd guarded = file::open_again(src.fd.get());  // contents.clone takes its own leases
+  const file::FileLease lease(guarded.get(), file::FileLease::Kind::read);
+  if (lease.state() == file::FileLease::State::refused) {
     refuse_writer(src);
   }
   ContentCloner contents(request, progress);
@@ -79,8 +80,8 @@ FileReport rebuild(const Place& place, Reason reason, const Request& request, Pr
   // are compared.
   staged.replace_if(
       [&](const struct stat& old) {
-        return base::is_same_file(old, src.st) && lease.state() != Lease::State::refused &&
-               !is_modified(src);
+        return base::is_same_file(old, src.st) &&
+               lease.state() != file::FileLease::State::refused && !is_modified(src);
       },
       "a process opens, changes or replaces it; try again when none does", request.durable);
   return report;
@@ -90,7 +91,7 @@ FileReport rebuild(const Place& place, Reason reason, const Request& request, Pr
 // The times stay changed if the lease is lost, because a change by another process must show.
 class TimesKept {
  public:
-  TimesKept(int fd, const struct stat& st, const Lease& lease)
+  TimesKept(int fd, const struct stat& st, const file::FileLease& lease)
       : fd_(fd), times_{st.st_atim, st.st_mtim}, lease_(lease) {}
   TimesKept(const TimesKept&) = delete;
   TimesKept& operator=(const TimesKept&) = delete;
@@ -105,15 +106,17 @@ class TimesKept {
  private:
   int fd_;
   std::array<struct timespec, 2> times_;
-  const Lease& lease_;
+  const file::FileLease& lease_;
 };
 
 // Digs holes in the file itself if no other process has it open. Else returns false and changes
 // nothing. Only a write lease proves this: data that a process writes between a check of the times
 // and the punch would be lost.
-bool dig_alone(const Place& place, const Request& request, Progress& progress, FileReport& report) {
-  const base::Fd fd = base::open_at(place.parent(), place.name(), O_RDWR | file::kNoFollow);
-  const Lease lease(fd.get(), Lease::Kind::write);
+bool dig_alone(const Destination& destination, const Request& request, Progress& progress,
+               FileReport& report) {
+  const base::Fd fd =
+      base::open_at(destination.parent(), destination.name(), O_RDWR | file::kNoFollow);
+  const file::FileLease lease(fd.get(), file::FileLease::Kind::write);
   if (!lease.is_held()) {
     return false;
   }
@@ -131,14 +134,14 @@ bool dig_alone(const Place& place, const Request& request, Progress& progress, F
   {
     const PhaseTimer timer(report.phases.dig);
     const std::vector<file::Range> holes = holes_to_dig(
-        fd.get(), fd.get(), st.st_size, request.jobs, progress, place.path(), require_lease);
+        fd.get(), fd.get(), st.st_size, request.jobs, progress, destination.path(), require_lease);
     report.dug = bytes_of(holes);
     if (request.dry_run) {
       return true;
     }
     if (!holes.empty()) {
       const TimesKept times(fd.get(), st, lease);
-      dig_holes(fd.get(), holes, st.st_size, place.path(), require_lease);
+      dig_holes(fd.get(), holes, st.st_size, destination.path(), require_lease);
     }
   }
   report.extents_after = file::count_extents(fd.get(), file::Flush::no, place.path());
@@ -151,8 +154,10 @@ bool dig_alone(const Place& place, const Request& request, Progress& progress, F
 
 void dig_file(const Place& place, const Request& request, Progress& progress, FileReport& report) {
   {
-    const SourceFile file = open_source(place.parent(), place.name(), place.path());
-    if (Lease(file.fd.get(), Lease::Kind::read).state() == Lease::State::refused) {
+    const SourceFile file =
+        open_source(destination.parent(), destination.name(), destination.path());
+    if (file::FileLease(file.fd.get(), file::FileLease::Kind::read).state() ==
+        file::FileLease::State::refused) {
       refuse_writer(file);
     }
   }

@@ -150,10 +150,7 @@ int run(int argc, char** argv) {
   ::umask(0);
   // A file that becomes too large then gives EFBIG and a message; SIGXFSZ would end the process.
   static_cast<void>(std::signal(SIGXFSZ, SIG_IGN));
-  // The lease is polled (F_GETLEASE). The default action of SIGIO on a lease break would end this
-  // process.
-  static_cast<void>(std::signal(SIGIO, SIG_IGN));
-  file::raise_descriptor_limit();
+  base::raise_descriptor_limit();
   Progress progress(line.progress);
   switch (line.job) {
     case Job::clean:

@@ -6,11 +6,11 @@
 
 #include "base/error.h"
 #include "base/json_line.h"
-#include "clone/lease.h"
 #include "clone/report.h"
 #include "clone/source_file.h"
 #include "file/data_ranges.h"
 
+#include "file/file_lease.h"
 namespace cloning {
 namespace {
 
@@ -69,9 +69,9 @@ StatReport stat_file(const std::string& path) {
   count_holes(file.fd.get(), report);
   report.clone_ms =
       file::clone_cost_ms(file.fd.get(), report.extents ? report.extents->extents : 0);
-  const Lease::State lease = Lease(file.fd.get(), Lease::Kind::read).state();
-  if (lease != Lease::State::unknown) {
-    report.has_writer = lease == Lease::State::refused;
+  const file::FileLease lease(file.fd.get(), file::FileLease::Kind::read);
+  if (lease.is_proof()) {
+    report.has_writer = lease.state() == file::FileLease::State::refused;
   }
   return report;
 }

@@ -19,7 +19,9 @@ FileLease::FileLease(int fd, Kind kind) : fd_(fd), type_(kind == Kind::read ? F_
   }
   if (errno == EAGAIN) {
     state_ = State::refused;
-  } else if (errno == EINVAL || errno == ENOLCK || errno == EOPNOTSUPP || errno == EACCES) {
+  } else if (errno == EACCES) {
+    state_ = State::denied;
+  } else if (errno == EINVAL || errno == ENOLCK || errno == EOPNOTSUPP) {
     state_ = State::unsupported;
   } else {
     base::throw_errno("cannot take a lease");
@@ -37,6 +39,10 @@ FileLease::State FileLease::state() const {
     return State::refused;
   }
   return state_;
+}
+
+base::Fd open_again(int fd) {
+  return base::open_file("/proc/self/fd/" + std::to_string(fd), O_RDONLY | O_NONBLOCK | O_NOCTTY);
 }
 
 }  // namespace file

@@ -6,7 +6,9 @@ namespace file {
 
 // fcntl(2), F_SETLEASE. The kernel grants a lease only while no conflicting descriptor exists, in
 // any PID namespace. It also counts mappings whose descriptor is closed. A refused lease therefore
-// proves that another process uses the file. While the lease is held, a conflicting open(2) waits.
+// proves that another process uses the file. While the lease is held, a conflicting open(2) waits,
+// at most /proc/sys/fs/lease-break-time seconds (45). A lease belongs to the open file description:
+// its end ends all leases taken through duplicates of `fd`.
 class FileLease {
  public:
   enum class Kind {
@@ -16,7 +18,8 @@ class FileLease {
   enum class State {
     held,
     refused,  // another process has the file open, or its open(2) waits for the end of the lease
-    unsupported,  // another user owns the file, or the filesystem has no leases
+    denied,   // another user owns the file
+    unsupported,  // the filesystem has no leases
   };
   // `fd` is open for reading only, on a regular file, and stays open as long as the lease. The
   // break of a lease sends SIGURG, which is ignored by default. Throws std::system_error.
@@ -31,9 +34,16 @@ class FileLease {
   State state() const;
 
  private:
+  bool is_held() const { return state() == State::held; }
+  // Returns whether the kernel has decided: the lease is held or refused.
+  bool is_proof() const { return state_ == State::held || state_ == State::refused; }
   int fd_;
   int type_;  // F_RDLCK or F_WRLCK
   State state_ = State::held;
 };
 
 }  // namespace file
+// Opens the file of `fd` once more for reading. A lease on this descriptor ends independently of
+// others on `fd`. Throws std::system_error.
+base::Fd open_again(int fd);
+

@@ -13,6 +13,7 @@
 #include "base/open_files.h"
 #include "base/process.h"
 #include "meta/forks/fork_guard.h"
+#include "file/file_lease.h"
 #include "meta/guest/guest.h"
 
 namespace lock {
@@ -74,43 +75,6 @@ class MemoryFile {
   struct stat stat_ {};
 };
 
-// A read lease: the kernel grants it if no process has the file open for writing. While it is held,
-// an open for writing waits, and the lease counts as broken.
-class ReadLease {
- public:
-  explicit ReadLease(const MemoryFile& file) : fd_(file.fd()) {
-    // The default signal of a lease break, SIGIO, would end this process; SIGURG is ignored by
-    // default.
-    ::fcntl(fd_, F_SETSIG, SIGURG);
-    if (::fcntl(fd_, F_SETLEASE, F_RDLCK) == 0) {
-      state_ = State::held;
-    } else if (errno == EAGAIN) {
-      state_ = State::refused;
-    } else if (errno != EINVAL && errno != ENOLCK && errno != EOPNOTSUPP) {
-      base::throw_errno("cannot take a lease on " + base::quoted(file.path()));
-    }
-  }
-  ~ReadLease() {
-    if (state_ == State::held) {
-      ::fcntl(fd_, F_SETLEASE, F_UNLCK);
-    }
-  }
-  ReadLease(const ReadLease&) = delete;
-  ReadLease(ReadLease&&) = delete;
-  ReadLease& operator=(const ReadLease&) = delete;
-  ReadLease& operator=(ReadLease&&) = delete;
-
-  bool is_supported() const { return state_ != State::unsupported; }
-  bool is_refused() const { return state_ == State::refused; }
-  // Returns whether a writer has come since: it waits in open(2) until the lease ends.
-  bool is_broken() const { return state_ == State::held && ::fcntl(fd_, F_GETLEASE) != F_RDLCK; }
-
- private:
-  enum class State { unsupported, refused, held };
-  int fd_;
-  State state_ = State::unsupported;
-};
-
 // Returns "4711 (firecracker), 4712 (cp)": the visible processes that have the file open for
 // writing.
 std::string visible_writers(const MemoryFile& file) {
@@ -147,15 +111,19 @@ SealReport seal_memory(const store::Store& store, std::string_view id, DryRun dr
   if (!file.is_sealed() && file.stat().st_nlink > 1) {
     file.refuse_links();
   }
-  SealReport report = report_of(file, file.mode() & ~kWriteBits);
-  const ReadLease lease(file);
-  report.lease_checked = lease.is_supported();
-  if (lease.is_refused() || (!lease.is_supported() && !visible_writers(file).empty())) {
+  SealReport report = report_of(file, file.mode() & ~store::kWriteBits);
+  const file::FileLease lease(file.fd(), file::FileLease::Kind::read);
+  if (lease.state() == file::FileLease::State::denied) {
+    base::throw_error_number(EACCES, "cannot take a lease on " + base::quoted(file.path()));
+  }
+  report.lease_checked = lease.is_proof();
+  if (lease.state() == file::FileLease::State::refused ||
+      (!lease.is_proof() && !visible_writers(file).empty())) {
     refuse_writers(file);
   }
   if (dry_run == DryRun::no) {
     file.set_mode(report.new_mode);
-    if (lease.is_broken()) {
+    if (lease.state() == file::FileLease::State::refused) {
       ::fchmod(file.fd(), report.old_mode);
       refuse_writers(file);
     }

@@ -93,6 +93,7 @@ std::optional<FileUser> writer_of(const std::string& path) {
       return std::nullopt;
     case file::FileLease::State::refused:
       return FileUser{.path = path, .pid = visible_writer(st)};
+    case file::FileLease::State::denied:
     case file::FileLease::State::unsupported:
       break;
   }
