@@ -11,6 +11,7 @@
 #include "base/process.h"
 #include "file/directory.h"
 
+#include "store/seal.h"
 namespace cloning {
 namespace {
 
@@ -85,7 +86,7 @@ void require_unchanged(const SourceFile& src) {
   const struct stat now = stat_of(src);
   // A process that adds or removes a link of the inode changes its ctime, as concurrent clones of
   // sealed memory do. That is not a change of contents.
-  const bool relinked = now.st_nlink != src.st.st_nlink || (now.st_mode & 0222) == 0;
+  const bool relinked = now.st_nlink != src.st.st_nlink || store::is_sealed(now);
   if (!same_contents(now, src.st) || (!relinked && !same_time(now.st_ctim, src.st.st_ctim))) {
     throw base::Refused("cannot clone " + base::quoted(src.path) + ": it changed during the clone" +
                         writers_text(src) + "; stop the writer first");

@@ -20,6 +20,7 @@
 #include "clone/sparse_copy.h"
 #include "file/cross_device.h"
 
+#include "store/seal.h"
 namespace cloning {
 namespace {
 
@@ -28,7 +29,6 @@ using Clock = std::chrono::steady_clock;
 // A file with more data is copied by several threads itself. Smaller files are copied in parallel.
 constexpr int64_t kWorthItsOwnThreads = 64 << 20;
 
-constexpr mode_t kWriteBits = 0222;
 constexpr mode_t kPermissionBits = 0777;
 
 // Opens the parent directory of `relative` below `root`, one component at a time, because the path
@@ -222,7 +222,7 @@ void TreeCloner::clone_contents(const Step& step, SourceFile src, FileReport& re
 
 FileReport TreeCloner::link_memory(const Step& step, const SourceFile& src,
                                    const std::string& dst_path) const {
-  if ((src.st.st_mode & kWriteBits) != 0) {
+  if (!store::is_sealed(src.st)) {
     throw base::Refused("cannot link " + base::quoted(src.path) +
                         ": it is not sealed, and a write to it would change every clone; "
                         "seal it (template-lock seal) or use --memory=reflink");
@@ -255,8 +255,7 @@ FileReport TreeCloner::link_memory(const Step& step, const SourceFile& src,
   if (::fstatat(step.dst_dir, step.name.c_str(), &made, AT_SYMLINK_NOFOLLOW) != 0) {
     base::throw_errno("cannot stat " + base::quoted(dst_path));
   }
-  if (made.st_dev != src.st.st_dev || made.st_ino != src.st.st_ino ||
-      (made.st_mode & kWriteBits) != 0) {
+  if (!base::is_same_file(made, src.st) || !store::is_sealed(made)) {
     throw base::Refused("cannot link " + base::quoted(src.path) +
                         ": it was unsealed or replaced during the clone; try again");
   }

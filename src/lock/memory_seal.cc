@@ -16,10 +16,10 @@
 #include "file/file_lease.h"
 #include "meta/guest/guest.h"
 
+#include "store/seal.h"
 namespace lock {
 namespace {
 
-constexpr mode_t kWriteBits = S_IWUSR | S_IWGRP | S_IWOTH;
 constexpr mode_t kPermissionBits = 07777;
 
 // The open memory file of a guest, and its state now.
@@ -47,7 +47,7 @@ class MemoryFile {
   const std::string& path() const { return path_; }
   const struct stat& stat() const { return stat_; }
   mode_t mode() const { return stat_.st_mode & kPermissionBits; }
-  bool is_sealed() const { return (stat_.st_mode & kWriteBits) == 0; }
+  bool is_sealed() const { return store::is_sealed(stat_); }
 
   [[noreturn]] void refuse(const std::string& why) const {
     throw base::Refused(refusal_ + ": " + why);

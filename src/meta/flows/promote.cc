@@ -20,11 +20,11 @@
 #include "meta/guest/metadata_update.h"
 #include "meta/image/image_record.h"
 #include "meta/image/image_scan.h"
+#include "store/seal.h"
 
 namespace meta {
 namespace {
 
-constexpr mode_t kWriteBits = 0222;
 constexpr uint64_t kHugePage = uint64_t{2} << 20U;
 
 struct stat stat_fd(int fd, const std::string& path) {
@@ -98,7 +98,7 @@ ImageRecord make_record(int fd, const std::string& path, vmstate::PageSize page_
 }  // namespace
 
 std::string seal_problem(const struct stat& memory, bool may_have_links) {
-  if ((memory.st_mode & kWriteBits) != 0) {
+  if (!store::is_sealed(memory)) {
     std::array<char, 64> text{};
     static_cast<void>(std::snprintf(text.data(), text.size(), "it is writable (mode %04o)",
                                     memory.st_mode & 07777U));

@@ -15,6 +15,7 @@
 #include "meta/guest/fork_relation.h"
 #include "meta/guest/guest.h"
 #include "store/id_lock.h"
+#include "store/seal.h"
 
 namespace meta {
 namespace {
@@ -44,7 +45,7 @@ bool has_template_rest(const store::Store& store, std::string_view id) {
   return store.try_open_below(store.template_dir(id), O_PATH) ||
          (::lstat(store.memory_path(id).c_str(), &memory) == 0 && S_ISREG(memory.st_mode) &&
           memory.st_nlink == 1 &&  // a fork shares the memory file of its template
-          (memory.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0);
+          store::is_sealed(memory));
 }
 
 const char* verb_of(Intent intent) {

@@ -15,6 +15,7 @@
 #include "meta/guest/disks.h"
 #include "meta/guest/recorded_vmm.h"
 #include "store/files.h"
+#include "store/seal.h"
 
 namespace meta {
 namespace {
@@ -133,7 +134,7 @@ SnapshotFacts inspect_snapshot(const store::Store& store, std::string_view id) {
   if (memory) {
     facts.memory_bytes = memory->st_size;
     facts.memory_links = memory->st_nlink;
-    facts.memory_sealed = (memory->st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0;
+    facts.memory_sealed = store::is_sealed(*memory);
   } else {
     constexpr std::array<std::string_view, 2> kCompressed{"memory.zst", "memory.lz4"};
     const auto* const found = std::ranges::find_if(kCompressed, [&](std::string_view name) {

@@ -18,6 +18,7 @@
 #include "hot/region.h"
 #include "pager/image/known_zeros.h"
 #include "pager/kernel/features.h"
+#include "store/seal.h"
 
 namespace pager {
 namespace {
@@ -33,10 +34,6 @@ struct stat stat_of(int fd, const std::string& path) {
     base::throw_errno("cannot stat " + base::quoted(path));
   }
   return st;
-}
-
-bool is_sealed(const struct stat& st) {
-  return (st.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0;
 }
 
 // O_NONBLOCK: a fifo must not hang the server; it is refused after the open.
@@ -82,7 +79,7 @@ ImageIdentity identity_of(const struct stat& st) {
 std::shared_ptr<const Image> Image::open(const std::string& path) {
   struct stat st {};
   base::Fd fd = open_checked(path, st);
-  View view = is_sealed(st) ? View::sealed : View::unprotected;
+  View view = store::is_sealed(st) ? View::sealed : View::unprotected;
   if (view == View::unprotected) {
     if (std::optional<base::Fd> copy = make_private_copy(fd.get(), path)) {
       // The identity is that of the file just before: what was written meanwhile makes the next
@@ -185,7 +182,7 @@ std::shared_ptr<const Image> ImageStore::open(const std::string& path) {
     const std::lock_guard lock(mutex_);
     std::erase_if(images_, [](const auto& entry) { return entry.second.expired(); });
     if (const auto it =
-            found ? images_.find(key_of(identity_of(st), is_sealed(st))) : images_.end();
+            found ? images_.find(key_of(identity_of(st), store::is_sealed(st))) : images_.end();
         it != images_.end()) {
       if (std::shared_ptr<const Image> image = it->second.lock()) {
         return image;

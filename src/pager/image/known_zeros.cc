@@ -13,6 +13,7 @@
 #include "meta/guest/metadata.h"
 #include "meta/image/image_record.h"
 
+#include "store/seal.h"
 namespace pager {
 namespace {
 
@@ -57,7 +58,7 @@ std::string objection(const meta::ImageRecord& record, const fs::path& record_pa
   if (record.memory_bytes != static_cast<uint64_t>(served.st_size)) {
     return "it is of " + std::to_string(record.memory_bytes) + " bytes";
   }
-  if ((served.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) != 0) {
+  if (!store::is_sealed(served)) {
     return "the memory is not sealed";
   }
   if (::stat(record_path.c_str(), &written) != 0 || is_older(written.st_mtim, served.st_mtim)) {
