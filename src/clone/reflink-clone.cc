@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/descriptor_limit.h"
 #include "base/error.h"
 #include "base/message.h"
 #include "base/options.h"

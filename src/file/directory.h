@@ -38,8 +38,4 @@ std::string name_of_open(int fd, const std::string& path);
 // linkat does: 0, or -1 and errno.
 int link_descriptor(int fd, int dir, const std::string& name);
 
-// Raises the soft limit RLIMIT_NOFILE to the hard limit. A tree of N levels needs 2 N descriptors;
-// the soft limit of many systems is 1024.
-void raise_descriptor_limit();
-
 }  // namespace file

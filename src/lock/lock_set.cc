@@ -3,13 +3,13 @@
 #include "lock/lock_set.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <optional>
 
+#include "base/descriptor_limit.h"
 #include "base/error.h"
 #include "base/message.h"
 #include "store/id_lock_holders.h"
@@ -26,12 +26,7 @@ constexpr std::chrono::milliseconds kQuietWait{1000};
 // Raises the soft limit by `count` descriptors. The command keeps the raised limit, because it
 // needs it.
 void make_room(size_t count) {
-  const rlim_t needed = kFirstFd + static_cast<rlim_t>(count) + kHeadroom;
-  struct rlimit limit {};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < needed) {
-    limit.rlim_cur = std::min(limit.rlim_max, needed);
-    ::setrlimit(RLIMIT_NOFILE, &limit);  // a later call reports EMFILE
-  }
+  base::raise_descriptor_limit(kFirstFd + static_cast<rlim_t>(count) + kHeadroom);
 }
 
 std::string refusal(const store::Store& store, const std::string& id) {

@@ -14,6 +14,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/descriptor_limit.h"
 #include "base/error.h"
 #include "base/message.h"
 #include "pager/kernel/features.h"
@@ -98,14 +99,11 @@ void limit_end(std::function<void()> last) {
 void raise_limits() {
   // A session needs three descriptors and more; the default limit of 1024 is for programs that use
   // select.
-  struct rlimit limit {};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    limit.rlim_cur = limit.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-  }
+  base::raise_descriptor_limit();
   for (const int resource : {RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA}) {
     raise(resource);
   }
+  struct rlimit limit {};
   if (::getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_max != RLIM_INFINITY) {
     base::say_warning("the kernel kills this server after " + std::to_string(limit.rlim_max) +
                       " s of CPU time (RLIMIT_CPU), and its guests hang then");
