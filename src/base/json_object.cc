@@ -3,11 +3,11 @@
 #include "base/json_object.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/error.h"
 #include "base/json_line.h"
 #include "base/json_scanner.h"
+#include "base/number.h"
 #include "base/utf8.h"
 
 namespace meta {
@@ -202,10 +202,7 @@ std::optional<bool> json_boolean(std::string_view raw) {
 }
 
 std::optional<int64_t> json_integer(std::string_view raw) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(raw.data(), raw.data() + raw.size(), value);
-  return error == std::errc() && end == raw.data() + raw.size() ? std::optional(value)
-                                                                : std::nullopt;
+  return base::parse_number<int64_t>(raw);
 }
 
 std::optional<std::vector<std::string>> json_elements(std::string_view raw) {

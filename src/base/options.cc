@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/message.h"
+#include "base/number.h"
 #include "base/output.h"
 #include "base/version.h"
 
@@ -92,14 +93,13 @@ int64_t ParsedOptions::number(const std::string& name, int64_t low, int64_t high
   if (!text) {
     return fallback;
   }
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
-  if (error != std::errc() || end != text->data() + text->size() || number < low || number > high) {
+  const std::optional<int64_t> number = parse_number<int64_t>(*text);
+  if (!number || *number < low || *number > high) {
     throw UsageError("bad value " + base::quoted(*text) + " for --" + name +
                      ": a whole number from " + std::to_string(low) + " to " +
                      std::to_string(high) + " is needed");
   }
-  return number;
+  return *number;
 }
 
 int64_t ParsedOptions::seconds_as_ms(const std::string& name, int64_t fallback_ms) const {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hot/trace.h"
 
-#include <charconv>
 #include <limits>
 #include <optional>
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/number.h"
 
 namespace hot {
 namespace {
@@ -21,13 +21,6 @@ std::string_view take_until(std::string_view& text, char separator) {
   const std::string_view first = text.substr(0, at);
   text.remove_prefix(at == std::string_view::npos ? text.size() : at + 1);
   return first;
-}
-
-std::optional<uint64_t> parse_number(std::string_view text) {
-  uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() ? std::optional(value)
-                                                                  : std::nullopt;
 }
 
 [[noreturn]] void fail(std::string_view name, size_t line, const std::string& why) {
@@ -47,9 +40,9 @@ void parse_header(std::string_view text, std::string_view name, Trace& trace) {
     std::string_view value = take_until(text, ' ');
     const std::string_view key = take_until(value, '=');
     if (key == "page_size") {
-      page_size = parse_number(value);
+      page_size = base::parse_number<uint64_t>(value);
     } else if (key == "memory_bytes") {
-      memory_bytes = parse_number(value);
+      memory_bytes = base::parse_number<uint64_t>(value);
     } else if (key == "regions") {
       region_list = value;
     }
@@ -100,8 +93,8 @@ std::optional<std::vector<Region>> parse_region_list(std::string_view text, uint
   }
   while (!text.empty()) {
     std::string_view item = take_until(text, ',');
-    const std::optional<uint64_t> offset = parse_number(take_until(item, '+'));
-    const std::optional<uint64_t> size = parse_number(item);
+    const std::optional<uint64_t> offset = base::parse_number<uint64_t>(take_until(item, '+'));
+    const std::optional<uint64_t> size = base::parse_number<uint64_t>(item);
     if (!offset || !size || regions.size() == kMaxRegions) {
       return std::nullopt;
     }
@@ -133,7 +126,7 @@ Trace parse_trace(std::string_view text, std::string_view name) {
     if (line.empty() || line.front() == '#') {
       continue;
     }
-    const std::optional<uint64_t> page = parse_number(line);
+    const std::optional<uint64_t> page = base::parse_number<uint64_t>(line);
     if (!page) {
       constexpr size_t kShown = 40;
       fail(name, number, base::quoted(line.substr(0, kShown)) + " is no page number");

@@ -9,12 +9,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <climits>
 #include <cstdlib>
 #include <system_error>
 
 #include "base/error.h"
+#include "base/number.h"
 #include "base/open_files.h"
 #include "base/timed_flock.h"
 #include "store/id_lock_file.h"
@@ -118,20 +118,13 @@ std::optional<base::Fd> lock_id(const Store& store, const std::string& path, Loc
   }
 }
 
-std::optional<int> parse_number(std::string_view text) {
-  int value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() ? std::optional(value)
-                                                                  : std::nullopt;
-}
-
 // Returns the numbers in SNAPFORK_LOCK_FD; skips everything that is not a number.
 std::vector<int> listed_fds() {
   const char* list = std::getenv("SNAPFORK_LOCK_FD");
   std::vector<int> fds;
   for (std::string_view rest = list != nullptr ? list : ""; !rest.empty();) {
     const size_t comma = std::min(rest.find(','), rest.size());
-    if (const std::optional<int> fd = parse_number(rest.substr(0, comma))) {
+    if (const std::optional<int> fd = base::parse_number<int>(rest.substr(0, comma))) {
       fds.push_back(*fd);
     }
     rest.remove_prefix(std::min(comma + 1, rest.size()));

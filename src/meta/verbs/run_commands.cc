@@ -2,12 +2,12 @@
 // Implements snapshot-meta run-begin and stop.
 #include <unistd.h>
 
-#include <charconv>
 #include <chrono>
 #include <optional>
 #include <string>
 
 #include "base/error.h"
+#include "base/number.h"
 #include "base/options.h"
 #include "meta/flows/run_begin.h"
 #include "meta/guest/stop_vmm.h"
@@ -24,13 +24,12 @@ int number_option(const base::ParsedOptions& parsed, const std::string& option, 
   if (!text) {
     return otherwise;
   }
-  int number = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
-  if (error != std::errc() || end != text->data() + text->size() || number < 1) {
+  const std::optional<int> number = base::parse_number<int>(*text);
+  if (!number || *number < 1) {
     throw base::UsageError("bad value " + base::quoted(*text) + " for --" + option +
                            ": it must be a whole number of at least 1");
   }
-  return number;
+  return *number;
 }
 
 }  // namespace

@@ -2,11 +2,11 @@
 #include "pager/ctl/http_reply.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <system_error>
 
 #include "base/error.h"
+#include "base/number.h"
 
 namespace pager {
 namespace {
@@ -29,27 +29,21 @@ std::optional<std::string_view> header_value(std::string_view head, std::string_
   return std::nullopt;
 }
 
-std::optional<size_t> parse_number(std::string_view text) {
-  size_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() ? std::optional(value)
-                                                                  : std::nullopt;
-}
-
 }  // namespace
 
 ReplyHead parse_reply_head(std::string_view head) {
   constexpr std::string_view kStart = "HTTP/1.1 ";
   constexpr size_t kStatusDigits = 3;
-  const std::optional<size_t> status = head.starts_with(kStart)
-                                           ? parse_number(head.substr(kStart.size(), kStatusDigits))
-                                           : std::nullopt;
+  const std::optional<size_t> status =
+      head.starts_with(kStart)
+          ? base::parse_number<size_t>(head.substr(kStart.size(), kStatusDigits))
+          : std::nullopt;
   if (!status) {
     throw base::BadData("it is not HTTP/1.1");
   }
   constexpr unsigned kNoContent = 204;
   const std::optional<std::string_view> length_text = header_value(head, "content-length");
-  const std::optional<size_t> length = length_text             ? parse_number(*length_text)
+  const std::optional<size_t> length = length_text ? base::parse_number<size_t>(*length_text)
                                        : *status == kNoContent ? std::optional<size_t>(0)
                                                                : std::nullopt;
   if (!length || *length > kMaxReplyBytes) {
