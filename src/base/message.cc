@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <ctime>
@@ -17,23 +16,11 @@
 #include "base/error.h"
 #include "base/json_line.h"
 #include "base/output.h"
+#include "base/time_text.h"
 #include "base/utf8.h"
 
 namespace base {
 namespace {
-
-// Returns "2026-11-28T09:41:37.123Z ", RFC 3339 with milliseconds.
-std::string timestamp() {
-  struct timespec now {};
-  struct tm fields {};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  ::gmtime_r(&now.tv_sec, &fields);
-  constexpr long kMillisecond = 1'000'000;
-  std::array<char, 32> text{};
-  const size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &fields);
-  const std::string millis = std::to_string(1000 + now.tv_nsec / kMillisecond);
-  return std::string(text.data(), length) + "." + millis.substr(1) + "Z ";
-}
 
 // The standard error of a server.
 class BackgroundLog {
@@ -46,7 +33,7 @@ class BackgroundLog {
   }
 
   void write(const std::string& line) {
-    const std::string stamp = stamped_ ? timestamp() : "";
+    const std::string stamp = stamped_ ? rfc3339(wall_clock(), 3) + " " : "";
     const std::lock_guard lock(mutex_);
     dropped_ += writer_.take_skipped();
     if (dropped_ > 0 && writer_.write(stamp + message_style().program + ": warning: " +

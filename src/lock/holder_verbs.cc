@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // template-lock holders and wait: list the holders of a lock, wait until it is free.
-#include <array>
 #include <chrono>
 #include <cstdint>
-#include <cstdio>
 #include <ctime>
 #include <optional>
 
@@ -13,6 +11,7 @@
 #include "base/options.h"
 #include "base/output.h"
 #include "base/process.h"
+#include "base/time_text.h"
 #include "base/utf8.h"
 #include "lock/verbs.h"
 #include "store/id_lock.h"
@@ -20,18 +19,6 @@
 
 namespace lock {
 namespace {
-
-// Formats a time as RFC 3339, UTC.
-std::string time_text(int64_t ms) {
-  const time_t seconds = ms / 1000;
-  struct tm utc {};
-  ::gmtime_r(&seconds, &utc);
-  std::array<char, 32> text{};
-  const size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &utc);
-  static_cast<void>(std::snprintf(text.data() + length, text.size() - length, ".%03dZ",
-                                  static_cast<int>(ms % 1000)));
-  return text.data();
-}
 
 const char* mode_name(const store::LockHolder& holder) {
   return holder.mode == store::LockMode::exclusive ? "exclusive" : "shared";
@@ -41,7 +28,7 @@ std::string record_of(const std::string& id, const store::LockHolder& holder) {
   base::JsonLine line("holder");
   line.text("id", id).number("pid", holder.pid).text("mode", mode_name(holder));
   if (holder.since_ms) {
-    line.text("since", time_text(*holder.since_ms));
+    line.text("since", base::rfc3339_of_ms(*holder.since_ms));
   } else {
     line.null("since");
   }
@@ -55,7 +42,7 @@ std::string record_of(const std::string& id, const store::LockHolder& holder) {
 
 std::string line_of(const store::LockHolder& holder) {
   std::string line = std::to_string(holder.pid) + "\t" + mode_name(holder) + "\t" +
-                     (holder.since_ms ? time_text(*holder.since_ms) : "-") + "\t" +
+                     (holder.since_ms ? base::rfc3339_of_ms(*holder.since_ms) : "-") + "\t" +
                      base::printable(base::process_command_line(holder.pid));
   if (holder.left_behind_by != 0) {
     line += "\torphaned by " + std::to_string(holder.left_behind_by);

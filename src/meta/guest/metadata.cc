@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <ctime>
 #include <utility>
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json_line.h"
+#include "base/time_text.h"
 
 namespace meta {
 namespace {
@@ -219,16 +219,8 @@ const char* key_type_name(KeyType type) {
 }
 
 std::string now_rfc3339() {
-  struct timespec now {};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  struct tm utc {};
-  ::gmtime_r(&now.tv_sec, &utc);
-  std::array<char, 64> text{};
-  const size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &utc);
-  std::array<char, 16> fraction{};
-  static_cast<void>(
-      std::snprintf(fraction.data(), fraction.size(), ".%09ldZ", static_cast<long>(now.tv_nsec)));
-  return std::string(text.data(), length) + fraction.data();
+  constexpr int kNanoseconds = 9;
+  return base::rfc3339(base::wall_clock(), kNanoseconds);
 }
 
 }  // namespace meta
