@@ -10,6 +10,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
+#include "base/is_zero.h"
 #include "file/data_ranges.h"
 #include "file/zero_runs.h"
 
@@ -29,7 +31,7 @@ bool has_data(const SourceFile& src, off_t begin, off_t end) {
   for (off_t at = begin; at < end; at += static_cast<off_t>(piece.size())) {
     const auto length = std::min(piece.size(), static_cast<size_t>(end - at));
     const size_t got = base::pread_full(src.fd.get(), std::span(piece).first(length), at, src.path);
-    if (got > 0 && !file::is_zero(std::span(piece).first(got))) {
+    if (got > 0 && !base::is_zero(std::span(piece).first(got))) {
       return true;
     }
   }

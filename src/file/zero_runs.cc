@@ -3,8 +3,9 @@
 #include "file/zero_runs.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
+
+#include "base/is_zero.h"
 
 namespace file {
 namespace {
@@ -19,17 +20,12 @@ bool is_before(const Range& a, const Range& b) {
 
 }  // namespace
 
-bool is_zero(std::span<const std::byte> block) {
-  return block[0] == std::byte{0} &&
-         std::memcmp(block.data(), block.data() + 1, block.size() - 1) == 0;
-}
-
 void ZeroRuns::add(off_t offset, std::span<const std::byte> data) {
   constexpr size_t kLong = kSmallestHole / kHoleBlock;
   const size_t blocks = (data.size() + kHoleBlock - 1) / kHoleBlock;
   const auto zero = [&](size_t block) {
     const size_t at = block * kHoleBlock;
-    return is_zero(data.subspan(at, std::min(kHoleBlock, data.size() - at)));
+    return base::is_zero(data.subspan(at, std::min(kHoleBlock, data.size() - at)));
   };
   std::vector<Range> found;
   const auto note = [&](size_t begin, size_t end) {

@@ -20,9 +20,6 @@ inline constexpr off_t kSmallestHole = 64 << 10;
 // A dense file with this many holes has as many extents as can be cloned without a warning.
 inline constexpr size_t kMostHoles = kManyExtents - 1;
 
-// Returns whether all bytes are zero. `block` must not be empty.
-bool is_zero(std::span<const std::byte> block);
-
 // Collects the long runs of zeros of a file that is read in pieces, by any thread and in any order.
 //
 // A hole has a cost: it cuts an extent in two, each clone of the file then pays 7 to 35 us for the

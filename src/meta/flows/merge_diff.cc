@@ -15,6 +15,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
+#include "base/is_zero.h"
 #include "base/message.h"
 #include "base/open_files.h"
 #include "file/file_lease.h"
@@ -150,7 +152,7 @@ bool has_zero_page(const base::Fd& fd, const file::Range& extent, const std::str
     const size_t wanted = std::min(buffer.size(), static_cast<size_t>(extent.end - at));
     const size_t got = base::pread_full(fd.get(), std::span(buffer).first(wanted), at, path);
     for (size_t page = 0; page + kZeroMapPage <= got; page += kZeroMapPage) {
-      if (is_zero(std::span(buffer).subspan(page, kZeroMapPage))) {
+      if (base::is_zero(std::span(buffer).subspan(page, kZeroMapPage))) {
         return true;
       }
     }

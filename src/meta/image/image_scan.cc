@@ -22,6 +22,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/is_zero.h"
 #include "base/little_endian.h"
 #include "file/next_data.h"
 
@@ -137,7 +138,7 @@ class Scanner {
     size_t data_from = 0;
     for (size_t page = 0; page < got; page += kZeroMapPage) {
       const size_t length = std::min<size_t>(kZeroMapPage, got - page);
-      if (!is_zero(piece.subspan(page, length))) {
+      if (!base::is_zero(piece.subspan(page, length))) {
         ++scan_.data_pages;
         continue;
       }

@@ -3,7 +3,6 @@
 #include "meta/image/zero_map.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace meta {
 
@@ -34,18 +33,6 @@ void ZeroMap::forget_short_runs() {
     std::erase_if(runs_, [&](const PageRun& run) { return run.count < shortest_; });
   }
   runs_.push_back(last);
-}
-
-bool is_zero(std::span<const std::byte> bytes) {
-  // The first word is zero, and each byte equals the byte one word before it. memcmp is the fastest
-  // available loop, and most data differs in the first word.
-  constexpr size_t kWord = sizeof(uint64_t);
-  if (bytes.size() < kWord) {
-    return std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; });
-  }
-  uint64_t word = 0;
-  std::memcpy(&word, bytes.data(), kWord);
-  return word == 0 && std::memcmp(bytes.data(), bytes.data() + kWord, bytes.size() - kWord) == 0;
 }
 
 }  // namespace meta

@@ -42,7 +42,4 @@ class ZeroMap {
   uint64_t pages_ = 0;
 };
 
-// Whether all of `bytes` are 0.
-bool is_zero(std::span<const std::byte> bytes);
-
 }  // namespace meta

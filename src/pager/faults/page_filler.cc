@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 #include "base/error.h"
+#include "base/is_zero.h"
 #include "pager/kernel/clock.h"
 #include "pager/kernel/guarded_read.h"
 #include "pager/kernel/invariant.h"
@@ -19,11 +19,6 @@ namespace {
 // Below this many pages a demand fault reads: the mapping may have to be filled first, and the look
 // at it costs a call.
 constexpr size_t kMappedFrom = 4;
-
-// Most pages with data differ from zero early, and cost one comparison.
-bool all_zero(const std::byte* page, uint64_t size) {
-  return page[0] == std::byte{0} && std::memcmp(page, page + 1, size - 1) == 0;
-}
 
 uint64_t largest_page(std::span<const PageTable::RegionPages> regions) {
   return std::ranges::max(regions, {}, [](const auto& r) { return r.region.page_size; })
@@ -166,7 +161,7 @@ void PageFiller::fill_read(const Run& run, Task& task, Filled& total) {
   }
   // Zero pages that the file stores as data are not copied.
   const auto zero_at = [&](uint64_t i) {
-    return all_zero(buffer_.data() + i * hot::kSmallPage, hot::kSmallPage);
+    return base::is_zero({buffer_.data() + i * hot::kSmallPage, hot::kSmallPage});
   };
   bool zero = zero_at(0);
   for (uint64_t start = 0; start < run.count && total.stop == Stop::done;) {

@@ -82,20 +82,6 @@ TEST(ZeroMap, KeepsAShortLastRunThatMayGrow) {
   EXPECT_EQ(map.runs().back(), (PageRun{1000, 100}));
 }
 
-TEST(IsZero, ChecksEveryByte) {
-  for (const size_t size : {0U, 1U, 7U, 8U, 9U, 4095U, 4096U}) {
-    std::vector<std::byte> bytes(size);
-    EXPECT_TRUE(meta::is_zero(bytes));
-    for (const size_t at : {size_t{0}, size / 2, size - 1}) {
-      if (size > 0) {
-        bytes[at] = std::byte{1};
-        EXPECT_FALSE(meta::is_zero(bytes)) << size << " " << at;
-        bytes[at] = std::byte{0};
-      }
-    }
-  }
-}
-
 TEST(ImageScan, FindsZeroPagesInHolesAndInData) {
   const ScratchDir dir;
   const meta::ImageScan scan = ImageFile(dir, "ab..zzc.z").scan();
