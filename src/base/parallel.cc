@@ -7,7 +7,7 @@
 #include <system_error>
 #include <utility>
 
-namespace cloning {
+namespace base {
 namespace {
 
 // Adds a thread. That can fail (RLIMIT_NPROC, pids.max of a cgroup, memory); then the existing
@@ -133,4 +133,4 @@ void TaskPool::run() {
   }
 }
 
-}  // namespace cloning
+}  // namespace base

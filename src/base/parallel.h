@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-namespace cloning {
+namespace base {
 
 // Calls work(i) for every i below `count`, in order of i, from up to `jobs` threads. Each thread
 // first gets its `work` from make_work, so that it may have its own buffer. With one job, with one
@@ -52,4 +52,4 @@ class TaskPool {
   std::vector<std::thread> threads_;
 };
 
-}  // namespace cloning
+}  // namespace base

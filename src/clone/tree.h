@@ -69,7 +69,7 @@ class TreeCloner {
   int dst_root_ = -1;
   // Inodes with several links, and the path of the first of them in the destination.
   std::map<std::pair<dev_t, ino_t>, std::string> seen_;
-  TaskPool pool_;
+  base::TaskPool pool_;
 };
 
 }  // namespace cloning

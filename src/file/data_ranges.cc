@@ -36,7 +36,7 @@ void read_pieces(int fd, const NextRange& next, off_t size, int jobs, std::strin
                  const UsePiece& use, off_t longest) {
   for (std::vector<Range> pieces = pieces_of(next, 0, longest); !pieces.empty();
        pieces = pieces_of(next, pieces.back().end, longest)) {
-    cloning::for_each_index(jobs, pieces.size(), [&] {
+    base::for_each_index(jobs, pieces.size(), [&] {
       return [&,
               buffer = std::vector<std::byte>(static_cast<size_t>(longest))](size_t index) mutable {
         const Range& piece = pieces[index];

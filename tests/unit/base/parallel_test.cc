@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <thread>
 
-namespace cloning {
+namespace base {
 namespace {
 
 TEST(ForEachIndex, DoesEachOnce) {
@@ -58,7 +58,7 @@ TEST(TaskPool, WithOneJobTheCallerDoesIt) {
   EXPECT_EQ(who, std::this_thread::get_id());
 }
 
-TEST(TaskPool, AFailureComesOutAndNothingMoreIsBegun) {
+TEST(TaskPool, AFailureIsRethrownAndNoMoreTasksStart) {
   TaskPool pool(2);
   std::atomic<int> after = 0;
   EXPECT_THROW(
@@ -72,4 +72,4 @@ TEST(TaskPool, AFailureComesOutAndNothingMoreIsBegun) {
 }
 
 }  // namespace
-}  // namespace cloning
+}  // namespace base
