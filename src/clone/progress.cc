@@ -15,7 +15,7 @@
 namespace cloning {
 namespace {
 
-constexpr std::chrono::milliseconds kPatience{1000};
+constexpr std::chrono::milliseconds kQuietTime{1000};
 constexpr std::chrono::milliseconds kRedrawAfter{200};
 constexpr std::string_view kEraseLine = "\r\033[K";
 
@@ -81,7 +81,7 @@ std::string fitted(const std::string& name, const std::string& rest, size_t widt
 Progress::Progress(ProgressMode mode)
     : on_terminal_(is_wanted(mode) && can_erase_lines()),
       enabled_(on_terminal_ || mode == ProgressMode::always),
-      patience_(mode == ProgressMode::always ? std::chrono::milliseconds(0) : kPatience) {}
+      quiet_time_(mode == ProgressMode::always ? std::chrono::milliseconds(0) : kQuietTime) {}
 
 void Progress::begin(std::string_view name, int64_t total) {
   if (!enabled_) {
@@ -93,7 +93,7 @@ void Progress::begin(std::string_view name, int64_t total) {
   total_ = total;
   done_ = 0;
   begun_ = std::chrono::steady_clock::now();
-  next_draw_ = begun_ + patience_;
+  next_draw_ = begun_ + quiet_time_;
 }
 
 void Progress::add(int64_t bytes) {
@@ -103,7 +103,7 @@ void Progress::add(int64_t bytes) {
   const std::scoped_lock lock(mutex_);
   done_ += bytes;
   const std::chrono::steady_clock::time_point now = std::chrono::steady_clock::now();
-  const bool is_last = patience_ == std::chrono::milliseconds::zero() && done_ >= total_;
+  const bool is_last = quiet_time_ == std::chrono::milliseconds::zero() && done_ >= total_;
   if (now < next_draw_ && !is_last) {
     return;
   }
@@ -116,7 +116,7 @@ void Progress::flush() {
     return;
   }
   const std::scoped_lock lock(mutex_);
-  if (total_ > 0 && std::chrono::steady_clock::now() >= begun_ + patience_) {
+  if (total_ > 0 && std::chrono::steady_clock::now() >= begun_ + quiet_time_) {
     show("flushing " + human_bytes(total_) + " to the disk");
   }
 }

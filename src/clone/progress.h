@@ -41,7 +41,7 @@ class Progress {
 
   bool on_terminal_;
   bool enabled_;
-  std::chrono::milliseconds patience_;
+  std::chrono::milliseconds quiet_time_;
   std::mutex mutex_;
   bool drawn_ = false;
   std::string name_;

@@ -32,10 +32,10 @@ std::string record_of(const std::string& id, const store::LockHolder& holder) {
   } else {
     line.null("since");
   }
-  if (holder.left_behind_by != 0) {
-    line.number("left_behind_by", holder.left_behind_by);
+  if (holder.orphaned_by != 0) {
+    line.number("orphaned_by", holder.orphaned_by);
   } else {
-    line.null("left_behind_by");
+    line.null("orphaned_by");
   }
   return line.text("command", base::process_command_line(holder.pid)).str();
 }
@@ -44,8 +44,8 @@ std::string line_of(const store::LockHolder& holder) {
   std::string line = std::to_string(holder.pid) + "\t" + mode_name(holder) + "\t" +
                      (holder.since_ms ? base::rfc3339_of_ms(*holder.since_ms) : "-") + "\t" +
                      base::printable(base::process_command_line(holder.pid));
-  if (holder.left_behind_by != 0) {
-    line += "\torphaned by " + std::to_string(holder.left_behind_by);
+  if (holder.orphaned_by != 0) {
+    line += "\torphaned by " + std::to_string(holder.orphaned_by);
   }
   return line;
 }

@@ -13,7 +13,7 @@
 namespace lock {
 namespace {
 
-constexpr int64_t kDefaultPatienceMs = 10'000;  // as for every program of the suite
+constexpr int64_t kDefaultTimeoutMs = 10'000;  // as for every program of the suite
 
 base::Options make_options() {
   base::Options options("template-lock", "[OPTION]... ID... -- COMMAND [ARGUMENT]...",
@@ -104,7 +104,7 @@ std::optional<LockRequest> parse_lock_request(int argc, char** argv) {
   if (options->has("timeout") && std::ranges::none_of(request.locks, &WantedLock::waits)) {
     throw base::UsageError("--timeout and --no-wait exclude each other");
   }
-  const int64_t patience_ms = options->seconds_as_ms("timeout", kDefaultPatienceMs);
+  const int64_t patience_ms = options->seconds_as_ms("timeout", kDefaultTimeoutMs);
   request.deadline = base::Deadline::after(std::chrono::milliseconds(patience_ms));
   constexpr int kMaxStatus = 255;
   request.conflict_status = static_cast<int>(

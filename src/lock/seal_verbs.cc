@@ -18,7 +18,7 @@ namespace lock {
 namespace {
 
 // How long seal waits for the exclusive lock if no inherited one covers the id.
-constexpr std::chrono::seconds kPatience{10};
+constexpr std::chrono::seconds kLockTimeout{10};
 
 using SealFunction = SealReport (&)(const store::Store&, std::string_view, DryRun);
 
@@ -65,7 +65,7 @@ int run(const std::string& verb, base::Options options, SealFunction act, int ar
     require_free(store, {{.id = id}});
   } else {
     lock = store::require_lock(store, id, store::LockMode::exclusive,
-                               base::Deadline::after(kPatience));
+                               base::Deadline::after(kLockTimeout));
   }
   const SealReport report = act(store, id, dry_run);
   if (verb == "seal" && !report.lease_checked) {

@@ -22,7 +22,7 @@
 namespace store {
 namespace {
 
-constexpr std::chrono::seconds kLockPatience{10};
+constexpr std::chrono::seconds kLockTimeout{10};
 
 std::string parent_of(const std::string& path) {
   return path.substr(0, path.rfind('/'));
@@ -155,7 +155,7 @@ WhenFull when_full(const std::vector<GuestLocks::Wanted>& wanted) {
 
 GuestLocks::GuestLocks(const Store& store, std::vector<Wanted> wanted) {
   std::ranges::sort(wanted, {}, &Wanted::id);
-  const base::Deadline deadline = base::Deadline::after(kLockPatience);
+  const base::Deadline deadline = base::Deadline::after(kLockTimeout);
   for (const Wanted& lock : wanted) {
     locks_.push_back(require_lock(store, lock.id, lock.mode, deadline, when_full(wanted)));
   }

@@ -25,7 +25,7 @@ namespace {
 
 // How long a caller that does not wait for the lock waits for the gate. Other callers hold the gate
 // for microseconds; forget_lock holds it for as long as two unlinks take on a busy disk.
-constexpr std::chrono::milliseconds kGatePatience{500};
+constexpr std::chrono::milliseconds kGateTimeout{500};
 
 // Opens a file of an id; creates it if it does not exist. Returns nothing if another process has
 // locked the directory until `deadline`.
@@ -150,8 +150,7 @@ constexpr const char* kDirectory = "~";
 std::optional<IdLock> IdLock::acquire(const Store& store, std::string_view id, LockMode mode,
                                       const base::Deadline& deadline, WhenFull when_full) {
   check_id(id);
-  const base::Deadline at_gate =
-      deadline.passed() ? base::Deadline::after(kGatePatience) : deadline;
+  const base::Deadline at_gate = deadline.passed() ? base::Deadline::after(kGateTimeout) : deadline;
   const std::optional<base::Fd> gate = pass_gate(store, gate_path(store, id), at_gate);
   if (!gate) {
     return std::nullopt;

@@ -27,13 +27,13 @@ std::vector<LockHolder> holders_of(const std::string& path) {
                          .name = base::process_name(open.pid),
                          .mode = held->mode,
                          .since_ms = held->since_ms,
-                         .left_behind_by = held->taker});
+                         .orphaned_by = held->taker});
     }
   }
   // A holder that took the lock itself has not orphaned another holder.
   for (LockHolder& holder : holders) {
-    if (std::ranges::find(holders, holder.left_behind_by, &LockHolder::pid) != holders.end()) {
-      holder.left_behind_by = 0;
+    if (std::ranges::find(holders, holder.orphaned_by, &LockHolder::pid) != holders.end()) {
+      holder.orphaned_by = 0;
     }
   }
   return holders;
@@ -47,9 +47,8 @@ std::string list_of(const std::vector<LockHolder>& holders) {
   for (size_t i = 0; i < std::min(holders.size(), kNamed); ++i) {
     const LockHolder& holder = holders[i];
     text += (i == 0 ? "" : ", ") + std::to_string(holder.pid) + " (" + holder.name;
-    text += holder.left_behind_by == 0
-                ? ")"
-                : ", orphaned by " + std::to_string(holder.left_behind_by) + ")";
+    text +=
+        holder.orphaned_by == 0 ? ")" : ", orphaned by " + std::to_string(holder.orphaned_by) + ")";
   }
   return text + (holders.size() > kNamed ? ", ..." : "");
 }

@@ -24,7 +24,7 @@ struct LockHolder {
                                     // program of the suite took it
   // The process that took the lock and no longer has it, because it ended or closed it before
   // this process, which inherited the lock; 0 if there is none.
-  pid_t left_behind_by = 0;
+  pid_t orphaned_by = 0;
 };
 
 // Returns the holders of the lock on `id` now, one record per process, from /proc. Root sees all

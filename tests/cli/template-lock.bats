@@ -134,7 +134,7 @@ teardown() { common_teardown; }
   local pattern="$child"$'\texclusive\t20.*Z\ttail -f /dev/null\torphaned by [0-9]+'
   [[ $output =~ ^$pattern$ ]] || fail "no such holder"
   run -0 template-lock holders --json base
-  [[ $(json .left_behind_by) =~ ^[0-9]+$ ]]
+  [[ $(json .orphaned_by) =~ ^[0-9]+$ ]]
   kill -KILL "$child"
   run -0 template-lock base -- true
 }
@@ -289,7 +289,7 @@ SCRIPT
   since=$(date -d "${BASH_REMATCH[1]}Z" +%s)
   ((since >= started && since <= $(date +%s)))
   run -0 template-lock --json holders base
-  assert_equal "$(json '[.type, .v, .id, .pid, .mode, .left_behind_by, .command] | map(tostring) | join(" ")')" \
+  assert_equal "$(json '[.type, .v, .id, .pid, .mode, .orphaned_by, .command] | map(tostring) | join(" ")')" \
     "holder 1 base $spawned_pid shared null tail -f /dev/null"
   [[ $(json .since) == 20*Z ]]
   kill -KILL "$spawned_pid"

@@ -292,14 +292,14 @@ TEST_F(IdLockTest, ALockTellsSinceWhenAndWhoLeftItBehind) {
   ASSERT_EQ(mine.size(), 1U);
   EXPECT_GE(mine[0].since_ms.value_or(0), before);
   EXPECT_LE(mine[0].since_ms.value_or(0), now_ms());
-  EXPECT_EQ(mine[0].left_behind_by, 0);
+  EXPECT_EQ(mine[0].orphaned_by, 0);
 
   const ChildProcess child([](const auto& ready) {
     ready();
     ::pause();
   });
   ASSERT_TRUE(child.wait_ready());
-  EXPECT_EQ(store::lock_holders(store, "base").at(1).left_behind_by, 0) << "we have it, too";
+  EXPECT_EQ(store::lock_holders(store, "base").at(1).orphaned_by, 0) << "we have it, too";
 }
 
 TEST(LockInFdinfoTest, WhatTheKernelShows) {
