@@ -21,6 +21,7 @@
 #include "base/deadline.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "base/open_files.h"
 
 namespace base {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file_status.h"
 
 namespace base {
 
@@ -114,12 +115,9 @@ std::string read_file(const std::string& path, size_t limit) {
 }
 
 std::string read_regular(int fd, size_t limit, std::string_view name) {
-  struct stat st {};
-  if (::fstat(fd, &st) != 0) {
-    throw_errno("cannot stat " + base::quoted(name));
-  }
+  const struct stat st = stat_fd(fd, name);
   if (!S_ISREG(st.st_mode)) {
-    throw BadData("cannot read " + base::quoted(name) + ": not a regular file");
+    throw BadData("cannot read " + base::quoted(name) + ": it is not a regular file");
   }
   return read_all(fd, limit, name);
 }

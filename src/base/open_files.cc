@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/fd.h"
+#include "base/file_status.h"
 
 namespace base {
 namespace {
@@ -47,10 +48,6 @@ std::vector<std::string> numeric_names(const std::string& path) {
     }
   }
   return names;
-}
-
-bool is_same_file(const struct stat& a, const struct stat& b) {
-  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 std::vector<OpenFile> find_open_files(const struct stat& file) {

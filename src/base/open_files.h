@@ -31,6 +31,4 @@ std::string own_fdinfo(int fd, const struct stat& file);
 // fd/); empty if the directory does not exist or is not readable.
 std::vector<std::string> numeric_names(const std::string& path);
 
-bool is_same_file(const struct stat& a, const struct stat& b);
-
 }  // namespace base

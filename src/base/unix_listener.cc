@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/unix_socket.h"
 
 namespace base {
@@ -39,13 +40,10 @@ std::string last_component(const std::string& path) {
 Fd claim_path(const std::string& path) {
   const std::string lock_path = path + ".lock";
   Fd lock = open_file(lock_path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
-  struct stat st {};
-  if (::fstat(lock.get(), &st) != 0) {
-    throw_errno("cannot stat " + base::quoted(lock_path));
-  }
+  const struct stat st = stat_fd(lock.get(), lock_path);
   if (!S_ISREG(st.st_mode) || st.st_uid != ::geteuid() || st.st_nlink > 1) {
     throw Refused("cannot lock " + base::quoted(lock_path) + ": " +
-                  (!S_ISREG(st.st_mode)       ? "not a regular file"
+                  (!S_ISREG(st.st_mode)       ? "it is not a regular file"
                    : st.st_uid != ::geteuid() ? "it belongs to user " + std::to_string(st.st_uid)
                                               : "it has other names (hard links)") +
                   "; remove it");

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/message.h"
 
 namespace cloning {
@@ -123,10 +124,7 @@ bool AttributeCopier::copy_xattrs(List list, Get get, Set set, const std::string
 void AttributeCopier::apply(int src, const struct stat& st, int dst, const std::string& dst_path,
                             mode_t also_mode) {
   note_flags(src, dst_path);
-  struct stat now {};
-  if (::fstat(dst, &now) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(dst_path));
-  }
+  struct stat now = base::stat_fd(dst, dst_path);
   mode_t mode = (st.st_mode | also_mode) & kModeBits;
   bool mode_touched = false;
   if (now.st_uid != st.st_uid || now.st_gid != st.st_gid) {

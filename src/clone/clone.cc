@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/message.h"
 #include "clone/attributes.h"
 #include "clone/contents.h"
@@ -71,10 +72,11 @@ void clone_directory(const SourceFile& src, const Place& place, const Request& r
 // Refuses to replace the source, or a directory that contains it.
 void require_apart(const SourceFile& src, const Place& place) {
   struct stat there {};
-  if (::fstatat(place.parent(), place.name().c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0) {
+  if (::fstatat(destination.parent(), destination.name().c_str(), &there, AT_SYMLINK_NOFOLLOW) !=
+      0) {
     return;
   }
-  bool is_apart = there.st_dev != src.st.st_dev || there.st_ino != src.st.st_ino;
+  bool is_apart = !base::is_same_file(there, src.st);
   if (is_apart && S_ISDIR(there.st_mode)) {
     const base::Fd dir =
         base::open_at(place.parent(), place.name(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);

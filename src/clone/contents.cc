@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "base/message.h"
 #include "clone/reflink.h"
 #include "clone/shares_all.h"
@@ -51,10 +52,7 @@ bool must_count(const Request& request, const SourceFile& src) {
 // st_blocks, except if the caller wants numbers and there are few extents: preallocated blocks are
 // not data.
 void measure_shared(int fd, Detail detail, FileReport& report) {
-  struct stat st {};
-  if (::fstat(fd, &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(report.path));
-  }
+  const struct stat st = base::stat_fd(fd, report.path);
   report.size = st.st_size;  // a source that grows is shared at its length of that instant
   report.shared = allocated_bytes(st);
   if (detail == Detail::numbers) {

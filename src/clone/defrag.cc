@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "clone/attributes.h"
 #include "clone/reflink.h"
 #include "clone/sparse_copy.h"

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/open_files.h"
 #include "clone/attributes.h"
 #include "clone/contents.h"
@@ -31,10 +32,10 @@ using Clock = std::chrono::steady_clock;
                       writers_text(file) + "; stop the writer first");
 }
 
-struct stat stat_of_name(const Place& place) {
+struct stat stat_of_name(const Destination& destination) {
   struct stat st {};
-  if (::fstatat(place.parent(), place.name().c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
-    base::throw_errno("cannot look up " + base::quoted(place.path()));
+  if (::fstatat(destination.parent(), destination.name().c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    base::throw_errno("cannot look up " + base::quoted(destination.path()));
   }
   return st;
 }
@@ -120,11 +121,8 @@ bool dig_alone(const Destination& destination, const Request& request, Progress&
   if (!lease.is_held()) {
     return false;
   }
-  struct stat st {};
-  if (::fstat(fd.get(), &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(place.path()));
-  }
-  report.extents = file::count_extents(fd.get(), file::Flush::no, place.path());
+  const struct stat st = base::stat_fd(fd.get(), destination.path());
+  report.extents = file::count_extents(fd.get(), file::Flush::no, destination.path());
   const RequireSteady require_lease = [&] {
     if (!lease.is_held()) {
       throw base::Refused("cannot dig holes into " + base::quoted(place.path()) +
@@ -189,8 +187,8 @@ void defrag_file(const Place& place, const Request& request, Progress& progress,
 InPlaceReport change_in_place(const std::string& path, bool unshare, const Request& request,
                               Progress& progress) {
   const Clock::time_point begun = Clock::now();
-  const Place place(path);
-  const struct stat st = stat_of_name(place);
+  const Destination destination(path);
+  const struct stat st = stat_of_name(destination);
   if (!S_ISREG(st.st_mode)) {
     throw base::BadData("cannot change " + base::quoted(path) + ": it is not a regular file");
   }

@@ -18,14 +18,6 @@
 namespace cloning {
 namespace {
 
-struct stat stat_of(int fd, const std::string& path) {
-  struct stat st {};
-  if (::fstat(fd, &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
-  return st;
-}
-
 bool has_data(const SourceFile& src, off_t begin, off_t end) {
   std::vector<std::byte> piece(static_cast<size_t>(std::min(file::kPiece, end - begin)));
   for (off_t at = begin; at < end; at += static_cast<off_t>(piece.size())) {
@@ -57,8 +49,8 @@ std::optional<off_t> first_missing(const SourceFile& src, int made, off_t size) 
 }  // namespace
 
 void require_all_shared(const SourceFile& src, int made, const std::string& dst_path) {
-  const struct stat clone = stat_of(made, dst_path);
-  const struct stat now = stat_of(src.fd.get(), src.path);
+  const struct stat clone = base::stat_fd(made, dst_path);
+  const struct stat now = base::stat_fd(src.fd.get(), src.path);
   const auto refuse = [&](const std::string& what) {
     throw base::Error(base::ExitCode::system,
                       "cannot reflink " + base::quoted(src.path) + " to " + base::quoted(dst_path) +

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/open_files.h"
 #include "base/process.h"
 #include "file/directory.h"
@@ -24,11 +25,7 @@ bool same_contents(const struct stat& a, const struct stat& b) {
 }
 
 struct stat stat_of(const SourceFile& src) {
-  struct stat now {};
-  if (::fstat(src.fd.get(), &now) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(src.path));
-  }
-  return now;
+  return base::stat_fd(src.fd.get(), src.path);
 }
 
 }  // namespace
@@ -61,9 +58,7 @@ SourceFile open_source(int dir, const std::string& name, const std::string& path
     }
     base::throw_errno("cannot open " + base::quoted(path));
   }
-  if (::fstat(src.fd.get(), &src.st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
+  src.st = base::stat_fd(src.fd.get(), path);
   if (!S_ISREG(src.st.st_mode)) {
     throw base::Refused(
         "cannot clone " + base::quoted(path) +

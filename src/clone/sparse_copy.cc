@@ -21,6 +21,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "clone/reflink.h"
 #include "clone/report.h"
 #include "file/data_ranges.h"
@@ -37,14 +38,6 @@ constexpr off_t kCopyPiece = 128 << 10;
 constexpr off_t kWorthPreallocating = 128 << 10;
 
 constexpr int64_t kBlockUnit = 512;  // of st_blocks, for every block size
-
-struct stat stat_of(int fd, std::string_view path) {
-  struct stat st {};
-  if (::fstat(fd, &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
-  return st;
-}
 
 void punch(int fd, const file::Range& hole, off_t size, std::string_view path) {
   // A partial last block is only freed if the hole covers all of it.
@@ -190,7 +183,7 @@ int64_t stream_copy(int src, int dst, std::string_view src_path, std::string_vie
 
 std::vector<file::Range> holes_to_dig(int src, int dst, off_t size, int jobs, Progress& progress,
                                       std::string_view path, const RequireSteady& require_steady) {
-  progress.begin(path, allocated_bytes(stat_of(src, path)));
+  progress.begin(path, allocated_bytes(base::stat_fd(src, path)));
   file::ZeroRuns zeros;
   file::read_pieces(src, file::data_of(src, size, path), size, jobs, path,
                     [&](off_t at, std::span<const std::byte> data) {

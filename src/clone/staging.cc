@@ -139,7 +139,8 @@ void StagedFile::replace_if(const std::function<bool(const struct stat&)>& is_ex
   take_temporary_name();
   exchange(place_, kCopyByHand);
   struct stat old {};
-  if (::fstatat(place_.parent(), place_.temporary().c_str(), &old, AT_SYMLINK_NOFOLLOW) != 0 ||
+  if (::fstatat(destination_.parent(), destination_.temporary().c_str(), &old,
+                AT_SYMLINK_NOFOLLOW) != 0 ||
       !is_expected(old)) {
     exchange(place_, kCopyByHand);
     throw base::Refused("cannot replace " + base::quoted(place_.path()) + ": " + why);

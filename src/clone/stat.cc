@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/json_line.h"
 #include "clone/report.h"
 #include "clone/source_file.h"
@@ -56,10 +57,7 @@ StatReport stat_file(const std::string& path) {
   // Flushed first: st_blocks is only final after that.
   const std::optional<file::ExtentSurvey> extents =
       file::survey_extents(file.fd.get(), file.st.st_size, file::Flush::yes, path);
-  struct stat st {};
-  if (::fstat(file.fd.get(), &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
+  const struct stat st = base::stat_fd(file.fd.get(), path);
   StatReport report{.path = path,
                     .size = st.st_size,
                     .allocated = st.st_blocks * kBlockUnit,

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file_status.h"
 #include "clone/defrag.h"
 #include "clone/place.h"
 #include "clone/reflink.h"
@@ -45,19 +46,11 @@ base::Fd open_parent_of(int root, const std::string& relative) {
   return dir;
 }
 
-struct stat stat_of(int fd, const std::string& path) {
-  struct stat st {};
-  if (::fstat(fd, &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
-  return st;
-}
-
 }  // namespace
 
 void TreeCloner::clone(int src, int dst) {
   dst_root_ = dst;
-  const struct stat st = stat_of(src, report_.src);
+  const struct stat st = base::stat_fd(src, report_.src);
   clone_children(src, dst, "");
   pool_.wait();
   if (!request_.dry_run) {
@@ -106,7 +99,7 @@ void TreeCloner::clone_directory(const Step& step) {
     clone_children(src.get(), step.dst_dir, step.relative);
     return;
   }
-  const struct stat st = stat_of(src.get(), path);
+  const struct stat st = base::stat_fd(src.get(), path);
   // Writable by this process until it is complete; then it gets its mode.
   const mode_t mode = (st.st_mode & kPermissionBits) | S_IRWXU;
   if (::mkdirat(step.dst_dir, step.name.c_str(), mode) != 0) {

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "file/data_ranges.h"
 
 namespace cloning {
@@ -44,10 +45,7 @@ void require_same(int src, int dst, off_t size, int jobs, Progress& progress,
                         base::quoted(src_path) + where +
                         "; a process writes to the source, or the device fails");
   };
-  struct stat st {};
-  if (::fstat(dst, &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(dst_path));
-  }
+  const struct stat st = base::stat_fd(dst, dst_path);
   if (st.st_size != size) {
     throw_differs(" in length");
   }

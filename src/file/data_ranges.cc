@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "base/parallel.h"
 
 namespace file {
@@ -54,10 +55,7 @@ void read_pieces(int fd, const NextRange& next, off_t size, int jobs, std::strin
 }
 
 void require_length(int fd, off_t size, std::string_view name) {
-  struct stat now {};
-  if (::fstat(fd, &now) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(name));
-  }
+  const struct stat now = base::stat_fd(fd, name);
   if (now.st_size < size) {
     throw base::Refused(
         "cannot read " + base::quoted(name) +

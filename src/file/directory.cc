@@ -96,8 +96,8 @@ int link_descriptor(int fd, int dir, const std::string& name) {
   if (result == 0 || errno != ENOENT) {
     return result;
   }
-  // AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH or, from Linux 6.10 on, a descriptor that this
-  // process opened. The path in /proc needs neither.
+  // AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH or, from Linux 6.10 on, a descriptor that was opened
+  // with the same credentials. The path in /proc needs neither.
   const std::string self = "/proc/self/fd/" + std::to_string(fd);
   return ::linkat(AT_FDCWD, self.c_str(), dir, name.c_str(), AT_SYMLINK_FOLLOW);
 }

@@ -2,6 +2,8 @@
 // A lease on an open file: whether other processes have that file open.
 #pragma once
 
+#include "base/fd.h"
+
 namespace file {
 
 // fcntl(2), F_SETLEASE. The kernel grants a lease only while no conflicting descriptor exists, in
@@ -32,18 +34,18 @@ class FileLease {
 
   // Asks the kernel again. If another process waits for the lease, the result is `refused`.
   State state() const;
-
- private:
   bool is_held() const { return state() == State::held; }
   // Returns whether the kernel has decided: the lease is held or refused.
   bool is_proof() const { return state_ == State::held || state_ == State::refused; }
+
+ private:
   int fd_;
   int type_;  // F_RDLCK or F_WRLCK
   State state_ = State::held;
 };
 
-}  // namespace file
 // Opens the file of `fd` once more for reading. A lease on this descriptor ends independently of
 // others on `fd`. Throws std::system_error.
 base::Fd open_again(int fd);
 
+}  // namespace file

@@ -124,7 +124,7 @@ void check_hot_list_for_file(std::span<const HotPage> pages, const std::string& 
   }
   if (!S_ISREG(st.st_mode)) {
     throw base::BadData("cannot use memory file " + base::quoted(memory_path) +
-                        ": not a regular file");
+                        ": it is not a regular file");
   }
   const auto file_size = static_cast<uint64_t>(st.st_size);
   std::vector<Region> regions = layout.regions;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/open_files.h"

@@ -10,13 +10,14 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "base/open_files.h"
 #include "base/process.h"
-#include "meta/forks/fork_guard.h"
 #include "file/file_lease.h"
+#include "meta/forks/fork_guard.h"
 #include "meta/guest/guest.h"
-
 #include "store/seal.h"
+
 namespace lock {
 namespace {
 
@@ -35,11 +36,9 @@ class MemoryFile {
       refuse("it has no snapshot memory (" + path_ + ")");
     }
     fd_ = std::move(*fd);
-    if (::fstat(fd_.get(), &stat_) != 0) {
-      base::throw_errno("cannot stat " + base::quoted(path_));
-    }
+    stat_ = base::stat_fd(fd_.get(), path_);
     if (!S_ISREG(stat_.st_mode)) {
-      throw base::BadData("cannot use " + base::quoted(path_) + ": not a regular file");
+      throw base::BadData("cannot use " + base::quoted(path_) + ": it is not a regular file");
     }
   }
 

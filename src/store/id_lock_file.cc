@@ -9,6 +9,7 @@
 #include <charconv>
 #include <chrono>
 
+#include "base/file_status.h"
 #include "base/open_files.h"
 
 namespace store {

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "base/error.h"
+#include "base/file_status.h"
 
 namespace store {
 namespace {
@@ -35,10 +36,7 @@ std::string session_name(std::string_view id, const struct stat& guest_dir) {
 }
 
 std::string session_name(std::string_view id, const std::string& path) {
-  struct stat st {};
-  if (::lstat(path.c_str(), &st) != 0) {
-    base::throw_errno("cannot inspect " + base::quoted(path));
-  }
+  const struct stat st = base::lstat_path(path);
   if (!S_ISDIR(st.st_mode)) {
     base::throw_error_number(ENOTDIR, "cannot use " + base::quoted(path));
   }

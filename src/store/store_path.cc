@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/open_files.h"
 
 namespace store {

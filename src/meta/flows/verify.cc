@@ -11,8 +11,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "base/message.h"
-#include "base/open_files.h"
 #include "meta/flows/promote.h"
 #include "meta/flows/verify_files.h"
 #include "meta/forks/fork_index.h"

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/open_files.h"
+#include "base/file_status.h"
 #include "meta/flows/fork_lifecycle.h"
 #include "meta/forks/fork_count.h"
 #include "meta/guest/disks.h"

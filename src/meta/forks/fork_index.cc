@@ -14,6 +14,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "meta/guest/fork_relation.h"
 #include "store/files.h"
 
@@ -87,8 +88,7 @@ bool is_same_directory(const store::Store& store, std::string_view a, std::strin
   struct stat first {};
   struct stat second {};
   return ::stat(store.guest_dir(a).c_str(), &first) == 0 &&
-         ::stat(store.guest_dir(b).c_str(), &second) == 0 && first.st_dev == second.st_dev &&
-         first.st_ino == second.st_ino;
+         ::stat(store.guest_dir(b).c_str(), &second) == 0 && base::is_same_file(first, second);
 }
 
 // Whether `fork` is a fork of this template. It is also one if it names another id that is the same

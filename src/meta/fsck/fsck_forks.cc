@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/file_status.h"
 #include "meta/flows/verify_files.h"
 #include "meta/forks/fork_index.h"
 #include "meta/fsck/fsck_candidate.h"
@@ -183,7 +184,7 @@ bool another_name_has(const store::Store& store, const std::string& id, const st
   return std::ranges::any_of(names, [&](const std::string& name) {
     struct stat other {};
     return name != id && ::lstat(store.memory_path(name).c_str(), &other) == 0 &&
-           other.st_ino == memory.st_ino && other.st_dev == memory.st_dev;
+           base::is_same_file(other, memory);
   });
 }
 

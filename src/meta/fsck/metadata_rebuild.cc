@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/open_files.h"
+#include "base/file_status.h"
 #include "meta/flows/init.h"
 #include "meta/flows/promote.h"
 #include "meta/forks/fork_index.h"

@@ -20,7 +20,7 @@ base::Fd open_list(const std::string& path, struct stat& st) {
     base::throw_errno("cannot stat " + base::quoted(path));
   }
   if (!S_ISREG(st.st_mode)) {
-    throw base::BadData("cannot use hot list " + base::quoted(path) + ": not a regular file");
+    throw base::BadData("cannot use hot list " + base::quoted(path) + ": it is not a regular file");
   }
   return fd;
 }

@@ -9,11 +9,12 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/message.h"
 #include "meta/guest/metadata.h"
 #include "meta/image/image_record.h"
-
 #include "store/seal.h"
+
 namespace pager {
 namespace {
 
@@ -45,10 +46,9 @@ bool is_older(const struct timespec& a, const struct timespec& b) {
   return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
 }
 
-bool is_same_file(const fs::path& path, const struct stat& st) {
+bool is_path_of(const fs::path& path, const struct stat& st) {
   struct stat found {};
-  return ::stat(path.c_str(), &found) == 0 && found.st_dev == st.st_dev &&
-         found.st_ino == st.st_ino;
+  return ::stat(path.c_str(), &found) == 0 && base::is_same_file(found, st);
 }
 
 // Why the record does not count; empty when it does.
@@ -105,7 +105,7 @@ std::optional<ZeroKnowledge> zero_knowledge(const std::string& memory, const str
       return std::nullopt;
     }
     const fs::path described = guest / "snapshots/snapshot-latest/memory";
-    if (!is_same_file(described, st)) {
+    if (!is_path_of(described, st)) {
       return std::nullopt;  // a fork that has memory of its own by now
     }
     if (const std::string why = objection(*record, record_path, st); !why.empty()) {
