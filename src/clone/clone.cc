@@ -33,44 +33,45 @@ void give_name(Staged& staged, const Request& request, Progress& progress, Phase
   }
 }
 
-void clone_file(const SourceFile& src, const Place& place, const Request& request,
+void clone_file(const SourceFile& src, const Destination& destination, const Request& request,
                 ContentCloner& contents, Progress& progress, CloneReport& report) {
   const Clock::time_point begun = Clock::now();
   if (request.dry_run) {
-    report.files.push_back(contents.plan(src, place.parent(), place.path(), request.reflink));
+    report.files.push_back(
+        contents.plan(src, destination.parent(), destination.path(), request.reflink));
   } else {
     AttributeCopier attributes;
-    StagedFile staged(place, src.st.st_mode & ACCESSPERMS);
-    report.files.push_back(contents.clone(src, staged.fd(), place.path(), request.reflink));
-    attributes.apply(src.fd.get(), src.st, staged.fd(), place.path());
+    StagedFile staged(destination, src.st.st_mode & ACCESSPERMS);
+    report.files.push_back(contents.clone(src, staged.fd(), destination.path(), request.reflink));
+    attributes.apply(src.fd.get(), src.st, staged.fd(), destination.path());
     give_name(staged, request, progress, report.phases);
     attributes.warn();
   }
   report.files.back().elapsed = Clock::now() - begun;
 }
 
-void clone_directory(const SourceFile& src, const Place& place, const Request& request,
+void clone_directory(const SourceFile& src, const Destination& destination, const Request& request,
                      ContentCloner& contents, Progress& progress, CloneReport& report) {
-  if (place.is_inside(src.fd.get())) {
+  if (destination.is_inside(src.fd.get())) {
     throw base::UsageError("cannot clone " + base::quoted(src.path) + " into itself, to " +
-                           base::quoted(place.path()));
+                           base::quoted(destination.path()));
   }
   AttributeCopier attributes;
   TreeCloner tree(request, contents, attributes, progress, report);
   // Opened again, because reading a directory moves the descriptor's position.
   const base::Fd dir = base::open_at(src.fd.get(), ".", O_RDONLY | O_DIRECTORY);
   if (request.dry_run) {
-    tree.clone(dir.get(), place.parent());
+    tree.clone(dir.get(), destination.parent());
     return;
   }
-  StagedDirectory staged(place);
+  StagedDirectory staged(destination);
   tree.clone(dir.get(), staged.fd());
   give_name(staged, request, progress, report.phases);
   attributes.warn();
 }
 
 // Refuses to replace the source, or a directory that contains it.
-void require_apart(const SourceFile& src, const Place& place) {
+void require_apart(const SourceFile& src, const Destination& destination) {
   struct stat there {};
   if (::fstatat(destination.parent(), destination.name().c_str(), &there, AT_SYMLINK_NOFOLLOW) !=
       0) {
@@ -78,13 +79,13 @@ void require_apart(const SourceFile& src, const Place& place) {
   }
   bool is_apart = !base::is_same_file(there, src.st);
   if (is_apart && S_ISDIR(there.st_mode)) {
-    const base::Fd dir =
-        base::open_at(place.parent(), place.name(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    is_apart = !Place(file::name_of_open(src.fd.get(), src.path)).is_inside(dir.get());
+    const base::Fd dir = base::open_at(destination.parent(), destination.name(),
+                                       O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    is_apart = !Destination(file::name_of_open(src.fd.get(), src.path)).is_inside(dir.get());
   }
   if (!is_apart) {
-    throw base::UsageError("cannot replace " + base::quoted(place.path()) + " by a clone of " +
-                           base::quoted(src.path) + ", which it contains");
+    throw base::UsageError("cannot replace " + base::quoted(destination.path()) +
+                           " by a clone of " + base::quoted(src.path) + ", which it contains");
   }
 }
 
@@ -93,18 +94,19 @@ void require_apart(const SourceFile& src, const Place& place) {
 CloneReport clone_to(const SourceFile& src, const std::string& dst, const Request& request,
                      Progress& progress) {
   const Clock::time_point begun = Clock::now();
-  const Place place(dst);
+  const Destination destination(dst);
   if (request.replace) {
-    require_apart(src, place);
+    require_apart(src, destination);
   } else {
-    place.require_free();
+    destination.require_free();
   }
-  CloneReport report{.src = src.path, .dst = place.path(), .files = {}, .dry_run = request.dry_run};
+  CloneReport report{
+      .src = src.path, .dst = destination.path(), .files = {}, .dry_run = request.dry_run};
   ContentCloner contents(request, progress);
   if (S_ISDIR(src.st.st_mode)) {
-    clone_directory(src, place, request, contents, progress, report);
+    clone_directory(src, destination, request, contents, progress, report);
   } else {
-    clone_file(src, place, request, contents, progress, report);
+    clone_file(src, destination, request, contents, progress, report);
   }
   report.elapsed = Clock::now() - begun;
   return report;

@@ -17,8 +17,8 @@
 #include "clone/sparse_copy.h"
 #include "clone/verify.h"
 #include "file/extents.h"
-
 #include "file/file_lease.h"
+
 namespace cloning {
 namespace {
 

@@ -21,8 +21,8 @@
 #include "file/data_ranges.h"
 #include "file/directory.h"
 #include "file/extents.h"
-#include "file/zero_runs.h"
 #include "file/file_lease.h"
+#include "file/zero_runs.h"
 
 namespace cloning {
 namespace {
@@ -106,7 +106,8 @@ void rewrite(const Destination& destination, const SourceFile& src, const file::
 
 }  // namespace
 
-void defragment(const Place& place, SourceFile& src, const Request& request, Progress& progress) {
+void defragment(const Destination& destination, SourceFile& src, const Request& request,
+                Progress& progress) {
   const std::optional<int64_t> extents =
       file::count_extents(src.fd.get(), file::Flush::yes, src.path);
   if (!extents || *extents <= request.max_extents.value_or(file::kManyExtents)) {
@@ -129,15 +130,15 @@ void defragment(const Place& place, SourceFile& src, const Request& request, Pro
     }
   }
   if (!request.dry_run) {
-    src = open_source(place.parent(), place.name(), src.path);
+    src = open_source(destination.parent(), destination.name(), src.path);
   }
   src.defragged = extents;
 }
 
 void defragment_operand(SourceFile& src, const Request& request, Progress& progress) {
   if (S_ISREG(src.st.st_mode)) {
-    const Place real(file::name_of_open(src.fd.get(), src.path));  // SRC may be a symlink
-    defragment(Place(real.parent(), real.name(), src.path), src, request, progress);
+    const Destination real(file::name_of_open(src.fd.get(), src.path));  // SRC may be a symlink
+    defragment(Destination(real.parent(), real.name(), src.path), src, request, progress);
   }
 }
 

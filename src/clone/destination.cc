@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opens the parent of a destination; locks and removes temporary names.
-#include "clone/place.h"
+#include "clone/destination.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -12,20 +12,15 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/message.h"
 #include "file/directory.h"
 #include "file/remove_tree.h"
 
 namespace cloning {
-namespace {
+namespace {}  // namespace
 
-bool same_inode(const struct stat& a, const struct stat& b) {
-  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-}  // namespace
-
-Place::Place(const std::string& path) : path_(path) {
+Destination::Destination(const std::string& path) : path_(path) {
   while (path_.size() > 1 && path_.ends_with('/')) {
     path_.pop_back();
   }
@@ -41,13 +36,13 @@ Place::Place(const std::string& path) : path_(path) {
   parent_ = base::open_file(parent, O_PATH | O_DIRECTORY);
 }
 
-Place::Place(int parent, std::string name, std::string path)
+Destination::Destination(int parent, std::string name, std::string path)
     : path_(std::move(path)),
       name_(std::move(name)),
       temporary_(base::temporary_name(name_)),
       parent_(base::open_at(parent, ".", O_PATH | O_DIRECTORY)) {}
 
-bool Place::is_taken() const {
+bool Destination::is_taken() const {
   struct stat st {};
   if (::fstatat(parent(), name_.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) {
     return true;
@@ -58,13 +53,13 @@ bool Place::is_taken() const {
   return false;
 }
 
-void Place::require_free() const {
+void Destination::require_free() const {
   if (is_taken()) {
     throw_exists();
   }
 }
 
-bool Place::is_inside(int dir) const {
+bool Destination::is_inside(int dir) const {
   struct stat wanted {};
   struct stat here {};
   if (::fstat(dir, &wanted) != 0 || ::fstat(parent(), &here) != 0) {
@@ -72,7 +67,7 @@ bool Place::is_inside(int dir) const {
   }
   base::Fd climber = base::open_at(parent(), ".", O_PATH | O_DIRECTORY);
   for (;;) {
-    if (same_inode(here, wanted)) {
+    if (base::is_same_file(here, wanted)) {
       return true;
     }
     const struct stat below = here;
@@ -84,13 +79,13 @@ bool Place::is_inside(int dir) const {
     if (::fstat(climber.get(), &here) != 0) {
       base::throw_errno("cannot stat the directories above " + base::quoted(path_));
     }
-    if (same_inode(here, below)) {
+    if (base::is_same_file(here, below)) {
       return false;  // the root directory is its own parent
     }
   }
 }
 
-void Place::remove_leftover() const {
+void Destination::remove_leftover() const {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     struct stat st {};
     if (::fstatat(parent(), temporary_.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -121,7 +116,7 @@ void Place::remove_leftover() const {
   throw_busy();
 }
 
-void Place::remove_replaced() const {
+void Destination::remove_replaced() const {
   try {
     remove_leftover();
   } catch (const std::exception& error) {
@@ -130,12 +125,12 @@ void Place::remove_replaced() const {
   }
 }
 
-void Place::sync_parent() const {
+void Destination::sync_parent() const {
   const base::Fd dir = base::open_at(parent(), ".", O_RDONLY | O_DIRECTORY);
   base::sync_fd(dir.get(), "the directory of " + path_);
 }
 
-bool Place::try_lock(int fd) const {
+bool Destination::try_lock(int fd) const {
   if (::flock(fd, LOCK_EX | LOCK_NB) == 0) {
     return true;
   }
@@ -145,20 +140,20 @@ bool Place::try_lock(int fd) const {
   base::throw_errno("cannot lock " + base::quoted(temporary_));
 }
 
-bool Place::still_named(int fd) const {
+bool Destination::still_named(int fd) const {
   struct stat open {};
   struct stat named {};
   return ::fstat(fd, &open) == 0 &&
          ::fstatat(parent(), temporary_.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-         same_inode(open, named);
+         base::is_same_file(open, named);
 }
 
-void Place::throw_busy() const {
+void Destination::throw_busy() const {
   throw base::Refused("cannot create " + base::quoted(path_) +
                       ": another reflink-clone is already creating it; wait for it to end");
 }
 
-void Place::throw_exists() const {
+void Destination::throw_exists() const {
   throw base::Refused("cannot create " + base::quoted(path_) +
                       ": it already exists; remove it, or --replace it");
 }

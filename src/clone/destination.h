@@ -12,13 +12,13 @@ namespace cloning {
 inline constexpr int kAttempts = 16;
 
 // An open parent directory and a name in it.
-class Place {
+class Destination {
  public:
   // Splits `path`, without trailing slashes. Throws UsageError if the path cannot name a new
   // entry (an empty one, "/", "x/.."), std::system_error if the parent cannot be opened.
-  explicit Place(const std::string& path);
+  explicit Destination(const std::string& path);
   // `name` in an open directory; `path` is for messages. Throws std::system_error.
-  Place(int parent, std::string name, std::string path);
+  Destination(int parent, std::string name, std::string path);
 
   const std::string& path() const { return path_; }
   const std::string& name() const { return name_; }

@@ -20,8 +20,8 @@
 #include "clone/staging.h"
 #include "file/directory.h"
 #include "file/extents.h"
-
 #include "file/file_lease.h"
+
 namespace cloning {
 namespace {
 
@@ -56,21 +56,22 @@ FileReport rebuild(const Destination& destination, Reason reason, const Request&
     refuse_writer(src);
   }
   ContentCloner contents(request, progress);
-  FileReport unchanged{.path = place.path(), .size = src.st.st_size};
+  FileReport unchanged{.path = destination.path(), .size = src.st.st_size};
   const auto is_needless = [&](const FileReport& report) {
     return reason == Reason::dig && report.dug == 0;
   };
   if (request.dry_run) {
-    const FileReport report = contents.plan(src, place.parent(), place.path(), request.reflink);
+    const FileReport report =
+        contents.plan(src, destination.parent(), destination.path(), request.reflink);
     return is_needless(report) ? unchanged : report;
   }
-  StagedFile staged(place);
-  FileReport report = contents.clone(src, staged.fd(), place.path(), request.reflink);
+  StagedFile staged(destination);
+  FileReport report = contents.clone(src, staged.fd(), destination.path(), request.reflink);
   if (is_needless(report)) {
     return unchanged;
   }
   AttributeCopier attributes;
-  attributes.apply(src.fd.get(), src.st, staged.fd(), place.path(),
+  attributes.apply(src.fd.get(), src.st, staged.fd(), destination.path(),
                    reason == Reason::unshare ? S_IWUSR : 0);
   const PhaseTimer timer(report.phases.publish);
   if (request.durable == base::Durable::yes) {
@@ -125,7 +126,7 @@ bool dig_alone(const Destination& destination, const Request& request, Progress&
   report.extents = file::count_extents(fd.get(), file::Flush::no, destination.path());
   const RequireSteady require_lease = [&] {
     if (!lease.is_held()) {
-      throw base::Refused("cannot dig holes into " + base::quoted(place.path()) +
+      throw base::Refused("cannot dig holes into " + base::quoted(destination.path()) +
                           ": a process opens it; try again when none does");
     }
   };
@@ -142,15 +143,16 @@ bool dig_alone(const Destination& destination, const Request& request, Progress&
       dig_holes(fd.get(), holes, st.st_size, destination.path(), require_lease);
     }
   }
-  report.extents_after = file::count_extents(fd.get(), file::Flush::no, place.path());
+  report.extents_after = file::count_extents(fd.get(), file::Flush::no, destination.path());
   if (request.durable == base::Durable::yes) {
     const PhaseTimer timer(report.phases.publish);
-    base::sync_fd(fd.get(), place.path());
+    base::sync_fd(fd.get(), destination.path());
   }
   return true;
 }
 
-void dig_file(const Place& place, const Request& request, Progress& progress, FileReport& report) {
+void dig_file(const Destination& destination, const Request& request, Progress& progress,
+              FileReport& report) {
   {
     const SourceFile file =
         open_source(destination.parent(), destination.name(), destination.path());
@@ -159,17 +161,17 @@ void dig_file(const Place& place, const Request& request, Progress& progress, Fi
       refuse_writer(file);
     }
   }
-  if (!dig_alone(place, request, progress, report)) {
-    report = rebuild(place, Reason::dig, request, progress);
+  if (!dig_alone(destination, request, progress, report)) {
+    report = rebuild(destination, Reason::dig, request, progress);
   }
 }
 
-void defrag_file(const Place& place, const Request& request, Progress& progress,
+void defrag_file(const Destination& destination, const Request& request, Progress& progress,
                  FileReport& report) {
-  SourceFile file = open_source(place.parent(), place.name(), place.path());
+  SourceFile file = open_source(destination.parent(), destination.name(), destination.path());
   {
     const PhaseTimer timer(report.phases.copy);
-    defragment(place, file, request, progress);
+    defragment(destination, file, request, progress);
   }
   report.defragged = file.defragged;
   if (file.defragged) {
@@ -178,7 +180,7 @@ void defrag_file(const Place& place, const Request& request, Progress& progress,
     report.shared = 0;
     report.hole = report.size - report.copied;
   }
-  report.extents = file::count_extents(file.fd.get(), file::Flush::no, place.path());
+  report.extents = file::count_extents(file.fd.get(), file::Flush::no, destination.path());
   report.extents_after = report.extents;
 }
 
@@ -192,7 +194,7 @@ InPlaceReport change_in_place(const std::string& path, bool unshare, const Reque
   if (!S_ISREG(st.st_mode)) {
     throw base::BadData("cannot change " + base::quoted(path) + ": it is not a regular file");
   }
-  InPlaceReport report{.file = {.path = place.path(), .size = st.st_size},
+  InPlaceReport report{.file = {.path = destination.path(), .size = st.st_size},
                        .links = static_cast<int64_t>(st.st_nlink),
                        .dry_run = request.dry_run};
   if (report.links > 1 && request.dig && !unshare) {
@@ -200,17 +202,17 @@ InPlaceReport change_in_place(const std::string& path, bool unshare, const Reque
                         std::to_string(report.links) + " links; add --unshare");
   }
   if (report.links > 1 && unshare) {
-    report.file = rebuild(place, Reason::unshare, request, progress);
+    report.file = rebuild(destination, Reason::unshare, request, progress);
   } else {
     if (!request.dry_run) {
-      place.remove_leftover();
+      destination.remove_leftover();
     }
     if (request.dig) {
-      dig_file(place, request, progress, report.file);
+      dig_file(destination, request, progress, report.file);
     }
   }
   if (request.defrag) {
-    defrag_file(place, request, progress, report.file);
+    defrag_file(destination, request, progress, report.file);
   }
   report.new_inode = (report.links > 1 && unshare) || report.file.method != Method::none;
   report.file.elapsed = Clock::now() - begun;

@@ -24,7 +24,6 @@
 #include "clone/request.h"
 #include "clone/source_file.h"
 #include "clone/stat.h"
-#include "file/directory.h"
 
 namespace {
 

@@ -11,8 +11,8 @@
 #include "base/open_files.h"
 #include "base/process.h"
 #include "file/directory.h"
-
 #include "store/seal.h"
+
 namespace cloning {
 namespace {
 

@@ -9,7 +9,7 @@
 
 #include "base/atomic_file.h"
 #include "base/fd.h"
-#include "clone/place.h"
+#include "clone/destination.h"
 
 namespace cloning {
 
@@ -18,10 +18,10 @@ namespace cloning {
 // destructor removes an unpublished file.
 class StagedFile {
  public:
-  // Removes a leftover first. `place` must outlive the object. An unnamed file, which no other
-  // process can open, gets `mode` at once: a later change is one more transaction of the
+  // Removes a leftover first. `destination` must outlive the object. An unnamed file, which no
+  // other process can open, gets `mode` at once: a later change is one more transaction of the
   // filesystem.
-  explicit StagedFile(const Place& place, mode_t mode = S_IRUSR | S_IWUSR);
+  explicit StagedFile(const Destination& destination, mode_t mode = S_IRUSR | S_IWUSR);
   StagedFile(const StagedFile&) = delete;
   StagedFile& operator=(const StagedFile&) = delete;
   StagedFile(StagedFile&&) = delete;
@@ -46,7 +46,7 @@ class StagedFile {
   void take_temporary_name();
   bool link_to(const std::string& name) const;
 
-  const Place& place_;
+  const Destination& destination_;
   base::Fd fd_;
   bool named_ = false;  // the file has the temporary name
 };
@@ -56,7 +56,7 @@ class StagedFile {
 // run removes it.
 class StagedDirectory {
  public:
-  explicit StagedDirectory(const Place& place);
+  explicit StagedDirectory(const Destination& destination);
   StagedDirectory(const StagedDirectory&) = delete;
   StagedDirectory& operator=(const StagedDirectory&) = delete;
   StagedDirectory(StagedDirectory&&) = delete;
@@ -75,7 +75,7 @@ class StagedDirectory {
  private:
   bool rename_to_free_name() const;
 
-  const Place& place_;
+  const Destination& destination_;
   base::Fd fd_;
   bool published_ = false;
 };

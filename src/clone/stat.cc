@@ -10,8 +10,8 @@
 #include "clone/report.h"
 #include "clone/source_file.h"
 #include "file/data_ranges.h"
-
 #include "file/file_lease.h"
+
 namespace cloning {
 namespace {
 

@@ -15,13 +15,13 @@
 #include "base/error.h"
 #include "base/file_status.h"
 #include "clone/defrag.h"
-#include "clone/place.h"
+#include "clone/destination.h"
 #include "clone/reflink.h"
 #include "clone/skip_rules.h"
 #include "clone/sparse_copy.h"
 #include "file/cross_device.h"
-
 #include "store/seal.h"
+
 namespace cloning {
 namespace {
 
@@ -147,7 +147,7 @@ void TreeCloner::clone_symlink(const Step& step) {
 SourceFile TreeCloner::open_file(const Step& step) {
   SourceFile src = open_source(step.src_dir, step.name, src_path(step.relative));
   if (request_.defrag) {
-    defragment(Place(step.src_dir, step.name, src.path), src, request_, progress_);
+    defragment(Destination(step.src_dir, step.name, src.path), src, request_, progress_);
   }
   return src;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tests of clone/staging.h: what is visible when, and who may take away what.
+// Tests of clone/staging.h: when an entry is visible, and which leftovers are removed.
 #include "clone/staging.h"
 
 #include <fcntl.h>
@@ -45,36 +45,36 @@ class StagingTest : public testing::Test {
 
 using Names = std::set<std::string>;
 
-TEST_F(StagingTest, APlaceIsAParentAndAName) {
-  const Place place(path("new") + "///");
-  EXPECT_EQ(place.name(), "new");
-  EXPECT_EQ(place.path(), path("new"));
-  EXPECT_EQ(place.temporary(), ".new.snapfork-tmp");
-  EXPECT_THROW(Place(""), base::UsageError);
-  EXPECT_THROW(Place("/"), base::UsageError);
-  EXPECT_THROW(Place(path("..")), base::UsageError);
-  EXPECT_THROW(Place(path(".")), base::UsageError);
-  EXPECT_THROW(Place(path("absent/new")), std::system_error);
+TEST_F(StagingTest, ADestinationIsAParentAndAName) {
+  const Destination destination(path("new") + "///");
+  EXPECT_EQ(destination.name(), "new");
+  EXPECT_EQ(destination.path(), path("new"));
+  EXPECT_EQ(destination.temporary(), ".new.snapfork-tmp");
+  EXPECT_THROW(Destination(""), base::UsageError);
+  EXPECT_THROW(Destination("/"), base::UsageError);
+  EXPECT_THROW(Destination(path("..")), base::UsageError);
+  EXPECT_THROW(Destination(path(".")), base::UsageError);
+  EXPECT_THROW(Destination(path("absent/new")), std::system_error);
 }
 
 TEST_F(StagingTest, ATakenNameIsRefusedEvenForADanglingSymlink) {
   fs::create_symlink("nowhere", path("link"));
-  EXPECT_THROW(Place(path("link")).require_free(), base::Refused);
-  EXPECT_NO_THROW(Place(path("new")).require_free());
+  EXPECT_THROW(Destination(path("link")).require_free(), base::Refused);
+  EXPECT_NO_THROW(Destination(path("new")).require_free());
 }
 
-TEST_F(StagingTest, APlaceKnowsWhetherItIsBelowADirectory) {
+TEST_F(StagingTest, ADestinationKnowsWhetherItIsBelowADirectory) {
   fs::create_directories(path("a/b/c"));
   const base::Fd a = base::open_file(path("a"), O_RDONLY | O_DIRECTORY);
-  EXPECT_TRUE(Place(path("a/new")).is_inside(a.get()));
-  EXPECT_TRUE(Place(path("a/b/c/new")).is_inside(a.get()));
-  EXPECT_FALSE(Place(path("new")).is_inside(a.get()));
+  EXPECT_TRUE(Destination(path("a/new")).is_inside(a.get()));
+  EXPECT_TRUE(Destination(path("a/b/c/new")).is_inside(a.get()));
+  EXPECT_FALSE(Destination(path("new")).is_inside(a.get()));
 }
 
 TEST_F(StagingTest, AFileAppearsWhenItIsPublished) {
-  const Place place(path("new"));
+  const Destination destination(path("new"));
   {
-    StagedFile file(place);
+    StagedFile file(destination);
     base::write_full(file.fd(), "text", "new");
     EXPECT_EQ(names(), Names{});
     file.publish(base::Durable::no);
@@ -83,14 +83,14 @@ TEST_F(StagingTest, AFileAppearsWhenItIsPublished) {
   EXPECT_EQ(read(path("new")), "text");
 }
 
-TEST_F(StagingTest, AnUnpublishedFileIsGone) {
-  { const StagedFile file(Place(path("new"))); }
+TEST_F(StagingTest, AnUnpublishedFileIsRemoved) {
+  { const StagedFile file(Destination(path("new"))); }
   EXPECT_EQ(names(), Names{});
 }
 
-TEST_F(StagingTest, AFileNeverTakesATakenName) {
-  const Place place(path("new"));
-  StagedFile file(place);
+TEST_F(StagingTest, PublishingAFileNeverReplacesAnEntry) {
+  const Destination destination(path("new"));
+  StagedFile file(destination);
   write(path("new"), "theirs");
   EXPECT_THROW(file.publish(base::Durable::no), base::Refused);
   EXPECT_EQ(read(path("new")), "theirs");
@@ -98,8 +98,8 @@ TEST_F(StagingTest, AFileNeverTakesATakenName) {
 
 TEST_F(StagingTest, ReplacingLeavesOneFile) {
   write(path("old"), "old");
-  const Place place(path("old"));
-  StagedFile file(place);
+  const Destination destination(path("old"));
+  StagedFile file(destination);
   base::write_full(file.fd(), "new", "old");
   EXPECT_EQ(read(path("old")), "old");
   file.replace(base::Durable::yes);
@@ -107,28 +107,28 @@ TEST_F(StagingTest, ReplacingLeavesOneFile) {
   EXPECT_EQ(names(), Names{"old"});
 }
 
-TEST_F(StagingTest, WhatWasNotExpectedIsPutBack) {
+TEST_F(StagingTest, AnUnexpectedEntryIsPutBack) {
   write(path("old"), "old");
-  const Place place(path("old"));
+  const Destination destination(path("old"));
   {
-    StagedFile file(place);
+    StagedFile file(destination);
     base::write_full(file.fd(), "new", "old");
     EXPECT_THROW(file.replace_if([](const struct stat&) { return false; }, "no", base::Durable::no),
                  base::Refused);
   }
   EXPECT_EQ(read(path("old")), "old");
   EXPECT_EQ(names(), Names{"old"});
-  StagedFile file(place);
+  StagedFile file(destination);
   base::write_full(file.fd(), "new", "old");
   file.replace_if([](const struct stat& old) { return old.st_size == 3; }, "no", base::Durable::no);
   EXPECT_EQ(read(path("old")), "new");
   EXPECT_EQ(names(), Names{"old"});
 }
 
-TEST_F(StagingTest, ADirectoryTakesThePlaceOfAnother) {
+TEST_F(StagingTest, ADirectoryReplacesAnother) {
   fs::create_directories(path("old/deep"));
-  const Place place(path("old"));
-  StagedDirectory directory(place);
+  const Destination destination(path("old"));
+  StagedDirectory directory(destination);
   EXPECT_EQ(::mkdirat(directory.fd(), "child", 0700), 0);
   directory.replace(base::Durable::yes);
   EXPECT_EQ(names(), Names{"old"});
@@ -137,8 +137,8 @@ TEST_F(StagingTest, ADirectoryTakesThePlaceOfAnother) {
 }
 
 TEST_F(StagingTest, ADirectoryAppearsWhenItIsPublished) {
-  const Place place(path("new"));
-  StagedDirectory directory(place);
+  const Destination destination(path("new"));
+  StagedDirectory directory(destination);
   EXPECT_EQ(names(), Names{".new.snapfork-tmp"});
   EXPECT_EQ(::mkdirat(directory.fd(), "child", 0700), 0);
   directory.publish(base::Durable::yes);
@@ -148,8 +148,8 @@ TEST_F(StagingTest, ADirectoryAppearsWhenItIsPublished) {
 
 TEST_F(StagingTest, AnUnpublishedDirectoryIsRemovedWithAllInIt) {
   {
-    const Place place(path("new"));
-    const StagedDirectory directory(place);
+    const Destination destination(path("new"));
+    const StagedDirectory directory(destination);
     ASSERT_EQ(::mkdirat(directory.fd(), "child", 0700), 0);
     ASSERT_EQ(::mkdirat(directory.fd(), "child/grandchild", 0500), 0);
     ASSERT_EQ(::symlinkat("/", directory.fd(), "link"), 0);
@@ -157,9 +157,9 @@ TEST_F(StagingTest, AnUnpublishedDirectoryIsRemovedWithAllInIt) {
   EXPECT_EQ(names(), Names{});
 }
 
-TEST_F(StagingTest, ADirectoryNeverTakesATakenName) {
-  const Place place(path("new"));
-  StagedDirectory directory(place);
+TEST_F(StagingTest, PublishingADirectoryNeverReplacesAnEntry) {
+  const Destination destination(path("new"));
+  StagedDirectory directory(destination);
   fs::create_directory(path("new"));  // even an empty one, which plain rename(2) would replace
   EXPECT_THROW(directory.publish(base::Durable::no), base::Refused);
 }
@@ -168,15 +168,15 @@ TEST_F(StagingTest, ALeftoverIsRemoved) {
   fs::create_directories(path(".new.snapfork-tmp/deep/down"));
   write(path(".new.snapfork-tmp/deep/file"), "text");
   write(path(".other.snapfork-tmp"), "text");
-  { const StagedFile file(Place(path("new"))); }
+  { const StagedFile file(Destination(path("new"))); }
   EXPECT_EQ(names(), Names{".other.snapfork-tmp"});
 }
 
-TEST_F(StagingTest, TheTemporaryOfALivingRunIsLeftAlone) {
-  const Place place(path("new"));
-  const StagedDirectory living(place);
-  EXPECT_THROW(StagedDirectory{place}, base::Refused);
-  EXPECT_THROW(StagedFile{place}, base::Refused);
+TEST_F(StagingTest, TheTemporaryOfARunningProcessIsKept) {
+  const Destination destination(path("new"));
+  const StagedDirectory living(destination);
+  EXPECT_THROW(StagedDirectory{destination}, base::Refused);
+  EXPECT_THROW(StagedFile{destination}, base::Refused);
   EXPECT_EQ(names(), Names{".new.snapfork-tmp"});
 }
 
@@ -186,8 +186,8 @@ TEST_F(StagingTest, TheLongestNameHasATemporaryOfItsOwn) {
   EXPECT_LE(base::temporary_name(long_name).size(), static_cast<size_t>(NAME_MAX));
   EXPECT_NE(base::temporary_name(long_name), base::temporary_name(other));
   EXPECT_TRUE(base::is_temporary_name(base::temporary_name(long_name)));
-  const Place place(path(long_name));
-  StagedDirectory directory(place);
+  const Destination destination(path(long_name));
+  StagedDirectory directory(destination);
   directory.publish(base::Durable::no);
   EXPECT_EQ(names(), Names{long_name});
 }
