@@ -27,7 +27,7 @@ base::Options make_options() {
       .flag("dry-run", "check that the locks are free, run nothing")
       .footer(
           "Verbs, without --:\n"
-          "  template-lock guard --for delete|demote|restore|write ID   is it permitted now?\n"
+          "  template-lock guard --for delete|demote|restore|write ID   is it permitted?\n"
           "  template-lock seal ID       make a guest's memory read-only; unseal: undo it\n"
           "  template-lock holders ID    list the holders of the lock\n"
           "  template-lock wait ID       wait until the lock is free\n"

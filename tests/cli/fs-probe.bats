@@ -33,7 +33,7 @@ load reflink-clone_helpers
   done
 }
 
-@test "fs-probe goes on after a path that fails, and keeps its status" {
+@test "fs-probe continues after a path that fails, and keeps its exit status" {
   run -5 --separate-stderr fs-probe /proc absent "$PWD"
   assert_equal "$stderr" "fs-probe: cannot look up 'absent': No such file or directory"
   assert_equal "$(grep -c '^path: ' <<<"$output")" 2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# hotpage-record: lists of hot pages from traces, and what is refused.
+# hotpage-record: hot lists from traces, and the refusals.
 # shellcheck disable=SC2154 # output, stderr and lines are set by run
 
 setup() {
@@ -15,7 +15,7 @@ teardown() { common_teardown; }
 # Three entries: region 1, offset 4096; region 0, offset 0; region 1, offset 0.
 list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
 
-@test "hotpage-record: what every program does" {
+@test "hotpage-record: help, version, unknown options, closed streams" {
   standard_cases hotpage-record record show stat check
 }
 
@@ -37,7 +37,7 @@ list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
   cmp from-dash expected
 }
 
-@test "record -o: writes the file whole, readable, and leaves nothing beside it" {
+@test "record -o writes the file atomically and leaves no temporary" {
   printf '%b' "$list_of_two" >expected
   umask 077
   run --separate-stderr -0 hotpage-record record -o list two.trace
@@ -50,7 +50,7 @@ list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
   assert_equal "$(find . -maxdepth 1 -name '.*snapfork*')" ""
 }
 
-@test "record -o: a failure leaves the old list" {
+@test "record -o keeps the old list after a failure" {
   echo old >list
   run --separate-stderr -4 hotpage-record record -o list <(echo no-number)
   assert_equal "$output" ""
@@ -62,7 +62,7 @@ list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
   assert_contains "$stderr" "no/such/dir"
 }
 
-@test "record --dry-run: says what it would do and writes nothing" {
+@test "record --dry-run prints the steps and writes nothing" {
   run --separate-stderr -0 hotpage-record record --dry-run -o list two.trace
   assert_equal "$output" "would write 3 pages, 12 bytes, to 'list'"
   [[ ! -e list ]]
@@ -73,7 +73,7 @@ list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
   assert_contains "$stderr" "cannot write 'standard output'"
 }
 
-@test "record: no list onto a terminal or among JSON records" {
+@test "record refuses to write a list to a terminal or among JSON records" {
   require_cmd script
   run -2 script -qec 'hotpage-record record two.trace' /dev/null
   assert_contains "$output" "use -o FILE"
@@ -118,7 +118,7 @@ list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
     '"hot_list_stat",4,3,2,3'
 }
 
-@test "check: a list for the file passes, in silence or as a record" {
+@test "check accepts a list that fits the file, silently or with a record" {
   truncate -s 16384 memory
   hotpage-record record -o list two.trace
   run --separate-stderr -0 hotpage-record check list --mem memory --regions 0+8192,8192+8192
@@ -127,7 +127,7 @@ list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
   assert_equal "$(json '[.type, .path, .ok, .entries] | @csv')" '"hot_list_check","list",true,3'
 }
 
-@test "check: an entry outside of the image, of its regions, or within a page is exit 4 and named" {
+@test "check exits with 4 for an entry outside of the image, outside of its regions, or not at a page" {
   truncate -s 16384 memory
   truncate -s 8192 small
   hotpage-record record -o list two.trace
@@ -144,7 +144,7 @@ list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
   assert_contains "$stderr" "not a multiple of the page size"
 }
 
-@test "check: what is wrong with the command line is exit 2, with the memory file 4 or 5" {
+@test "check exits with 2 for a usage error, and with 4 or 5 for a bad memory file" {
   truncate -s 16384 memory
   truncate -s 100 odd
   hotpage-record record -o list two.trace
@@ -161,7 +161,7 @@ list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
   run --separate-stderr -4 hotpage-record check list --mem .
 }
 
-@test "hostile lists are refused by name; a count alone takes no memory" {
+@test "a hostile list is refused with its name, and its count alone allocates no memory" {
   printf 'HPL1\xff\xff\xff\xff\xff\xff\xff\xff\x7f' >huge-count
   printf 'HPL1\xff\xff\xff\xff\x0f' >large-count
   printf 'HPL2\x00' >magic

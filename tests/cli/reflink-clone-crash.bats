@@ -1,14 +1,14 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# reflink-clone: killed just before each of its system calls that change something, or told that the disk is full
-# or broken, it leaves either nothing under the destination's name or the whole; the next run clears what it left.
+# reflink-clone killed before each system call that changes something, or with ENOSPC or EIO from that call:
+# the destination is either complete or absent, and the next run removes the leftovers.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 
 load helpers
 load ../mounts
 load reflink-clone_helpers
 
-# In memory, as most of what is done here is flushed.
+# In memory, because most of these operations flush.
 setup_file() {
   mount_fs tmpfs "$BATS_FILE_TMPDIR/ram" 1200
   BATS_FILE_TMPDIR+=/ram mount_each 128
@@ -27,11 +27,11 @@ go_to() { # <filesystem>
 
 # ---- faults
 
-# The system calls that change something, or may: openat, ioctl and fcntl are looked at more closely.
+# The system calls that change something, or may: openat, ioctl and fcntl are examined by their arguments.
 changes=mkdirat,openat,ioctl,ftruncate,fallocate,pwrite64,copy_file_range,linkat,symlinkat,fchown,fchownat,fchmod
 changes+=,fchmodat,fsetxattr,setxattr,lsetxattr,fremovexattr,utimensat,fsync,renameat,renameat2,unlinkat,flock,fcntl
 
-# Of a trace, each call that does change something: its name, and the how many-th of that name it is.
+# Prints each call of a trace that changes something: its name, and its number among the calls of that name.
 changing_calls() { # <trace>
   awk '
     { sub(/^[0-9]+ +/, ""); call = $0; sub(/\(.*/, "", call) }
@@ -43,9 +43,9 @@ changing_calls() { # <trace>
     { print call, n[call] }' "$1"
 }
 
-# Runs the command under a fault at each of these calls: killed just before it (SIGKILL), or the call
-# fails (ENOSPC, EIO; two in turns with "ENOSPC EIO"). After each the check is called; a run without a fault must
-# succeed, and the check then sees the whole.
+# Runs the command with a fault at each of these calls: SIGKILL just before the call, or the call
+# fails (ENOSPC, EIO; "ENOSPC EIO" alternates). After each fault the check is called. A run without a fault must
+# succeed, and the check then finds the complete destination.
 fault_everywhere() { # <faults> <check> <command> [argument]...
   local faults check=$2 call n fault hits=0 i=0 left
   read -ra faults <<<"$1"
@@ -70,8 +70,8 @@ injection() { # <fault>
   if [[ $1 == SIG* ]]; then printf 'signal=%s' "$1"; else printf 'error=%s' "$1"; fi
 }
 
-# On each filesystem: killed everywhere, and each error at each call of XFS and btrfs, which take the same way,
-# and of ext4, which takes another one.
+# On each filesystem: killed at every call, and each error at each call. XFS and btrfs use the same code path,
+# ext4 another one.
 each_fault_on() { # <filesystem> <check> <command> [argument]...
   local turns=('ENOSPC EIO') faults
   case $1 in
@@ -98,7 +98,7 @@ make_tree() { # <dir>
   setfattr -n user.colour -v green "$1/disk"
 }
 
-# Nothing or the whole; then, unless it is the whole, the next run makes it so.
+# The destination is absent or complete. If it is absent, the next run completes it.
 check_clone() { # <when>
   [[ -e dst ]] || reflink-clone -q src dst || fail "the next run fails, $1"
   "$random_tree" same src dst || fail "not the whole, $1"
@@ -115,13 +115,13 @@ crash_clones_on() { # <filesystem>
   each_fault_on "$1" check_clone reflink-clone -q --durable --dig src dst
 }
 
-@test "faults anywhere in a clone on XFS" { crash_clones_on xfs; }
-@test "faults anywhere in a clone on btrfs" { crash_clones_on btrfs; }
-@test "faults anywhere in a copy on ext4" { crash_clones_on ext4; }
+@test "reflink-clone with a fault at any system call of a clone on XFS" { crash_clones_on xfs; }
+@test "reflink-clone with a fault at any system call of a clone on btrfs" { crash_clones_on btrfs; }
+@test "reflink-clone with a fault at any system call of a copy on ext4" { crash_clones_on ext4; }
 
 # ---- --unshare
 
-# The name always stands for the same contents, and in the end for an inode of its own.
+# The name always has the same contents, and at the end its own inode.
 check_unshare() { # <when>
   cmp before memory || fail "contents lost, $1"
   cmp before other || fail "contents of the other lost, $1"
@@ -140,20 +140,20 @@ crash_unshare_on() { # <filesystem>
   each_fault_on "$1" check_unshare reflink-clone -q --durable --unshare --dig memory
 }
 
-@test "faults anywhere in --unshare --dig on XFS" { crash_unshare_on xfs; }
-@test "faults anywhere in --unshare --dig on btrfs" { crash_unshare_on btrfs; }
-@test "faults anywhere in --unshare --dig on ext4" { crash_unshare_on ext4; }
+@test "reflink-clone with a fault at any system call of --unshare --dig on XFS" { crash_unshare_on xfs; }
+@test "reflink-clone with a fault at any system call of --unshare --dig on btrfs" { crash_unshare_on btrfs; }
+@test "reflink-clone with a fault at any system call of --unshare --dig on ext4" { crash_unshare_on ext4; }
 
 # ---- --replace
 
-# What a file, or the file of a tree, says. Without a process: this is asked often.
+# Prints the contents of a file, or of the file of a tree. It starts no process, because it is called often.
 says() { # <file or dir>
   local file=$1
   [[ ! -d $1 ]] || file=$1/file
   said=$(<"$file")
 }
 
-# The old one or the new one, and after the next run the new one alone.
+# The name has the old or the new contents, and after the next run the new ones.
 check_replace() { # <when>
   says dst
   [[ $said == old || $said == new ]] || fail "neither the old one nor the new one, $1"
@@ -177,13 +177,13 @@ crash_replace_on() { # <filesystem>
   each_fault_on "$1" check_replace reflink-clone -q --durable --replace src dst
 }
 
-@test "faults anywhere in --replace on XFS" { crash_replace_on xfs; }
-@test "faults anywhere in --replace on btrfs" { crash_replace_on btrfs; }
-@test "faults anywhere in --replace on ext4" { crash_replace_on ext4; }
+@test "reflink-clone with a fault at any system call of --replace on XFS" { crash_replace_on xfs; }
+@test "reflink-clone with a fault at any system call of --replace on btrfs" { crash_replace_on btrfs; }
+@test "reflink-clone with a fault at any system call of --replace on ext4" { crash_replace_on ext4; }
 
 # ---- --defrag
 
-# The source keeps its contents whatever happens, and the next run rewrites it; there is a clone or none.
+# The source always keeps its contents, and the next run rewrites it. The clone is complete or absent.
 check_defrag() { # <when>
   cmp before src || fail "the source is lost, $1"
   [[ ! -e dst ]] || cmp before dst || fail "half a clone, $1"
@@ -208,9 +208,9 @@ crash_defrag_on() { # <filesystem>
   each_fault_on "$1" check_defrag reflink-clone -q --defrag --max-extents 9 src dst
 }
 
-@test "faults anywhere in --defrag on XFS" { crash_defrag_on xfs; }
-@test "faults anywhere in --defrag on btrfs" { crash_defrag_on btrfs; }
-@test "faults anywhere in --defrag on ext4" { crash_defrag_on ext4; }
+@test "reflink-clone with a fault at any system call of --defrag on XFS" { crash_defrag_on xfs; }
+@test "reflink-clone with a fault at any system call of --defrag on btrfs" { crash_defrag_on btrfs; }
+@test "reflink-clone with a fault at any system call of --defrag on ext4" { crash_defrag_on ext4; }
 
 # ---- --dig
 
@@ -230,21 +230,21 @@ crash_dig_on() { # <filesystem>
   each_fault_on "$1" check_dig reflink-clone -q --durable --dig file
 }
 
-@test "faults anywhere in --dig of a file on XFS" { crash_dig_on xfs; }
-@test "faults anywhere in --dig of a file on btrfs" { crash_dig_on btrfs; }
-@test "faults anywhere in --dig of a file on ext4" { crash_dig_on ext4; }
+@test "reflink-clone with a fault at any system call of --dig of a file on XFS" { crash_dig_on xfs; }
+@test "reflink-clone with a fault at any system call of --dig of a file on btrfs" { crash_dig_on btrfs; }
+@test "reflink-clone with a fault at any system call of --dig of a file on ext4" { crash_dig_on ext4; }
 
-# ---- what else there is
+# ---- other cases
 
-@test "SIGTERM is as SIGKILL: nobody handles it" {
+@test "SIGTERM has the effect of SIGKILL: no program handles it" {
   printf x >src
   strace -f -qq -o trace -e trace=rt_sigaction,rt_sigprocmask,signalfd4 reflink-clone -q src dst
   assert_contains "$(<trace)" SIGXFSZ # so it shows what is set
   refute_contains "$(<trace)" TERM
 }
 
-# Where a filesystem has no unnamed files, the temporary name is used for files, too.
-@test "kill -9 anywhere where O_TMPFILE is refused" {
+# On a filesystem without unnamed files, files use the temporary name as well.
+@test "reflink-clone killed at any point on a filesystem without O_TMPFILE" {
   go_to ext4
   head -c 20000 /dev/urandom >src
   local call n status kills=0
@@ -271,7 +271,7 @@ crash_dig_on() { # <filesystem>
   no_temporaries
 }
 
-@test "another run's temporary is respected while that lives, and removed after" {
+@test "the temporary of another run is kept while it runs, and removed afterwards" {
   mkdir src .dst.snapfork-tmp
   touch src/new .dst.snapfork-tmp/old
   exec {lock}<.dst.snapfork-tmp

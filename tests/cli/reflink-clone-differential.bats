@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# reflink-clone against cp -a and rsync -aHAXS: 500 trees with everything that a copy must keep. All three
-# must give what the source is; so does each tree on its own, and each on every filesystem.
-# Replay what failed: TREE_SEED=N bats tests/cli/reflink-clone-differential.bats
+# reflink-clone compared with cp -a and rsync -aHAXS: 500 trees with everything that a copy must keep. The result
+# of each must equal the source, on every filesystem.
+# To repeat a failure: TREE_SEED=N bats tests/cli/reflink-clone-differential.bats
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 
 load helpers
@@ -29,7 +29,7 @@ compare_on() { # <filesystem> <trees>
   local i jobs
   mkdir src dst
   "$HELPERS/random-tree" make src "$seed" "$2" || fail "no trees, TREE_SEED=$seed"
-  # Holes and data are certain when they are on the disk.
+  # Holes and data are only final on the disk.
   sync -f .
   for ((i = 0; i < $2; i++)); do
     jobs=$((i % 2 + 1))
@@ -39,12 +39,12 @@ compare_on() { # <filesystem> <trees>
   rsync -aHAXS src/ dst-rsync/
   sync -f .
   differ 'the clone' src dst
-  # These two agree with the source, and so with us, on all but where the holes are.
+  # cp and rsync agree with the source, and so with reflink-clone, except for the positions of holes.
   differ "cp's copy" src dst-cp --no-holes
   differ "rsync's copy" src dst-rsync --no-holes
 }
 
-@test "125 trees on XFS" { compare_on xfs 125; }
-@test "125 trees on btrfs" { compare_on btrfs 125; }
-@test "125 trees on ext4" { compare_on ext4 125; }
-@test "125 trees on tmpfs" { compare_on tmpfs 125; }
+@test "reflink-clone, cp and rsync agree on 125 trees on XFS" { compare_on xfs 125; }
+@test "reflink-clone, cp and rsync agree on 125 trees on btrfs" { compare_on btrfs 125; }
+@test "reflink-clone, cp and rsync agree on 125 trees on ext4" { compare_on ext4 125; }
+@test "reflink-clone, cp and rsync agree on 125 trees on tmpfs" { compare_on tmpfs 125; }

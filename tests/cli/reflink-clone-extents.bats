@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# reflink-clone: sources of many extents, dirty ones, ones that are written to; --stat, --defrag.
+# reflink-clone: sources with many extents, with dirty data, with writers; --stat, --defrag.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
 
@@ -8,7 +8,7 @@ load helpers
 load ../mounts
 load reflink-clone_helpers
 
-@test "--max-extents refuses a fragmented source, and says what it would cost" {
+@test "--max-extents refuses a fragmented source, and prints the cost" {
   on xfs
   python3 -c 'with open("src", "wb") as f:
     f.truncate(40 * 65536)
@@ -21,7 +21,7 @@ load reflink-clone_helpers
   cmp src dst
 }
 
-@test "many extents: a warning, a limit, and --stat says why" {
+@test "many extents cause a warning or exceed a limit, and --stat shows them" {
   local type
   for type in xfs btrfs; do
     on "$type"
@@ -95,11 +95,11 @@ defrag_on() { # <filesystem>
   cmp b expected
   (($(extents src) <= 4)) || fail "$(extents src) extents"
   (($(shared_extents a) >= 1 && $(own_extents a) == 0))
-  # The large hole is still one.
+  # The large hole remains.
   (($(blocks src) < 32768)) || fail 'the hole is filled'
   assert_equal "$(stat -c '%a %u %g %h %y' src)" '640 1234 5678 1 2001-02-03 04:05:06.123456789 +0000'
   assert_equal "$(getfattr --only-values -n user.colour src)" green
-  # Now there is nothing to do.
+  # A second run changes nothing.
   old=$(inode src)
   run -0 reflink-clone --json --defrag src
   assert_equal "$(records '[.type, .defragged]')" '["in_place",null]'
@@ -121,7 +121,7 @@ defrag_on() { # <filesystem>
   assert_equal "$(find . -name '.*.snapfork-tmp')" ''
 }
 
-@test "--defrag is refused while somebody writes, and where other names would stay behind" {
+@test "--defrag is refused for a file with a writer, and for one with other links" {
   on xfs
   make_fragmented src 40
   local old
@@ -137,15 +137,15 @@ defrag_on() { # <filesystem>
   assert_equal "$(inode src) $(ls -A)" "$old src"
 }
 
-# Somebody opens the file for writing in the middle: that waits for the lease, and the old file stays.
-@test "--defrag gives way to who opens the file for writing meanwhile" {
+# A process opens the file for writing during the rewrite: it waits for the lease, and the old file stays.
+@test "--defrag stops if a process opens the file for writing" {
   require_cmd strace
   on xfs
   make_fragmented src 1200
   cp src expected
   local old call status
   old=$(inode src)
-  # While it copies, and just before it exchanges the two.
+  # During the copy, and just before the exchange.
   for call in pwrite64 linkat; do
     stop_after "$call" 1 reflink-clone -q --defrag src dst
     spawn bash -c 'exec 5<>src; printf late >&5'
@@ -161,9 +161,9 @@ defrag_on() { # <filesystem>
   done
 }
 
-# ---- who writes, what is dirty
+# ---- writers and dirty data
 
-@test "a source that is being written to is named, and the clone made" {
+@test "a source with a writer causes a warning, and the clone is made" {
   on xfs
   make_disk src
   exec {writer}<>src
@@ -176,11 +176,11 @@ defrag_on() { # <filesystem>
   exec {writer}>&-
 }
 
-@test "what a dirty source costs is in the report" {
+@test "the report contains the time to write out a dirty source" {
   require_cmd strace
   on xfs
   head -c 2M /dev/urandom >src
-  # The flush is the first FIEMAP; here it takes long.
+  # The flush is the first FIEMAP; strace delays it here.
   local n
   n=$(number_of ioctl FIEMAP_FLAG_SYNC reflink-clone --progress=never src dst)
   rm dst
@@ -189,13 +189,13 @@ defrag_on() { # <filesystem>
   run -0 strace -f -qq -o /dev/null -e inject="ioctl:delay_enter=300000:when=$n" \
     reflink-clone --progress=never --json src dst2
   assert_equal "$(records 'select(.type == "total") | .phases.flush >= 0.3 and .phases.reflink < 0.3')" true
-  # And it is flushed, before FICLONE.
+  # It is flushed before FICLONE.
   printf more >>src
   reflink-clone -q src dst3
   [[ $(filefrag -v src) != *delalloc* ]]
 }
 
-@test "-q asks nothing of the filesystem that it does not need; --json and -v ask for all" {
+@test "-q makes no additional system calls; --json and -v query everything" {
   require_cmd strace
   on btrfs
   make_fragmented src 1200

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# reflink-clone: sources and destinations that change, are full, in use, not allowed or very large.
+# reflink-clone: sources and destinations that change, are full, in use, not permitted or very large.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
 
@@ -10,7 +10,7 @@ load reflink-clone_helpers
 
 # ---- sources that change
 
-@test "an entry that goes away during the walk ends the clone, and nothing is left" {
+@test "an entry that is removed during the walk ends the clone, and nothing is left" {
   require_cmd strace
   on xfs
   local kind status
@@ -19,7 +19,7 @@ load reflink-clone_helpers
     mkdir -p tree/directory
     printf x | tee tree/file >tree/directory/x
     ln -s somewhere tree/link
-    # All names of the tree have been read (a signal that waits ends the first call early).
+    # All names of the tree have been read. (A pending signal ends the first call early.)
     stop_after getdents64 2 reflink-clone tree dst
     rm -r "tree/$kind"
     status=0
@@ -53,7 +53,7 @@ load reflink-clone_helpers
   done
 }
 
-@test "a source that gets shorter while it is copied is refused" {
+@test "a source that becomes shorter while it is copied is refused" {
   require_cmd strace
   on ext4
   head -c 5M /dev/urandom >src
@@ -67,7 +67,7 @@ load reflink-clone_helpers
   no_temporaries
 }
 
-@test "a source that grows is taken as it was at one instant; --profile vm refuses it" {
+@test "a source that grows is cloned at its size of one instant; --profile vm refuses it" {
   require_cmd strace
   local type status
   for type in xfs ext4; do
@@ -77,7 +77,7 @@ load reflink-clone_helpers
     cp tree/disk before
     local call=pwrite64
     can_reflink "$type" && call=ioctl
-    # At the first ioctl nothing is shared yet, at the first pwrite64 all but nothing is copied.
+    # At the first ioctl nothing is shared yet; at the first pwrite64 almost nothing is copied.
     stop_after "$call" 1 reflink-clone --progress=never --json tree/disk dst
     printf more >>tree/disk
     go_on
@@ -100,7 +100,7 @@ load reflink-clone_helpers
   done
 }
 
-@test "a running program and one whose name is gone can be cloned" {
+@test "a running program and an unlinked one can be cloned" {
   local type
   for type in xfs ext4; do
     on "$type"
@@ -118,9 +118,9 @@ load reflink-clone_helpers
   done
 }
 
-# ---- what must not be
+# ---- refusals of the kernel
 
-@test "an active swap file is refused or copied, as the filesystem says" {
+@test "an active swap file is refused or copied, depending on the filesystem" {
   require_cmd mkswap swapon
   local type
   for type in xfs btrfs; do
@@ -145,7 +145,7 @@ load reflink-clone_helpers
   done
 }
 
-@test "a quota that is used up is named" {
+@test "an exhausted quota is reported" {
   require_cmd btrfs
   mount_fs btrfs "$BATS_TEST_TMPDIR/fs"
   cd fs || return 1
@@ -179,7 +179,7 @@ load reflink-clone_helpers
   done
 }
 
-@test "directories without search permission: kept by root, named to others" {
+@test "directories without search permission are cloned by root and reported to others" {
   on xfs
   require_cmd setpriv
   mkdir -p tree/locked tree/open mine
@@ -194,7 +194,7 @@ load reflink-clone_helpers
   [[ -z $(ls -A mine) ]]
 }
 
-@test "immutable and append-only flags are not cloned, and named" {
+@test "immutable and append-only flags are reported and not cloned" {
   local type
   for type in xfs btrfs ext4; do
     on "$type"
@@ -226,7 +226,7 @@ PYTHON
   rm -rf tree dst
 }
 
-@test "SIGTERM in the middle: nothing under the name, and the next run clears up" {
+@test "SIGTERM during a clone leaves no destination, and the next run removes the leftover" {
   require_cmd strace
   on ext4
   mkdir tree
@@ -246,7 +246,7 @@ PYTHON
   done
 }
 
-@test "where no thread can be started, --jobs does the work without" {
+@test "--jobs works without threads if none can be started" {
   require_cmd strace
   on ext4
   make_guest guest
@@ -257,7 +257,7 @@ PYTHON
   assert_same_tree guest dst
 }
 
-@test "an attribute that is removed between its listing and its reading is not set, nor set empty" {
+@test "an attribute that is removed after it was listed is not set on the clone" {
   require_cmd strace
   on xfs
   printf x >src
@@ -270,7 +270,7 @@ PYTHON
   assert_contains "$stderr" "1 not copied, the first is user.colour of 'dst2'"
 }
 
-@test "one link too many says the way out" {
+@test "EMLINK is reported with advice" {
   require_cmd strace
   on ext4
   make_guest guest
@@ -281,7 +281,7 @@ PYTHON
   [[ ! -e dst ]]
 }
 
-@test "EXDEV: the reason is told apart: mount points, subvolumes, filesystems" {
+@test "EXDEV is explained: mount points, subvolumes, filesystems" {
   local type
   for type in btrfs xfs; do
     on "$type"
@@ -311,7 +311,7 @@ PYTHON
   assert_contains "$stderr" 'protected_hardlinks'
 }
 
-@test "--clean names what it may not remove" {
+@test "--clean reports files that it may not remove" {
   on ext4
   mkdir dir
   : >dir/.x.snapfork-tmp

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# reflink-clone: --unshare, --dig, --sparse: files of their own, zeros as holes.
+# reflink-clone: --unshare, --dig, --sparse: own inodes, and holes for zeros.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
 
@@ -68,7 +68,7 @@ dig_on() { # <filesystem>
     cmp $name expected
     sync $name
     assert_equal "$(stat -c '%y' $name)" '2001-02-03 04:05:06.123456789 +0000'
-    # Two blocks of 4 KiB; this ext4 has smaller ones.
+    # Two blocks of 4 KiB; the blocks of this ext4 are smaller.
     (($(blocks $name) <= 16)) || fail "$name takes $(blocks $name) blocks"
   done
 }
@@ -90,7 +90,7 @@ dig_on() { # <filesystem>
   cmp file other
 }
 
-@test "--unshare and --dig: what is no regular file is bad data" {
+@test "--unshare and --dig refuse a file that is not a regular file" {
   printf x >file
   ln -s file link
   mkdir directory
@@ -103,7 +103,7 @@ dig_on() { # <filesystem>
   run -5 reflink-clone --unshare absent
 }
 
-@test "scattered zero pages are kept: holes are few, and only long ones" {
+@test "--dig leaves scattered zero pages and makes only few, long holes" {
   on xfs
   # 3000 single zero pages, then 1500 runs of 64 KiB and one of 1 MiB.
   python3 - <<'PYTHON'
@@ -119,19 +119,19 @@ PYTHON
   local dug=$(((999 - $(records 'select(.type == "file") | .extents')) * 65536 + 1048576))
   assert_equal "$(records 'select(.type == "file") | [.method, .bytes_dug]')" "[\"reflink\",$dug]"
   cmp dst expected
-  # But for what the list of extents itself takes.
+  # Except for the blocks of the extent list itself.
   (($(blocks dst) - ($(blocks memory) - dug / 512) < 128)) || fail "$(blocks dst) blocks"
   (($(records 'select(.type == "file") | .extents_after') <= 1000)) || fail 'more extents than holes'
   run -0 reflink-clone --json --jobs 2 --dig memory
   assert_equal "$(records .bytes_dug)" "$dug"
   cmp memory expected
-  # Again and again makes it no worse.
+  # Repeated runs do not add extents.
   reflink-clone -q --dig memory
   (($(extents memory) <= 1000)) || fail "$(extents memory) extents"
   cmp memory expected
 }
 
-@test "--dig refuses a file that is open for writing, and names who has it" {
+@test "--dig refuses a file that is open for writing, and names the process" {
   on xfs
   head -c 1M /dev/zero >file
   exec {writer}<>file
@@ -151,7 +151,7 @@ PYTHON
   cmp src dst
   sync dst
   (($(blocks dst) <= 16))
-  # Zeros that are data stay data without it: 3 MiB more.
+  # Without --sparse, zeros stay data: 3 MiB more.
   run -0 reflink-clone --json src plain
   sync plain
   (($(blocks plain) >= 8192))

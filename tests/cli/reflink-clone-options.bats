@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# reflink-clone: flushing, telling, comparing, threads, clearing up; what of it is true is asked of the kernel.
+# reflink-clone: --durable, --dry-run, --progress, --verify, --jobs, --clean; checked in the kernel's state.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
 
@@ -17,13 +17,13 @@ load reflink-clone_helpers
   assert_equal "$calls" '1fsync 1linkat 1fsync'
   strace -f -qq -o tree.trace -e trace=fsync,renameat2 reflink-clone -q --durable guest dst-tree
   calls=$(sed -E 's/^[0-9]+ +([a-z0-9]+)\(.*/\1/' tree.trace | uniq -c | awk '{print $1 $2}' | paste -sd ' ')
-  # 9 names of files and 5 directories.
+  # 9 file names and 5 directories.
   assert_equal "$calls" '14fsync 1renameat2 1fsync'
   strace -f -qq -o none.trace -e trace=fsync,fdatasync,syncfs reflink-clone -q guest dst-lazy
   [[ ! -s none.trace ]]
 }
 
-@test "--dry-run says what would be done and changes nothing" {
+@test "reflink-clone --dry-run prints the steps and changes nothing" {
   on xfs
   make_guest guest
   run -0 reflink-clone --json --dry-run guest dst
@@ -45,7 +45,7 @@ load reflink-clone_helpers
   assert_equal "$(ls -A)" src
 }
 
-@test "a long copy shows its progress on a terminal, and nowhere else" {
+@test "a long copy shows its progress on a terminal only" {
   require_cmd script strace
   on tmpfs
   head -c 3M /dev/urandom >src
@@ -57,7 +57,7 @@ load reflink-clone_helpers
   assert_only_copy_warning tmpfs '3.0 MiB' "$(<err)"
 }
 
-@test "--verify: the same passes, a difference is status 1 and leaves nothing" {
+@test "--verify accepts equal contents; a difference is exit status 1 and leaves no destination" {
   local type n
   for type in xfs ext4; do
     on "$type"
@@ -66,7 +66,7 @@ load reflink-clone_helpers
     [[ $(records 'select(.path == "dst/overlay.raw" or .path == "dst/empty/the-same-disk") | .phases.verify > 0' | sort -u) == *true* ]]
     diff -r --no-dereference guest dst
     rm -rf dst
-    # A write that is said to be done and is not.
+    # A write that reports success without writing.
     n=$(number_of pwrite64 1048576 reflink-clone -q --reflink=never guest/overlay.raw dst)
     rm dst
     run --separate-stderr -1 strace -f -qq -o /dev/null -e inject="pwrite64:retval=131072:when=$n" \
@@ -79,7 +79,7 @@ load reflink-clone_helpers
   done
 }
 
-@test "--jobs: the same clone, by threads" {
+@test "--jobs makes the same clone with several threads" {
   local type
   for type in xfs ext4; do
     on "$type"
@@ -93,7 +93,7 @@ load reflink-clone_helpers
     assert_equal "$(records 'select(.type == "total") | [.files, .bytes_hole > 130 * 1048576]')" '[210,true]'
     assert_equal "$(records 'select(.type == "file") | .path' | sort -u | wc -l)" 210
     rm -rf dst
-    # An error in a thread is the status, and nothing is left.
+    # An error in a thread is the exit status, and nothing is left.
     run --separate-stderr -5 strace -f -qq -o /dev/null -e inject=pwrite64:error=ENOSPC:when=50 \
       reflink-clone -q --reflink=never --jobs 4 guest dst
     assert_contains "$stderr" 'No space left on device'
@@ -115,7 +115,7 @@ load reflink-clone_helpers
   [[ $output != *$'\r\e[K'* ]]
 }
 
-@test "the progress line fits the terminal, names the file shortly, and leaves dumb ones alone" {
+@test "the progress line fits the terminal, shortens the name, and is not drawn on a dumb terminal" {
   require_cmd script strace
   on tmpfs
   head -c 3M /dev/urandom >src
@@ -136,7 +136,7 @@ load reflink-clone_helpers
   assert_equal "$output" ''
 }
 
-@test "--clean removes what killed runs left, and nothing else" {
+@test "--clean removes leftovers of killed runs and nothing else" {
   mkdir -p dir/.tree.snapfork-tmp/deep dir/sub dir/.busy.snapfork-tmp
   printf x | tee dir/.file.snapfork-tmp dir/sub/.below.snapfork-tmp dir/other dir/.written.snapfork-tmp >dir/.tree.snapfork-tmp/deep/x
   ln -s / dir/.link.snapfork-tmp
@@ -148,7 +148,7 @@ load reflink-clone_helpers
   [[ -e dir/.tree.snapfork-tmp/deep/x ]]
   run -0 reflink-clone --clean dir
   assert_contains "$output" "'dir/.tree.snapfork-tmp': removed"
-  assert_contains "$output" "'dir/.busy.snapfork-tmp': left alone"
+  assert_contains "$output" "'dir/.busy.snapfork-tmp': kept"
   assert_equal "$(ls -A dir)" $'.busy.snapfork-tmp\n.link.snapfork-tmp\n.written.snapfork-tmp\nother\nsub'
   [[ -e dir/sub/.below.snapfork-tmp ]]
   exec {lock}<&- {writer}>&-

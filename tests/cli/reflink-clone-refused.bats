@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# reflink-clone: sources and destinations that are refused, and what errors lead to.
+# reflink-clone: sources and destinations that are refused, and the effects of errors.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
 
@@ -31,7 +31,7 @@ load reflink-clone_helpers
   no_temporaries
 }
 
-@test "a source without permission is named" {
+@test "a source without read permission is named" {
   on xfs
   require_cmd setpriv
   mkdir -p tree/locked mine
@@ -60,7 +60,7 @@ load reflink-clone_helpers
   assert_contains "$stderr" "'absent'"
   run --separate-stderr -5 reflink-clone src "$(printf 'n%.0s' {1..256})"
   assert_contains "$stderr" 'File name too long'
-  # The longest name that there may be works, although the temporary one needs more.
+  # The longest possible name works, although the temporary name is longer.
   local long
   long=$(printf 'n%.0s' {1..255})
   reflink-clone -q src "$long"
@@ -83,7 +83,7 @@ load reflink-clone_helpers
   assert_contains "$stderr" 'Read-only file system'
 }
 
-@test "a full filesystem: said before the first byte, nothing left" {
+@test "a full filesystem is reported before the first byte is written" {
   mount_fs tmpfs "$BATS_TEST_TMPDIR/small" 4
   head -c 3M /dev/urandom >src
   mkdir tree
@@ -101,14 +101,14 @@ load reflink-clone_helpers
   [[ -z $(ls -A small) ]] || fail "left: $(ls -A small)"
 }
 
-@test "the file size limit is a clear error and not a death" {
+@test "the file size limit is an error and not SIGXFSZ" {
   head -c 2M /dev/urandom >src
   run --separate-stderr -5 bash -c 'ulimit -f 1024; reflink-clone src dst'
   assert_contains "$stderr" 'File too large'
   [[ ! -e dst ]]
 }
 
-@test "FICLONE's errno decides: an answer leads to a copy, an error ends the clone" {
+@test "the errno of FICLONE decides whether the file is copied or the clone fails" {
   on xfs
   make_guest guest
   local errno n
@@ -131,7 +131,7 @@ load reflink-clone_helpers
   done
 }
 
-@test "two clones to one destination: one wins, the other says so" {
+@test "of two clones to one destination one succeeds, and the other is refused" {
   on xfs
   make_guest guest
   local round a b results=()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# reflink-clone: --replace: the old one or the new one, and nothing between.
+# reflink-clone --replace: the old or the new contents at any time.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
 
@@ -25,7 +25,7 @@ replace_on() { # <filesystem>
   diff -r tree old
   reflink-clone -q --replace tree fresh
   diff -r tree fresh
-  # One kind instead of another.
+  # One type of file replaces another.
   reflink-clone -q --replace src old
   assert_equal "$(<old)" new
   reflink-clone -q --replace tree file
@@ -36,12 +36,12 @@ replace_on() { # <filesystem>
   no_temporaries
 }
 
-@test "--replace on XFS: files, trees, one instead of the other" { replace_on xfs; }
-@test "--replace on btrfs: files, trees, one instead of the other" { replace_on btrfs; }
-@test "--replace on ext4: files, trees, one instead of the other" { replace_on ext4; }
-@test "--replace on tmpfs: files, trees, one instead of the other" { replace_on tmpfs; }
+@test "--replace on XFS replaces files and trees by files and trees" { replace_on xfs; }
+@test "--replace on btrfs replaces files and trees by files and trees" { replace_on btrfs; }
+@test "--replace on ext4 replaces files and trees by files and trees" { replace_on ext4; }
+@test "--replace on tmpfs replaces files and trees by files and trees" { replace_on tmpfs; }
 
-@test "--replace never takes the source or what holds it" {
+@test "--replace refuses the source and its parents as DST" {
   mkdir -p tree/sub
   printf text >tree/sub/file
   ln tree/sub/file same
@@ -55,13 +55,13 @@ replace_on() { # <filesystem>
   no_temporaries
 }
 
-@test "--replace: whoever looks finds the old one or the new one" {
+@test "--replace shows readers the old or the new contents at any time" {
   on xfs
   mkdir a b
   seq 200 | tee a/1 a/2 >a/3
   seq 300 | tee b/1 b/2 >b/3
   reflink-clone -q a dst
-  # The name alone: who has looked up the old tree sees that being emptied.
+  # Only the name changes at once: a process that has looked up the old tree sees its removal.
   spawn bash -c 'while [[ -d dst ]]; do :; done; touch gone'
   local i
   for ((i = 0; i < 30; i++)); do
@@ -74,7 +74,7 @@ replace_on() { # <filesystem>
   no_temporaries
 }
 
-@test "--replace: an error leaves the old one" {
+@test "--replace keeps the old contents after an error" {
   on xfs
   make_guest guest
   mkdir dst
@@ -88,14 +88,14 @@ replace_on() { # <filesystem>
   done
 }
 
-@test "where names cannot be exchanged, the old one stays, and what to do is said" {
+@test "without RENAME_EXCHANGE --replace keeps the old contents and prints advice" {
   on xfs
   make_guest guest
   mkdir tree
   printf old | tee tree/file >file
   local errno
   for errno in EINVAL ENOSYS; do
-    # The first renameat2 finds the name taken, the second is the exchange; a file tries rename(2) first.
+    # The first renameat2 finds that the name exists, the second is the exchange; for a file, rename(2) comes first.
     run --separate-stderr -3 strace -f -qq -o /dev/null -e inject="renameat2:error=$errno:when=2" reflink-clone --replace guest tree
     assert_equal "$stderr" "reflink-clone: cannot replace 'tree' in one step: its filesystem has no \
 renameat2(RENAME_EXCHANGE); remove it yourself, then clone without --replace"
@@ -105,7 +105,7 @@ renameat2(RENAME_EXCHANGE); remove it yourself, then clone without --replace"
     assert_contains "$stderr" "cannot create 'new': its filesystem has no renameat2(RENAME_NOREPLACE)"
     assert_equal "$(<tree/file) $(ls -A)" $'old file\nguest\ntree'
   done
-  # A file instead of a file needs rename(2) alone.
+  # A file that replaces a file only needs rename(2).
   strace -f -qq -o /dev/null -e inject=renameat2:error=EINVAL reflink-clone -q --replace guest/metadata.json file
   cmp guest/metadata.json file
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# reflink-clone: trees: what they keep, what is left out, memory.
+# reflink-clone of trees: attributes, omitted entries, memory files.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
 
@@ -30,10 +30,10 @@ clone_a_tree_on() { # <filesystem>
   no_temporaries
 }
 
-@test "a tree on XFS keeps everything" { clone_a_tree_on xfs; }
-@test "a tree on btrfs keeps everything" { clone_a_tree_on btrfs; }
-@test "a tree on ext4 keeps everything" { clone_a_tree_on ext4; }
-@test "a tree on tmpfs keeps everything" { clone_a_tree_on tmpfs; }
+@test "the clone of a tree on XFS keeps all attributes" { clone_a_tree_on xfs; }
+@test "the clone of a tree on btrfs keeps all attributes" { clone_a_tree_on btrfs; }
+@test "the clone of a tree on ext4 keeps all attributes" { clone_a_tree_on ext4; }
+@test "the clone of a tree on tmpfs keeps all attributes" { clone_a_tree_on tmpfs; }
 
 @test "a default ACL of the destination's parent is not inherited" {
   on xfs
@@ -47,7 +47,7 @@ clone_a_tree_on() { # <filesystem>
   assert_equal "$(getfacl -n -c parent/file)" "$(getfacl -n -c guest/metadata.json)"
 }
 
-@test "attributes that the destination cannot take are named" {
+@test "attributes that the destination does not support are named" {
   on ext4
   mkdir ramfs tree
   mount -t ramfs ramfs ramfs || skip 'needs ramfs'
@@ -60,7 +60,7 @@ clone_a_tree_on() { # <filesystem>
   cmp tree/file ramfs/dst/file
 }
 
-@test "somebody else's set-id program does not become mine" {
+@test "a set-id program of another user does not keep its set-id bit" {
   on xfs
   require_cmd setpriv
   mkdir tree mine
@@ -77,12 +77,12 @@ clone_a_tree_on() { # <filesystem>
   assert_equal "$(getfattr --only-values -n user.colour mine/dst/read-only)" green
 }
 
-@test "deep and wide trees" {
+@test "deep and wide trees are cloned completely" {
   on xfs
   local i
   mkdir -p tree/wide
   (cd tree/wide && seq 5000 | xargs touch)
-  # Longer than PATH_MAX all together, with a hard link at the bottom.
+  # The total path is longer than PATH_MAX, with a hard link at the bottom.
   (
     cd tree
     for ((i = 0; i < 500; i++)); do
@@ -102,7 +102,7 @@ clone_a_tree_on() { # <filesystem>
   rm -rf tree dst
 }
 
-@test "--profile vm leaves out what is the VMM's own" {
+@test "--profile vm omits files of the running VMM" {
   make_guest guest
   mkdir guest/{logs,template,uffd} guest/snapshots/snapshot-base guest/kept.sock guest/kept.zst.tmp guest/odd/logs
   printf x | tee guest/{fc.sock,memory.lz4.tmp,memory.zst.tmp,.disk.snapfork-tmp} guest/logs/vmm.log \
@@ -114,7 +114,7 @@ clone_a_tree_on() { # <filesystem>
     -o -path ./uffd -o -path ./snapshots/snapshot-base -o -name vsock -o -name '*.lz4.tmp' -o -name '.*.snapfork-tmp' \
     -o -type f -name '*.sock' -o -type f -name '*.zst.tmp' \) -prune -o -print | LC_ALL=C sort)"
   [[ -e dst/kept.sock/x && -d dst/kept.zst.tmp && -e dst/odd/logs/x ]]
-  # Without the profile only the socket is left out.
+  # Without the profile, only the socket is omitted.
   run -0 reflink-clone --json guest plain
   assert_equal "$(records 'select(.type == "total") | .skipped')" 1
   diff -r --no-dereference guest plain | grep -v 'vsock' && fail 'something is missing'
@@ -129,7 +129,7 @@ clone_a_tree_on() { # <filesystem>
   assert_equal "$(cd dst && find . | sort)" $'.\n./a\n./c\n./c/y'
 }
 
-@test "--memory: linked when sealed, reflinked, copied" {
+@test "--memory links a sealed file, reflinks or copies" {
   on xfs
   make_guest guest
   local memory=snapshots/snapshot-latest/memory
@@ -154,7 +154,7 @@ clone_a_tree_on() { # <filesystem>
   (($(shared_extents d/$memory) == 0))
 }
 
-@test "--memory=link to another filesystem is unsupported, and nothing is made" {
+@test "--memory=link to another filesystem is unsupported, and leaves no destination" {
   on btrfs
   local there=$PWD
   on xfs

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# reflink-clone and a process that writes to the file: nothing that it writes is lost or hidden.
+# reflink-clone and a process that writes to the file: no write is lost or hidden.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
 
@@ -10,7 +10,7 @@ load reflink-clone_helpers
 
 # ---- a clone
 
-@test "a copy of a file that is open for writing is not called a copy of one instant" {
+@test "a copy of a file with a writer is not reported as consistent" {
   local type
   for type in xfs ext4; do
     on "$type"
@@ -22,13 +22,13 @@ load reflink-clone_helpers
     if can_reflink "$type"; then
       assert_contains "$stderr" 'the clone has its contents at one instant'
     else
-      assert_contains "$stderr" 'the copy may mix its contents of several instants'
+      assert_contains "$stderr" 'the copy may mix its contents at several instants'
       assert_contains "$stderr" '--steady'
     fi
   done
 }
 
-@test "--steady refuses a source that is written to during the clone, and leaves nothing" {
+@test "--steady refuses a source that changes during the clone, and leaves no destination" {
   require_cmd strace
   local type call status
   for type in xfs ext4; do
@@ -48,7 +48,7 @@ load reflink-clone_helpers
   done
 }
 
-@test "import refuses a disk that is written to during the copy, and leaves nothing" {
+@test "import refuses a disk that changes during the copy, and leaves no guest" {
   require_cmd strace
   on ext4
   export SNAPFORK_ROOT=$PWD/store SNAPFORK_PAGER=$PWD/run/p.sock
@@ -71,7 +71,7 @@ load reflink-clone_helpers
 
 # ---- a copy in place of sharing
 
-@test "a copy in place of sharing is named with its reason and size, once for all destinations" {
+@test "a copy instead of a reflink is reported with reason and size, once for all destinations" {
   on ext4
   head -c 2M /dev/urandom >src
   run --separate-stderr -0 reflink-clone src a b
@@ -91,7 +91,7 @@ load reflink-clone_helpers
   assert_equal "$stderr" ''
 }
 
-@test "a copy to another filesystem names that as the reason" {
+@test "a copy to another filesystem reports that reason" {
   on xfs
   head -c 2M /dev/urandom >src
   local other=$BATS_FILE_TMPDIR/btrfs/$BATS_TEST_NUMBER.dst
@@ -104,7 +104,7 @@ load reflink-clone_helpers
 
 # ---- in place
 
-# A write that comes while zeros become holes: the writer waits, and what it writes stays.
+# A write while zeros become holes: the writer waits, and its data stays.
 dig_during_a_write_on() { # <filesystem>
   require_cmd strace
   on "$1"
@@ -122,12 +122,12 @@ dig_during_a_write_on() { # <filesystem>
   assert_equal "$(dd if=file bs=1 skip=3000000 count=8 status=none)" PRECIOUS
 }
 
-@test "--dig on XFS: a write during it is not lost" { dig_during_a_write_on xfs; }
-@test "--dig on btrfs: a write during it is not lost" { dig_during_a_write_on btrfs; }
-@test "--dig on ext4: a write during it is not lost" { dig_during_a_write_on ext4; }
-@test "--dig on tmpfs: a write during it is not lost" { dig_during_a_write_on tmpfs; }
+@test "--dig on XFS: a concurrent write is not lost" { dig_during_a_write_on xfs; }
+@test "--dig on btrfs: a concurrent write is not lost" { dig_during_a_write_on btrfs; }
+@test "--dig on ext4: a concurrent write is not lost" { dig_during_a_write_on ext4; }
+@test "--dig on tmpfs: a concurrent write is not lost" { dig_during_a_write_on tmpfs; }
 
-# While the contents are taken, and after: the writer waits with the old inode in hand.
+# During and after the copy of the contents: the writer waits with the old inode open.
 unshare_during_a_write_on() { # <filesystem>
   require_cmd strace
   on "$1"
@@ -151,9 +151,9 @@ unshare_during_a_write_on() { # <filesystem>
   done
 }
 
-@test "--unshare on XFS: a write during it is not lost" { unshare_during_a_write_on xfs; }
-@test "--unshare on btrfs: a write during it is not lost" { unshare_during_a_write_on btrfs; }
-@test "--unshare on ext4: a write during it is not lost" { unshare_during_a_write_on ext4; }
+@test "--unshare on XFS: a concurrent write is not lost" { unshare_during_a_write_on xfs; }
+@test "--unshare on btrfs: a concurrent write is not lost" { unshare_during_a_write_on btrfs; }
+@test "--unshare on ext4: a concurrent write is not lost" { unshare_during_a_write_on ext4; }
 
 @test "--unshare refuses a file that is open for writing, and names the process" {
   on xfs
@@ -224,7 +224,7 @@ dig_during_a_read_on() { # <filesystem>
   [[ $(inode file) != "$(inode other)" ]]
 }
 
-@test "SRC DST --dig: what is zero in a source that changes is not dug out of the clone" {
+@test "SRC DST --dig keeps data of the clone if the source changes to zeros" {
   require_cmd strace
   local type
   for type in xfs btrfs; do
@@ -241,7 +241,7 @@ dig_during_a_read_on() { # <filesystem>
   done
 }
 
-@test "the report tells a new inode from one that was kept" {
+@test "the report distinguishes a new inode from a kept one" {
   on xfs
   make_fragmented file 1200
   run -0 reflink-clone --dry-run --defrag file
@@ -259,7 +259,7 @@ dig_during_a_read_on() { # <filesystem>
 
 # ---- a clone that shares less
 
-@test "FICLONE reports success and has shared nothing: a failure, and no clone" {
+@test "a FICLONE that reports success but shared nothing is an error, and leaves no destination" {
   require_cmd strace
   on xfs
   head -c 2M /dev/urandom >src
@@ -278,7 +278,7 @@ dig_during_a_read_on() { # <filesystem>
   done
 }
 
-@test "a file of the length 0 with contents is copied up to its end" {
+@test "a file that reports length 0 but has contents is copied up to its end" {
   on xfs
   run -0 reflink-clone --json /proc/filesystems dst
   cmp /proc/filesystems dst

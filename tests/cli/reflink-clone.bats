@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# reflink-clone: the command line, and what a clone of a file keeps and shares on each filesystem.
+# reflink-clone: the command line, and the properties of a cloned file on each filesystem.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
 
@@ -8,9 +8,9 @@ load helpers
 load ../mounts
 load reflink-clone_helpers
 
-# ---- what every program does, and the command line
+# ---- standard cases and the command line
 
-@test "the standard cases" {
+@test "reflink-clone: help, version, unknown options, closed streams" {
   standard_cases reflink-clone
 }
 
@@ -28,7 +28,7 @@ load reflink-clone_helpers
   [[ $(ls -I 'separate-stderr-*') == $'root\nsrc' ]] || fail "made something: $(ls)"
 }
 
-@test "a closed or full standard output does not hurt the clone" {
+@test "a closed or full standard output does not damage the clone" {
   printf text >src
   check_closed_streams reflink-clone absent dst
   run -5 bash -c 'reflink-clone src dst >/dev/full'
@@ -37,7 +37,7 @@ load reflink-clone_helpers
   cmp src dst2
 }
 
-@test "options that do not go together are usage errors" {
+@test "options that exclude each other are usage errors" {
   printf x >src
   local words
   for words in '--unshare --stat src' '--stat --clean .' '--stat' '--clean . src' '--jobs 0 src dst' '--jobs x src dst' \
@@ -110,7 +110,7 @@ clone_a_file_on() { # <filesystem>
   no_temporaries
 }
 
-@test "--reflink=always: what cannot be shared is unsupported, and nothing is made" {
+@test "--reflink=always: a file that cannot be shared is unsupported, and leaves no destination" {
   on ext4
   make_guest guest
   run --separate-stderr -3 reflink-clone --reflink=always guest/overlay.raw dst
@@ -132,7 +132,7 @@ clone_a_file_on() { # <filesystem>
   (($(blocks "$there/dst") <= $(blocks src)))
 }
 
-@test "an unnamed file gets its name over /proc where the direct way is not allowed" {
+@test "an unnamed file gets its name through /proc if AT_EMPTY_PATH is not permitted" {
   require_cmd strace
   on xfs
   printf text >src
@@ -152,7 +152,7 @@ clone_a_file_on() { # <filesystem>
   (($(blocks dst) <= $(blocks src)))
 }
 
-@test "a copy asks ext4 for its blocks first, and nobody else" {
+@test "a copy preallocates blocks on ext4 only" {
   require_cmd strace
   local type expected
   for type in ext4 btrfs xfs; do
@@ -174,7 +174,7 @@ clone_a_file_on() { # <filesystem>
   cmp dst file
 }
 
-@test "-q prints nothing, else each file over 1 MiB and a total" {
+@test "reflink-clone prints each file over 1 MiB and a total, and nothing with -q" {
   mkdir guest
   make_disk guest/disk
   printf small >guest/small

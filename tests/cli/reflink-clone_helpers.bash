@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# What the tests of reflink-clone share. Load after helpers and ../mounts.
+# Functions for the tests of reflink-clone. Load after helpers and ../mounts.
 # shellcheck shell=bash disable=SC2154,SC2119,SC2120 # output is set by run; sizes are given elsewhere
 
-# Each file is run on these, but for one that has its own.
+# The filesystems of each test file, unless it has its own list.
 setup_file() {
   mount_each
 }
@@ -20,14 +20,14 @@ teardown() {
   unmount_all # what the test itself mounted
 }
 
-# One filesystem of each kind, for all tests of a file: a mount costs more than most tests.
+# One filesystem of each type for all tests of a file, because a mount takes longer than most tests.
 mount_each() { # [MiB of xfs, btrfs and ext4]
   local type
   ((EUID == 0)) || return 0
   for type in xfs btrfs ext4 tmpfs; do mount_fs "$type" "$BATS_FILE_TMPDIR/$type" "${1-400}"; done
 }
 
-# Goes to a new, empty directory on the filesystem.
+# Changes to a new, empty directory on the filesystem.
 on() { # <xfs|btrfs|ext4|tmpfs>
   local dir=$BATS_FILE_TMPDIR/$1
   mountpoint -q "$dir" || skip "needs root, to mount $1"
@@ -41,7 +41,7 @@ can_reflink() { # <filesystem>
   [[ $1 == xfs || $1 == btrfs ]]
 }
 
-# What standard error has after a clone of that size: nothing, or that it is a copy, and why.
+# Prints the standard error of a clone of that size: nothing, or the notice of a copy with its reason.
 assert_only_copy_warning() { # <filesystem> <amount> <standard error>
   local expected=''
   can_reflink "$1" \
@@ -56,7 +56,7 @@ make_disk() { # <file>
   truncate -s 9437185 "$1"
 }
 
-# N blocks of data with holes between them: as many extents.
+# N blocks of data with holes between them, which are N extents.
 make_fragmented() { # <file> <extents>
   python3 - "$@" <<'PYTHON'
 import os, sys
@@ -72,7 +72,7 @@ PYTHON
 
 extents() { filefrag -v "$1" | grep -cE '^ *[0-9]+:' || true; }
 
-# A guest with everything that a clone must keep, and then what it must not.
+# A guest with everything that a clone must keep, and with files that it must omit.
 make_guest() { # <dir>
   mkdir -p "$1"/snapshots/snapshot-latest "$1"/empty "$1/odd"
   make_disk "$1/overlay.raw"
@@ -101,19 +101,19 @@ make_guest() { # <dir>
   setfacl -d -m g:8765:rwx "$1/odd" 2>/dev/null || true
 }
 
-# Which of the command's calls of SYSCALL, counted from 1, is the first that strace shows with the text.
+# Prints the number, counted from 1, of the first call of SYSCALL whose strace line contains the text.
 number_of() { # <syscall> <text> <command> [argument]...
   local call=$1 text=$2
   shift 2
   strace -f -qq -e trace="$call" -e signal=none -- "$@" 2>&1 >/dev/null | grep "$call(" | grep -nm1 -F -- "$text" | cut -d: -f1
 }
 
-# Of each record in $output, one a line.
+# Prints a field of each record in $output, one per line.
 records() { # <jq filter>
   jq -c "$1" <<<"$output"
 }
 
-# All of a tree but contents: names, types, modes, owners, times, links, texts, holes, attributes.
+# Prints a tree without contents: names, types, modes, owners, times, links, link targets, holes, attributes.
 manifest() { # <dir>
   (
     cd "$1" || exit 1
@@ -132,7 +132,7 @@ assert_same_tree() { # <dir> <dir>
 blocks() { stat -c %b "$1"; }
 inode() { stat -c %i "$1"; }
 
-# How many extents of the file FIEMAP calls shared, and how many it does not.
+# Prints the number of extents that FIEMAP reports as shared, and the number of others.
 shared_extents() { filefrag -v "$1" | grep -cE '^ *[0-9]+:.*shared' || true; }
 own_extents() { filefrag -v "$1" | grep -E '^ *[0-9]+:' | grep -cv shared || true; }
 
@@ -142,8 +142,8 @@ no_temporaries() {
   assert_equal "$left" ''
 }
 
-# Runs the command in the background, and has it stopped after its Nth call of SYSCALL. Then $program is its
-# number and $tracer that of who ends with its status; what it said is in ./said.
+# Runs the command in the background and stops it after its Nth call of SYSCALL. Sets $program to its
+# pid and $tracer to the pid of the process that exits with its status. Its output is in ./said.
 stop_after() { # <syscall> <n> <command> [argument]...
   local call=$1 n=$2
   shift 2
@@ -154,7 +154,7 @@ stop_after() { # <syscall> <n> <command> [argument]...
   program=$(sed -nE 's/^([0-9]+) +--- stopped by SIGSTOP.*/\1/p' trace)
 }
 
-# Lets it go on; its status.
+# Continues it, and returns its exit status.
 go_on() {
   kill -CONT "$program"
   wait "$tracer"

@@ -258,7 +258,7 @@ make_aliases() {
     cp -al "$(guest_dir a)/$part" "$dir/$part"
   done
   run -1 template-lock guard --for write f
-  assert_contains "$output" ' links, other guests have it too'
+  assert_contains "$output" ' links, so other guests share it'
   run -0 template-lock guard --for restore f
 }
 

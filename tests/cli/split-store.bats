@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# A store whose parts lie behind different mount points, or in different subvolumes, of one filesystem:
+# A store whose parts are under different mount points, or in different subvolumes, of one filesystem:
 # link(2) and rename(2) say EXDEV there. It is refused with status 3 and the true reason.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# template-lock guard: what may be done to a template now, and who stands in the way.
+# template-lock guard: the changes that the forks of a guest permit now.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 # shellcheck disable=SC2016 # the scripts in single quotes are for other shells
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
@@ -10,7 +10,7 @@ load template-lock_helpers
 setup() { lock_setup; }
 teardown() { common_teardown; }
 
-@test "guard: a template with forks may not be deleted, demoted, restored; it says which" {
+@test "guard refuses to delete, demote or restore a template with forks, and names them" {
   make_fake_template base
   make_fake_fork base a1
   make_fake_fork base b7
@@ -25,7 +25,7 @@ teardown() { common_teardown; }
   done
 }
 
-@test "guard: without forks, and of what is no template" {
+@test "guard permits changes of a template without forks and of other guests" {
   make_fake_template base
   make_fake_guest plain
   run -0 --separate-stderr template-lock guard --for delete base
@@ -44,7 +44,7 @@ teardown() { common_teardown; }
   SNAPFORK_ROOT=$PWD/absent run -5 template-lock guard --for delete base
 }
 
-@test "guard --for write: never a template, nor memory that others have" {
+@test "guard --for write refuses a template and shared memory" {
   make_fake_template base
   run -1 template-lock guard --for write base
   assert_contains "$output" "cannot write template 'base': a template is never written; demote it first"
@@ -58,7 +58,7 @@ teardown() { common_teardown; }
   run -0 template-lock guard --for restore plain
 }
 
-@test "guard: an entry without its fork counts, and is dropped under the exclusive lock only" {
+@test "guard counts an index entry without a fork, and drops it under the exclusive lock only" {
   make_fake_template base
   make_fake_fork base a1
   touch "$SNAPFORK_ROOT/guests/base/template/forks/gone"
@@ -77,7 +77,7 @@ teardown() { common_teardown; }
   run -0 template-lock guard --for delete base
 }
 
-@test "guard: unreadable metadata of a fork counts as live, even under the exclusive lock" {
+@test "guard counts a fork with unreadable metadata as live, even under the exclusive lock" {
   make_fake_template base
   make_fake_fork base torn
   printf '{"Id":' >"$SNAPFORK_ROOT/guests/torn/metadata.json"
@@ -88,7 +88,7 @@ teardown() { common_teardown; }
   assert_contains "$output" 'it may be a template'
 }
 
-@test "guard: an index that cannot be read is 5 and not permission" {
+@test "guard exits with 5 if the index cannot be read" {
   make_fake_template base
   rmdir "$SNAPFORK_ROOT/guests/base/template/forks"
   touch "$SNAPFORK_ROOT/guests/base/template/forks"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# template-lock seal, unseal: what a seal proves.
+# template-lock seal, unseal: the proof of a seal.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 # shellcheck disable=SC2016 # the scripts in single quotes are for other shells
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
@@ -10,7 +10,7 @@ load template-lock_helpers
 setup() { lock_setup; }
 teardown() { common_teardown; }
 
-@test "seal takes the write bits away, is idempotent, and unseal undoes it" {
+@test "seal removes the write bits, is idempotent, and unseal restores them" {
   make_fake_guest base
   local memory
   memory=$(memory_of base)
@@ -24,7 +24,7 @@ teardown() { common_teardown; }
   run -0 template-lock unseal base
   assert_equal "$(mode_of base)" 644
   run -0 template-lock unseal base
-  # What others could not read stays unreadable for them.
+  # The read permissions of other users do not change.
   chmod 600 "$memory"
   run -0 template-lock seal base
   assert_equal "$(mode_of base)" 400
@@ -50,23 +50,23 @@ teardown() { common_teardown; }
   run -1 template-lock seal base
   assert_contains "$output" "cannot seal 'base': its memory is open for writing by $spawned_pid (tail)"
   assert_equal "$(mode_of base)" 600
-  # Also when the mode says "sealed" already.
+  # The same if the mode has no write bits already.
   chmod 400 "$memory"
   run -1 template-lock seal base
   kill -KILL "$spawned_pid"
   wait_until 10 is_gone "$spawned_pid"
-  # Readers are welcome.
+  # Readers are not refused.
   spawn tail -f "$memory"
   run -0 template-lock seal base
 }
 
-@test "seal notices a writer that comes between proof and change of mode" {
+@test "seal detects a writer that opens the file before the mode changes" {
   require_cmd strace
   make_fake_guest base
   local memory inode
   memory=$(memory_of base)
   inode=$(stat -c %i "$memory")
-  # Stopped as it enters fchmod, with the lease held.
+  # Stopped at the entry of fchmod, while it holds the lease.
   spawn_to sealing strace -f -qq -o /dev/null -e trace=fchmod -e inject=fchmod:signal=SIGSTOP:when=1 template-lock seal base
   wait_until 10 grep -q "LEASE  ACTIVE .*:$inode " /proc/locks
   spawn bash -c ': >>"$0"' "$memory"
@@ -79,7 +79,7 @@ teardown() { common_teardown; }
   assert_equal "$(mode_of base)" 600
 }
 
-@test "seal sees a writer that has only a mapping left" {
+@test "seal detects a writer that only has a mapping" {
   require_cmd python3
   make_fake_guest base
   spawn python3 -c 'import mmap, os, signal, sys
@@ -125,7 +125,7 @@ signal.pause()' "$(memory_of base)"
   run -0 template-lock unseal base
 }
 
-@test "seal where there is nothing to seal" {
+@test "seal refuses a guest without a memory file" {
   run -1 template-lock seal nobody
   assert_contains "$output" "no such guest 'nobody'"
   make_fake_guest base
@@ -152,14 +152,14 @@ signal.pause()' "$(memory_of base)"
   run -0 template-lock base -- template-lock seal base
 }
 
-@test "seal on a filesystem without leases says so and looks for writers itself" {
+@test "seal on a filesystem without leases warns and searches for writers itself" {
   require_cmd strace
   make_fake_guest base
   local nth
   strace -o calls -e trace=fcntl template-lock seal --dry-run base
   nth=$(grep -n F_SETLEASE calls | head -n 1 | cut -d: -f1)
   run -0 strace -qq -o /dev/null -e "inject=fcntl:error=EINVAL:when=$nth" template-lock seal base
-  assert_contains "$output" 'warning: cannot tell for sure that nobody writes'
+  assert_contains "$output" 'warning: cannot prove that no process writes'
   assert_equal "$(mode_of base)" 400
   template-lock unseal base
   spawn bash -c 'exec 7>>"$0"; touch open; exec tail -f /dev/null' "$(memory_of base)"
@@ -179,7 +179,7 @@ signal.pause()' "$(memory_of base)"
     [[ $mode == 600 || $mode == 400 ]] || fail "mode $mode"
     chmod 600 "$(memory_of base)"
     run -5 strace -qq -o /dev/null -e "inject=$call:error=EIO:when=1" template-lock seal base
-    # What was not flushed is flushed by the next one, though the mode is right already.
+    # The next call flushes the file, even if the mode is right already.
     run -0 strace -qq -o calls -e trace=fsync template-lock seal base
     assert_contains "$(<calls)" 'fsync('
     assert_equal "$(mode_of base)" 400

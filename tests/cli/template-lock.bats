@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# template-lock: who gets a lock and keeps it, who holds one, who waits.
+# template-lock: taking, keeping, waiting for and listing locks.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 # shellcheck disable=SC2016 # the scripts in single quotes are for other shells
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
@@ -10,25 +10,25 @@ load template-lock_helpers
 setup() { lock_setup; }
 teardown() { common_teardown; }
 
-@test "the standard cases" {
+@test "template-lock: help, version, unknown options, closed streams" {
   standard_cases template-lock guard seal unseal holders wait forget
 }
 
 # ---- the wrapper
 
-@test "the command runs with the lock, its words as they are, its status as it is" {
+@test "template-lock runs the command with unchanged arguments and exit status" {
   run --separate-stderr -0 template-lock base -- printf '<%s>' a 'b c' '' -- '*'
   assert_equal "$output" '<a><b c><><--><*>'
   assert_equal "$stderr" ''
   run -42 template-lock base -- sh -c 'exit 42'
   run -143 template-lock base -- sh -c 'kill -TERM $$'
-  # It is exec'ed: the process that was started is the command, not a middleman.
+  # template-lock executes the command: the started process is the command itself.
   hold base
   is_tail() { [[ $(<"/proc/$spawned_pid/comm") == tail ]]; }
   wait_until 10 is_tail
 }
 
-@test "usage errors are 2 and run nothing" {
+@test "template-lock exits with 2 after a usage error and runs nothing" {
   local arguments
   for arguments in '' '--' 'base --' '-- true' 'base' 'nonsense base' '--shared --exclusive base -- touch ran' \
     '--no-wait --timeout 1 base -- touch ran' '--timeout x base -- touch ran' '--timeout -1 base -- touch ran' \
@@ -47,7 +47,7 @@ teardown() { common_teardown; }
   [[ ! -e ran ]] || fail "the command ran"
 }
 
-@test "what cannot be executed is 126 and 127, an own failure 125, each named" {
+@test "template-lock exits with 126 or 127 if the command cannot be executed, and 125 if it fails itself" {
   run -127 template-lock base -- no-such-command
   assert_contains "$output" "template-lock: cannot run 'no-such-command': No such file or directory"
   run -126 template-lock base -- /
@@ -60,7 +60,7 @@ teardown() { common_teardown; }
   assert_contains "$output" 'this filesystem has no locks'
 }
 
-@test "a second exclusive lock is refused, naming the holder; --conflict-exit-code moves the status" {
+@test "a second exclusive lock is refused with the holder; --conflict-exit-code sets the status" {
   hold base
   run -1 --separate-stderr template-lock --no-wait base -- touch ran
   assert_equal "$output" ''
@@ -73,13 +73,13 @@ teardown() { common_teardown; }
   run -0 template-lock --no-wait other -- true
 }
 
-@test "shared locks go together" {
+@test "shared locks coexist" {
   hold --shared base
   run -0 template-lock --no-wait --shared base -- true
   run -1 template-lock --no-wait base -- true
 }
 
-@test "shared and exclusive in one call: each mode option is for the ids after it" {
+@test "shared and exclusive in one call: each mode option applies to the ids after it" {
   run -0 template-lock -s z a -x m b -- bash -c 'for id in z a m b; do template-lock holders $id | head -n 1 | cut -f2; done; echo $SNAPFORK_LOCK_FD'
   assert_equal "$output" $'shared\nshared\nexclusive\nexclusive\n64,65,66,67'
   run -0 template-lock one -s two -- bash -c 'for id in one two; do template-lock holders $id | head -n 1 | cut -f2; done'
@@ -88,9 +88,9 @@ teardown() { common_teardown; }
   assert_equal "$output" $'shared\nshared'
 }
 
-@test "--no-wait is for the ids of its mode option, and these are taken last" {
+@test "--no-wait applies to the ids of its mode option, which are taken last" {
   hold src
-  # Were it not only for `new`, this would be refused; were `new` taken first, it would be kept from others.
+  # If --no-wait applied to all ids, this would be refused. If `new` were taken first, others could not take it.
   spawn template-lock --timeout 60 --shared src --exclusive --no-wait new -- touch got
   wait_until 10 has_waiter "$locks/src.lock"
   run -0 template-lock --no-wait new -- true
@@ -103,7 +103,7 @@ teardown() { common_teardown; }
   [[ ! -e ran ]] || fail "the command ran"
 }
 
-@test "it waits, says so, and is served when the holder is killed" {
+@test "template-lock waits, reports that, and gets the lock when the holder is killed" {
   hold base
   spawn_to waiting template-lock --timeout 60 base -- touch got
   wait_until 10 grep -q "waiting for 'base': held exclusively by ${spawned[0]} (tail)" waiting
@@ -113,7 +113,7 @@ teardown() { common_teardown; }
   wait_until 10 test -e got
 }
 
-@test "a waiting exclusive is served although shared ones keep arriving" {
+@test "a waiting exclusive lock is granted although new shared holders keep arriving" {
   hold --shared base
   spawn template-lock --timeout 60 base -- touch got
   wait_until 10 has_waiter "$locks/base.lock"
@@ -123,7 +123,7 @@ teardown() { common_teardown; }
   wait_until 10 test -e got
 }
 
-@test "the lock ends with the last process that inherited it, and a forgotten child is named" {
+@test "the lock ends with the last process that inherited it, and an orphaned child is named" {
   template-lock base -- bash -c 'exec 3>&- 4>&-; tail -f /dev/null >/dev/null 2>&1 & echo $! >child'
   local child
   child=$(<child)
@@ -145,7 +145,7 @@ teardown() { common_teardown; }
   assert_equal "$(<status)" 1
 }
 
-@test "nested: what an inherited lock covers is not taken again, an upgrade is refused" {
+@test "a nested call uses the inherited lock, and an upgrade is refused" {
   run -0 template-lock base -- template-lock --no-wait base -- template-lock --no-wait --shared base -- \
     bash -c 'echo "$SNAPFORK_LOCK_FD"'
   assert_equal "$output" 64
@@ -156,12 +156,12 @@ teardown() { common_teardown; }
   assert_equal "$output" 64,65
 }
 
-@test "a wrong SNAPFORK_LOCK_FD gives nothing away" {
+@test "a wrong SNAPFORK_LOCK_FD does not count as a lock" {
   hold base
   for list in 0 99 x 1,2 '' -1; do
     SNAPFORK_LOCK_FD=$list run -1 template-lock --no-wait base -- true
   done
-  # Open on the lock file, but not locked.
+  # The descriptor is open on the lock file, but not locked.
   exec {fd}<"$locks/base.lock"
   SNAPFORK_LOCK_FD=$fd run -1 template-lock --no-wait base -- true
   exec {fd}<&-
@@ -179,7 +179,7 @@ teardown() { common_teardown; }
   assert_contains "$output" "by $spawned_pid (tail)"
 }
 
-@test "ids in any order and number: sorted, deduplicated, all or nothing" {
+@test "locks on several ids are sorted, deduplicated, and taken all or none" {
   run -0 template-lock c a b a c -- bash -c 'for fd in ${SNAPFORK_LOCK_FD//,/ }; do readlink /proc/self/fd/$fd; done'
   assert_equal "${output//"$locks/"/}" $'a.lock\nb.lock\nc.lock'
   hold c
@@ -187,7 +187,7 @@ teardown() { common_teardown; }
   run -0 template-lock --no-wait a b -- true
 }
 
-@test "crossing orders cannot deadlock" {
+@test "two calls with ids in opposite orders cannot deadlock" {
   local i
   for i in 1 2 3 4; do
     spawn bash -c 'for n in {1..25}; do template-lock --timeout 60 a b c -- true &&
@@ -196,8 +196,8 @@ teardown() { common_teardown; }
   for i in 1 2 3 4; do wait_until 60 test -e "done.$i"; done
 }
 
-@test "nested against the order of names is refused at once instead of waited for" {
-  # Each holds what the other wants: a waiting pair would stay like that until its timeout.
+@test "a nested lock on an id that sorts before a held one is refused without waiting" {
+  # Each holds the lock that the other needs: if both waited, they would wait until the timeout.
   mkfifo go
   spawn_to up template-lock a -- bash -c 'touch has.a; read -r <go; template-lock --timeout 60 b -- true'
   wait_until 10 test -e has.a
@@ -207,13 +207,13 @@ teardown() { common_teardown; }
   assert_equal "$(<up)" ''
 }
 
-# Each holds one to three locks, then asks under them for more, down to three levels: waiting, nested, inherited,
-# shared and exclusive, in any order. What would be out of order must be refused at once, and all else served:
-# a circle would stay until a timeout, which is none here.
+# Each process holds one to three locks and then requests more, down to three levels: waiting, nested, inherited,
+# shared and exclusive, in any order. Requests out of order must be refused at once, and all others granted:
+# a lock cycle would wait forever, because there is no timeout.
 @test "waiting, inheriting and nesting at random cannot deadlock" {
   cat >nest <<'SCRIPT'
 #!/bin/bash
-# nest LEVEL: status 0 although a lock was refused, but not for another reason.
+# nest LEVEL: exits with 0 if a lock was refused, but not after another failure.
 RANDOM=$((SEED++))
 ids=() mode=
 for n in 1 2 3; do
@@ -223,7 +223,7 @@ export SEED
 said=$( { if (($1)); then template-lock --timeout 100 "${ids[@]}" -- "$0" $(($1 - 1))
   else template-lock --timeout 100 "${ids[@]}" -- true; fi } 2>&1) && exit
 case $said in
-  *'not waited for, since'* | *'the inherited lock is shared'* | *'both shared and exclusive'*) exit 0 ;;
+  *'did not wait, because'* | *'the inherited lock is shared'* | *'both shared and exclusive'*) exit 0 ;;
   *) printf '%s\n' "$said" >>failed; exit 1 ;;
 esac
 SCRIPT
@@ -238,14 +238,14 @@ SCRIPT
   [[ ! -e failed ]] || fail "$(<failed)"
 }
 
-@test "a program under a lock does not wait for an id before it, whoever started it" {
+@test "a program under a lock does not wait for an id that sorts before the locked one" {
   make_fake_guest a
   hold a
   run -1 template-lock b -- snapshot-meta set a Name=new
   assert_contains "$output" "cannot lock 'a': held exclusively by $spawned_pid (tail); did not wait, because the lock on 'b' is held"
 }
 
-@test "many ids: the soft limit of descriptors grows, and the command has room left" {
+@test "a lock on many ids raises the soft limit of descriptors for the command" {
   local ids
   mapfile -t ids < <(printf 'id%d\n' {1..500})
   (
@@ -261,7 +261,7 @@ SCRIPT
   )
 }
 
-@test "standard streams that are closed do not become lock files" {
+@test "closed standard streams do not become lock files" {
   check_closed_streams template-lock base -- true
   bash -c 'exec template-lock base -- bash -c "readlink /proc/self/fd/{0,1,2} >names" <&- >&- 2>&-'
   refute_contains "$(<names)" .lock
@@ -275,7 +275,7 @@ SCRIPT
 
 # ---- holders, wait
 
-@test "holders lists pid, mode, since when and command line; nobody is nothing" {
+@test "holders lists pid, mode, time and command line; a free lock has no lines" {
   local started
   started=$(date +%s)
   run -0 template-lock holders base
@@ -284,7 +284,7 @@ SCRIPT
   run -0 template-lock holders base
   local pattern="$spawned_pid"$'\tshared\t(.*)Z\ttail -f /dev/null'
   [[ $output =~ ^$pattern$ ]] || fail "no such holder"
-  # Since when: after the beginning of this test, and not in the future.
+  # The time is after the beginning of this test, and not in the future.
   local since
   since=$(date -d "${BASH_REMATCH[1]}Z" +%s)
   ((since >= started && since <= $(date +%s)))
@@ -294,7 +294,7 @@ SCRIPT
   [[ $(json .since) == 20*Z ]]
   kill -KILL "$spawned_pid"
   wait_until 10 is_gone "$spawned_pid"
-  # Another program that locks the same file does not say since when.
+  # For another program that locks the same file, the time is not known.
   require_cmd flock
   spawn flock --no-fork "$locks/base.lock" tail -f /dev/null
   has_holder() { template-lock holders base | grep -q $'exclusive\t-\ttail'; }
@@ -314,7 +314,7 @@ SCRIPT
   assert_contains "$output" 'inherited'
 }
 
-@test "who waits for a free lock keeps nobody out" {
+@test "wait does not block new holders" {
   hold --shared base
   spawn template-lock wait base
   wait_until 10 has_waiter "$locks/base.lock"
@@ -325,7 +325,7 @@ SCRIPT
 
 lock_files() { find "$locks" -mindepth 1 -printf '%f\n' | sort | paste -sd ' '; }
 
-@test "forget removes the lock files of ids that do not exist, of many at once" {
+@test "forget removes the lock files of several ids that do not exist" {
   make_fake_guest guest
   template-lock guest gone typo -- true
   run -0 --separate-stderr template-lock forget --dry-run gone guest
@@ -348,13 +348,13 @@ lock_files() { find "$locks" -mindepth 1 -printf '%f\n' | sort | paste -sd ' '; 
   assert_equal "$output" "template-lock: the lock files of 't' are kept: the id is used
 template-lock: the lock files of 'i' are kept: the id is used
 template-lock: the lock files of 'held' are kept: the lock is held exclusively by $spawned_pid (tail)"
-  # An inherited lock is held, too: its holder must not lose it.
+  # An inherited lock counts as held: its holder must not lose it.
   run -0 template-lock mine -- sh -c 'template-lock -q forget mine && env -u SNAPFORK_LOCK_FD template-lock --no-wait mine -- touch ran || true'
   [[ ! -e ran ]] || fail "the lock was lost"
   assert_equal "$(lock_files)" 'held.gate held.lock i.gate i.lock mine.gate mine.lock t.gate t.lock'
 }
 
-@test "forget killed anywhere leaves what the next command understands" {
+@test "forget killed at any point leaves a state that the next command repairs" {
   require_cmd strace
   local nth
   for nth in 1 2; do
@@ -369,7 +369,7 @@ template-lock: the lock files of 'held' are kept: the lock is held exclusively b
   done
 }
 
-@test "forget and fsck neither follow nor remove what is not a lock file" {
+@test "forget and fsck do not follow or remove files that are not lock files" {
   mkdir -p "$locks" outside
   : >file
   ln -s "$PWD/file" "$locks/link.lock"

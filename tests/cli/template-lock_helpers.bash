@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# template-lock_helpers.bash: who holds a lock, and how a memory file is sealed.
+# template-lock_helpers.bash: functions that hold locks and wait for lock requests.
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2317 # locks, for the tests; functions called by name
 
@@ -15,12 +15,12 @@ hold() {
   wait_until 10 test -e held
 }
 
-# Somebody is blocked on the file: /proc/locks shows such requests with an arrow.
+# Returns whether a process is blocked on the file: /proc/locks shows such requests with an arrow.
 has_waiter() { # <file>
   grep -q -- "->.*:$(stat -c %i "$1") " /proc/locks
 }
 
-# The process may be about to stop, or stopped: it is told to go on until it has ended.
+# The process may be stopped, or be about to stop: it gets SIGCONT until it has ended.
 continue_until_gone() { # <pid>
   has_ended() {
     kill -CONT "$1" 2>/dev/null

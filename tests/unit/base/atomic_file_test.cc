@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Atomic replacement: the old file or the new one, with the mode asked for, and no leftovers.
+// Atomic replacement: the old or the new file, with the requested mode, and no leftovers.
 #include "base/atomic_file.h"
 
 #include <gtest/gtest.h>
@@ -25,7 +25,7 @@ size_t entries(const std::string& dir) {
   return count;
 }
 
-TEST(AtomicFileTest, ReplacesAndKeepsNothingElse) {
+TEST(AtomicFileTest, ReplacesTheFileAndLeavesNoTemporary) {
   const ScratchDir dir;
   const mode_t old_mask = ::umask(077);
   base::write_file_atomic(dir / "f", "one", 0644, base::Durable::no);
@@ -63,7 +63,7 @@ TEST(AtomicFileTest, ANewFileNeverReplacesOne) {
   EXPECT_EQ(entries(dir.path()), 1U);
 }
 
-// One temporary name is enough for many writers: each file is one writer's, and none is empty.
+// Many writers share one temporary name: each result is complete and from one writer.
 TEST(AtomicFileTest, WritersOfOneFileTakeTurns) {
   const ScratchDir dir;
   constexpr int kWriters = 4;
@@ -96,7 +96,7 @@ TEST(AtomicFileTest, AFailureLeavesTheOldFile) {
                std::system_error);
 }
 
-TEST(AtomicFileTest, TemporaryNamesAreRecognised) {
+TEST(AtomicFileTest, TemporaryNamesAreRecognized) {
   EXPECT_TRUE(base::is_temporary_name(".metadata.json.snapfork-tmp"));
   EXPECT_FALSE(base::is_temporary_name("metadata.json"));
   EXPECT_FALSE(base::is_temporary_name("x.snapfork-tmp"));

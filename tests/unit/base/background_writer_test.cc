@@ -54,7 +54,7 @@ TEST(BackgroundWriter, WritesInOrderAndDrains) {
   EXPECT_EQ(read_from(pipe.read_end, 8), "one\ntwo\n");
 }
 
-TEST(BackgroundWriter, APipeThatNobodyReadsHoldsNobody) {
+TEST(BackgroundWriter, ABlockedPipeDoesNotBlockTheCaller) {
   Pipe pipe = make_pipe();
   constexpr size_t kPiece = 1000;
   const std::string piece(kPiece, 'x');
@@ -72,7 +72,7 @@ TEST(BackgroundWriter, APipeThatNobodyReadsHoldsNobody) {
     EXPECT_FALSE(writer.drain(milliseconds(1)));
     EXPECT_EQ(writer.failure(), "");
   }
-  // What was taken comes, though the writer is gone.
+  // The accepted data arrives after the writer object is destroyed.
   EXPECT_EQ(read_from(pipe.read_end, taken * kPiece).size(), taken * kPiece);
   EXPECT_EQ(read_from(pipe.read_end, 1), "") << "then the thread closes its end";
 }
@@ -90,7 +90,7 @@ TEST(BackgroundWriter, AFileThatCannotBeOpenedOrWrittenIsAFailure) {
   EXPECT_FALSE(full.write("more"));
 }
 
-TEST(BackgroundWriter, ALogGoesOnAfterAFullDisk) {
+TEST(BackgroundWriter, ALogContinuesAfterAFullDisk) {
   base::BackgroundWriter log("test", 1000, OnError::skip,
                              [] { return base::open_file("/dev/full", O_WRONLY); });
   EXPECT_TRUE(log.write("one"));

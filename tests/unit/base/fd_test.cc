@@ -23,17 +23,17 @@ bool is_open(int fd) {
   return ::fcntl(fd, F_GETFD) >= 0;
 }
 
-TEST(FdTest, MovingLeavesNothingBehindAndClosesOnce) {
+TEST(FdTest, MovingAnFdClosesItsDescriptorOnce) {
   base::Fd a = base::open_file("/dev/null", O_RDONLY);
   const int number = a.get();
   base::Fd b = std::move(a);
-  EXPECT_FALSE(a);  // NOLINT(bugprone-use-after-move): what it is after the move is the point
+  EXPECT_FALSE(a);  // NOLINT(bugprone-use-after-move): the state after the move is tested
   EXPECT_EQ(b.get(), number);
   b = base::Fd();
   EXPECT_FALSE(is_open(number));
 }
 
-TEST(FdTest, WhatWeOpenIsClosedInAChildThatExecs) {
+TEST(FdTest, OpenedFilesAreClosedOnExec) {
   const ScratchDir dir;
   const base::Fd file = base::open_file(dir / "f", O_RDWR | O_CREAT, 0600);
   const base::UnixListener listener(dir / "s", base::SocketClaim::by_lock);
@@ -42,7 +42,7 @@ TEST(FdTest, WhatWeOpenIsClosedInAChildThatExecs) {
   ASSERT_TRUE(client && server);
   const pid_t child = ::fork();
   if (child == 0) {
-    // The shell sees what it was given: 0, 1, 2 and the descriptor of its own /proc listing.
+    // The shell has 0, 1, 2 and the descriptor of its own /proc listing.
     ::execl("/bin/sh", "sh", "-c",
             "for f in /proc/self/fd/*; do n=${f##*/}; [ $n -gt 2 ] && readlink $f; done | grep -c "
             "'socket:\\|snapfork-test' | grep -qx 0",
@@ -54,7 +54,7 @@ TEST(FdTest, WhatWeOpenIsClosedInAChildThatExecs) {
   EXPECT_EQ(status, 0);
 }
 
-TEST(FdTest, TryOpenSaysAbsentAndThrowsOnTheRest) {
+TEST(FdTest, TryOpenReturnsNothingForAnAbsentFileAndThrowsOtherwise) {
   const ScratchDir dir;
   EXPECT_FALSE(base::try_open(dir / "absent", O_RDONLY));
   EXPECT_FALSE(base::try_open(dir / "absent/below", O_RDONLY));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON that we write: valid whatever bytes come in.
+// The JSON writer produces valid JSON for any input bytes.
 #include "base/json_line.h"
 #include "base/utf8.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON whose values keep their texts; nlohmann-json says what is JSON and what a text means.
+// JSON objects that keep the source of their values, compared with nlohmann-json.
 #include "base/json_object.h"
 
 #include <gtest/gtest.h>
@@ -52,7 +52,7 @@ TEST(JsonObject, WritesBackWhatItReadToTheByte) {
   EXPECT_EQ(JsonObject::parse(" { } ", "x").pretty(), "{}");
 }
 
-TEST(JsonObject, ChangesOneValueAndKeepsTheTextsOfTheOthers) {
+TEST(JsonObject, ChangesOneValueAndKeepsTheSourceOfTheOthers) {
   JsonObject object = JsonObject::parse(kHypeman, "x");
   object.set("Id", "\"other\"");
   object.set("New", "[1]");
@@ -75,7 +75,7 @@ TEST(JsonObject, FindsByKeyAndByPath) {
   EXPECT_EQ(object.find_path(""), std::nullopt);
 }
 
-TEST(JsonObject, SetsByPathAndMakesTheObjectsOnTheWay) {
+TEST(JsonObject, SetByPathCreatesMissingObjects) {
   JsonObject object = JsonObject::parse(R"({"Env":{"x":1.0},"n":1})", "x");
   EXPECT_TRUE(object.set_path("Env.y.z", "2e0"));
   EXPECT_TRUE(object.set_path("new.key", "true"));
@@ -100,7 +100,7 @@ TEST(JsonObject, CompactsWithoutTouchingStrings) {
   EXPECT_EQ(object.compact(), R"({"a b":[1.0," x \" y "],"\\":{}})");
 }
 
-TEST(JsonObject, RefusesByNameWhatIsNoMetadata) {
+TEST(JsonObject, RefusesInvalidInputWithItsReason) {
   expect_refused("", "it is empty");
   expect_refused("  \n", "not valid JSON");
   expect_refused("[]", "not a JSON object");
@@ -125,7 +125,7 @@ TEST(JsonObject, RefusesByNameWhatIsNoMetadata) {
   expect_refused(R"({"a")", "':' is missing");
 }
 
-TEST(JsonObject, RefusesWhatIsTooDeepOrTooLong) {
+TEST(JsonObject, RefusesInputThatIsTooDeepOrTooLong) {
   const auto nested = [](int levels) {
     return "{\"a\":" + std::string(static_cast<size_t>(levels), '[') +
            std::string(static_cast<size_t>(levels), ']') + "}";
@@ -136,7 +136,7 @@ TEST(JsonObject, RefusesWhatIsTooDeepOrTooLong) {
   expect_refused(R"({"a":")" + std::string(meta::kMaxJsonBytes, 'x') + "\"}", "it is longer than");
 }
 
-TEST(JsonValues, AreReadByTheirTexts) {
+TEST(JsonValues, ValuesAreReadFromTheirSource) {
   EXPECT_EQ(meta::json_text("\"\""), "");
   EXPECT_EQ(meta::json_text(R"("\"\\\/\b\f\n\r\t\u0041\u00e4\ud83d\ude00")"),
             "\"\\/\b\f\n\r\tA\xc3\xa4\xf0\x9f\x98\x80");
@@ -156,9 +156,9 @@ TEST(JsonValues, AreReadByTheirTexts) {
   EXPECT_EQ(meta::json_elements("{}"), std::nullopt);
 }
 
-// Accepts what nlohmann-json accepts, but for what is refused on purpose, and reads it alike.
-TEST(JsonObject, AgreesWithNlohmannOnBrokenTexts) {
-  std::mt19937 random(11);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same texts in each run
+// Accepts and reads what nlohmann-json accepts, except for what is refused on purpose.
+TEST(JsonObject, AgreesWithNlohmannOnBrokenInput) {
+  std::mt19937 random(11);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same input in each run
   const std::string alphabet = "{}[]\",:\\ntruals0123456789.+- \n";
   std::string good = kHypeman;
   good.replace(good.find("1e400"), 5, "1e5");  // which nlohmann-json refuses

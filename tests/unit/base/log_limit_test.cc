@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How often one kind of message passes, and what is said of those that do not.
+// How often one kind of message passes, and the count of those that do not.
 #include "base/log_limit.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages: one line, no control characters; failures as records; exit statuses of what is thrown.
+// Messages: one line, no control characters; failures as records; exit statuses of exceptions.
 #include "base/message.h"
 
 #include <gtest/gtest.h>
@@ -35,7 +35,7 @@ TEST(MessageTest, QuietKeepsErrorsOnly) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "tool: e\n");
 }
 
-TEST(MessageTest, WhatIsThrownDecidesTheStatus) {
+TEST(MessageTest, TheExceptionDecidesTheExitStatus) {
   EXPECT_EQ(base::exit_code_of(base::Refused("x")), base::ExitCode::no);
   EXPECT_EQ(base::exit_code_of(base::UsageError("x")), base::ExitCode::usage);
   EXPECT_EQ(base::exit_code_of(base::Unsupported("x")), base::ExitCode::unsupported);

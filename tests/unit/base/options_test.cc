@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Command lines: what is refused, and what a value may hold.
+// Command lines: refusals, and the values that are accepted.
 #include "base/options.h"
 
 #include <gtest/gtest.h>
@@ -129,7 +129,7 @@ That is all.
 )");
 }
 
-TEST(OptionsTest, AValueThatMayBeLeftOutStandsBehindAnEqualsSign) {
+TEST(OptionsTest, AnOptionalValueFollowsAnEqualsSign) {
   EXPECT_EQ(parse({"--maybe=no", "a"})->value("maybe"), "no");
   const auto parsed = parse({"--maybe", "a"});
   EXPECT_TRUE(parsed->has("maybe"));
@@ -154,7 +154,7 @@ TEST(OptionsTest, WrongCommandLinesAreUsageErrors) {
   }
 }
 
-TEST(OptionsTest, WhatIsWrongIsNamedAsItWasWritten) {
+TEST(OptionsTest, MessagesQuoteTheOptionAsWritten) {
   const auto said = [](const std::vector<std::string>& words) -> std::string {
     try {
       parse(words);
@@ -178,7 +178,7 @@ TEST(OptionsTest, WhatIsWrongIsNamedAsItWasWritten) {
   EXPECT_EQ(said({"--to", "a", "--to"}), "option '--to' needs a value");
 }
 
-TEST(OptionsTest, ALongNameThatIsNotWrittenOutIsUnknown) {
+TEST(OptionsTest, AnAbbreviatedLongNameIsUnknown) {
   const auto said = [](const std::vector<std::string>& words) -> std::string {
     try {
       parse(words);
@@ -212,7 +212,7 @@ TEST(OptionsTest, SecondsHaveFractions) {
   }
 }
 
-TEST(OptionsTest, ChoicesNameWhatIsAllowed) {
+TEST(OptionsTest, ABadChoiceListsTheAllowedValues) {
   EXPECT_EQ(parse({})->choice("to", {"auto", "never"}), "auto");
   try {
     static_cast<void>(parse({"--to=maybe"})->choice("to", {"auto", "never"}));

@@ -25,7 +25,7 @@ TEST(ForEachIndex, DoesEachOnce) {
 }
 
 TEST(ForEachIndex, RunsAtTheSameTime) {
-  std::latch both(2);  // which one thread alone would wait at for ever
+  std::latch both(2);  // one thread alone would wait forever
   for_each_index(2, 2, [&] { return [&](size_t) { both.arrive_and_wait(); }; });
 }
 

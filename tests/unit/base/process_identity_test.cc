@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which process a record means.
+// Finding the process of a record.
 #include "base/process_identity.h"
 
 #include <gtest/gtest.h>
@@ -54,7 +54,7 @@ TEST(ProcessIdentityTest, AProcessThatHasEndedIsNotAlive) {
   EXPECT_THROW(base::identify_process(child.pid()), base::Refused);
 }
 
-TEST(ProcessIdentityTest, ARecordOfANamespaceThatIsGoneIsNotAliveWhereAllProcessesAreSeen) {
+TEST(ProcessIdentityTest, ARecordOfAnEndedNamespaceIsNotAliveIfAllProcessesAreVisible) {
   base::ProcessIdentity other = base::identify_process(::getpid());
   const bool sees_all = other.pid_namespace == "pid:[4026531836]" && ::geteuid() == 0;
   other.pid_namespace = "pid:[1]";
@@ -62,7 +62,7 @@ TEST(ProcessIdentityTest, ARecordOfANamespaceThatIsGoneIsNotAliveWhereAllProcess
   EXPECT_FALSE(base::find_process(other).is_certain);
 }
 
-TEST(ProcessIdentityTest, WhatIsNoNumberOfAProcessIsNotAlive) {
+TEST(ProcessIdentityTest, APidThatIsNotAProcessIsNotAlive) {
   EXPECT_FALSE(base::find_process({.pid = 0, .start_time = 0}).alive);
   EXPECT_FALSE(base::find_process({.pid = -1, .start_time = 0}).alive);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Processes: one number and start time name one process.
+// Processes: pid and start time identify one process.
 #include "base/process.h"
 
 #include <gtest/gtest.h>
@@ -45,12 +45,12 @@ TEST(ProcessTest, ADeadOrZombieProcessHasNoStartTime) {
   EXPECT_FALSE(base::open_pidfd(child));
 }
 
-TEST(ProcessTest, NamesAreForMessages) {
+TEST(ProcessTest, TheNameIsTheFirstWordOfTheCommandLine) {
   EXPECT_NE(base::process_name(::getpid()).find("unit-tests"), std::string::npos);
   EXPECT_EQ(base::process_name(0), "?");
 }
 
-TEST(ProcessTest, AScriptIsCalledByItsOwnName) {
+TEST(ProcessTest, AScriptIsNamedInsteadOfItsShell) {
   const ScratchDir dir;
   const std::string script = dir / "its-name";
   std::ofstream(script) << ": >" << dir / "runs"

@@ -26,7 +26,7 @@ TEST(SocketProbeTest, AListenerIsInUseAndNamed) {
   EXPECT_EQ(base::probe_socket(dir / "api.sock").pid, ::getpid());
 }
 
-TEST(SocketProbeTest, ALeftoverAndWhatIsNotASocketAreNotInUse) {
+TEST(SocketProbeTest, ALeftoverSocketAndOtherFilesAreNotInUse) {
   const ScratchDir dir;
   EXPECT_FALSE(base::probe_socket(dir / "absent").in_use);
   EXPECT_FALSE(base::probe_socket(dir / "absent/below").in_use);

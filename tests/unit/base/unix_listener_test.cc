@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Listening where others can change the directory, and without a moment in which nobody listens.
+// Listening in a directory of another user, and replacing a socket without a gap.
 #include "base/unix_listener.h"
 
 #include <gtest/gtest.h>
@@ -44,13 +44,13 @@ TEST(UnixListenerTest, APreparedSocketReplacesTheOneBeforeInOneStep) {
   EXPECT_TRUE(someone_listens(dir / "s"));
 }
 
-TEST(UnixListenerTest, APreparedSocketThatIsGivenUpLeavesNothing) {
+TEST(UnixListenerTest, AnUnpublishedSocketLeavesNoFile) {
   const ScratchDir dir;
   { const UnixListener prepared = UnixListener::prepare(dir / "s", {}); }
   EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
 }
 
-TEST(UnixListenerTest, AfterStopNobodyConnectsAndWhoeverHasIsAccepted) {
+TEST(UnixListenerTest, AfterStopNewConnectionsFailAndEarlierOnesAreAccepted) {
   const ScratchDir dir;
   UnixListener listener(dir / "s", SocketClaim::directory_is_ours);
   std::filesystem::create_hard_link(dir / "s", dir / "jailed");
@@ -85,7 +85,7 @@ TEST(UnixListenerTest, ALockFileThatIsAHardLinkIsRefusedByName) {
   EXPECT_NE(reason_of_refusal(dir / "s").find("hard links"), std::string::npos);
 }
 
-TEST(UnixListenerTest, ASocketIsGivenAwayWithoutChangingAnotherFile) {
+TEST(UnixListenerTest, ChangingTheOwnerOfASocketChangesNoOtherFile) {
   if (::geteuid() != 0) {
     GTEST_SKIP() << "needs root";
   }
@@ -97,7 +97,7 @@ TEST(UnixListenerTest, ASocketIsGivenAwayWithoutChangingAnotherFile) {
   EXPECT_EQ(st.st_uid, 12345U);
   EXPECT_EQ(st.st_mode & 07777U, 0600U);
   EXPECT_TRUE(someone_listens(dir / "s"));
-  // Its lock beside it, and nothing else.
+  // Only the socket and its lock file exist.
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 2);
 }
 

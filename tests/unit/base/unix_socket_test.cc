@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sockets: one server a path, leftovers replaced, descriptors across, deadlines kept.
+// Sockets: one server per path, leftovers, descriptor passing, deadlines.
 #include "base/unix_socket.h"
 #include "base/unix_listener.h"
 
@@ -24,7 +24,7 @@ using base::Deadline;
 using base::SocketClaim;
 using base::UnixListener;
 
-TEST(UnixSocketTest, PathsOf107BytesWorkAnd108AreNamed) {
+TEST(UnixSocketTest, ASocketPathHasAtMost107Bytes) {
   const ScratchDir dir;
   const std::string longest = dir / std::string(base::kMaxSocketPath - dir.path().size() - 1, 's');
   ASSERT_EQ(longest.size(), 107U);
@@ -56,7 +56,7 @@ TEST(UnixSocketTest, ASecondServerIsRefusedAndTheFirstLivesOn) {
   EXPECT_TRUE(first.accept());
 }
 
-TEST(UnixSocketTest, AForeignLiveServerIsNotPushedAside) {
+TEST(UnixSocketTest, ALiveServerWithoutALockFileKeepsItsSocket) {
   const ScratchDir dir;
   const UnixListener foreign(dir / "s", SocketClaim::directory_is_ours);  // has no lock file
   EXPECT_THROW(UnixListener(dir / "s", SocketClaim::by_lock), base::Refused);
@@ -68,12 +68,12 @@ TEST(UnixSocketTest, TheSocketOfADeadServerIsReplacedAndAFileIsNot) {
   const pid_t child = ::fork();
   if (child == 0) {
     const UnixListener listener(dir / "s", SocketClaim::by_lock);
-    ::_exit(0);  // without the destructor, as kill -9
+    ::_exit(0);  // without the destructor, as after kill -9
   }
   ASSERT_EQ(::waitpid(child, nullptr, 0), child);
   ASSERT_TRUE(std::filesystem::exists(dir / "s"));
   { const UnixListener listener(dir / "s", SocketClaim::by_lock); }
-  EXPECT_FALSE(std::filesystem::exists(dir / "s"));  // and is gone at the end
+  EXPECT_FALSE(std::filesystem::exists(dir / "s"));  // and is removed at the end
   const base::Fd file = base::open_file(dir / "f", O_WRONLY | O_CREAT, 0600);
   EXPECT_THROW(UnixListener(dir / "f", SocketClaim::by_lock), std::system_error);
   EXPECT_TRUE(std::filesystem::exists(dir / "f"));
@@ -87,7 +87,7 @@ TEST(UnixSocketTest, ASuccessorsSocketIsNotUnlinked) {
   EXPECT_TRUE(base::connect_unix(dir / "s", Deadline::never()));
 }
 
-TEST(UnixSocketTest, NobodyThereIsAnAnswer) {
+TEST(UnixSocketTest, ConnectingToAnAbsentServerReturnsNothing) {
   const ScratchDir dir;
   EXPECT_FALSE(base::connect_unix(dir / "absent", Deadline::never()));
 }
@@ -115,7 +115,7 @@ TEST(UnixSocketTest, DescriptorsAndBytesArriveTogether) {
   EXPECT_TRUE(base::recv_with_fds(server->get(), buffer, fds).would_block);
 }
 
-TEST(UnixSocketTest, ThePeerIsWhoConnected) {
+TEST(UnixSocketTest, PeerCredentialsAreThoseOfTheConnectingProcess) {
   const ScratchDir dir;
   const UnixListener listener(dir / "s", SocketClaim::by_lock);
   const auto client = base::connect_unix(dir / "s", Deadline::never());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which characters of a foreign name may reach a terminal.
+// The characters of a foreign name that may reach a terminal.
 #include "base/utf8.h"
 
 #include <gtest/gtest.h>
@@ -20,9 +20,9 @@ TEST(Printable, EachControlCharacterBecomesAQuestionMark) {
   EXPECT_EQ(printable("\xc2\xa0"), "\xc2\xa0");
 }
 
-TEST(Printable, NothingTurnsTheDirectionOfTheText) {
+TEST(Printable, CharactersThatChangeTheDirectionAreReplaced) {
   EXPECT_EQ(printable("\xd8\x9c \xe2\x80\x8e \xe2\x80\x8f"), "? ? ?");
-  // NOLINTNEXTLINE(misc-misleading-bidirectional): such text is what is tested
+  // NOLINTNEXTLINE(misc-misleading-bidirectional): the test is about such text
   EXPECT_EQ(printable("\xe2\x80\xaa \xe2\x80\xae \xe2\x81\xa6 \xe2\x81\xa9"), "? ? ? ?");
   EXPECT_EQ(printable("\xe2\x80\xa8\xe2\x80\xa9"), "??");
   EXPECT_EQ(printable("\xe2\x80\xaf \xe2\x81\xa5 \xe2\x81\xaa"),
@@ -36,8 +36,8 @@ TEST(Printable, EachByteThatIsNotUtf8BecomesAQuestionMark) {
   EXPECT_TRUE(is_printable(""));
 }
 
-TEST(JsonString, EscapesEveryControlCharacterAndStaysTheSameText) {
-  // NOLINTNEXTLINE(misc-misleading-bidirectional): such text is what is tested
+TEST(JsonString, EscapesControlCharactersAndKeepsTheValue) {
+  // NOLINTNEXTLINE(misc-misleading-bidirectional): the test is about such text
   EXPECT_EQ(json_string("\x1b\x7f\xc2\x9b\xe2\x80\xae\xe2\x81\xa6 \xc3\xa4"),
             "\"\\u001b\\u007f\\u009b\\u202e\\u2066 \xc3\xa4\"");
 }

@@ -10,7 +10,7 @@
 namespace cloning {
 namespace {
 
-TEST(Report, BytesForAPerson) {
+TEST(Report, HumanBytesUseBinaryUnits) {
   EXPECT_EQ(human_bytes(0), "0 bytes");
   EXPECT_EQ(human_bytes(1), "1 byte");
   EXPECT_EQ(human_bytes(1023), "1023 bytes");
@@ -41,7 +41,7 @@ TEST(Report, AFileRecordHasEveryField) {
             R"("verify":0.000000,"publish":0.000000}})");
 }
 
-TEST(Report, ATotalSaysHow) {
+TEST(Report, ATotalNamesTheMethod) {
   const auto method_of = [](const std::deque<FileReport>& files) {
     const std::string record =
         total_record({.src = "s", .dst = "d", .files = files, .elapsed = {}, .dry_run = false});
@@ -58,7 +58,7 @@ TEST(Report, ATotalSaysHow) {
   EXPECT_EQ(method_of({copied_disk(), shared}), "mixed");
 }
 
-TEST(Report, APersonReadsTheReasonOfACopy) {
+TEST(Report, TheLinesForAPersonHaveTheReasonOfACopy) {
   const CloneReport report{.src = "s",
                            .dst = "d",
                            .files = {copied_disk()},
@@ -83,7 +83,7 @@ TEST(Report, ACallThatCopiesNamesTheReasonAndTheSum) {
             "ext4 cannot share blocks: 8.0 MiB would be copied; --reflink=always refuses to copy");
 }
 
-TEST(Report, ACopyThatWasAskedForIsNoNews) {
+TEST(Report, ARequestedCopyIsNotReported) {
   CopyNotice notice;
   notice.add(FileReport{.path = "a", .method = Method::copy, .copied = 1 << 30});
   notice.add(FileReport{.path = "b", .refused = EOPNOTSUPP, .refused_why = "x", .copied = 1});

@@ -64,7 +64,7 @@ TEST_F(ContentsTest, AnEmptyFileNeedsNothing) {
       Method::none);
 }
 
-TEST_F(ContentsTest, RefusesASourceThatChangedMeanwhile) {
+TEST_F(ContentsTest, RefusesASourceThatChangesDuringTheClone) {
   Request request;
   request.steady = true;
   Progress progress;
@@ -77,7 +77,7 @@ TEST_F(ContentsTest, RefusesASourceThatChangedMeanwhile) {
   EXPECT_NO_THROW(contents.clone(src, dst.get(), path("dst"), ReflinkMode::automatic));
 }
 
-TEST_F(ContentsTest, AShorterSourceIsRefusedAndALongerOneCutWhereItWas) {
+TEST_F(ContentsTest, ATruncatedSourceIsRefusedAndAGrowingOneIsCutAtItsOldSize) {
   const Request request;
   Progress progress;
   ContentCloner contents(request, progress);
@@ -90,7 +90,7 @@ TEST_F(ContentsTest, AShorterSourceIsRefusedAndALongerOneCutWhereItWas) {
   EXPECT_THROW(contents.clone(src, dst.get(), path("dst"), ReflinkMode::never), base::Refused);
 }
 
-TEST_F(ContentsTest, ALeaseTellsOfAWriter) {
+TEST_F(ContentsTest, ALeaseDetectsAWriter) {
   const SourceFile src = open_operand(path("src"));
   const auto state = [&] { return Lease(src.fd.get(), Lease::Kind::read).state(); };
   EXPECT_NE(state(), Lease::State::refused);
@@ -114,7 +114,7 @@ TEST_F(ContentsTest, VerifyFindsTheDifference) {
   EXPECT_THROW(verify("longer"), base::Refused);
 }
 
-TEST_F(ContentsTest, ANewLinkToTheSourceIsNoChange) {
+TEST_F(ContentsTest, ANewLinkToTheSourceIsNotAChange) {
   Request request;
   request.steady = true;
   Progress progress;
@@ -132,7 +132,7 @@ TEST_F(ContentsTest, OnlyFilesAndDirectoriesAreOperands) {
   EXPECT_THROW(open_operand(path("absent")), std::system_error);
 }
 
-TEST_F(ContentsTest, TheFileSizeLimitIsNotTakenForARefusal) {
+TEST_F(ContentsTest, TheFileSizeLimitIsAnErrorAndNotARefusal) {
   struct rlimit old_limit {};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &old_limit), 0);
   struct rlimit limit = old_limit;

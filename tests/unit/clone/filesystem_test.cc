@@ -11,7 +11,7 @@
 namespace cloning {
 namespace {
 
-// Nothing before Linux 5.8: a fact of the machine, which the program reports with exit status 3.
+// Nothing before Linux 5.8; the program then exits with status 3.
 std::optional<FilesystemInfo> filesystem_if_possible(const std::string& path) {
   try {
     return filesystem_of(path);

@@ -7,12 +7,12 @@
 namespace cloning {
 namespace {
 
-TEST(Progress, AShortNameStays) {
+TEST(Progress, AShortNameIsUnchanged) {
   EXPECT_EQ(fitted("'memory'", ": 22%", 79), "'memory': 22%");
   EXPECT_EQ(fitted("'memory'", ": 22%", 13), "'memory': 22%");
 }
 
-TEST(Progress, OfALongNameTheEndIsKept) {
+TEST(Progress, ALongNameKeepsItsEnd) {
   EXPECT_EQ(fitted("'memory'", ": 22%", 12), "...ory': 22%");
   EXPECT_EQ(fitted("'memory'", ": 22%", 8), "...: 22%");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a filesystem that shares less than it reports leaves, and what only looks like it.
+// Clones on a filesystem that shares less than it reports, and similar correct clones.
 #include "clone/shares_all.h"
 
 #include <gtest/gtest.h>

@@ -25,7 +25,7 @@ TEST(SkipRules, SocketsAreNeverCloned) {
   EXPECT_FALSE(is_left_out(Request(), "a/b.sock", S_IFREG));
 }
 
-TEST(SkipRules, TheVmProfileLeavesOutWhatIsTheVmms) {
+TEST(SkipRules, TheVmProfileOmitsFilesOfTheVmm) {
   EXPECT_TRUE(is_left_out(vm(), "logs", S_IFDIR));
   EXPECT_TRUE(is_left_out(vm(), "template", S_IFDIR));
   EXPECT_TRUE(is_left_out(vm(), "uffd", S_IFDIR));
@@ -37,7 +37,7 @@ TEST(SkipRules, TheVmProfileLeavesOutWhatIsTheVmms) {
   EXPECT_TRUE(is_left_out(vm(), "a/.x.snapfork-tmp", S_IFDIR));
 }
 
-TEST(SkipRules, TheVmProfileKeepsWhatOnlyLooksSimilar) {
+TEST(SkipRules, TheVmProfileKeepsSimilarNames) {
   EXPECT_FALSE(is_left_out(vm(), "logs", S_IFREG));
   EXPECT_FALSE(is_left_out(vm(), "a/logs", S_IFDIR));
   EXPECT_FALSE(is_left_out(vm(), "a/template", S_IFDIR));
@@ -48,20 +48,20 @@ TEST(SkipRules, TheVmProfileKeepsWhatOnlyLooksSimilar) {
   EXPECT_FALSE(is_left_out(vm(), "socket", S_IFREG));
 }
 
-TEST(SkipRules, APlainCloneKeepsAllOfThese) {
+TEST(SkipRules, APlainCloneKeepsFilesOfTheVmm) {
   EXPECT_FALSE(is_left_out(Request(), "logs", S_IFDIR));
   EXPECT_FALSE(is_left_out(Request(), "memory.zst.tmp", S_IFREG));
   EXPECT_FALSE(is_left_out(Request(), ".x.snapfork-tmp", S_IFREG));
 }
 
-TEST(SkipRules, AGlobWithoutASlashIsForNames) {
+TEST(SkipRules, AGlobWithoutASlashMatchesNames) {
   EXPECT_TRUE(is_left_out(excluding("*.log"), "x.log", S_IFREG));
   EXPECT_TRUE(is_left_out(excluding("*.log"), "a/b/x.log", S_IFREG));
   EXPECT_TRUE(is_left_out(excluding("b"), "a/b", S_IFDIR));
   EXPECT_FALSE(is_left_out(excluding("b"), "b/a", S_IFREG));
 }
 
-TEST(SkipRules, AGlobWithASlashIsForPaths) {
+TEST(SkipRules, AGlobWithASlashMatchesPaths) {
   EXPECT_TRUE(is_left_out(excluding("a/*.log"), "a/x.log", S_IFREG));
   EXPECT_FALSE(is_left_out(excluding("a/*.log"), "a/b/x.log", S_IFREG));
   EXPECT_FALSE(is_left_out(excluding("a/*.log"), "c/a/x.log", S_IFREG));
@@ -69,7 +69,7 @@ TEST(SkipRules, AGlobWithASlashIsForPaths) {
   EXPECT_FALSE(is_left_out(excluding("/x.log"), "a/x.log", S_IFREG));
 }
 
-TEST(SkipRules, MemoryStandsInASnapshotOfTheGuest) {
+TEST(SkipRules, MemoryPathsAreInASnapshotOfTheGuest) {
   EXPECT_TRUE(is_memory_path("snapshots/snapshot-latest/memory"));
   EXPECT_FALSE(is_memory_path("snapshots/memory"));
   EXPECT_FALSE(is_memory_path("a/snapshots/x/memory"));

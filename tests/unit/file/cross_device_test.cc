@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The reasons for EXDEV, and the names of filesystems.
 #include "file/cross_device.h"
 
 #include <fcntl.h>
@@ -18,7 +19,7 @@ TEST(CrossDevice, ASymlinkIsNotFollowed) {
             "they are on different filesystems, mount points or subvolumes");
 }
 
-TEST(CrossDevice, ADescriptorOfAPathWillDo) {
+TEST(CrossDevice, AnOPathDescriptorIsSufficient) {
   const base::Fd proc = base::open_file("/proc", O_PATH);
   const base::Fd sys = base::open_file("/sys", O_PATH);
   EXPECT_EQ(cross_device_reason(proc.get(), sys.get()), "they are on different filesystems");

@@ -112,7 +112,7 @@ TEST(DigHoles, NothingIsPunchedOnceTheFileMayHaveChanged) {
   EXPECT_EQ(stat_of(file.get()).st_blocks, blocks);
 }
 
-TEST(SurveyExtents, IsNothingWhereTheFilesystemDoesNotAnswer) {
+TEST(SurveyExtents, ReturnsNothingIfTheFilesystemHasNoFiemap) {
   EXPECT_FALSE(survey_extents(make_file(kMiB).get(), kMiB, Flush::no, "f").has_value());
 }
 
@@ -150,12 +150,12 @@ TEST(SparseCopy, ZerosStayDataUnlessTheyAreToBeDug) {
   EXPECT_EQ(contents_of(dug.get()), contents_of(src.get()));
 }
 
-TEST(SparseCopy, RefusesASourceThatGotShorter) {
+TEST(SparseCopy, RefusesASourceThatBecameShorter) {
   const base::Fd src = make_file(0);
   fill(src.get(), 0, 2 * kMiB, 'a');
   struct stat before = stat_of(src.get());
-  before.st_size += 4096;  // as it was before somebody cut it
-  // The hole that the missing end looks like must not be taken for one.
+  before.st_size += 4096;  // its size before it was truncated
+  // The missing end looks like a hole and must not count as one.
   const base::Fd dst = make_file(0);
   cloning::Progress progress;
   ASSERT_EQ(::ftruncate(src.get(), 2 * kMiB), 0);
@@ -166,7 +166,7 @@ TEST(SparseCopy, RefusesASourceThatGotShorter) {
 
 TEST(DigHoles, PunchesZerosAndNothingElse) {
   const base::Fd file = make_file(0);
-  fill(file.get(), 0, 4 * kMiB + 100, '\0');  // the last block is a partial one
+  fill(file.get(), 0, 4 * kMiB + 100, '\0');  // the last block is partial
   fill(file.get(), kMiB + kHoleBlock, kHoleBlock, 'a');
   const std::string before = contents_of(file.get());
   cloning::Progress progress;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A lease tells whether another descriptor of a file is open.
+// A lease detects other descriptors of a file.
 #include "file/file_lease.h"
 
 #include <fcntl.h>
@@ -44,7 +44,7 @@ TEST_F(FileLeaseTest, AReadLeaseIsRefusedWhileAnybodyMayWrite) {
   EXPECT_EQ(state(FileLease::Kind::read), State::held);
   base::Fd writer = base::open_file(path_, O_RDWR);
   EXPECT_EQ(state(FileLease::Kind::read), State::refused);
-  // A mapping is a writer as well after its descriptor was closed.
+  // A mapping counts as a writer even after its descriptor is closed.
   void* const mapping = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, writer.get(), 0);
   ASSERT_NE(mapping, MAP_FAILED);
   writer.reset();

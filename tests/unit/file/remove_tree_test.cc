@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Removing a tree: all of it, nothing but it, whatever its depth and modes, and never across a
-// mount.
+// A tree is removed completely, at any depth and with any modes, and never across a mount.
 #include "file/remove_tree.h"
 
 #include <gtest/gtest.h>
@@ -36,7 +35,7 @@ class RemoveTreeTest : public testing::Test {
   const ScratchDir dir;
 };
 
-TEST_F(RemoveTreeTest, RemovesFilesDirectoriesAndWhatIsAbsent) {
+TEST_F(RemoveTreeTest, RemovesFilesAndDirectoriesAndIgnoresAbsentOnes) {
   make_file("file");
   make_file("tree/a/b/c");
   make_file("tree/a/d");
@@ -48,7 +47,7 @@ TEST_F(RemoveTreeTest, RemovesFilesDirectoriesAndWhatIsAbsent) {
   EXPECT_TRUE(fs::is_empty(dir.path()));
 }
 
-TEST_F(RemoveTreeTest, RemovesSymbolicLinksAndNotWhatTheyPointTo) {
+TEST_F(RemoveTreeTest, RemovesSymbolicLinksAndKeepsTheirTargets) {
   make_file("kept/file");
   make_file("tree/file");
   fs::create_directory_symlink(dir / "kept", dir / "tree/link");
@@ -62,7 +61,7 @@ TEST_F(RemoveTreeTest, RemovesSymbolicLinksAndNotWhatTheyPointTo) {
 }
 
 TEST_F(RemoveTreeTest, ATreeOfManyLevelsNeedsFewDescriptors) {
-  constexpr int kLevels = 3000;  // far more than PATH_MAX holds, and than the limit below
+  constexpr int kLevels = 3000;  // far more than PATH_MAX and than the limit below
   base::Fd at = open_dir();
   for (int level = 0; level < kLevels; ++level) {
     ASSERT_EQ(::mkdirat(at.get(), "d", 0700), 0);
@@ -108,7 +107,7 @@ TEST_F(RemoveTreeTest, NothingBehindAMountIsTouched) {
   make_file("tree/m/file");
   make_file("top/file");
   ChildProcess child([&](const auto& ready) {
-    // Bind mounts show the same filesystem, so that the device number does not tell them apart.
+    // Bind mounts show the same filesystem, so the device number does not distinguish them.
     if (::unshare(CLONE_NEWNS) != 0 ||
         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
         ::mount((dir / "kept").c_str(), (dir / "tree/m").c_str(), nullptr, MS_BIND, nullptr) != 0 ||

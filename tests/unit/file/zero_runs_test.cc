@@ -29,7 +29,7 @@ std::string text(const std::vector<Range>& ranges) {
   return found;
 }
 
-TEST(ZeroRuns, AShortRunIsNoHole) {
+TEST(ZeroRuns, AShortRunIsNotAHole) {
   ZeroRuns runs;
   runs.add(0, data(kHoleBlock));
   runs.add(kHoleBlock, zeros(kHole - kHoleBlock));
@@ -37,7 +37,7 @@ TEST(ZeroRuns, AShortRunIsNoHole) {
   EXPECT_EQ(text(runs.holes()), "");
 }
 
-TEST(ZeroRuns, PiecesThatTouchAreOneRunInWhateverOrderTheyCome) {
+TEST(ZeroRuns, AdjacentPiecesAreOneRunInAnyOrder) {
   ZeroRuns runs;
   std::vector<std::byte> begins_with_zeros = data(2 * kHole);
   std::fill_n(begins_with_zeros.begin(), kHoleBlock, std::byte{0});
@@ -58,9 +58,9 @@ TEST(ZeroRuns, OnlyTheLongestBecomeHoles) {
   EXPECT_EQ(text(runs.holes(0)), "");
 }
 
-// What the quick search finds is what looking at every block finds.
+// The quick search finds the same runs as an inspection of every block.
 TEST(ZeroRuns, FindsEveryLongRun) {
-  std::mt19937 random(1);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same each time
+  std::mt19937 random(1);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same in each run
   for (int round = 0; round < 300; ++round) {
     constexpr size_t kBlocks = 256;
     constexpr size_t kLong = kHole / kHoleBlock;
@@ -83,7 +83,7 @@ TEST(ZeroRuns, FindsEveryLongRun) {
         expected.back().end = static_cast<off_t>(end);
       }
     }
-    // A last run of kLong blocks of which the last is a partial one is just too short.
+    // A last run of kLong blocks with a partial last block is just too short.
     std::erase_if(expected, [](const Range& at) { return at.end - at.begin < kSmallestHole; });
     ZeroRuns runs;
     runs.add(0, bytes);
@@ -91,7 +91,7 @@ TEST(ZeroRuns, FindsEveryLongRun) {
   }
 }
 
-TEST(Longest, KeepsTheOrderOfPlaces) {
+TEST(Longest, KeepsTheOrderOfOffsets) {
   const std::vector<Range> ranges{{.begin = 0, .end = 1},
                                   {.begin = 10, .end = 15},
                                   {.begin = 20, .end = 22},

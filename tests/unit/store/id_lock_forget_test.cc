@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Removing lock files under those who hold the lock, wait for it, and make it anew.
+// Removing lock files while other processes hold the lock, wait for it, or create it again.
 #include "store/id_lock_forget.h"
 
 #include <gtest/gtest.h>
@@ -33,7 +33,7 @@ using store::IdLock;
 using store::LockFiles;
 using store::LockMode;
 
-constexpr milliseconds kLong{60'000};  // longer than anything here takes, unless it hangs
+constexpr milliseconds kLong{60'000};  // longer than any step takes unless it hangs
 
 class IdLockForgetTest : public testing::Test {
  protected:
@@ -84,7 +84,7 @@ TEST_F(IdLockForgetTest, RemovesWhatAKilledForgetLeft) {
   EXPECT_FALSE(has_lock());
 }
 
-TEST_F(IdLockForgetTest, NeitherFollowsNorRemovesWhatIsNotALockFile) {
+TEST_F(IdLockForgetTest, DoesNotFollowOrRemoveFilesOfOtherKinds) {
   store.create_layout();
   const std::string outside = dir / "outside";
   base::open_file(outside, O_RDONLY | O_CREAT, 0600);
@@ -111,7 +111,7 @@ TEST_F(IdLockForgetTest, NeitherFollowsNorRemovesWhatIsNotALockFile) {
   EXPECT_TRUE(std::filesystem::exists(outside));
 }
 
-// The gate keeps the order of those who wait: a waiter whose gate was removed must stand at the new
+// The gate keeps the order of the waiters: a waiter whose gate was removed must wait at the new
 // one.
 TEST_F(IdLockForgetTest, AWaiterAtARemovedGateGoesToTheNewOne) {
   acquire(LockMode::exclusive).reset();
@@ -131,12 +131,12 @@ TEST_F(IdLockForgetTest, AWaiterAtARemovedGateGoesToTheNewOne) {
   EXPECT_TRUE(waiter.wait_ready());
 }
 
-// What the processes of the race share.
+// Shared by the processes of the race.
 struct Race {
   std::atomic<int> writers{0};
   std::atomic<int> readers{0};
-  std::atomic<int> broken{0};   // times that two were inside that must not be
-  std::atomic<int> refused{0};  // times that the lock could not be had
+  std::atomic<int> broken{0};   // number of exclusion failures
+  std::atomic<int> refused{0};  // number of unexpected refusals
   std::atomic<int> removed{0};
   std::atomic<int> at_work{0};
 };
@@ -152,7 +152,7 @@ void enter_as_writer(Race& race) {
   if (race.writers.fetch_add(1) != 0 || race.readers.load() != 0) {
     ++race.broken;
   }
-  ::sched_yield();  // lets others in, if they can
+  ::sched_yield();  // lets other processes run
   if (race.writers.load() != 1 || race.readers.load() != 0) {
     ++race.broken;
   }
@@ -218,7 +218,7 @@ class FullDiskLockTest : public IdLockForgetTest {
            ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
            ::mount("none", store.root().c_str(), "tmpfs", 0, "nr_inodes=16,mode=700") == 0;
   }
-  // Makes files until there is no inode left.
+  // Creates files until no inode is free.
   void fill() const {
     for (int i = 0; ::mknod(filler(i).c_str(), S_IFREG | 0600, 0) == 0 || errno == EEXIST; ++i) {
     }
@@ -234,7 +234,7 @@ class FullDiskLockTest : public IdLockForgetTest {
   }
 };
 
-TEST_F(FullDiskLockTest, WhereNoLockFileFitsTheDirectoryIsLocked) {
+TEST_F(FullDiskLockTest, OnAFullDiskTheDirectoryIsLocked) {
   if (::geteuid() != 0) {
     GTEST_SKIP() << "mounting needs root";
   }
@@ -250,7 +250,7 @@ TEST_F(FullDiskLockTest, WhereNoLockFileFitsTheDirectoryIsLocked) {
         IdLock::acquire(store, "new", LockMode::exclusive, Deadline::after(milliseconds(0)),
                         store::WhenFull::lock_directory);
     SNAPFORK_CHECK(held && is_directory(*held));
-    // Nobody else can have this id, nor another one that has no lock file, even when files fit.
+    // No other process can lock this id, or another id without a lock file, even if files fit.
     ::unlink(filler(0).c_str());
     ::unlink(filler(1).c_str());
     EXPECT_FALSE(other(LockMode::exclusive));
@@ -258,7 +258,7 @@ TEST_F(FullDiskLockTest, WhereNoLockFileFitsTheDirectoryIsLocked) {
     EXPECT_FALSE(store::wait_until_free(store, "new", Deadline::after(milliseconds(0))));
     EXPECT_EQ(store::lock_holders(store, "new").size(), 1U);
     EXPECT_TRUE(acquire(LockMode::exclusive)) << "one that has its file is not concerned";
-    // Who inherits it holds both, and waits for no other.
+    // A process that inherits it holds both, and waits for no other lock.
     ::setenv("SNAPFORK_LOCK_FD", std::to_string(held->fd()).c_str(), 1);
     EXPECT_EQ(store::inherited_lock(store, "new"), LockMode::exclusive);
     EXPECT_EQ(store::inherited_lock(store, "other"), LockMode::exclusive);
@@ -271,7 +271,7 @@ TEST_F(FullDiskLockTest, WhereNoLockFileFitsTheDirectoryIsLocked) {
   EXPECT_EQ(child.wait(), 0);
 }
 
-TEST_F(FullDiskLockTest, ThousandsOfRoundsOnADiskThatIsFullNowAndThenKeepTheLockExclusive) {
+TEST_F(FullDiskLockTest, ThousandsOfRoundsOnADiskThatIsSometimesFullKeepTheLockExclusive) {
   constexpr int kRounds = 1500;
   if (::geteuid() != 0) {
     GTEST_SKIP() << "mounting needs root";
@@ -286,7 +286,7 @@ TEST_F(FullDiskLockTest, ThousandsOfRoundsOnADiskThatIsFullNowAndThenKeepTheLock
     workers.reserve(3);
     for (int i = 0; i < 3; ++i) {
       workers.push_back(std::make_unique<ChildProcess>([&](const auto& /*ready*/) {
-        // Until enough of both was seen, as it is chance how often the disk is full.
+        // Runs until enough of both occurred, because the disk is full at random times.
         const auto is_race = [&] { return race.removed > 10 && by_directory > 10; };
         for (int round = 0; round < kRounds || (!is_race() && round < 40 * kRounds); ++round) {
           const auto mine = acquire_full(round % 2 == 0 ? kLong : milliseconds(0));
@@ -327,7 +327,7 @@ TEST_F(FullDiskLockTest, ThousandsOfRoundsOnADiskThatIsFullNowAndThenKeepTheLock
   ::munmap(&race, sizeof(Race));
 }
 
-// A removal holds both locks for a moment, which nobody who does not wait may take for a holder.
+// A removal holds both locks for a moment. A caller that does not wait must not see a holder then.
 TEST_F(IdLockForgetTest, ACallerThatDoesNotWaitIsNotRefusedBecauseFilesAreRemoved) {
   constexpr int kRounds = 2000;
   acquire(LockMode::exclusive).reset();

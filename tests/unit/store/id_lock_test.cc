@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lock: who gets it and when, who keeps it, how it is inherited, and that nobody starves.
+// Locks on ids: order, inheritance, and no starvation.
 #include "store/id_lock.h"
 
 #include <gtest/gtest.h>
@@ -27,7 +27,7 @@ using std::chrono::steady_clock;
 using store::IdLock;
 using store::LockMode;
 
-constexpr milliseconds kLong{20'000};  // longer than anything here takes, unless it hangs
+constexpr milliseconds kLong{20'000};  // longer than any step takes unless it hangs
 
 class IdLockTest : public testing::Test {
  protected:
@@ -37,7 +37,7 @@ class IdLockTest : public testing::Test {
                                 const std::string& id = "base") const {
     return IdLock::acquire(store, id, mode, Deadline::after(patience));
   }
-  // In threads: without a timer, which is the process's.
+  // For threads: without a timer, which belongs to the process.
   IdLock acquire_blocking(LockMode mode) const {
     return *IdLock::acquire(store, "base", mode, Deadline::never());
   }
@@ -57,16 +57,16 @@ TEST_F(IdLockTest, ASecondExclusiveLockIsRefused) {
   EXPECT_FALSE(acquire(LockMode::shared));
 }
 
-TEST_F(IdLockTest, SharedLocksGoTogetherAndKeepTheExclusiveOut) {
+TEST_F(IdLockTest, SharedLocksCoexistAndExcludeTheExclusiveLock) {
   const auto first = acquire(LockMode::shared);
   const auto second = acquire(LockMode::shared);
   EXPECT_TRUE(first && second);
   EXPECT_FALSE(acquire(LockMode::exclusive));
-  // The refused request has not left its gate closed.
+  // The refused request has released the gate.
   EXPECT_TRUE(acquire(LockMode::shared));
 }
 
-TEST_F(IdLockTest, ItEndsWithItsOwnerAndIdsAreIndependent) {
+TEST_F(IdLockTest, ALockEndsWithItsOwnerAndIdsAreIndependent) {
   {
     const auto first = acquire(LockMode::exclusive);
     EXPECT_TRUE(acquire(LockMode::exclusive, milliseconds(0), "other"));
@@ -120,7 +120,8 @@ TEST_F(IdLockTest, AWaitingRequestIsServedWhenTheHolderEnds) {
   EXPECT_TRUE(waiter.get());
 }
 
-// Without the gate, each of the shared requests below would get in and the exclusive one never.
+// Without the gate, each of the shared requests below would get the lock and the exclusive one
+// never.
 TEST_F(IdLockTest, AWaitingExclusiveIsServedBeforeSharedOnesThatComeLater) {
   auto first = acquire(LockMode::shared);
   ASSERT_TRUE(first);
@@ -141,7 +142,7 @@ TEST_F(IdLockTest, AWaitingExclusiveIsServedBeforeSharedOnesThatComeLater) {
   writer.get();
 }
 
-TEST_F(IdLockTest, ALockFileThatWasReplacedMeanwhileIsNoticed) {
+TEST_F(IdLockTest, AWaiterNoticesThatTheLockFileWasReplaced) {
   auto first = acquire(LockMode::exclusive);
   auto waiter =
       std::async(std::launch::async, [this] { return acquire_blocking(LockMode::exclusive); });
@@ -150,7 +151,7 @@ TEST_F(IdLockTest, ALockFileThatWasReplacedMeanwhileIsNoticed) {
   base::Fd replacement = base::open_file(lock_file(), O_RDONLY | O_CREAT, 0600);
   first.reset();
   const IdLock second = waiter.get();
-  // Had it kept the old inode, both would hold "the" lock now.
+  // If it had kept the old inode, both would hold the lock now.
   EXPECT_FALSE(acquire(LockMode::exclusive));
 }
 
@@ -175,7 +176,7 @@ TEST_F(IdLockTest, ChildrenKeepTheLockOfAKilledParent) {
   EXPECT_TRUE(acquire(LockMode::shared, kLong));
 }
 
-TEST_F(IdLockTest, AProgramThatIsExecutedDoesNotKeepItUnasked) {
+TEST_F(IdLockTest, AnExecutedProgramDoesNotInheritTheLockByDefault) {
   const ChildProcess holder([this](const auto& ready) {
     const auto lock = acquire(LockMode::exclusive);
     ready();
@@ -199,7 +200,7 @@ TEST_F(IdLockTest, AnInheritedLockIsFoundWithItsMode) {
   }
 }
 
-TEST_F(IdLockTest, ADescriptorThatIsNoLockOnThatIdIsIgnored) {
+TEST_F(IdLockTest, ADescriptorThatIsNotALockOnTheIdIsIgnored) {
   const auto other = acquire(LockMode::exclusive, milliseconds(0), "other");
   acquire(LockMode::exclusive).reset();
   const base::Fd unlocked = base::open_file(lock_file(), O_RDONLY);
@@ -222,7 +223,7 @@ TEST_F(IdLockTest, ALockOnAFileThatWasReplacedCoversNothing) {
   EXPECT_FALSE(store::inherited_lock(store, "base"));
 }
 
-TEST_F(IdLockTest, RequireLockUsesWhatCoversAndTakesWhatDoesNot) {
+TEST_F(IdLockTest, RequireLockUsesAnInheritedLockOrTakesOne) {
   const Deadline now = Deadline::after(milliseconds(0));
   EXPECT_TRUE(store::require_lock(store, "base", LockMode::exclusive, now));
   {
@@ -234,12 +235,12 @@ TEST_F(IdLockTest, RequireLockUsesWhatCoversAndTakesWhatDoesNot) {
   const auto lock = acquire(LockMode::shared);
   list_fds(std::to_string(lock->fd()));
   EXPECT_FALSE(store::require_lock(store, "base", LockMode::shared, now));
-  // Waiting for it would be waiting for ourselves.
+  // This process would wait for itself.
   EXPECT_THROW(store::require_lock(store, "base", LockMode::exclusive, Deadline::never()),
                base::Refused);
 }
 
-// Who waits for an id under the lock on a later one might wait in a circle.
+// Waiting for an id while holding a lock on a later id could form a cycle.
 TEST_F(IdLockTest, RequireLockDoesNotWaitForAnIdBeforeAnInheritedOne) {
   const ChildProcess holder([this](const auto& ready) {
     const auto before = acquire(LockMode::exclusive, milliseconds(0), "a");
@@ -261,9 +262,9 @@ TEST_F(IdLockTest, RequireLockDoesNotWaitForAnIdBeforeAnInheritedOne) {
   EXPECT_TRUE(store::require_lock(store, "0", LockMode::exclusive, Deadline::never()));
 }
 
-TEST_F(IdLockTest, WhoWaitsForAFreeLockKeepsNobodyOutAndIsToldOfTheEnd) {
+TEST_F(IdLockTest, WaitingForAFreeLockDoesNotBlockNewHolders) {
   EXPECT_TRUE(store::wait_until_free(store, "base", Deadline::never()));
-  EXPECT_NE(::access(lock_file().c_str(), F_OK), 0) << "who only looks makes no files";
+  EXPECT_NE(::access(lock_file().c_str(), F_OK), 0) << "an observer creates no files";
   ChildProcess holder([this](const auto& ready) {
     const auto lock = acquire(LockMode::shared);
     ready();
@@ -281,7 +282,7 @@ TEST_F(IdLockTest, WhoWaitsForAFreeLockKeepsNobodyOutAndIsToldOfTheEnd) {
   EXPECT_TRUE(acquire(LockMode::exclusive));
 }
 
-TEST_F(IdLockTest, ALockTellsSinceWhenAndWhoLeftItBehind) {
+TEST_F(IdLockTest, ALockShowsItsTimeAndTheProcessThatOrphanedIt) {
   const auto now_ms = [] {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     return std::chrono::duration_cast<milliseconds>(now).count();
@@ -302,7 +303,7 @@ TEST_F(IdLockTest, ALockTellsSinceWhenAndWhoLeftItBehind) {
   EXPECT_EQ(store::lock_holders(store, "base").at(1).orphaned_by, 0) << "we have it, too";
 }
 
-TEST(LockInFdinfoTest, WhatTheKernelShows) {
+TEST(LockInFdinfoTest, ParsesTheLinesOfTheKernel) {
   const auto held = store::lock_in_fdinfo(
       "pos:\t1769000000123\nflags:\t02100000\nmnt_id:\t29\n"
       "lock:\t1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF\n");
@@ -347,7 +348,7 @@ TEST_F(IdLockTest, ARefusalNamesHoldersAndWaiters) {
   }
 }
 
-TEST_F(IdLockTest, NobodyHoldsAFreeLock) {
+TEST_F(IdLockTest, AFreeLockHasNoHolders) {
   EXPECT_TRUE(store::lock_holders(store, "base").empty());
   acquire(LockMode::exclusive).reset();
   EXPECT_TRUE(store::lock_holders(store, "base").empty());
@@ -359,7 +360,7 @@ TEST_F(IdLockTest, NobodyHoldsAFreeLock) {
   EXPECT_EQ(holders[0].mode, LockMode::shared);
 }
 
-TEST_F(IdLockTest, WhatStandsInTheWayIsRefusedAndHangsNobody) {
+TEST_F(IdLockTest, AnotherKindOfFileUnderTheNameIsRefusedWithoutBlocking) {
   store.create_layout();
   ASSERT_EQ(::symlink("/etc/passwd", lock_file("link").c_str()), 0);
   EXPECT_THROW(acquire(LockMode::shared, milliseconds(0), "link"), base::BadData);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Session names: one for each directory, whatever the guest in it is called.
+// Session names: one for each directory, independent of the name of the guest.
 #include "store/session_name.h"
 
 #include <gtest/gtest.h>

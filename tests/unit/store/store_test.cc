@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The store: which ids there may be, where things lie, and that the layout is on one filesystem.
+// The store: valid ids, paths, and a layout on one filesystem.
 #include "store/store.h"
 
 #include <gtest/gtest.h>
@@ -40,7 +40,7 @@ TEST(StoreTest, AnIdIsOneHarmlessPathComponent) {
   }
 }
 
-TEST(StoreTest, ABadIdIsNamedShortly) {
+TEST(StoreTest, ABadIdIsQuotedInPart) {
   try {
     store::check_id(std::string(300, 'z'));
     FAIL();
@@ -71,7 +71,7 @@ TEST(StoreTest, PathsAreThoseOfTheContract) {
   EXPECT_EQ(store.trash_dir(), "/r/.snapfork/trash");
 }
 
-TEST(StoreTest, TheLayoutIsPrivateAndMadeOnce) {
+TEST(StoreTest, TheLayoutIsPrivateAndCreatedOnce) {
   const ScratchDir dir;
   const Store store(dir.path());
   store.create_layout();
@@ -82,7 +82,7 @@ TEST(StoreTest, TheLayoutIsPrivateAndMadeOnce) {
   EXPECT_EQ(mode_of(store.guests_dir()), 0700U);
 }
 
-TEST(StoreTest, TheLayoutIsNotMadeThroughASymbolicLink) {
+TEST(StoreTest, TheLayoutIsNotCreatedThroughASymbolicLink) {
   for (const std::string name :
        {"guests", ".snapfork", ".snapfork/locks", ".snapfork/tmp", ".snapfork/trash"}) {
     const ScratchDir dir;
@@ -112,7 +112,7 @@ TEST(StoreTest, APathBelowTheRootIsOpenedWithoutFollowingALink) {
   EXPECT_TRUE(std::filesystem::is_empty(dir / "root/guests/a"));
 }
 
-TEST(StoreTest, ARootThatIsNotThereIsNamedAndNotMade) {
+TEST(StoreTest, AnAbsentRootIsReportedAndNotCreated) {
   const ScratchDir dir;
   const Store store(dir / "absent");
   try {
@@ -132,7 +132,7 @@ TEST(StoreTest, TwoFilesystemsInOneStoreAreUnsupported) {
     GTEST_SKIP() << "needs root: mounts in a namespace of its own";
   }
   if (base::read_file("/proc/self/mountinfo", 1 << 20).find(" / / ") == std::string::npos) {
-    GTEST_SKIP() << "/ is no mount point (a chroot): its mounts cannot be made private";
+    GTEST_SKIP() << "/ is not a mount point (a chroot): its mounts cannot be made private";
   }
   const ScratchDir dir;
   const Store store(dir.path());

@@ -33,7 +33,7 @@ class VmmRecordTest : public testing::Test {
   base::ProcessIdentity self_ = base::identify_process(::getpid());
 };
 
-TEST_F(VmmRecordTest, HasAllThatNamesOneProcess) {
+TEST_F(VmmRecordTest, ARecordIdentifiesOneProcess) {
   const auto read = store::read_vmm_record(write("a.vmm", store::vmm_record_text(self_)));
   ASSERT_TRUE(read);
   EXPECT_EQ(read->pid, self_.pid);
@@ -43,7 +43,7 @@ TEST_F(VmmRecordTest, HasAllThatNamesOneProcess) {
   EXPECT_TRUE(store::find_recorded_vmm(*read).is_certain);
 }
 
-TEST_F(VmmRecordTest, OfAnOlderServerIsRead) {
+TEST_F(VmmRecordTest, ARecordOfAnOlderServerIsRead) {
   const std::string pid = std::to_string(self_.pid);
   const std::string path = write("a.vmm", pid + " " + std::to_string(self_.start_time) + "\n");
   EXPECT_TRUE(store::find_recorded_vmm(*store::read_vmm_record(path)).is_certain);
@@ -56,8 +56,8 @@ TEST_F(VmmRecordTest, OfAnOlderServerIsRead) {
   }
 }
 
-TEST_F(VmmRecordTest, OfAnotherPidNamespaceIsNotTakenForAProcessOfThisOne) {
-  // This number ended here long ago, or never existed, and may live there.
+TEST_F(VmmRecordTest, ARecordOfAnotherPidNamespaceMatchesNoProcessOfThisOne) {
+  // The pid does not exist here, but may exist in the other namespace.
   base::ProcessIdentity other = self_;
   other.pid_namespace = "pid:[1]";
   const bool sees_all = self_.pid_namespace == "pid:[4026531836]" && ::geteuid() == 0;
@@ -70,7 +70,7 @@ TEST_F(VmmRecordTest, OfAnotherPidNamespaceIsNotTakenForAProcessOfThisOne) {
   EXPECT_FALSE(lives(other));
 }
 
-TEST_F(VmmRecordTest, OfAVmmThatItsServerCouldNotSeeLivesUntilTheNextBoot) {
+TEST_F(VmmRecordTest, ARecordOfAnInvisibleVmmIsAliveUntilTheNextBoot) {
   base::ProcessIdentity unseen = self_;
   unseen.pid = 0;
   unseen.start_time = 0;
@@ -80,7 +80,7 @@ TEST_F(VmmRecordTest, OfAVmmThatItsServerCouldNotSeeLivesUntilTheNextBoot) {
   EXPECT_FALSE(lives(unseen));
 }
 
-TEST_F(VmmRecordTest, IsNeverReplacedByTheRecordOfAnotherSession) {
+TEST_F(VmmRecordTest, ARecordIsNotReplacedByThatOfAnotherSession) {
   pager::VmmRecords records(dir_.path());
   const std::string hangs = store::vmm_record_text(self_);
   write("a.old-5.vmm", hangs);
@@ -93,7 +93,7 @@ TEST_F(VmmRecordTest, IsNeverReplacedByTheRecordOfAnotherSession) {
   EXPECT_EQ(read("a.old-6.vmm"), "1 2\n");
 }
 
-TEST_F(VmmRecordTest, OfAKilledServerIsKeptBesideTheRecordOfASessionThatHasItsName) {
+TEST_F(VmmRecordTest, ARecordOfAKilledServerIsKeptBesideANewSessionOfThatName) {
   pager::VmmRecords records(dir_.path());
   const std::string hangs = store::vmm_record_text(self_);
   const std::string name = "a." + std::to_string(self_.pid);
