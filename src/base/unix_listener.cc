@@ -35,7 +35,7 @@ std::string last_component(const std::string& path) {
 }
 
 // Holds the lock file beside a socket as long as the server runs. The file is never removed. The
-// directory may belong to another user, who can create anything under this name: a FIFO (an open
+// directory may belong to another user, and then any file may have this name: a FIFO (an open
 // would block), a link, or a file that the user keeps locked.
 Fd claim_path(const std::string& path) {
   const std::string lock_path = path + ".lock";

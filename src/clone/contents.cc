@@ -40,8 +40,8 @@ void refuse_many_extents(const SourceFile& src, int64_t extents, int64_t limit) 
   }
 }
 
-// Returns whether to flush the source and count its extents before the clone: it may have so many
-// that the caller must know. A smaller file is cloned faster than it is counted.
+// Returns whether to flush the source and count its extents before the clone: they may be more than
+// the limit. A smaller file is cloned faster than its extents are counted.
 bool must_count(const Request& request, const SourceFile& src) {
   constexpr off_t kSmallestBlock = 1024;  // the smallest block of a filesystem that shares blocks
   return src.st.st_size / kSmallestBlock >= request.max_extents.value_or(file::kManyExtents) &&

@@ -27,10 +27,9 @@ base::Fd call_openat2(int dir, const std::string& path, int flags, mode_t mode) 
 [[noreturn]] void throw_open_failure(int error, const std::string& path, const std::string& shown) {
   const std::string what = "cannot open " + base::quoted(shown + "/" + path);
   if (error == ELOOP) {
-    throw base::BadData(
-        what +
-        ": it is, or lies behind, a symbolic link, which the store never follows; put "
-        "the file itself in place of the link");
+    throw base::BadData(what +
+                        ": it is, or lies behind, a symbolic link, which the store never follows; "
+                        "replace it by the file or directory that it points to");
   }
   base::throw_error_number(error, what);
 }

@@ -15,9 +15,9 @@
 
 #include "base/error.h"
 #include "clone/clone.h"
-#include "clone/lease.h"
 #include "clone/reflink.h"
 #include "clone/verify.h"
+#include "file/file_lease.h"
 #include "tests/unit/scratch_dir.h"
 
 namespace cloning {
@@ -92,10 +92,12 @@ TEST_F(ContentsTest, ATruncatedSourceIsRefusedAndAGrowingOneIsCutAtItsOldSize) {
 
 TEST_F(ContentsTest, ALeaseDetectsAWriter) {
   const SourceFile src = open_operand(path("src"));
-  const auto state = [&] { return Lease(src.fd.get(), Lease::Kind::read).state(); };
-  EXPECT_NE(state(), Lease::State::refused);
+  const auto state = [&] {
+    return file::FileLease(src.fd.get(), file::FileLease::Kind::read).state();
+  };
+  EXPECT_NE(state(), file::FileLease::State::refused);
   const base::Fd writer = base::open_file(path("src"), O_RDWR);
-  EXPECT_EQ(state(), Lease::State::refused);
+  EXPECT_EQ(state(), file::FileLease::State::refused);
   EXPECT_NE(writers_text(src).find(std::to_string(::getpid())), std::string::npos);
 }
 
