@@ -33,6 +33,18 @@ serve_under() { # <shell commands before it> <option>...
   uffd-ctl health
 }
 
+@test "signals of a terminal do not stop the server, which would stop its guests" {
+  local signal
+  serve_control
+  uffd-ctl create a=memory
+  for signal in TSTP TTIN TTOU; do
+    kill -"$signal" "$server"
+    # A server that is stopped does not answer.
+    uffd-ctl --timeout 5 health || fail "stopped by SIG$signal"
+  done
+  run -0 probe --socket s/a.sock
+}
+
 @test "SIGHUP, once or twice, ends the server with its last guest, as one SIGTERM does" {
   serve_control
   uffd-ctl create a=memory

@@ -38,11 +38,11 @@ bool is_ignored(int signal) {
   return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-// Signals that stay as they are: a bug of ours, what cannot be taken, and what ends nobody. SIGTSTP
-// stops the server and its guests, as whoever sends it wants.
+// Signals that keep their default action: those that report a bug, those that cannot be caught, and
+// those that neither end nor stop a process.
 bool is_left_alone(int signal) {
-  constexpr std::array kLeft{SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGTRAP, SIGSYS, SIGABRT,
-                             SIGKILL, SIGSTOP, SIGCONT, SIGTSTP, SIGCHLD, SIGURG, SIGWINCH};
+  constexpr std::array kLeft{SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGTRAP, SIGSYS,  SIGABRT,
+                             SIGKILL, SIGSTOP, SIGCONT, SIGCHLD, SIGURG,  SIGWINCH};
   return std::ranges::find(kLeft, signal) != kLeft.end();
 }
 

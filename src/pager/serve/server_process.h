@@ -10,9 +10,10 @@ namespace pager {
 
 // Call it before there are threads, which inherit what is blocked. Returns a signalfd with SIGTERM,
 // SIGINT, SIGQUIT, and SIGHUP unless it was ignored already (nohup). Every other signal whose
-// default ends a process is ignored, but for those that report a bug (SIGSEGV, SIGBUS, SIGABRT,
-// ...) and SIGKILL. With SIGXFSZ ignored, a write beyond RLIMIT_FSIZE is EFBIG, an error like any
-// other.
+// default ends or stops a process is ignored, but for those that report a bug (SIGSEGV, SIGBUS,
+// SIGABRT, ...), SIGKILL and SIGSTOP. A stopped server would stop its guests, too, so the keys and
+// terminals that send SIGTSTP, SIGTTIN and SIGTTOU do not stop it. With SIGXFSZ ignored, a write
+// beyond RLIMIT_FSIZE is EFBIG, an error like any other.
 base::Fd take_signals();
 // For the end: forgets what has come on `signals`, and gives SIGTERM, SIGINT and SIGQUIT their
 // default again, so that output that blocks can be ended.
