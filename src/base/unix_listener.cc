@@ -39,6 +39,11 @@ std::string last_component(const std::string& path) {
 // would block), a link, or a file that the user keeps locked.
 Fd claim_path(const std::string& path) {
   const std::string lock_path = path + ".lock";
+  struct stat directory {};
+  if (::stat(directory_of(path).c_str(), &directory) != 0 && errno == ENOENT) {
+    throw Error(ExitCode::system, "cannot listen on " + base::quoted(path) + ": no directory " +
+                                      base::quoted(directory_of(path)) + "; create it");
+  }
   Fd lock = open_file(lock_path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
   const struct stat st = stat_fd(lock.get(), lock_path);
   if (!S_ISREG(st.st_mode) || st.st_uid != ::geteuid() || st.st_nlink > 1) {

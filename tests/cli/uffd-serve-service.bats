@@ -54,6 +54,14 @@ teardown() {
   assert_contains "$output" "	closing"
 }
 
+@test "a server that was killed while it wrote a record: the next one removes the temporary file" {
+  mkdir -m 700 s
+  : >s/.a@00000000.vmm.snapfork-tmp
+  printf 'not ours\n' >s/other
+  serve_control
+  [[ ! -e s/.a@00000000.vmm.snapfork-tmp && -e s/other ]]
+}
+
 @test "hung: names guests of a killed server, with a server and without" {
   require_userfaultfd
   serve_control

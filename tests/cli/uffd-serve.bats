@@ -161,6 +161,13 @@ teardown() { common_teardown; }
   assert_equal "$(<file.sock)" precious
 }
 
+@test "a socket in a directory that does not exist: the directory is named" {
+  run --separate-stderr -5 uffd-serve --mem memory --socket no/s.sock
+  assert_contains "$stderr" "uffd-serve: cannot listen on 'no/s.sock': no directory 'no'; create it"
+  run --separate-stderr -5 uffd-serve --control no/c.sock
+  assert_contains "$stderr" "cannot create '$PWD/no/s': no directory '$PWD/no'; mkdir -m 700 makes it"
+}
+
 @test "bad memory files are refused by name" {
   : >empty
   truncate -s 5000 odd
@@ -304,6 +311,8 @@ teardown() { common_teardown; }
   run --separate-stderr -2 uffd-ctl
   run --separate-stderr -2 uffd-ctl explode
   assert_contains "$stderr" "'explode'"
+  run --separate-stderr -2 uffd-ctl close
+  assert_contains "$stderr" "too few operands: 'close ID...' is needed"
   run --separate-stderr -2 uffd-ctl create memory
   run --separate-stderr -2 uffd-ctl create a=
   run --separate-stderr -2 uffd-ctl close "a/../b"

@@ -256,7 +256,7 @@ int run_control_command(int argc, char** argv) {
   }
   const std::vector<std::string>& operands = options->operands();
   if (operands.empty()) {
-    throw base::UsageError("too few operands: VERB needed");
+    throw base::UsageError("too few operands: a VERB is needed");
   }
   const std::string& verb = operands[0];
   const bool wants_one =
@@ -271,7 +271,11 @@ int run_control_command(int argc, char** argv) {
                             wants_none  ? 1
                             : wants_one ? (verb == "prefetch" ? 3 : 2)
                                         : SIZE_MAX,
-                            verb == "create" ? "create ID=MEMORY" : verb + " ID");
+                            "'" + verb +
+                                (verb == "create"  ? " ID=MEMORY..."
+                                 : verb == "close" ? " ID..."
+                                                   : " ID") +
+                                "' is");
   check_options(*options, verb);
   const std::string given = options->value_or("control", "");
   const std::string path = given.empty() ? default_control_path() : given;

@@ -60,6 +60,12 @@ void make_control_dir(const ServicePaths& paths) {
 base::Fd claim_sessions_dir(const std::string& dir) {
   constexpr mode_t kMode = 0700;
   if (::mkdir(dir.c_str(), kMode) != 0 && errno != EEXIST) {
+    if (errno == ENOENT) {
+      const std::string parent = fs::path(dir).parent_path().string();
+      throw base::Error(base::ExitCode::system, "cannot create " + base::quoted(dir) +
+                                                    ": no directory " + base::quoted(parent) +
+                                                    "; mkdir -m 700 makes it");
+    }
     base::throw_errno("cannot create " + base::quoted(dir));
   }
   base::Fd fd = base::open_file(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -88,7 +94,8 @@ base::Fd claim_sessions_dir(const std::string& dir) {
 void remove_leftovers(const std::string& dir) {
   for (const fs::directory_entry& entry : fs::directory_iterator(dir)) {
     const std::string path = entry.path().string();
-    if (entry.is_socket()) {
+    // A temporary name is that of a record whose writer was killed: the directory is locked.
+    if (entry.is_socket() || base::is_temporary_name(entry.path().filename().string())) {
       ::unlink(path.c_str());
     } else if (path.ends_with(".vmm")) {
       if (VmmRecords::names_living_process(path)) {
