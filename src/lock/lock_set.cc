@@ -11,7 +11,6 @@
 
 #include "base/descriptor_limit.h"
 #include "base/error.h"
-#include "base/message.h"
 #include "store/id_lock_holders.h"
 
 namespace lock {
@@ -21,7 +20,6 @@ namespace {
 constexpr int kFirstFd = 64;
 // The number of descriptors that the command may open beside the inherited locks.
 constexpr rlim_t kHeadroom = 256;
-constexpr std::chrono::milliseconds kQuietWait{1000};
 
 // Raises the soft limit by `count` descriptors. The command keeps the raised limit, because it
 // needs it.
@@ -35,14 +33,8 @@ std::string refusal(const store::Store& store, const std::string& id) {
 
 store::IdLock wait_for(const store::Store& store, const std::string& id, store::LockMode mode,
                        const base::Deadline& deadline, store::WhenFull when_full) {
-  const base::Deadline quiet = base::Deadline::after(kQuietWait);
-  const bool patient = deadline.is_never() || deadline.poll_timeout() > quiet.poll_timeout();
   std::optional<store::IdLock> lock =
-      store::IdLock::acquire(store, id, mode, patient ? quiet : deadline, when_full);
-  if (!lock && patient) {
-    base::say_info("waiting for " + base::quoted(id) + ": " + store::describe_conflict(store, id));
-    lock = store::IdLock::acquire(store, id, mode, deadline, when_full);
-  }
+      store::acquire_and_report(store, id, mode, deadline, when_full);
   if (!lock) {
     throw base::Refused(refusal(store, id) + "; wait for it to end");
   }

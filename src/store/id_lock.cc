@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "base/message.h"
 #include "base/number.h"
 #include "base/open_files.h"
 #include "base/timed_flock.h"
@@ -26,6 +27,7 @@ namespace {
 // How long a caller that does not wait for the lock waits for the gate. Other callers hold the gate
 // for microseconds; forget_lock holds it for as long as two unlinks take on a busy disk.
 constexpr std::chrono::milliseconds kGateTimeout{500};
+constexpr std::chrono::milliseconds kQuietWait{1000};  // a longer wait is reported
 
 // Opens a file of an id; creates it if it does not exist. Returns nothing if another process has
 // locked the directory until `deadline`.
@@ -221,6 +223,19 @@ std::string last_inherited_id(const Store& store) {
   return ids.empty() ? "" : ids.back();
 }
 
+std::optional<IdLock> acquire_and_report(const Store& store, std::string_view id, LockMode mode,
+                                         const base::Deadline& deadline, WhenFull when_full) {
+  const base::Deadline quiet = base::Deadline::after(kQuietWait);
+  const bool patient = deadline.is_never() || deadline.poll_timeout() > quiet.poll_timeout();
+  std::optional<IdLock> lock =
+      IdLock::acquire(store, id, mode, patient ? quiet : deadline, when_full);
+  if (!lock && patient) {
+    base::say_info("waiting for " + base::quoted(id) + ": " + describe_conflict(store, id));
+    lock = IdLock::acquire(store, id, mode, deadline, when_full);
+  }
+  return lock;
+}
+
 std::optional<IdLock> require_lock(const Store& store, std::string_view id, LockMode mode,
                                    const base::Deadline& deadline, WhenFull when_full) {
   if (const std::optional<LockMode> inherited = inherited_lock(store, id)) {
@@ -232,7 +247,7 @@ std::optional<IdLock> require_lock(const Store& store, std::string_view id, Lock
   }
   const std::string held = last_inherited_id(store);
   const bool waits = held < id;
-  std::optional<IdLock> lock = IdLock::acquire(
+  std::optional<IdLock> lock = acquire_and_report(
       store, id, mode, waits ? deadline : base::Deadline::after(std::chrono::milliseconds(0)),
       when_full);
   if (!lock) {

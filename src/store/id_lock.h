@@ -59,6 +59,11 @@ class IdLock {
   base::Fd fd_;
 };
 
+// IdLock::acquire, and a message that names the holders if it waits longer than 1 s.
+std::optional<IdLock> acquire_and_report(const Store& store, std::string_view id, LockMode mode,
+                                         const base::Deadline& deadline,
+                                         WhenFull when_full = WhenFull::fail);
+
 // Returns the mode of the lock on `id` that this process has inherited. That is one of the
 // descriptors listed in SNAPFORK_LOCK_FD ("7" or "7,9") that is open on the id's lock file and that
 // /proc/self/fdinfo shows as locked. For an id without a lock file it may also be the directory of
@@ -80,10 +85,10 @@ std::string last_inherited_id(const Store& store);
 std::string why_not_waited_for(std::string_view held);
 
 // A program calls this before it changes `id`. If an inherited lock covers the id, returns nothing
-// at once. Else takes the lock and returns it; the caller keeps it until the end. Waits until
-// `deadline`, but not for an id that sorts before an inherited one. Throws Refused, with the names
-// of the holders, if the lock is not available, or if the inherited lock is shared and an exclusive
-// one is needed.
+// at once. Else takes the lock (acquire_and_report) and returns it; the caller keeps it until the
+// end. Waits until `deadline`, but not for an id that sorts before an inherited one. Throws
+// Refused, with the names of the holders, if the lock is not available, or if the inherited lock is
+// shared and an exclusive one is needed.
 std::optional<IdLock> require_lock(const Store& store, std::string_view id, LockMode mode,
                                    const base::Deadline& deadline,
                                    WhenFull when_full = WhenFull::fail);

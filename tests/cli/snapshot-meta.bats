@@ -53,7 +53,7 @@ teardown() { common_teardown; }
     assert_contains "$stderr" "'$key' cannot be changed"
   done
   run --separate-stderr -2 snapshot-meta set a 'Name:=5'
-  assert_contains "$stderr" "bad value for 'Name': it must be a string"
+  assert_equal "$stderr" "snapshot-meta: bad value for 'Name': it must be a string" # and no "try --help"
   run --separate-stderr -2 snapshot-meta set a FirecrackerUseUFFDOnNextRestore=true
   assert_contains "$stderr" 'it must be true or false'
   run --separate-stderr -2 snapshot-meta set a 'X:={bad'
@@ -104,6 +104,17 @@ teardown() { common_teardown; }
   for i in 1 2 3 4 5 6 7 8; do
     assert_equal "$(snapshot-meta get a "Key$i")" "$i"
   done
+}
+
+@test "a writer that waits for a lock names the process that holds it" {
+  init_guest a
+  spawn template-lock a -- sh -c 'touch locked && exec tail -f /dev/null'
+  local spawned_holder=$spawned_pid
+  wait_until 10 test -e locked
+  spawn_to waiting snapshot-meta set a Key=1
+  wait_until 10 grep -q "snapshot-meta: waiting for 'a': held exclusively by $spawned_holder (tail)" waiting
+  kill -KILL "$spawned_holder"
+  wait_until 10 grep -q '"Key": "1"' "$(guest_dir a)/metadata.json"
 }
 
 @test "set works under an inherited exclusive lock, but not under a shared one" {

@@ -29,44 +29,49 @@ struct Assignment {
   std::string raw;
 };
 
+// The command line is well formed, so its help would not help: status 2 without the advice to read
+// it.
+[[noreturn]] void refuse(const std::string& message) {
+  throw base::Error(base::ExitCode::usage, message);
+}
+
 void refuse_reserved(const std::string& key) {
   if (key == "Id" || key == "IsTemplate" || key == "ForkOfTemplate") {
-    throw base::UsageError("the key " + base::quoted(key) +
-                           " cannot be changed; only init, promote, demote and fork change it");
+    refuse("the key " + base::quoted(key) +
+           " cannot be changed; only init, promote, demote and fork change it");
   }
 }
 
 Assignment parse_assignment(const std::string& operand) {
   const size_t equals = operand.find('=');
   if (equals == std::string::npos) {
-    throw base::UsageError("bad assignment " + base::quoted(operand) +
-                           ": it must be KEY=STRING or KEY:=JSON");
+    refuse("bad assignment " + base::quoted(operand) + ": it must be KEY=STRING or KEY:=JSON");
   }
   const bool is_json = equals > 0 && operand[equals - 1] == ':';
   Assignment assignment{.key = operand.substr(0, is_json ? equals - 1 : equals),
                         .raw = operand.substr(equals + 1)};
   if (assignment.key.empty()) {
-    throw base::UsageError("bad assignment " + base::quoted(operand) + ": the key is empty");
+    refuse("bad assignment " + base::quoted(operand) + ": the key is empty");
   }
   refuse_reserved(assignment.key);
   if (!is_json) {
     if (!base::is_utf8(assignment.raw)) {
-      throw base::UsageError("the value of " + base::quoted(assignment.key) + " is not UTF-8");
+      refuse("the value of " + base::quoted(assignment.key) + " is not UTF-8");
     }
     assignment.raw = base::json_string(assignment.raw);
   } else {
     try {
       check_json(assignment.raw, "the value of " + assignment.key);
     } catch (const base::BadData& error) {
-      throw base::UsageError(error.what());
+      refuse(error.what());
     }
   }
   const size_t start = assignment.raw.find_first_not_of(" \t\n\r");
   const size_t end = assignment.raw.find_last_not_of(" \t\n\r");
   assignment.raw = assignment.raw.substr(start, end - start + 1);
   if (!fits_key(assignment.key, assignment.raw)) {
-    throw base::UsageError("bad value for " + base::quoted(assignment.key) + ": " + "it must be " +
-                           key_type_name(key_type(assignment.key)));
+    refuse("bad value for " + base::quoted(assignment.key) + ": " + "it must be " +
+           key_type_name(key_type(assignment.key)));
   }
   return assignment;
 }
