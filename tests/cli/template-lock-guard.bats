@@ -44,6 +44,18 @@ teardown() { common_teardown; }
   SNAPFORK_ROOT=$PWD/absent run -5 template-lock guard --for delete base
 }
 
+@test "guard --for demote: a demote that was cut short may go on, a fork with its template's snapshots may not" {
+  make_fake_guest half
+  chmod 0444 "$SNAPFORK_ROOT/guests/half/snapshots/snapshot-latest/memory"
+  run -0 template-lock guard --for demote half
+  make_fake_guest linked
+  rm -r "$SNAPFORK_ROOT/guests/linked/snapshots"
+  ln -s ../half/snapshots "$SNAPFORK_ROOT/guests/linked/snapshots"
+  run -1 template-lock guard --for demote linked
+  assert_contains "$output" 'not a template'
+  run -0 template-lock guard --for delete linked
+}
+
 @test "guard --for write refuses a template and shared memory" {
   make_fake_template base
   run -1 template-lock guard --for write base

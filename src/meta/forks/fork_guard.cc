@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "meta/forks/fork_index.h"
 #include "meta/guest/fork_relation.h"
 #include "meta/guest/guest.h"
@@ -39,13 +40,23 @@ Subject read_subject(const store::Store& store, std::string_view id) {
   throw_no_guest(store, id);  // deleted at the same time
 }
 
+// Whether the guest has a sealed memory file that no other guest has. A fork shares the memory file
+// of its template: by a link, or behind a symbolic link, where the link count does not show it.
+bool has_sealed_memory_of_its_own(const store::Store& store, std::string_view id) {
+  struct stat memory {};
+  try {
+    const std::optional<base::Fd> fd = store.try_open_below(store.memory_path(id), O_PATH);
+    return fd && ::fstat(fd->get(), &memory) == 0 && S_ISREG(memory.st_mode) &&
+           memory.st_nlink == 1 && store::is_sealed(memory);
+  } catch (const base::BadData&) {
+    return false;  // behind a symbolic link
+  }
+}
+
 // Whether the guest has what demote removes after it cleared IsTemplate: template/, then the seal.
 bool has_template_rest(const store::Store& store, std::string_view id) {
-  struct stat memory {};
   return store.try_open_below(store.template_dir(id), O_PATH) ||
-         (::lstat(store.memory_path(id).c_str(), &memory) == 0 && S_ISREG(memory.st_mode) &&
-          memory.st_nlink == 1 &&  // a fork shares the memory file of its template
-          store::is_sealed(memory));
+         has_sealed_memory_of_its_own(store, id);
 }
 
 const char* verb_of(Intent intent) {
