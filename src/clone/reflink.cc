@@ -42,8 +42,9 @@ const char* advice_for(int error_number) {
     case ETXTBSY:
       return "; it is in use as a swap file; run swapoff first";
     case EMLINK:
-      return "; the filesystem allows no more links to one file (ext4: 65000): use "
-             "--memory=reflink, or a second copy of the source";
+      return "; the filesystem allows no more links to one file (ext4: 65000): "
+             "fork a second template made of the same snapshot, or use reflink-clone "
+             "--memory=reflink";
     case EFBIG:
       return "; raise RLIMIT_FSIZE (ulimit -f)";
     default:

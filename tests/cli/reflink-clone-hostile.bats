@@ -277,7 +277,7 @@ PYTHON
   chmod 0444 guest/snapshots/snapshot-latest/memory
   run --separate-stderr -5 strace -qq -o /dev/null -e inject=linkat:error=EMLINK:when=1 \
     reflink-clone --profile vm --memory=link --exclude the-same-disk guest dst
-  assert_contains "$stderr" 'Too many links; the filesystem allows no more links to one file (ext4: 65000): use --memory=reflink'
+  assert_contains "$stderr" 'Too many links; the filesystem allows no more links to one file (ext4: 65000): fork a second template made of the same snapshot, or use reflink-clone --memory=reflink'
   [[ ! -e dst ]]
 }
 
