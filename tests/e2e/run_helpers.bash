@@ -6,7 +6,9 @@
 readonly NAMED=/var/lib/hypeman/guests/tz4a98xxat96iws9zmbrgj3a1
 
 # Sets `fixture`. The snapshots of real VMs with devices are not part of the project.
+# Their vmstates name host paths, so `run` needs a mount namespace: a plain chroot has none.
 require_devices() { # <version of Firecracker>
+  require_namespaces --mount
   fixture=${SNAPFORK_FIXTURES:-$BATS_TEST_DIRNAME/../../../shared/fixtures}/firecracker-$1/devices
   [[ -e $fixture/state ]] || skip "no snapshot with devices: '$fixture'"
 }
