@@ -27,7 +27,7 @@ std::optional<uint64_t> process_start_time(pid_t pid);
 bool process_is_stopped(pid_t pid);
 
 // Returns a descriptor that becomes readable when the process ends; nothing if it has ended
-// already. Throws std::system_error on other failures (requires Linux 5.3).
+// already. Throws std::system_error on other failures (ENOSYS before Linux 5.3).
 std::optional<Fd> open_pidfd(pid_t pid);
 
 // Returns a name for messages: the first word of the command line, or the script that a shell or

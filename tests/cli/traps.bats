@@ -56,3 +56,15 @@ existing_tests() {
   comm -13 named traps >missing
   [[ ! -s missing ]] || fail "not named:" "$(<missing)"
 }
+
+@test "every page names the same oldest Linux" {
+  local project oldest page named
+  project=$(realpath "$tests/..")
+  oldest=$(grep -oE 'Linux [0-9.]+ or later' "$project/README.md" | grep -oE '[0-9]+\.[0-9]+')
+  assert_contains "$(<"$project/docs/pager.md")" "Linux $oldest (Debian 12) is the minimum"
+  assert_contains "$(<"$project/src/pager/kernel/features.h")" "(Linux $oldest)"
+  for page in "$project"/man/*.scd; do
+    named=$(sed -n '/^# REQUIREMENTS/,/^# [A-Z]* *[A-Z]*$/p' "$page" | grep -oE 'Linux [0-9]+\.[0-9]+' | head -n 1) || true # a page may name none
+    [[ -z $named ]] || assert_equal "${page##*/}: $named" "${page##*/}: Linux $oldest"
+  done
+}

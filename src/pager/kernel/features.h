@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this kernel can do beyond the least that a page server needs (Linux 5.3), and what happens
+// What this kernel can do beyond the least that the suite supports (Linux 6.1), and what happens
 // where it cannot.
 #pragma once
 
