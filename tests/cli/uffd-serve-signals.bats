@@ -50,7 +50,7 @@ serve_under() { # <shell commands before it> <option>...
   uffd-ctl create a=memory
   hold_vmm s/a.sock --pages 10
   kill -HUP "$server"
-  wait_until 5 grep -q 'until they end' server.log
+  wait_until 5 grep -q 'until it ends' server.log
   kill -HUP "$server"
   uffd-ctl complete a # it is served
   release_vmm
@@ -69,7 +69,7 @@ serve_under() { # <shell commands before it> <option>...
   uffd-ctl create a=memory
   hold_vmm s/a.sock --pages 10
   kill -QUIT "$server"
-  wait_until 5 grep -q 'until they end' server.log
+  wait_until 5 grep -q 'until it ends' server.log
   ! is_gone "$server" || fail 'it ended'
   kill -QUIT "$server"
   wait_for_end "$server" 0
@@ -126,7 +126,7 @@ serve_under() { # <shell commands before it> <option>...
   start_vmm s.sock --pages 10
   wait_until 10 grep -q pread64 calls # it does not return
   kill "$server"
-  wait_until 10 grep -q 'until they end' server.log
+  wait_until 10 grep -q 'until it ends' server.log
   kill "$server"
   wait_until 10 grep -q 'its thread does not end; left behind' server.log
   kill -KILL "$tracer" # which keeps what it traces from being reaped
