@@ -128,7 +128,7 @@ served_pid() { # <id>
   # The same from a namespace that does not show that process.
   run -0 --separate-stderr unshare --pid --fork --mount-proc snapshot-meta state f
   assert_equal "$output" Running
-  assert_contains "$stderr" 'a process that cannot be seen from here has'
+  assert_contains "$stderr" 'a process that is not visible here has'
 }
 
 # Runs the fork in a PID namespace, as a process that is not the first one there.
@@ -187,7 +187,7 @@ run_in_namespace() { # <option of unshare>...
   local stranger=$spawned_pid
   snapshot-meta set f "HypervisorPID:=$stranger"
   run -1 --separate-stderr snapfork delete --stop f
-  assert_contains "$stderr" "process $stranger (tail) has the number of its recorded VMM, whose start time is not known"
+  assert_contains "$stderr" "process $stranger (tail) has the pid of its recorded VMM, whose start time is not known"
   kill -0 "$stranger"
   snapshot-meta set f HypervisorStartTime:=7
   run -0 snapfork delete --stop f
@@ -200,7 +200,7 @@ run_in_namespace() { # <option of unshare>...
   run_in_namespace --mount-proc
   run -1 --separate-stderr unshare --pid --fork --mount-proc "$(type -P snapfork)" delete --stop f
   assert_contains "$stderr" "its VMM is recorded as process "
-  assert_contains "$stderr" " of another PID namespace"
+  assert_contains "$stderr" " in another PID namespace"
   state_is Running
   run -0 snapfork delete --stop f
 }

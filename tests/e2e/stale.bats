@@ -41,7 +41,7 @@ assert_state() { # <id> <state>
 refuses_without_force() { # <command>...
   run -1 --separate-stderr "$@"
   assert_contains "$stderr" "it is Stale: its disk 'root.ext4' was written after the snapshot was published"
-  assert_contains "$stderr" "or give --force ('snapshot-meta accept "
+  assert_contains "$stderr" "or if they do belong together, run 'snapshot-meta accept "
 }
 
 stale_on() { # <filesystem>

@@ -45,7 +45,8 @@ std::vector<PathChange> reversed(std::vector<PathChange> changes) {
   return changes;
 }
 
-// Changes each path to the string with its index in `strings`, and back; the bytes must be the same.
+// Changes each path to the string with its index in `strings`, and back; the bytes must be the
+// same.
 void expect_there_and_back(const std::string& bytes, const std::vector<std::string>& strings) {
   const std::vector<std::string> old = paths_of(bytes);
   std::vector<PathChange> changes;
