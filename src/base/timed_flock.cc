@@ -74,11 +74,15 @@ class WakeAfter {
 
 }  // namespace
 
+bool means_no_locks(int error) {
+  return error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS;
+}
+
 bool lock_file(int fd, int operation, const Deadline& deadline, const std::string& path) {
   if (::flock(fd, operation | LOCK_NB) == 0) {
     return true;
   }
-  if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS) {
+  if (means_no_locks(errno)) {
     throw Unsupported("cannot lock " + base::quoted(path) + ": this filesystem has no locks");
   }
   if (errno != EWOULDBLOCK && errno != EINTR) {

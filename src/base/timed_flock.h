@@ -14,4 +14,8 @@ namespace base {
 // thread at a time may wait with a deadline.
 bool lock_file(int fd, int operation, const Deadline& deadline, const std::string& path);
 
+// Whether `error`, the errno of a failed flock(2), means that the filesystem does not support
+// locks.
+bool means_no_locks(int error);
+
 }  // namespace base

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/timed_flock.h"
 #include "store/id_lock_file.h"
 
 namespace store {
@@ -44,7 +45,8 @@ Locked try_lock(const Store& store, const std::string& path, bool create = false
     return {};
   }
   if (::flock(fd->get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) {
+    // On a filesystem without locks it is not known whether the file is in use.
+    if (errno != EWOULDBLOCK && !base::means_no_locks(errno)) {
       base::throw_errno("cannot lock " + base::quoted(path));
     }
     return {.what = LockFiles::in_use, .fd = {}};
