@@ -321,7 +321,7 @@ bench_huge() {
     0.9 "\`bench-pager install --huge --run 1\`"
 }
 
-bench_install() { # <neighbours in a run> <what> <aim>
+bench_install() { # <neighbors in a run> <what> <aim>
   local line
   line=$("$HELPERS/bench-pager" install --mem "$dir/memory" --pages "$pages" --run "$1" --rounds "$rounds")
   row "hot list of $pages pages, $2, rate as a share of a raw 64 KiB UFFDIO_COPY loop" \
@@ -349,8 +349,8 @@ main() {
   chmod 444 "$dir/memory"
   bench_faults 0 'same core' 1.15
   (($(nproc) < 2)) || bench_faults 1 'across cores' 1.05
-  bench_install 16 'runs of 16 neighbours' 0.9
-  bench_install 1 'no neighbours' '-'
+  bench_install 16 'runs of 16 neighbors' 0.9
+  bench_install 1 'no neighbors' '-'
   bench_huge
   bench_random_touch
   (($(nproc) < 2)) || server_core=(taskset -c 1) guest_core=(taskset -c 0)

@@ -48,7 +48,7 @@ class ParsedOptions {
     std::string name;
     std::string value;
   };
-  const std::vector<Word>& words() const { return words_; }
+  const std::vector<Word>& in_order() const { return words_; }
   // Throws UsageError unless there are `low` to `high` operands. `what` names them ("SRC and
   // DST").
   void require_operands(size_t low, size_t high, std::string_view what) const;

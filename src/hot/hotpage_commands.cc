@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Converts traces to hot lists, prints lists, and checks them against a memory file.
 #include "hot/hotpage_commands.h"
 
 #include <sys/stat.h>
@@ -18,7 +19,7 @@
 namespace hot {
 namespace {
 
-// A trace of a 256 GiB guest that touches every page.
+// Enough for a trace of a 256 GiB guest that touches every page: 2^26 lines of up to 9 digits.
 constexpr size_t kMaxTraceBytes = size_t{1} << 30U;
 
 std::optional<uint64_t> page_in_file(const HotPage& page, const HotListLayout& layout) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Encodes and decodes HPL1; every decoding failure names the byte where it occurred.
 #include "hot/hpl1.h"
 
 #include <algorithm>
@@ -20,7 +21,7 @@ void append_leb128(std::string& out, uint64_t value) {
   out += static_cast<char>(value);
 }
 
-// Reads a list from behind its magic; every failure names the place.
+// Reads numbers after the magic. Every failure names the byte position.
 class Reader {
  public:
   explicit Reader(std::string_view data) : data_(data) {}
@@ -32,13 +33,13 @@ class Reader {
     uint64_t value = 0;
     for (unsigned shift = 0;; shift += 7) {
       if (at_ == data_.size()) {
-        fail("it ends within " + std::string(what));
+        fail("the list ends within " + std::string(what));
       }
       const auto byte = static_cast<unsigned char>(data_[at_++]);
       const uint64_t bits = byte & 0x7fU;
-      // One number has one spelling: no bits beyond 64, no zero byte at the end.
+      // A number has exactly one encoding: no bits beyond 64, and no zero byte at the end.
       if (shift >= kBits || (bits << shift) >> shift != bits || (byte == 0 && shift > 0)) {
-        fail("bad number for " + std::string(what));
+        fail("malformed number for " + std::string(what));
       }
       value |= bits << shift;
       if ((byte & 0x80U) == 0) {
@@ -58,7 +59,7 @@ class Reader {
 
 std::vector<HotPage> read_pages(std::string_view data, uint64_t most_entries) {
   if (!data.starts_with(kMagic)) {
-    throw base::BadData(data.empty() ? "it is empty" : "it does not start with HPL1");
+    throw base::BadData(data.empty() ? "the file is empty" : "the file does not start with HPL1");
   }
   Reader reader(data);
   const uint64_t count = reader.leb128("the count");
@@ -68,21 +69,21 @@ std::vector<HotPage> read_pages(std::string_view data, uint64_t most_entries) {
                 std::to_string(count) + " entries");
   }
   if (count > most_entries) {
-    throw base::BadData("it has " + std::to_string(count) + " entries, and the memory has " +
+    throw base::BadData("the list has " + std::to_string(count) + " entries, but the memory has " +
                         std::to_string(most_entries) + " pages");
   }
   std::vector<HotPage> pages;
-  pages.reserve(count);  // the bytes for them are there
+  pages.reserve(count);  // checked above: the bytes for them exist
   for (uint64_t i = 0; i < count; ++i) {
     const uint64_t region = reader.leb128("a region");
     if (region > std::numeric_limits<uint32_t>::max()) {
-      reader.fail("there is no region " + std::to_string(region));
+      reader.fail("region index out of range: " + std::to_string(region));
     }
     const uint64_t offset = reader.leb128("an offset");
     pages.push_back({.region = static_cast<uint32_t>(region), .offset = offset});
   }
   if (reader.left() != 0) {
-    reader.fail(std::to_string(reader.left()) + " bytes follow its last entry");
+    reader.fail(std::to_string(reader.left()) + " bytes follow the last entry");
   }
   return pages;
 }

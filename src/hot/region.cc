@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Validates a region layout that came from a peer.
 #include "hot/region.h"
 
 #include <array>
@@ -11,7 +12,7 @@ std::string number(uint64_t value) {
   return std::to_string(value);
 }
 
-// Whether two half-open ranges share a byte. Their ends do not overflow.
+// Returns whether two half-open ranges share a byte. Their ends must not overflow.
 bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size) {
   return a < b + b_size && b < a + a_size;
 }
@@ -21,21 +22,21 @@ std::optional<std::string> region_problem(const Region& region, uint64_t file_si
     return "page size " + number(region.page_size) + " is neither 4096 nor 2097152";
   }
   if (region.size == 0) {
-    return "it is empty";
+    return "the region is empty";
   }
   const uint64_t mask = region.page_size - 1;
   for (const uint64_t value : std::array{region.base, region.size, region.offset}) {
     if ((value & mask) != 0) {
-      return number(value) + " is no multiple of the page size " + number(region.page_size);
+      return number(value) + " is not a multiple of the page size " + number(region.page_size);
     }
   }
   constexpr uint64_t kMax = std::numeric_limits<uint64_t>::max();
   if (region.base > kMax - region.size || region.offset > kMax - region.size) {
-    return "base or offset and size overflow";
+    return "base + size or offset + size overflows";
   }
   if (region.offset + region.size > file_size) {
-    return "it ends at " + number(region.offset + region.size) + ", beyond the memory file's " +
-           number(file_size) + " bytes";
+    return "the region ends at " + number(region.offset + region.size) +
+           ", beyond the memory file's " + number(file_size) + " bytes";
   }
   return std::nullopt;
 }
@@ -44,7 +45,7 @@ std::optional<std::string> region_problem(const Region& region, uint64_t file_si
 
 std::optional<std::string> layout_problem(std::span<const Region> regions, uint64_t file_size) {
   if (regions.empty()) {
-    return "no regions";
+    return "the layout has no regions";
   }
   if (regions.size() > kMaxRegions) {
     return number(regions.size()) + " regions, more than " + number(kMaxRegions);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a VMM's guest memory lies: pieces of its address space, and of the memory file.
+// Regions: where guest memory lies, in the VMM's address space and in the memory file.
 #pragma once
 
 #include <algorithm>
@@ -11,9 +11,10 @@
 
 namespace hot {
 
-// One piece, as Firecracker's handshake names it (GuestRegionUffdMapping). All in bytes. `base` is
-// an address in the VMM; `offset` is the place in the memory file, which for x86 guests above 3 GiB
-// is not the guest's physical address. Nothing that is copied may cross the end of a region.
+// One region, as in Firecracker's handshake (GuestRegionUffdMapping). All fields are in bytes.
+// `base` is an address in the VMM. `offset` is the position in the memory file; for x86 guests
+// above 3 GiB it differs from the guest's physical address. A copy never crosses the end of a
+// region.
 struct Region {
   uint64_t base = 0;
   uint64_t size = 0;
@@ -28,17 +29,19 @@ struct Region {
 inline constexpr uint64_t kSmallPage = 4096;
 inline constexpr uint64_t kHugePage = uint64_t{2} << 20U;
 
-// The region of `regions` that holds `address`, or nullptr. A handful of regions: a linear search.
+// Returns the region that contains `address`, or nullptr. The search is linear because a guest has
+// few regions.
 inline const Region* find_region(std::span<const Region> regions, uint64_t address) {
   const auto found =
       std::ranges::find_if(regions, [&](const Region& r) { return r.contains(address); });
   return found == regions.end() ? nullptr : &*found;
 }
 
-// What is wrong with a layout for a memory file of `file_size` bytes, or nothing: no regions, more
-// than kMaxRegions, a page size other than 4 KiB and 2 MiB, zero or unaligned or overflowing base,
-// size or offset, regions that overlap in addresses or in the file, a region beyond the end of the
-// file. Every number comes from the peer and is hostile until this has passed.
+// Describes what is wrong with a layout for a memory file of `file_size` bytes, or returns nothing:
+// no regions; more than kMaxRegions; a page size other than 4 KiB and 2 MiB; an empty region; an
+// unaligned or overflowing base, size or offset; regions that overlap in addresses or in the file;
+// a region beyond the end of the file. The numbers come from the peer and are hostile until this
+// check has passed.
 std::optional<std::string> layout_problem(std::span<const Region> regions, uint64_t file_size);
 inline constexpr size_t kMaxRegions = 1024;
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Parses traces and their header, and converts them to hot lists.
 #include "hot/trace.h"
 
 #include <limits>
@@ -14,8 +15,8 @@ namespace {
 constexpr std::string_view kHeaderStart = "# snapfork-trace ";
 constexpr std::string_view kVersion = "1";
 
-// Cuts `text` at the first `separator` and returns what was before it; all of it when there is
-// none.
+// Removes the text up to and including the first `separator` and returns the part before it.
+// Without a separator it returns all of `text`.
 std::string_view take_until(std::string_view& text, char separator) {
   const size_t at = text.find(separator);
   const std::string_view first = text.substr(0, at);
@@ -28,10 +29,11 @@ std::string_view take_until(std::string_view& text, char separator) {
                       ": " + why);
 }
 
-// What follows kHeaderStart on the first line. Unknown words are skipped: fields may be added.
+// Parses the part of the first line after kHeaderStart. Unknown fields are skipped, so that a later
+// version can add some.
 void parse_header(std::string_view text, std::string_view name, Trace& trace) {
   if (const std::string_view version = take_until(text, ' '); version != kVersion) {
-    fail(name, 1, "version " + base::quoted(version) + " is not known here");
+    fail(name, 1, "version " + base::quoted(version) + " is not supported");
   }
   std::optional<uint64_t> page_size;
   std::optional<uint64_t> memory_bytes;
@@ -48,11 +50,11 @@ void parse_header(std::string_view text, std::string_view name, Trace& trace) {
     }
   }
   if (!page_size || !memory_bytes) {
-    fail(name, 1, "no page_size=BYTES, or no memory_bytes=BYTES");
+    fail(name, 1, "the header lacks page_size=BYTES or memory_bytes=BYTES");
   }
   const std::optional<std::vector<Region>> regions = parse_region_list(region_list, *page_size);
   if (!regions) {
-    fail(name, 1, "regions=" + base::quoted(region_list) + " is no list of OFFSET+SIZE");
+    fail(name, 1, "regions=" + base::quoted(region_list) + " is not a list of OFFSET+SIZE");
   }
   if (const auto problem = file_layout_problem(*regions, *memory_bytes)) {
     fail(name, 1, *problem);
@@ -62,7 +64,7 @@ void parse_header(std::string_view text, std::string_view name, Trace& trace) {
   trace.regions = *regions;
 }
 
-// The place of a byte of the memory file in `regions`.
+// Finds the region, and the offset in it, of a byte of the memory file.
 std::optional<HotPage> locate(std::span<const Region> regions, uint64_t file_offset) {
   for (size_t i = 0; i < regions.size(); ++i) {
     if (file_offset >= regions[i].offset && file_offset - regions[i].offset < regions[i].size) {
@@ -105,7 +107,7 @@ std::optional<std::vector<Region>> parse_region_list(std::string_view text, uint
 
 std::optional<std::string> file_layout_problem(std::vector<Region> regions, uint64_t file_size) {
   for (Region& region : regions) {
-    region.base = region.offset;  // addresses that overlap where the places in the file do
+    region.base = region.offset;  // such addresses overlap exactly if the file ranges do
   }
   return layout_problem(regions, file_size);
 }
@@ -116,7 +118,7 @@ Trace parse_trace(std::string_view text, std::string_view name) {
     const bool whole = text.find('\n') != std::string_view::npos;
     std::string_view line = take_until(text, '\n');
     if (!whole) {
-      fail(name, number, "it has no newline: the trace was cut short; remove this line");
+      fail(name, number, "the line has no newline, so the trace is truncated; remove this line");
     }
     if (number == 1 && line.starts_with(kHeaderStart)) {
       line.remove_prefix(kHeaderStart.size());
@@ -129,7 +131,7 @@ Trace parse_trace(std::string_view text, std::string_view name) {
     const std::optional<uint64_t> page = base::parse_number<uint64_t>(line);
     if (!page) {
       constexpr size_t kShown = 40;
-      fail(name, number, base::quoted(line.substr(0, kShown)) + " is no page number");
+      fail(name, number, base::quoted(line.substr(0, kShown)) + " is not a page number");
     }
     const bool fits = *page <= std::numeric_limits<uint64_t>::max() / trace.page_size - 1;
     if (!fits || (!trace.regions.empty() && !locate(trace.regions, *page * trace.page_size))) {
@@ -153,7 +155,7 @@ std::vector<HotPage> hot_pages_of(const Trace& trace) {
     const std::optional<HotPage> place = trace.regions.empty()
                                              ? HotPage{.region = 0, .offset = file_offset}
                                              : locate(trace.regions, file_offset);
-    SNAPFORK_CHECK(place.has_value());  // parse_trace saw to it
+    SNAPFORK_CHECK(place.has_value());  // parse_trace checked it
     hot.push_back(*place);
   }
   return hot;

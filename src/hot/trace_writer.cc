@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Creates trace files atomically and feeds them through a background writer.
 #include "hot/trace_writer.h"
 
 #include <fcntl.h>
@@ -26,9 +27,9 @@ std::string subject(const std::string& path) {
   return path == "-" ? "trace on standard output" : "trace " + base::quoted(path);
 }
 
-// The directory of a path, with the slash; and the name in it.
+// Splits a path into its directory, with the slash, and the name in it.
 std::pair<std::string, std::string> split(const std::string& path) {
-  const size_t name_at = path.rfind('/') + 1;  // 0 where there is none
+  const size_t name_at = path.rfind('/') + 1;  // 0 if the path has no slash
   return {name_at == 0 ? "./" : path.substr(0, name_at), path.substr(name_at)};
 }
 
@@ -37,14 +38,14 @@ void check_target(const std::string& path) {
   if (::lstat(path.c_str(), &st) == 0) {
     if (!S_ISREG(st.st_mode)) {
       throw base::BadData("cannot write " + subject(path) + ": " +
-                          (S_ISLNK(st.st_mode) ? "it is a symbolic link" : "not a regular file"));
+                          (S_ISLNK(st.st_mode) ? "is a symbolic link" : "is not a regular file"));
     }
   } else if (errno != ENOENT) {
     base::throw_errno("cannot write " + subject(path));
   }
 }
 
-// What others have under this name is not touched until a whole new file takes it.
+// An existing file of this name is not touched; the rename replaces it in one step.
 base::Fd make_file(const std::string& path) {
   if (path == "-") {
     base::Fd fd(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
@@ -77,7 +78,7 @@ void TraceWriter::check(const std::string& path) {
   if (path == "-") {
     return;
   }
-  constexpr size_t kRoom = 32;  // for a session's id, or the temporary name
+  constexpr size_t kRoom = 32;  // for ".SESSION", or the rest of the temporary name
   if (path.size() + kRoom > PATH_MAX) {
     base::throw_error_number(ENAMETOOLONG, "cannot write " + subject(path));
   }
@@ -88,7 +89,7 @@ void TraceWriter::check(const std::string& path) {
 }
 
 void TraceWriter::start(std::span<const Region> regions, uint64_t memory_bytes) {
-  // Some seconds of a guest that faults all the time.
+  // Enough for some seconds of a guest that faults continuously.
   constexpr size_t kMostQueued = size_t{16} << 20U;
   try {
     writer_ = std::make_unique<base::BackgroundWriter>("trace", kMostQueued,
@@ -122,7 +123,7 @@ void TraceWriter::flush() {
   }
   if (!writer_->write(std::exchange(buffer_, {}))) {
     const std::string why = writer_->failure();
-    end(why.empty() ? "its file does not take what is written" : why);
+    end(why.empty() ? "the file does not accept data fast enough" : why);
   }
 }
 
@@ -131,13 +132,13 @@ void TraceWriter::finish() {
   constexpr std::chrono::seconds kLimit{1};
   if (writer_ && !writer_->drain(kLimit)) {
     const std::string why = writer_->failure();
-    end(why.empty() ? "its file does not take what is written" : why);
+    end(why.empty() ? "the file does not accept data fast enough" : why);
   }
   writer_.reset();
 }
 
 void TraceWriter::end(const std::string& why) {
-  base::say_warning(subject(path_) + " ends here: " + why);
+  base::say_warning(subject(path_) + " ends: " + why);
   writer_.reset();
   buffer_.clear();
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes a session's trace: its header once, then a line for each demand fault.
+// Writes the trace of a session: one header, then one line for each demand fault.
 #pragma once
 
 #include <cstdint>
@@ -12,26 +12,27 @@
 
 namespace hot {
 
-// Never holds the guest's thread: the file is made and written by a thread of its own, through a
-// queue. A trace that cannot be written, or whose queue is full, ends with one warning; the guest
-// is served on. Belongs to one thread.
+// Never blocks the thread that serves the guest: a separate thread creates and writes the file, fed
+// by a queue. If the trace cannot be written or the queue is full, the trace ends with one warning
+// and the guest is still served. An object belongs to one thread.
 class TraceWriter {
  public:
-  // Whether a trace can be written to `path` later ("-": standard output). Changes nothing. Throws
-  // base::BadData for what exists and is not a regular file (links are not followed), or
+  // Checks that a trace can be written to `path` later ("-": standard output). Changes nothing.
+  // Throws base::BadData if `path` exists and is not a regular file (links are not followed), or
   // std::system_error.
   static void check(const std::string& path);
 
   explicit TraceWriter(std::string path) : path_(std::move(path)) {}
 
   const std::string& path() const { return path_; }
-  // Makes the file, under a temporary name, and gives it the name of the trace: an older trace is
-  // replaced, not emptied under the session that may still write it. Then writes the header.
+  // Creates the file under a temporary name, renames it to the name of the trace, and writes the
+  // header. An older trace is replaced and never truncated, because another session may still write
+  // to it.
   void start(std::span<const Region> regions, uint64_t memory_bytes);
   void fault(uint64_t page_in_file);
-  // Queues what is buffered.
+  // Moves the buffered lines into the queue.
   void flush();
-  // At the end: waits until all is written, no longer than a second.
+  // Waits until everything is written, for at most one second. Called at the end.
   void finish();
 
  private:

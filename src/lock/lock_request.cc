@@ -100,7 +100,7 @@ std::optional<LockRequest> parse_lock_request(int argc, char** argv) {
   }
   options->require_operands(1, SIZE_MAX, "one ID or more is");
   LockRequest request;
-  request.locks = locks_of(split_into_groups(options->words()));
+  request.locks = locks_of(split_into_groups(options->in_order()));
   if (options->has("timeout") && std::ranges::none_of(request.locks, &WantedLock::waits)) {
     throw base::UsageError("--timeout and --no-wait exclude each other");
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// hotpage-record: makes lists of hot pages from traces, shows and checks them.
+// hotpage-record: makes hot lists from traces, and prints and checks hot lists.
 #include <string>
 #include <string_view>
 
@@ -32,15 +32,16 @@ hot::HotListLayout parse_layout(const Parsed& parsed) {
 }
 
 void add_layout(base::Options& options) {
-  options.value("regions", "LIST", "OFFSET+SIZE,... of the regions in the memory file")
+  options.value("regions", "LIST", "regions of the memory file: OFFSET+SIZE,...")
       .value("page-size", "SIZE", "4096 (default) or 2M");
 }
 
 int record(int argc, char** argv) {
-  base::Options options("hotpage-record record", "[-o FILE] [TRACE|-]",
-                        "Make a hot list (HPL1) of a trace: each page once, in order.");
-  options.value("o,output", "FILE", "write FILE, whole or not at all")
-      .flag("dry-run", "only say what would be written");
+  base::Options options(
+      "hotpage-record record", "[-o FILE] [TRACE|-]",
+      "Convert a trace to a hot list (HPL1): each page once, in order of first touch.");
+  options.value("o,output", "FILE", "write to FILE, atomically")
+      .flag("dry-run", "print what would be written, and write nothing");
   const std::optional<Parsed> parsed = options.parse(argc, argv);
   if (parsed) {
     parsed->require_operands(0, 1, "TRACE");
@@ -60,7 +61,7 @@ int record(int argc, char** argv) {
 
 int show(int argc, char** argv) {
   base::Options options("hotpage-record show", "[options] LIST|-",
-                        "Print REGION, OFFSET and PAGE in the memory file of each entry.");
+                        "Print region, offset, and page in the memory file of each entry.");
   add_layout(options);
   if (const std::optional<Parsed> parsed = options.parse(argc, argv)) {
     parsed->require_operands(1, 1, "LIST");
@@ -70,7 +71,8 @@ int show(int argc, char** argv) {
 }
 
 int stat(int argc, char** argv) {
-  base::Options options("hotpage-record stat", "[options] LIST|-", "Say what is in a hot list.");
+  base::Options options("hotpage-record stat", "[options] LIST|-",
+                        "Print the number of entries, pages, regions and runs of a hot list.");
   options.value("page-size", "SIZE", "4096 (default) or 2M");
   if (const std::optional<Parsed> parsed = options.parse(argc, argv)) {
     parsed->require_operands(1, 1, "LIST");
@@ -96,7 +98,7 @@ int stat(int argc, char** argv) {
 
 int check(int argc, char** argv) {
   base::Options options("hotpage-record check", "[options] --mem FILE LIST|-",
-                        "Check that a hot list is for a memory file: exit 4 if it is not.");
+                        "Check that a hot list fits a memory file. Exits with 4 if it does not.");
   options.value("mem", "FILE", "the memory file");
   add_layout(options);
   if (const std::optional<Parsed> parsed = options.parse(argc, argv)) {
@@ -121,15 +123,15 @@ int check(int argc, char** argv) {
 
 int help(int argc, char** argv) {
   base::Options options("hotpage-record", "COMMAND [options] [operands]",
-                        "Make lists of hot pages from traces of page faults; show, check them.");
+                        "Make lists of hot pages from page fault traces; print and check them.");
   options.footer(
       "Commands, each with its own --help:\n"
-      "  record [-o FILE] [TRACE|-]     make a list (HPL1) of a trace\n"
+      "  record [-o FILE] [TRACE|-]     convert a trace to a list (HPL1)\n"
       "  show LIST                      print its entries\n"
       "  stat LIST                      print counts\n"
-      "  check LIST --mem FILE          exit 4 when it is not for that memory file\n"
+      "  check LIST --mem FILE          exit 4 if it does not fit the memory file\n"
       "\n"
-      "Exit: 0 ok; 2 usage; 4 a list or trace is bad; 5 system. See hotpage-record(1).");
+      "Exit: 0 ok; 2 usage; 4 bad list or trace; 5 system. See hotpage-record(1).");
   if (const std::optional<Parsed> parsed = options.parse(argc, argv)) {
     parsed->require_operands(1, 0, "a command: record, show, stat or check");
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// uffd-ctl: asks a running page server, and makes and ends its sessions.
+// uffd-ctl: controls a running page server and its sessions.
 #include "base/program.h"
 #include "pager/ctl/control_command.h"
 

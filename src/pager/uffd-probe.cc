@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// uffd-probe: plays a VMM against a page server, and verifies every byte that comes.
+// uffd-probe: acts as a VMM of a page server and verifies every byte that it gets.
 #include <string>
 
 #include "base/error.h"
@@ -15,30 +15,30 @@ constexpr int64_t kAny = int64_t{1} << 60U;
 
 base::Options make_options() {
   base::Options options("uffd-probe", "[options] --socket PATH... --mem FILE",
-                        "Play a VMM against a page server, and verify every byte it serves.");
-  options.value("socket", "PATH", "the server's socket; repeated: one VMM each")
-      .value("mem", "FILE", "the memory file that is served")
-      .value("wait", "S", "wait so long for the server to listen (0)");
-  options.group("What the VMMs do")
+                        "Act as VMMs of a page server, and verify every byte that it serves.");
+  options.value("socket", "PATH", "socket of the server; one VMM for each --socket")
+      .value("mem", "FILE", "memory file that is served")
+      .value("wait", "S", "wait up to S seconds for the server (0)");
+  options.group("VMM")
       .value("pattern", "P", "random (default), seq, stride:N, trace:FILE")
-      .value("pages", "N", "touch the first N pages of it only")
-      .value("jobs", "N", "N vCPUs share the pages out (default 1)")
-      .flag("kvm", "real vCPUs: memory is missed as guests miss it")
-      .flag("overlap", "each vCPU touches all the pages")
+      .value("pages", "N", "touch only the first N pages of the pattern")
+      .value("jobs", "N", "divide the pages among N vCPUs (default 1)")
+      .flag("kvm", "use real vCPUs, whose faults come through KVM")
+      .flag("overlap", "let each vCPU touch all pages")
       .value("write", "PERCENT", "write to this share of the pages")
-      .value("balloon", "MIB", "remove so much memory meanwhile")
-      .value("regions", "N", "memory in N regions (default 1)")
+      .value("balloon", "MIB", "remove MIB of memory during the run")
+      .value("regions", "N", "number of memory regions (default 1)")
       .value("page-size", "SIZE", "4096 (default) or 2M")
-      .value("seed", "N", "other random choices (default 1)")
+      .value("seed", "N", "seed of random choices (default 1)")
       .value("cpu", "N", "run on this CPU only");
-  options.group("How it ends")
-      .value("deadline", "S", "hung after so many seconds (default 60)")
-      .value("kill-after", "N", "die by SIGKILL after N touches")
-      .flag("hold", "then say ready, keep VMMs until stdin closes")
-      .value("misbehave", "HOW", "send a bad handshake: it must be refused")
-      .flag("baseline", "measure this machine's own limits, too");
+  options.group("Run")
+      .value("deadline", "S", "report a hang after S seconds (default 60)")
+      .value("kill-after", "N", "kill itself with SIGKILL after N touches")
+      .flag("hold", "print ready, then keep VMMs until stdin closes")
+      .value("misbehave", "HOW", "send a bad handshake, which must be refused")
+      .flag("baseline", "also measure the limits of this machine");
   options.footer(
-      "Exit: 0 all right; 1 wrong or stale page, hang, or no server; 2 usage;\n"
+      "Exit: 0 all correct; 1 wrong or stale page, hang, or no server; 2 usage;\n"
       "3 no userfaultfd or KVM; 4 bad file or trace; 5 system. See uffd-probe(1).");
   return options;
 }
@@ -79,7 +79,7 @@ pager::ProbeConfig parse_config(const base::ParsedOptions& parsed) {
   config.hold = parsed.has("hold");
   config.baseline = parsed.has("baseline");
   if (const auto how = parsed.value("misbehave")) {
-    config.misbehaviour = pager::parse_misbehaviour(*how);
+    config.misbehavior = pager::parse_misbehavior(*how);
   }
   if (config.overlap_jobs && config.write_percent > 0) {
     throw base::UsageError(

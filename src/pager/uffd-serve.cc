@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// uffd-serve: gives VMMs the contents of their guests' memory when they ask for them.
+// uffd-serve: serves the memory of guests, page by page, to VMMs that use a userfaultfd.
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,7 +13,7 @@
 
 namespace {
 
-// "uffd-serve ctl VERB" is "uffd-ctl VERB", with the program that was installed beside this one.
+// "uffd-serve ctl VERB" runs "uffd-ctl VERB", the program in the same directory.
 [[noreturn]] void run_client(char** words) {
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
   const std::string client = self.parent_path() / "uffd-ctl";

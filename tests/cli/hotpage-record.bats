@@ -56,7 +56,7 @@ list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
   assert_equal "$output" ""
   echo no-number >bad.trace
   run --separate-stderr -4 hotpage-record record -o list bad.trace
-  assert_contains "$stderr" "'bad.trace': line 1: 'no-number' is no page number"
+  assert_contains "$stderr" "'bad.trace': line 1: 'no-number' is not a page number"
   assert_equal "$(<list)" old
   run --separate-stderr -5 hotpage-record record -o no/such/dir/list two.trace
   assert_contains "$stderr" "no/such/dir"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Input from pipes, output to pipes, and failures as records: what scripts need.
+# Tests what scripts need: input from pipes, output to pipes, and failures as JSON records.
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 
 load helpers
@@ -62,7 +62,7 @@ teardown() {
   hotpage-record show <(cat expected) | cmp - shown
 }
 
-@test "a wrong command line is a record, too, with --json" {
+@test "with --json a usage error is a record, too" {
   local words
   for words in 'reflink-clone --json' 'reflink-clone --no-such --json' 'snapshot-meta --json frobnicate' \
     'snapshot-meta list --json --no-such' 'template-lock --no-such --json a -- true' \
@@ -71,7 +71,7 @@ teardown() {
     run --separate-stderr -2 $words
     assert_equal "$(json '[.type, .v, .program, .exit_code, .code] | @csv')" "\"error\",1,\"${words%% *}\",2,\"usage\""
   done
-  # That word of a command is not ours.
+  # A word after "--" belongs to the command, not to template-lock.
   run --separate-stderr -2 template-lock --no-such a -- true --json
   assert_equal "$output" ''
 }

@@ -233,13 +233,13 @@ in_order() { # <guest>
   printf 'HPL1\3\0\0\0\x80\x20' >"$hot"
   mismatch a "its hot list '$hot' is not for this memory: at byte 5: only 5 bytes follow for 3 entries"
   { printf 'HPL1\x81\4' && head -c 1026 /dev/zero; } >"$hot"
-  mismatch a "its hot list '$hot' is not for this memory: it has 513 entries, and the memory has 512 pages"
+  mismatch a "its hot list '$hot' is not for this memory: the list has 513 entries, but the memory has 512 pages"
   for junk in junk HPL2; do
     echo $junk >"$hot"
-    mismatch a "its hot list '$hot' is not for this memory: it does not start with HPL1"
+    mismatch a "its hot list '$hot' is not for this memory: the file does not start with HPL1"
   done
   printf 'HPL1\1\0\x80\x80\0' >"$hot" # two spellings of one number: uffd-serve refuses them, too
-  mismatch a "its hot list '$hot' is not for this memory: at byte 9: bad number for an offset"
+  mismatch a "its hot list '$hot' is not for this memory: at byte 9: malformed number for an offset"
   printf 'HPL1\1\0\1' >"$hot"
   mismatch a "its hot list '$hot' is not for this memory: entry 0 is at byte 1, which is not a multiple of 4096"
   rm "$hot"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# uffd-probe: its verdicts on a right page server and on wrong ones.
+# Tests the verdicts of uffd-probe on a correct page server and on faulty ones.
 # shellcheck disable=SC2154,SC2030,SC2031 # what helpers set; each test is a subshell, and meant to be
 
 load helpers
@@ -8,7 +8,7 @@ load ../huge_pages
 
 setup() {
   common_setup
-  # 16 MiB: random pages, and zero pages in between that are not stored.
+  # 16 MiB: random pages, separated by holes.
   head -c 8M /dev/urandom >memory
   truncate -s 12M memory
   head -c 4M /dev/urandom >>memory
@@ -24,7 +24,7 @@ require_userfaultfd() {
     || skip "needs userfaultfd for kernel faults (root)"
 }
 
-# Starts the helper server, right or wrong in the way named, and returns when it listens.
+# Starts the helper server, correct or with the named fault, and returns when it listens.
 serve() { # [what is wrong]
   require_userfaultfd
   mkfifo ready
@@ -37,16 +37,16 @@ probe() {
   uffd-probe --socket s.sock --mem memory "$@"
 }
 
-@test "uffd-probe: what every program does" {
+@test "uffd-probe: common options, closed streams and exit statuses" {
   standard_cases uffd-probe
 }
 
-@test "a right server passes: a line, or a record for the VMM and a summary" {
+@test "a correct server passes, with a line or JSON records for each VMM" {
   serve
   run --separate-stderr -0 probe
   assert_equal "$stderr" ""
   assert_contains "$output" "s.sock: $pages pages in "
-  assert_contains "$output" "every byte right; $pages faults: p50 "
+  assert_contains "$output" "every byte correct; $pages faults: p50 "
   run --separate-stderr -0 probe --json
   assert_equal "$(jq -c 'select(.type == "probe")
     | [.v, .socket, .ok, .touched, .faults, .wrong_pages, .stale_pages, .hung]' <<<"$output")" \
@@ -59,7 +59,7 @@ probe() {
   assert_equal "$output$stderr" ""
 }
 
-@test "jobs, regions, writes and a balloon change nothing about a right server" {
+@test "a correct server passes with jobs, regions, writes and a balloon" {
   serve
   run -0 --separate-stderr probe --json --jobs 3 --regions 5 --write 30 --balloon 4 --seed 7
   assert_equal "$(jq -c 'select(.type == "probe") | [.ok, .touched, .removed_pages]' \
@@ -71,7 +71,7 @@ probe() {
   run -0 --separate-stderr probe --json --cpu 0 --pages 10
 }
 
-@test "patterns touch the pages that they name" {
+@test "each --pattern touches the pages it names" {
   serve
   printf '4095\n0\n# a remark\n4095\n17\n' >t.trace
   for pattern in random seq stride:64 trace:t.trace; do
@@ -82,7 +82,7 @@ probe() {
   assert_equal "$(jq -s '.[0].touched' <<<"$output")" 3
 }
 
-@test "several VMMs at once, each a process of its own" {
+@test "several VMMs run at once, each in its own process" {
   serve
   run -0 --separate-stderr probe --json --socket s.sock --socket s.sock --balloon 1
   assert_equal "$(jq -s '[.[] | select(.type == "probe") | .pid] | unique | length' \
@@ -91,30 +91,30 @@ probe() {
     "[3,3,$((3 * pages))]"
 }
 
-@test "one wrong byte is found, and said where" {
+@test "one wrong byte is found and reported with its position" {
   serve
   cp memory expected
   printf '\xaa' | dd of=expected bs=1 seek=8398949 conv=notrunc status=none # page 2050, byte 2149
   run -1 --separate-stderr uffd-probe --socket s.sock --mem expected --json
-  assert_contains "$stderr" "s.sock: 1 wrong page (page 2050, byte 2149: 00 where aa belongs)"
+  assert_contains "$stderr" "s.sock: 1 wrong page (page 2050, byte 2149: 00 where aa was expected)"
   assert_equal "$(jq -s -c '.[0] | [.ok, .wrong_pages, .first_mismatch]' <<<"$output")" \
     '[false,1,{"page":2050,"byte":2149,"expected":170,"found":0}]'
 }
 
-@test "wrong bytes now and then are found" {
+@test "occasional wrong bytes are found" {
   serve byte
   run -1 --separate-stderr probe --json
   assert_equal "$(jq -s '.[0].wrong_pages' <<<"$output")" 40
 }
 
-@test "a server that forgets removals leaves stale pages" {
+@test "a server that ignores removals leaves stale pages" {
   serve ignore-remove
   run -1 --separate-stderr probe --json --balloon 4
-  assert_contains "$stderr" "removed and not zero"
+  assert_contains "$stderr" "removed but not zero"
   jq -es '.[0] | .stale_pages > 500 and .wrong_pages == 0' <<<"$output"
 }
 
-# Whether a fault and a removal meet in one batch is chance; five runs without are a blind probe.
+# Whether a fault and a removal are in one batch is random. Five runs without one mean that the probe detects nothing.
 probe_until_wrong() { # <option>...
   local seed
   for seed in {1..5}; do
@@ -130,7 +130,7 @@ probe_until_wrong() { # <option>...
   jq -es '.[0] | .stale_pages > 0 and .wrong_pages == 0' <<<"$output"
 }
 
-@test "a server that stops answering is a hang, at the deadline, and no process stays" {
+@test "a server that stops answering is a hang at the deadline, and no process remains" {
   serve hang
   run -1 --separate-stderr probe --json --deadline 0.5
   assert_contains "$stderr" "s.sock: hung after 99 pages: no answer for page "
@@ -139,13 +139,13 @@ probe_until_wrong() { # <option>...
   is_gone "$(jq -s '.[0].pid' <<<"$output")"
 }
 
-@test "a server that wakes nobody for a page that is there is a hang" {
+@test "a server that does not wake the waiters of a present page is a hang" {
   serve no-wake
   run -1 --separate-stderr probe --json --deadline 0.5
   assert_equal "$(jq -s '.[0].hung' <<<"$output")" true
 }
 
-@test "a server that closes and answers no more is a hang long before the deadline" {
+@test "a server that closes and stops answering is a hang long before the deadline" {
   serve close
   SECONDS=0
   run -1 --separate-stderr probe --json --deadline 60
@@ -154,12 +154,12 @@ probe_until_wrong() { # <option>...
   assert_equal "$(jq -s -c '.[0] | [.hung, .server_closed]' <<<"$output")" "[true,true]"
 }
 
-@test "a server that ends when all is there is no hang, however long the last look at each page takes" {
+@test "a server that ends after installing all pages is not a hang, however long verification takes" {
   require_cmd strace
   head -c 24K /dev/urandom >memory
   serve
   local server=$spawned_pid
-  # Two looks at each of 6 pages, of 0.4 s each: longer than nothing may come from a server that is gone.
+  # Two verifications of each of 6 pages, 0.4 s each. Together they take longer than the second without progress that the probe allows after a hang-up.
   spawn_to probe.log strace -f -qq -o calls -e trace=pread64 -e inject=pread64:delay_enter=400000 \
     uffd-probe --mem memory --socket s.sock --write 30
   local probe=$spawned_pid
@@ -170,7 +170,7 @@ probe_until_wrong() { # <option>...
   wait "$probe" || fail "$(<probe.log)"
 }
 
-@test "a poisoned page kills the VMM, and is reported" {
+@test "a poisoned page kills the VMM and is reported" {
   serve poison
   run --separate-stderr probe --json --deadline 2
   ((status == 1))
@@ -179,7 +179,7 @@ probe_until_wrong() { # <option>...
   assert_equal "$(jq -s -c '.[0] | [.ok, .hung, .signal]' <<<"$output")" "[false,false,7]"
 }
 
-@test "--kill-after: the VMM dies as a crash would, and that is no fault of the server" {
+@test "--kill-after: the VMM kills itself, and the server is not blamed" {
   serve
   run -0 --separate-stderr probe --json --kill-after 50
   assert_equal "$(jq -s -c '.[0] | [.ok, .killed_itself, .touched]' <<<"$output")" "[true,true,50]"
@@ -187,7 +187,7 @@ probe_until_wrong() { # <option>...
   assert_contains "$stderr" "--kill-after 51"
 }
 
-@test "--hold: the VMMs stay until standard input is at its end" {
+@test "--hold: the VMMs stay until standard input ends" {
   serve
   mkfifo in
   uffd-probe --socket s.sock --socket s.sock --mem memory --hold --pages 5 <in >out 3>&- 4>&- &
@@ -195,7 +195,7 @@ probe_until_wrong() { # <option>...
   spawned+=("$probe_pid")
   exec 8>in
   wait_until 10 grep -qx ready out
-  assert_equal "$(grep -c 'every byte right' out)" 2
+  assert_equal "$(grep -c 'every byte correct' out)" 2
   mapfile -t vmms < <(pgrep -P "$probe_pid")
   assert_equal "${#vmms[@]}" 2
   exec 8>&-
@@ -204,18 +204,18 @@ probe_until_wrong() { # <option>...
   is_gone "${vmms[1]}"
 }
 
-@test "a VMM ends with the probe, even in a fault that nobody answers" {
+@test "a VMM dies with the probe, even in an unanswered fault" {
   serve hang
   spawn_to out uffd-probe --socket s.sock --mem memory
   probe_pid=$spawned_pid
   wait_until 10 pgrep -P "$probe_pid"
   vmm=$(pgrep -P "$probe_pid")
-  spawned+=("$vmm") # should this test fail
+  spawned+=("$vmm") # in case this test fails
   kill -KILL "$probe_pid"
   wait_until 10 is_gone "$vmm"
 }
 
-@test "--misbehave: a right server refuses each spoilt handshake, and serves a split one" {
+@test "--misbehave: a correct server refuses each invalid handshake and serves a split one" {
   serve
   for how in silent partial garbage no-fd wrong-fd two-fds overlap unaligned beyond huge; do
     run -0 --separate-stderr probe --misbehave "$how" --json --deadline 10 --regions 2
@@ -227,16 +227,16 @@ probe_until_wrong() { # <option>...
   assert_equal "$(jq -s -c '.[0] | [.ok, .touched]' <<<"$output")" "[true,$pages]"
 }
 
-@test "--misbehave: a server that keeps the connection fails" {
+@test "--misbehave: a server that does not refuse the handshake fails" {
   serve accept-all
   for how in silent overlap; do
     run -1 --separate-stderr probe --misbehave "$how" --json --deadline 0.6
-    assert_contains "$stderr" "the server kept a connection whose handshake it must refuse"
+    assert_contains "$stderr" "the server did not refuse an invalid handshake"
     assert_equal "$(jq -s -c '.[0] | [.ok, .refused]' <<<"$output")" "[false,false]"
   done
 }
 
-@test "--baseline: the figures of this machine, in the same run" {
+@test "--baseline: measures this machine in the same run" {
   serve
   run -0 --separate-stderr probe --baseline --json --pages 500 --cpu 0
   jq -es '.[-1] | .anonymous_p50_ns > 100 and .copy_loop_p50_ns > .anonymous_p50_ns
@@ -245,7 +245,7 @@ probe_until_wrong() { # <option>...
   assert_contains "$output" "this machine: anonymous fault p50 "
 }
 
-@test "no server: exit 5 without a socket, 1 where nobody listens, 2 for a long path" {
+@test "no server: exit 5 without a socket, 1 without a listener, 2 for a long path" {
   require_userfaultfd
   run -5 --separate-stderr probe
   assert_contains "$stderr" "cannot connect to 's.sock': No such file"
@@ -253,14 +253,14 @@ probe_until_wrong() { # <option>...
   kill -KILL "$spawned_pid"
   wait "$spawned_pid" || true
   run -1 --separate-stderr probe --json
-  assert_contains "$stderr" "cannot connect to 's.sock': no page server listens there"
+  assert_contains "$stderr" "cannot connect to 's.sock': no page server listens"
   assert_equal "$(jq -c 'select(.type == "error") | [.exit_code, .code]' <<<"$output")" '[1,"no"]'
   long=$(printf '%0108d' 0)
   run -2 --separate-stderr uffd-probe --socket "$long" --mem memory
   assert_contains "$stderr" "108 bytes"
 }
 
-@test "bad memory files and traces: exit 4 or 5, by name" {
+@test "bad memory files and traces are reported by name with exit 4 or 5" {
   : >empty
   head -c 5000 /dev/urandom >odd
   for file in empty odd .; do
@@ -280,7 +280,7 @@ probe_until_wrong() { # <option>...
   run -5 --separate-stderr probe --pattern trace:nothing
 }
 
-@test "wrong command lines: exit 2 and nothing on standard output" {
+@test "wrong command lines exit with 2 and print nothing on standard output" {
   for args in '' '--socket s' '--mem memory' '--socket s --mem memory more' \
     '--socket s --mem memory --pattern sideways' '--socket s --mem memory --pattern stride:0' \
     '--socket s --mem memory --pattern stride:x' '--socket s --mem memory --pattern trace:' \
@@ -296,7 +296,7 @@ probe_until_wrong() { # <option>...
   done
 }
 
-@test "memory in huge pages" {
+@test "memory in 2 MiB pages is served and verified" {
   borrow_huge_pages 8
   serve
   run -0 --separate-stderr probe --page-size 2M --json --balloon 4 --regions 2 --jobs 2
@@ -308,7 +308,7 @@ require_kvm() {
   [[ -r /dev/kvm && -w /dev/kvm ]] || skip "needs /dev/kvm"
 }
 
-@test "--kvm: real vCPUs find every byte right, and removed pages zero" {
+@test "--kvm: real vCPUs find every byte correct and removed pages zero" {
   require_kvm
   serve
   run -0 --separate-stderr probe --json --kvm --jobs 3 --regions 5 --write 30 --balloon 4
@@ -319,22 +319,22 @@ require_kvm() {
   assert_equal "$(jq -c 'select(.type == "probe") | [.ok, .touched]' <<<"$output")" "[true,4000]"
 }
 
-@test "--kvm: what a wrong server does to a guest is found" {
+@test "--kvm: the errors of a faulty server are found" {
   require_kvm
   serve late-remove
   probe_until_wrong --kvm --jobs 3 --balloon 8
   assert_equal "$status" 1
-  assert_contains "$stderr" "removed and not zero"
+  assert_contains "$stderr" "removed but not zero"
 }
 
-@test "--kvm: a poisoned page is SIGBUS, as for any other VMM" {
+@test "--kvm: a poisoned page raises SIGBUS, as without --kvm" {
   require_kvm
   serve poison
   run -1 --separate-stderr probe --kvm
   assert_contains "$stderr" "signal 7"
 }
 
-@test "--kvm without a KVM is exit 3, before anything is touched" {
+@test "--kvm without /dev/kvm exits with 3 before any page is touched" {
   require_root
   require_namespaces -m
   [[ $(uname -m) == x86_64 ]] || skip "--kvm is for x86-64"
@@ -344,32 +344,32 @@ require_kvm() {
   assert_contains "$stderr" "'/dev/kvm'"
 }
 
-@test "huge pages that are not there are exit 3" {
+@test "too few huge pages exit with 3" {
   free=$(free_huge_pages)
   ((free < 8)) || skip "there are huge pages"
   run -3 --separate-stderr probe --page-size 2M
   assert_contains "$stderr" "8 are needed and $free are free"
 }
 
-@test "a user who may have no userfaultfd is told so, exit 3" {
+@test "a user without permission for userfaultfd gets a message and exit 3" {
   require_root
   require_cmd setpriv
-  [[ $(</proc/sys/vm/unprivileged_userfaultfd) == 0 ]] || skip "everybody may have a userfaultfd"
+  [[ $(</proc/sys/vm/unprivileged_userfaultfd) == 0 ]] || skip "every user may create a userfaultfd"
   chmod 755 . ..
   cp "$(command -v uffd-probe)" probe
   chmod 644 memory
-  setpriv --reuid 65534 --clear-groups test -r memory || skip "nobody cannot read $PWD"
+  setpriv --reuid 65534 --clear-groups test -r memory || skip "user nobody cannot read $PWD"
   run -3 --separate-stderr setpriv --reuid 65534 --clear-groups ./probe --socket s --mem memory
   assert_contains "$stderr" "not permitted"
 }
 
-@test "a full disk behind standard output is an error" {
+@test "uffd-probe: standard output on a full disk is an error" {
   serve
   run -5 --separate-stderr bash -c 'uffd-probe --socket s.sock --mem memory --json >/dev/full'
   assert_contains "$stderr" "standard output"
 }
 
-@test "--wait: a server that starts at the same time is waited for" {
+@test "--wait: waits for a server that is starting" {
   run -5 --separate-stderr uffd-probe --socket late.sock --mem memory
   uffd-probe --wait 20 --socket late.sock --mem memory --pages 100 &
   probe=$!

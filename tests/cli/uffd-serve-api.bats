@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# What uffd-serve tells of itself and its sessions: GET /sessions/{id}, GET /metrics, --features.
+# Tests the reports of uffd-serve: GET /sessions/{id}, GET /metrics, --features.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load helpers
@@ -9,8 +9,8 @@ load uffd-serve_helpers
 setup() { serve_setup; }
 teardown() { common_teardown; }
 
-# The value of one sample of the metrics in $output, read by Prometheus' own parser; nothing when there
-# is none. Fails when the text as a whole is not what Prometheus reads.
+# Prints the value of one sample of the metrics in $output, read by Prometheus' own parser; nothing if the
+# sample is missing. Fails if the parser rejects the text.
 sample() { # <name> [label=value]
   /usr/bin/python3 - "$output" "$@" <<'PY'
 import sys
@@ -29,10 +29,10 @@ require_prometheus() {
   /usr/bin/python3 -c 'import prometheus_client.parser' 2>/dev/null || skip "needs python3-prometheus-client"
 }
 
-@test "metrics: what Prometheus' own parser reads, with types, and counts that agree with the session's" {
+@test "metrics: Prometheus' own parser reads them, and the counts equal the session's" {
   require_prometheus
   require_cmd curl
-  serve_control --lazy # so that there are many faults, however fast the guest is
+  serve_control --lazy # for many faults, however fast the guest is
   uffd-ctl create a=memory b=memory
   hold_vmm "$PWD/s/a.sock" --balloon 2
   run -0 uffd-ctl session a
@@ -48,7 +48,7 @@ require_prometheus() {
   assert_equal "$(sample uffd_serve_pages_total kind=removed)" "$(jq .pages.removed <<<"$session")"
   assert_equal "$(sample uffd_serve_eagain_total)" "$(jq .eagain <<<"$session")"
   assert_equal "$(sample uffd_serve_resident_bytes)" "$(jq .bytes_resident <<<"$session")"
-  # Of faults on a page that waits already, one is answered.
+  # Several faults on one waiting page get one answer.
   local answered
   answered=$(jq '[.latency_ns.histogram[].count] | add' <<<"$session")
   ((answered > 100 && answered <= $(jq .faults.demand <<<"$session"))) || fail "$answered answers: $session"
@@ -62,7 +62,7 @@ require_prometheus() {
   ask_for 405 POST /metrics
 }
 
-@test "metrics: names and label of hypeman's pager" {
+@test "metrics: have the names and the label of hypeman's pager" {
   require_prometheus
   require_cmd curl
   serve_hypeman
@@ -77,22 +77,22 @@ require_prometheus() {
   done
 }
 
-@test "metrics: a version key of any characters is one label" {
+@test "metrics: a version key with any characters is one label" {
   require_prometheus
   serve --data-dir data --version-key 'a"b\c{d}' # no newline: a directory is named so
   run -0 uffd-ctl --control 'data/uffd/a"b\c{d}/control.sock' metrics
   assert_equal "$(sample hypeman_uffd_draining 'version_key=a"b\c{d}')" 0
 }
 
-@test "metrics: counters go on when a session ends, what was resident is gone" {
+@test "metrics: when a session ends, counters stay and resident bytes drop" {
   require_prometheus
   serve_control
   uffd-ctl create a=memory
   run -0 probe --socket s/a.sock
   wait_until 5 test ! -e s/a.vmm
   run -0 uffd-ctl metrics
-  (($(sample uffd_serve_faults_total kind=demand) > 0)) || fail "the faults are forgotten"
-  (($(sample uffd_serve_fault_seconds_count) > 0)) || fail "the latencies are forgotten"
+  (($(sample uffd_serve_faults_total kind=demand) > 0)) || fail "the faults are lost"
+  (($(sample uffd_serve_fault_seconds_count) > 0)) || fail "the latencies are lost"
   assert_equal "$(sample uffd_serve_resident_bytes)" 0
   assert_equal "$(sample uffd_serve_sessions state=serving)" 0
 }
@@ -118,7 +118,7 @@ require_prometheus() {
   json '.latency_ns | .p50 > 0 and .p50 <= .p99 and .p99 <= .max and .max < .histogram[-1].below' >/dev/null
 }
 
-@test "session: how far a guest has drifted from its hot list" {
+@test "session: reports how much a guest differs from its hot list" {
   hot_list 1 2 3 4 5 6 >hot
   serve_control --window 1
   uffd-ctl create --hot hot a=memory
@@ -132,7 +132,7 @@ require_prometheus() {
   json '.pages.prefetched + .hot_list.faults_listed >= 6' >/dev/null
 }
 
-@test "session: a hot list that came later is the one that counts" {
+@test "session: the latest hot list is the one that is compared" {
   hot_list 10 11 12 >hot
   serve_control --window 1
   uffd-ctl create a=memory
@@ -142,7 +142,7 @@ require_prometheus() {
   assert_equal "$(json '.hot_list | [.path, .pages, .faults_unlisted] | tostring')" "[\"$PWD/hot\",3,0]"
 }
 
-@test "session: a refused hot list is compared with nothing" {
+@test "session: a refused hot list is not compared" {
   hot_list 1 2000 >hot
   serve_control
   uffd-ctl create --hot hot a=memory
@@ -152,7 +152,7 @@ require_prometheus() {
   release_vmm
 }
 
-@test "--features: each with what is done without it; --without switches one off; nothing is served" {
+@test "--features prints each feature and its fallback; --without disables one" {
   run -0 --separate-stderr uffd-serve --features
   assert_equal "$stderr" ""
   assert_equal "$(cut -f 1 <<<"$output" | tr '\n' ' ')" "poison pagemap-scan peerpidfd nowait-read oom-score "
@@ -163,13 +163,13 @@ require_prometheus() {
   assert_contains "$stderr" "'magic'"
 }
 
-@test "a server says once what it does without, and nothing when it has all" {
+@test "a server logs each missing feature once" {
   serve_control --without poison,pagemap-scan,peerpidfd,nowait-read,oom-score
   uffd-ctl create a=memory b=memory
   run -0 probe --socket s/a.sock --pages 10
   run -0 probe --socket s/b.sock --pages 10
-  assert_equal "$(grep -c 'is switched off' server.log)" 5
-  assert_logged "UFFDIO_POISON is switched off: a VMM whose page cannot be read is killed"
+  assert_equal "$(grep -c 'is disabled by --without' server.log)" 5
+  assert_logged "UFFDIO_POISON is disabled by --without: a VMM whose page cannot be read is killed"
 }
 
 @test "--without poison: a page that cannot be read kills its VMM, and no other" {
@@ -185,7 +185,7 @@ require_prometheus() {
   ! is_gone "$vmm" || fail "the other VMM was killed, too"
 }
 
-@test "--without peerpidfd: a VMM is known by number and start time, its end is seen, it can be killed" {
+@test "--without peerpidfd: a VMM is identified by pid and start time, and can be killed" {
   chmod 444 memory
   cp memory whole
   serve_control --window 1 --without peerpidfd,poison

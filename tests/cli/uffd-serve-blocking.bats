@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# uffd-serve: files that do not take what is written to them hold neither a guest nor a request.
+# Tests that output files that block delay neither a guest nor a request.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell
 
 load helpers
@@ -9,7 +9,7 @@ load uffd-serve_helpers
 setup() { serve_setup; }
 teardown() { common_teardown; }
 
-# A server with these streams; returns when it serves.
+# Starts a server with these streams; returns when it serves.
 serve_with() { # <redirections> <option>...
   local redirections=$1
   shift
@@ -21,14 +21,14 @@ serve_with() { # <redirections> <option>...
   read -r <ready || fail "the server did not start: $(<server.log)"
 }
 
-# A pipe with its 64 KiB in it, that nobody reads.
+# Creates a pipe that is full (64 KiB) and is not read.
 make_full_pipe() {
   mkfifo "$1"
   exec 7<>"$1"
   head -c 65536 /dev/zero >&7
 }
 
-@test "a standard error that nobody reads holds nobody, and the lines that were dropped are counted" {
+@test "an unread standard error blocks no guest, and dropped lines are counted" {
   local sessions
   make_full_pipe log
   export SNAPFORK_PAGER=$PWD/c.sock
@@ -39,13 +39,13 @@ make_full_pipe() {
   run -0 probe --socket s/vm.sock --deadline 20
   cat <&7 >said &
   reader=$!
-  # The queue has room again: the next line says what is missing.
+  # The queue has space again: the next line reports the dropped ones.
   more_is_said() { uffd-ctl create vm=memory >/dev/null && grep -qaE 'warning: [0-9]+ lines were dropped' said; }
   wait_until 10 more_is_said
   kill "$reader"
 }
 
-@test "SIGTERM ends a server whose standard error nobody reads" {
+@test "SIGTERM ends a server whose standard error is not read" {
   make_full_pipe log
   serve_with '2>log' -v --mem memory --socket s.sock
   run -0 probe --socket s.sock --deadline 20
@@ -53,7 +53,7 @@ make_full_pipe() {
   wait_for_end "$server" 0
 }
 
-@test "a log file has times; standard error that is a pipe has none" {
+@test "a log file has timestamps; standard error that is a pipe has none" {
   local line
   serve_control -v
   uffd-ctl create vm=memory
@@ -69,23 +69,23 @@ make_full_pipe() {
   wait_until 10 grep -q '^uffd-serve: .*waiting for its VMM' piped
 }
 
-@test "a trace into a pipe that nobody reads: the guest gets every page, and the trace ends with a warning" {
+@test "a trace into an unread pipe ends with a warning, and the guest gets every page" {
   make_full_pipe stuck
   serve_with '1>stuck' --mem memory --socket s.sock --trace - --once
   run -0 probe --socket s.sock --deadline 20
   wait_for_end "$server" 0
-  assert_logged 'trace on standard output ends here'
+  assert_logged 'trace on standard output ends: '
 }
 
-@test "a trace on a full disk ends with a warning, and the guest is served on" {
+@test "a trace on a full disk ends with a warning, and the guest is still served" {
   serve_with '1>/dev/full' --mem memory --socket s.sock --trace - --once
   run -0 probe --socket s.sock
   wait_for_end "$server" 0
-  assert_logged 'ends here'
+  assert_logged 'trace on standard output ends: '
   assert_logged 'No space left'
 }
 
-@test "a trace is a regular file: fifos, links, devices and directories are refused, and nothing is changed" {
+@test "a trace path that is a fifo, link, device or directory is refused and left unchanged" {
   local trace
   mkfifo fifo
   mkdir directory
@@ -94,23 +94,23 @@ make_full_pipe() {
   serve_control
   for trace in fifo link directory /dev/null /dev/full; do
     run -1 --separate-stderr uffd-ctl create --trace "$trace" "vm=memory"
-    assert_contains "$stderr" 'refuses (400)'
+    assert_contains "$stderr" 'refused the request (400)'
     run -4 --separate-stderr uffd-serve --mem memory --socket s.sock --trace "$trace"
     assert_contains "$stderr" "$trace'"
   done
   assert_equal "$(uffd-ctl sessions)" ''
-  [[ ! -e s.sock ]] || fail 'it listened'
-  # A fifo that takes the name later ends the trace, and holds nobody.
+  [[ ! -e s.sock ]] || fail 'the server listens'
+  # A fifo that gets the name later ends the trace, and blocks no thread.
   uffd-ctl create --trace late vm=memory
   mkfifo late
   run -0 probe --socket s/vm.sock --deadline 20
-  wait_until 10 grep -q "trace '$PWD/late' ends here: .*not a regular file" server.log
-  [[ -p late ]] || fail 'it was replaced'
+  wait_until 10 grep -q "trace '$PWD/late' ends: .*not a regular file" server.log
+  [[ -p late ]] || fail 'the fifo was replaced'
   assert_equal "$(<victim)" precious
   assert_equal "$(find . -name '*.snapfork-tmp')" ''
 }
 
-@test "an older trace is not emptied by a command that is refused, nor under the session that writes it" {
+@test "an older trace is not truncated, by a refused command or under the session that writes it" {
   echo precious >trace
   serve_memory
   run -1 --separate-stderr uffd-serve --mem memory --socket s.sock --trace trace

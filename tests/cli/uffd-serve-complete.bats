@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# What is done for a guest that runs: all of its memory (completion), and hot lists that come later.
+# Tests completions, and hot lists for a running guest.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load helpers
@@ -14,7 +14,7 @@ setup() {
 }
 teardown() { common_teardown; }
 
-# A service with the session "a", and a VMM of it that has touched some pages and lives.
+# Starts a service with the session "a", and a VMM that has touched some pages and still runs.
 hold_session() { # <probe option>...
   serve_control
   uffd-ctl create a=memory >/dev/null
@@ -29,7 +29,7 @@ session_says() { # <jq condition>
   uffd-ctl session a | jq -e "$1" >/dev/null
 }
 
-@test "complete: the guest has all of its memory and needs no server any more" {
+@test "complete: the guest has all of its memory and no longer needs a server" {
   hold_session --pages 100
   run -0 uffd-ctl complete a
   run uffd-ctl complete a # no error, as long as the session is there
@@ -37,17 +37,17 @@ session_says() { # <jq condition>
   wait_until 10 session_is_gone
   kill -KILL "$server"
   wait_until 10 is_gone "$server"
-  # All of it is there, and nobody is asked: 2048 pages of the probe's memory, by the kernel's word.
+  # All 2048 pages of the probe's memory are present, according to the kernel.
   local probe_pid
   probe_pid=$(pgrep -P "$vmm" || echo "$vmm")
   (($(awk '/^Rss:/ { sum += $2 } END { print sum }' /proc/"${probe_pid%%$'\n'*}"/smaps) >= 8192)) \
-    || fail "not all of it is there"
+    || fail "some pages are missing"
   assert_equal "$(grep -c ' um ' /proc/"${probe_pid%%$'\n'*}"/smaps || true)" 0
   release_vmm
   wait_until 20 is_gone "$vmm"
 }
 
-@test "complete: without pagemap-scan the pagemap is read" {
+@test "complete: reads the pagemap without pagemap-scan" {
   serve_control --without pagemap-scan
   uffd-ctl create a=memory >/dev/null
   hold_vmm s/a.sock --pages 100 --balloon 1 --write 20
@@ -58,14 +58,14 @@ session_says() { # <jq condition>
   wait "$vmm" || fail "$(<vmm.log)"
 }
 
-@test "complete: under faults, writes and a balloon; no page wrong, none stale" {
+@test "complete: under faults, writes and a balloon no page is wrong or stale" {
   serve_control
   local round
   for round in 1 2 3; do
     uffd-ctl create a=memory >/dev/null
     spawn_to vmm.log uffd-probe --mem memory --socket s/a.sock --jobs 4 --write 20 --balloon 4 --seed "$round" --json
     vmm=$spawned_pid
-    # It may end at any time, and then there is nothing to complete.
+    # The VMM may end at any time. Then there is nothing to complete.
     connected() { uffd-ctl session a 2>/dev/null | grep -q '"serving"' || is_gone "$vmm"; }
     wait_until 10 connected
     run uffd-ctl complete a
@@ -90,7 +90,7 @@ session_says() { # <jq condition>
   done
 }
 
-@test "complete: slowly, paused, and gone on with" {
+@test "complete: is limited by --rate, and can be paused and continued" {
   hold_session --pages 10
   run -0 uffd-ctl complete --no-wait --rate 131072 a
   session_says '.completion == {state: "running", bytes_per_second: 131072, waited: false, why: ""}'
@@ -103,13 +103,13 @@ session_says() { # <jq condition>
   wait_until 10 session_says '.completion.waited'
   run -0 uffd-ctl pause-prefetch a
   wait_for_end "$client" 1
-  assert_contains "$(<client.log)" "completion paused"
+  assert_contains "$(<client.log)" "the completion is paused"
   run -0 uffd-ctl complete a
   release_vmm
   wait_until 20 is_gone "$vmm"
 }
 
-@test "complete: refused while another client waits for one; goes on when that client leaves, and the next one waits for the rest" {
+@test "complete: refused while another client waits; continues when that client leaves" {
   hold_session --pages 10
   spawn_to client.log uffd-ctl complete --rate 524288 a
   local client=$spawned_pid copied
@@ -121,7 +121,7 @@ session_says() { # <jq condition>
   kill -KILL "$client"
   wait_until 10 session_says '.completion | .state == "running" and (.waited | not)'
   copied=$(uffd-ctl session a | jq .pages.copied)
-  ((copied < 2048)) || fail "it was done before its client left"
+  ((copied < 2048)) || fail "the completion was done before its client left"
   wait_until 10 session_says ".pages.copied > $copied"
   run -0 uffd-ctl complete a # as fast as it can
   wait_until 10 session_is_gone
@@ -131,7 +131,7 @@ session_says() { # <jq condition>
   wait "$vmm" || fail "$(<vmm.log)"
 }
 
-@test "complete: who waits is told when the VMM ends" {
+@test "complete: a waiting client gets an error when the VMM ends" {
   hold_session --pages 10
   spawn_to client.log uffd-ctl complete --rate 4096 a
   local client=$spawned_pid
@@ -141,7 +141,7 @@ session_says() { # <jq condition>
   assert_contains "$(<client.log)" "session closed before completion"
 }
 
-@test "prefetch: a hot list for a guest that runs" {
+@test "prefetch: installs a hot list in a running guest" {
   local page
   {
     echo "# snapfork-trace 1 page_size=4096 memory_bytes=8388608 regions=0+8388608"
@@ -160,20 +160,20 @@ session_says() { # <jq condition>
   wait_until 20 is_gone "$vmm"
 }
 
-@test "prefetch: a fifth hot list while four are being installed is refused (409), and not dropped without a word" {
+@test "prefetch: a fifth hot list while four are being installed is refused with 409" {
   require_cmd strace
   serve_control
   uffd-ctl create a=memory
   hold_vmm s/a.sock --pages 1
   seq 0 700 | sed '1i # snapfork-trace 1 page_size=4096 memory_bytes=8388608 regions=0+8388608' >trace
   hotpage-record record trace >hot
-  # Each call that installs takes a second.
+  # Each installing call takes a second.
   spawn_to calls strace -f -p "$server" -e trace=ioctl -e inject=ioctl:delay_enter=1000000
   wait_until 10 grep -q attached calls
   for _ in 1 2 3 4; do uffd-ctl prefetch a hot; done
   run -1 --separate-stderr uffd-ctl prefetch a hot
   assert_contains "$stderr" '(409)'
-  assert_contains "$stderr" '4 hot lists of it are being installed'
+  assert_contains "$stderr" '4 hot lists of the session are being installed'
   kill "$spawned_pid"
   wait_until 20 bash -c 'uffd-ctl prefetch a hot'
   release_vmm

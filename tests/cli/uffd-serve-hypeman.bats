@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# uffd-serve in the place of hypeman's pager: its directories, requests, replies, codes and names.
+# Tests uffd-serve as a replacement of hypeman's pager: directories, requests, replies, codes and names.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load helpers
@@ -12,26 +12,26 @@ setup() {
 }
 teardown() { common_teardown; }
 
-@test "hypeman: control.sock, sessions and pager.pid stand where its manager looks" {
+@test "hypeman: control.sock, sessions and pager.pid are where its manager expects them" {
   serve_hypeman
   assert_equal "$(stat -c '%F %a' "$api/control.sock")" "socket 600"
   assert_equal "$(stat -c '%F %a' "$api/sessions")" "directory 700"
   assert_equal "$(<"$api/pager.pid")" "$server"
   kill "$server"
   wait_for_end "$server" 0
-  [[ ! -e $api/control.sock && ! -e $api/pager.pid ]] || fail "something is left" "$(ls "$api")"
+  [[ ! -e $api/control.sock && ! -e $api/pager.pid ]] || fail "files are left" "$(ls "$api")"
 }
 
-@test "hypeman: a second pager of the version is refused, one of another version is not" {
+@test "hypeman: a second pager of the same version is refused, one of another version is not" {
   serve_hypeman
   run --separate-stderr -1 uffd-serve --data-dir data --version-key 0.1.6
-  assert_contains "$stderr" "another server is there"
+  assert_contains "$stderr" "another server uses it"
   assert_equal "$(<"$api/pager.pid")" "$server"
   serve --data-dir data --version-key 0.1.7
   assert_equal "$(<data/uffd/0.1.7/pager.pid)" "$server"
 }
 
-@test "hypeman: what a killed pager left is taken over" {
+@test "hypeman: leftovers of a killed pager are replaced" {
   serve_hypeman
   ask_for 200 POST /sessions "$(session_body vm)"
   kill -KILL "$server"
@@ -42,7 +42,7 @@ teardown() { common_teardown; }
   [[ ! -e $api/sessions/vm.sock ]] || fail "a socket without a session is left"
 }
 
-@test "hypeman: its other options are taken, each with a warning" {
+@test "hypeman: its other options are accepted, each with a warning" {
   serve_hypeman --cache-max-bytes 4294967296 --metrics-addr 127.0.0.1:9 --otel-endpoint host:4317 \
     --otel-insecure=false --otel-metric-export-interval 60s
   local option
@@ -52,7 +52,7 @@ teardown() { common_teardown; }
   ask_for 200 GET /health
 }
 
-@test "hypeman: options that do not go together" {
+@test "hypeman: options that exclude or need each other are checked" {
   run --separate-stderr -2 uffd-serve --data-dir data
   assert_contains "$stderr" "--data-dir needs --version-key"
   run --separate-stderr -2 uffd-serve --version-key 1 --control c.sock
@@ -68,19 +68,19 @@ teardown() { common_teardown; }
     run --separate-stderr -2 uffd-serve --data-dir data --version-key "$key"
     assert_contains "$stderr" "--version-key"
   done
-  [[ ! -e data ]] || fail "it made directories"
+  [[ ! -e data ]] || fail "directories were created"
 }
 
-@test "hypeman: a long data directory is refused by name, before anything is made" {
+@test "hypeman: a data directory that is too long is refused by name before anything is created" {
   local long
   long=$(printf 'x%.0s' {1..100})
   run --separate-stderr -2 uffd-serve --data-dir "$long" --version-key 0.1.6
   assert_contains "$stderr" "$long"
   assert_contains "$stderr" "107"
-  [[ ! -e $long ]] || fail "it made directories"
+  [[ ! -e $long ]] || fail "directories were created"
 }
 
-@test "hypeman: GET /health" {
+@test "hypeman: GET /health answers version, draining and active_sessions" {
   serve_hypeman
   ask_for 200 GET /health
   assert_equal "$output" '{"version":"0.1.6","draining":false,"active_sessions":0}'
@@ -89,7 +89,7 @@ teardown() { common_teardown; }
   assert_equal "$(json .active_sessions)" 1
 }
 
-@test "hypeman: GET /stats has its names, all numbers but version and draining, and counts" {
+@test "hypeman: GET /stats has its names, with numbers that count" {
   serve_hypeman
   ask_for 200 POST /sessions "$(session_body vm)"
   run -0 probe --socket "$api/sessions/vm.sock"
@@ -112,7 +112,7 @@ fault_max_nanos read_page_nanos read_page_max_nanos backing_read_nanos backing_r
   run -0 probe --socket "$api/sessions/vm.sock"
 }
 
-@test "hypeman: POST /sessions takes the instance id for a missing or empty session id" {
+@test "hypeman: POST /sessions uses the instance id if the session id is missing or empty" {
   serve_hypeman
   ask_for 200 POST /sessions "{\"instance_id\":\"i-1\",\"backing_memory_path\":\"$PWD/memory\",\"cache_key\":\"k\"}"
   assert_equal "$(json .session_id)" i-1
@@ -120,14 +120,14 @@ fault_max_nanos read_page_nanos read_page_max_nanos backing_read_nanos backing_r
   assert_equal "$(json .session_id)" i-2
 }
 
-@test "hypeman: POST /sessions makes dashes of what is not for file names" {
+@test "hypeman: POST /sessions replaces characters not allowed in file names by dashes" {
   serve_hypeman
   ask_for 200 POST /sessions "$(session_body 'a b/c:d\\eé')"
   assert_equal "$(json .session_id)" "a-b-c-d-e--"
   [[ -S $api/sessions/a-b-c-d-e--.sock ]]
 }
 
-@test "hypeman: POST /sessions without what it must have, or with bad JSON: 400 with its words" {
+@test "hypeman: POST /sessions without required fields or with bad JSON is 400 with its message" {
   serve_hypeman
   ask_for 400 POST /sessions '{'
   ask_for 400 POST /sessions "{\"backing_memory_path\":\"$PWD/memory\",\"cache_key\":\"k\"}"
@@ -140,20 +140,20 @@ fault_max_nanos read_page_nanos read_page_max_nanos backing_read_nanos backing_r
   assert_equal "$(json .active_sessions)" 0
 }
 
-@test "hypeman: POST /sessions of a file that is not there: 400, and no socket is left" {
+@test "hypeman: POST /sessions of a missing file is 400 and leaves no socket" {
   serve_hypeman
   ask_for 400 POST /sessions "{\"session_id\":\"vm\",\"backing_memory_path\":\"$PWD/absent\",\"cache_key\":\"k\"}"
   assert_equal "$(ls "$api/sessions")" ""
 }
 
-@test "hypeman: POST /sessions with overlays, which would change the guest's bytes: 400" {
+@test "hypeman: POST /sessions with overlays, which would change the guest's bytes, is 400" {
   serve_hypeman
   ask_for 400 POST /sessions "$(session_body vm overlays='[{"guest_memory_offset":0,"path":"/x"}]')"
   assert_contains "$output" "overlays are not supported"
   ask_for 200 POST /sessions "$(session_body vm overlays='[]')"
 }
 
-@test "hypeman: an id that is used again replaces the session that waits, and its socket can be reached" {
+@test "hypeman: an id that is used again replaces the waiting session, and its socket works" {
   serve_hypeman
   ask_for 200 POST /sessions "$(session_body vm)"
   ask_for 200 POST /sessions "$(session_body vm)"
@@ -162,7 +162,7 @@ fault_max_nanos read_page_nanos read_page_max_nanos backing_read_nanos backing_r
   run -0 probe --socket "$api/sessions/vm.sock"
 }
 
-@test "hypeman: POST /sessions/ID/close is 204, for an unknown id too, and the socket goes" {
+@test "hypeman: POST /sessions/ID/close is 204, also for an unknown id, and removes the socket" {
   serve_hypeman
   ask_for 200 POST /sessions "$(session_body vm)"
   ask_for 204 POST /sessions/vm/close
@@ -172,7 +172,7 @@ fault_max_nanos read_page_nanos read_page_max_nanos backing_read_nanos backing_r
   ask_for 204 POST /sessions/none/close
 }
 
-@test "hypeman: POST /sessions/ID/complete is 204 and detaches, 404 without a session, 409 under way" {
+@test "hypeman: POST /sessions/ID/complete is 204 and detaches, 404 without a session, 409 if running" {
   require_userfaultfd
   serve_hypeman
   ask_for 404 POST /sessions/none/complete
@@ -184,17 +184,17 @@ fault_max_nanos read_page_nanos read_page_max_nanos backing_read_nanos backing_r
   under_way() { ask POST /sessions/vm/complete '{"wait":false,"bytes_per_second":1}' && [[ $http_status == 409 ]]; }
   wait_until 10 under_way
   assert_equal "$(json .error)" "completion already in progress"
-  # Its manager gives up after its completion_timeout, and asks again later: 204 when it is done.
+  # The manager gives up after its completion_timeout, and asks again later: 204 if it is done.
   kill -KILL "$client"
   completes() { ask POST /sessions/vm/complete && [[ "$http_status $output" == "204 " ]]; }
   wait_until 10 completes
-  # The VM needs no server any more.
+  # The VM no longer needs a server.
   kill -TERM "$server"
   wait_for_end "$server" 0
-  ! is_gone "$vmm" || fail "the VMM ended with it"
+  ! is_gone "$vmm" || fail "the VMM ended"
 }
 
-@test "hypeman: POST /drain is 204; then 503, health says so, and the last session ends the pager" {
+@test "hypeman: after POST /drain new sessions are 503, and the last session ends the pager" {
   serve_hypeman
   ask_for 200 POST /sessions "$(session_body vm)"
   ask_for 204 POST /drain
@@ -207,13 +207,13 @@ fault_max_nanos read_page_nanos read_page_max_nanos backing_read_nanos backing_r
   wait_for_end "$server" 0
 }
 
-@test "hypeman: POST /drain without sessions ends the pager at once, with its reply sent" {
+@test "hypeman: POST /drain without sessions is answered and ends the pager at once" {
   serve_hypeman
   ask_for 204 POST /drain
   wait_for_end "$server" 0
 }
 
-@test "hypeman: the backing file is opened when the session is made: unlinked or replaced, it is served" {
+@test "hypeman: a backing file that is unlinked or replaced after POST /sessions is still served" {
   serve_hypeman
   chmod 444 memory # read directly, whatever the filesystem can do
   cp memory whole
@@ -223,7 +223,7 @@ fault_max_nanos read_page_nanos read_page_max_nanos backing_read_nanos backing_r
   run -0 uffd-probe --mem whole --socket "$api/sessions/vm.sock"
 }
 
-@test "hypeman: one cache key for two files, or one file rewritten: nobody gets the other's bytes" {
+@test "hypeman: two files, or one rewritten file, under one cache key are never mixed" {
   serve_hypeman
   make_memory other
   ask_for 200 POST /sessions "$(session_body a)"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Bad input to the service: memory files, ids, bodies, numbers of sessions, descriptors.
+# Tests bad input to the service: memory files, ids, bodies, numbers of sessions, descriptors.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load helpers
@@ -12,7 +12,7 @@ setup() {
 }
 teardown() { common_teardown; }
 
-# A session of this file is refused with this status, the file is named, and nothing has changed.
+# Checks that a session of this file is refused with this status and names the file, and that nothing changes.
 refuse_memory() { # <status> <path> <words>
   ask_for "$1" POST /sessions "{\"session_id\":\"a\",\"backing_memory_path\":\"$2\"}"
   assert_contains "$(json .error)" "$2"
@@ -22,41 +22,41 @@ refuse_memory() { # <status> <path> <words>
   assert_equal "$(ls s)" ""
 }
 
-@test "a memory file that is a directory" {
+@test "a memory file that is a directory is refused" {
   serve_control
   refuse_memory 400 "$PWD" "not a regular file"
 }
 
-@test "a memory file that is a device" {
+@test "a memory file that is a device is refused" {
   serve_control
   refuse_memory 400 /dev/zero "not a regular file"
 }
 
-@test "a memory file that is a fifo: the server does not wait for it" {
+@test "a memory file that is a fifo is refused without waiting" {
   serve_control
   mkfifo fifo
   refuse_memory 400 "$PWD/fifo" "not a regular file"
 }
 
-@test "a memory file that is empty" {
+@test "a memory file that is empty is refused" {
   serve_control
   : >empty
   refuse_memory 400 "$PWD/empty" "it is empty"
 }
 
-@test "a memory file of no whole pages" {
+@test "a memory file that is not a multiple of 4096 bytes is refused" {
   serve_control
   truncate -s 5000 odd
   refuse_memory 400 "$PWD/odd" "not a multiple of 4096"
 }
 
-@test "a memory file that is not there, or may not be read" {
+@test "a memory file that is missing or unreadable is refused" {
   serve_control
   refuse_memory 400 "$PWD/absent" "No such file"
   refuse_memory 400 "$PWD/memory/below" "Not a directory"
 }
 
-@test "a memory file that grows: who has it is served as before, who comes later gets the rest, too" {
+@test "a memory file that grows: earlier sessions keep the old size, later ones get the new" {
   require_userfaultfd
   serve_control
   cp memory whole
@@ -74,11 +74,11 @@ refuse_memory() { # <status> <path> <words>
   ask_for 200 POST /sessions "$(session_body old)"
   head -c 8192 /dev/urandom >>memory
   run uffd-probe --mem memory --socket s/old.sock --deadline 5
-  ((status != 0)) || fail "it was served"
+  ((status != 0)) || fail "the VMM was served"
   assert_logged "beyond the memory file's 8388608 bytes"
 }
 
-@test "sessions of the same id: refused while a VMM is connected, replaced on request, whoever is served is served on" {
+@test "sessions of the same id: refused while a VMM is connected, replaced on request" {
   require_userfaultfd
   serve_control
   ask_for 200 POST /sessions "$(session_body vm)"
@@ -94,7 +94,7 @@ refuse_memory() { # <status> <path> <words>
   assert_equal "$(json '.sessions | length')" 1
 }
 
-@test "hostile ids stay in the directory, and in one line of the log" {
+@test "hostile session ids stay in the directory and in one line of the log" {
   serve_control -v
   local id name
   while IFS=$'\t' read -r id name; do
@@ -112,14 +112,14 @@ $(reboot)	--reboot-
 -rf	-rf
 IDS
   refute_contains "$(<server.log)" $'\nuffd-serve: b'
-  [[ ! -e x.sock && ! -e ../x.sock ]] || fail "a socket outside"
+  [[ ! -e x.sock && ! -e ../x.sock ]] || fail "a socket is outside of the directory"
   ask_for 400 POST /sessions "$(session_body "$(printf 'x%.0s' {1..120})")"
   assert_contains "$(json .error)" 107
 }
 
-@test "10,000 sessions that nobody connects to: made, listed, closed, and nothing is left" {
+@test "10,000 sessions without a VMM are created, listed and closed, and leave nothing" {
   require_userfaultfd
-  (($(ulimit -Hn) >= 10200)) || skip "needs 10,200 descriptors, and $(ulimit -Hn) are allowed"
+  (($(ulimit -Hn) >= 10200)) || skip "needs 10,200 descriptors, but only $(ulimit -Hn) are allowed"
   serve_control
   local before operands
   before=$(descriptors)
@@ -127,7 +127,7 @@ IDS
   uffd-ctl create "${operands[@]}" >made
   assert_equal "$(wc -l <made)" 10000
   assert_equal "$(uffd-ctl sessions | wc -l)" 10000
-  serves_nobody || fail "threads for nobody"
+  serves_nobody || fail "sessions without a VMM have threads"
   run -0 probe --socket s/n5000.sock
   uffd-ctl close "${operands[@]%%=*}"
   ask_for 200 GET /health
@@ -136,7 +136,7 @@ IDS
   wait_until 5 is_back_to "$before"
 }
 
-@test "HTTP: a body of 2 MiB is 413, and the connection is of use afterwards" {
+@test "HTTP: a body of 2 MiB is 413, and the connection still works" {
   serve_control
   head -c $((2 << 20)) /dev/zero | tr '\0' ' ' >large
   run -0 curl -s --unix-socket c.sock -o /dev/null -w '%{http_code} %{num_connects}\n' \
@@ -145,7 +145,7 @@ IDS
   assert_equal "$(head -c 3 <<<"$output") ${lines[1]}" "413 200"
 }
 
-@test "HTTP: a zero byte in a path or a query is refused, and not the end of it" {
+@test "HTTP: a zero byte in a path or a query is refused" {
   require_cmd curl
   serve_control
   uffd-ctl create a=memory
@@ -160,7 +160,7 @@ IDS
   ask_for 200 GET '/health?x=%01'
 }
 
-# Opens connections that say nothing, and prints how many of them the server has left open.
+# Opens silent connections, and prints how many of them the server leaves open.
 flood() { # <count>
   /usr/bin/python3 - "$1" <<'PY'
 import select, socket, sys
@@ -178,7 +178,7 @@ print(sum(1 for peer in peers if not select.select([peer], [], [], 0)[0]))
 PY
 }
 
-@test "HTTP: connections that say nothing keep neither their own user nor another one out" {
+@test "HTTP: silent connections block neither their own user nor others" {
   require_root
   require_cmd setpriv curl
   chmod 755 . "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR"
@@ -195,18 +195,18 @@ PY
   wait_until 20 grep -q open other.log
   run -0 timeout 10 uffd-ctl health
   run -0 setpriv --reuid 12346 --clear-groups curl -s -m 10 --unix-socket c.sock http://x/health
-  assert_contains "$output" "not your pager"
-  assert_logged "too many control connections are open"
+  assert_contains "$output" "only root and the server's user may use this socket"
+  assert_logged "too many control connections"
   : >release
   wait_for_end "$own" 0
   wait_for_end "$other" 0
   assert_equal "$(tail -n 1 other.log)" 8
   (($(tail -n 1 own.log) <= 256)) || fail "more connections than allowed: $(<own.log)"
-  # Each was one line at most, and all of them ten.
+  # Each is at most one line in the log, and all together are at most ten.
   (($(grep -c "too many control connections" server.log) <= 11)) || fail "$(<server.log)"
 }
 
-@test "HTTP: fields of the wrong type are named, and change nothing" {
+@test "HTTP: fields of the wrong type are named and change nothing" {
   serve_control
   local pair name
   for pair in 'session_id=7' 'session_id=["a"]' 'instance_id={}' 'cache_key=true' 'hot_list_path=1.5' \
@@ -231,7 +231,7 @@ PY
     peer_uid=null on_failure=null instance_id=null overlays=null)"
 }
 
-@test "HTTP: unknown paths are 404, wrong methods 405, a request that is none does no harm" {
+@test "HTTP: unknown paths are 404, wrong methods 405, malformed requests harmless" {
   serve_control
   local path
   for path in / /sessionsx /sessions/ /sessions/a/b /sessions/a/b/c /sessions//close /health/x //health; do
@@ -246,7 +246,7 @@ PY
   assert_equal "$(json .draining)" false
 }
 
-@test "no descriptors left: sessions are refused with the reason, requests answered, guests served on" {
+@test "without free descriptors new sessions are refused, requests answered, guests served" {
   require_userfaultfd
   NOFILE=64 serve_control
   uffd-ctl create served=memory first=memory >/dev/null
@@ -256,7 +256,7 @@ PY
     uffd-ctl create "s$i=memory" >/dev/null 2>refusal || ((refused += 1))
   done
   ((refused > 10)) || fail "only $refused were refused"
-  assert_contains "$(<refusal)" "cannot accept another session: RLIMIT_NOFILE is 64"
+  assert_contains "$(<refusal)" "cannot accept another session: out of file descriptors (RLIMIT_NOFILE is 64)"
   run -0 uffd-ctl session served
   assert_equal "$(json .state)" serving
   run -0 uffd-ctl session first

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The life of uffd-serve's sessions: what is freed when, and who is let in.
+# Tests the lifetime of sessions: when resources are freed, and which users may connect.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load helpers
@@ -9,17 +9,17 @@ load uffd-serve_helpers
 setup() { serve_setup; }
 teardown() { common_teardown; }
 
-# What the server has written to, in KiB.
+# Prints the private memory of the server, in KiB.
 private_kib() { awk '/^Private_Dirty/ {print $2}' "/proc/$server/smaps_rollup"; }
 
-# A session, a VMM that is killed half way, and the session gone.
+# Creates a session, kills its VMM halfway, and waits for the end of the session.
 kill_one_vmm() { # <id>
   uffd-ctl create "$1=memory" >/dev/null
   run uffd-probe --mem memory --socket "s/$1.sock" --kill-after 100
   wait_until 10 test ! -e "s/$1.vmm"
 }
 
-@test "50 VMMs that were killed leave no session, thread, descriptor, file or memory" {
+@test "50 killed VMMs leave no session, thread, descriptor, file or memory" {
   require_userfaultfd
   require_plain_build
   serve_control
@@ -33,11 +33,11 @@ kill_one_vmm() { # <id>
   run -0 uffd-ctl sessions
   assert_equal "$output" ""
   assert_equal "$(ls s)" ""
-  # 50 sessions' buffers would be 12 MiB.
+  # The buffers of 50 sessions would be 12 MiB.
   (($(private_kib) < kib_before + 1024)) || fail "$(($(private_kib) - kib_before)) KiB are kept"
 }
 
-@test "the end of a VMM is an event: the wait for it has no time limit, and nothing else happens" {
+@test "the end of a VMM is an event; the wait for it has no timeout" {
   require_userfaultfd
   require_cmd strace
   serve_control
@@ -53,12 +53,12 @@ kill_one_vmm() { # <id>
   kill -KILL "$vmm_pid"
   wait_until 10 test ! -e s/a.vmm
   wait_until 10 grep -q exited trace
-  # The wait, without a limit, is ended by the pidfd; then the memory is asked, and has ended, too.
+  # The pidfd ends the wait without a timeout. The server then checks the memory, which no longer exists.
   grep ppoll trace | head -n 1 | grep -Eq ', 4, NULL, NULL, .*\) = [12] ' || fail "$(<trace)"
   grep -Eq 'ioctl.*ESRCH' trace || fail "$(<trace)"
 }
 
-@test "memory: at most 256 KiB and 2 bits a page for a session" {
+@test "a session uses at most 256 KiB and 2 bits per page" {
   require_userfaultfd
   require_plain_build
   serve_control
@@ -77,25 +77,25 @@ kill_one_vmm() { # <id>
   spawn_to vmm.log bash -c 'exec uffd-probe --mem memory --hold "$@" <hold' _ "${sockets[@]}"
   wait_until 20 grep -q ready vmm.log
   after=$(private_kib)
-  # 2048 pages: half a KiB.
+  # 2048 pages need half a KiB of bitmaps.
   (((after - before) <= 32 * 257)) || fail "$(((after - before) / 32)) KiB a session"
 }
 
-@test "a silent client is dropped after --handshake-timeout, and its VMM may still come" {
+@test "a silent client is refused after --handshake-timeout, and its VMM can still connect" {
   require_userfaultfd
   serve_control --handshake-timeout 0.2
   uffd-ctl create a=memory
   run -0 uffd-probe --mem memory --socket s/a.sock --misbehave silent
-  assert_logged "no whole handshake within 200 ms"
+  assert_logged "no complete handshake within 200 ms"
   run -0 probe --socket s/a.sock --pages 10
 }
 
-@test "--connect-timeout: a session that no VMM comes to is closed by name; without it, it waits" {
+@test "--connect-timeout: a session without a VMM is closed and named; the default waits" {
   serve_control --connect-timeout 0.2 --exit-when-idle
   uffd-ctl create lonely=memory >/dev/null
   wait_for_end "$server" 0
-  assert_logged "session 'lonely': closed: no VMM has connected within 200 ms"
-  [[ ! -e s/lonely.sock ]] || fail "its socket is left"
+  assert_logged "session 'lonely': closed: no VMM connected within 200 ms"
+  [[ ! -e s/lonely.sock ]] || fail "the socket is left"
   local option
   for option in --connect-timeout=soon --connect-timeout=-1; do
     run --separate-stderr -2 uffd-serve --control c.sock "$option"
@@ -105,7 +105,7 @@ kill_one_vmm() { # <id>
   assert_contains "$stderr" "--connect-timeout needs --control"
 }
 
-@test "peer_uid: that user is served through a link in its jail; the directory stays closed" {
+@test "peer_uid: that user is served through a link in its jail, and cannot read the directory" {
   require_root
   require_cmd setpriv curl
   chmod 755 . "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR"
@@ -116,7 +116,7 @@ kill_one_vmm() { # <id>
   mkdir -m 755 jail
   ln s/a.sock jail/a.sock
   chmod 644 memory
-  # Connecting is enough: the server says nothing to it, and closes nobody else's.
+  # A connection is enough to test this: the server sends nothing, and closes those of other users.
   as() { setpriv --reuid "$1" --clear-groups curl -s -m 2 -o /dev/null --unix-socket jail/a.sock http://x/; }
   run as 12346
   ((status == 7)) || fail "a third user could connect: $status"
@@ -126,7 +126,7 @@ kill_one_vmm() { # <id>
   assert_equal "$(json .state)" waiting
 }
 
-@test "the control socket answers nobody but root and its own user" {
+@test "the control socket answers only root and the server's user" {
   require_root
   require_cmd setpriv curl
   chmod 755 . "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR"
@@ -135,14 +135,14 @@ kill_one_vmm() { # <id>
   ((status == 7)) || fail "another user could connect"
   chmod 666 c.sock # somebody opened the door
   run -0 setpriv --reuid 12345 --clear-groups curl -s -m 5 --unix-socket c.sock http://x/health
-  assert_contains "$output" "not your pager"
+  assert_contains "$output" "only root and the server's user may use this socket"
   run -0 setpriv --reuid 12345 --clear-groups curl -s -m 5 -X POST --unix-socket c.sock http://x/drain
-  assert_contains "$output" "not your pager"
+  assert_contains "$output" "only root and the server's user may use this socket"
   run -0 uffd-ctl health
   assert_equal "$(json .draining)" false
 }
 
-@test "a directory s of another user is refused; a wider one is closed" {
+@test "a directory s of another user is refused; too wide a mode is set to 0700" {
   require_root
   mkdir -m 777 s
   serve_control
@@ -154,7 +154,7 @@ kill_one_vmm() { # <id>
   assert_contains "$stderr" "belongs to user 12345"
 }
 
-@test "4 clients that make, close, replace and kill sessions at once: no guest gets another's bytes or hangs" {
+@test "4 clients create, close, replace and kill sessions at once; no guest gets wrong bytes or hangs" {
   require_userfaultfd
   serve_control -q
   serve_one_guest
@@ -168,7 +168,7 @@ kill_one_vmm() { # <id>
   assert_equal "$(<server.log)" ""
 }
 
-@test "close while a guest is served: it reads every page right, and then its session is gone" {
+@test "close while a guest is served: it reads every page correctly, then its session ends" {
   require_userfaultfd
   serve_control --window 1
   uffd-ctl create a=memory
@@ -182,7 +182,7 @@ kill_one_vmm() { # <id>
   wait_until 5 test ! -e s/a.vmm
 }
 
-@test "SIGTERM: sockets and the pid file go" {
+@test "SIGTERM removes sockets and the pid file" {
   serve --data-dir data --version-key 1
   local api=$PWD/data/uffd/1
   uffd-ctl --control "$api/control.sock" create --cache-key k a=memory

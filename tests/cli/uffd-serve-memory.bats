@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# What guests find in their memory, and what it costs: windows, zeros, 2 MiB pages, failing reads.
+# Tests the contents of guest memory and their cost: windows, zeros, 2 MiB pages, failing reads.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load helpers
@@ -29,7 +29,7 @@ stop_server() {
   wait_until 20 is_gone "$server"
 }
 
-@test "--window: walking faults less with a wider one; --window 1 and --lazy fault for each page" {
+@test "--window: sequential access faults less with a wider window; 1 and --lazy fault for each page" {
   local option
   for option in --window=1 --lazy; do
     serve_memory "$option"
@@ -48,7 +48,7 @@ stop_server() {
   run -2 uffd-serve --mem memory --socket t.sock --window 4 --lazy
 }
 
-@test "--window: jumps all over memory fill it, and a few far ones do not" {
+@test "--window: dense random access fills memory, sparse access does not" {
   serve_memory --json --once
   run -0 probe --socket s.sock
   (($(of_probe faults) < 1500)) || fail "each page faulted: $output"
@@ -59,7 +59,7 @@ stop_server() {
   (($(jq .pages_copied server.log) < 120)) || fail "15 touches: $(<server.log)"
 }
 
-@test "--window: of each session, by its request" {
+@test "--window: each session can set its own" {
   serve_control
   run -0 uffd-ctl create --lazy a=memory
   run -0 probe --socket s/a.sock --pattern seq
@@ -84,7 +84,7 @@ stop_server() {
   assert_contains "$output" "exclude each other"
 }
 
-@test "holes between the pages do not cut a walk short" {
+@test "holes between pages do not end a sequential window" {
   rm -f memory
   truncate -s 2M memory
   local page
@@ -97,7 +97,7 @@ stop_server() {
   (($(of_probe faults) < 60)) || fail "$output"
 }
 
-# A memory file on a disk that ends in its middle: reads from page $bad on are EIO.
+# Creates a memory file on a disk with errors: reads from page $bad on fail with EIO.
 make_failing_disk() {
   mount_fs ext4 mnt 600
   head -c 8M /dev/urandom >mnt/memory
@@ -115,7 +115,7 @@ make_failing_disk() {
   dd if=mnt/memory iflag=nocache count=0 status=none # out of the page cache
 }
 
-@test "a disk that fails: exactly the page that cannot be read is poisoned, and said with offset and errno" {
+@test "a disk error: only the unreadable page is poisoned, and logged with offset and errno" {
   make_failing_disk
   serve --mem mnt/memory --socket s.sock --read-attempts 2
   seq 0 1000 >good
@@ -125,12 +125,12 @@ make_failing_disk() {
   assert_contains "$output" '"signal":7'
   kill "$server"
   wait_until 20 is_gone "$server"
-  wait "$server" && fail "no failure told" || assert_equal $? 5
-  assert_logged "page at offset 8192000 of 'mnt/memory': it cannot be read: Input/output error (errno 5)"
-  assert_equal "$(grep -c poisoned, server.log)" 1
+  wait "$server" && fail "no failure was reported" || assert_equal $? 5
+  assert_logged "page at offset 8192000 of 'mnt/memory': cannot read it: Input/output error (errno 5)"
+  assert_equal "$(grep -c poisoned: server.log)" 1
 }
 
-@test "a disk that fails: --on-failure kill ends the VMM, at once and by name" {
+@test "a disk error: --on-failure kill kills and names the VMM" {
   make_failing_disk
   serve --mem mnt/memory --socket s.sock --on-failure kill --read-attempts 1
   seq 2000 2047 >bad
@@ -140,7 +140,7 @@ make_failing_disk() {
   kill "$server"
 }
 
-@test "a disk that fails and comes back: a hot list and a completion fail softly, and then do not" {
+@test "a disk error that ends: hot list and completion fail without harm, and later succeed" {
   make_failing_disk
   serve_control
   uffd-ctl create a=mnt/memory >/dev/null
@@ -158,7 +158,7 @@ make_failing_disk() {
   wait_until 20 is_gone "$server"
 }
 
-@test "2 MiB pages: every byte, holes, several VMMs, writes" {
+@test "2 MiB pages: every byte is correct, with holes, several VMMs and writes" {
   borrow_huge_pages 16
   rm -f memory
   head -c 4M /dev/urandom >memory
@@ -170,11 +170,11 @@ make_failing_disk() {
   wait_until 20 is_gone "$server"
 }
 
-@test "2 MiB pages: an empty pool is said, and waited for without work" {
+@test "2 MiB pages: an empty pool is logged, and waited for without using CPU" {
   borrow_huge_pages 4
   serve_control
   uffd-ctl create a=memory >/dev/null
-  # Its pages go away while nobody answers.
+  # The pool is emptied while no fault is answered.
   kill -STOP "$server"
   spawn_to vmm.log uffd-probe --mem memory --socket s/a.sock --page-size 2M --pattern seq
   vmm=$spawned_pid
@@ -188,16 +188,16 @@ make_failing_disk() {
   wait_until 10 registered
   change_pool -3
   kill -CONT "$server"
-  wait_until 10 grep -q "the pool of 2 MiB pages is empty; its faults wait until there is" server.log
-  # Tried again after 10 ms to 1 s.
+  wait_until 10 grep -q "the pool of 2 MiB pages is empty; its faults wait until memory is available" server.log
+  # The server retries after 10 ms to 1 s.
   wait_until 20 bash -c 'uffd-ctl session a | jq -e ".out_of_memory >= 3 and .faults.waiting == 1"'
-  (($(uffd-ctl session a | jq .out_of_memory) < 1000)) || fail "it does not wait"
+  (($(uffd-ctl session a | jq .out_of_memory) < 1000)) || fail "the fault does not wait"
   change_pool 3
   wait_until 20 is_gone "$vmm"
   wait "$vmm" || fail "$(<vmm.log)"
 }
 
-@test "a memory file that may be written to, where no reflink can be made: a warning; written to: one more" {
+@test "a writable memory file that cannot be reflinked gets a warning, and another when it is written to" {
   chmod 600 memory
   serve_control
   uffd-ctl create a=memory
@@ -205,21 +205,21 @@ make_failing_disk() {
   hold_vmm s/a.sock --pages 10
   printf x | dd of=memory bs=1 seek=$((7 << 20)) conv=notrunc status=none
   uffd-ctl complete --rate $((4 << 20)) a
-  assert_equal "$(grep -c 'is written to while it is served' server.log)" 1
+  assert_equal "$(grep -c 'was written to while it is served' server.log)" 1
   release_vmm
 }
 
-@test "a core dump holds no guest memory: buffers and images are left out of it" {
+@test "a core dump contains no guest memory" {
   require_plain_build
   chmod 444 memory
   serve_control
   uffd-ctl create a=memory
   hold_vmm s/a.sock --pages 10
-  # By mapping: the image's, and the buffer of 128 KiB and its zeros.
+  # The mappings: the image, and the buffer of 128 KiB with its zeros.
   awk '/^[0-9a-f]+-[0-9a-f]+ / {name = $6; size = 0} /^Size:/ {size = $2} /^VmFlags:/ {print name "\t" size "\t" $0 " "}' \
     "/proc/$server/smaps" >mappings
   grep -P "^$PWD/memory\t" mappings >image || fail "$(<mappings)"
   ! grep -v ' dd ' image || fail 'the image is dumped'
-  grep -qP '^\t256\t.* dd ' mappings || fail 'no buffer' "$(<mappings)"
+  grep -qP '^\t256\t.* dd ' mappings || fail 'the buffer is not found' "$(<mappings)"
   release_vmm
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# uffd-serve as a service: its directory, the ids of its sessions, what it records, and its client.
+# Tests uffd-serve as a service: its directory, session ids, records, and client.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load helpers
@@ -13,18 +13,18 @@ teardown() {
   unmount_all
 }
 
-@test "two services with control sockets in one directory: the second is refused, the first serves on" {
+@test "two services in one directory: the second is refused, the first continues" {
   serve_control
   uffd-ctl create a=memory
   hold_vmm s/a.sock --pages 10
   uffd-ctl create b=memory
   run --separate-stderr -1 uffd-serve --control other.sock
-  assert_contains "$stderr" "another server is there"
+  assert_contains "$stderr" "another server uses it"
   [[ ! -e other.sock && -S s/b.sock && -s s/a.vmm ]] || fail "the second server changed something" "$(ls . s)"
   run -0 probe --socket s/b.sock --pages 10
 }
 
-@test "create: the session that waits with this image is the same; another image is refused unless --replace" {
+@test "create: a waiting session of the same image is reused; another image needs --replace" {
   serve_control
   make_memory other
   run -0 uffd-ctl create a=memory
@@ -34,14 +34,14 @@ teardown() {
   assert_equal "$output" "$made"
   assert_equal "$(stat -c %i s/a.sock)" "$inode"
   run --separate-stderr -1 uffd-ctl create a=other
-  assert_contains "$stderr" "refuses (409): session 'a' already exists: it waits with another memory file, '$PWD/memory'"
+  assert_contains "$stderr" "refused the request (409): session 'a' already exists: it waits with a different memory file, '$PWD/memory'"
   run -0 probe --socket s/a.sock --pages 10
   run -0 uffd-ctl create b=memory
   run -0 uffd-ctl create --replace b=other
   run -0 uffd-probe --mem other --socket s/b.sock --pages 10
 }
 
-@test "create: an id whose VMM is connected is refused, and with --replace its guest is served on" {
+@test "create: an id with a connected VMM is refused; with --replace its guest is still served" {
   require_userfaultfd
   serve_control
   uffd-ctl create a=memory
@@ -62,7 +62,7 @@ teardown() {
   [[ ! -e s/.a@00000000.vmm.snapfork-tmp && -e s/other ]]
 }
 
-@test "hung: names guests of a killed server, with a server and without" {
+@test "hung: names guests of a killed server, with and without a new server" {
   require_userfaultfd
   serve_control
   uffd-ctl create a=memory
@@ -85,7 +85,7 @@ teardown() {
   assert_equal "$(json .record)" "$PWD/s/a.vmm"
 }
 
-@test "hung: a guest is named although its id was used again, until its VMM has ended" {
+@test "hung: a guest whose id was used again is named until its VMM ends" {
   require_userfaultfd
   serve_control
   uffd-ctl create a=memory
@@ -105,14 +105,14 @@ teardown() {
   wait_until 10 is_gone "$first"
   run -0 uffd-ctl hung
   assert_equal "$output" ""
-  # Its record goes with the next guest that comes or goes.
+  # Its record is removed when the next guest connects or ends.
   release_vmm
   wait_until 10 test ! -e "s/a.$pid.vmm"
   wait_until 10 test ! -e s/a.vmm
   assert_equal "$(ls s)" ""
 }
 
-@test "a run directory that is full: the guest is served, and recorded as soon as there is space" {
+@test "a full run directory: the guest is served, and recorded as soon as space is free" {
   require_userfaultfd
   mount_fs tmpfs "$PWD/run" 1
   export SNAPFORK_PAGER=$PWD/run/c.sock
@@ -127,19 +127,19 @@ teardown() {
   wait_until 10 test ! -e run/s/a.vmm
 }
 
-@test "uffd-ctl: no server, and a server that does not answer, are told apart" {
+@test "uffd-ctl: distinguishes no server from a server that does not answer" {
   export SNAPFORK_PAGER=$PWD/c.sock
   run --separate-stderr -1 uffd-ctl health
-  assert_contains "$stderr" "no server at"
+  assert_contains "$stderr" "no server listens at"
   serve_control
   kill -STOP "$server"
   run --separate-stderr -5 uffd-ctl --timeout 0.2 health
-  assert_contains "$stderr" "does not answer within 200 ms; it runs"
+  assert_contains "$stderr" "does not answer within 200 ms; it is running"
   kill -CONT "$server"
   run -0 uffd-ctl -t 20 health
 }
 
-@test "the directories of --data-dir are for their owner only, whatever the umask is" {
+@test "the directories of --data-dir are accessible only to their owner, whatever the umask" {
   umask 0
   serve_hypeman
   assert_equal "$(stat -c %a data data/uffd data/uffd/0.1.6 data/uffd/0.1.6/sessions | sort -u)" 700

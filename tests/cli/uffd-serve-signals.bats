@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# uffd-serve: what is not about the server (signals, limits, memory of others) does not end it.
+# Tests that unrelated signals, limits and memory pressure do not end uffd-serve.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell
 
 load helpers
@@ -9,7 +9,7 @@ load uffd-serve_helpers
 setup() { serve_setup; }
 teardown() { common_teardown; }
 
-# A server with these limits and dispositions; returns when it serves.
+# Starts a server with these limits and signal dispositions; returns when it serves.
 serve_under() { # <shell commands before it> <option>...
   local before=$1
   shift
@@ -22,7 +22,7 @@ serve_under() { # <shell commands before it> <option>...
   read -r <ready || fail "the server did not start: $(<server.log)"
 }
 
-@test "signals of timers, limits and slips of the fingers do not end the server" {
+@test "signals of timers, limits and terminals do not end the server" {
   local signal
   serve_control
   uffd-ctl create a=memory
@@ -45,7 +45,7 @@ serve_under() { # <shell commands before it> <option>...
   run -0 probe --socket s/a.sock
 }
 
-@test "SIGHUP, once or twice, ends the server with its last guest, as one SIGTERM does" {
+@test "SIGHUP, once or twice, ends the server after its last guest, as SIGTERM does" {
   serve_control
   uffd-ctl create a=memory
   hold_vmm s/a.sock --pages 10
@@ -57,36 +57,36 @@ serve_under() { # <shell commands before it> <option>...
   wait_for_end "$server" 0
 }
 
-@test "SIGHUP that was ignored when the server started (nohup) does nothing" {
+@test "SIGHUP that was ignored at the start (nohup) has no effect" {
   serve_under 'trap "" HUP' --control c.sock
   kill -HUP "$server"
   uffd-ctl create a=memory
   run -0 probe --socket s/a.sock
 }
 
-@test "SIGQUIT: as SIGTERM; the second ends the server at once" {
+@test "SIGQUIT acts as SIGTERM; the second ends the server at once" {
   serve_control
   uffd-ctl create a=memory
   hold_vmm s/a.sock --pages 10
   kill -QUIT "$server"
   wait_until 5 grep -q 'until it ends' server.log
-  ! is_gone "$server" || fail 'it ended'
+  ! is_gone "$server" || fail 'the server ended'
   kill -QUIT "$server"
   wait_for_end "$server" 0
-  assert_logged 'the guest hangs at its next fault'
+  assert_logged 'the guest will hang at its next fault'
   release_vmm
 }
 
-@test "a limit of file size ends a trace, or costs a record, and not the server" {
+@test "a file size limit ends a trace or prevents a record, but not the server" {
   serve_under 'ulimit -f 1' --control c.sock
   uffd-ctl create --trace trace a=memory
   run -0 probe --socket s/a.sock --pattern seq
   grep -q 'Max file size *1024' "/proc/$server/limits" || skip 'the server may raise the limit'
-  wait_until 10 grep -q "trace '$PWD/trace' ends here: .*File too large" server.log
+  wait_until 10 grep -q "trace '$PWD/trace' ends: .*File too large" server.log
   uffd-ctl health
 }
 
-@test "a limit of CPU time that cannot be raised is said" {
+@test "a CPU time limit that cannot be raised is reported" {
   serve_under 'ulimit -t 3600' --control c.sock
   wait_until 5 test -s server.log
   if (($(awk '/Max cpu time/ {print $5 == 3600}' "/proc/$server/limits"))); then
@@ -94,7 +94,7 @@ serve_under() { # <shell commands before it> <option>...
   fi
 }
 
-@test "the OOM killer: oom_score_adj is lowered where that is permitted, and said" {
+@test "OOM killer: oom_score_adj is lowered if permitted" {
   local protected
   serve_control
   protected=$(uffd-serve --features --json | jq -r 'select(.name == "oom-score").found')
@@ -107,7 +107,7 @@ serve_under() { # <shell commands before it> <option>...
   fi
 }
 
-@test "the OOM killer: where oom_score_adj cannot be lowered, an image is not the server's memory for long" {
+@test "OOM killer: if oom_score_adj cannot be lowered, image pages are unmapped" {
   require_plain_build
   head -c $((128 << 20)) /dev/urandom >large
   chmod 444 large
@@ -117,7 +117,7 @@ serve_under() { # <shell commands before it> <option>...
   ((peak < 60 << 10)) || fail "it had $peak KiB of memory"
 }
 
-@test "a second SIGTERM ends a server whose session's thread a disk holds" {
+@test "a second SIGTERM ends a server with a session thread blocked by a disk" {
   require_cmd strace
   serve_memory
   spawn_to calls strace -f -p "$server" -e trace=pread64 -e inject=pread64:delay_enter=100000000
@@ -128,13 +128,13 @@ serve_under() { # <shell commands before it> <option>...
   kill "$server"
   wait_until 10 grep -q 'until it ends' server.log
   kill "$server"
-  wait_until 10 grep -q 'its thread does not end; left behind' server.log
+  wait_until 10 grep -q 'its thread does not end; the server exits without it' server.log
   kill -KILL "$tracer" # which keeps what it traces from being reaped
   wait_for_end "$server" 0
   release_vmm
 }
 
-# Stops the thread that serves a connection, as a filesystem that does not answer would, and keeps it stopped until it ends.
+# Stops the thread that serves a connection, like a filesystem that does not answer, until the thread ends.
 hold_control_thread() { # <control socket> <pid>: prints "held", ends with the thread
   python3 - "$1" "$2" <<'PYTHON'
 import ctypes, os, socket, sys
@@ -162,7 +162,7 @@ while True:
 PYTHON
 }
 
-@test "SIGTERM ends a server whose control thread a filesystem holds" {
+@test "SIGTERM ends a server with a control thread blocked by a filesystem" {
   require_cmd python3
   serve_control
   uffd-ctl create a=memory
@@ -171,5 +171,5 @@ PYTHON
   kill "$server"
   wait_for_end "$server" 0
   assert_logged 'a thread does not end; the server exits without it'
-  [[ ! -e $SNAPFORK_PAGER ]] || fail 'its control socket is still there'
+  [[ ! -e $SNAPFORK_PAGER ]] || fail 'the control socket is left'
 }

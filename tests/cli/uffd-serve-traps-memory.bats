@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# What other page servers stumbled over, in the guest's memory; docs/traps.md is the list of all.
+# Tests faults of other page servers in guest memory (docs/traps.md lists all).
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load helpers
@@ -17,10 +17,10 @@ teardown() {
   return_huge_pages
 }
 
-# Memory that is the server's own, in KiB.
+# Prints the private memory of the server, in KiB.
 own_kib() { awk '/^Anonymous/ {print $2}' "/proc/$server/smaps_rollup"; }
 
-# Stores a page of noise at each of these places of `memory`, in pages of 4 KiB.
+# Writes a random page at each of these page numbers (4 KiB) of `memory`.
 store_pages() { # <page>...
   local page
   for page; do
@@ -28,11 +28,11 @@ store_pages() { # <page>...
   done
 }
 
-# A guest of more than 3 GiB has two regions, with the devices between them, and one file without a gap.
-@test "trap: two regions of 3 GiB each: every page comes from its place in the file" {
+# A guest of more than 3 GiB has two regions, separated by the device addresses, and one contiguous file.
+@test "trap: two regions of 3 GiB each: every page has the bytes of its file offset" {
   local gib=$((1 << 18)) # pages
   truncate -s 6G memory
-  # The ends of both regions, and where an offset of 31 or 32 bits would wrap.
+  # The ends of both regions, and the offsets at which 31 or 32 bits overflow.
   store_pages 0 1 $((2 * gib - 1)) $((2 * gib)) $((3 * gib - 1)) $((3 * gib)) $((3 * gib + 1)) $((4 * gib)) \
     $((5 * gib)) $((6 * gib - 1))
   {
@@ -43,7 +43,7 @@ store_pages() { # <page>...
   serve_memory
   run -0 probe --socket s.sock --regions 2 --pattern trace:touched
   assert_equal "$(jq -s '.[0] | .touched' <<<"$output")" 14
-  # As hot pages, too.
+  # Also as hot pages.
   { echo "# snapfork-trace 1 page_size=4096 memory_bytes=$((6 << 30)) regions=0+$((3 << 30)),$((3 << 30))+$((3 << 30))" && cat touched; } >trace
   hotpage-record record -o hot trace
   serve --mem memory --socket hot.sock --hot hot
@@ -51,9 +51,9 @@ store_pages() { # <page>...
   assert_equal "$(<server.log)" ""
 }
 
-@test "trap: a hot list of three million runs: the guest is served first, all of it is installed" {
+@test "trap: a hot list of three million runs: faults come first, and the whole list is installed" {
   require_cmd python3
-  # Data in every second MiB, so that no hole is large enough to be left to the kernel.
+  # Data in every second MiB, so that no hole is large enough to be unregistered.
   truncate -s 24G memory
   python3 -c 'import os
 fd = os.open("memory", os.O_WRONLY)
@@ -66,21 +66,21 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
   serve_control -v
   uffd-ctl create --hot hot a=memory
   hold_vmm "$PWD/s/a.sock" --pages 500
-  if grep "hot list installed" server.log; then fail "the guest waited for all of the list"; fi
+  if grep "hot list installed" server.log; then fail "the guest waited for the whole list"; fi
   wait_until 60 grep -q "hot list installed" server.log
   run -0 uffd-ctl session a
-  (($(json '.pages.copied + .pages.zeroed') >= 3000000)) || fail "not all of it"
+  (($(json '.pages.copied + .pages.zeroed') >= 3000000)) || fail "the list was not installed completely"
   assert_equal "$(json '.pages.copied > 5000')" true
   release_vmm
   wait_until 20 is_gone "$vmm"
   wait "$vmm"
   wait_until 20 serves_nobody
-  # A sanitizer keeps what was freed.
+  # A sanitizer keeps freed memory.
   [[ $(command -v uffd-serve) == */san-*/* ]] || (($(own_kib) < 64 * 1024)) \
     || fail "$(own_kib) KiB are kept of a list of $(stat -c %s hot) bytes"
 }
 
-@test "trap: a memory file cut in the middle of a page: no zeros for the rest of it" {
+@test "trap: a memory file truncated in the middle of a page is not filled with zeros" {
   head -c 8M /dev/urandom >memory
   cp memory whole
   chmod 444 memory # read directly, whatever the filesystem can do
@@ -91,17 +91,17 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
   echo 1900 >touched
   run -1 uffd-probe --mem whole --json --socket s.sock --pattern trace:touched
   assert_contains "$output" '"signal":7'
-  assert_logged "offset $((1900 << 12)) of 'memory': it cannot be read: the file has become shorter"
+  assert_logged "offset $((1900 << 12)) of 'memory': cannot read it: the file was truncated"
 }
 
-# The kernel says EEXIST, not ENOMEM, of a page that it has no memory for: others woke the guest and were asked again, for ever.
-@test "trap: 2 MiB pages that are used up: said once, waited for, and served when there are some" {
+# With an empty pool the kernel returns EEXIST, not ENOMEM. Other servers woke the guest and got the same fault forever.
+@test "trap: an empty pool of 2 MiB pages is logged once, and faults are served when pages are free" {
   borrow_huge_pages 8
-  (($(free_huge_pages) == 8)) || skip "others have free huge pages"
+  (($(free_huge_pages) == 8)) || skip "other free huge pages exist"
   head -c 16M /dev/urandom >memory
   chmod 444 memory # else there is a warning, where no reflink of it can be made
   serve_memory
-  # The VMM has looked at the pool, and the server not yet at the VMM, when the pool gets smaller.
+  # The pool is reduced after the VMM has checked it and before the server installs pages.
   kill -STOP "$server"
   spawn_to vmm.log uffd-probe --mem memory --socket s.sock --page-size 2M --pattern seq --json
   local vmm=$spawned_pid
@@ -117,7 +117,7 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
   assert_equal "$(wc -l <server.log)" 1
 }
 
-@test "trap: what guests were served with is given back when they have gone" {
+@test "trap: memory and descriptors of a session are freed when its guest ends" {
   require_plain_build
   local i before kib_before sessions=()
   for i in memory m{1..8}; do
@@ -131,8 +131,8 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
   uffd-ctl create "${sessions[@]}"
   for i in m{1..8}; do run -0 uffd-probe --mem "$i" --socket "s/$i.sock"; done
   hold_vmm "$PWD/s/memory.sock"
-  grep -q "$PWD/memory" "/proc/$server/maps" || fail "the image is not even mapped"
-  # No copies of what was served: its buffers, and no more.
+  grep -q "$PWD/memory" "/proc/$server/maps" || fail "the image is not mapped"
+  # The server keeps only its buffers, not copies of the served pages.
   (($(own_kib) < kib_before + 2048)) || fail "$(($(own_kib) - kib_before)) KiB for one guest"
   release_vmm
   wait_until 5 is_back_to "$before"
@@ -140,7 +140,7 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
   (($(own_kib) < kib_before + 512)) || fail "$(($(own_kib) - kib_before)) KiB are kept"
 }
 
-@test "trap: complete while vCPUs touch and write and a balloon inflates: done at once, and no page wrong" {
+@test "trap: complete under touches, writes and a balloon is fast, and no page is wrong" {
   head -c 128M /dev/urandom >memory
   serve_control --lazy -v
   uffd-ctl create a=memory
@@ -150,9 +150,9 @@ for at in range(1 << 20, 24 << 30, 2 << 20):
     json '.faults.demand > 100 and .pages.removed > 100' >/dev/null
   }
   wait_until 10 touches
-  if grep ready vmm.log; then fail "it has touched all of them"; fi
+  if grep ready vmm.log; then fail "the VMM has touched all pages"; fi
   run -0 uffd-ctl complete a
-  assert_logged "has all of its memory, and needs no server any more"
+  assert_logged "completed: all memory is installed"
   kill "$server" # for which it would have to stay until its guest ends
   wait_for_end "$server" 0
   wait_until 60 grep ready vmm.log

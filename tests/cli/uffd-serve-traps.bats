@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# What other page servers stumbled over: handshakes, sockets, files that change under a session.
+# Tests faults of other page servers: handshakes, sockets, files that change under a session.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load helpers
@@ -12,8 +12,8 @@ setup() {
 }
 teardown() { common_teardown; }
 
-# A handshake that is bad in this way is refused with these words; the next one is served, and the server
-# holds no more descriptors than before.
+# Checks that a handshake with this fault is refused with this message, that the next one is served, and
+# that the server has no more descriptors open than before.
 refuse_handshake() { # <how> <words> [handshake timeout]
   serve_memory --handshake-timeout "${3-20}"
   local before
@@ -26,28 +26,28 @@ refuse_handshake() { # <how> <words> [handshake timeout]
   wait_until 5 is_back_to "$before"
 }
 
-@test "trap: a client that says nothing" { refuse_handshake silent "no whole handshake within 300 ms" 0.3; }
-@test "trap: half a handshake" { refuse_handshake partial "no whole handshake within 300 ms" 0.3; }
-@test "trap: a handshake that is no JSON" { refuse_handshake garbage "the body is no JSON"; }
-@test "trap: no descriptor" { refuse_handshake no-fd "no whole handshake within 300 ms" 0.3; }
-@test "trap: a descriptor that is no userfaultfd" { refuse_handshake wrong-fd "is no userfaultfd"; }
-@test "trap: two descriptors" { refuse_handshake two-fds "more than one descriptor"; }
-@test "trap: regions that overlap" { refuse_handshake overlap "regions 0 and 1 overlap"; }
-@test "trap: a region at half a page" { refuse_handshake unaligned "no multiple of the page size"; }
-@test "trap: a region beyond the end of the file" { refuse_handshake beyond "beyond the memory file's"; }
-@test "trap: a handshake without end" { refuse_handshake huge "longer than"; }
+@test "trap: a client that sends nothing is refused" { refuse_handshake silent "no complete handshake within 300 ms" 0.3; }
+@test "trap: half a handshake is refused" { refuse_handshake partial "no complete handshake within 300 ms" 0.3; }
+@test "trap: a handshake that is not JSON is refused" { refuse_handshake garbage "the body is not JSON"; }
+@test "trap: a handshake without a descriptor is refused" { refuse_handshake no-fd "no complete handshake within 300 ms" 0.3; }
+@test "trap: a descriptor that is not a userfaultfd is refused" { refuse_handshake wrong-fd "is not a userfaultfd"; }
+@test "trap: a handshake with two descriptors is refused" { refuse_handshake two-fds "more than one descriptor"; }
+@test "trap: regions that overlap are refused" { refuse_handshake overlap "regions 0 and 1 overlap"; }
+@test "trap: an unaligned region is refused" { refuse_handshake unaligned "not a multiple of the page size"; }
+@test "trap: a region beyond the end of the file is refused" { refuse_handshake beyond "beyond the memory file's"; }
+@test "trap: an endless handshake is refused" { refuse_handshake huge "longer than"; }
 
-@test "trap: a handshake in three pieces, its descriptor with the second" {
+@test "trap: a handshake in three parts, its descriptor with the second, is served" {
   serve_memory
   run -0 uffd-probe --mem memory --socket s.sock --misbehave split
 }
 
-@test "trap: 64 regions, a handshake of far more than 1024 bytes" {
+@test "trap: 64 regions, a handshake of far more than 1024 bytes, are served" {
   serve_memory
   run -0 probe --socket s.sock --regions 64
 }
 
-@test "trap: a second UFFDIO_API or a REGISTER on a userfaultfd that is the VMM's" {
+@test "trap: the server calls neither UFFDIO_API nor REGISTER on the VMM's userfaultfd" {
   require_cmd strace
   rm -f ready && mkfifo ready
   # shellcheck disable=SC2016 # expanded by the inner shell
@@ -57,12 +57,12 @@ refuse_handshake() { # <how> <words> [handshake timeout]
   : >calls # what follows is about the VMM
   run -0 probe --socket s.sock --balloon 2
   wait_until 20 is_gone "$spawned_pid"
-  grep -q UFFDIO_COPY calls || fail "nothing was traced"
+  grep -q UFFDIO_COPY calls || fail "the trace is empty"
   run grep -E 'UFFDIO_(API|REGISTER)' calls
   assert_equal "$output" ""
 }
 
-@test "trap: a socket path of 107 bytes is served, one of 108 refused by name" {
+@test "trap: a socket path of 107 bytes is served, one of 108 bytes is refused by name" {
   local dir name
   dir=$(printf 'd%.0s' {1..60})
   mkdir "$dir"
@@ -74,7 +74,7 @@ refuse_handshake() { # <how> <words> [handshake timeout]
   assert_contains "$stderr" "'${name}x' has 108 bytes"
 }
 
-@test "trap: a session whose socket path would have 108 bytes" {
+@test "trap: a session whose socket path would have 108 bytes is refused" {
   serve_control
   local id room path=$PWD/s/.sock
   room=$((107 - ${#path}))
@@ -86,7 +86,7 @@ refuse_handshake() { # <how> <words> [handshake timeout]
   assert_contains "$stderr" "108 bytes"
 }
 
-@test "trap: the memory file replaced by a rename, and unlinked, while it is served" {
+@test "trap: a memory file replaced or unlinked while it is served is still served" {
   chmod 444 memory # read directly, whatever the filesystem can do
   cp memory whole
   serve_memory
@@ -97,7 +97,7 @@ refuse_handshake() { # <how> <words> [handshake timeout]
   run -0 uffd-probe --mem whole --socket s.sock
 }
 
-@test "trap: a VMM killed in the middle of being served, at many points" {
+@test "trap: a VMM killed at many points while it is served leaves nothing" {
   serve_memory -q
   local n
   for n in 1 2 3 5 8 13 40 100 300 1000; do
@@ -108,7 +108,7 @@ refuse_handshake() { # <how> <words> [handshake timeout]
   assert_equal "$(<server.log)" ""
 }
 
-@test "trap: sessions that are asked for while the server drains are refused, each of them" {
+@test "trap: a draining server refuses every new session" {
   serve_control
   uffd-ctl create keep=memory
   # shellcheck disable=SC2016 # expanded by the inner shell
@@ -117,7 +117,7 @@ refuse_handshake() { # <how> <words> [handshake timeout]
   uffd-ctl drain
   run -1 uffd-ctl create late=memory
   wait_until 30 is_gone "$spawned_pid"
-  # Those that were taken are there, and can be served.
+  # The accepted sessions exist and can be served.
   local last
   last=$(grep -c '^m.*sock$' many)
   run -0 uffd-ctl sessions

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# uffd-serve as its users meet it; uffd-probe stands in for the VMMs and verifies every byte.
+# Tests the command line of uffd-serve; uffd-probe replaces the VMMs and verifies every byte.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load helpers
@@ -17,7 +17,7 @@ teardown() { common_teardown; }
   standard_cases uffd-ctl
 }
 
-@test "uffd-serve ctl runs the uffd-ctl that is installed beside it" {
+@test "uffd-serve ctl runs the uffd-ctl in the same directory" {
   run -0 uffd-serve ctl --version
   assert_equal "$output" "$(uffd-ctl --version)"
   run --separate-stderr -1 env PATH=/nowhere "$(type -P uffd-serve)" ctl --control none.sock health
@@ -34,7 +34,7 @@ teardown() { common_teardown; }
 
 # ---- in the foreground
 
-@test "serves every byte, to one VMM after the other and to several at once" {
+@test "serves every byte, to VMMs in sequence and at once" {
   serve_memory
   run -0 probe --socket s.sock
   run -0 probe --socket s.sock --socket s.sock --socket s.sock --pattern seq
@@ -45,31 +45,31 @@ teardown() { common_teardown; }
   [[ ! -e s.sock ]] || fail "the socket is left"
 }
 
-@test "--once: ends when the last client has left" {
+@test "--once: ends when the last VMM has ended" {
   serve_memory --once
   run -0 probe --socket s.sock --socket s.sock
   wait_for_end "$server" 0
 }
 
-@test "--once: ends when its only VMM was killed" {
+@test "--once: ends when its only VMM is killed" {
   serve_memory --once
   run probe --socket s.sock --kill-after 100
   wait_for_end "$server" 0
 }
 
-@test "removed pages read zero under a balloon and many vCPUs" {
+@test "removed pages read as zeros under a balloon and many vCPUs" {
   serve_memory -q
   run -0 probe --socket s.sock --balloon 4 --jobs 4 --overlap
   run -0 probe --socket s.sock --balloon 6 --jobs 2 --write 30 --regions 2
   run -0 probe --socket s.sock --balloon 4 --pattern seq
 }
 
-@test "--hot: listed pages are there before they are touched, and never come back over removed ones" {
+@test "--hot: listed pages are present before they are touched, and never overwrite removed pages" {
   local pages
   mapfile -t pages < <(seq 0 3 360)
   hot_list "${pages[@]}" >hot
   serve_memory --hot hot --window 1 --once --json
-  # Touched in the same order, and slower than they are installed.
+  # Touches pages in the same order, slower than they are installed.
   printf '%s\n' "${pages[@]}" >touched
   run -0 probe --socket s.sock --pattern trace:touched
   (($(faults_of_probe) < 60)) || fail "the list did not help"
@@ -80,7 +80,7 @@ teardown() { common_teardown; }
   run -0 probe --socket s.sock --balloon 6
 }
 
-@test "--hot: a list for a larger image, a truncated one, none: nothing is served" {
+@test "--hot: a list for a larger image, a truncated or a missing list ends the server" {
   hot_list 0 4096 >large
   run --separate-stderr -4 uffd-serve --mem memory --socket s.sock --hot large
   assert_contains "$stderr" "'large'"
@@ -90,10 +90,10 @@ teardown() { common_teardown; }
   assert_contains "$stderr" "'short'"
   run --separate-stderr -5 uffd-serve --mem memory --socket s.sock --hot absent
   assert_contains "$stderr" "'absent'"
-  [[ ! -e s.sock ]] || fail "it listened"
+  [[ ! -e s.sock ]] || fail "the server listens"
 }
 
-@test "create: a hot list that is empty, cut short, foreign, a fifo or absent is a warning, and the guest is served" {
+@test "create: a hot list that cannot be used is a warning, and the guest is served" {
   local list
   serve_control
   hot_list 0 4096 >large
@@ -108,13 +108,13 @@ teardown() { common_teardown; }
     run -0 probe --socket s/vm.sock --pages 100
   done
   run -0 --separate-stderr uffd-ctl create --json --hot empty "vm=memory"
-  assert_contains "$(json '.warnings[0]')" 'it is empty'
+  assert_contains "$(json '.warnings[0]')" 'the file is empty'
   hold_vmm s/vm.sock --pages 10
   assert_equal "$(uffd-ctl session vm | jq -c '[.hot_list, .hot_list_refused]')" '[null,true]'
   release_vmm
 }
 
-@test "--hot: a list for other regions is not used, with a warning, and the guest is served" {
+@test "--hot: a list for other regions is a warning, and the guest is served" {
   hot_list 1 2000 >hot
   serve_memory --hot hot
   run -0 probe --socket s.sock --regions 2
@@ -122,7 +122,7 @@ teardown() { common_teardown; }
   assert_logged "serving without it"
 }
 
-@test "--trace: each page in the order of the faults; further VMMs write FILE.2, FILE.3" {
+@test "--trace: writes pages in the order of the faults; further VMMs write FILE.2, FILE.3" {
   serve_memory --trace trace
   printf '%s\n' 700 3 4 5 6 2 >touched
   run -0 probe --socket s.sock --pattern trace:touched
@@ -134,7 +134,7 @@ teardown() { common_teardown; }
   assert_equal "$(tail -n +2 trace.2)" "$(seq 0 9)"
 }
 
-@test "--trace -: on standard output" {
+@test "--trace -: writes to standard output" {
   serve_memory --trace -
   run -0 probe --socket s.sock --pattern seq --pages 3
   wait_until 5 grep -qx 2 server.log
@@ -142,14 +142,14 @@ teardown() { common_teardown; }
   wait_for_end "$server" 0
 }
 
-@test "a second server on the socket is refused, and the first goes on" {
+@test "a second server on the socket is refused, and the first continues" {
   serve_memory
   run --separate-stderr -1 uffd-serve --mem memory --socket s.sock
-  assert_contains "$stderr" "another server is there"
+  assert_contains "$stderr" "another server uses it"
   run -0 probe --socket s.sock --pages 100
 }
 
-@test "what a killed server left is taken over; what is no socket is not" {
+@test "the socket of a killed server is replaced; a file that is not a socket is not" {
   serve_memory
   kill -KILL "$server"
   wait_until 5 is_gone "$server"
@@ -178,10 +178,10 @@ teardown() { common_teardown; }
     run --separate-stderr -4 timeout 10 uffd-serve --mem "$file" --socket s.sock
     assert_contains "$stderr" "'$file'"
   done
-  [[ ! -e s.sock ]] || fail "it listened"
+  [[ ! -e s.sock ]] || fail "the server listens"
 }
 
-@test "bad command lines: status 2, and the message names the option" {
+@test "bad command lines exit with 2 and name the option" {
   local long
   long=$(printf 'x%.0s' {1..120})
   run --separate-stderr -2 uffd-serve
@@ -199,7 +199,7 @@ teardown() { common_teardown; }
   run --separate-stderr -2 uffd-serve --mem memory --socket s.sock --json --trace -
 }
 
-@test "SIGTERM: at once without guests, after its guests with some, a second one at once" {
+@test "SIGTERM ends a server at once without guests, else after them; a second one at once" {
   serve_memory
   kill -TERM "$server"
   wait_for_end "$server" 0
@@ -218,10 +218,10 @@ teardown() { common_teardown; }
   wait_until 5 test ! -e s.sock
   kill -TERM "$server"
   wait_for_end "$server" 0
-  assert_logged "the guest hangs"
+  assert_logged "the guest will hang"
 }
 
-@test "a page that cannot be read: poisoned, named with its offset, exit status 5" {
+@test "a page that cannot be read is poisoned and named with its offset; exit status 5" {
   chmod 444 memory # read directly, whatever the filesystem can do
   serve_memory --window 1 --once
   cp memory whole
@@ -234,7 +234,7 @@ teardown() { common_teardown; }
   assert_logged "1 pages of 'memory' could not be read"
 }
 
-@test "--on-failure kill: the VMM is killed instead" {
+@test "--on-failure kill: kills the VMM instead" {
   chmod 444 memory
   serve_memory --window 1 --once --on-failure kill
   cp memory whole
@@ -246,19 +246,19 @@ teardown() { common_teardown; }
   assert_logged "killed the VMM"
 }
 
-@test "--json: a summary at the end" {
+@test "uffd-serve --json: prints a summary at the end" {
   rm -f ready
   serve_memory --once --json
   run -0 probe --socket s.sock --pattern seq
   wait_for_end "$server" 0
   output=$(<server.log)
   assert_equal "$(json '.type')" summary
-  # The hole of 2 MiB and the 1 MiB of zeros that the file stores.
+  # The hole of 2 MiB and the 1 MiB of stored zeros.
   assert_equal "$(json '.pages_zeroed')" 768
   assert_equal "$(json '.pages_copied')" 1280
 }
 
-@test "--peer-uid: the socket is that user's, and nobody else's" {
+@test "--peer-uid: the socket belongs to that user only" {
   require_root
   serve_memory --peer-uid 12345
   assert_equal "$(stat -c '%u %a' s.sock)" "12345 600"
@@ -266,7 +266,7 @@ teardown() { common_teardown; }
 
 # ---- as a service
 
-@test "uffd-ctl: create, sessions, session, close, health, stats, drain" {
+@test "uffd-ctl: create, sessions, session, close, health, stats and drain work" {
   serve_control
   assert_equal "$(stat -c %a c.sock)" 600
   assert_equal "$(stat -c %a s)" 700
@@ -294,9 +294,9 @@ teardown() { common_teardown; }
   [[ ! -e c.sock ]] || fail "the socket is left"
 }
 
-@test "uffd-ctl: no server, no such session, a refusal, bad operands" {
+@test "uffd-ctl: reports no server, an unknown session, a refusal, bad operands" {
   run --separate-stderr -1 uffd-ctl --control none.sock health
-  assert_contains "$stderr" "no server at 'none.sock'"
+  assert_contains "$stderr" "no server listens at 'none.sock'"
   run --separate-stderr -1 env SNAPFORK_PAGER="$PWD/none.sock" uffd-ctl health
   serve_memory # which speaks no HTTP
   run --separate-stderr -1 uffd-ctl --control s.sock health
@@ -323,7 +323,7 @@ teardown() { common_teardown; }
   assert_equal "$output" ""
 }
 
-@test "uffd-ctl: each field of a request has its option" {
+@test "uffd-ctl: each field of a request has an option" {
   serve_control
   run -0 uffd-ctl create --instance-id i-7 --cache-key k --on-failure kill a=memory
   run -0 uffd-ctl session a
@@ -334,11 +334,11 @@ teardown() { common_teardown; }
   local option
   for option in --hot=x --trace=x --window=4 --lazy --on-failure=kill --peer-uid=0 --cache-key=k --instance-id=i; do
     run --separate-stderr -2 uffd-ctl complete "$option" a
-    assert_contains "$stderr" "${option%%=*} is for create"
+    assert_contains "$stderr" "${option%%=*} applies only to create"
   done
   for option in --rate=4 --no-wait; do
     run --separate-stderr -2 uffd-ctl create "$option" a=memory
-    assert_contains "$stderr" "${option%%=*} is for complete"
+    assert_contains "$stderr" "${option%%=*} applies only to complete"
   done
   for option in --rate=0 --rate=-1 --rate=fast; do
     run --separate-stderr -2 uffd-ctl complete "$option" a
@@ -346,7 +346,7 @@ teardown() { common_teardown; }
   done
 }
 
-@test "a service's session: hot list, trace and memory by relative paths" {
+@test "uffd-ctl create: hot list, trace and memory may be relative paths" {
   mkdir there
   hot_list 0 1 2 3 >there/hot
   serve_control
@@ -357,12 +357,12 @@ teardown() { common_teardown; }
   (($(faults_of_probe) >= 1)) || fail "nothing was served on demand"
 }
 
-@test "while a VMM is served: s/ID.vmm; its socket is gone; close leaves it served" {
+@test "a served VMM has s/ID.vmm and no socket, and close leaves it served" {
   serve_control
   uffd-ctl create a=memory
   hold_vmm "$PWD/s/a.sock" --pages 50
   [[ -s s/a.vmm ]] || fail "no record"
-  [[ ! -e s/a.sock ]] || fail "somebody else could come"
+  [[ ! -e s/a.sock ]] || fail "another VMM can connect"
   local pid start _
   read -r pid start _ <s/a.vmm
   assert_equal "$start" "$(awk '{print $22}' "/proc/$pid/stat")"
@@ -375,7 +375,7 @@ teardown() { common_teardown; }
   assert_equal "$output" ""
 }
 
-@test "a killed server leaves s/ID.vmm; the next one names the guest, and clears up after it" {
+@test "a killed server leaves s/ID.vmm; the next one names the guest and removes the leftovers" {
   serve_control
   uffd-ctl create a=memory b=memory
   hold_vmm "$PWD/s/a.sock" --pages 50
@@ -384,7 +384,7 @@ teardown() { common_teardown; }
   [[ -s s/a.vmm && -S s/b.sock ]] || fail "no record"
   serve_control
   assert_logged "its guest hangs"
-  [[ -s s/a.vmm && ! -e s/b.sock ]] || fail "it cleared the wrong things"
+  [[ -s s/a.vmm && ! -e s/b.sock ]] || fail "wrong files were removed"
   kill -KILL "$server"
   wait_until 5 is_gone "$server"
   release_vmm
@@ -393,7 +393,7 @@ teardown() { common_teardown; }
   [[ ! -e s/a.vmm ]] || fail "the record of a dead VMM is left"
 }
 
-@test "--exit-when-idle: ends after the last session, closed or served" {
+@test "--exit-when-idle: ends after the last session was closed or its VMM ended" {
   serve_control --exit-when-idle
   uffd-ctl create a=memory b=memory
   uffd-ctl close a
@@ -402,7 +402,7 @@ teardown() { common_teardown; }
   assert_equal "$(ls s)" ""
 }
 
-@test "SIGTERM to a service: sessions without a VMM go, guests are served on" {
+@test "SIGTERM to a service ends sessions without a VMM and still serves guests" {
   serve_control
   uffd-ctl create a=memory b=memory
   hold_vmm "$PWD/s/a.sock" --pages 50
@@ -414,24 +414,24 @@ teardown() { common_teardown; }
   wait_for_end "$server" 0
 }
 
-@test "a second service on the socket: status 1; a directory s that is no directory" {
+@test "a second service on the socket exits with 1; so does an s that is not a directory" {
   serve_control
   run --separate-stderr -1 uffd-serve --control c.sock
-  assert_contains "$stderr" "another server is there"
+  assert_contains "$stderr" "another server uses it"
   mkdir other
   echo >other/s
   run --separate-stderr -5 uffd-serve --control other/c.sock
   assert_contains "$stderr" "other/s'"
 }
 
-@test "an idle server, with sessions that wait and one that is served, never wakes up" {
+@test "an idle server with waiting and served sessions never wakes up" {
   require_userfaultfd
   require_plain_build
   serve_control
   uffd-ctl create a=memory b=memory
   hold_vmm "$PWD/s/a.sock" --pages 20
   switches() { cat "/proc/$server/task/"*/status | awk '/ctxt_switches/ { n += $2 } END { print n }'; }
-  # Until nothing is left of what was asked of it.
+  # Waits until all requests are finished.
   local before=-1
   settled() {
     local last=$before
@@ -439,7 +439,7 @@ teardown() { common_teardown; }
     ((before == last))
   }
   wait_until 5 settled
-  # What it did for itself within a second would show.
+  # A periodic wakeup within a second would be seen.
   run timeout 1 tail -f /dev/null
   assert_equal "$(switches)" "$before"
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What the tests of uffd-serve share: a server, and uffd-probe as its VMMs.
+# Shared functions of the uffd-serve tests: a server, and uffd-probe as its VMMs.
 # shellcheck shell=bash disable=SC2154,SC2030,SC2031,SC2034 # run sets output and status; each test is a subshell; tests use what is set here
 
 serve_setup() {
@@ -8,7 +8,7 @@ serve_setup() {
   make_memory memory
 }
 
-# 8 MiB: noise, a hole of 2 MiB, 1 MiB of stored zeros, noise. Page 5 of the end differs from any other.
+# 8 MiB: random data, a hole of 2 MiB, 1 MiB of stored zeros, random data. Page 5 of the end is unique.
 make_memory() { # <file>
   head -c $((3 << 20)) /dev/urandom >"$1"
   truncate -s $((5 << 20)) "$1"
@@ -16,8 +16,8 @@ make_memory() { # <file>
   head -c $((2 << 20)) /dev/urandom >>"$1"
 }
 
-# Starts a server in the background and returns when it serves; its number is in $server. With NOFILE=N
-# before it, it may have N descriptors.
+# Starts a server in the background and returns when it serves; its pid is in $server. NOFILE=N sets its
+# limit of descriptors.
 serve() { # <option>...
   rm -f ready
   mkfifo ready
@@ -37,14 +37,14 @@ serve_control() { # <option>...
   serve --control c.sock "$@"
 }
 
-# A server as hypeman starts its pager; the API's functions below ask it.
+# Starts a server as hypeman starts its pager. The API functions below use it.
 serve_hypeman() { # <option>...
   serve --data-dir data --version-key 0.1.6 "$@"
   api=$PWD/data/uffd/0.1.6
   export SNAPFORK_PAGER=$api/control.sock
 }
 
-# One request; its status is in $http_status, its body in $output.
+# Sends one request; the status is in $http_status, the body in $output.
 ask() { # <method> <path> [body]
   local reply
   reply=$(curl -s --unix-socket "$SNAPFORK_PAGER" -X "$1" ${3+--data-binary "$3"} \
@@ -54,7 +54,7 @@ ask() { # <method> <path> [body]
   output=${output%$'\n'}
 }
 
-# The same, which must be answered with this status.
+# The same, and checks the status.
 ask_for() { # <status> <method> <path> [body]
   local wanted=$1
   shift
@@ -62,7 +62,7 @@ ask_for() { # <status> <method> <path> [body]
   [[ $http_status == "$wanted" ]] || fail "$1 $2 ${3-}: $http_status, not $wanted"
 }
 
-# The body of POST /sessions for a session of `memory`, with these fields beside.
+# Prints the body of POST /sessions for a session of `memory`, with these additional fields.
 session_body() { # <id> [KEY=JSON]...
   local pair body="\"session_id\":\"$1\",\"cache_key\":\"k\",\"backing_memory_path\":\"$PWD/memory\""
   shift
@@ -80,7 +80,7 @@ require_userfaultfd() {
     || skip "needs userfaultfd"
 }
 
-# What the server holds.
+# Prints the resources that the server holds.
 descriptors() { find "/proc/$server/fd" -mindepth 1 | wc -l; }
 threads() { find "/proc/$server/task" -mindepth 1 -maxdepth 1 | wc -l; }
 is_back_to() { # <descriptors> [threads]
@@ -90,7 +90,7 @@ serves_nobody() { # there is no thread of a session
   ! grep -q '^vm ' "/proc/$server/task/"*/comm
 }
 
-# What a server keeps from its first guest is no leak: `memory` is served once, and the guest gone.
+# Serves `memory` once, because what a server keeps after its first guest is not a leak.
 serve_one_guest() {
   uffd-ctl create warm=memory
   run -0 probe --socket s/warm.sock
@@ -98,7 +98,7 @@ serve_one_guest() {
   wait_until 5 serves_nobody
 }
 
-# What a sanitizer adds (a thread, shadow memory, wakeups) is not what these tests are about.
+# Skips with sanitizers, which add a thread, shadow memory and wakeups.
 require_plain_build() {
   [[ $(command -v uffd-serve) != */san-*/* ]] || skip "measures a build without sanitizers"
 }
@@ -107,7 +107,7 @@ faults_of_probe() {
   jq -s 'map(select(.type == "summary"))[0].faults' <<<"$output"
 }
 
-# The server says this now or soon: its messages are written in the background.
+# Waits for this message; the server writes messages in the background.
 assert_logged() { # <text>
   wait_until 5 grep -qF -e "$1" server.log || fail "not logged: $1" "$(<server.log)"
 }
@@ -122,7 +122,7 @@ start_vmm() { # <socket> <option>...
   spawn_to vmm.log bash -c 'exec uffd-probe --mem memory --socket "$@" --hold <hold' _ "$@"
   vmm=$spawned_pid
 }
-# The same; returns when it has touched them.
+# The same; returns when the pages are touched.
 hold_vmm() { # <socket> <option>...
   start_vmm "$@"
   wait_until 20 grep -q ready vmm.log
@@ -147,7 +147,7 @@ leb128() { # <number>
   printf "\\x$(printf %02x "$rest")"
 }
 
-# An HPL1 list of these pages of region 0.
+# Writes an HPL1 list of these pages of region 0.
 hot_list() { # <page>...
   local page
   printf HPL1

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reference measurements and input files for bench/bench-clone.sh.
-//   bench-clone ficlone SRC DST     the least that a clone needs; prints its microseconds
-//   bench-clone clone SRC DST       what reflink-clone -q does; prints its microseconds
-//   bench-clone numbers SRC DST     the same with what --json asks for
-//   bench-clone fragment FILE N     N blocks of data, each an extent of its own
-//   bench-clone memory FILE MIB     60 % of its pages are zero, scattered
-//   bench-clone start COMMAND...    ends COMMAND at its first FICLONE; prints the microseconds from
-//   fork
+// The reference measurements of bench/bench-clone.sh, and its test files.
+//| bench-clone ficlone SRC DST     the minimum that a clone needs; prints its microseconds
+//| bench-clone clone SRC DST       the work of reflink-clone -q; prints its microseconds
+//| bench-clone numbers SRC DST     the same, with the numbers of --json
+//| bench-clone fragment FILE N     N blocks of data, each an extent of its own
+//| bench-clone memory FILE MIB     60 % of its pages are zero, scattered
+//| bench-clone start COMMAND...    ends COMMAND at its first FICLONE; prints the microseconds from
+//|                                 fork
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
@@ -74,7 +74,7 @@ void ficlone(const std::string& src, const std::string& dst) {
 void fragment(const std::string& path, off_t extents) {
   const base::Fd fd = base::open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (::ftruncate(fd.get(), extents * 2 * static_cast<off_t>(kPage)) != 0) {
-    base::throw_errno("cannot make " + base::quoted(path));
+    base::throw_errno("cannot create " + base::quoted(path));
   }
   const std::vector<std::byte> page(kPage, std::byte{7});
   for (off_t i = 0; i < extents; ++i) {
@@ -97,9 +97,9 @@ void memory(const std::string& path, size_t mib) {
   base::sync_fd(fd.get(), path);
 }
 
-// The kernel holds each process that this one starts from now on at its first FICLONE, and makes
-// the descriptor readable. That works for a program that is linked statically, too, which a
-// preloaded library could not hold.
+// The kernel stops each process that this one starts from now on at its first FICLONE, and makes
+// the descriptor readable. Unlike a preloaded library, this also works for a statically linked
+// program.
 base::Fd hold_at_ficlone() {
   constexpr unsigned int kLoad = BPF_LD | BPF_W | BPF_ABS;
   constexpr unsigned int kIfEqual = BPF_JMP | BPF_JEQ | BPF_K;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reference measurements for bench/bench-pager.sh: the smallest loop that answers faults, and a raw
-// UFFDIO_COPY loop to compare with the installation of a hot list.
+// The reference measurements of bench/bench-pager.sh: a minimal fault loop, and a raw COPY loop.
 #include <poll.h>
 #include <sys/mman.h>
 
@@ -33,8 +32,8 @@ namespace {
 using hot::kSmallPage;
 using hot::Region;
 
-// Reads one message, reads one page, copies it: no batch, no removals, no zero pages, one VMM after
-// the other, and no error handling.
+// Reads one message, reads one page, copies it. It has no batches, removals, zero pages or error
+// handling, and serves one VMM after the other.
 [[noreturn]] void serve_minimally(const std::string& path, const std::string& memory) {
   const base::Fd file = base::open_file(memory, O_RDONLY);
   const base::UnixListener listener(path, base::SocketClaim::directory_is_ours);
@@ -79,7 +78,7 @@ class Memory {
     void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | huge, -1, 0);
     if (memory == MAP_FAILED) {
-      base::throw_errno("cannot get memory");
+      base::throw_errno("cannot map memory");
     }
     base_ = reinterpret_cast<uint64_t>(memory);
     pager::uffd_register_missing(uffd_.get(), base_, size);
@@ -102,7 +101,7 @@ class Memory {
   uint64_t base_ = 0;
 };
 
-// Nanoseconds for `bytes` bytes by a COPY for each `piece`, from the mapped file.
+// Returns the ns of `bytes` bytes by one COPY for each `piece`, from the mapped file.
 uint64_t raw_copy_ns(const pager::Image& image, uint64_t bytes, uint64_t piece,
                      uint64_t page_size) {
   const Memory memory(image.size(), page_size);
@@ -122,7 +121,7 @@ uint64_t raw_copy_ns(const pager::Image& image, uint64_t bytes, uint64_t piece,
   return took;
 }
 
-// Nanoseconds until a fault loop has installed a hot list, and nothing but that.
+// Returns the ns until a fault loop has installed a hot list, without faults.
 uint64_t hot_list_ns(const pager::Image& image, std::shared_ptr<const pager::HotFile> list,
                      uint64_t page_size) {
   const Memory memory(image.size(), page_size);
@@ -150,7 +149,7 @@ uint64_t hot_list_ns(const pager::Image& image, std::shared_ptr<const pager::Hot
   return took;
 }
 
-// `pages` pages in runs of `run`, which are spread over the image in random order.
+// `pages` pages in runs of `run`, distributed over the image in random order.
 std::shared_ptr<const pager::HotFile> list_of_runs(uint64_t image_pages, uint64_t page_size,
                                                    uint64_t pages, uint64_t run) {
   const uint64_t runs = pages / run;
@@ -175,7 +174,7 @@ struct Installing {
   int rounds;
 };
 
-// Medians, of rounds that alternate so that a slow moment hits both.
+// Medians. The rounds of both kinds alternate, so that a slow moment affects both.
 void compare_installs(const std::string& memory, const Installing& what) {
   constexpr uint64_t kPiece = 64 << 10;
   const std::shared_ptr<const pager::Image> image = pager::Image::open(memory);
@@ -188,7 +187,7 @@ void compare_installs(const std::string& memory, const Installing& what) {
     const uint64_t raw_ns =
         raw_copy_ns(*image, bytes, std::max(kPiece, what.page_size), what.page_size);
     const uint64_t hot_ns = hot_list_ns(*image, list, what.page_size);
-    if (round > 0) {  // the first takes memory that the host has to give first
+    if (round > 0) {  // the first includes allocation by the host
       raw.push_back(raw_ns);
       hot.push_back(hot_ns);
     }
@@ -206,7 +205,7 @@ void compare_installs(const std::string& memory, const Installing& what) {
                            .str());
 }
 
-// Nanoseconds for each page of a hole that a list names.
+// Returns the ns for each page of a hole that a list contains.
 uint64_t zero_run_ns_per_page(const pager::Image& image) {
   const uint64_t pages = image.size() / kSmallPage;
   return hot_list_ns(image, list_of_runs(pages, kSmallPage, pages, pages), kSmallPage) / pages;
@@ -214,13 +213,13 @@ uint64_t zero_run_ns_per_page(const pager::Image& image) {
 
 struct Touching {
   uint64_t pages = 0;
-  uint64_t step = 1;   // one page in that many
-  uint64_t first = 0;  // from this one on
+  uint64_t step = 1;   // touch every step-th page
+  uint64_t first = 0;  // the first page
   bool in_order = false;
 };
 
-// Touches each page once and compares nothing: pages of a VMM that a server serves, or, without a
-// socket, of a private mapping of the file, as in Firecracker's File back end.
+// Touches pages once each without verifying them: of a VMM that a server serves, or, without a
+// socket, of a private mapping of the file, as in Firecracker's File backend.
 void touch(const std::string& memory, const std::string& socket_path, const Touching& touching) {
   const base::Fd file = base::open_file(memory, O_RDONLY);
   const auto size = static_cast<uint64_t>(std::filesystem::file_size(memory));
@@ -239,7 +238,7 @@ void touch(const std::string& memory, const std::string& socket_path, const Touc
     base = guest->region().base;
     socket = base::connect_unix(socket_path, base::Deadline::after(std::chrono::seconds(10)));
     if (!socket) {
-      throw base::Refused("nobody listens at " + base::quoted(socket_path));
+      throw base::Refused("no server listens at " + base::quoted(socket_path));
     }
     const std::vector<Region> regions{guest->region()};
     const std::array fds{guest->uffd()};
@@ -264,7 +263,7 @@ void touch(const std::string& memory, const std::string& socket_path, const Touc
     before = now;
   }
   std::ranges::sort(took);
-  // A touch of a present page costs only the clock; the cost of a fault is that of missing pages.
+  // A present page only costs the clock. Percentiles use the pages that were waited for.
   constexpr uint64_t kWaited = 2000;
   const auto waited = std::ranges::lower_bound(took, kWaited);
   const auto share = [&](uint64_t percent) {
@@ -292,12 +291,12 @@ bool holds_userfaultfd(int64_t server) {
   return false;
 }
 
-// Kills a VMM. Nanoseconds from its end until its server has closed the userfaultfd and removed its
-// record.
+// Kills a VMM. Returns the ns from its end until its server has closed the userfaultfd and removed
+// the record.
 uint64_t farewell_ns(int64_t vmm, int64_t server, const std::string& record) {
   const std::optional<base::Fd> pidfd = base::open_pidfd(static_cast<pid_t>(vmm));
   if (!pidfd || ::kill(static_cast<pid_t>(vmm), SIGKILL) != 0) {
-    throw base::Refused("there is no process " + std::to_string(vmm));
+    throw base::Refused("no such process: " + std::to_string(vmm));
   }
   base::wait_for(pidfd->get(), POLLIN, base::Deadline::never());
   const uint64_t ended = pager::monotonic_ns();
@@ -311,15 +310,15 @@ int run(int argc, char** argv) {
                            "The references of bench/bench-pager.sh.");
   definition.value("mem", "FILE", "the memory")
       .value("socket", "PATH", "serve: listen there; touch: the server's, or none")
-      .value("step", "N", "touch: each Nth page")
-      .value("first", "N", "touch: the first page")
-      .flag("in-order", "touch: in the order of the file")
+      .value("step", "N", "touch: every Nth page")
+      .value("first", "N", "touch: from page N on")
+      .flag("in-order", "touch: in ascending order")
       .value("pages", "N", "install, touch: number of pages")
-      .value("run", "N", "install: length of runs of pages")
+      .value("run", "N", "install: in runs of N pages")
       .flag("huge", "install: pages of 2 MiB")
-      .value("rounds", "N", "install: number of rounds; prints the median")
+      .value("rounds", "N", "install: median of N rounds")
       .value("vmm", "PID", "farewell: the VMM to kill")
-      .value("server", "PID", "farewell: its page server")
+      .value("server", "PID", "farewell: its server")
       .value("record", "FILE", "farewell: its record");
   const std::optional<base::ParsedOptions> options = definition.parse(argc, argv);
   if (!options) {

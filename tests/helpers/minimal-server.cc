@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The smallest correct page server, and faulty ones, which uffd-probe must distinguish. bench/ also
-// compares uffd-serve with it. One thread for each connection; prints "ready" when it listens.
+// A minimal correct page server, and faulty variants that uffd-probe must detect.
+//
+// Also the loop that bench/ compares uffd-serve with. It has one thread for each connection, and
+// prints "ready" when it listens.
 #include <poll.h>
 
 #include <array>
@@ -35,10 +37,10 @@ enum class Wrong {
   nothing,
   byte,           // a bit of every hundredth page is flipped
   ignore_remove,  // removed pages are served from the file
-  late_remove,    // messages are judged in the order they were read: faults before removals
-  hang,           // nothing is answered from the hundredth fault on
-  no_wake,        // from the hundredth fault on, no waiter is woken
-  eexist,         // after EEXIST no waiter is woken
+  late_remove,    // faults of a batch are answered before its removals
+  hang,           // no fault is answered from the hundredth on
+  no_wake,        // no waiter is woken from the hundredth fault on
+  eexist,         // the waiters of a present page (EEXIST) are not woken
   close,          // the connection is closed at the hundredth fault
   poison,         // the hundredth fault is answered with UFFDIO_POISON
   accept_all,     // no handshake is refused
@@ -60,7 +62,7 @@ constexpr std::array kWrongs{
 constexpr auto kHandshakeTime = std::chrono::milliseconds(300);
 constexpr uint64_t kGoodFaults = 100;
 
-// The faults of one VMM, answered until it ends.
+// Answers the faults of one VMM until it ends.
 class Session {
  public:
   Session(const pager::MemoryFile& file, Wrong wrong, base::Fd socket)
@@ -90,7 +92,7 @@ class Session {
     bool poisoned;
   };
 
-  // False when it was refused: the connection is closed then.
+  // Returns false if the handshake was refused. The connection is then closed.
   bool shake_hands() {
     pager::HandshakeReader reader;
     const base::Deadline deadline = base::Deadline::after(kHandshakeTime);
@@ -98,7 +100,7 @@ class Session {
       std::optional<pager::HandshakeReader::Result> result;
       while (!result) {
         if (!base::wait_for(socket_.get(), POLLIN, deadline)) {
-          throw base::BadData("no handshake came");
+          throw base::BadData("no handshake was sent");
         }
         result = reader.read_from(socket_.get());
       }
@@ -155,7 +157,7 @@ class Session {
                         .poisoned = wrong_ == Wrong::poison && faults_ == kGoodFaults});
   }
 
-  // Whether nothing more is to be done for `fault`.
+  // Returns whether `fault` is handled.
   bool answer(const Fault& fault) {
     const Region* const region = hot::find_region(regions_, fault.address);
     if (region == nullptr) {
@@ -226,10 +228,10 @@ Wrong parse_wrong(const std::string& name) {
 int main(int argc, char** argv) {
   return base::run_program("minimal-server", argc, argv, [](int count, char** words) {
     base::Options options("minimal-server", "--socket PATH --mem FILE [--wrong HOW]",
-                          "Serve memory, as simply as can be, or wrongly.");
+                          "Serve memory with a minimal server, correct or faulty.");
     options.value("socket", "PATH", "listen there")
         .value("mem", "FILE", "the memory")
-        .value("wrong", "HOW", "what is wrong with this server");
+        .value("wrong", "HOW", "the fault of this server");
     const std::optional<base::ParsedOptions> parsed = options.parse(count, words);
     return parsed ? serve(parsed->value_or("socket", ""), parsed->value_or("mem", ""),
                           parse_wrong(parsed->value_or("wrong", "nothing")))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory files for pager-model: every kind of page that a page server might mistake for another.
+// Memory files for pager-model, with every kind of page that a page server might confuse.
 #pragma once
 
 #include <sys/stat.h>
@@ -14,8 +14,8 @@
 #include "hot/region.h"
 #include "pager/probe/random.h"
 
-// Writes a file of `bytes`: runs of noise, of holes, of zeros that are stored, of pages that are
-// zero but for their last byte, and of pages that start with zeros. Read-only for half of the
+// Writes a file of `bytes`: runs of random data, holes, stored zeros, pages that are zero except
+// for their last byte, and pages that start with zeros. The file is read-only for half of the
 // seeds.
 inline void write_model_image(const std::string& path, uint64_t bytes, uint64_t seed) {
   enum Kind : uint64_t { noise, more_noise, hole, zeros, last_byte, late_start, kinds };
@@ -23,12 +23,12 @@ inline void write_model_image(const std::string& path, uint64_t bytes, uint64_t 
   ::unlink(path.c_str());
   const base::Fd fd = base::open_file(path, O_RDWR | O_CREAT | O_EXCL, 0600);
   if (::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) {
-    base::throw_errno("cannot make " + path);
+    base::throw_errno("cannot create " + path);
   }
   std::array<uint64_t, hot::kSmallPage / sizeof(uint64_t)> page{};
   for (uint64_t at = 0; at < bytes;) {
     const auto kind = static_cast<Kind>(random.below(kinds));
-    // Some runs are longer than the 2 MiB of a huge page, and of a hole that is unregistered.
+    // Some runs are longer than 2 MiB, the size of a huge page and of a hole that is unregistered.
     const uint64_t most = random.below(4) == 0 ? 1400 : 40;
     const uint64_t end = std::min(bytes, at + (1 + random.below(most)) * hot::kSmallPage);
     for (; at < end; at += hot::kSmallPage) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The oracle of pager-model: the expected value of each word of a guest's memory.
+// The oracle of pager-model: the expected value of each word of guest memory.
 #pragma once
 
 #include <sys/mman.h>
@@ -17,7 +17,7 @@
 #include "pager/kernel/uffd.h"
 #include "pager/probe/memory.h"
 
-// A word that is not what it must be.
+// A word that has a wrong value.
 struct WrongWord {
   uint64_t page = 0;
   uint64_t word = 0;
@@ -25,11 +25,10 @@ struct WrongWord {
   uint64_t found = 0;
 };
 
-// A guest's memory and its shadow, which starts as the memory file and follows each write and
-// removal. Any number of threads may use it: a thread that changes memory holds the locks of its
-// blocks, and sets an odd version during the change. A thread that reads holds no lock, so that
-// reads and changes meet in the page server, and its result counts only if the version stayed the
-// same.
+// Guest memory and its shadow, which starts as the memory file and follows each write and removal.
+// Thread-safe. A thread that changes memory holds the locks of its blocks and sets an odd version
+// during the change. A thread that reads holds no lock, so that reads and changes meet in the page
+// server; it uses what it read only if the version did not change.
 class ModelMemory {
  public:
   ModelMemory(const pager::MemoryFile& file, const pager::GuestMemory& guest)
@@ -68,7 +67,7 @@ class ModelMemory {
     shadow(page, word).store(value, std::memory_order_relaxed);
   }
 
-  // As a balloon does: `count` pages of one region are zero from then on.
+  // Removes `count` pages of one region, as a balloon does. They are zero from then on.
   void remove(uint64_t page, uint64_t count) {
     const Change change(*this, page, count);
     if (::madvise(address(page), count * guest_.page_size(), MADV_DONTNEED) != 0) {
@@ -77,9 +76,8 @@ class ModelMemory {
     clear(page, count);
   }
 
-  // Installs a page as a page server that ended between two of its calls: the page has the right
-  // contents, and its waiters are not woken. If that is not possible now, or the page exists,
-  // nothing happens.
+  // Acts as a page server that ended between two calls: the page is installed correctly, but its
+  // waiters are not woken. Does nothing if the page cannot be installed now or is present.
   void plant(int uffd, uint64_t page) {
     const std::lock_guard lock(blocks_[page / pages_per_block_].mutex);
     pager::uffd_copy(uffd, reinterpret_cast<uintptr_t>(address(page)),
@@ -87,8 +85,8 @@ class ModelMemory {
                      guest_.page_size(), pager::Wake::no);
   }
 
-  // Maps other memory over these pages, which is not registered at the page server. Uses the system
-  // call itself: ThreadSanitizer's mmap(3) writes to all of it, while other threads read.
+  // Replaces pages by memory that is not registered. Uses the system call directly, because
+  // ThreadSanitizer treats mmap(3) as a write to the range, which other threads may read.
   void replace(uint64_t page, uint64_t count) {
     const Change change(*this, page, count);
     const int huge = guest_.page_size() == hot::kHugePage ? MAP_HUGETLB : 0;
@@ -112,7 +110,7 @@ class ModelMemory {
                       .subspan(page / memory.pages_per_block_,
                                (page + count - 1) / memory.pages_per_block_ -
                                    page / memory.pages_per_block_ + 1)) {
-      for (Block& block : blocks_) {  // all in one order
+      for (Block& block : blocks_) {  // always in the same order
         block.mutex.lock();
         block.version.fetch_add(1, std::memory_order_seq_cst);
       }

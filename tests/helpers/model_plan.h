@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The steps of one VMM of pager-model, derived from its seed, and their result.
+// The plan of one VMM of pager-model, drawn from its seed, and its outcome.
 #pragma once
 
 #include <array>
@@ -15,17 +15,17 @@
 enum class Step : uint64_t {
   read,      // a word of a page
   verify,    // a page, or some
-  walk,      // a word each of pages that follow each other
+  walk,      // one word of each of several consecutive pages
   write,     // a word
-  remove,    // 1 to 16 pages, of those that others wait for, if any
+  remove,    // 1 to 16 pages, preferably pages that others wait for
   zap,       // up to a quarter of memory
   replace,   // pages by other memory, which is not registered
-  plant,     // install a page that others wait for, if any, without a wake
+  plant,     // install a page that others wait for, without waking them
   fork,      // the process, which write-protects its memory
-  prefetch,  // POST .../prefetch of a new list, of the old, of a bad one
+  prefetch,  // POST .../prefetch of a new, the old, or a bad list
   pause,     // POST .../pause-prefetch
   complete,  // POST .../complete
-  close,     // POST .../close: the VMM is still served
+  close,     // POST .../close; the VMM is still served
   die,       // by SIGKILL
 };
 inline constexpr std::array<const char*, 14> kStepNames{
@@ -58,13 +58,14 @@ struct ModelPlan {
     threads = settings.threads.value_or(threads);
     regions = 1 + random.below(huge ? 3 : 5);
     steps = huge ? 20 + random.below(100) : 100 + random.below(1500);
-    // Every third kind of step is left out, so that the others meet in states it would have ended.
+    // A third of the kinds of steps is omitted, so that the others meet in states that these would
+    // end.
     constexpr std::array<uint64_t, kSteps> usual{300, 60, 40, 100, 100, 2, 3,
                                                  100, 2,  4,  2,   4,   1, 1};
     for (size_t i = 0; i < kSteps; ++i) {
       weights[i] = usual[i] * std::array<uint64_t, 3>{0, 1, 3}[random.below(3)];
     }
-    weights[0] += 10;  // there are always some reads
+    weights[0] += 10;  // every plan has some reads
     if (huge) {
       weights[static_cast<size_t>(Step::fork)] = 0;  // a write after it takes another huge page
     }
@@ -86,19 +87,19 @@ struct ModelPlan {
   bool may(Step step) const { return weights[static_cast<size_t>(step)] != 0; }
 };
 
-// Written by the VMM, and read by its parent also if the VMM was killed.
+// Written by the VMM. Its parent reads it, also after the VMM was killed.
 struct ModelRecord {
   struct Thread {
-    std::atomic<uint64_t> number{0};  // of the step under way
+    std::atomic<uint64_t> number{0};  // of the current step
     std::atomic<Step> step{Step::read};
     std::atomic<uint64_t> page{0};
-    std::atomic<uint64_t> since_ns{0};  // 0: it does nothing now
+    std::atomic<uint64_t> since_ns{0};  // 0: idle
   };
   std::array<Thread, kMostThreads> threads;
   std::array<std::atomic<uint64_t>, kSteps> done{};
   std::atomic<bool> finished{false};
   std::atomic<bool> killed_itself{false};
-  std::atomic<bool> is_wrong{false};  // what follows has been written
+  std::atomic<bool> is_wrong{false};  // the members below are valid
   size_t wrong_thread = 0;
   WrongWord wrong;
   pager::SharedFailure failure;

@@ -26,18 +26,18 @@
 #include "pager/probe/clock.h"
 #include "pager/protocol/handshake.h"
 
-// What a service is asked. Belongs to one thread.
+// A client of the control socket. Belongs to one thread.
 class ModelControl {
  public:
   ModelControl(const std::string& socket, std::string id)
       : id_(std::move(id)), http_(pager::HttpClient::connect(socket, soon())) {
     if (!http_) {
-      throw base::Refused("nobody listens at " + socket);
+      throw base::Refused("no server listens at " + socket);
     }
   }
   const std::string& id() const { return id_; }
 
-  // The status; throws unless it is one of those.
+  // Returns the status. Throws unless it is one of `allowed`.
   unsigned post(const std::string& action, const std::string& body,
                 const std::vector<unsigned>& expected) {
     const std::string target = "/sessions" + (action.empty() ? "" : "/" + id_ + "/" + action);
@@ -73,7 +73,7 @@ class ModelVmm {
         uffd_(pager::uffd_create()),
         list_path_(file.path() + "." + name + ".hpl"),
         record_(record) {
-    record_.threads[0].since_ns = pager::now_ns();  // it may also hang while it connects
+    record_.threads[0].since_ns = pager::now_ns();  // the connect may also hang
     for (const hot::Region& region : guest_.regions()) {
       pager::uffd_register_missing(uffd_.get(), region.base, region.size);
     }
@@ -85,14 +85,15 @@ class ModelVmm {
     std::optional<base::Fd> connection =
         base::connect_unix(socket, base::Deadline::after(std::chrono::seconds(20)));
     if (!connection) {
-      throw base::Refused("nobody listens at " + socket);
+      throw base::Refused("no server listens at " + socket);
     }
     connection_ = std::move(*connection);
     base::send_with_fds(connection_.get(), pager::compose_handshake(guest_.regions()),
                         std::array{uffd_.get()});
   }
 
-  // The work of all threads, and then every page once more. Throws what the first of them threw.
+  // Runs the work of all threads, then verifies every page. Throws the exception of the first
+  // thread that failed.
   void run() {
     std::vector<std::exception_ptr> failures(plan_.threads);
     {
@@ -175,7 +176,7 @@ class ModelVmm {
   }
 
   void take(size_t thread, Step step, pager::Random& random) {
-    // Half of all steps meet in one sixteenth of memory.
+    // Half of all steps are in one sixteenth of memory.
     const uint64_t near = std::max<uint64_t>(memory_.pages() / 16, 1);
     uint64_t page = random.below(random.below(2) == 0 ? near : memory_.pages());
     const uint64_t word = random.below(memory_.words_per_page());
@@ -246,8 +247,8 @@ class ModelVmm {
     }
   }
 
-  // A page that another thread reads just now: a server that answers the fault first would fill it
-  // after it was removed.
+  // A page that another thread reads now. A server that answers the fault first would fill it after
+  // its removal.
   std::optional<uint64_t> waited_for(size_t thread, pager::Random& random) const {
     const size_t other = random.below(plan_.threads);
     const ModelRecord::Thread& slot = record_.threads[other];
@@ -273,7 +274,7 @@ class ModelVmm {
     }
   }
 
-  // A session whose completion is done leaves, a second later.
+  // A session ends one second after its completion.
   void post(const std::string& action, const std::string& body,
             std::initializer_list<unsigned> expected) {
     std::vector<unsigned> statuses(expected);
@@ -293,7 +294,7 @@ class ModelVmm {
     } else if (step == Step::complete) {
       const std::string rate = dice < 2 ? R"(,"bytes_per_second":400000000)" : "";
       const std::string wait = dice < 5 ? "true" : "false";
-      // A paused session returns 409.
+      // A paused completion is answered with 409.
       post("complete", "{\"wait\":" + wait + rate + "}", {202, 204, 409});
       may_have_left_ = true;
     } else {
@@ -302,11 +303,11 @@ class ModelVmm {
     }
   }
 
-  // Its own books: nobody waits (it may still be writing down what has just been answered), nothing
-  // was given up.
+  // Checks the server's counters: no fault waits (the counter of the last answer may be late), and
+  // no page was poisoned.
   void check_server() {
     const uint64_t start = pager::now_ns();
-    constexpr uint64_t kPatienceNs = 5'000'000'000;
+    constexpr uint64_t kFaultTimeoutNs = 5'000'000'000;
     nlohmann::json session;
     do {
       ::poll(nullptr, 0, 1);
@@ -314,9 +315,9 @@ class ModelVmm {
       if (may_have_left_ && session.contains("error")) {
         return;
       }
-    } while (session.at("faults").at("waiting") != 0 && pager::now_ns() - start < kPatienceNs);
+    } while (session.at("faults").at("waiting") != 0 && pager::now_ns() - start < kFaultTimeoutNs);
     if (session.at("faults").at("waiting") != 0 || session.at("pages").at("poisoned") != 0) {
-      throw base::Refused("all faults are answered, and the server reports: " + session.dump());
+      throw base::Refused("all faults are answered, but the server reports: " + session.dump());
     }
   }
 

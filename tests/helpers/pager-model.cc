@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A randomized model check of a page server: VMMs read, write, remove and replace their memory, and
-// send requests for their sessions, all derived from a seed, while an oracle knows each word of
-// memory. A wrong word, a touch that is not answered and a leftover session are failures, with the
-// seed that repeats them.
+// A randomized model check of a page server.
+//
+// VMMs read, write, remove and replace their memory and give orders to their session, all drawn
+// from a seed. An oracle knows the expected value of each word. A wrong word, an unanswered touch
+// or a session that remains is a failure, reported with the seed that repeats it.
 #include <poll.h>
 #include <unistd.h>
 
@@ -35,13 +36,13 @@ struct Run {
   uint64_t seconds = 0;  // 0: no limit
   uint64_t deadline_ns = 0;
   size_t vmms = 0;
-  std::string command;  // to see a seed again
+  std::string command;  // to repeat a seed
 
   uint64_t rounds_done = 0;
   std::array<uint64_t, kSteps> steps_done{};
 };
 
-// One VMM, in a process of its own.
+// One VMM in its own process.
 struct Vmm {
   Vmm(ModelPlan its_plan, std::string its_name)
       : plan(std::move(its_plan)), name(std::move(its_name)) {}
@@ -58,7 +59,7 @@ std::string where(const ModelRecord& record, size_t thread) {
          kStepNames[static_cast<size_t>(slot.step.load())] + "), page " + std::to_string(slot.page);
 }
 
-// What is wrong with a VMM that has ended, or "".
+// Returns what is wrong with a VMM that has ended, or "".
 std::string verdict(const Vmm& vmm) {
   const ModelRecord& record = *vmm.record;
   if (record.is_wrong) {
@@ -70,10 +71,10 @@ std::string verdict(const Vmm& vmm) {
   if (const std::optional<base::Error> failure = record.failure.get()) {
     return failure->what();
   }
-  return record.finished || record.killed_itself ? "" : "it died: " + where(record, 0);
+  return record.finished || record.killed_itself ? "" : "the VMM died: " + where(record, 0);
 }
 
-// A thread whose step takes longer than the deadline, or "".
+// Returns a thread whose step takes longer than the deadline, or "".
 std::string hang(const Run& run, const Vmm& vmm) {
   for (size_t i = 0; i < vmm.plan.threads; ++i) {
     const uint64_t since = vmm.record->threads[i].since_ns;
@@ -109,7 +110,7 @@ void wait_until_forgotten(const Run& run) {
       return;
     }
     if (deadline.passed()) {
-      throw base::Refused("20 s after the last VMM has ended: " + reply.body);
+      throw base::Refused("20 s after the end of the last VMM: " + reply.body);
     }
     ::poll(nullptr, 0, 1);
   }
@@ -177,7 +178,7 @@ int run_all(Run& run) {
       wrong = error.what();
     }
     if (!wrong.empty()) {
-      wrong = "seed " + std::to_string(seed) + ": " + wrong + "; see it again: " + run.command +
+      wrong = "seed " + std::to_string(seed) + ": " + wrong + "; to repeat it: " + run.command +
               " --seed " + std::to_string(seed) + " --rounds 1";
     }
   }
@@ -218,7 +219,7 @@ Run parse_run(const base::ParsedOptions& options) {
   run.deadline_ns = number("deadline", 1, 3600, 30) * 1'000'000'000;
   run.vmms = number("vmms", 1, 8, 1);
   run.command = "pager-model";
-  for (const auto& [name, value] : options.words()) {
+  for (const auto& [name, value] : options.in_order()) {
     if (name != "seed" && name != "rounds" && name != "seconds") {
       run.command += " --" + name + " " + value;
     }
@@ -240,8 +241,8 @@ int main_of_model(const base::ParsedOptions& options) {
 
 }  // namespace
 
-// ThreadSanitizer's search for deadlocks knows at most 64 locks of a thread; a removal takes more,
-// in one order.
+// ThreadSanitizer's deadlock detector supports at most 64 locks per thread. A removal takes more,
+// always in the same order.
 // NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): its name
 extern "C" const char* __tsan_default_options() {
   return "detect_deadlocks=0";
@@ -250,19 +251,20 @@ extern "C" const char* __tsan_default_options() {
 int main(int argc, char** argv) {
   return base::run_program("pager-model", argc, argv, [](int count, char** words) {
     base::Options options("pager-model", "--socket S|--control S --mem FILE [options]",
-                          "Do at random what VMMs may do, and verify all that they read.");
-    options.value("socket", "SOCK", "of a server of FILE")
-        .value("control", "SOCK", "of a service: each round writes FILE, and makes sessions of it")
+                          "Run random operations of VMMs, and verify all that they read.");
+    options.value("socket", "SOCK", "socket of a server of FILE")
+        .value("control", "SOCK",
+               "socket of a service; each round writes FILE and makes sessions of it")
         .value("mem", "FILE", "the memory file")
         .flag("make", "only write FILE")
-        .value("pages", "N", "of the file (4096; 16 of 2M)")
+        .value("pages", "N", "pages of the file (4096; 16 of 2M)")
         .value("page-size", "SIZE", "4096 (default) or 2M")
-        .value("seed", "N", "seed of the first round; each later round adds 1 (1)")
-        .value("rounds", "N", "maximum number of rounds")
-        .value("seconds", "S", "begin no round after that time")
+        .value("seed", "N", "seed of the first round; each round adds 1 (1)")
+        .value("rounds", "N", "run at most N rounds")
+        .value("seconds", "S", "start no round after S seconds")
         .value("vmms", "N", "number of VMMs at once (1)")
-        .value("threads", "N", "of a VMM (by seed: 1 to 4); with 1, it repeats itself exactly")
-        .value("deadline", "S", "a step that takes longer hangs (30)");
+        .value("threads", "N", "threads of a VMM (by seed: 1 to 4); 1 is exactly repeatable")
+        .value("deadline", "S", "report a hang after S seconds (30)");
     const std::optional<base::ParsedOptions> parsed = options.parse(count, words);
     return parsed ? main_of_model(*parsed) : 0;
   });

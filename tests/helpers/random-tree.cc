@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Trees with everything that a copy must keep, and a comparison of two.
-//   random-tree make DIR SEED COUNT      DIR/0, DIR/1, ...: the same for the same seed
-//   random-tree compare A B [--no-holes] what differs between the entries of A and of B, and status
-//   1
-//   random-tree same A B                 the same for A and B themselves, but for where holes are
+// Creates trees with everything that a copy must keep, and compares two of them.
+//| random-tree make DIR SEED COUNT        creates DIR/0, DIR/1, ...: the same for the same seed
+//| random-tree compare A B [--no-holes]   prints what differs between the entries of A and B; exits
+//|                                        with 1 if anything does
+//| random-tree same A B                   the same for A and B themselves, without their holes
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -37,7 +37,7 @@ class TreeMaker {
  public:
   explicit TreeMaker(uint64_t seed) : random_(seed) {}
 
-  // The directories get their attributes last: making entries changes their times.
+  // Directories get their attributes last, because creating entries changes their times.
   void make(const std::string& root) {
     files_.clear();
     make_directory(root, 0);
@@ -58,7 +58,7 @@ class TreeMaker {
         text += byte;
       }
     }
-    return text + std::to_string(++names_);  // never "." or "..", and never the same twice
+    return text + std::to_string(++names_);  // never "." or "..", and unique
   }
 
   void make_directory(const std::string& path, int depth) {
@@ -98,13 +98,13 @@ class TreeMaker {
 
   void make_file(const std::string& path) {
     const base::Fd fd = base::open_file(path, O_RDWR | O_CREAT | O_EXCL, 0600);
-    // First its length: XFS preallocates for writes beyond the end.
+    // Set the length first: XFS preallocates for writes beyond the end.
     const auto size = static_cast<off_t>(once_in(4) ? 0 : below(once_in(2) ? 2 << 20 : 9000));
     check(::ftruncate(fd.get(), size), path);
     for (uint64_t i = size == 0 ? 0 : below(4); i > 0; --i) {
       const auto at = static_cast<off_t>(below(static_cast<uint64_t>(size)));
       const auto room = static_cast<uint64_t>(size - at);
-      // Zeros that are data, too.
+      // Some zeros are stored as data.
       const std::vector<std::byte> data(std::min(room, 1 + below(once_in(4) ? 70000 : 5000)),
                                         static_cast<std::byte>(once_in(4) ? 0 : 1 + below(255)));
       base::pwrite_full(fd.get(), data, at, path);
@@ -133,7 +133,7 @@ class TreeMaker {
     set_times(path);
   }
 
-  // acl(5) as the kernel takes it: version 2, then (tag, permissions, id), little-endian.
+  // acl(5) in the kernel's format: version 2, then (tag, permissions, id), little-endian.
   std::string acl() {
     std::string text("\2\0\0\0", 4);
     const auto add = [&](uint16_t tag, uint32_t id, uint16_t permissions) {
@@ -155,7 +155,7 @@ class TreeMaker {
   static void set_xattr(const std::string& path, const std::string& attribute,
                         const std::string& value) {
     const int result = ::lsetxattr(path.c_str(), attribute.c_str(), value.data(), value.size(), 0);
-    // Small filesystems have little space, and not all support all kinds.
+    // Small filesystems have little space for attributes, and some do not support all kinds.
     if (result != 0 && errno != ENOSPC && errno != EOPNOTSUPP) {
       base::throw_errno("cannot set " + attribute + " of " + base::quoted(path));
     }
@@ -171,7 +171,7 @@ class TreeMaker {
 
   static void check(int result, const std::string& path) {
     if (result != 0) {
-      base::throw_errno("cannot make " + base::quoted(path));
+      base::throw_errno("cannot create " + base::quoted(path));
     }
   }
 
@@ -244,7 +244,7 @@ class Comparison {
     return found;
   }
 
-  // Which names are one inode must be the same on both sides.
+  // The same names must share an inode on both sides.
   void compare_links(const struct stat& a, const struct stat& b, const std::string& path) {
     const auto [known, is_new] = links_.try_emplace({a.st_dev, a.st_ino}, b.st_dev, b.st_ino);
     expect(a.st_nlink == b.st_nlink && known->second == std::pair(b.st_dev, b.st_ino), path,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes, serves, closes, replaces, kills and forgets sessions of a running uffd-serve from several
-// processes at once, and verifies every byte that its VMMs read. Descriptor numbers are reused all
-// the time, so a server that uses a closed descriptor answers another guest.
+// Creates, serves, closes, replaces and kills sessions concurrently, and verifies every byte.
+//
+// Descriptor numbers are reused all the time. A server that uses a number after it was closed would
+// answer another guest.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,10 +37,10 @@ base::Deadline soon() {
   return base::Deadline::after(30s);
 }
 
-// What happens to a session, beside its being served.
+// The event that a session meets while it is served.
 enum class Fate { none, closed, replaced, killed, forgotten };
 
-// What a VMM ends with.
+// The exit status of a VMM.
 enum Status : int { kGood = 0, kWrong = 1, kBroken = 2 };
 
 struct Tally {
@@ -89,7 +90,7 @@ class Client {
       post("/sessions/" + id_ + "/close");
       return;
     }
-    // The VMM reports when it is half way, and waits for the next operation on its session.
+    // The VMM reports when it has done half of its work, and waits for the event.
     std::array<int, 2> half{};
     std::array<int, 2> go{};
     if (::pipe2(half.data(), O_CLOEXEC) != 0 || ::pipe2(go.data(), O_CLOEXEC) != 0) {
@@ -114,7 +115,7 @@ class Client {
     if (::read(half_read.get(), &byte, 1) == 1) {
       meet(fate, vmm);
     }
-    go_write.reset();  // which it is waiting for
+    go_write.reset();  // the VMM waits for this
     count(vmm, fate);
   }
 
@@ -142,7 +143,7 @@ class Client {
     }
   }
 
-  // A guest that reads some of its pages, in any order, before and after it is released.
+  // A guest that reads some of its pages in random order, before and after the event.
   static int be_vmm(const std::string& socket, uint64_t seed, int half, int go) {
     try {
       const pager::TestGuest guest(kPages);
@@ -230,11 +231,11 @@ int main(int argc, char** argv) {
   return base::run_program("session-storm", argc, argv, [](int count, char** words) {
     base::Options options("session-storm",
                           "--control SOCK --make FILE [--clients N] [--sessions N]",
-                          "Make and unmake sessions of a page server, and verify what they serve.");
-    options.value("control", "SOCK", "the server")
-        .value("make", "FILE", "the memory file to write, and to serve")
-        .value("clients", "N", "processes that do so at once (4)")
-        .value("sessions", "N", "sessions in all (100)");
+                          "Create and end sessions of a page server, and verify what they serve.");
+    options.value("control", "SOCK", "control socket of the server")
+        .value("make", "FILE", "memory file to write and to serve")
+        .value("clients", "N", "concurrent client processes (4)")
+        .value("sessions", "N", "total number of sessions (100)");
     const std::optional<base::ParsedOptions> parsed = options.parse(count, words);
     return parsed ? run(*parsed) : 0;
   });

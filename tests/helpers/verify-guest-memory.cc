@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Verifies a memory file of the test guest, every byte of the part that the guest fills: each page
-// is a function of its number, its generation, and the seed (tests/fixtures, "Page contents").
+// Verifies a memory file of the test guest (tests/fixtures, "Page contents").
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -18,8 +17,8 @@
 
 namespace {
 
-// The guest's own constants: pages are filled from 32 MiB on; the generations, 16 bits a page of
-// the whole memory, stand at 18 MiB; 0 is a zero page, 65535 one that is in the balloon.
+// Constants of the guest: it fills pages from 32 MiB on. The generations are at 18 MiB, 16 bits for
+// each page of memory; 0 is a zero page, 65535 a page in the balloon.
 constexpr uint64_t kFirstPage = (uint64_t{32} << 20U) / hot::kSmallPage;
 constexpr uint64_t kGenerations = uint64_t{18} << 20U;
 constexpr uint16_t kZero = 0;
@@ -41,7 +40,7 @@ std::array<uint64_t, kWords> contents(uint64_t seed, uint64_t page, uint16_t gen
 int verify(const std::string& path, uint64_t seed) {
   const pager::MemoryFile file(path, hot::kSmallPage);
   if (file.pages() <= kFirstPage) {
-    throw base::BadData("cannot verify " + base::quoted(path) + ": it ends before 32 MiB");
+    throw base::BadData("cannot verify " + base::quoted(path) + ": the file ends before 32 MiB");
   }
   std::vector<uint16_t> generations(file.pages());
   file.read(kGenerations, std::as_writable_bytes(std::span(generations)));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes a constructed state file, for tests that need a small memory or paths that no fixture has.
-// VERSION is a snapshot format version; a version that no release has gets the newest layout.
+// Writes a synthetic state file, for tests that need a small memory, or paths that no fixture has.
+//
+// VERSION is that of a snapshot format. If no release has it, the layout of the newest one is used.
 //| write-vmstate FILE VERSION MIB [drive=PATH|pmem=PATH|vsock=PATH|tap=NAME|pmem-bytes=N|balloon=1]...
 #include <cstdio>
 #include <fstream>
@@ -11,7 +12,7 @@
 
 namespace {
 
-// As in a real file, there are zeros before the devices.
+// A real file also has zeros before the devices.
 std::string filler() {
   return "kvm\xff" + std::string(1000, '\0') + "\xff\xfe\x80";
 }
@@ -25,7 +26,7 @@ int run(int argc, char** argv) {
   plan.release = kWriterReleases.back().name;
   for (const ReleaseFacts& release : kWriterReleases) {
     if (release.version == *plan.version) {
-      plan.release = release.name;  // the newest of these, as 8.0.0 has two
+      plan.release = release.name;  // the newest of these, because 8.0.0 has two
     }
   }
   plan.mem_size_mib = std::stoull(argv[3]);

@@ -10,7 +10,7 @@ setup() { serve_setup; }
 teardown() { common_teardown; }
 
 # Another page server hung 52 of 14,161 VMs in this way: its threads used descriptor numbers that were reused by others.
-@test "4 clients and 15,000 sessions: no guest gets another's bytes or hangs, nothing is left" {
+@test "4 clients and 15,000 sessions: no guest gets wrong bytes or hangs, and nothing is left" {
   require_userfaultfd
   serve_control -q
   serve_one_guest

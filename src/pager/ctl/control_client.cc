@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Sends control requests and converts failures to exceptions.
 #include "pager/ctl/control_client.h"
 
 #include <cerrno>
@@ -16,30 +17,30 @@ constexpr unsigned kOk = 200;
 constexpr unsigned kAccepted = 202;
 constexpr unsigned kNoContent = 204;
 
-[[noreturn]] void fail_as_silent(const std::string& path, std::chrono::milliseconds patience) {
+[[noreturn]] void fail_as_silent(const std::string& path, std::chrono::milliseconds timeout) {
   constexpr int64_t kPerSecond = 1000;
-  const int64_t ms = patience.count();
+  const int64_t ms = timeout.count();
   throw base::Error(base::ExitCode::system,
                     "the server at " + base::quoted(path) + " does not answer within " +
                         (ms % kPerSecond == 0 ? std::to_string(ms / kPerSecond) + " s"
                                               : std::to_string(ms) + " ms") +
-                        "; it runs, and may be stopped or blocked");
+                        "; it is running, but may be stopped or blocked");
 }
 
 HttpClient connected_or_refused(const std::string& path, std::optional<HttpClient> client) {
   if (!client) {
-    throw base::Refused("no server at " + base::quoted(path) +
+    throw base::Refused("no server listens at " + base::quoted(path) +
                         "; start one: uffd-serve --control " + path);
   }
   return std::move(*client);
 }
 
-std::optional<HttpClient> connect(const std::string& path, std::chrono::milliseconds patience) {
+std::optional<HttpClient> connect(const std::string& path, std::chrono::milliseconds timeout) {
   try {
-    return HttpClient::connect(path, base::Deadline::after(patience));
+    return HttpClient::connect(path, base::Deadline::after(timeout));
   } catch (const std::system_error& error) {
     if (error.code().value() == ETIMEDOUT) {
-      fail_as_silent(path, patience);
+      fail_as_silent(path, timeout);
     }
     throw;
   }
@@ -47,18 +48,18 @@ std::optional<HttpClient> connect(const std::string& path, std::chrono::millisec
 
 }  // namespace
 
-ControlClient::ControlClient(const std::string& path, std::chrono::milliseconds patience)
-    : ControlClient(path, patience, connected_or_refused(path, connect(path, patience))) {}
+ControlClient::ControlClient(const std::string& path, std::chrono::milliseconds timeout)
+    : ControlClient(path, timeout, connected_or_refused(path, connect(path, timeout))) {}
 
 std::optional<ControlClient> ControlClient::try_connect(const std::string& path,
-                                                        std::chrono::milliseconds patience) {
-  std::optional<HttpClient> client = connect(path, patience);
-  return client ? std::optional(ControlClient(path, patience, std::move(*client))) : std::nullopt;
+                                                        std::chrono::milliseconds timeout) {
+  std::optional<HttpClient> client = connect(path, timeout);
+  return client ? std::optional(ControlClient(path, timeout, std::move(*client))) : std::nullopt;
 }
 
 std::string ControlClient::ask(std::string_view method, const std::string& target,
                                std::string_view body) {
-  return ask_until(method, target, body, base::Deadline::after(patience_));
+  return ask_until(method, target, body, base::Deadline::after(timeout_));
 }
 
 std::string ControlClient::ask_and_wait(std::string_view method, const std::string& target,
@@ -73,7 +74,7 @@ std::string ControlClient::ask_until(std::string_view method, const std::string&
     reply = client_.request(method, target, body, deadline);
   } catch (const std::system_error& error) {
     if (error.code().value() == ETIMEDOUT) {
-      fail_as_silent(path_, patience_);
+      fail_as_silent(path_, timeout_);
     }
     throw;
   }
@@ -87,7 +88,7 @@ std::string ControlClient::ask_until(std::string_view method, const std::string&
   const std::string why = json.is_object() && json.contains("error") && json["error"].is_string()
                               ? json["error"].get<std::string>()
                               : reply.body;
-  throw base::Refused("the server at " + base::quoted(path_) + " refuses (" +
+  throw base::Refused("the server at " + base::quoted(path_) + " refused the request (" +
                       std::to_string(reply.status) + "): " + why);
 }
 
@@ -95,7 +96,7 @@ Json ControlClient::ask_json(std::string_view method, const std::string& target,
                              std::string_view body) {
   Json json = Json::parse(ask(method, target, body), nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) {
-    throw base::BadData("cannot understand the reply of " + base::quoted(path_));
+    throw base::BadData("cannot parse the reply of " + base::quoted(path_) + ": not a JSON object");
   }
   return json;
 }

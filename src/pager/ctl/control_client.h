@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asking a running uffd-serve over its control socket.
+// A client of a running uffd-serve, over its control socket.
 #pragma once
 
 #include <chrono>
@@ -12,33 +12,33 @@
 
 namespace pager {
 
-// Three outcomes are kept apart: no server is there (base::Refused, or nothing from try_connect),
-// the server says no (base::Refused), and a server is there and does not answer within the time
-// (base::Error of ExitCode::system).
+// Distinguishes three failures: no server listens (base::Refused, or nothing from try_connect), the
+// server refuses (base::Refused), and a server listens but does not answer in time (base::Error
+// with ExitCode::system).
 class ControlClient {
  public:
-  // `patience` is for each call.
-  ControlClient(const std::string& path, std::chrono::milliseconds patience);
-  // Nothing when no server is there.
+  // `timeout` applies to each call.
+  ControlClient(const std::string& path, std::chrono::milliseconds timeout);
+  // Returns nothing if no server listens.
   static std::optional<ControlClient> try_connect(const std::string& path,
-                                                  std::chrono::milliseconds patience);
+                                                  std::chrono::milliseconds timeout);
 
-  // The body of a reply that says yes.
+  // Returns the body of a successful reply.
   std::string ask(std::string_view method, const std::string& target, std::string_view body = "");
-  // The same, for as long as it takes.
+  // As ask(), without a time limit.
   std::string ask_and_wait(std::string_view method, const std::string& target,
                            std::string_view body);
   nlohmann::json ask_json(std::string_view method, const std::string& target,
                           std::string_view body = "");
 
  private:
-  ControlClient(std::string path, std::chrono::milliseconds patience, HttpClient client)
-      : path_(std::move(path)), patience_(patience), client_(std::move(client)) {}
+  ControlClient(std::string path, std::chrono::milliseconds timeout, HttpClient client)
+      : path_(std::move(path)), timeout_(timeout), client_(std::move(client)) {}
   std::string ask_until(std::string_view method, const std::string& target, std::string_view body,
                         const base::Deadline& deadline);
 
   std::string path_;
-  std::chrono::milliseconds patience_;
+  std::chrono::milliseconds timeout_;
   HttpClient client_;
 };
 

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+// The options and verbs of uffd-ctl.
 #include "pager/ctl/control_command.h"
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <initializer_list>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -27,18 +31,19 @@ namespace {
 
 using Json = nlohmann::json;
 
-// The server has a directory of its own: paths go to it in full.
+// The server has another working directory, so paths are sent as absolute paths.
 std::string absolute(const std::string& path) {
   return std::filesystem::absolute(path).string();
 }
 
-// The text at `key`, "" when there is none.
+// Returns the string at `key`, "" if there is none.
 std::string text_at(const Json& json, const char* key) {
   const auto found = json.find(key);
   return found != json.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-// An id as one component of a target: what the server would make of any other byte is '-' anyway.
+// Returns the target of a session. Bytes that are not allowed in a target are rejected; the server
+// would replace them by '-' anyway.
 std::string target_of(const std::string& id) {
   for (const char c : id) {
     const auto byte = static_cast<unsigned char>(c);
@@ -52,7 +57,7 @@ std::string target_of(const std::string& id) {
   return "/sessions/" + id;
 }
 
-// How a session is to be served, as fields of its request. Paths become whole ones.
+// Returns the request that creates a session.
 std::string session_body(const std::string& id, const std::string& memory,
                          const base::ParsedOptions& options) {
   base::JsonLine json;
@@ -89,7 +94,7 @@ std::string session_body(const std::string& id, const std::string& memory,
   return json.str();
 }
 
-// What the server did not do, though the session was made.
+// The warnings in the reply: parts of the request that failed, although the session was created.
 std::vector<std::string> warnings_of(const Json& reply) {
   std::vector<std::string> warnings;
   for (const Json& warning : reply.value("warnings", Json::array())) {
@@ -100,7 +105,19 @@ std::vector<std::string> warnings_of(const Json& reply) {
   return warnings;
 }
 
-void create(ControlClient& control, const base::ParsedOptions& options) {
+// One invocation of a verb.
+struct Call {
+  const base::ParsedOptions& options;
+  std::string control;
+  std::chrono::milliseconds timeout;
+
+  ControlClient connect() const { return {control, timeout}; }
+  bool json() const { return options.has("json"); }
+  const std::vector<std::string>& operands() const { return options.operands(); }
+};
+
+void create(const Call& call) {
+  const base::ParsedOptions& options = call.options;
   std::vector<std::pair<std::string, std::string>> bodies;
   for (size_t i = 1; i < options.operands().size(); ++i) {
     const std::string& operand = options.operands()[i];
@@ -112,13 +129,14 @@ void create(ControlClient& control, const base::ParsedOptions& options) {
     static_cast<void>(target_of(id));
     bodies.emplace_back(id, session_body(id, operand.substr(equals + 1), options));
   }
+  ControlClient control = call.connect();
   for (const auto& [id, body] : bodies) {
     const Json reply = control.ask_json("POST", "/sessions", body);
     const std::vector<std::string> warnings = warnings_of(reply);
     for (const std::string& warning : warnings) {
       base::say_warning("session " + base::quoted(text_at(reply, "session_id")) + ": " + warning);
     }
-    if (options.has("json")) {
+    if (call.json()) {
       base::write_line_out(base::JsonLine("session")
                                .text("session_id", text_at(reply, "session_id"))
                                .path("uffd_socket_path", text_at(reply, "uffd_socket_path"))
@@ -142,10 +160,10 @@ std::string complete_body(const base::ParsedOptions& options) {
   return json.str();
 }
 
-void list_sessions(ControlClient& control, bool json) {
-  const Json reply = control.ask_json("GET", "/sessions");
+void list_sessions(const Call& call) {
+  const Json reply = call.connect().ask_json("GET", "/sessions");
   for (const Json& session : reply.value("sessions", Json::array())) {
-    if (json) {
+    if (call.json()) {
       Json record{{"type", "session"}, {"v", 1}};
       record.update(session);
       base::write_line_out(record.dump());
@@ -156,25 +174,103 @@ void list_sessions(ControlClient& control, bool json) {
   }
 }
 
-void list_hung_guests(const std::string& path, std::chrono::milliseconds patience, bool json) {
-  for (const HungGuest& guest : find_hung_guests(path, patience)) {
+void list_hung_guests(const Call& call) {
+  for (const HungGuest& guest : find_hung_guests(call.control, call.timeout)) {
     base::write_line_out(
-        json ? base::JsonLine("hung")
-                   .text("session_id", guest.session_id)
-                   .number("vmm_pid", guest.vmm_pid)
-                   .number("vmm_start_time", static_cast<int64_t>(guest.vmm_start_time))
-                   .path("record", guest.record)
-                   .str()
-             : guest.session_id + "\t" + std::to_string(guest.vmm_pid));
+        call.json() ? base::JsonLine("hung")
+                          .text("session_id", guest.session_id)
+                          .number("vmm_pid", guest.vmm_pid)
+                          .number("vmm_start_time", static_cast<int64_t>(guest.vmm_start_time))
+                          .path("record", guest.record)
+                          .str()
+                    : guest.session_id + "\t" + std::to_string(guest.vmm_pid));
   }
 }
 
-// Each option is for one verb.
-void check_options(const base::ParsedOptions& options, const std::string& verb) {
+void show_session(const Call& call) {
+  const std::string target = target_of(call.operands()[1]);
+  base::write_line_out(call.connect().ask("GET", target));
+}
+
+void close_sessions(const Call& call) {
+  std::vector<std::string> targets;
+  std::transform(call.operands().begin() + 1, call.operands().end(), std::back_inserter(targets),
+                 target_of);
+  ControlClient control = call.connect();
+  for (const std::string& target : targets) {
+    control.ask("POST", target + "/close");
+  }
+}
+
+void complete(const Call& call) {
+  const std::string target = target_of(call.operands()[1]);
+  const std::string body = complete_body(call.options);
+  call.connect().ask_and_wait("POST", target + "/complete", body);
+}
+
+void prefetch(const Call& call) {
+  const std::vector<std::string>& operands = call.operands();
+  const std::string target = target_of(operands[1]);
+  call.connect().ask("POST", target + "/prefetch",
+                     operands.size() > 2
+                         ? base::JsonLine().text("hot_list_path", absolute(operands[2])).str()
+                         : "");
+}
+
+void pause_prefetch(const Call& call) {
+  const std::string target = target_of(call.operands()[1]);
+  call.connect().ask("POST", target + "/pause-prefetch");
+}
+
+void drain(const Call& call) {
+  call.connect().ask("POST", "/drain");
+}
+
+// health, stats and metrics: the path has the name of the verb.
+void print_server(const Call& call) {
+  base::write_line_out(call.connect().ask("GET", "/" + call.operands()[0]));
+}
+
+struct Verb {
+  std::string_view name;
+  size_t least_operands;  // the verb is the first
+  size_t most_operands;
+  const char* usage;
+  void (*run)(const Call& call);
+};
+
+constexpr std::array kVerbs{
+    Verb{"create", 2, SIZE_MAX, "'create ID=MEMORY...' is", create},
+    Verb{"sessions", 1, 1, "sessions", list_sessions},
+    Verb{"session", 2, 2, "'session ID' is", show_session},
+    Verb{"close", 2, SIZE_MAX, "'close ID...' is", close_sessions},
+    Verb{"complete", 2, 2, "'complete ID' is", complete},
+    Verb{"prefetch", 2, 3, "'prefetch ID' is", prefetch},
+    Verb{"pause-prefetch", 2, 2, "'pause-prefetch ID' is", pause_prefetch},
+    Verb{"hung", 1, 1, "hung", list_hung_guests},
+    Verb{"drain", 1, 1, "drain", drain},
+    Verb{"health", 1, 1, "health", print_server},
+    Verb{"stats", 1, 1, "stats", print_server},
+    Verb{"metrics", 1, 1, "metrics", print_server},
+};
+
+const Verb& find_verb(const std::vector<std::string>& operands) {
+  if (operands.empty()) {
+    throw base::UsageError("too few operands: a VERB is needed");
+  }
+  const auto* found = std::ranges::find(kVerbs, operands[0], &Verb::name);
+  if (found == kVerbs.end()) {
+    throw base::UsageError("unknown verb " + base::quoted(operands[0]));
+  }
+  return *found;
+}
+
+// Rejects options that do not apply to the verb.
+void check_options(const base::ParsedOptions& options, std::string_view verb) {
   const auto belongs = [&](const char* to, std::initializer_list<const char*> names) {
     for (const char* name : names) {
       if (verb != to && options.has(name)) {
-        throw base::UsageError("--" + std::string(name) + " is for " + to);
+        throw base::UsageError("--" + std::string(name) + " applies only to " + to);
       }
     }
   };
@@ -182,7 +278,8 @@ void check_options(const base::ParsedOptions& options, const std::string& verb) 
                      "cache-key", "instance-id", "replace"});
   belongs("complete", {"rate", "no-wait"});
   if (options.has("trace") && options.operands().size() > 2) {
-    throw base::UsageError("--trace is for one session: two cannot write one file");
+    throw base::UsageError(
+        "--trace applies to one session only, because two cannot write one file");
   }
   if (options.has("lazy") && options.has("window")) {
     throw base::UsageError("--window and --lazy exclude each other");
@@ -191,39 +288,38 @@ void check_options(const base::ParsedOptions& options, const std::string& verb) 
 
 base::Options make_options() {
   base::Options options("uffd-ctl", "[--control SOCK] VERB [OPERAND]...",
-                        "Ask a running uffd-serve --control.");
+                        "Control a running uffd-serve --control.");
   options.value("control", "SOCK", "the server's socket ($SNAPFORK_PAGER, run directory)")
-      .value("t,timeout", "S", "wait so long for an answer (30); complete has no limit")
-      .group("For create")
-      .value("hot", "LIST", "install these hot pages first")
-      .value("trace", "FILE", "write the demand faults to FILE")
+      .value("t,timeout", "S", "time limit of an answer (30); complete has none")
+      .group("create")
+      .value("hot", "LIST", "install the pages of this hot list first")
+      .value("trace", "FILE", "write demand faults to FILE")
       .value("window", "N", "pages to install around a fault: auto, or 1 to 512")
-      .flag("lazy", "nothing but what is asked for, and the hot list")
-      .value("on-failure", "WHAT", "a page that cannot be read: poison or kill")
-      .value("on-refusal", "WHAT", "a VMM that cannot be served: kill or close")
-      .value("peer-uid", "UID", "give the sockets to this user")
+      .flag("lazy", "install only faulting pages and the hot list")
+      .value("on-failure", "WHAT", "if a page cannot be read: poison or kill")
+      .value("on-refusal", "WHAT", "if a VMM cannot be served: kill or close")
+      .value("peer-uid", "UID", "allow this user to connect (owner of the sockets)")
       .value("cache-key", "KEY", "a label")
-      .value("instance-id", "ID", "another label (the session's id)")
-      .flag("replace", "close a session of this id that is for something else")
-      .group("For complete")
-      .value("rate", "BYTES", "install at most so many a second")
-      .flag("no-wait", "return when it has begun")
+      .value("instance-id", "ID", "another label (default: the session's id)")
+      .flag("replace", "close a different session that has this id")
+      .group("complete")
+      .value("rate", "BYTES", "install at most BYTES per second")
+      .flag("no-wait", "return as soon as it has started")
       .footer(
           "Verbs:\n"
-          "  create ID=MEMORY...  make sessions; prints ID and socket of each\n"
-          "  sessions             ID, state and VMM pid of each\n"
-          "  session ID           all about one, as JSON\n"
-          "  close ID...          no new connection; a VMM that lives is served on\n"
-          "  complete ID          give it all its memory: it needs no server then\n"
-          "  prefetch ID [LIST]   a hot list for a guest that runs; without: go on\n"
-          "  pause-prefetch ID    stop either of them for now\n"
-          "  hung                 ID and VMM pid of guests whose server was killed\n"
-          "  drain                no new sessions; the server ends with the last one\n"
-          "  health, stats        of the server, as JSON\n"
-          "  metrics              of the server, as Prometheus reads them\n\n"
-          "Exit status: 0 done, 1 no server there or it said no, 2 usage, 5 system, or\n"
-          "the server does not answer.\n"
-          "See uffd-ctl(1).");
+          "  create ID=MEMORY...  create sessions; print ID and socket of each\n"
+          "  sessions             print ID, state and VMM pid of each\n"
+          "  session ID           print all details of one, as JSON\n"
+          "  close ID...          accept no VMM; a connected one is still served\n"
+          "  complete ID          install all memory, so that it needs no server\n"
+          "  prefetch ID [LIST]   install a hot list, or continue after a pause\n"
+          "  pause-prefetch ID    pause hot lists and completion\n"
+          "  hung                 print ID and VMM pid of guests of a killed server\n"
+          "  drain                accept no new sessions; exit after the last one\n"
+          "  health, stats        print the server's health or counters, as JSON\n"
+          "  metrics              print the server's metrics for Prometheus\n\n"
+          "Exit: 0 done; 1 no server listens, or it refused; 2 usage; 5 system error, or\n"
+          "the server does not answer. See uffd-ctl(1).");
   return options;
 }
 
@@ -243,7 +339,7 @@ std::string default_control_path() {
   const std::string runtime = from_environment("XDG_RUNTIME_DIR");
   if (runtime.empty()) {
     throw base::UsageError(
-        "no control socket: give --control, or set SNAPFORK_PAGER or XDG_RUNTIME_DIR");
+        "no control socket: use --control, or set SNAPFORK_PAGER or XDG_RUNTIME_DIR");
   }
   return runtime + "/snapfork/pager.sock";
 }
@@ -254,63 +350,16 @@ int run_control_command(int argc, char** argv) {
   if (!options) {
     return 0;
   }
-  const std::vector<std::string>& operands = options->operands();
-  if (operands.empty()) {
-    throw base::UsageError("too few operands: a VERB is needed");
-  }
-  const std::string& verb = operands[0];
-  const bool wants_one =
-      verb == "session" || verb == "complete" || verb == "prefetch" || verb == "pause-prefetch";
-  const bool wants_some = verb == "create" || verb == "close";
-  const bool wants_none = verb == "sessions" || verb == "health" || verb == "stats" ||
-                          verb == "metrics" || verb == "drain" || verb == "hung";
-  if (!wants_one && !wants_some && !wants_none) {
-    throw base::UsageError("unknown verb " + base::quoted(verb));
-  }
-  options->require_operands(wants_none ? 1 : 2,
-                            wants_none  ? 1
-                            : wants_one ? (verb == "prefetch" ? 3 : 2)
-                                        : SIZE_MAX,
-                            "'" + verb +
-                                (verb == "create"  ? " ID=MEMORY..."
-                                 : verb == "close" ? " ID..."
-                                                   : " ID") +
-                                "' is");
-  check_options(*options, verb);
+  const Verb& verb = find_verb(options->operands());
+  options->require_operands(verb.least_operands, verb.most_operands, verb.usage);
+  check_options(*options, verb.name);
   const std::string given = options->value_or("control", "");
-  const std::string path = given.empty() ? default_control_path() : given;
-  // Opening an image finds its holes and may clone it: longer than anything else takes here.
-  constexpr int64_t kPatienceMs = 30'000;
-  const std::chrono::milliseconds patience(options->seconds_as_ms("timeout", kPatienceMs));
-  if (verb == "hung") {
-    list_hung_guests(path, patience, options->has("json"));
-    return 0;
-  }
-  ControlClient control(path, patience);
-  if (verb == "create") {
-    create(control, *options);
-  } else if (verb == "sessions") {
-    list_sessions(control, options->has("json"));
-  } else if (verb == "session") {
-    base::write_line_out(control.ask("GET", target_of(operands[1])));
-  } else if (verb == "complete") {
-    control.ask_and_wait("POST", target_of(operands[1]) + "/complete", complete_body(*options));
-  } else if (verb == "prefetch") {
-    control.ask("POST", target_of(operands[1]) + "/prefetch",
-                operands.size() > 2
-                    ? base::JsonLine().text("hot_list_path", absolute(operands[2])).str()
-                    : "");
-  } else if (verb == "pause-prefetch") {
-    control.ask("POST", target_of(operands[1]) + "/pause-prefetch");
-  } else if (verb == "close") {
-    for (size_t i = 1; i < operands.size(); ++i) {
-      control.ask("POST", target_of(operands[i]) + "/close");
-    }
-  } else if (verb == "drain") {
-    control.ask("POST", "/drain");
-  } else {
-    base::write_line_out(control.ask("GET", "/" + verb));
-  }
+  // The slowest request opens an image: the server finds its holes and may clone it.
+  constexpr int64_t kDefaultTimeoutMs = 30'000;
+  verb.run(
+      {.options = *options,
+       .control = given.empty() ? default_control_path() : given,
+       .timeout = std::chrono::milliseconds(options->seconds_as_ms("timeout", kDefaultTimeoutMs))});
   return 0;
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Sends requests and receives replies, each within a deadline.
 #include "pager/ctl/http_client.h"
 
 #include <poll.h>
@@ -18,20 +19,20 @@ std::optional<HttpClient> HttpClient::connect(const std::string& path,
                                               const base::Deadline& deadline) {
   std::optional<base::Fd> socket = base::connect_unix(path, deadline);
   if (socket) {
-    // A path in a directory that others can write to may be anybody's: what a foreign server
-    // answers decides where a guest's memory comes from.
+    // In a directory that others can write to, another user's server may listen at this path. Its
+    // replies would decide where a guest's memory comes from.
     const uid_t server = base::peer_credentials(socket->get()).uid;
     if (server != 0 && server != ::geteuid()) {
       throw base::Refused("cannot trust the server at " + base::quoted(path) +
                           ": it runs as user " + std::to_string(server) +
-                          ", and only one of root or of this user is trusted");
+                          ", which is neither root nor this user");
     }
   }
   return socket ? std::optional(HttpClient(path, std::move(*socket))) : std::nullopt;
 }
 
 void HttpClient::fail(const std::string& why) const {
-  throw base::BadData("cannot understand the reply of " + base::quoted(path_) + ": " + why);
+  throw base::BadData("cannot parse the reply of " + base::quoted(path_) + ": " + why);
 }
 
 void HttpClient::fail_as_gone() const {
@@ -46,12 +47,12 @@ void HttpClient::send(std::string_view data, const base::Deadline& deadline) {
       data.remove_prefix(static_cast<size_t>(n));
     } else if (errno == EAGAIN) {
       if (!base::wait_for(socket_.get(), POLLOUT, deadline)) {
-        base::throw_error_number(ETIMEDOUT, "cannot ask " + base::quoted(path_));
+        base::throw_error_number(ETIMEDOUT, "cannot send a request to " + base::quoted(path_));
       }
     } else if (errno == EPIPE || errno == ECONNRESET) {
       fail_as_gone();
     } else if (errno != EINTR) {
-      base::throw_errno("cannot ask " + base::quoted(path_));
+      base::throw_errno("cannot send a request to " + base::quoted(path_));
     }
   }
 }
@@ -63,22 +64,22 @@ void HttpClient::receive(const base::Deadline& deadline) {
     if (n > 0) {
       received_.append(buffer.data(), static_cast<size_t>(n));
       if (received_.size() > kMaxReplyBytes) {
-        fail("it is too long");
+        fail("the reply is longer than " + std::to_string(kMaxReplyBytes) + " bytes");
       }
       return;
     }
     if (n == 0 && !received_.empty()) {
-      fail("it ends early");
+      fail("the reply ends early");
     }
     if (n == 0 || errno == ECONNRESET) {
       fail_as_gone();
     }
     if (errno == EAGAIN) {
       if (!base::wait_for(socket_.get(), POLLIN, deadline)) {
-        base::throw_error_number(ETIMEDOUT, "no reply from " + base::quoted(path_));
+        base::throw_error_number(ETIMEDOUT, "cannot read a reply from " + base::quoted(path_));
       }
     } else if (errno != EINTR) {
-      base::throw_errno("no reply from " + base::quoted(path_));
+      base::throw_errno("cannot read a reply from " + base::quoted(path_));
     }
   }
 }

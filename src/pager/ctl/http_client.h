@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client of HTTP/1.1 over a Unix socket, as small as talking to our own server allows.
+// A minimal HTTP/1.1 client over a Unix socket, for the control socket of uffd-serve.
 #pragma once
 
 #include <optional>
@@ -11,20 +11,20 @@
 
 namespace pager {
 
-// Ours and not libcurl: loading that costs a process 8 ms, and each fork runs this program once.
+// Not libcurl, because loading it takes 8 ms and each fork runs this program once.
 class HttpClient {
  public:
-  // Nothing when nobody listens at `path`. Throws what base::connect_unix throws, and base::Refused
-  // when the server runs as another user than root or ours.
+  // Returns nothing if no server listens at `path`. Throws what base::connect_unix throws, and
+  // base::Refused if the server runs as a user other than root or this process's user.
   static std::optional<HttpClient> connect(const std::string& path, const base::Deadline& deadline);
 
   struct Reply {
     unsigned status = 0;
     std::string body;
   };
-  // One request, and the whole reply. Any number after each other, on one connection. Throws
-  // std::system_error (ETIMEDOUT past the deadline), base::Refused when the server ends before it
-  // says a word, base::BadData when the reply is no HTTP, is larger than 64 MiB, or ends early.
+  // Sends one request and returns the reply. A connection can carry any number of requests. Throws
+  // std::system_error (ETIMEDOUT after the deadline), base::Refused if the server ends before it
+  // answers, base::BadData if the reply is not HTTP, is larger than 64 MiB, or ends early.
   Reply request(std::string_view method, std::string_view target, std::string_view body,
                 const base::Deadline& deadline);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads the status and the length of a reply.
 #include "pager/ctl/http_reply.h"
 
 #include <algorithm>
@@ -11,7 +12,7 @@
 namespace pager {
 namespace {
 
-// The value of a header, whose name is given in lower case; nothing when there is none.
+// Returns the value of a header, or nothing. `name` is in lower case.
 std::optional<std::string_view> header_value(std::string_view head, std::string_view name) {
   while (!head.empty()) {
     const std::string_view line = head.substr(0, head.find("\r\n"));
@@ -47,7 +48,7 @@ ReplyHead parse_reply_head(std::string_view head) {
                                        : *status == kNoContent ? std::optional<size_t>(0)
                                                                : std::nullopt;
   if (!length || *length > kMaxReplyBytes) {
-    throw base::BadData("it has no length");
+    throw base::BadData("it has no valid Content-Length");
   }
   return {.status = static_cast<unsigned>(*status), .body_bytes = *length};
 }

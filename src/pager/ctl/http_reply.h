@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The head of a server's HTTP reply.
+// Parses the head of an HTTP reply.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@ struct ReplyHead {
   size_t body_bytes = 0;
 };
 
-// `head` ends before the empty line, with the line break of its last line. Throws base::BadData
-// with what is wrong: not HTTP/1.1, no length, or one of more than kMaxReplyBytes.
+// `head` includes the line break of its last line, but not the empty line. Throws base::BadData if
+// it is not HTTP/1.1, has no length, or has a length above kMaxReplyBytes.
 ReplyHead parse_reply_head(std::string_view head);
 
 }  // namespace pager

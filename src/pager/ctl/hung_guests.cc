@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Compares the records of served VMMs with the sessions of the running server.
 #include "pager/ctl/hung_guests.h"
 
 #include <algorithm>
@@ -18,13 +19,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Numbers of the server's PID namespace. The start time tells apart processes of one number in two
-// namespaces; an older server does not report it, and 0 stands for any.
+// Pids of the server's PID namespace, with start times. The start time distinguishes processes that
+// have the same pid in two namespaces. An older server does not report it; 0 then matches any.
 using Served = std::set<std::pair<pid_t, uint64_t>>;
 
-Served served_vmms(const std::string& control_path, std::chrono::milliseconds patience) {
+Served served_vmms(const std::string& control_path, std::chrono::milliseconds timeout) {
   Served served;
-  if (std::optional<ControlClient> server = ControlClient::try_connect(control_path, patience)) {
+  if (std::optional<ControlClient> server = ControlClient::try_connect(control_path, timeout)) {
     const nlohmann::json reply = server->ask_json("GET", "/sessions");
     for (const nlohmann::json& session : reply.value("sessions", nlohmann::json::array())) {
       served.emplace(session.value("vmm_pid", 0), session.value("vmm_start_time", uint64_t{0}));
@@ -42,7 +43,7 @@ struct Recorded {
   }
 };
 
-// The VMMs that the records in `dir` name, and that live.
+// Adds the living VMMs that the records in `dir` name.
 void add_recorded(const fs::path& dir, std::vector<Recorded>& recorded) {
   std::error_code error;
   fs::directory_iterator entries(dir, error);
@@ -70,9 +71,9 @@ void add_recorded(const fs::path& dir, std::vector<Recorded>& recorded) {
 }  // namespace
 
 std::vector<HungGuest> find_hung_guests(const std::string& control_path,
-                                        std::chrono::milliseconds patience) {
-  // The records first: a VMM that connects after that is not among them, and one that they name
-  // is known to its server.
+                                        std::chrono::milliseconds timeout) {
+  // Reads the records before it asks the server. A VMM that connects later has no record here, and
+  // a VMM that has a record is known to its server.
   const fs::path beside = fs::absolute(control_path).parent_path();
   std::vector<Recorded> recorded;
   for (const char* layout : {"s", "sessions"}) {
@@ -80,9 +81,9 @@ std::vector<HungGuest> find_hung_guests(const std::string& control_path,
   }
   std::vector<HungGuest> guests;
   if (!recorded.empty()) {
-    const Served served = served_vmms(control_path, patience);
+    const Served served = served_vmms(control_path, timeout);
     for (const Recorded& record : recorded) {
-      // Of those that are not served some may have ended since.
+      // A VMM that is not served may have ended since its record was read.
       if (!record.is_served(served) && store::find_recorded_vmm(record.vmm).alive) {
         guests.push_back(record.guest);
       }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Guests that hang because the page server that served them was killed.
+// Finds guests that hang because their page server was killed.
 #pragma once
 
 #include <sys/types.h>
@@ -13,15 +13,15 @@ namespace pager {
 
 struct HungGuest {
   std::string session_id;
-  pid_t vmm_pid = 0;  // in our PID namespace; 0 when it cannot be seen from here
+  pid_t vmm_pid = 0;  // in this PID namespace; 0 if not visible in it
   uint64_t vmm_start_time = 0;
-  std::string record;  // the file that names it
+  std::string record;  // path of its record
 };
 
-// Of the VMMs that the records beside `control_path` name, those that live and that no server
-// serves; all that live where there is no server. Throws what asking a server throws
-// (ControlClient), std::system_error when a record cannot be read.
+// Returns the living VMMs that the records next to `control_path` name and that no server serves.
+// If no server listens, these are all living ones. Throws what ControlClient throws, and
+// std::system_error if a record cannot be read.
 std::vector<HungGuest> find_hung_guests(const std::string& control_path,
-                                        std::chrono::milliseconds patience);
+                                        std::chrono::milliseconds timeout);
 
 }  // namespace pager

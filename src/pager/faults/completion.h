@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Giving a guest all of its memory, so that it needs no page server any more: asked for by a
-// client, done by the session's thread.
+// A completion: a request to install all memory of a guest, so that it no longer needs the server.
 #pragma once
 
 #include <atomic>
@@ -12,7 +11,8 @@
 
 namespace pager {
 
-// Shared by the two. Safe to use from any thread.
+// Shared by the client's request, which waits, and the session's thread, which does the work.
+// Thread-safe.
 class Completion {
  public:
   enum class State { running, paused, done, failed };
@@ -21,20 +21,20 @@ class Completion {
       : bytes_per_second_(bytes_per_second), waited_(waited) {}
 
   uint64_t bytes_per_second() const { return bytes_per_second_; }  // 0: no limit
-  // Whether its client is there and wants to know the end. Who leaves does not end it: it is only
-  // free then to be taken over by the next one who asks.
+  // Whether a client waits for the result. A client that leaves does not end the completion; the
+  // next client that asks takes it over.
   bool waited() const { return waited_.load(std::memory_order_relaxed); }
   void leave() { waited_.store(false, std::memory_order_relaxed); }
   State state() const {
     const std::lock_guard lock(mutex_);
     return state_;
   }
-  // Why it failed.
+  // The reason of the failure.
   std::string why() const {
     const std::lock_guard lock(mutex_);
     return why_;
   }
-  // The first end counts.
+  // After `done` or `failed` the state does not change.
   void set(State state, const std::string& why = "") {
     const std::lock_guard lock(mutex_);
     if (state_ != State::done && state_ != State::failed) {
@@ -43,7 +43,7 @@ class Completion {
       changed_.notify_all();
     }
   }
-  // Waits until it is done or has failed, no longer than `limit`; returns whether it has.
+  // Waits, for at most `limit`, until the state is `done` or `failed`. Returns whether it is.
   bool wait(std::chrono::milliseconds limit) const {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, limit,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Adds up counters and reads them from other threads.
 #include "pager/faults/counters.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a session has done so far: written by its thread, read by whoever asks.
+// Counters of a session. Its thread writes them; any thread reads them.
 #pragma once
 
 #include <array>
@@ -14,45 +14,45 @@ namespace pager {
 enum class Count : size_t {
   faults,            // page fault messages read
   zero_faults,       // of these, answered with zeros
-  hit_before,        // of these, the page was there already
+  hit_before,        // of these, the page was already present
   pages_copied,      // demand, window and prefetch
   pages_zeroed,      //
   pages_prefetched,  // from the hot list, copied or zeroed
   pages_removed,     // by the VMM, each counted once
   pages_poisoned,    //
   pages_healed,      // of these, by a later good read
-  pages_gone,        // not registered any more when the rest was installed: the VMM's own
+  pages_gone,        // no longer registered at completion: the VMM replaced them
   bytes_released,    // of large holes, unregistered at the start
-  copies,            // calls to install something
-  copy_errors,       // of these, failed for good
-  eagain,            // of these, met a removal under way
-  out_of_memory,     // of these, found no memory, or no 2 MiB page, for the VMM
-  batch_max,         // the most messages that one read has brought
-  retries,           // faults that were kept and looked at again
+  copies,            // ioctls that install pages
+  copy_errors,       // of these, failed permanently
+  eagain,            // of these, met a removal in progress
+  out_of_memory,     // of these, the VMM had no memory or no 2 MiB page left
+  batch_max,         // the most messages that one read returned
+  retries,           // kept faults that were tried again
   waiting,           // faults that are kept now
   read_errors,       // reads of the image that failed
   bytes_read,        //
   hot_list_refused,  //
   hot_lists_ended,   // installed, refused or dropped
-  faults_unlisted,   // for pages that are not in the hot list, where there is one
-  bytes_resident,    // installed, and not given back since: of sessions that have not ended
-  fault_ns,          // from the read of the message to the answer, all faults together
-  read_ns,           // of these, time in the image
+  faults_unlisted,   // for pages outside of the hot list, if the session has one
+  bytes_resident,    // installed and not removed, in sessions that have not ended
+  fault_ns,          // from the read of a message to its answer, all faults
+  read_ns,           // of these, time to read the image
   read_max_ns,       //
-  copy_ns,           // of these, time in the kernel's installing
+  copy_ns,           // of these, time in the installing ioctls
   copy_max_ns,       //
   fault_max_ns,      //
 };
 inline constexpr size_t kCounts = static_cast<size_t>(Count::fault_max_ns) + 1;
 
-// Plain numbers, at one moment or of several sessions together.
+// A snapshot of the counters of one session, or the totals of several.
 struct Totals {
   std::array<uint64_t, kCounts> values{};
 
   uint64_t operator[](Count count) const { return values[static_cast<size_t>(count)]; }
-  // Sums, but for the maxima.
+  // Adds the counts and takes the larger of the maxima.
   void add(const Totals& other);
-  // Takes out what is true only while its session lasts.
+  // Clears the values that are valid only while the session exists.
   void forget_gauges();
 };
 
@@ -64,7 +64,7 @@ class Counters {
   uint64_t get(Count count) const {
     return values_[static_cast<size_t>(count)].load(std::memory_order_relaxed);
   }
-  // Any thread may call it.
+  // Thread-safe.
   Totals totals() const;
 
   Latency latency;  // from the read of a fault's message to its answer

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// FaultLoop: reads events, answers faults, and decides how long to wait.
 #include "pager/faults/fault_loop.h"
 
 #include <algorithm>
@@ -9,8 +10,8 @@
 namespace pager {
 namespace {
 
-// How long the madvise of a removal that was read takes to run: 1.4 us median, 11 us at the 90th
-// percentile. poll(2) gives it the core meanwhile.
+// The wait for the madvise of a removal that was read. It takes 1.4 us in the median and 11 us at
+// the 90th percentile. During the wait poll(2) leaves the core to it.
 constexpr uint64_t kRemovalWaitNs = 50 * kMicrosecond;
 
 }  // namespace
@@ -38,7 +39,7 @@ void FaultLoop::take_over(std::span<const std::shared_ptr<const HotFile>> lists)
     next_hot_ = next;
     state.hot_next = next;
   }
-  // Faults that were read and not answered come again.
+  // Faults that were read and not answered are raised again.
   for (const PageTable::RegionPages& in : table_.regions()) {
     uffd_wake(parts_.uffd, in.region.base, in.region.size);
   }
@@ -49,17 +50,18 @@ bool FaultLoop::step() {
   for (size_t i = 0; i < last_batch_; ++i) {
     events[i].event = 0;
   }
-  last_batch_ = 0;  // a read that throws has filled none
+  last_batch_ = 0;  // if the read throws, no message was filled in
   last_batch_ = uffd_read(parts_.uffd, events);
   parts_.counters.raise(Count::batch_max, last_batch_);
   handle(std::span(events).first(last_batch_));
   const bool blocked =
       std::ranges::any_of(kept_, [](const Fault& fault) { return fault.not_before_ns == 0; });
-  // On one core with its VMM, each answer runs the guest up to its next fault, and there is no gap.
+  // If the loop shares a core with its VMM, each answer lets the guest run up to its next fault, so
+  // every read returns a message.
   busy_rounds_ = last_batch_ == 0 ? 0 : busy_rounds_ + 1;
-  if ((last_batch_ == 0 || busy_rounds_ == kBusyRounds) && has_gap_work() && !blocked && !over_) {
+  if ((last_batch_ == 0 || busy_rounds_ == kBusyRounds) && has_idle_work() && !blocked && !over_) {
     busy_rounds_ = 0;
-    work_in_gap();
+    do_idle_work();
   }
   if (table_.poisoned_pages() > 0 && !over_ && monotonic_ns() >= heal_not_before_ns_) {
     heal();
@@ -82,8 +84,8 @@ void FaultLoop::handle(std::span<const uffd_msg> messages) {
     if (message.event != UFFD_EVENT_PAGEFAULT || over_) {
       continue;
     }
-    // A COPY answers neither: EEXIST and a WAKE would bring the same fault again, forever. What the
-    // write protection, or the other mapping, is for only the VMM knows.
+    // A COPY answers neither: after EEXIST and a WAKE the same fault would repeat forever. Only the
+    // VMM knows the purpose of the write protection or of the other mapping.
     constexpr uint64_t kNotMissing = UFFD_PAGEFAULT_FLAG_WP | UFFD_PAGEFAULT_FLAG_MINOR;
     if ((message.arg.pagefault.flags & kNotMissing) != 0) {
       kill_vmm("its memory is registered for write-protect or minor faults, which are not served");
@@ -99,7 +101,7 @@ void FaultLoop::handle(std::span<const uffd_msg> messages) {
   }
 }
 
-// While it is read: an idle guest reads nothing.
+// Checks only while the guest faults; an idle guest does not read the image.
 void FaultLoop::check_image() {
   if (parts_.image.view() == Image::View::unprotected &&
       moment_ns_ >= image_checked_ns_ + kSecond) {
@@ -109,19 +111,20 @@ void FaultLoop::check_image() {
 }
 
 void FaultLoop::mark_removal(const uffd_msg& message) {
-  // UNMAP is not asked for by Firecracker; from a VMM that does, it means the same to us.
+  // Firecracker does not request UNMAP events. From a VMM that does, UNMAP means the same as
+  // REMOVE.
   if (message.event == UFFD_EVENT_REMOVE || message.event == UFFD_EVENT_UNMAP) {
     parts_.counters.add(Count::pages_removed,
                         table_.mark_removed(message.arg.remove.start, message.arg.remove.end));
   }
 }
 
-// A VMM that asked for EVENT_FORK has forked, and reading the event has put a userfaultfd of the
-// child's into our table. Children are not served: their missing pages read as zeros.
+// A VMM that requested EVENT_FORK has forked. The read of the event created a descriptor of the
+// child's userfaultfd in this process. Children are not served: their missing pages read as zeros.
 void FaultLoop::close_fork(const uffd_msg& message) {
   base::Fd(static_cast<int>(message.arg.fork.ufd)).reset();
   if (!std::exchange(fork_warned_, true)) {
-    parts_.log.warn("the VMM has forked; its children are not served, and read zeros");
+    parts_.log.warn("the VMM has forked; its children are not served and read zeros");
   }
 }
 
@@ -149,9 +152,9 @@ std::optional<uint64_t> FaultLoop::wait_ns() const {
   }
   const auto no_later_than = [&](uint64_t ns) { wait = std::min(wait.value_or(ns), ns); };
   const auto until = [](uint64_t due) { return due - std::min(due, monotonic_ns()); };
-  if (has_gap_work()) {
+  if (has_idle_work()) {
     const bool only_completion = rest_.empty() && !hot_;
-    no_later_than(gap_blocked_      ? kRemovalWaitNs
+    no_later_than(idle_blocked_     ? kRemovalWaitNs
                   : only_completion ? until(complete_not_before_ns_)
                                     : 0);
   }
@@ -179,8 +182,8 @@ void FaultLoop::take(Fault fault) {
     finish(fault);
     return;
   }
-  // The same page may fault again while it is kept (another vCPU, a signal): one of them is enough,
-  // as an answer wakes all.
+  // The same page may fault again while a fault of it is kept (another vCPU, a signal). One entry
+  // is enough, because an answer wakes all threads.
   const bool known = std::ranges::any_of(
       kept_, [&](const Fault& other) { return other.address == fault.address; });
   if (!known) {
@@ -224,7 +227,7 @@ void FaultLoop::finish(const Fault& fault) {
 FaultLoop::Answer FaultLoop::serve(Fault& fault) {
   const PageTable::RegionPages* in = table_.region_of_address(fault.address);
   if (in == nullptr) {
-    return give_up(fault, in, "it is in none of the regions of the handshake");
+    return give_up(fault, in, "the address is in none of the regions of the handshake");
   }
   const uint64_t page = PageTable::page_at(*in, fault.address);
   if (const auto rounds = huge_rounds_.find(page);
@@ -234,24 +237,25 @@ FaultLoop::Answer FaultLoop::serve(Fault& fault) {
   }
   const Window::Plan plan = plan_for(fault, *in, page);
   select(*in, plan.now, page);
-  Filled filled = filler_.fill(*in, selected_, page, kPatience);
+  Filled filled = filler_.fill(*in, selected_, page, kRemovalRetries);
   if (!filled.answered && selected_.size() > 1 &&
       (filled.stop == Stop::unreadable || filled.stop == Stop::gone)) {
-    // Perhaps only a neighbour cannot be read, or the VMM has split the mapping beside this page.
+    // Maybe only an adjacent page cannot be read, or the VMM has split the mapping next to this
+    // page. Try the wanted page alone.
     selected_ = {page};
-    filled = filler_.fill(*in, selected_, page, kPatience);
+    filled = filler_.fill(*in, selected_, page, kRemovalRetries);
   }
   if (filled.answered && !filled.present_before) {
     queue_rest(*in, page, plan.later);
   }
-  return follow(fault, *in, filled);
+  return handle_result(fault, *in, filled);
 }
 
 Window::Plan FaultLoop::plan_for(const Fault& fault, const PageTable::RegionPages& in,
                                  uint64_t page) {
   const Window::Plan alone{.now = {.first = page, .count = 1}, .later = {}};
-  // A fault that was kept has waited long enough, and is no new step of a walk; one on a page that
-  // is there is another vCPU that came a moment too early.
+  // A kept fault has waited long enough and is not a new step of a sequential walk. A fault on an
+  // installed page is that of another vCPU, raised just before the page was installed.
   if (fault.kept || in.region.page_size != hot::kSmallPage || table_.installed(page)) {
     return alone;
   }
@@ -263,8 +267,9 @@ Window::Plan FaultLoop::plan_for(const Fault& fault, const PageTable::RegionPage
   return plan;
 }
 
-// Of a span: the wanted page, and what else of it nobody has touched. Beside a removed page, what
-// was removed too; beside a hole, when it is more than a window, only holes.
+// Selects the wanted page and the untouched pages of `span`. If the wanted page was removed, other
+// removed pages are selected too. If the span is larger than a window, it surrounds a hole, and
+// only holes are selected.
 void FaultLoop::select(const PageTable::RegionPages& in, const PageSpan& span, uint64_t wanted) {
   const bool removed = table_.removed(wanted);
   const bool only_zeros = span.count > Window::kMostAtOnce;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Serves one VMM: the order in which events, faults and prefetch are handled, and what failures
-// lead to.
+// The fault loop of one VMM: the order of events, faults and prefetch, and what failures lead to.
 #pragma once
 
 #include <chrono>
@@ -28,7 +27,7 @@
 
 namespace pager {
 
-// What a FaultLoop works with. All of it is borrowed and must outlive the loop.
+// The inputs of a FaultLoop. All are borrowed and must outlive the loop.
 struct FaultLoopParts {
   int uffd;
   SessionState& state;
@@ -36,78 +35,82 @@ struct FaultLoopParts {
   const Vmm& vmm;
   Counters& counters;
   const SessionLog& log;
-  hot::TraceWriter*
-      trace;  // may be null. A traced session installs what is asked for and nothing
-              // beside it, unless the window is fixed: the trace is to hold every page
+  // May be null. The caller gives a traced session a window of one page by default, so that the
+  // trace contains every page that the guest touches.
+  hot::TraceWriter* trace;
 };
 
-// Belongs to one thread. Needs no lock: there is one reader of the userfaultfd, and it is also the
-// one that installs. The order inside of step() is what makes removed pages safe:
+// Belongs to one thread. It needs no lock, because the only reader of the userfaultfd is also the
+// only installer. The order in step() keeps removed pages correct:
 //
-//   read a whole batch of messages     the kernel hands out faults before removals, whatever their
-//                                      order was, so a batch is one moment
-//   mark every removal of the batch    before any of its faults is answered
-//   answer the faults                  zeros for what was removed or is a hole
-//   only when nothing was waiting      one piece of what nobody has asked for yet: the rest of a
-//                                      window, else the hot list, else a completion
+//| 1. Read a batch of messages.     The kernel returns faults before removals, whatever their order
+//|                                  was, so a batch counts as one moment.
+//| 2. Mark all removals of it.      Before any fault of the batch is answered.
+//| 3. Answer its faults.            With zeros for removed pages and holes.
+//| 4. Install one idle piece.       Only if no message was read, or on every kBusyRounds-th busy
+//|                                  round: the rest of a window, else a part of the hot list, else
+//|                                  a part of a completion.
 //
-// While a removal is not read, the kernel refuses to install anything (EAGAIN), and it goes on
-// refusing until the VMM's madvise has run: a fault that meets this is repeated a bounded number of
-// times in place (else a guest starves while its balloon inflates), then kept, and looked at again,
-// removals first, after the next read.
+// While a removal is unread, and until the VMM's madvise has run, the kernel refuses to install
+// pages (EAGAIN). serve() then repeats the call in place up to kRemovalRetries times; without that,
+// a guest starves while its balloon inflates. After that the fault is kept and tried again after
+// the next read, which marks new removals first.
 class FaultLoop {
  public:
   FaultLoop(const FaultLoopParts& parts, const Window& window);
-  // For a state that another loop has left, wherever that stopped; before the first step. `lists`
-  // are the files that state.hot_lists names, null where one cannot be had any more. The window is
-  // Window::of_setting(state.window_pages).
+  // Continues from the state of another loop, whatever point it reached. Call it before the first
+  // step. `lists` are the files that state.hot_lists names; null for a file that cannot be opened.
+  // The window is Window::of_setting(state.window_pages).
   void take_over(std::span<const std::shared_ptr<const HotFile>> lists);
 
-  // Installs these pages, in their order, whenever nothing else waits. A list that does not fit the
-  // regions is refused as a whole: nothing of it is installed, and the log says why.
+  // Installs the pages of `list`, in order, whenever no fault waits. A list that does not fit the
+  // regions is rejected as a whole, with a message in the log.
   void prefetch(std::shared_ptr<const HotFile> list);
 
-  // As a second list, to a guest that runs: `list` follows what is left of the one before. Ends a
-  // pause. Null: only that.
+  // Appends `list` to the lists of a running guest and ends a pause. Null only ends the pause.
   void prefetch_more(std::shared_ptr<const HotFile> list);
-  // No more of the hot list and no completion until one of them is asked for again.
+  // Stops hot lists and completions until either is requested again.
   void pause();
-  // Installs everything that is missing and was not removed, whenever nothing else waits; then asks
-  // the kernel whether it is there, and unregisters the memory: from then on the VMM needs no
-  // server. detached() says that this has happened. What fails leaves the session as it was.
+  // Installs all pages that are missing and were not removed, whenever no fault waits. Then checks
+  // with the kernel that they are present, and unregisters the memory: from then on the VMM needs
+  // no server, and detached() is true. A failure leaves the session as it was.
   void complete(std::shared_ptr<Completion> completion);
   bool detached() const { return parts_.state.completion == CompletionStage::detached; }
 
-  // Large holes of the image need no server: the kernel gives zeros itself, before and after a
-  // removal. Call it before the first step, and not where faults are to be seen.
+  // Unregisters large holes of the image: the kernel itself fills them with zeros, before and after
+  // a removal. Call it before the first step. Do not call it for a traced session, because faults
+  // in these holes are no longer seen.
   void release_holes();
 
-  // One round, which never blocks. False when the VMM has ended, or had to be killed.
+  // Runs one round; never blocks. Returns false if the VMM has ended or was killed.
   bool step();
-  // How long the caller may wait for the userfaultfd before the next step, in ns: nothing when
-  // there is no reason to come back by itself, 0 when there is work now.
+  // How long, in ns, the caller may wait for the userfaultfd before the next step. Nothing: without
+  // limit. 0: there is work now.
   std::optional<uint64_t> wait_ns() const;
-  // Call before waiting without limit.
+  // Writes buffered trace lines. Call it before a wait without limit.
   void flush() const;
-  // Call at the end: what the log has not been told of.
+  // Logs the number of suppressed messages. Call it at the end.
   void report_suppressed() const;
 
   // The part of step() that follows the read.
   void handle(std::span<const uffd_msg> messages);
 
-  // In-place repeats of a call that meets a removal under way, half a millisecond at the most: the
-  // madvise has to wake up first.
-  static constexpr int kPatience = 2000;
-  // So many faults in a row that came too late for the moment between two removals: the thread that
-  // removes shares our core, and had its turn inside of our read.
+  // How often a call that meets a removal in progress is repeated in place. This takes at most 0.5
+  // ms; the thread that runs the madvise must wake up first.
+  static constexpr int kRemovalRetries = 2000;
+  // After this number of consecutive faults that met a removal, the loop moves to another core. The
+  // thread that removes pages then shares this core and runs whenever this thread reads, so the
+  // loop always misses the moment between two removals.
   static constexpr int kMissedMoments = 8;
-  // Rounds in which a 2 MiB page is "present" and faults again: then the pool of pages is empty.
+  // If a 2 MiB page is reported as present and faults again this number of times, the pool of huge
+  // pages is empty.
   static constexpr int kHugeRounds = 3;
-  // After so many rounds with faults and no gap, a piece is installed all the same.
+  // After this number of consecutive rounds with messages, one idle piece is installed anyway.
   static constexpr int kBusyRounds = 4;
-  // A guest that jumps about gets the rest of the 128 KiB around a fault once it has touched this
-  // many pages of them, and the rest of the 2 MiB once this many of those are there: touching 256
-  // MiB in random order is then 4000 faults, and one page in a hundred stays one page.
+  // A guest with random accesses gets the rest of the aligned 128 KiB around a fault once it has
+  // touched kDense pages of them, and the rest of the aligned 2 MiB once kDenseWide pages of them
+  // are present. Touching 256 MiB in random order then takes 4000 faults instead of 65,536, while a
+  // guest that touches 1 % of its pages still gets single pages.
   static constexpr uint64_t kDense = 4;
   static constexpr uint64_t kDenseWide = 32;
 
@@ -116,10 +119,10 @@ class FaultLoop {
   struct Fault {
     uint64_t address = 0;
     uint64_t since_ns = 0;
-    uint64_t not_before_ns = 0;  // 0: as soon as events were read again
-    bool kept = false;           // met a reason to wait before
-    uint32_t reads = 0;          // that failed
-    int waits = 0;               // for memory
+    uint64_t not_before_ns = 0;  // 0: after the next read of events
+    bool kept = false;           // it had to wait before
+    uint32_t reads = 0;          // failed reads of the image
+    int waits = 0;               // rounds of waiting for memory
   };
   enum class Answer { given, keep };
 
@@ -128,7 +131,7 @@ class FaultLoop {
   void select(const PageTable::RegionPages& in, const PageSpan& span, uint64_t wanted);
   void queue_rest(const PageTable::RegionPages& in, uint64_t page, const PageSpan& later);
   void queue(const PageTable::RegionPages& in, PageSpan span);
-  Answer follow(Fault& fault, const PageTable::RegionPages& in, const Filled& filled);
+  Answer handle_result(Fault& fault, const PageTable::RegionPages& in, const Filled& filled);
   Answer unreadable(Fault& fault, const PageTable::RegionPages& in, int error);
   Answer wait_for_memory(Fault& fault, uint64_t page_size);
   Answer give_up(const Fault& fault, const PageTable::RegionPages* in, const std::string& why);
@@ -144,10 +147,10 @@ class FaultLoop {
     const CompletionStage stage = parts_.state.completion;
     return stage == CompletionStage::filling || stage == CompletionStage::confirming;
   }
-  bool has_gap_work() const {
+  bool has_idle_work() const {
     return !rest_.empty() || (parts_.state.paused == 0 && (hot_ || completing()));
   }
-  void work_in_gap();
+  void do_idle_work();
   uint64_t piece_pages(const PageTable::RegionPages& in) const;
   void rest_piece();
   void hot_piece();
@@ -164,47 +167,47 @@ class FaultLoop {
   void end_completion(const std::string& why);
   void remember_poisoned(uint64_t page);
   void heal();
-  Stop fill_in_gap(const PageTable::RegionPages& in);
+  Stop fill_selected(const PageTable::RegionPages& in);
 
   FaultLoopParts parts_;
   PageTable table_;
   PageFiller filler_;
   Window window_;
-  size_t last_batch_ = 0;    // messages of the last read, whose `event` is to be cleared
-  std::vector<Fault> kept_;  // a successor needs none of these: it wakes everybody
+  size_t last_batch_ = 0;    // messages of the last read; step() clears their `event`
+  std::vector<Fault> kept_;  // a successor does not need these: it wakes all threads
   std::map<uint64_t, int> huge_rounds_;
-  // Work for when nothing waits. A successor needs none of it.
+  // Spans to install while no fault waits. A successor does not need them.
   struct Rest {
     const PageTable::RegionPages* in;
     PageSpan span;
   };
   std::deque<Rest> rest_;
-  std::shared_ptr<const HotFile> hot_;     // null when nothing is left of it
-  std::shared_ptr<const HotFile> listed_;  // what it was
-  size_t next_hot_ = 0;                    // entry
-  std::vector<uint64_t> chunk_;            // of the list: page numbers that ascend
+  std::shared_ptr<const HotFile> hot_;     // the list that is being installed; null: none
+  std::shared_ptr<const HotFile> listed_;  // the last list, for Count::faults_unlisted
+  size_t next_hot_ = 0;                    // index of an entry
+  std::vector<uint64_t> chunk_;            // part of the list: ascending page numbers
   size_t next_in_chunk_ = 0;
   int busy_rounds_ = 0;
   int missed_moments_ = 0;
-  bool gap_blocked_ = false;  // the last piece met a removal under way
+  bool idle_blocked_ = false;  // the last idle piece met a removal in progress
 
-  std::deque<std::shared_ptr<const HotFile>> more_hot_;  // lists that follow
-  std::shared_ptr<Completion> completion_;               // who asked for it; null: nobody waits
-  uint64_t complete_not_before_ns_ = 0;                  // to keep to its rate
+  std::deque<std::shared_ptr<const HotFile>> more_hot_;  // the lists after hot_
+  std::shared_ptr<Completion> completion_;               // null: no client waits
+  uint64_t complete_not_before_ns_ = 0;                  // limits its rate
   uint64_t heal_not_before_ns_ = 0;
   uint64_t heal_wait_ns_ = 0;
-  uint64_t heal_next_ = 0;      // page: where the pass over poisoned pages goes on
-  int heal_failures_ = 0;       // in a row, in this pass
-  uint64_t healed_unsaid_ = 0;  // pages that the log does not know of yet
+  uint64_t heal_next_ = 0;        // page: where the pass over poisoned pages continues
+  int heal_failures_ = 0;         // consecutive, in this pass
+  uint64_t healed_unlogged_ = 0;  // healed pages that were not logged yet
   base::LogLimit poison_log_;
   base::LogLimit heal_log_;
-  // While pages come back one by one a shortage would be said with each of them.
+  // While memory becomes available page by page, each page would log a shortage.
   base::LogLimit memory_log_{1, std::chrono::minutes(1)};
 
-  std::vector<uint64_t> selected_;  // pages of the call that is made now
-  uint64_t moment_ns_ = 0;          // when the last batch was read, or the last fault answered
+  std::vector<uint64_t> selected_;  // pages of the current call
+  uint64_t moment_ns_ = 0;          // time of the last read or answer
   uint64_t last_fault_ns_ = 0;
-  uint64_t read_ns_ = 0;  // of the fault that is being served
+  uint64_t read_ns_ = 0;  // of the current fault
   uint64_t image_checked_ns_ = 0;
   bool fork_warned_ = false;
   bool over_ = false;

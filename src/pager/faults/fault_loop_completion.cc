@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of FaultLoop that makes itself superfluous, and what it does at the start.
+// FaultLoop: release of holes at the start, and completion, after which the VMM needs no server.
 #include <algorithm>
 #include <cerrno>
 #include <string>
@@ -11,12 +11,15 @@
 namespace pager {
 namespace {
 
+// After this number of passes over memory in which the kernel still lacks pages, the completion
+// fails.
 constexpr uint32_t kMostRounds = 8;
 
 }  // namespace
 
 void FaultLoop::release_holes() {
-  // A piece in the middle of memory makes two mappings more, and there are at most 65,530 of them.
+  // Each released piece in the middle of a mapping splits it and adds two mappings. A process has
+  // at most 65,530 of them (vm.max_map_count).
   constexpr int kMost = 1024;
   int left = kMost;
   for (const PageTable::RegionPages& entry : table_.regions()) {
@@ -28,7 +31,7 @@ void FaultLoop::release_holes() {
       if (start < end && left > 0 && uffd_unregister(parts_.uffd, start, end - start) == 0) {
         --left;
         parts_.counters.add(Count::bytes_released, end - start);
-        table_.mark_removed(start, end);  // as those, they read zero for ever
+        table_.mark_removed(start, end);  // like removed pages, they read as zeros
       }
     };
     uint64_t at = region.offset;
@@ -69,7 +72,7 @@ void FaultLoop::completion_piece() {
   if (monotonic_ns() < complete_not_before_ns_) {
     return;
   }
-  // So many pages are looked at in one piece at most: 30 us.
+  // The most pages that one piece examines. This takes 30 us.
   constexpr uint64_t kLook = 8192;
   SessionState& state = parts_.state;
   if (state.completion_next == state.page_count) {
@@ -86,11 +89,11 @@ void FaultLoop::completion_piece() {
       selected_.push_back(page);
     }
   }
-  switch (fill_in_gap(in)) {
+  switch (fill_selected(in)) {
     case Stop::again:
       return;
     case Stop::no_memory:
-      end_completion("the VMM may not have more memory");
+      end_completion("the VMM has reached its memory limit");
       return;
     case Stop::unreadable:
       end_completion("pages at offset " +
@@ -119,13 +122,13 @@ void FaultLoop::completion_piece() {
   }
 }
 
-// What the VMM has unmapped, or put something else in the place of, is not registered any more: no
-// fault of it comes to us, and nothing that the image holds belongs there. It counts as removed.
+// Pages that the VMM has unmapped or replaced are no longer registered. They raise no faults, and
+// the contents of the image do not belong there. They count as removed.
 void FaultLoop::pass_over_gone(const PageTable::RegionPages& in) {
   const std::vector<uint64_t> pages = selected_;
   for (const uint64_t page : pages) {
     selected_ = {page};
-    if (!over_ && fill_in_gap(in) == Stop::gone) {
+    if (!over_ && fill_selected(in) == Stop::gone) {
       const uint64_t start = PageTable::address_of(in, page);
       table_.mark_removed(start, start + in.region.page_size);
       parts_.counters.add(Count::pages_gone);
@@ -133,9 +136,10 @@ void FaultLoop::pass_over_gone(const PageTable::RegionPages& in) {
   }
 }
 
-// Unregistering makes zeros of every page that is missing: right for those that were removed, and
-// the ruin of the guest for any other. So it is not our own books that are asked, but the kernel.
-// Nothing can go missing between the answer and the act but by a removal.
+// After unregistering, every missing page reads as zeros. That is correct for removed pages and
+// corrupts the guest for any other. So the kernel is asked which pages are missing, instead of the
+// bitmaps of the session. Between this answer and the unregistering only a removal can make a page
+// missing.
 void FaultLoop::verify_completion() {
   SessionState& state = parts_.state;
   if (state.completion == CompletionStage::confirming) {
@@ -147,19 +151,19 @@ void FaultLoop::verify_completion() {
     return in.region.page_size != hot::kSmallPage;
   });
   if (!missing && huge) {
-    // EEXIST would say so little of them: see FaultLoop::follow.
+    // For 2 MiB pages EEXIST is ambiguous (FaultLoop::handle_result).
     end_completion(
-        "the pagemap of the process whose memory it is cannot be read, and 2 MiB pages need it");
+        "cannot read the pagemap of the process that owns the memory, which 2 MiB pages require");
   } else if (!missing) {
     parts_.log.detail(
-        "its pagemap cannot be read; each page is copied again to see that it is there");
+        "cannot read its pagemap; each page is copied again to verify that it is present");
     state.completion = CompletionStage::confirming;
     state.completion_next = 0;
   } else if (missing->empty()) {
     detach();
   } else if (++state.completion_rounds > kMostRounds) {
-    end_completion(huge ? "2 MiB pages are missing again and again; the pool may be empty"
-                        : "pages that were installed are missing again and again");
+    end_completion(huge ? "2 MiB pages are missing repeatedly; the pool may be empty"
+                        : "pages that were installed are missing repeatedly");
   } else {
     for (const PageSpan& span : *missing) {
       table_.mark_missing(span.first, span.count);
@@ -168,11 +172,12 @@ void FaultLoop::verify_completion() {
   }
 }
 
-// What the kernel misses of the pages that were not removed. Nothing where it cannot be asked, or
-// where the answer is about other memory: the process that connected may have sent the userfaultfd
-// of another one. A view of the right memory has most of the pages that we have installed.
+// Returns the pages that are missing and were not removed, according to the kernel. Returns nothing
+// if the pagemap cannot be read or belongs to other memory: the process that connected may have
+// sent the userfaultfd of another process. The pagemap of the right process contains most of the
+// pages that were installed.
 std::optional<std::vector<PageSpan>> FaultLoop::find_missing() const {
-  const std::optional<KernelView> view = KernelView::open(parts_.vmm);
+  const std::optional<Pagemap> view = Pagemap::open(parts_.vmm);
   if (!view) {
     return std::nullopt;
   }
@@ -206,8 +211,8 @@ std::optional<std::vector<PageSpan>> FaultLoop::find_missing() const {
   return believed ? std::optional(std::move(missing)) : std::nullopt;
 }
 
-// The kernel refuses a range in which nothing is mapped, or something that cannot be registered (of
-// a file, say). Such a page is none of ours; the others are found by halving.
+// The kernel rejects a range that contains no mapping, or one that cannot be registered (a file
+// mapping). Such pages do not belong to the session. The others are found by halving the range.
 int FaultLoop::unregister(const PageTable::RegionPages& in, uint64_t first, uint64_t count) {
   const int error =
       uffd_unregister(parts_.uffd, PageTable::address_of(in, first), count * in.region.page_size);
@@ -229,14 +234,15 @@ void FaultLoop::detach() {
       return;
     }
     if (error != 0) {
-      // What was unregistered already holds all that it should, as the rest does.
+      // The ranges that were unregistered before the error are completely installed, as is the
+      // rest.
       end_completion("the memory cannot be unregistered: errno " + std::to_string(error));
       return;
     }
   }
   parts_.state.completion = CompletionStage::detached;
-  // Unregistering has woken who waits, but for those who wait for a page that the VMM has replaced
-  // since they touched it; and their faults may not even have been read.
+  // Unregistering wakes all waiting threads, except those that wait for a page that the VMM has
+  // replaced since they touched it. Their faults may still be unread.
   for (const PageTable::RegionPages& in : table_.regions()) {
     uffd_wake(parts_.uffd, in.region.base, in.region.size);
   }
@@ -244,18 +250,19 @@ void FaultLoop::detach() {
   rest_.clear();
   parts_.counters.set(Count::waiting, 0);
   if (const uint64_t gone = parts_.counters.get(Count::pages_gone); gone > 0) {
-    parts_.log.warn(std::to_string(gone) +
-                    " pages are not registered any more: the VMM has put other memory there, or "
-                    "none; they are left as they are");
+    parts_.log.warn(
+        std::to_string(gone) +
+        " pages are no longer registered: the VMM has unmapped or replaced them; they are "
+        "left unchanged");
   }
-  parts_.log.detail("has all of its memory, and needs no server any more");
+  parts_.log.detail("completed: all memory is installed, and the VMM no longer needs this server");
   if (completion_) {
     std::exchange(completion_, nullptr)->set(Completion::State::done);
   }
 }
 
 void FaultLoop::end_completion(const std::string& why) {
-  parts_.log.warn("cannot complete: " + why + "; served on");
+  parts_.log.warn("cannot complete: " + why + "; the session is still served");
   parts_.state.completion = CompletionStage::none;
   if (completion_) {
     std::exchange(completion_, nullptr)->set(Completion::State::failed, why);

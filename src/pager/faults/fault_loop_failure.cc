@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of FaultLoop that follows when a page could not simply be installed. No case leaves a
-// fault without an answer, and none answers with what the image did not hold.
+// FaultLoop: what follows if a page cannot simply be installed. Every fault gets an answer.
 #include <algorithm>
 #include <cerrno>
 #include <limits>
@@ -19,24 +18,25 @@ namespace {
 
 std::string error_text(int error) {
   return error == ENODATA
-             ? "the file has become shorter"
+             ? "the file was truncated"
              : std::generic_category().message(error) + " (errno " + std::to_string(error) + ")";
 }
 
+// Pages of one round: 128 KiB, as much as one call of PageFiller.
 constexpr int kHealPages = 32;
-// A pass ends after this many pages in a row that cannot be read.
+// A pass ends after this number of consecutive pages that cannot be read.
 constexpr int kHealFailures = 64;
 constexpr uint64_t kLongestHealWait = 60 * kSecond;
 
-// Doubles with each round, from `first` to one second.
+// Doubles with each round, from `first` up to one second.
 uint64_t back_off(uint64_t first, int round) {
   return std::min(first << static_cast<unsigned>(std::min(round, 20)), kSecond);
 }
 
 }  // namespace
 
-FaultLoop::Answer FaultLoop::follow(Fault& fault, const PageTable::RegionPages& in,
-                                    const Filled& filled) {
+FaultLoop::Answer FaultLoop::handle_result(Fault& fault, const PageTable::RegionPages& in,
+                                           const Filled& filled) {
   const uint64_t page = PageTable::page_at(in, fault.address);
   read_ns_ = filled.read_ns;
   if (filled.stop == Stop::over) {
@@ -50,8 +50,8 @@ FaultLoop::Answer FaultLoop::follow(Fault& fault, const PageTable::RegionPages& 
     if (!filled.present_before) {
       huge_rounds_.erase(page);
     } else if (in.region.page_size == hot::kHugePage && !table_.installed(page)) {
-      // On 2 MiB pages EEXIST means "present" or "the pool is empty". Who waits was woken; when
-      // the page faults again and again, it is the pool.
+      // On 2 MiB pages EEXIST means that the page is present or that the pool is empty. The waiting
+      // threads were woken. If the page faults repeatedly, the pool is empty.
       ++huge_rounds_[page];
     }
     return Answer::given;
@@ -69,19 +69,20 @@ FaultLoop::Answer FaultLoop::follow(Fault& fault, const PageTable::RegionPages& 
     case Stop::unreadable:
       return unreadable(fault, in, filled.error);
     case Stop::gone:
-      // Nothing is registered there any more: once woken, the thread is the kernel's business.
+      // The page is no longer registered. After the wake the kernel handles the fault itself.
       uffd_wake(parts_.uffd, PageTable::address_of(in, page), in.region.page_size);
       return Answer::given;
     default:
-      return give_up(fault, &in, "it cannot be installed: " + error_text(filled.error));
+      return give_up(fault, &in, "cannot install it: " + error_text(filled.error));
   }
 }
 
 FaultLoop::Answer FaultLoop::wait_for_memory(Fault& fault, uint64_t page_size) {
   if (memory_log_.admit()) {
-    parts_.log.warn(std::string(page_size == hot::kHugePage ? "the pool of 2 MiB pages is empty"
-                                                            : "the VMM may not have more memory") +
-                    "; its faults wait until there is" + memory_log_.note());
+    parts_.log.warn(std::string(page_size == hot::kHugePage
+                                    ? "the pool of 2 MiB pages is empty"
+                                    : "the VMM has reached its memory limit") +
+                    "; its faults wait until memory is available" + memory_log_.note());
   }
   parts_.counters.add(Count::out_of_memory);
   fault.not_before_ns = monotonic_ns() + back_off(10 * kMillisecond, fault.waits++);
@@ -94,7 +95,7 @@ FaultLoop::Answer FaultLoop::unreadable(Fault& fault, const PageTable::RegionPag
         monotonic_ns() + back_off(kMillisecond, 2 * (static_cast<int>(fault.reads) - 1));
     return Answer::keep;
   }
-  return give_up(fault, &in, "it cannot be read: " + error_text(error));
+  return give_up(fault, &in, "cannot read it: " + error_text(error));
 }
 
 FaultLoop::Answer FaultLoop::give_up(const Fault& fault, const PageTable::RegionPages* in,
@@ -108,7 +109,7 @@ FaultLoop::Answer FaultLoop::give_up(const Fault& fault, const PageTable::Region
           : "page at address " + std::to_string(address);
   if (parts_.state.on_failure == OnFailure::poison && features().has(Feature::poison)) {
     int error = 0;
-    int repeats = kPatience;
+    int repeats = kRemovalRetries;
     do {
       error = uffd_poison(parts_.uffd, address, size).error;
     } while (error == EAGAIN && repeats-- > 0 && !uffd_readable(parts_.uffd));
@@ -119,7 +120,7 @@ FaultLoop::Answer FaultLoop::give_up(const Fault& fault, const PageTable::Region
           remember_poisoned(PageTable::page_at(*in, address));
         }
         if (poison_log_.admit()) {
-          parts_.log.warn(page + ": " + why + "; poisoned, a touch is SIGBUS in the VMM" +
+          parts_.log.warn(page + ": " + why + "; poisoned: a touch raises SIGBUS in the VMM" +
                           poison_log_.note());
         }
         return Answer::given;
@@ -133,7 +134,7 @@ FaultLoop::Answer FaultLoop::give_up(const Fault& fault, const PageTable::Region
         over_ = true;
         return Answer::given;
       default:
-        break;  // before Linux 6.6, or no page of ours
+        break;  // before Linux 6.6, or not a page of this session
     }
   }
   kill_vmm(page + ": " + why);
@@ -142,8 +143,8 @@ FaultLoop::Answer FaultLoop::give_up(const Fault& fault, const PageTable::Region
 
 void FaultLoop::kill_vmm(const std::string& why) {
   over_ = true;
-  parts_.log.warn(why + (parts_.vmm.kill() ? "; killed the VMM"
-                                           : "; the VMM cannot be killed from here and hangs"));
+  parts_.log.warn(why +
+                  (parts_.vmm.kill() ? "; killed the VMM" : "; cannot kill the VMM, which hangs"));
 }
 
 void FaultLoop::remember_poisoned(uint64_t page) {
@@ -155,10 +156,10 @@ void FaultLoop::remember_poisoned(uint64_t page) {
   heal_not_before_ns_ = std::min(heal_not_before_ns_, monotonic_ns() + heal_wait_ns_);
 }
 
-// Nothing reports that a disk works again: poisoned pages are read again after 1 s, 2 s, up to 60
-// s. One call is one round of a pass over them: at most kHealPages pages, and at most one that
-// cannot be read, because a fault that comes now waits for the end of it. A pass ends early where
-// the disk is still broken; the next one begins behind it.
+// The kernel does not report that a disk works again, so poisoned pages are read again after 1 s, 2
+// s, up to 60 s. One call is one round of a pass over them. A round reads at most kHealPages pages,
+// and at most one page that cannot be read, because a fault that arrives waits for the end of the
+// round. A pass ends early if kHealFailures pages fail; the next pass starts after them.
 void FaultLoop::heal() {
   const uint64_t healed_before = table_.healed_pages();
   bool pass_ended = false;
@@ -170,7 +171,7 @@ void FaultLoop::heal() {
       break;
     }
     selected_ = {*page};
-    const Stop stop = fill_in_gap(table_.region_of_page(*page));
+    const Stop stop = fill_selected(table_.region_of_page(*page));
     if (stop == Stop::again) {
       heal_not_before_ns_ = monotonic_ns() + kMillisecond;
       break;
@@ -184,16 +185,16 @@ void FaultLoop::heal() {
   }
   if (const uint64_t healed = table_.healed_pages() - healed_before; healed > 0) {
     heal_wait_ns_ = kSecond;
-    healed_unsaid_ += healed;
+    healed_unlogged_ += healed;
   }
   if (pass_ended) {
     heal_failures_ = 0;
     heal_wait_ns_ = std::min(std::max(heal_wait_ns_, kSecond) * 2, kLongestHealWait);
     heal_not_before_ns_ = monotonic_ns() + heal_wait_ns_;
   }
-  if (healed_unsaid_ > 0 && (pass_ended || table_.poisoned_pages() == 0) && heal_log_.admit()) {
-    parts_.log.warn(std::to_string(std::exchange(healed_unsaid_, 0)) + " poisoned pages of " +
-                    base::quoted(parts_.image.path()) + " can be read again: healed; " +
+  if (healed_unlogged_ > 0 && (pass_ended || table_.poisoned_pages() == 0) && heal_log_.admit()) {
+    parts_.log.warn(std::to_string(std::exchange(healed_unlogged_, 0)) + " poisoned pages of " +
+                    base::quoted(parts_.image.path()) + " are readable again and repaired; " +
                     std::to_string(table_.poisoned_pages()) + " are still poisoned");
   }
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of FaultLoop that uses the gaps between faults: for the rest of windows and for hot
-// lists. A completion is in a file of its own.
+// FaultLoop: what it installs while no fault waits: the rest of windows, and hot lists.
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -15,7 +14,7 @@ void FaultLoop::queue_rest(const PageTable::RegionPages& in, uint64_t page, cons
   if (later.count > 0) {
     queue(in, later);
   }
-  // What a hot list has installed says nothing about what the guest touches.
+  // With a hot list, the number of installed pages does not show what the guest touches.
   if (!window_.is_automatic() || listed_ || in.region.page_size != hot::kSmallPage) {
     return;
   }
@@ -23,7 +22,7 @@ void FaultLoop::queue_rest(const PageTable::RegionPages& in, uint64_t page, cons
     const uint64_t first = page - (page - in.first_page) % pages;
     return PageSpan{.first = first, .count = std::min(pages, PageTable::end_page(in) - first)};
   };
-  // Pages of holes were filled in blocks, and say nothing either.
+  // Holes are filled in blocks, so their pages do not count as touched either.
   const auto touched = [&](const PageSpan& span) {
     const uint64_t start = PageTable::offset_of(in, span.first);
     const uint64_t data =
@@ -32,7 +31,9 @@ void FaultLoop::queue_rest(const PageTable::RegionPages& in, uint64_t page, cons
     const uint64_t there = table_.count_installed(span.first, span.count);
     return there < span.count ? there - std::min(there, holes) : 0;
   };
-  constexpr uint64_t kNear = 32;
+  // 128 KiB: the most that one call installs (PageFiller::kMaxBytes).
+  constexpr uint64_t kNear = PageFiller::kMaxBytes / hot::kSmallPage;
+  // 2 MiB: the span of one page table, and the largest fixed window (Window::kLargest).
   constexpr uint64_t kWide = 512;
   if (const PageSpan wide = around(kWide); touched(wide) >= kDenseWide) {
     queue(in, wide);
@@ -48,7 +49,9 @@ void FaultLoop::queue(const PageTable::RegionPages& in, PageSpan span) {
     return;
   }
   span = {.first = first, .count = end - first};
-  constexpr size_t kMost = 64;  // more only means that the guest is faster than we are
+  // At most 128 MiB of pending spans. If the queue is full, the guest faults faster than the server
+  // installs, and further spans would be installed too late.
+  constexpr size_t kMost = 64;
   const bool known = std::ranges::any_of(rest_, [&](const Rest& rest) {
     return rest.span.first <= span.first && rest.span.end() >= span.end();
   });
@@ -88,10 +91,10 @@ void FaultLoop::drop_lists() {
   record_lists();
 }
 
-// For a successor, which passes over what is there.
+// Records the lists in the state. A successor skips the pages that are already installed.
 void FaultLoop::record_lists() {
   SessionState& state = parts_.state;
-  state.hot_lists_count = 0;  // while it is written
+  state.hot_lists_count = 0;  // no list is valid while they change
   uint32_t count = 0;
   if (listed_) {
     state.hot_lists[count++].set(listed_->path);
@@ -112,8 +115,8 @@ void FaultLoop::prefetch_more(std::shared_ptr<const HotFile> list) {
   }
   if (hot_ && more_hot_.size() + 1 == SessionState::kHotLists) {
     parts_.counters.add(Count::hot_lists_ended);
-    parts_.log.warn("hot list " + base::quoted(list->path) + " is not installed: " +
-                    std::to_string(SessionState::kHotLists) + " others are under way");
+    parts_.log.warn("cannot install hot list " + base::quoted(list->path) + ": " +
+                    std::to_string(SessionState::kHotLists) + " other lists are in progress");
   } else if (hot_) {
     more_hot_.push_back(std::move(list));
     record_lists();
@@ -129,9 +132,9 @@ void FaultLoop::pause() {
   }
 }
 
-// One piece of what nobody waits for.
-void FaultLoop::work_in_gap() {
-  gap_blocked_ = false;
+// Installs one piece that no fault waits for.
+void FaultLoop::do_idle_work() {
+  idle_blocked_ = false;
   if (!rest_.empty()) {
     rest_piece();
   } else if (hot_) {
@@ -141,9 +144,10 @@ void FaultLoop::work_in_gap() {
   }
 }
 
-// A fault that comes during a piece waits for the rest of it. While a guest faults all the time, on
-// a core that does not halt, that is felt: 128 KiB take 45 us, a fault 10. It halves the overhead
-// of a piece to make it four times as large, so that is for quiet times.
+// A fault that arrives during a piece waits for the end of that piece. Measured: 128 KiB take 45
+// us, a fault takes 10 us. So while the guest faults, a piece is a quarter of kMaxBytes (32 KiB). A
+// piece of the full size has half the overhead per page and is used after 2 ms without a fault,
+// which is 200 times the duration of a fault.
 uint64_t FaultLoop::piece_pages(const PageTable::RegionPages& in) const {
   constexpr uint64_t kRecent = 2 * kMillisecond;
   const uint64_t most = std::max(uint64_t{1}, PageFiller::kMaxBytes / in.region.page_size);
@@ -160,7 +164,7 @@ void FaultLoop::rest_piece() {
       selected_.push_back(page);
     }
   }
-  if (fill_in_gap(*rest.in) != Stop::again) {
+  if (fill_selected(*rest.in) != Stop::again) {
     rest.span = {.first = page, .count = end - page};
     if (page == end) {
       rest_.pop_front();
@@ -168,8 +172,9 @@ void FaultLoop::rest_piece() {
   }
 }
 
-// Part of the list in the order of addresses: neighbours go in one call, and the kernel's walks are
-// short. A chunk is installed in some 10 ms, so what is touched first still comes first.
+// Sorts the next part of the list by address, so that adjacent pages need one call and the kernel's
+// page table walks are short. A part has 4096 entries (16 MiB of small pages) and takes about 10
+// ms, so pages that the guest touches first are still installed first.
 void FaultLoop::next_chunk() {
   constexpr size_t kChunk = 4096;
   chunk_.clear();
@@ -184,7 +189,7 @@ void FaultLoop::next_chunk() {
   chunk_.erase(std::unique(chunk_.begin(), chunk_.end()), chunk_.end());
 }
 
-// The first of those that follow which fits.
+// Starts the first of the following lists that fits.
 void FaultLoop::next_list() {
   hot_.reset();
   while (!hot_ && !more_hot_.empty()) {
@@ -218,29 +223,29 @@ void FaultLoop::hot_piece() {
   }
   const uint64_t before =
       parts_.counters.get(Count::pages_copied) + parts_.counters.get(Count::pages_zeroed);
-  const Stop stop = fill_in_gap(in);
+  const Stop stop = fill_selected(in);
   parts_.counters.add(
       Count::pages_prefetched,
       parts_.counters.get(Count::pages_copied) + parts_.counters.get(Count::pages_zeroed) - before);
   if (stop != Stop::again) {
-    next_in_chunk_ = next;  // else what was installed is passed over the next time
+    next_in_chunk_ = next;  // after `again`, installed pages are skipped next time
   }
 }
 
-// Installs what is selected. What cannot be read or installed is left to the faults, which report
-// it.
-Stop FaultLoop::fill_in_gap(const PageTable::RegionPages& in) {
+// Installs the selected pages. Pages that cannot be read or installed are left to later faults,
+// which report the error.
+Stop FaultLoop::fill_selected(const PageTable::RegionPages& in) {
   if (selected_.empty()) {
     return Stop::done;
   }
   const Stop stop = filler_.fill(in, selected_, std::nullopt, 0).stop;
   if (stop == Stop::again) {
-    gap_blocked_ = true;
+    idle_blocked_ = true;
   } else if (stop == Stop::over) {
     over_ = true;
   } else if (stop == Stop::no_memory) {
     if (hot_ && !completing()) {
-      parts_.log.warn("the VMM may not have more memory; the rest of the hot list is dropped");
+      parts_.log.warn("the VMM has reached its memory limit; the rest of the hot list is dropped");
     }
     drop_lists();
     rest_.clear();

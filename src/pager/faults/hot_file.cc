@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Opens hot list files and caches them by inode and time.
 #include "pager/faults/hot_file.h"
 
 #include <fcntl.h>
@@ -13,7 +14,7 @@
 namespace pager {
 namespace {
 
-// O_NONBLOCK: a fifo must not hold the caller; it is refused after the open.
+// O_NONBLOCK keeps the open of a FIFO from blocking. The FIFO is rejected after the open.
 base::Fd open_list(const std::string& path, struct stat& st) {
   base::Fd fd = base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   if (::fstat(fd.get(), &st) != 0) {
@@ -27,7 +28,7 @@ base::Fd open_list(const std::string& path, struct stat& st) {
 
 }  // namespace
 
-std::shared_ptr<const HotFile> HotFileStore::open(const std::string& path, const Image& image) {
+std::shared_ptr<const HotFile> HotListCache::open(const std::string& path, const Image& image) {
   struct stat st {};
   const base::Fd fd = open_list(path, st);
   const ImageIdentity id = identity_of(st);
@@ -40,8 +41,8 @@ std::shared_ptr<const HotFile> HotFileStore::open(const std::string& path, const
       file = it->second.lock();
     }
   }
-  // A list names each page of the image once: whatever is longer was not recorded from it. A cached
-  // list was read for another image, so its length is checked again.
+  // A list contains each page of the image at most once, so a longer one was not recorded from this
+  // image. A cached list may have been read for another image, so its length is checked again.
   const uint64_t most = image.size() / hot::kSmallPage;
   if (!file || file->pages.size() > most) {
     const std::string data = base::read_all(fd.get(), hot::largest_hpl1(most), path);

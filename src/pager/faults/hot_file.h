@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hot lists in files: read once, shared by the sessions that install them.
+// Hot list files: each is read once and shared by the sessions that install it.
 #pragma once
 
 #include <algorithm>
@@ -15,11 +15,11 @@
 
 namespace pager {
 
-// An immutable list and the name that messages call it by.
+// An immutable hot list, with the path for messages.
 struct HotFile {
   std::string path;
   std::vector<hot::HotPage> pages;
-  std::vector<hot::HotPage> sorted{};  // the same, for `lists`
+  std::vector<hot::HotPage> sorted{};  // the same pages, for lists()
 
   bool lists(const hot::HotPage& page) const {
     return std::ranges::binary_search(sorted, page, is_before);
@@ -29,11 +29,11 @@ struct HotFile {
   }
 };
 
-// The hot lists that are in use now. Safe to use from any thread.
-class HotFileStore {
+// The hot lists that are in use. Thread-safe.
+class HotListCache {
  public:
-  // Reads a list, or finds the same file's again. Throws base::BadData or std::system_error;
-  // BadData also when an entry lies outside of `image` whatever its regions are.
+  // Reads a list, or returns it if the same file is in use. Throws std::system_error, or
+  // base::BadData; also if an entry lies outside of `image` with any regions.
   std::shared_ptr<const HotFile> open(const std::string& path, const Image& image);
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How long answers took: a histogram that one thread writes and any thread reads.
+// Latency histograms: one thread writes them, any thread reads them.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 namespace pager {
 
-// Adds to a counter that only the calling thread writes: no locked instruction is needed.
+// Adds to a counter that only the calling thread writes. This needs no locked instruction.
 template <typename Number>
 void add_relaxed(std::atomic<Number>& counter, Number value) {
   counter.store(static_cast<Number>(counter.load(std::memory_order_relaxed) + value),
@@ -23,15 +23,15 @@ inline void raise_relaxed(std::atomic<uint64_t>& maximum, uint64_t value) {
   }
 }
 
-// Counts by powers of two: entry k is of values below 2^k, and not below 2^(k-1), ns.
-using Octaves = std::array<uint64_t, 41>;
-inline void add_octaves(Octaves& sum, const Octaves& other) {
+// Counts by powers of two: entry k counts the values from 2^(k-1) to 2^k - 1 ns.
+using Log2Histogram = std::array<uint64_t, 41>;
+inline void add_histogram(Log2Histogram& sum, const Log2Histogram& other) {
   for (size_t i = 0; i < sum.size(); ++i) {
     sum[i] += other[i];
   }
 }
 
-// Nanoseconds in buckets of a sixteenth of a power of two: percentiles are within 6 percent.
+// Counts times in ns. A bucket is 1/16 of a power of two wide, so percentiles are accurate to 6 %.
 class Latency {
  public:
   void record(uint64_t ns) {
@@ -39,16 +39,16 @@ class Latency {
     raise_relaxed(max_, ns);
   }
   uint64_t max() const { return max_.load(std::memory_order_relaxed); }
-  Octaves octaves() const {
-    Octaves counts{};
+  Log2Histogram log2_histogram() const {
+    Log2Histogram counts{};
     for (size_t i = 0; i < buckets_.size(); ++i) {
-      // A bucket's lowest value has the bit width of all of them.
+      // All values of a bucket have the same bit width.
       counts[static_cast<size_t>(std::bit_width(lowest_of(i)))] +=
           buckets_[i].load(std::memory_order_relaxed);
     }
     return counts;
   }
-  // The value that `share` (0 to 1) of the recorded ones do not exceed; 0 when none was recorded.
+  // The value that a share (0 to 1) of the recorded values does not exceed. 0 if none was recorded.
   uint64_t percentile(double share) const {
     uint64_t total = 0;
     for (const auto& bucket : buckets_) {
@@ -68,7 +68,7 @@ class Latency {
  private:
   static constexpr unsigned kSubBits = 4;
   static constexpr size_t kSub = size_t{1} << kSubBits;
-  static constexpr unsigned kTopBit = 40;  // 18 minutes; longer ones count as that
+  static constexpr unsigned kTopBit = 40;  // 18 minutes; longer times count as this
 
   static size_t bucket_of(uint64_t ns) {
     if (ns < kSub) {

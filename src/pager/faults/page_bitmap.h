@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One bit a page, over words that somebody else owns.
+// A bitmap of pages, over memory that the caller owns.
 #pragma once
 
 #include <bit>
@@ -10,7 +10,7 @@
 
 namespace pager {
 
-// A view: copying it copies no bits. Indexes are the caller's to keep inside.
+// A view: a copy shares the bits. The caller keeps all indexes within the bitmap.
 class PageBitmap {
  public:
   static constexpr uint64_t kBits = 64;
@@ -21,7 +21,7 @@ class PageBitmap {
   explicit PageBitmap(std::span<uint64_t> words) : words_(words) {}
 
   bool test(uint64_t index) const { return ((words_[index / kBits] >> (index % kBits)) & 1U) != 0; }
-  // How many bits of [first, first + count) are set.
+  // The number of set bits in [first, first + count).
   uint64_t count(uint64_t first, uint64_t count) const {
     uint64_t set = 0;
     while (count > 0) {
@@ -33,7 +33,7 @@ class PageBitmap {
     }
     return set;
   }
-  // The first bit from `index` on that is set.
+  // The first set bit at or after `index`.
   std::optional<uint64_t> find(uint64_t index) const {
     for (uint64_t at = index / kBits; at < words_.size(); ++at) {
       const uint64_t word =
@@ -44,7 +44,7 @@ class PageBitmap {
     }
     return std::nullopt;
   }
-  // Each returns how many bits it changed.
+  // Return the number of bits that changed.
   uint64_t set(uint64_t first, uint64_t count) {
     return change(first, count, [](uint64_t word, uint64_t mask) { return word | mask; });
   }
@@ -67,7 +67,7 @@ class PageBitmap {
       const uint64_t next = apply(word, mask_of(bit, here));
       changed += static_cast<uint64_t>(std::popcount(word ^ next));
       if (next != word) {
-        word = next;  // an untouched page of a large bitmap stays untouched
+        word = next;  // does not allocate untouched pages of a large bitmap
       }
       first += here;
       count -= here;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Chooses the source of each page, joins pages into runs, and interprets the results of the ioctls.
 #include "pager/faults/page_filler.h"
 
 #include <sys/mman.h>
@@ -16,8 +17,8 @@
 namespace pager {
 namespace {
 
-// Below this many pages a demand fault reads: the mapping may have to be filled first, and the look
-// at it costs a call.
+// A demand fault for fewer pages than this reads the file: the mapping may have to be populated
+// first, and the check for zeros costs a call.
 constexpr size_t kMappedFrom = 4;
 
 uint64_t largest_page(std::span<const PageTable::RegionPages> regions) {
@@ -29,15 +30,14 @@ uint64_t largest_page(std::span<const PageTable::RegionPages> regions) {
 
 PageFiller::PageFiller(int uffd, PageTable& table, const Image& image, Counters& counters)
     : uffd_(uffd), table_(table), image_(image), counters_(counters) {
-  // The zeros are for 2 MiB pages, which know no ZEROPAGE: copied from memory that is never
-  // written.
+  // 2 MiB pages do not support ZEROPAGE. Their zeros are copied from memory that is never written.
   const uint64_t size = std::max(kMaxBytes, largest_page(table.regions()));
   void* memory = ::mmap(nullptr, 2 * size, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
-    base::throw_errno("cannot get a buffer for a session");
+    base::throw_errno("cannot allocate the buffer of a session");
   }
-  ::madvise(memory, 2 * size, MADV_DONTDUMP);  // a core dump holds no guest's memory
+  ::madvise(memory, 2 * size, MADV_DONTDUMP);  // keeps guest memory out of core dumps
   buffer_ = {static_cast<std::byte*>(memory), size};
   zeros_ = buffer_.data() + size;
 }
@@ -55,13 +55,13 @@ bool PageFiller::is_zero(const PageTable::RegionPages& in, uint64_t page) const 
 }
 
 Filled PageFiller::fill(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
-                        std::optional<uint64_t> wanted, int patience) {
+                        std::optional<uint64_t> wanted, int retries) {
   choose_sources(in, pages, wanted.has_value());
   make_runs(in, pages);
-  // While there is more than one run, nobody who waits for one of the pages is woken before the
-  // last: who walks through memory would only fault again.
+  // If there is more than one run, threads are woken only after the last. A thread that walks
+  // through memory would otherwise fault again at once.
   const bool together = wanted && runs_.size() > 1;
-  Task task{.wanted = wanted, .patience = patience, .wake = together ? Wake::no : Wake::yes};
+  Task task{.wanted = wanted, .retries = retries, .wake = together ? Wake::no : Wake::yes};
   Filled total;
   for (const Run& run : runs_) {
     if (total.stop != Stop::done) {
@@ -87,15 +87,16 @@ void PageFiller::choose_sources(const PageTable::RegionPages& in, std::span<cons
     sources_.push_back(zero ? Source::zeros : map ? Source::mapped : Source::read);
     any_mapped = any_mapped || (map && !zero);
   }
-  // A page of 2 MiB costs the same memory whatever is in it: no need to look.
+  // A 2 MiB page uses the same memory whatever it contains, so it is not checked for zeros.
   if (any_mapped && !huge && !image_.data_is_nonzero()) {
-    look_at_mapped(in, pages);
+    find_mapped_zeros(in, pages);
   }
 }
 
-// Zero pages that the file stores are not to be copied. The first word of nearly all others is not
-// 0; for the rest, reading tells.
-void PageFiller::look_at_mapped(const PageTable::RegionPages& in, std::span<const uint64_t> pages) {
+// Finds zero pages that the file stores as data; they are not copied. The first word of nearly all
+// other pages is not 0. The rest is read and compared.
+void PageFiller::find_mapped_zeros(const PageTable::RegionPages& in,
+                                   std::span<const uint64_t> pages) {
   std::array<const std::byte*, kMaxBytes / hot::kSmallPage> addresses{};
   std::array<uint64_t, addresses.size()> words{};
   size_t count = 0;
@@ -109,7 +110,7 @@ void PageFiller::look_at_mapped(const PageTable::RegionPages& in, std::span<cons
   size_t at = 0;
   for (Source& source : sources_) {
     if (source == Source::mapped && (words[at++] == 0 || !fetched)) {
-      source = Source::read;  // which also names what is wrong with it
+      source = Source::read;  // the read also returns the errno
     }
   }
 }
@@ -133,7 +134,7 @@ void PageFiller::fill_run(const Run& run, Task& task, Filled& total) {
       install(run, image_.mapped().data() + PageTable::offset_of(*run.in, run.first), task, total);
       image_.used_mapping(run.bytes());
       if (total.stop == Stop::unreadable) {
-        // EFAULT: reading tells why, and which of the pages it is.
+        // EFAULT does not identify the page or the reason. A read returns both.
         total.stop = Stop::done;
         fill_read(run, task, total);
       } else {
@@ -192,19 +193,19 @@ int PageFiller::read(const Run& run) {
   return error;
 }
 
-// A thread that removes page after page lets calls succeed from the moment its removal was read
-// until it begins the next one. When that is there to be read, the moment has passed.
+// If a thread removes page after page, calls succeed only from the read of one removal until the
+// next removal begins. Once that removal can be read, another attempt fails as well.
 bool PageFiller::may_repeat(Task& task) const {
   constexpr int kTriesPerLook = 8;
-  if (task.patience <= 0) {
+  if (task.retries <= 0) {
     return false;
   }
-  --task.patience;
-  return task.patience % kTriesPerLook != 0 || !uffd_readable(uffd_);
+  --task.retries;
+  return task.retries % kTriesPerLook != 0 || !uffd_readable(uffd_);
 }
 
-// The results of the calls, in the order of userfaultfd's own rules: a partial one goes on from
-// where it stopped, and the next call names the reason. Without a source: ZEROPAGE.
+// Installs one run. A partial result continues where the call stopped, and the next call returns
+// the reason. Without a source the call is ZEROPAGE.
 void PageFiller::install(const Run& run, const std::byte* source, Task& task, Filled& total) {
   const uint64_t page_size = run.in->region.page_size;
   const bool zeros = source == nullptr || source == zeros_;
@@ -217,8 +218,8 @@ void PageFiller::install(const Run& run, const std::byte* source, Task& task, Fi
     page += pages;
     counters_.add(zeros ? Count::pages_zeroed : Count::pages_copied, pages);
   };
-  // ZEROPAGE says EEXIST of a page with a marker (poison, uffd-wp, guard) as of one that is
-  // present. COPY takes the place of a marker, and its EEXIST means present.
+  // ZEROPAGE returns EEXIST for a present page and for a page with a marker (poison, uffd-wp,
+  // guard). COPY replaces a marker, so its EEXIST means that the page is present.
   std::optional<uint64_t> marker_at;
   while (page < run.end() && total.stop == Stop::done) {
     const uint64_t address = PageTable::address_of(*run.in, page);
@@ -245,7 +246,8 @@ void PageFiller::install(const Run& run, const std::byte* source, Task& task, Fi
           marker_at = page;
           break;
         }
-        // Whoever installed it may not have woken those who wait, and this call has not either.
+        // The installer of the page may not have woken the waiting threads, and this call has not
+        // either.
         uffd_wake(uffd_, address, page_size);
         if (page_size == hot::kSmallPage) {
           table_.mark_installed(page, 1);

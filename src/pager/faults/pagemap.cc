@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads /proc/PID/maps and pagemap of a VMM, guarded against reuse of its pid.
 #include "pager/faults/pagemap.h"
 
 #include <fcntl.h>
@@ -24,7 +25,7 @@ std::optional<bool> maps_regions(const Vmm& vmm, std::span<const hot::Region> re
     return std::nullopt;
   }
   std::ifstream maps("/proc/" + std::to_string(vmm.pid()) + "/maps");
-  std::vector<AddressRange> mapped;  // in order; neighbours as one
+  std::vector<AddressRange> mapped;  // in order; adjacent mappings are joined
   for (std::string line; std::getline(maps, line);) {
     AddressRange range;
     const char* end = line.data() + line.size();
@@ -39,7 +40,7 @@ std::optional<bool> maps_regions(const Vmm& vmm, std::span<const hot::Region> re
       mapped.push_back(range);
     }
   }
-  // A process that has ended has no maps; and the number may be another's by now.
+  // A process that has ended has no maps, and its pid may have been reused.
   if (mapped.empty() || base::process_start_time(vmm.pid()).value_or(0) != vmm.start_time()) {
     return std::nullopt;
   }
@@ -50,20 +51,20 @@ std::optional<bool> maps_regions(const Vmm& vmm, std::span<const hot::Region> re
   });
 }
 
-std::optional<KernelView> KernelView::open(const Vmm& vmm) {
+std::optional<Pagemap> Pagemap::open(const Vmm& vmm) {
   if (vmm.pid() <= 0) {
     return std::nullopt;
   }
   base::Fd fd(
       ::open(("/proc/" + std::to_string(vmm.pid()) + "/pagemap").c_str(), O_RDONLY | O_CLOEXEC));
-  // The number may have been given out again before the file was opened, and not after.
+  // The open file pins the process, so the pid can only have been reused before the open.
   if (!fd || base::process_start_time(vmm.pid()).value_or(0) != vmm.start_time()) {
     return std::nullopt;
   }
-  return KernelView(std::move(fd));
+  return Pagemap(std::move(fd));
 }
 
-std::optional<std::vector<AddressRange>> KernelView::missing(uint64_t start, uint64_t end) const {
+std::optional<std::vector<AddressRange>> Pagemap::missing(uint64_t start, uint64_t end) const {
   std::optional<std::vector<AddressRange>> present;
   if (features().has(Feature::pagemap_scan)) {
     present = scan(start, end);
@@ -74,7 +75,7 @@ std::optional<std::vector<AddressRange>> KernelView::missing(uint64_t start, uin
   if (!present) {
     return std::nullopt;
   }
-  // What is not mapped is in no answer of PAGEMAP_SCAN: it is missing, too.
+  // PAGEMAP_SCAN does not report unmapped ranges. They are missing, too.
   std::vector<AddressRange> missing;
   uint64_t at = start;
   present->push_back({.start = end, .end = end});
@@ -87,7 +88,7 @@ std::optional<std::vector<AddressRange>> KernelView::missing(uint64_t start, uin
   return missing;
 }
 
-std::optional<std::vector<AddressRange>> KernelView::scan(uint64_t start, uint64_t end) const {
+std::optional<std::vector<AddressRange>> Pagemap::scan(uint64_t start, uint64_t end) const {
   constexpr uint64_t kPresent = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
   std::vector<AddressRange> present;
   std::array<struct page_region, 512> found{};
@@ -113,9 +114,9 @@ std::optional<std::vector<AddressRange>> KernelView::scan(uint64_t start, uint64
   return present;
 }
 
-// One word for each 4 KiB, whatever the size of the pages is
-// (Documentation/admin-guide/mm/pagemap).
-std::optional<std::vector<AddressRange>> KernelView::read(uint64_t start, uint64_t end) const {
+// The pagemap has one word for each 4 KiB, for any page size
+// (Documentation/admin-guide/mm/pagemap.rst).
+std::optional<std::vector<AddressRange>> Pagemap::read(uint64_t start, uint64_t end) const {
   constexpr uint64_t kPresent = uint64_t{3} << 62U;  // present, swapped
   std::vector<AddressRange> present;
   std::vector<uint64_t> words(size_t{64} << 10U);

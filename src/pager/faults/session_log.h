@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages about one session, each with its id, the VMM's pid and the number of the userfaultfd.
+// Log messages of one session, prefixed with its id, the VMM's pid and the userfaultfd's number.
 #pragma once
 
 #include <sys/types.h>

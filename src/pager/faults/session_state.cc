@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Allocates session states and maintains their page bitmaps.
 #include "pager/faults/session_state.h"
 
 #include <sys/mman.h>
@@ -28,7 +29,7 @@ std::span<SessionState::RegionPages> regions_at(SessionState& state) {
 }  // namespace
 
 void PathText::set(std::string_view path) {
-  require(path.size() < bytes.size(), "a path that was opened is too long");
+  require(path.size() < bytes.size(), "the path of an open file is too long");
   *std::ranges::copy(path, bytes.begin()).out = '\0';
 }
 
@@ -44,9 +45,9 @@ StateMapping::StateMapping(std::span<const hot::Region> regions, const ImageIden
   void* memory = ::mmap(nullptr, total, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
-    base::throw_errno("cannot get " + std::to_string(total) + " bytes for a session");
+    base::throw_errno("cannot allocate " + std::to_string(total) + " bytes for a session");
   }
-  // All else is 0, as the memory is; what is never used costs none.
+  // All other fields are 0, as the memory is. Untouched parts use no memory.
   state_ = static_cast<SessionState*>(memory);
   state_->magic = SessionState::kMagic;
   state_->version = SessionState::kVersion;
@@ -85,7 +86,7 @@ const PageTable::RegionPages* PageTable::region_of_address(uint64_t address) con
 
 const PageTable::RegionPages& PageTable::region_of_page(uint64_t page) const {
   const auto next = std::ranges::upper_bound(regions_, page, {}, &RegionPages::first_page);
-  require(next != regions_.begin(), "a page in no region");
+  require(next != regions_.begin(), "a page is outside of all regions");
   return *std::prev(next);
 }
 
@@ -108,7 +109,7 @@ uint64_t PageTable::mark_removed(uint64_t start, uint64_t end) {
     if (low >= high) {
       continue;
     }
-    // A part of a 2 MiB page that is given back stays where it is: only whole pages are gone.
+    // If the guest discards a part of a 2 MiB page, the page stays. Only whole pages are removed.
     const uint64_t first = (low - region.base + region.page_size - 1) / region.page_size;
     const uint64_t last = (high - region.base) / region.page_size;
     if (first < last) {

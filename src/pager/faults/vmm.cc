@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Identifies, checks and kills VMMs by pidfd.
 #include "pager/faults/vmm.h"
 
 #include <fcntl.h>
@@ -22,7 +23,7 @@
 namespace pager {
 namespace {
 
-// Nothing where the kernel, or --without, has no SO_PEERPIDFD; -1 when the peer has ended.
+// Returns nothing if SO_PEERPIDFD is missing or disabled; an invalid Fd if the peer has ended.
 std::optional<base::Fd> pidfd_of_peer(int socket) {
   if (!features().has(Feature::peerpidfd)) {
     return std::nullopt;
@@ -35,8 +36,9 @@ std::optional<base::Fd> pidfd_of_peer(int socket) {
   return errno == ENOPROTOOPT ? std::nullopt : std::optional(base::Fd());
 }
 
-// By number. Read on both sides of the open, the start time is that of the process that the
-// descriptor means; another process can have got the number only between connect and here.
+// Opens a pidfd by pid. The start time is read before and after the open; if both are equal, it is
+// that of the process that the pidfd identifies. The pid can have been reused only between the
+// connect and this call.
 base::Fd pidfd_of_number(pid_t pid) {
   const std::optional<uint64_t> before = base::process_start_time(pid);
   std::optional<base::Fd> opened = before ? base::open_pidfd(pid) : std::nullopt;
@@ -52,8 +54,8 @@ Vmm Vmm::of_peer(int socket) {
   vmm.uid_ = peer.uid;
   std::optional<base::Fd> pidfd = pidfd_of_peer(socket);
   vmm.pidfd_ = pidfd ? std::move(*pidfd) : pidfd_of_number(peer.pid);
-  // Of the process that the descriptor means, as this cannot have another's number yet; or, where
-  // it has ended and there is none, perhaps of another: then nothing is known.
+  // The pidfd pins the pid, so the start time read here is that process's. Without a pidfd the pid
+  // may have been reused: record nothing.
   vmm.start_time_ = vmm.pidfd_ ? base::process_start_time(peer.pid).value_or(0) : 0;
   return vmm;
 }
@@ -84,7 +86,7 @@ bool Vmm::kill() const {
 }
 
 bool memory_is_alive(int uffd, uint64_t unregistered) {
-  // ENOENT from a living one.
+  // A living VMM returns ENOENT.
   return uffd_zeropage(uffd, unregistered, hot::kSmallPage).error != ESRCH;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The process at the other end of a session: who it is, whether it lives, and how to end it.
+// The VMM process of a session: its identity, whether it is alive, and how to kill it.
 #pragma once
 
 #include <sys/types.h>
@@ -13,27 +13,25 @@ namespace pager {
 
 class Vmm {
  public:
-  // The peer of a socket that was just accepted: by SO_PEERPIDFD (Linux 6.5), which cannot mean
-  // another process that was given the number since; else by pidfd_open and the start time. Throws
-  // std::system_error.
+  // Identifies the peer of a socket that was just accepted. SO_PEERPIDFD (Linux 6.5) is immune to
+  // pid reuse; without it pidfd_open and the start time are used. Throws std::system_error.
   static Vmm of_peer(int socket);
 
-  // 0 when it lives outside of our PID namespace.
+  // 0 if the process is outside of the server's PID namespace.
   pid_t pid() const { return pid_; }
   uid_t uid() const { return uid_; }
-  // base::process_start_time; 0 when not known.
+  // base::process_start_time; 0 if not known.
   uint64_t start_time() const { return start_time_; }
-  // Readable once the process has ended; -1 when there is none (the process cannot be seen, or has
-  // ended already).
+  // Readable when the process has ended. -1 if it is not visible or has already ended.
   int pidfd() const { return pidfd_.get(); }
-  // For when it has ended.
+  // Call it when the process has ended.
   void close_pidfd() { pidfd_.reset(); }
-  // The same process once more. Throws std::system_error.
+  // Returns another handle of the same process. Throws std::system_error.
   Vmm duplicate() const;
-  // Why kill() could not end it, as an errno: EINVAL when it lives in a PID namespace that is not
-  // below ours, EPERM, ESRCH when it has ended or no pidfd is known; 0 when it could.
+  // Returns 0 if kill() can end the process, else an errno: EINVAL if it is in a PID namespace that
+  // is not below the server's, EPERM, ESRCH if it has ended or has no pidfd.
   int cannot_kill() const;
-  // SIGKILL, and never to another process of the same number. False when it could not be sent.
+  // Sends SIGKILL, never to another process of the same pid. Returns false if it could not be sent.
   bool kill() const;
 
  private:
@@ -43,9 +41,8 @@ class Vmm {
   base::Fd pidfd_;
 };
 
-// Whether the memory behind a userfaultfd still exists. (Nothing else of it tells: reads and WAKEs
-// of a dead VMM's go on without an error.) `unregistered` is the address of a page outside of its
-// ranges.
+// Returns whether the memory of a userfaultfd still exists. Reads and WAKEs do not show this: they
+// succeed after the VMM has died. `unregistered` is the address of a page outside of its ranges.
 bool memory_is_alive(int uffd, uint64_t unregistered);
 
 }  // namespace pager

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Polls the userfaultfd, pidfd and socket of a VMM, and checks whether its memory still exists.
 #include "pager/faults/vmm_watch.h"
 
 #include <fcntl.h>
@@ -14,7 +15,7 @@
 namespace pager {
 namespace {
 
-// The address of a page that is in none of the regions.
+// Returns the address of a page outside of all regions.
 uint64_t outside_of(std::span<const hot::Region> regions) {
   uint64_t address = hot::kHugePage;
   while (const hot::Region* region = hot::find_region(regions, address)) {
@@ -32,8 +33,7 @@ VmmWatch::VmmWatch(int uffd, int socket, const Vmm& vmm, int wake,
     : uffd_(uffd),
       pidfd_is_the_owners_(false),
       unregistered_(outside_of(regions)),
-      // Nothing more is ever sent on the socket: only its hang-up, which is always reported,
-      // counts.
+      // The socket carries no further data. Only its hang-up matters, which poll always reports.
       fds_{{{.fd = uffd, .events = POLLIN, .revents = 0},
             {.fd = wake, .events = POLLIN, .revents = 0},
             {.fd = vmm.pidfd(), .events = POLLIN, .revents = 0},
@@ -46,7 +46,8 @@ VmmWatch::VmmWatch(int uffd, int socket, const Vmm& vmm, int wake,
   }
 }
 
-// Each end is seen once: what has ended stays readable, and would wake us all the time.
+// Each descriptor reports its end once and is then ignored, because it stays readable and would end
+// every wait.
 bool VmmWatch::peer_is_gone() {
   const auto ended = [&](Slot slot) {
     const bool is = fds_[slot].fd >= 0 && fds_[slot].revents != 0;
@@ -72,8 +73,8 @@ bool VmmWatch::wait(std::optional<uint64_t> wait_ns) {
     base::throw_errno("cannot wait for a VMM");
   }
   if (n > 0 && (fds_[kUffd].revents & POLLERR) != 0) {
-    // poll refuses a userfaultfd in blocking mode, and the mode belongs to all who have a copy:
-    // somebody has changed it.
+    // poll(2) reports POLLERR for a userfaultfd in blocking mode. The mode is shared by all copies
+    // of the descriptor, so the VMM has changed it. Set it back.
     ::fcntl(uffd_, F_SETFL, O_RDWR | O_NONBLOCK);
   }
   if (n > 0 && peer_is_gone()) {

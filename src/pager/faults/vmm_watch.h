@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Waiting for a VMM: for its faults, and for its end.
+// Waits for the faults of a VMM and for its end.
 #pragma once
 
 #include <poll.h>
@@ -14,17 +14,17 @@
 
 namespace pager {
 
-// The end of a VMM is seen by its pidfd, if the process that connected has the memory mapped. A
-// hang-up of the handshake socket alone proves nothing: Firecracker before 1.12 closes it as soon
-// as it has sent. Where there is no pidfd, or another process (a launcher) has sent the
-// userfaultfd, what decides is the memory itself, asked about once a second.
+// The pidfd reports the end of a VMM if the process that connected has the memory mapped. A hang-up
+// of the handshake socket alone proves nothing: Firecracker before 1.12 closes it after sending.
+// Without a pidfd, or if another process (a launcher) sent the userfaultfd, memory_is_alive() is
+// checked once a second.
 class VmmWatch {
  public:
-  // Borrows all descriptors. `wake` is an eventfd that ends a wait.
+  // Borrows all descriptors. A write to `wake`, an eventfd, ends a wait.
   VmmWatch(int uffd, int socket, const Vmm& vmm, int wake, std::span<const hot::Region> regions);
 
-  // Waits until the userfaultfd has a message, or `wait_ns` have passed (nothing: without limit),
-  // or `wake` was written. False when the VMM has ended.
+  // Waits until the userfaultfd has a message, `wait_ns` have passed (nothing: no limit), or `wake`
+  // was written. Returns false if the VMM has ended.
   bool wait(std::optional<uint64_t> wait_ns);
 
  private:

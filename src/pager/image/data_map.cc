@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads the data extents of a file with SEEK_DATA and SEEK_HOLE.
 #include "pager/image/data_map.h"
 
 #include <unistd.h>
@@ -13,7 +14,7 @@
 namespace pager {
 namespace {
 
-// lseek(2), with the end of the file where there is no data, or no hole, any more.
+// lseek(2), but returns the end of the file if no further data or hole exists.
 uint64_t seek(int fd, uint64_t from, int whence, uint64_t size, std::string_view name) {
   const off_t at = ::lseek(fd, static_cast<off_t>(from), whence);
   if (at >= 0) {
@@ -23,7 +24,7 @@ uint64_t seek(int fd, uint64_t from, int whence, uint64_t size, std::string_view
     return size;
   }
   if (errno == EINVAL) {
-    return whence == SEEK_DATA ? from : size;  // this filesystem knows no holes
+    return whence == SEEK_DATA ? from : size;  // this filesystem does not report holes
   }
   base::throw_errno("cannot find the holes of " + base::quoted(name));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which parts of a memory file hold data; all else are holes, which read as zeros.
+// The data extents of a memory file. Everything else is a hole, which reads as zeros.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,9 @@ struct Extent {
   bool operator==(const Extent&) const = default;
 };
 
-// The data extents of a file, in order, never touching each other. Read once, with SEEK_DATA and
-// SEEK_HOLE: the file must not change after. A filesystem that knows no holes shows one extent.
+// The data extents of a file, in order, never adjacent to each other. They are read once, with
+// SEEK_DATA and SEEK_HOLE, so the file must not change afterward. On a filesystem without holes the
+// file is one extent.
 class DataMap {
  public:
   explicit DataMap(std::vector<Extent> extents) : extents_(std::move(extents)) {}
@@ -24,10 +25,10 @@ class DataMap {
   // 'name'".
   static DataMap read(int fd, uint64_t size, std::string_view name);
 
-  // Whether any byte of [start, end) is data.
+  // Returns whether any byte of [start, end) is data.
   bool has_data(uint64_t start, uint64_t end) const;
   uint64_t data_bytes() const;
-  // Of these, in [start, end).
+  // The data bytes in [start, end).
   uint64_t data_bytes(uint64_t start, uint64_t end) const;
   const std::vector<Extent>& extents() const { return extents_; }
 
@@ -35,7 +36,8 @@ class DataMap {
   std::vector<Extent> extents_;
 };
 
-// Beyond this many extents (16 MiB of them) the rest of a file counts as data: right, only slower.
+// Beyond this number of extents (16 MiB of them) the rest of a file counts as data. That is correct
+// and only slower.
 inline constexpr size_t kMaxExtents = size_t{1} << 20U;
 
 }  // namespace pager

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Opens, protects, maps and reads memory files, and caches the open ones.
 #include "pager/image/image.h"
 
 #include <fcntl.h>
@@ -36,13 +37,14 @@ struct stat stat_of(int fd, const std::string& path) {
   return st;
 }
 
-// O_NONBLOCK: a fifo must not hang the server; it is refused after the open.
+// O_NONBLOCK keeps the open of a FIFO from blocking the server. The FIFO is rejected after the
+// open.
 base::Fd open_checked(const std::string& path, struct stat& st) {
   base::Fd fd = base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   st = stat_of(fd.get(), path);
   const std::string start = "cannot serve " + base::quoted(path) + ": ";
   if (!S_ISREG(st.st_mode)) {
-    throw base::BadData(start + "not a regular file");
+    throw base::BadData(start + "it is not a regular file");
   }
   if (st.st_size == 0) {
     throw base::BadData(start + "it is empty");
@@ -54,8 +56,8 @@ base::Fd open_checked(const std::string& path, struct stat& st) {
   return fd;
 }
 
-// A nameless reflink beside the file, read-only for us from then on; nothing where that cannot be
-// had (no reflinks, another filesystem, a directory that we may not write to, no space).
+// Creates an unnamed reflink in the directory of the file. Returns nothing if that fails: no
+// reflink support, a directory without write permission, no space.
 std::optional<base::Fd> make_private_copy(int fd, const std::string& path) {
   const size_t slash = path.find_last_of('/');
   const std::string dir = slash == std::string::npos ? "." : path.substr(0, slash + 1);
@@ -82,12 +84,13 @@ std::shared_ptr<const Image> Image::open(const std::string& path) {
   View view = store::is_sealed(st) ? View::sealed : View::unprotected;
   if (view == View::unprotected) {
     if (std::optional<base::Fd> copy = make_private_copy(fd.get(), path)) {
-      // The identity is that of the file just before: what was written meanwhile makes the next
-      // open find another identity, and the copy, which is atomic, may only be newer than it says.
+      // The identity is the one read before the clone. A write between the two gives the file
+      // another identity at the next open; the clone is atomic and can only be newer than its
+      // identity.
       const struct stat copied = stat_of(copy->get(), path);
       if (copied.st_size != st.st_size) {
         throw base::BadData("cannot serve " + base::quoted(path) +
-                            ": its size changes while it is opened");
+                            ": its size changed while it was opened");
       }
       fd = std::move(*copy);
       view = View::private_copy;
@@ -97,7 +100,7 @@ std::shared_ptr<const Image> Image::open(const std::string& path) {
   }
   const ImageIdentity identity = identity_of(st);
   DataMap data = DataMap::read(fd.get(), identity.size, path);
-  std::optional<ZeroKnowledge> known = zero_knowledge(path, st, data);
+  std::optional<KnownZeros> known = known_zeros(path, st, data);
   auto* image = new Image(path, std::move(fd), identity, view,
                           known ? std::move(known->data) : std::move(data));
   image->data_is_nonzero_ = known && known->complete;
@@ -114,9 +117,9 @@ Image::Image(std::string path, base::Fd fd, ImageIdentity identity, View view, D
     return;
   }
   void* mapped = ::mmap(nullptr, size(), PROT_READ, MAP_SHARED | MAP_NORESERVE, fd_.get(), 0);
-  if (mapped != MAP_FAILED) {  // else it is read, which is only slower
+  if (mapped != MAP_FAILED) {  // without a mapping the file is read, which is only slower
     mapping_ = {static_cast<const std::byte*>(mapped), size()};
-    ::madvise(mapped, size(), MADV_DONTDUMP);  // a core dump holds no guest's memory
+    ::madvise(mapped, size(), MADV_DONTDUMP);  // keeps guest memory out of core dumps
   }
 }
 
@@ -134,8 +137,9 @@ void Image::warn_if_changed() const {
   const ImageIdentity now = identity_of(st);
   if ((now.size != identity_.size || now.modified_ns != identity_.modified_ns) &&
       !change_warned_.exchange(true)) {
-    base::say_warning(base::quoted(path_) +
-                      " is written to while it is served: its guests get a mixture of old and new");
+    base::say_warning(
+        base::quoted(path_) +
+        " was written to while it is served: its guests get a mixture of old and new data");
   }
 }
 
@@ -143,7 +147,7 @@ void Image::used_mapping(uint64_t bytes) const {
   if (features().has(Feature::oom_score)) {
     return;
   }
-  // The kernel maps 64 KiB around a page that is touched.
+  // The kernel maps 64 KiB around a touched page (fault_around_bytes).
   constexpr uint64_t kAround = uint64_t{64} << 10U;
   constexpr uint64_t kEach = uint64_t{16} << 20U;
   if (used_bytes_.fetch_add(std::max(bytes, kAround), std::memory_order_relaxed) >= kEach) {
@@ -170,12 +174,12 @@ int Image::read_at(uint64_t offset, std::span<std::byte> buffer) const {
   return 0;
 }
 
-ImageStore::Key ImageStore::key_of(const ImageIdentity& identity, bool sealed) {
+ImageCache::Key ImageCache::key_of(const ImageIdentity& identity, bool sealed) {
   return {identity.device, identity.inode, identity.size, identity.modified_ns,
           sealed ? -1 : identity.changed_ns};
 }
 
-std::shared_ptr<const Image> ImageStore::open(const std::string& path) {
+std::shared_ptr<const Image> ImageCache::open(const std::string& path) {
   struct stat st {};
   const bool found = ::stat(path.c_str(), &st) == 0;
   {
@@ -189,15 +193,15 @@ std::shared_ptr<const Image> ImageStore::open(const std::string& path) {
       }
     }
   }
-  // Outside of the lock: finding the holes of a large file takes a while. Two that open the same
-  // file at once each get their own, which costs a descriptor and nothing else.
+  // Not under the lock, because finding the holes of a large file takes long. Two threads that open
+  // the same file at once get an Image each, which costs one descriptor.
   std::shared_ptr<const Image> image = Image::open(path);
   const std::lock_guard lock(mutex_);
   images_[key_of(image->identity(), image->view() == Image::View::sealed)] = image;
   return image;
 }
 
-size_t ImageStore::size() const {
+size_t ImageCache::size() const {
   const std::lock_guard lock(mutex_);
   return static_cast<size_t>(
       std::ranges::count_if(images_, [](const auto& entry) { return !entry.second.expired(); }));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory files: opened once, known by what they are and not by a name, shared by their sessions.
+// Memory files that are served: each is opened once, identified by inode, and shared by sessions.
 #pragma once
 
 #include <sys/types.h>
@@ -21,7 +21,7 @@ struct stat;
 
 namespace pager {
 
-// Which file, in which state of its contents. Plain data: part of what a successor checks. Times in
+// Identifies a file and the state of its contents. Plain data that a successor checks. Times are in
 // ns.
 struct ImageIdentity {
   uint64_t device = 0;
@@ -33,17 +33,18 @@ struct ImageIdentity {
 };
 ImageIdentity identity_of(const struct stat& st);
 
-// An open memory file whose bytes do not change while it is served. Safe to use from any thread.
+// An open memory file whose bytes do not change while it is served. Thread-safe.
 class Image {
  public:
-  // How what is read is kept from changing.
+  // How the contents are protected from changes.
   enum class View {
-    sealed,  // nobody has write permission: the file itself, and its page cache, which all share
-    private_copy,  // a nameless reflink of it, made when it was opened
-    unprotected,   // the file itself, on trust: no reflink here
+    sealed,        // no write permission: the file itself; sessions share its page cache
+    private_copy,  // an unnamed reflink, created when the file was opened
+    unprotected,   // the file itself, because it cannot be reflinked
   };
 
-  // A regular file, not empty, a multiple of 4096 bytes. Throws base::BadData or std::system_error.
+  // Opens a regular, non-empty file whose size is a multiple of 4096. Throws base::BadData or
+  // std::system_error.
   static std::shared_ptr<const Image> open(const std::string& path);
   ~Image();
   Image(const Image&) = delete;
@@ -55,31 +56,29 @@ class Image {
   const ImageIdentity& identity() const { return identity_; }
   uint64_t size() const { return identity_.size; }
   View view() const { return view_; }
-  // Read at the first open: its holes, and what image.json says of a template's zero pages. A page
-  // without data is zero and need not be read.
+  // Read at the first open: the holes of the file, and the zero pages that a template's image.json
+  // lists. A page without data is zero and need not be read.
   const DataMap& data() const { return data_; }
-  // Whether it is known of all that data() calls data that no page of it is zero.
+  // True if image.json guarantees that data() contains no zero page.
   bool data_is_nonzero() const { return data_is_nonzero_; }
   int fd() const { return fd_.get(); }
-  // What is to be known of an unprotected one.
+  // The warning about an unprotected image.
   static constexpr std::string_view kUnprotectedText =
-      " itself, which must not be written to: it is not sealed (mode 0444), and no reflink of it "
-      "can "
-      "be made here";
-  // Of an unprotected one: warns, once, when the file has been written to or cut since it was
-  // opened.
+      " itself, which must not be written to: it is not sealed (mode 0444) and cannot be "
+      "reflinked";
+  // Warns once if an unprotected file was written to or truncated since it was opened.
   void warn_if_changed() const;
-  // All of it as memory, as the source of a COPY: what cannot be read is EFAULT for the kernel, and
-  // SIGBUS for us (see guarded_read.h). Empty for an unprotected one, which could be cut
-  // short in the middle of a page: that would be zeros, and no error.
+  // The whole image as memory, as the source of a COPY. An unreadable page is EFAULT for the kernel
+  // and SIGBUS for this process (guarded_read.h). Empty for an unprotected image: a file that is
+  // truncated in the middle of a page reads as zeros there, without an error.
   std::span<const std::byte> mapped() const { return mapping_; }
-  // Call it when `bytes` of the mapping were used. Mapped pages count as this process's memory, for
-  // which the OOM killer would take it: where it cannot be protected from that
-  // (Feature::oom_score), they are unmapped each 16 MiB. They stay in the page cache.
+  // Call it after `bytes` of the mapping were used. Mapped pages count as memory of this process,
+  // so the OOM killer may choose it. If the process cannot be protected (Feature::oom_score), the
+  // pages are unmapped every 16 MiB. They stay in the page cache.
   void used_mapping(uint64_t bytes) const;
 
-  // Reads all of `buffer` at `offset`. Returns 0 or an errno; ENODATA when the file is shorter than
-  // it was (a short read is never filled up with zeros).
+  // Fills `buffer` from `offset`. Returns 0 or an errno; ENODATA if the file was truncated (a short
+  // read is never padded with zeros).
   int read_at(uint64_t offset, std::span<std::byte> buffer) const;
 
  private:
@@ -93,21 +92,21 @@ class Image {
   bool data_is_nonzero_ = false;
   std::span<const std::byte> mapping_;
   mutable std::atomic<bool> change_warned_{false};
-  mutable std::atomic<uint64_t> used_bytes_{0};  // of the mapping, since it was unmapped
+  mutable std::atomic<uint64_t> used_bytes_{0};  // of the mapping, since the last unmap
 };
 
-// The images that are open now. A session's cache key is a label and has no part in this: bytes are
-// shared between sessions only when they are of one file in one state. Safe to use from any thread.
-class ImageStore {
+// The images that are open. Sessions share an image only if it is the same file in the same state;
+// a session's cache key is only a label. Thread-safe.
+class ImageCache {
  public:
-  // The open image for what stands at `path` now, or a new one. Throws as Image::open.
+  // Returns the open image of the file that is at `path` now, or opens it. Throws as Image::open.
   std::shared_ptr<const Image> open(const std::string& path);
-  // How many images are open.
+  // The number of open images.
   size_t size() const;
 
  private:
-  // Without the change time for a sealed file: each hard link that a fork makes changes it, and
-  // nothing but links and modes can change without the modification time where nobody may write.
+  // The key of a sealed file omits the change time: each hard link that a fork makes changes it,
+  // and a write, which needs permission, would change the modification time.
   using Key = std::tuple<uint64_t, uint64_t, uint64_t, int64_t, int64_t>;
   static Key key_of(const ImageIdentity& identity, bool sealed);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Finds the image.json of a served memory file and subtracts its zero pages from the data map.
 #include "pager/image/known_zeros.h"
 
 #include <sys/stat.h>
@@ -20,8 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The directory of the guest whose record may be for this memory; empty for a file that is no
-// guest's.
+// Returns the directory of the guest whose record may describe this memory. Empty if the file does
+// not belong to a guest.
 fs::path template_of(const std::string& memory) {
   const fs::path snapshot = fs::absolute(memory).parent_path();
   if (snapshot.filename() != "snapshot-latest" ||
@@ -51,18 +52,18 @@ bool is_path_of(const fs::path& path, const struct stat& st) {
   return ::stat(path.c_str(), &found) == 0 && base::is_same_file(found, st);
 }
 
-// Why the record does not count; empty when it does.
+// Returns why the record does not count, or "" if it does.
 std::string objection(const meta::ImageRecord& record, const fs::path& record_path,
                       const struct stat& served) {
   struct stat written {};
   if (record.memory_bytes != static_cast<uint64_t>(served.st_size)) {
-    return "it is of " + std::to_string(record.memory_bytes) + " bytes";
+    return "it describes " + std::to_string(record.memory_bytes) + " bytes";
   }
   if (!store::is_sealed(served)) {
     return "the memory is not sealed";
   }
   if (::stat(record_path.c_str(), &written) != 0 || is_older(written.st_mtim, served.st_mtim)) {
-    return "the memory was written to later";
+    return "the memory was written to after it";
   }
   return "";
 }
@@ -94,8 +95,8 @@ DataMap without(const DataMap& data, const std::vector<meta::PageRun>& zero_runs
 
 }  // namespace
 
-std::optional<ZeroKnowledge> zero_knowledge(const std::string& memory, const struct stat& st,
-                                            const DataMap& data) {
+std::optional<KnownZeros> known_zeros(const std::string& memory, const struct stat& st,
+                                      const DataMap& data) {
   try {
     const fs::path guest = template_of(memory);
     const fs::path record_path = guest / "template/image.json";
@@ -106,18 +107,18 @@ std::optional<ZeroKnowledge> zero_knowledge(const std::string& memory, const str
     }
     const fs::path described = guest / "snapshots/snapshot-latest/memory";
     if (!is_path_of(described, st)) {
-      return std::nullopt;  // a fork that has memory of its own by now
+      return std::nullopt;  // the fork now has memory of its own
     }
     if (const std::string why = objection(*record, record_path, st); !why.empty()) {
       base::say_warning("not using " + base::quoted(record_path.string()) + " for " +
                         base::quoted(memory) + ": " + why);
       return std::nullopt;
     }
-    return ZeroKnowledge{.data = without(data, record->zero_runs),
-                         .complete = record->zero_runs_from_pages <= 1};
+    return KnownZeros{.data = without(data, record->zero_runs),
+                      .complete = record->zero_runs_from_pages <= 1};
   } catch (const std::exception& error) {
     base::say_warning("serving " + base::quoted(memory) +
-                      " without knowing its zero pages: " + error.what());
+                      " without its list of zero pages: " + error.what());
     return std::nullopt;
   }
 }

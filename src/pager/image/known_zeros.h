@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a template's image.json says of the zero pages of the memory file that is served.
+// The zero pages of a served memory file, as listed in its template's image.json.
 #pragma once
 
 #include <optional>
@@ -11,16 +11,17 @@ struct stat;
 
 namespace pager {
 
-struct ZeroKnowledge {
-  DataMap data;          // what is left of it without the zero pages
-  bool complete = true;  // no other page of it is zero
+struct KnownZeros {
+  DataMap data;          // the data extents without the known zero pages
+  bool complete = true;  // no other page of the data is zero
 };
 
-// `memory` is ID/snapshots/snapshot-latest/memory of a guest: the record is ID/template/image.json,
-// or that of the template that ID is a fork of. It counts only when the template's memory, which it
-// describes, is the very file that is served (`st`), sealed, as long as it says, and not written to
-// since (else that is said). Nothing when there is none that counts.
-std::optional<ZeroKnowledge> zero_knowledge(const std::string& memory, const struct stat& st,
-                                            const DataMap& data);
+// Looks up the record for `memory`, which is ID/snapshots/snapshot-latest/memory:
+// ID/template/image.json, or that of the template of fork ID. The record counts only if the
+// template's memory is the file that is served (same inode as `st`), is sealed, has the recorded
+// size, and was not written to later; otherwise the reason is logged. Returns nothing if no record
+// counts.
+std::optional<KnownZeros> known_zeros(const std::string& memory, const struct stat& st,
+                                      const DataMap& data);
 
 }  // namespace pager

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An eventfd: how one thread wakes another that waits for descriptors.
+// An eventfd, with which one thread wakes another that waits in poll(2).
 #pragma once
 
 #include <sys/eventfd.h>
@@ -17,7 +17,8 @@ inline base::Fd make_event_fd() {
   }
   return fd;
 }
-// Makes it readable. Only a full counter could make this fail, and then it is readable anyway.
+// Makes it readable. The write fails only if the counter is full, and then the eventfd is readable
+// already.
 inline void signal_event(int event_fd) {
   ::eventfd_write(event_fd, 1);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Probes the optional kernel features and describes their fallbacks.
 #include "pager/kernel/features.h"
 
 #include <fcntl.h>
@@ -30,11 +31,11 @@ constexpr std::array<FeatureText, kFeatures> kTexts{{
     {.name = "pagemap-scan",
      .call = "PAGEMAP_SCAN",
      .since = "6.7",
-     .fallback = "a completion reads the pagemap, which takes longer"},
+     .fallback = "a completion reads the pagemap, which is slower"},
     {.name = "peerpidfd",
      .call = "SO_PEERPIDFD",
      .since = "6.5",
-     .fallback = "a VMM is found by its number and start time"},
+     .fallback = "a VMM is identified by its pid and start time"},
     {.name = "nowait-read",
      .call = "RWF_NOWAIT on a userfaultfd",
      .since = "6.10",
@@ -42,11 +43,11 @@ constexpr std::array<FeatureText, kFeatures> kTexts{{
     {.name = "oom-score",
      .call = "lowering oom_score_adj",
      .since = "2.6.36",
-     .fallback = "pages of mapped images are unmapped now and then, and the OOM killer may still "
+     .fallback = "pages of mapped images are unmapped every 16 MiB, and the OOM killer may still "
                  "take the server first"},
 }};
 
-// A userfaultfd for user-mode faults only can be had without any privilege.
+// Creating a userfaultfd for user-mode faults only needs no privilege.
 base::Fd user_mode_userfaultfd() {
   return base::Fd(
       static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY)));
@@ -68,7 +69,7 @@ Support probe_pagemap_scan() {
     return Support::unknown;
   }
   struct pm_scan_arg scan {};
-  scan.size = sizeof scan;  // of no memory at all
+  scan.size = sizeof scan;  // an empty range
   return ::ioctl(fd.get(), PAGEMAP_SCAN, &scan) == 0 ? Support::yes : Support::no;
 }
 
@@ -109,7 +110,7 @@ bool set_oom_score(int score) {
   return file.good();
 }
 
-// By lowering it, and raising it again, which is always permitted.
+// Lowers the score by one, then restores it. Raising is always permitted.
 Support probe_oom_score() {
   constexpr int kLeast = -1000;
   const std::optional<int> score = oom_score();
@@ -134,8 +135,8 @@ Feature feature_named(std::string_view name) {
     }
     list += (list.empty() ? "" : ", ") + std::string(kTexts[i].name);
   }
-  throw base::UsageError("bad value " + base::quoted(name) + " for --without: one of " + list +
-                         " is needed");
+  throw base::UsageError("bad value " + base::quoted(name) + " for --without: expected one of " +
+                         list);
 }
 
 }  // namespace
@@ -185,12 +186,13 @@ void say_missing_features() {
       continue;
     }
     if (features().support(feature) == Support::off) {
-      base::say_info(std::string(text.call) + " is switched off: " + std::string(text.fallback));
+      base::say_info(std::string(text.call) +
+                     " is disabled by --without: " + std::string(text.fallback));
     } else if (feature == Feature::oom_score) {
-      // As for every server that is not root: no news.
+      // Every server that does not run as root gets this, so it is not a warning.
       base::say_detail(std::string(text.call) + " is not permitted: " + std::string(text.fallback));
     } else {
-      base::say_info("this kernel has no " + std::string(text.call) + " (Linux " +
+      base::say_info("this kernel does not have " + std::string(text.call) + " (Linux " +
                      std::string(text.since) + "): " + std::string(text.fallback));
     }
   }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this kernel can do beyond the least that the suite supports (Linux 6.1), and what happens
-// where it cannot.
+// Optional kernel features, beyond the minimum (Linux 6.1), and what the server does without them.
 #pragma once
 
 #include <array>
@@ -15,21 +14,21 @@ inline constexpr size_t kFeatures = 5;
 
 enum class Support {
   yes,
-  no,       // the kernel has none
-  off,      // switched off by --without
-  unknown,  // could not be asked: tried when it is needed
+  no,       // the kernel does not have it
+  off,      // disabled by --without
+  unknown,  // the probe failed: tried when it is needed
 };
 
 struct FeatureText {
-  std::string_view name;      // as --without takes it
+  std::string_view name;      // as in --without
   std::string_view call;      // the kernel's own name
-  std::string_view since;     // the first Linux that has it
-  std::string_view fallback;  // what is done without
+  std::string_view since;     // the first Linux release that has it
+  std::string_view fallback;  // what the server does without it
 };
 const FeatureText& text_of(Feature feature);
 std::string_view support_name(Support support);
 
-// Of this process. Until probe() everything is unknown, and so is tried.
+// The features of this process. Before probe() everything is unknown, and is therefore tried.
 class Features {
  public:
   bool has(Feature feature) const {
@@ -38,8 +37,8 @@ class Features {
   }
   Support support(Feature feature) const { return found_[static_cast<size_t>(feature)]; }
 
-  // Asks the kernel. `without` is a list of names, divided by commas, that count as missing. Throws
-  // base::UsageError for a name that is none.
+  // Queries the kernel. `without` is a comma-separated list of features that count as missing.
+  // Throws base::UsageError for an unknown name.
   void probe(std::string_view without = "");
 
  private:
@@ -47,15 +46,16 @@ class Features {
                                         Support::unknown, Support::unknown};
 };
 
-// Set once at the start of main, before there are threads.
+// Set once at the start of main, before any thread starts.
 Features& features();
 
-// Of a server: the least that the OOM killer leaves alone unless nothing else is left.
+// oom_score_adj of a server: the OOM killer takes it only if nothing else is left.
 inline constexpr int kProtectedOomScore = -900;
-// Makes this process's oom_score_adj at most `score`; false when that is not permitted.
+// Lowers oom_score_adj of this process to `score` if it is higher. Returns false if that is not
+// permitted.
 bool lower_oom_score(int score);
 
-// A line for each feature that is not used: what, since when, and what is done instead.
+// Logs one line for each feature that is not used: its name, the Linux release, and the fallback.
 void say_missing_features();
 
 }  // namespace pager

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// A SIGBUS handler that jumps out of the loads of fetch_words.
 #include "pager/kernel/guarded_read.h"
 
 #include <csetjmp>
@@ -10,8 +11,8 @@
 namespace pager {
 namespace {
 
-// The signal comes to the thread whose load failed, and while it loads nothing else happens in it:
-// no lock is held, and there is nothing to destroy on the way out.
+// The kernel delivers SIGBUS to the thread whose load failed. That thread holds no lock during the
+// loads and has no object to destroy, so siglongjmp is safe.
 thread_local sigjmp_buf way_out;
 thread_local volatile sig_atomic_t guarded = 0;
 
@@ -19,14 +20,14 @@ void on_sigbus(int /*signal*/) {
   if (guarded != 0) {
     siglongjmp(way_out, 1);
   }
-  // Not ours: the load is repeated on return, and ends the process.
+  // The fault is not in fetch_words: the load is repeated on return and ends the process.
   static_cast<void>(::signal(SIGBUS, SIG_DFL));
 }
 
 bool take_sigbus() {
   struct sigaction action {};
   action.sa_handler = on_sigbus;
-  action.sa_flags = SA_NODEFER;  // the jump restores no mask: that would be a call for each fetch
+  action.sa_flags = SA_NODEFER;  // siglongjmp does not restore the mask: that costs a system call
   return ::sigaction(SIGBUS, &action, nullptr) == 0;
 }
 

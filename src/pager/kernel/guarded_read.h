@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Looks at mapped files, where a page that cannot be read is SIGBUS.
+// Reads mapped files without dying of the SIGBUS that an unreadable page raises.
 #pragma once
 
 #include <cstddef>
@@ -8,10 +8,10 @@
 
 namespace pager {
 
-// Fetches the first word behind each address; false when one of them cannot be read, and `words`
-// then holds nothing of use. (process_vm_readv, which needs no signal, costs 600 ns a page; the
-// COPY that follows costs 1000.) The first call takes SIGBUS for the process; one that comes from
-// anywhere else ends the process as it would have.
+// Reads the first word at each address. Returns false if one of them cannot be read; `words` is
+// then undefined. (process_vm_readv needs no signal handler but costs 600 ns a page; the COPY that
+// follows costs 1000 ns.) The first call installs a SIGBUS handler for the process. A SIGBUS from
+// any other code still ends the process.
 bool fetch_words(std::span<const std::byte* const> addresses, std::span<uint64_t> words);
 
 }  // namespace pager

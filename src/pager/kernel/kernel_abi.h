@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernel interfaces that are younger than Debian 12's headers (Linux 6.1).
+// Kernel interfaces that are newer than the headers of Debian 12 (Linux 6.1).
 #pragma once
 
 #include <linux/fs.h>

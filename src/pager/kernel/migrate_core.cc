@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Moves a thread by shrinking and restoring its affinity mask.
 #include "pager/kernel/migrate_core.h"
 
 #include <sched.h>
@@ -7,7 +8,7 @@ namespace pager {
 
 bool move_to_other_core() {
   cpu_set_t allowed;
-  // EINVAL: more than 1024 cores. Then there are others for the VMM, too.
+  // EINVAL means more than 1024 cores. The scheduler then has other cores for the VMM.
   if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
     return false;
   }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Leaves a core to somebody else.
+// Moves a thread to another core.
 #pragma once
 
 namespace pager {
 
-// Moves the calling thread to another of the cores that it may use, at once; it may use the same
-// ones as before afterwards. False when it has only this one, or the kernel refuses.
+// Moves the calling thread at once to another core of its affinity mask. The mask is unchanged
+// afterward. Returns false if the mask has only one core, or if the kernel refuses.
 bool move_to_other_core();
 
 }  // namespace pager

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// A POSIX timer that sends SIGRTMIN to the thread that created it.
 #include "pager/kernel/read_ticker.h"
 
 #include <unistd.h>
@@ -16,14 +17,14 @@ void do_nothing(int /*signal*/) {}
 
 ReadTicker::ReadTicker() {
   struct sigaction action {};
-  action.sa_handler = do_nothing;  // without SA_RESTART
+  action.sa_handler = do_nothing;  // no SA_RESTART: read(2) must return EINTR
   if (::sigaction(SIGRTMIN, &action, nullptr) != 0) {
-    base::throw_errno("cannot take a signal");
+    base::throw_errno("cannot handle SIGRTMIN");
   }
   struct sigevent event {};
   event.sigev_notify = SIGEV_THREAD_ID;
   event.sigev_signo = SIGRTMIN;
-  event._sigev_un._tid = ::gettid();  // sigev_notify_thread_id, which older headers do not name
+  event._sigev_un._tid = ::gettid();  // sigev_notify_thread_id, missing in older headers
   if (::timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0) {
     base::throw_errno("cannot create a timer");
   }

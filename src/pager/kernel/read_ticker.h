@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ends calls that block, once a second.
+// A timer that interrupts a blocking read(2) once a second.
 #pragma once
 
 #include <ctime>
 
 namespace pager {
 
-// While it exists, the thread that made it gets a signal once a second, which does nothing but end
-// a read(2) that blocks (EINTR). For kernels where a VMM can make reads of its userfaultfd block:
-// without it, such a session would never see the end of its VMM or of the server. The signal is
-// SIGRTMIN.
+// While this object exists, the thread that created it gets SIGRTMIN once a second. The handler
+// does nothing; a blocking read(2) fails with EINTR. Kernels without RWF_NOWAIT on a userfaultfd
+// need this: a VMM can make reads of its userfaultfd block, and the session would then notice
+// neither the end of its VMM nor the end of the server.
 class ReadTicker {
  public:
-  // Throws std::system_error when there is no timer.
+  // Throws std::system_error if no timer can be created.
   ReadTicker();
   ~ReadTicker();
   ReadTicker(const ReadTicker&) = delete;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The ioctls and reads of a userfaultfd, and the normalization of their results.
 #include "pager/kernel/uffd.h"
 
 #include <fcntl.h>
@@ -19,8 +20,8 @@
 namespace pager {
 namespace {
 
-// `field` is copy, zeropage or updated: bytes done, or a negative errno, or untouched. Only after
-// EAGAIN does it count bytes (after ESRCH it stays 0, after the others it repeats the errno).
+// `field` is copy, zeropage or updated: bytes done, a negative errno, or untouched. It counts bytes
+// only after EAGAIN. After ESRCH it is 0; after other errors it repeats the errno.
 RangeResult result_of(int returned, int error_number, int64_t field, uint64_t length) {
   if (returned == 0) {
     return {.error = 0, .done = length};
@@ -95,7 +96,7 @@ size_t uffd_read(int uffd, std::span<uffd_msg> messages) {
 }
 
 bool uffd_has_nowait_read(int uffd) {
-  // Too short for a message, which is EINVAL; but first the kernel looks at the flag.
+  // The buffer is too short for a message (EINVAL), but the kernel checks the flag first.
   std::byte small{};
   const struct iovec where { .iov_base = &small, .iov_len = sizeof small };
   return ::preadv2(uffd, &where, 1, -1, RWF_NOWAIT) >= 0 || errno == EINVAL;
@@ -122,7 +123,7 @@ base::Fd uffd_create() {
   if (!fd) {
     if (errno == EPERM || errno == ENOSYS) {
       throw base::Unsupported(
-          "cannot create a userfaultfd: not permitted here; be root, or set "
+          "cannot create a userfaultfd: not permitted; run as root, or set "
           "vm.unprivileged_userfaultfd=1");
     }
     base::throw_errno("cannot create a userfaultfd");
@@ -131,7 +132,8 @@ base::Fd uffd_create() {
   api.api = UFFD_API;
   api.features = UFFD_FEATURE_EVENT_REMOVE;
   if (::ioctl(fd.get(), UFFDIO_API, &api) != 0) {
-    throw base::Unsupported("cannot use userfaultfd: this kernel has no EVENT_REMOVE (Linux 4.11)");
+    throw base::Unsupported(
+        "cannot use userfaultfd: this kernel does not have EVENT_REMOVE (Linux 4.11)");
   }
   return fd;
 }

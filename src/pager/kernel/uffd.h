@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The userfaultfd calls of a page server, with their odd results spelled out.
+// Wrappers of the userfaultfd(2) calls that a page server makes, with a table of their errors.
 #pragma once
 
 #include <linux/userfaultfd.h>
@@ -13,19 +13,19 @@
 
 namespace pager {
 
-// What one ioctl on a range came to. `done` is how many bytes from the start of the range were
-// installed before it stopped; EAGAIN with done > 0 means "stopped early for any reason", and a
-// call from there names the reason. The other values of `error`, all answers and not failures of
-// ours:
+// The result of one ioctl on a range. `done` is the number of bytes, from the start of the range,
+// that were installed before the ioctl stopped. EAGAIN with done > 0 means that it stopped early
+// for any reason; a call that starts there returns the reason. The other values of `error` are
+// answers of the kernel, not failures of the server:
 //
-//| 0       all installed, waiters woken
-//| EAGAIN  with done == 0: an unread REMOVE, or the madvise behind a read one, is still under way
-//| EEXIST  the first page is present already (nobody was woken); on hugetlb also: the pool is empty
+//| 0       everything is installed, and waiters are woken
+//| EAGAIN  with done == 0: a REMOVE is unread, or the madvise of a read one still runs
+//| EEXIST  the first page is present (no waiter is woken); on hugetlb also: the pool is empty
 //| ENOENT  the range is no longer registered
 //| ESRCH   the VMM has ended
-//| ENOMEM  the VMM's memory limit
-//| EFAULT  the source could not be read
-//| EINVAL  not for this kind of memory (ZEROPAGE on hugetlb)
+//| ENOMEM  the VMM has reached its memory limit
+//| EFAULT  the source cannot be read
+//| EINVAL  the memory does not support the call (ZEROPAGE on hugetlb)
 struct RangeResult {
   int error = 0;
   uint64_t done = 0;
@@ -33,37 +33,38 @@ struct RangeResult {
 
 enum class Wake { yes, no };
 
-// UFFDIO_COPY of `length` bytes (whole pages of the destination) from our memory. Never crosses a
-// region: the caller sees to it.
+// UFFDIO_COPY of `length` bytes (whole pages of the destination) from this process. The caller
+// ensures that the range does not cross a region.
 RangeResult uffd_copy(int uffd, uint64_t destination, const std::byte* source, uint64_t length,
                       Wake wake = Wake::yes);
 // UFFDIO_ZEROPAGE; 4 KiB pages only.
 RangeResult uffd_zeropage(int uffd, uint64_t start, uint64_t length, Wake wake = Wake::yes);
-// UFFDIO_POISON: a touch is SIGBUS from now on, a later COPY heals. Linux 6.6.
+// UFFDIO_POISON: from now on a touch raises SIGBUS; a later COPY repairs the page. Linux 6.6.
 RangeResult uffd_poison(int uffd, uint64_t start, uint64_t length);
-// UFFDIO_WAKE of all that wait in the range, which may be larger than what is registered. Returns 0
-// or an errno; harmless when nobody waits.
+// UFFDIO_WAKE of all threads that wait in the range, which may be larger than the registered one.
+// Returns 0 or an errno. Has no effect if no thread waits.
 int uffd_wake(int uffd, uint64_t start, uint64_t length);
-// UFFDIO_UNREGISTER: waiters are released, what is missing becomes zero. Returns 0 or an errno.
+// UFFDIO_UNREGISTER: waiters are released, and missing pages read as zeros. Returns 0 or an errno.
 int uffd_unregister(int uffd, uint64_t start, uint64_t length);
 
-// Whether a message waits to be read.
+// Returns whether a message can be read.
 bool uffd_readable(int uffd);
-// Reads as many waiting messages as fit, without waiting. Returns how many; 0 when none waits.
-// Throws std::system_error on anything else than EAGAIN and EINTR. The kernel hands out page faults
-// before removals, whatever their order was. O_NONBLOCK belongs to all who have a copy of the
-// descriptor, and a VMM may clear it: RWF_NOWAIT does without. Where the kernel has none, the call
-// may block then, until a signal comes (ReadTicker), and returns 0.
+// Reads the pending messages that fit, without waiting, and returns their number. Throws
+// std::system_error on any errno but EAGAIN and EINTR. The kernel returns page faults before
+// removals, whatever their order was. O_NONBLOCK is shared by all copies of the descriptor and a
+// VMM may clear it, so the read uses RWF_NOWAIT. If the kernel does not support that, the call may
+// block until a signal arrives (ReadTicker), and then returns 0.
 size_t uffd_read(int uffd, std::span<uffd_msg> messages);
-// Whether reads of a userfaultfd know RWF_NOWAIT (Linux 6.10). Reads nothing.
+// Returns whether a read of a userfaultfd supports RWF_NOWAIT (Linux 6.10). Consumes no message.
 bool uffd_has_nowait_read(int uffd);
 
-// Whether a descriptor that a peer sent is a userfaultfd (by its name under /proc/self/fd).
+// Returns whether a descriptor that a peer sent is a userfaultfd, by its name in /proc/self/fd.
 bool is_userfaultfd(int fd);
 
-// Client side, as Firecracker does it: a non-blocking, close-on-exec userfaultfd for kernel faults
-// too (/dev/userfaultfd, else the system call), UFFDIO_API done with exactly
-// UFFD_FEATURE_EVENT_REMOVE. Throws base::Unsupported where this kernel or user may not have one.
+// Client side, as in Firecracker: creates a non-blocking, close-on-exec userfaultfd that also
+// handles kernel faults (/dev/userfaultfd, else the system call), and calls UFFDIO_API with exactly
+// UFFD_FEATURE_EVENT_REMOVE. Throws base::Unsupported if the kernel or the user's permissions do
+// not allow it.
 base::Fd uffd_create();
 // UFFDIO_REGISTER in MISSING mode. Throws std::system_error.
 void uffd_register_missing(int uffd, uint64_t start, uint64_t length);

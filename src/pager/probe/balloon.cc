@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Divides memory into runs and shuffles them.
 #include "pager/probe/balloon.h"
 
 #include <algorithm>
@@ -20,7 +21,7 @@ BalloonPlan::BalloonPlan(uint64_t pages, const std::function<bool(PageNumber)>& 
     if (page > first) {
       runs_.push_back({.first = first, .count = static_cast<PageNumber>(page - first)});
     } else {
-      ++page;  // one that is kept
+      ++page;  // a kept page
     }
   }
   taken_.resize(runs_.size());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which pages a probe gives back while it runs, and what each may be read as from then on.
+// Selects the pages that a probe removes while it runs, and tracks the state of each.
 #pragma once
 
 #include <atomic>
@@ -14,21 +14,21 @@
 
 namespace pager {
 
-// A page only ever goes on to the next state. Who verifies looks at the state before and after it
-// looks at the page: `normal` both times means the file's bytes, `removed` before means zeros, and
-// all else was overtaken by the removal.
+// The state of a page only advances. The verification reads the state before and after the page: if
+// it is `normal` both times, the page has the file's bytes; if it is `removed` before, the page is
+// zero; otherwise a removal overlapped and nothing is compared.
 enum class PageState : uint8_t {
   normal,
-  leaving,  // madvise is under way, or about to be
-  removed,  // madvise has returned: zeros, for ever
+  leaving,  // madvise runs, or is about to run
+  removed,  // madvise has returned: zeros from then on
 };
 
 class PageStates {
  public:
   explicit PageStates(uint64_t pages) : states_(pages) {}
   PageState get(PageNumber page) const { return states_[page].load(std::memory_order_acquire); }
-  // Whether it is in `state` even now, after all that this thread has read of the page. (A plain
-  // load could be moved before these reads; an exchange that also releases cannot.)
+  // Returns whether the page is still in `state` after this thread has read it. A plain load could
+  // be moved before these reads; a compare-exchange that releases cannot.
   bool is_still(PageNumber page, PageState state) {
     PageState expected = state;
     return states_[page].compare_exchange_strong(expected, state, std::memory_order_acq_rel);
@@ -41,24 +41,24 @@ class PageStates {
   std::vector<std::atomic<PageState>> states_;
 };
 
-// Pages that follow each other.
+// Consecutive pages.
 struct PageRun {
   PageNumber first = 0;
   PageNumber count = 0;
   bool operator==(const PageRun&) const = default;
 };
 
-// Cuts memory into runs of 1 to 16 pages, as balloon drivers give back, and hands out each once.
+// Divides memory into runs of 1 to 16 pages, as balloon drivers remove them, and returns each once.
 class BalloonPlan {
  public:
-  // No run holds a page for which `keeps` is true, or crosses a region: `region_end` says where the
-  // region of a page ends.
+  // No run contains a page for which `keeps` is true, and none crosses a region. `region_end`
+  // returns the end of the region of a page.
   BalloonPlan(uint64_t pages, const std::function<bool(PageNumber)>& keeps,
               const std::function<uint64_t(PageNumber)>& region_end, uint64_t seed);
 
-  // The run that holds `page`; nothing when it was handed out, or is kept.
+  // The run that contains `page`; nothing if it was taken or the page is kept.
   std::optional<PageRun> take_at(PageNumber page);
-  // Any run; nothing when none is left.
+  // Any run; nothing if none is left.
   std::optional<PageRun> take_any();
 
  private:

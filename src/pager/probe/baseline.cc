@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Times anonymous faults, a minimal page server, and the copy rate.
 #include "pager/probe/baseline.h"
 
 #include <poll.h>
@@ -24,7 +25,8 @@ void measure_anonymous(const MemoryFile& file, std::span<const PageNumber> pages
                        Histogram& histogram) {
   const GuestMemory memory(file.bytes(), file.page_size(), 1);
   const hot::Region& region = memory.regions().front();
-  // A transparent huge page would answer for its 511 neighbours. EINVAL: there are none here.
+  // A transparent huge page would also answer the faults of its other 511 pages. EINVAL: this
+  // kernel does not support them.
   ::madvise(memory.address(0), region.size, MADV_NOHUGEPAGE);
   for (const PageNumber page : pages) {
     auto* const at = reinterpret_cast<volatile std::byte*>(memory.address(page));
@@ -34,7 +36,7 @@ void measure_anonymous(const MemoryFile& file, std::span<const PageNumber> pages
   }
 }
 
-// The smallest page server there can be, for one region at file offset 0.
+// A minimal page server, for one region at file offset 0.
 void serve_faults(int uffd, int stop, const hot::Region& region, const MemoryFile& file) {
   std::vector<std::byte> buffer(file.page_size());
   std::array<struct pollfd, 2> fds{
@@ -64,7 +66,7 @@ void measure_copy_loop(const MemoryFile& file, std::span<const PageNumber> pages
   uffd_register_missing(uffd.get(), region.base, region.size);
   const base::Fd stop(::eventfd(0, EFD_CLOEXEC));
   if (!stop) {
-    base::throw_errno("cannot make an eventfd");
+    base::throw_errno("cannot create an eventfd");
   }
   std::exception_ptr failure;
   std::jthread server([&] {
@@ -72,7 +74,7 @@ void measure_copy_loop(const MemoryFile& file, std::span<const PageNumber> pages
       serve_faults(uffd.get(), stop.get(), region, file);
     } catch (...) {
       failure = std::current_exception();
-      uffd_unregister(uffd.get(), region.base, region.size);  // releases who waits
+      uffd_unregister(uffd.get(), region.base, region.size);  // releases waiting threads
     }
   });
   for (const PageNumber page : pages) {
@@ -120,8 +122,7 @@ void measure_baseline(const MemoryFile& file, std::span<const PageNumber> order,
   const std::span<const PageNumber> pages = order.first(std::min(order.size(), kSample));
   measure_anonymous(file, pages, baseline.anonymous);
   measure_copy_loop(file, pages, baseline.copy_loop);
-  // The first pass also pays for memory that the host has to find: a limit is what the best one
-  // shows.
+  // The first pass includes the allocation of memory by the host, so the best of the passes counts.
   constexpr int kPasses = 3;
   for (int i = 0; i < kPasses; ++i) {
     baseline.copy_bytes_per_second =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel's own limits on this machine, to put a page server's figures beside.
+// Measures the limits of this machine, to compare a page server with.
 #pragma once
 
 #include <atomic>
@@ -14,12 +14,13 @@ namespace pager {
 
 struct Baseline {
   Histogram anonymous;  // a first write to anonymous memory: the kernel zeroes a page
-  Histogram copy_loop;  // a touch that a thread answers which only reads the event, reads the page
-                        // from the file, and copies it in
-  std::atomic<uint64_t> copy_bytes_per_second{0};  // UFFDIO_COPY of 64 KiB pieces, from the file
+  // A touch that a thread answers by reading the event, reading the page from the file, and copying
+  // it.
+  Histogram copy_loop;
+  std::atomic<uint64_t> copy_bytes_per_second{0};  // reads and UFFDIO_COPY of 64 KiB pieces
 };
 
-// Measures on up to 16384 pages at the start of `order`, and up to 256 MiB for the copying. Throws
+// Uses at most 16384 pages from the start of `order`, and at most 256 MiB for the copy rate. Throws
 // what reading the file throws, base::Unsupported without userfaultfd, std::system_error.
 void measure_baseline(const MemoryFile& file, std::span<const PageNumber> order,
                       Baseline& baseline);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Forks a child that dies with its parent and reports through a pipe.
 #include "pager/probe/child.h"
 
 #include <poll.h>
@@ -22,7 +23,7 @@ namespace pager {
 Child::Child(const std::function<void(const std::function<void()>& say_done)>& body) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
-    base::throw_errno("cannot make a pipe");
+    base::throw_errno("cannot create a pipe");
   }
   done_ = base::Fd(ends[0]);
   base::Fd write_end(ends[1]);
@@ -33,11 +34,11 @@ Child::Child(const std::function<void(const std::function<void()>& say_done)>& b
     base::throw_errno("cannot start a process");
   }
   if (pid_ == 0) {
-    // The parent may have ended before the request to die with it.
+    // The parent may have ended before PR_SET_PDEATHSIG was set.
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && ::getppid() == parent) {
       body([&] {
         if (::write(write_end.get(), "\n", 1) < 0) {
-          ::_exit(0);  // the parent has gone; its death is on the way here, too
+          ::_exit(0);  // the parent has ended, and the signal is on its way
         }
       });
     }

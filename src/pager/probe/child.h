@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A child process that a watchdog can give up on.
+// A child process that can be killed when a deadline passes.
 #pragma once
 
 #include <sys/types.h>
@@ -11,13 +11,13 @@
 
 namespace pager {
 
-// A fork of this process, for work that may hang in the kernel. It dies with its parent, and at the
-// end of the Child at the latest; a thread that waits in a page fault can be killed.
+// A fork of this process, for work that may hang in the kernel: a thread that waits in a page fault
+// can only be killed. The child dies with its parent, at the latest when the Child is destroyed.
 class Child {
  public:
-  // `body` runs in the child; the child ends, with status 0, when it returns. It must not throw, or
-  // write to standard output. It calls `say_done`, its argument, when the parent need wait no
-  // longer. The caller must have no other threads. Throws std::system_error.
+  // `body` runs in the child. When it returns, the child exits with 0. It must not throw or write
+  // to standard output. It calls `say_done`, its argument, when the parent need not wait any
+  // longer. The caller must not have other threads. Throws std::system_error.
   explicit Child(const std::function<void(const std::function<void()>& say_done)>& body);
   Child(Child&& other) noexcept;
   Child& operator=(Child&&) = delete;
@@ -26,11 +26,11 @@ class Child {
   ~Child();
 
   pid_t pid() const { return pid_; }
-  // Waits until it has said that it is done, or ended. False when the deadline passed first.
+  // Waits until the child calls say_done or ends. Returns false if the deadline passes first.
   bool wait_done(const base::Deadline& deadline) const;
-  // Kills it if it still lives, waits for its end, and returns the wait status.
+  // Kills the child if it still runs, waits for its end, and returns the wait status.
   int end();
-  // The same for one that has called say_done or has closed: waits for its own end, without a kill.
+  // As end(), but without a kill: for a child that has called say_done or ended.
   int reap();
 
  private:
@@ -38,7 +38,7 @@ class Child {
   base::Fd done_;
 };
 
-// Keeps this thread, and those that it starts, on one CPU. Throws std::system_error.
+// Binds this thread, and those that it starts, to one CPU. Throws std::system_error.
 void run_on_cpu(int cpu);
 
 }  // namespace pager

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Maps times to buckets, and computes percentiles.
 #include "pager/probe/histogram.h"
 
 #include <algorithm>
@@ -11,7 +12,7 @@ size_t Histogram::bucket_of(uint64_t ns) {
   if (ns < (uint64_t{1} << kExactBits)) {
     return ns;
   }
-  // The kExactBits bits behind the leading one choose among the buckets of that power of two.
+  // The kExactBits bits after the leading one select the bucket of that power of two.
   const auto power = static_cast<unsigned>(std::bit_width(ns)) - 1;
   const unsigned shift = power - kExactBits;
   return (size_t{shift} << kExactBits) + (ns >> shift);

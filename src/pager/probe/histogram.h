@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How often something took how long: percentiles in bounded memory.
+// A histogram of times: percentiles in bounded memory.
 #pragma once
 
 #include <array>
@@ -9,9 +9,9 @@
 
 namespace pager {
 
-// Counts of times in nanoseconds. Up to 255 each value has its bucket; above, a bucket is 1/128 of
-// its power of two wide, so that a percentile is off by less than 0.4 %. The maximum is exact. Any
-// number of threads may add at once, also of processes that share the memory it lies in.
+// Counts times in ns. Each value up to 255 has its own bucket. Above that a bucket is 1/128 of its
+// power of two wide, so the error of a percentile is below 0.4 %. The maximum is exact. Threads,
+// also of several processes that share its memory, may add at the same time.
 class Histogram {
  public:
   void add(uint64_t ns);
@@ -19,7 +19,8 @@ class Histogram {
 
   uint64_t count() const;
   uint64_t max() const { return max_.load(std::memory_order_relaxed); }
-  // The time that `percent` of all did not exceed: the middle of its bucket. 0 when there are none.
+  // The time that `percent` of all times do not exceed (the middle of its bucket). 0 if there are
+  // none.
   uint64_t percentile(double percent) const;
 
  private:

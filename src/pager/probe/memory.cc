@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads memory files, and maps guest memory with Firecracker's layout.
 #include "pager/probe/memory.h"
 
 #include <sys/mman.h>
@@ -27,22 +28,22 @@ MemoryFile::MemoryFile(const std::string& path, uint64_t page_size)
   }
   const std::string subject = "cannot use memory file " + base::quoted(path) + ": ";
   if (!S_ISREG(st.st_mode)) {
-    throw base::BadData(subject + "not a regular file");
+    throw base::BadData(subject + "it is not a regular file");
   }
   bytes_ = static_cast<uint64_t>(st.st_size);
   if (bytes_ == 0 || bytes_ % page_size != 0) {
-    throw base::BadData(subject + std::to_string(bytes_) + " bytes are no whole pages of " +
-                        std::to_string(page_size));
+    throw base::BadData(subject + std::to_string(bytes_) +
+                        " bytes are not a positive multiple of " + std::to_string(page_size));
   }
   if (pages() > kMaxPages) {
-    throw base::BadData(subject + "more than " + std::to_string(kMaxPages) + " pages");
+    throw base::BadData(subject + "it has more than " + std::to_string(kMaxPages) + " pages");
   }
 }
 
 void MemoryFile::read(uint64_t offset, std::span<std::byte> buffer) const {
   if (base::pread_full(fd_.get(), buffer, static_cast<off_t>(offset), path_) < buffer.size()) {
-    throw base::BadData("cannot verify bytes from " + std::to_string(offset) + " on: memory file " +
-                        base::quoted(path_) + " has become shorter");
+    throw base::BadData("cannot verify bytes from offset " + std::to_string(offset) +
+                        ": memory file " + base::quoted(path_) + " was truncated");
   }
 }
 
@@ -54,7 +55,8 @@ GuestMemory::GuestMemory(uint64_t bytes, uint64_t page_size, size_t region_count
   void* const reserved = ::mmap(nullptr, reserved_bytes_, PROT_NONE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (reserved == MAP_FAILED) {
-    base::throw_errno("cannot reserve " + std::to_string(reserved_bytes_) + " bytes of addresses");
+    base::throw_errno("cannot reserve " + std::to_string(reserved_bytes_) +
+                      " bytes of address space");
   }
   reserved_ = static_cast<std::byte*>(reserved);
   const int huge = page_size == hot::kHugePage ? MAP_HUGETLB | (21 << MAP_HUGE_SHIFT) : 0;
@@ -62,7 +64,7 @@ GuestMemory::GuestMemory(uint64_t bytes, uint64_t page_size, size_t region_count
   uint64_t offset = 0;
   for (size_t i = 0; i < region_count; ++i) {
     const uint64_t size = i + 1 == region_count ? bytes - offset : pages_per_region_ * page_size;
-    // Down to a multiple of 2 MiB that leaves a gap below the region before.
+    // Round down to a multiple of 2 MiB that leaves an unmapped range below the previous region.
     const uint64_t base = (top - hot::kHugePage - size) & ~(hot::kHugePage - 1);
     if (::mmap(pointer_to(base), size, PROT_READ | PROT_WRITE,
                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | huge, -1,
@@ -100,7 +102,8 @@ uint64_t GuestMemory::region_end(PageNumber page) const {
 }
 
 bool GuestMemory::is_present(PageNumber page) const {
-  // One 64-bit entry for each 4 KiB; bit 63: present (Documentation/admin-guide/mm/pagemap.rst).
+  // The pagemap has a 64-bit entry for each 4 KiB; bit 63: present
+  // (Documentation/admin-guide/mm/pagemap.rst).
   uint64_t entry = 0;
   const auto at = static_cast<off_t>(address_of(address(page)) / hot::kSmallPage * sizeof entry);
   base::pread_full(pagemap_.get(), std::as_writable_bytes(std::span(&entry, 1)), at,

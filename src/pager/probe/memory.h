@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two sides of a verification: the memory of a probe's VMM, and the file that it must equal.
+// The memory of a probe's VMM, and the memory file that it must equal.
 #pragma once
 
 #include <cstddef>
@@ -14,20 +14,20 @@
 
 namespace pager {
 
-// The memory file, whole pages long.
+// The memory file. Its size is a multiple of the page size.
 class MemoryFile {
  public:
-  // Throws std::system_error, and base::BadData when it is no file of one or more pages of
-  // `page_size` bytes.
+  // Throws std::system_error, and base::BadData if the path is not a regular file of one or more
+  // pages of `page_size` bytes.
   MemoryFile(const std::string& path, uint64_t page_size);
 
   const std::string& path() const { return path_; }
   uint64_t bytes() const { return bytes_; }
   uint64_t page_size() const { return page_size_; }
   uint64_t pages() const { return bytes_ / page_size_; }
-  // Fills `buffer`. Throws std::system_error, and base::BadData when the file has become shorter.
+  // Fills `buffer`. Throws std::system_error, and base::BadData if the file was truncated.
   void read(uint64_t offset, std::span<std::byte> buffer) const;
-  // The same for a page; `buffer` has page_size() bytes.
+  // Reads one page; `buffer` has page_size() bytes.
   void read_page(PageNumber page, std::span<std::byte> buffer) const {
     read(page * page_size_, buffer);
   }
@@ -39,13 +39,13 @@ class MemoryFile {
   uint64_t bytes_ = 0;
 };
 
-// Anonymous memory of this process as Firecracker lays it out: private, not reserved, nothing
-// present; regions at multiples of 2 MiB, each *below* the one before it, with unmapped gaps
-// between, while their offsets in the file ascend.
+// Anonymous memory of this process with Firecracker's layout: private, not reserved, not populated.
+// The regions are at multiples of 2 MiB, each *below* the previous one, separated by unmapped
+// ranges, while their offsets in the file ascend.
 class GuestMemory {
  public:
-  // `bytes` of memory in `region_count` regions of about the same size (the last takes the rest).
-  // With 2 MiB pages from the kernel's pool (MAP_HUGETLB). Throws std::system_error.
+  // Maps `bytes` of memory in `region_count` regions of equal size; the last has the remainder. 2
+  // MiB pages come from the kernel's pool (MAP_HUGETLB). Throws std::system_error.
   GuestMemory(uint64_t bytes, uint64_t page_size, size_t region_count);
   GuestMemory(GuestMemory&&) = delete;
   GuestMemory& operator=(GuestMemory&&) = delete;
@@ -55,11 +55,11 @@ class GuestMemory {
 
   const std::vector<hot::Region>& regions() const { return regions_; }
   uint64_t page_size() const { return page_size_; }
-  // Where the page of that number in the file lies.
+  // The address of a page of the file.
   std::byte* address(PageNumber page) const;
-  // One more than the last page of the region that holds `page`.
+  // The number of the first page after the region of `page`.
   uint64_t region_end(PageNumber page) const;
-  // Whether a touch of the page would not fault now, from /proc/self/pagemap. Throws
+  // Returns, from /proc/self/pagemap, whether the page is present: a touch does not fault. Throws
   // std::system_error.
   bool is_present(PageNumber page) const;
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Computes random, sequential, strided and traced page orders.
 #include "pager/probe/order.h"
 
 #include <algorithm>
@@ -47,11 +48,11 @@ std::vector<PageNumber> trace_order(const std::string& path, uint64_t page_count
   const hot::Trace trace = hot::parse_trace(base::read_file(path, kMaxTraceBytes), path);
   const std::string subject = "cannot follow trace " + base::quoted(path) + ": ";
   if (trace.page_size != page_size) {
-    throw base::BadData(subject + "its pages have " + std::to_string(trace.page_size) +
+    throw base::BadData(subject + "its page size is " + std::to_string(trace.page_size) +
                         " bytes, not " + std::to_string(page_size) + "; use --page-size");
   }
   if (trace.memory_bytes != 0 && trace.memory_bytes != page_count * page_size) {
-    throw base::BadData(subject + "it is of a memory file of " +
+    throw base::BadData(subject + "it was recorded from a memory file of " +
                         std::to_string(trace.memory_bytes) + " bytes, not " +
                         std::to_string(page_count * page_size));
   }
@@ -68,7 +69,7 @@ std::vector<PageNumber> trace_order(const std::string& path, uint64_t page_count
     }
   }
   if (pages.empty()) {
-    throw base::BadData(subject + "it names no pages");
+    throw base::BadData(subject + "it contains no pages");
   }
   return pages;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// In which order the pages of a memory file are touched.
+// The order in which the pages of a memory file are touched.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace pager {
 
-// Numbers of pages in the memory file. 2^32 pages of 4 KiB are 16 TiB.
+// A page number in the memory file. 2^32 pages of 4 KiB are 16 TiB.
 using PageNumber = uint32_t;
 inline constexpr uint64_t kMaxPages = std::numeric_limits<PageNumber>::max();
 
@@ -23,8 +23,8 @@ struct Pattern {
 // "random", "seq", "stride:N" or "trace:FILE". Throws base::UsageError.
 Pattern parse_pattern(std::string_view text);
 
-// The first `limit` pages of `pattern` over a file of `page_count` pages (at least 1), each once.
-// The patterns but the trace hold every page; a stride takes 0, N, 2N, ..., then 1, N + 1, ....
+// Returns the first `limit` pages of `pattern` over a file of `page_count` pages (at least 1), each
+// once. All patterns but a trace contain every page. A stride is 0, N, 2N, ..., then 1, N + 1, ....
 // Throws what reading a trace throws, and base::BadData for a trace of another file or page size.
 std::vector<PageNumber> page_order(const Pattern& pattern, uint64_t page_count, uint64_t page_size,
                                    uint64_t limit, uint64_t seed);

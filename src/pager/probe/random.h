@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Repeatable random numbers: the same seed touches the same pages everywhere.
+// Reproducible random numbers: the same seed touches the same pages on every machine.
 #pragma once
 
 #include <cstdint>
 
 namespace pager {
 
-// The mixing function of splitmix64: a number that depends on every bit of `x`.
+// The mixing function of splitmix64. The result depends on every bit of `x`.
 constexpr uint64_t mix(uint64_t x) {
   x += 0x9e3779b97f4a7c15U;
   x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9U;

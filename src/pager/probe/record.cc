@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Stores an exception in shared memory and restores it.
 #include "pager/probe/record.h"
 
 #include <algorithm>

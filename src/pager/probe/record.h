@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What happened in one VMM of a probe, written by that process and read by its parent.
+// The results of one VMM of a probe, in memory that its process and the parent share.
 #pragma once
 
 #include <sys/mman.h>
@@ -19,8 +19,8 @@
 
 namespace pager {
 
-// A T in memory that stays shared with children after fork(2). What a child wrote is there whatever
-// it died of: a probe's child may hang in a fault, or be killed.
+// A T in memory that stays shared with children after fork(2). What a child wrote remains readable
+// after the child was killed.
 template <typename T>
 class Shared {
  public:
@@ -50,7 +50,7 @@ class Shared {
   T* value_ = nullptr;
 };
 
-// Why a child gave up, as an exception would say it. Written once.
+// The message and exit code of an exception in a child. Written once.
 class SharedFailure {
  public:
   void set(const std::exception& error);
@@ -62,7 +62,7 @@ class SharedFailure {
   std::atomic<bool> is_set_{false};
 };
 
-// A page that somebody waits for now; 0 stands for none.
+// The page that a thread waits for now, plus 1; 0: none.
 class PageSlot {
  public:
   void set(PageNumber page) { value_.store(uint64_t{page} + 1, std::memory_order_relaxed); }
@@ -76,7 +76,7 @@ class PageSlot {
   std::atomic<uint64_t> value_{0};
 };
 
-// The first byte of a page that is not what it must be.
+// The first wrong byte of a page.
 struct Mismatch {
   PageNumber page = 0;
   uint64_t byte = 0;  // in the page
@@ -85,25 +85,25 @@ struct Mismatch {
 };
 
 struct VmmRecord {
-  std::atomic<bool> finished{false};       // all that was to do is done
-  std::atomic<bool> gave_up{false};        // the server had closed, and nothing came any more
-  std::atomic<bool> server_closed{false};  // it closed the connection while the VMM lived
-  std::atomic<bool> refused{false};        // it closed the connection of one that misbehaved
+  std::atomic<bool> finished{false};       // everything was done
+  std::atomic<bool> gave_up{false};        // the server closed, and progress stopped
+  std::atomic<bool> server_closed{false};  // the server closed the connection during the run
+  std::atomic<bool> refused{false};        // the server closed a misbehaving connection
   std::atomic<bool> killed_itself{false};
 
   std::atomic<uint64_t> touched{0};      // first touches of pages
-  std::atomic<uint64_t> faults{0};       // of these, pages that were not there yet
-  std::atomic<uint64_t> wrong_pages{0};  // not the bytes of the file, or of an own write
-  std::atomic<uint64_t> stale_pages{0};  // removed, and not zero
+  std::atomic<uint64_t> faults{0};       // of these, pages that were not present
+  std::atomic<uint64_t> wrong_pages{0};  // neither the file's bytes nor this VMM's own writes
+  std::atomic<uint64_t> stale_pages{0};  // removed, but not zero
   std::atomic<uint64_t> removed_pages{0};
-  std::atomic<uint64_t> looks{0};  // at pages, to verify them
+  std::atomic<uint64_t> looks{0};  // verifications of pages
   std::atomic<uint64_t> written_pages{0};
   std::atomic<uint64_t> total_ns{0};  // from the handshake to the last first touch
   Histogram latency;                  // of the faults
 
-  std::array<PageSlot, kMaxJobs> waiting;  // what each job touches now
-  PageSlot removing;                       // where madvise is at work now
-  std::atomic<bool> has_mismatch{false};   // `first_mismatch` has been written
+  std::array<PageSlot, kMaxJobs> waiting;  // the page that each job touches now
+  PageSlot removing;                       // the page that madvise removes now
+  std::atomic<bool> has_mismatch{false};   // `first_mismatch` is valid
   Mismatch first_mismatch;
   SharedFailure failure;
 };

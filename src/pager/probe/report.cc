@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Formats the results of a probe.
 #include "pager/probe/report.h"
 
 #include <array>
@@ -47,10 +48,10 @@ std::string hex_byte(unsigned value) {
 }
 
 bool must_be_refused(const ProbeConfig& config) {
-  return config.misbehaviour && config.misbehaviour != Misbehaviour::split;
+  return config.misbehavior && config.misbehavior != Misbehavior::split;
 }
 
-// The pages that jobs touched when the VMM stopped: " page 4711, page 12".
+// The pages that the jobs touched when the VMM stopped, such as "page 4711, page 12".
 std::string pages_waited_for(const VmmRecord& record) {
   std::string list;
   for (const PageSlot& slot : record.waiting) {
@@ -70,7 +71,7 @@ std::string first_mismatch(const VmmRecord& record) {
   }
   const Mismatch& first = record.first_mismatch;
   return " (page " + number(first.page) + ", byte " + number(first.byte) + ": " +
-         hex_byte(first.found) + " where " + hex_byte(first.expected) + " belongs)";
+         hex_byte(first.found) + " where " + hex_byte(first.expected) + " was expected)";
 }
 
 std::string counted(uint64_t count, const char* what) {
@@ -96,9 +97,9 @@ std::string troubles(const VmmOutcome& outcome, const ProbeConfig& config) {
     add(counted(record.wrong_pages, "wrong page"));
   }
   if (record.stale_pages > 0) {
-    add(counted(record.stale_pages, "stale page") + ", removed and not zero");
+    add(counted(record.stale_pages, "stale page") + ", removed but not zero");
   }
-  return (text.empty() ? "the VMM ended before it was done" : text) + first_mismatch(record);
+  return (text.empty() ? "the VMM ended early" : text) + first_mismatch(record);
 }
 
 void add_latency(base::JsonLine& line, const Histogram& histogram) {
@@ -122,7 +123,7 @@ Shared<Histogram> merged_latency(std::span<const VmmOutcome> outcomes) {
 
 }  // namespace
 
-// A server that refuses a VMM kills it, or closes the connection where it cannot.
+// A server that refuses a VMM kills it, or closes the connection if it cannot.
 bool was_refused(const VmmOutcome& outcome) {
   return outcome.record->refused || (outcome.signal == SIGKILL && !outcome.timed_out);
 }
@@ -146,7 +147,7 @@ std::string describe(const VmmOutcome& outcome, const ProbeConfig& config) {
   if (must_be_refused(config)) {
     return name + (was_refused(outcome)
                        ? "the server refused the handshake, as it must"
-                       : "the server kept a connection whose handshake it must refuse, for " +
+                       : "the server did not refuse an invalid handshake within " +
                              duration(static_cast<uint64_t>(config.deadline.count()) * 1'000'000));
   }
   if (!is_good(outcome, config)) {
@@ -156,7 +157,7 @@ std::string describe(const VmmOutcome& outcome, const ProbeConfig& config) {
     return name + "killed itself after " + counted(record.touched, "page");
   }
   return name + counted(record.touched, "page") + " in " + duration(record.total_ns) +
-         ", every byte right; " + counted(record.faults, "fault") + latencies(record.latency) +
+         ", every byte correct; " + counted(record.faults, "fault") + latencies(record.latency) +
          (record.written_pages > 0 ? "; " + number(record.written_pages) + " written" : "") +
          (record.removed_pages > 0 ? "; " + number(record.removed_pages) + " removed, all zero"
                                    : "");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verdict of a probe, for a person and as records.
+// The verdict of a probe, as text and as JSON records.
 #pragma once
 
 #include <sys/types.h>
@@ -18,19 +18,19 @@ struct VmmOutcome {
   std::string socket;
   pid_t pid = 0;
   const VmmRecord* record = nullptr;
-  bool timed_out = false;  // the deadline passed, and it was killed
-  int signal = 0;          // that it died of, by itself
+  bool timed_out = false;  // the deadline passed, and the parent killed it
+  int signal = 0;          // that ended it, other than the parent's kill
 };
 
-// A touch was not answered: the deadline passed, or the server had gone.
+// Returns whether a touch was not answered: the deadline passed, or the server had closed.
 bool is_hung(const VmmOutcome& outcome);
-// Nothing was wrong, or, with a spoilt handshake, the server refused it. Says nothing of failures
-// (record->failure).
+// Returns whether everything was correct; with an invalid handshake, whether the server refused it.
+// Failures of the probe itself (record->failure) are not considered.
 bool is_good(const VmmOutcome& outcome, const ProbeConfig& config);
 
-// The line of a VMM, by its socket: what went well, or what is wrong and where.
+// Describes one VMM in one line, with its socket: its figures, or what is wrong and where.
 std::string describe(const VmmOutcome& outcome, const ProbeConfig& config);
-// The records: "probe" for each VMM; "summary" over all, with the baseline's figures where given.
+// The JSON records: "probe" for each VMM; "summary" for all, with the baseline's figures if given.
 std::string vmm_record(const VmmOutcome& outcome, const ProbeConfig& config);
 std::string summary_record(std::span<const VmmOutcome> outcomes, const ProbeConfig& config,
                            const Baseline* baseline);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Starts, watches and evaluates the VMMs of a probe.
 #include "pager/probe/run.h"
 
 #include <sys/wait.h>
@@ -33,8 +34,8 @@ struct RunningVmm {
   std::optional<Child> child;
 };
 
-// Without enough pages in the pool the server's copies fail in a way that looks like a page that is
-// there already (EEXIST), and the VMM hangs.
+// If the pool is empty, the server's copies fail as if the page were present (EEXIST), and the VMM
+// hangs.
 void require_huge_pages(uint64_t needed) {
   const std::string path = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
   const std::optional<base::Fd> file = base::try_open(path, O_RDONLY);
@@ -83,7 +84,7 @@ void run_baseline(const ProbeConfig& config, const MemoryFile& file,
     throw base::Error(*error);
   }
   if (!in_time || status != 0) {
-    throw base::Error(base::ExitCode::system, "cannot measure this machine: it took too long");
+    throw base::Error(base::ExitCode::system, "cannot measure this machine: the deadline passed");
   }
 }
 
@@ -99,7 +100,7 @@ void print(const VmmOutcome& outcome, const ProbeConfig& config) {
   }
 }
 
-// Until the VMMs are to end, whoever reads the line may rely on their being there.
+// Prints "ready". A process that has read this line can rely on the VMMs until it closes stdin.
 void hold_until_stdin_closes() {
   base::write_line_out(base::message_style().json ? base::JsonLine("ready").str() : "ready");
   std::array<char, 256> ignored{};
@@ -111,10 +112,10 @@ void hold_until_stdin_closes() {
   }
 }
 
-// Throws what makes no sense for this memory file.
+// Throws if an option does not fit the memory file.
 void check_fits(const ProbeConfig& config, const MemoryFile& file, size_t touched_pages) {
   if (config.regions > file.pages()) {
-    throw base::UsageError("--regions " + std::to_string(config.regions) + " are more than the " +
+    throw base::UsageError("--regions " + std::to_string(config.regions) + " is more than the " +
                            std::to_string(file.pages()) + " pages of the memory file");
   }
   if (config.kill_after > touched_pages) {
@@ -122,7 +123,7 @@ void check_fits(const ProbeConfig& config, const MemoryFile& file, size_t touche
                            " is more than the " + std::to_string(touched_pages) +
                            " pages that are touched");
   }
-  if (config.page_size == hot::kHugePage && !config.misbehaviour) {
+  if (config.page_size == hot::kHugePage && !config.misbehavior) {
     require_huge_pages(file.pages() * config.sockets.size());
   }
 }
@@ -140,8 +141,8 @@ std::vector<RunningVmm> start_vmms(const ProbeConfig& config, const MemoryFile& 
 }
 
 struct Verdict {
-  bool all_good = true;                // of the VMMs that could start
-  std::optional<base::Error> failure;  // the first; others have been said
+  bool all_good = true;                // of the VMMs that started
+  std::optional<base::Error> failure;  // the first; others are already printed
 };
 
 Verdict print_all(std::span<const VmmOutcome> outcomes, const ProbeConfig& config) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The jobs and the balloon of a VMM, and the verification of pages.
 #include "pager/probe/sweep.h"
 
 #include <sys/mman.h>
@@ -17,7 +18,7 @@
 namespace pager {
 namespace {
 
-// Bytes of guest memory are read and written by several threads, as vCPUs do.
+// Several threads read and write guest memory, as vCPUs do, so the accesses are atomic.
 std::byte load(std::byte* at) {
   return std::atomic_ref<std::byte>(*at).load(std::memory_order_relaxed);
 }
@@ -25,7 +26,7 @@ void store(std::byte* at, std::byte value) {
   std::atomic_ref<std::byte>(*at).store(value, std::memory_order_relaxed);
 }
 
-// What is written into a page. Not zero, as many a page is.
+// The byte that is written into a page. It is not zero, because many pages are.
 std::byte mark_of(PageNumber page) {
   return static_cast<std::byte>((mix(~uint64_t{page}) | 1U) & 0xffU);
 }
@@ -87,7 +88,7 @@ void Sweep::run_job(size_t job) {
   for (size_t at = take(); at < order_.size() && !stop_; at = take()) {
     touch_first(job, order_[at], buffer);
   }
-  // Go on touching for as long as pages are taken away, or the last removals meet no touch.
+  // Continue while the balloon removes pages. Otherwise no touch would meet the last removals.
   Random random(config_.seed + job);
   while (balloon_works_ && !stop_) {
     touch_again(job, order_[random.below(order_.size())], buffer);
@@ -158,14 +159,14 @@ void Sweep::verify(size_t job, PageNumber page, PageState before, std::span<std:
       buffer[touched_byte(page)] = mark_of(page);
     }
   }
-  // All of it by ourselves, and the line that was touched also by the guest: the page that it has
-  // mapped must be the same one.
+  // Compares the whole page through the mapping of this process, and the touched line also through
+  // the guest, which must have the same page mapped.
   const std::byte* const memory = memory_.address(page);
   bool right = std::memcmp(memory, buffer.data(), buffer.size()) == 0;
   std::span<const std::byte> line;
   const size_t line_at = touched_byte(page) / Vcpus::kLine * Vcpus::kLine;
   if (vcpus_) {
-    line = vcpus_->see(job, page, line_at);
+    line = vcpus_->read_line(job, page, line_at);
     right = right && std::memcmp(line.data(), buffer.data() + line_at, line.size()) == 0;
   }
   if (right) {
@@ -220,7 +221,7 @@ void Sweep::inflate_balloon() {
     }
     record_.removing.set(run->first);
     if (::madvise(memory_.address(run->first), count * memory_.page_size(), MADV_DONTNEED) != 0) {
-      base::throw_errno("cannot give memory back");
+      base::throw_errno("cannot remove memory");
     }
     record_.removing.clear();
     for (PageNumber i = 0; i < count; ++i) {
@@ -231,7 +232,7 @@ void Sweep::inflate_balloon() {
   }
 }
 
-// Each job in turn: the page that it waits for, if it does.
+// Returns the page that a job waits for, if any. The jobs take turns.
 std::optional<PageNumber> Sweep::page_waited_for(size_t turn) const {
   return record_.waiting[turn % config_.jobs].get();
 }
@@ -252,7 +253,7 @@ void Sweep::verify_all_again() {
   record_.waiting[0].clear();
 }
 
-// Chosen by the page's number, so that all jobs and passes agree.
+// Depends only on the page's number, so that all jobs and passes agree.
 bool Sweep::is_written(PageNumber page) const {
   constexpr unsigned kPercent = 100;
   return mix(config_.seed ^ page) % kPercent < config_.write_percent;

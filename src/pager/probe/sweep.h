@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Touching the pages of a VMM, and verifying what came.
+// Touches the pages of a VMM and verifies their contents.
 #pragma once
 
 #include <atomic>
@@ -21,23 +21,24 @@
 
 namespace pager {
 
-// The work of one VMM: jobs (vCPUs) that touch pages in order, measure and verify each; beside them
-// a balloon that gives pages back, where it can those that a job waits for at that moment; then,
-// when there were writes or removals, every page once more.
+// The work of one VMM. Jobs (vCPUs) touch pages in order, and measure and verify each. A balloon
+// removes pages at the same time, preferably those that a job waits for. If there were writes or
+// removals, every page is then verified once more.
 //
-// The aim matters: a server that answers the faults of a batch before its removals leaves old bytes
-// in pages that were waited for. Of 16 runs with 4096 or 8192 removed pages each found 8 to 108
-// such pages; with every other removal aimed, half of the runs found none.
+// The preference matters: a server that answers the faults of a batch before its removals leaves
+// old bytes in the pages that were waited for. Each of 16 runs with 4096 or 8192 removed pages
+// found 8 to 108 such pages. When only every other removal preferred a page that a job waits for,
+// half of the runs found none.
 //
-// A touch that is never answered hangs its thread, and run() with it: somebody else watches the
-// clock.
+// A touch that is never answered hangs its thread and run(). The parent process enforces the
+// deadline.
 class Sweep {
  public:
-  // All that is given must outlive the Sweep. `order` holds at least one page.
+  // The references must outlive the Sweep. `order` contains at least one page.
   Sweep(const ProbeConfig& config, const MemoryFile& file, const GuestMemory& memory,
         std::vector<PageNumber> order, VmmRecord& record);
 
-  // Throws what the first thread that failed threw: the file could not be read.
+  // Throws the exception of the first thread that failed, for example to read the file.
   void run();
 
  private:
@@ -64,12 +65,12 @@ class Sweep {
   const std::vector<PageNumber> order_;
   VmmRecord& record_;
 
-  std::optional<Vcpus> vcpus_;  // of each job one, with config.kvm
+  std::optional<Vcpus> vcpus_;  // one for each job, with config.kvm
   PageStates states_;
-  std::atomic<size_t> cursor_{0};  // the next of order_
+  std::atomic<size_t> cursor_{0};  // the next index in order_
   std::atomic<bool> balloon_works_{false};
   std::atomic<bool> stop_{false};  // a thread has failed
-  std::mutex mutex_;               // for what follows
+  std::mutex mutex_;               // protects the members below
   std::exception_ptr failure_;
   std::unordered_set<PageNumber> bad_pages_;
 };

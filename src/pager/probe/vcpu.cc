@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// A minimal 64-bit KVM guest that loads, stores and copies bytes. x86-64 only.
 #include "pager/probe/vcpu.h"
 
 #include <fcntl.h>
@@ -23,16 +24,16 @@ namespace pager {
 namespace {
 
 constexpr uint64_t kGib = uint64_t{1} << 30U;
-// The guest's physical addresses, which its page tables map to themselves: ours, and from 1 GiB on
-// byte N of the memory file at kMemoryAt + N.
+// The guest's physical addresses; its page tables map them one to one. The first GiB is for code
+// and tables. Byte N of the memory file is at kMemoryAt + N.
 constexpr uint64_t kCodeAt = 0;
 constexpr uint64_t kPml4At = 0x1000;
 constexpr uint64_t kPdptAt = 0x2000;
 constexpr uint64_t kTablesAt = 0x3000;
 constexpr uint64_t kMemoryAt = kGib;
-constexpr uint64_t kMostGib = 511;  // what one PDPT maps, but for ours
+constexpr uint64_t kMostGib = 511;  // a PDPT maps 512 GiB; the first is for code and tables
 
-// The whole guest. Each piece starts with its operands in registers, and ends with a hlt.
+// The code of the guest. Each routine has its operands in registers and ends with hlt.
 constexpr std::array<uint8_t, 11> kCode{
     0x8a, 0x06, 0xf4,              //  0: mov al, [rsi]
     0x88, 0x06, 0xf4,              //  3: mov [rsi], al
@@ -48,7 +49,7 @@ base::Fd open_kvm() {
   if (version != KVM_API_VERSION) {
     throw base::Unsupported("cannot use --kvm: '/dev/kvm': " +
                             std::string(version < 0 ? std::strerror(errno) : "another version") +
-                            "; load the module kvm, or leave --kvm out");
+                            "; load the module kvm, or omit --kvm");
   }
   return kvm;
 }
@@ -68,7 +69,7 @@ base::Fd make(int fd, unsigned long request, unsigned long argument, const char*
   return made;
 }
 
-// Pages of memory, shared with nobody.
+// A mapping of memory: anonymous and private, or of `fd`.
 class Pages {
  public:
   explicit Pages(uint64_t bytes, int fd = -1)
@@ -76,7 +77,7 @@ class Pages {
         start_(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED, fd, 0)) {
     if (start_ == MAP_FAILED) {
-      base::throw_errno("cannot map memory of a vCPU");
+      base::throw_errno("cannot map the memory of a vCPU");
     }
   }
   Pages(Pages&& other) noexcept : bytes_(other.bytes_), start_(other.start_) {
@@ -98,7 +99,7 @@ class Pages {
   void* start_;
 };
 
-// 64-bit mode, with flat segments.
+// Sets up 64-bit mode with flat segments.
 void enter_long_mode(kvm_sregs& sregs) {
   kvm_segment segment{};
   segment.limit = 0xffffffff;
@@ -139,7 +140,7 @@ struct Vcpus::Machine {
         kvm(open_kvm()),
         vm(make(kvm.get(), KVM_CREATE_VM, 0, "create a virtual machine")) {
     if (file.bytes() > kMostGib * kGib) {
-      throw base::Unsupported("cannot use --kvm: more than 511 GiB of memory");
+      throw base::Unsupported("cannot use --kvm: the memory file is larger than 511 GiB");
     }
     write_tables(file.bytes());
     map(0, 0, reinterpret_cast<uint64_t>(own.at(0)), mailboxes + count * hot::kSmallPage);
@@ -159,7 +160,7 @@ struct Vcpus::Machine {
     }
   }
 
-  // Code, and page tables of 2 MiB pages.
+  // Writes the code, and page tables with 2 MiB pages.
   void write_tables(uint64_t bytes) const {
     constexpr uint64_t kPresentWritable = 3;
     constexpr uint64_t kLarge = 0x80;
@@ -182,10 +183,10 @@ struct Vcpus::Machine {
                                              .guest_phys_addr = guest_address,
                                              .memory_size = bytes,
                                              .userspace_addr = address};
-    call(vm.get(), KVM_SET_USER_MEMORY_REGION, &region, "give memory to a virtual machine");
+    call(vm.get(), KVM_SET_USER_MEMORY_REGION, &region, "add memory to a virtual machine");
   }
 
-  // Runs a piece of the code to its end.
+  // Runs one routine to its hlt.
   void run(size_t index, uint64_t code, uint64_t source, uint64_t destination, uint64_t value) {
     Cpu& cpu = cpus[index];
     kvm_regs registers{};
@@ -206,22 +207,22 @@ struct Vcpus::Machine {
     }
     const auto* const state = reinterpret_cast<const kvm_run*>(cpu.run.at(0));
     if (state->exit_reason == KVM_EXIT_MMIO) {
-      // All it touches is memory: KVM could not read it, and takes it for a device.
+      // The guest accesses only memory. KVM could not read the page and treats the access as MMIO.
       static_cast<void>(::raise(SIGBUS));
     }
     if (state->exit_reason != KVM_EXIT_HLT) {
-      throw base::Error(base::ExitCode::system, "a vCPU has stopped: KVM's exit reason is " +
+      throw base::Error(base::ExitCode::system, "a vCPU stopped unexpectedly: KVM exit reason " +
                                                     std::to_string(state->exit_reason));
     }
   }
 
   uint64_t address(PageNumber page, size_t at) const { return kMemoryAt + page * page_size + at; }
 
-  // Where a vCPU copies to.
+  // The address to which a vCPU copies.
   uint64_t mailbox(size_t vcpu) const { return mailboxes + vcpu * hot::kSmallPage; }
 
   uint64_t page_size;
-  uint64_t mailboxes;  // behind the page tables
+  uint64_t mailboxes;  // after the page tables
   Pages own;
   base::Fd kvm;
   base::Fd vm;
@@ -245,7 +246,7 @@ void Vcpus::store(size_t vcpu, PageNumber page, size_t at, std::byte value) {
   machine_->run(vcpu, kStore, machine_->address(page, at), 0, std::to_integer<uint64_t>(value));
 }
 
-std::span<const std::byte> Vcpus::see(size_t vcpu, PageNumber page, size_t at) {
+std::span<const std::byte> Vcpus::read_line(size_t vcpu, PageNumber page, size_t at) {
   const uint64_t mailbox = machine_->mailbox(vcpu);
   machine_->run(vcpu, kCopy, machine_->address(page, at), mailbox, 0);
   return {machine_->own.at(mailbox), kLine};
@@ -260,7 +261,7 @@ namespace pager {
 struct Vcpus::Machine {};
 
 void require_kvm() {
-  throw base::Unsupported("cannot use --kvm: only x86-64 has it here; leave it out");
+  throw base::Unsupported("cannot use --kvm: it is implemented only for x86-64; omit --kvm");
 }
 Vcpus::Vcpus(const GuestMemory&, const MemoryFile&, size_t) {
   require_kvm();
@@ -268,7 +269,7 @@ Vcpus::Vcpus(const GuestMemory&, const MemoryFile&, size_t) {
 Vcpus::~Vcpus() = default;
 void Vcpus::load(size_t, PageNumber, size_t) {}
 void Vcpus::store(size_t, PageNumber, size_t, std::byte) {}
-std::span<const std::byte> Vcpus::see(size_t, PageNumber, size_t) {
+std::span<const std::byte> Vcpus::read_line(size_t, PageNumber, size_t) {
   return {};
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Connects a VMM to the server, sends its handshake, and watches its sweep.
 #include "pager/probe/vmm.h"
 
 #include <poll.h>
@@ -19,13 +20,13 @@
 #include "base/unix_socket.h"
 #include "pager/kernel/uffd.h"
 #include "pager/probe/child.h"
-#include "pager/probe/misbehaviour.h"
+#include "pager/probe/misbehavior.h"
 #include "pager/probe/sweep.h"
 
 namespace pager {
 namespace {
 
-// Waits for the socket, and for somebody who listens there, for `wait`.
+// Connects to the socket. Waits up to `wait` for it to exist and for a server to listen.
 base::Fd connect_to(const std::string& path, std::chrono::milliseconds wait,
                     const base::Deadline& deadline) {
   constexpr int kTryAgainMs = 10;
@@ -43,11 +44,12 @@ base::Fd connect_to(const std::string& path, std::chrono::milliseconds wait,
     base::throw_errno("cannot connect to " + base::quoted(path));
   }
   throw base::Refused("cannot connect to " + base::quoted(path) +
-                      ": no page server listens there; start one with uffd-serve");
+                      ": no page server listens; start one with uffd-serve");
 }
 
-// Waits for the end of the sweep on `done`. Ends the process when `socket` hangs up and then a
-// second passes in which no page is looked at: a server may have reason to close, but not to stop.
+// Waits for the end of the sweep, which signals `done`. If `socket` hangs up and then a second
+// passes without a verified page, ends the process: a server may close the connection, but must not
+// stop serving.
 void watch(int socket, int done, VmmRecord& record) {
   constexpr auto kGrace = std::chrono::seconds(1);
   std::array<struct pollfd, 2> fds{
@@ -76,7 +78,7 @@ void sweep(const ProbeConfig& config, const MemoryFile& file, size_t index, int 
              record);
   const base::Fd done(::eventfd(0, EFD_CLOEXEC));
   if (!done) {
-    base::throw_errno("cannot make an eventfd");
+    base::throw_errno("cannot create an eventfd");
   }
   std::exception_ptr failure;
   std::jthread thread([&] {
@@ -99,7 +101,7 @@ void sweep(const ProbeConfig& config, const MemoryFile& file, size_t index, int 
 void run_vmm(const ProbeConfig& config, const MemoryFile& file, size_t index,
              const base::Deadline& deadline, VmmRecord& record,
              const std::function<void()>& say_done) {
-  // A poisoned page ends a VMM; sanitizers would report it instead. It cannot fail for this signal.
+  // A poisoned page must end a VMM; sanitizers would catch SIGBUS. signal(2) cannot fail here.
   static_cast<void>(::signal(SIGBUS, SIG_DFL));
   try {
     if (config.cpu) {
@@ -112,7 +114,7 @@ void run_vmm(const ProbeConfig& config, const MemoryFile& file, size_t index,
     }
     const base::Fd socket = connect_to(config.sockets[index], config.wait, deadline);
     const bool accepted_one_is_sent =
-        send_handshake(config.misbehaviour, memory.regions(), socket.get(), uffd.get(), deadline);
+        send_handshake(config.misbehavior, memory.regions(), socket.get(), uffd.get(), deadline);
     if (accepted_one_is_sent) {
       sweep(config, file, index, socket.get(), memory, record);
     } else {

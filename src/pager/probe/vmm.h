@@ -12,14 +12,13 @@
 
 namespace pager {
 
-// The life of one VMM, in a process of its own: memory, userfaultfd, handshake, then all touches
-// and verifications (pager/probe/sweep.h), or, for a configuration that misbehaves, a spoilt
-// handshake and the wait for the server to refuse it. The outcome is in `record`; failures are in
-// record.failure. Calls `say_done` and then, with config.hold, stays until it is killed.
+// Runs one VMM in its own process: memory, userfaultfd, handshake, then the touches and
+// verifications (Sweep). With config.misbehavior it sends an invalid handshake and waits for the
+// refusal. The outcome is in `record`, a failure in record.failure. Calls `say_done`; with
+// config.hold it then stays until it is killed.
 //
-// Does not return, but ends the process, when the server has closed the connection and a second
-// passes without any progress: nothing more will come. `deadline` bounds what happens before the
-// first touch.
+// Ends the process if the server has closed the connection and then one second passes without
+// progress. `deadline` limits the time before the first touch.
 void run_vmm(const ProbeConfig& config, const MemoryFile& file, size_t index,
              const base::Deadline& deadline, VmmRecord& record,
              const std::function<void()>& say_done);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Parses and composes handshakes; every byte of a peer's handshake is hostile.
 #include "pager/protocol/handshake.h"
 
 #include <fcntl.h>
@@ -21,8 +22,8 @@ using Json = nlohmann::json;
   throw base::BadData("cannot use the handshake: " + why);
 }
 
-// A number of region `index`, or nothing when the field is not there. Negative numbers, fractions,
-// texts and what does not fit into 64 bits are refused.
+// Returns a number of region `index`, or nothing if the field is missing. Negative numbers,
+// fractions, strings and numbers over 64 bits are rejected.
 std::optional<uint64_t> number_field(const Json& region, size_t index, const char* name) {
   const auto field = region.find(name);
   if (field == region.end()) {
@@ -30,7 +31,7 @@ std::optional<uint64_t> number_field(const Json& region, size_t index, const cha
   }
   if (!field->is_number_unsigned()) {
     refuse("'" + std::string(name) + "' of region " + std::to_string(index) +
-           " is no number of bytes");
+           " is not a number of bytes");
   }
   return field->get<uint64_t>();
 }
@@ -45,7 +46,7 @@ uint64_t required_field(const Json& region, size_t index, const char* name) {
 
 hot::Region parse_region(const Json& json, size_t index) {
   if (!json.is_object()) {
-    refuse("region " + std::to_string(index) + " is no object");
+    refuse("region " + std::to_string(index) + " is not an object");
   }
   hot::Region region;
   region.base = required_field(json, index, "base_host_virt_addr");
@@ -64,18 +65,18 @@ hot::Region parse_region(const Json& json, size_t index) {
 std::vector<hot::Region> parse_handshake(std::string_view body) {
   const Json parsed = Json::parse(body, nullptr, /*allow_exceptions=*/false);
   if (parsed.is_discarded()) {
-    refuse("the body is no JSON");
+    refuse("the body is not JSON");
   }
   const Json* list = &parsed;
   if (parsed.is_object()) {
     const auto mappings = parsed.find("mappings");
     if (mappings == parsed.end()) {
-      refuse("the body is an object without 'mappings'");
+      refuse("the body is an object that has no 'mappings'");
     }
     list = &*mappings;
   }
   if (!list->is_array()) {
-    refuse("the body is no array of regions");
+    refuse("the body is not an array of regions");
   }
   if (list->size() > hot::kMaxRegions) {
     refuse(std::to_string(list->size()) + " regions, more than " +
@@ -130,11 +131,11 @@ void JsonCollector::add(std::string_view piece) {
 
 std::optional<HandshakeReader::Result> HandshakeReader::read_from(int socket) {
   std::array<std::byte, size_t{16} << 10U> buffer{};
-  constexpr int kReads = 64;  // then others have their turn
+  constexpr int kReads = 64;  // then other peers have their turn
   for (int i = 0; i < kReads; ++i) {
     const base::Received received = base::recv_with_fds(socket, buffer, fds_);
     if (received.fds_truncated || fds_.size() > 1) {
-      refuse("more than one descriptor came with it");
+      refuse("the peer sent more than one descriptor");
     }
     if (received.would_block) {
       break;
@@ -156,7 +157,7 @@ std::optional<HandshakeReader::Result> HandshakeReader::read_from(int socket) {
     }
   }
   if (fds_.size() == 1 && !is_userfaultfd(fds_[0].get())) {
-    refuse("the descriptor that came with it is no userfaultfd");
+    refuse("the descriptor that the peer sent is not a userfaultfd");
   }
   if (!body_.is_whole() || fds_.empty()) {
     return std::nullopt;

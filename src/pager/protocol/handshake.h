@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Firecracker's handshake: one JSON array of regions, and one userfaultfd beside it.
+// Firecracker's handshake: one JSON array of regions, sent with one userfaultfd.
 #pragma once
 
 #include <cstddef>
@@ -15,28 +15,29 @@
 
 namespace pager {
 
-// What one peer may send: enough for the regions with megabytes of blanks between. More is refused.
+// The most that one peer may send: enough for the regions and megabytes of white space.
 inline constexpr size_t kMaxHandshakeBytes = size_t{16} << 20U;
-// What is kept of it, blanks left out: enough for kMaxRegions regions.
+// The most that is kept of it, without white space: enough for kMaxRegions regions.
 inline constexpr size_t kMaxHandshakeText = size_t{1} << 20U;
 
-// The regions of a body: a bare array of {base_host_virt_addr, size, offset, page_size,
+// Returns the regions of a body: a bare array of {base_host_virt_addr, size, offset, page_size,
 // page_size_kib}, or {"mappings": [...]} around it. `page_size` is missing before Firecracker 1.12;
-// `page_size_kib` holds bytes in spite of its name; neither means 4096. Unknown fields are ignored.
-// Throws base::BadData, naming what is wrong. Says nothing of overlaps and the file: layout_problem
-// does.
+// `page_size_kib` holds bytes in spite of its name; if both are missing, the size is 4096. Unknown
+// fields are ignored. Throws base::BadData that names the fault. Overlaps and the file size are not
+// checked here: call layout_problem.
 std::vector<hot::Region> parse_handshake(std::string_view body);
 
-// The body that Firecracker would send.
+// Returns the body that Firecracker would send.
 std::string compose_handshake(std::span<const hot::Region> regions);
 
-// Collects one JSON array or object that comes in pieces, and finds its end. Blanks are kept only
-// within texts, and one between words; each byte is looked at once, so that a peer that sends byte
-// by byte costs no more than one that sends all at once.
+// Collects one JSON array or object that arrives in pieces, and finds its end. White space outside
+// of strings is reduced to one blank. Each byte is examined once, so a peer that sends byte by byte
+// costs no more than one that sends everything at once.
 class JsonCollector {
  public:
   void add(std::string_view piece);
-  // The outermost bracket has been closed, whatever followed; or the text starts with none.
+  // True if the outermost bracket is closed (whatever follows), or if the text does not start with
+  // a bracket.
   bool is_whole() const { return whole_; }
   const std::string& text() const { return text_; }
 
@@ -48,20 +49,20 @@ class JsonCollector {
   bool whole_ = false;
 };
 
-// Collects one handshake from a socket, over as many reads as it takes: the body may come split,
-// and the descriptor before, with or after the first part of it. It is whole when a descriptor is
-// there and the bytes so far are one JSON value with nothing but blanks behind it. Never blocks.
+// Collects one handshake from a socket, over any number of reads: the body may arrive in parts, and
+// the descriptor before, with or after the first part. The handshake is complete when a descriptor
+// has arrived and the bytes so far are one JSON value. Never blocks.
 class HandshakeReader {
  public:
   struct Result {
     std::vector<hot::Region> regions;
     base::Fd uffd;
   };
-  // Call when the socket is readable. Nothing while more is needed. Throws base::BadData: closed
-  // before it was whole, too long, no JSON, more than one descriptor, one that is
-  // no userfaultfd, truncated descriptors, regions in bad form.
+  // Call it when the socket is readable. Returns nothing while more is needed. Throws base::BadData
+  // if the peer closed early, sent too much, sent no JSON, sent more than one descriptor or one
+  // that is not a userfaultfd, or if descriptors were truncated or regions are malformed.
   std::optional<Result> read_from(int socket);
-  // The descriptors that have come so far, also after a failure. Close them where that may block.
+  // The descriptors that have arrived, also after a failure. Closing them may block.
   std::vector<base::Fd> take_fds() { return std::move(fds_); }
 
  private:

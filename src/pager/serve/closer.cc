@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// A thread pool with a limit for each owner.
 #include "pager/serve/closer.h"
 
 #include <pthread.h>
@@ -27,7 +28,7 @@ struct Closer::State {
   size_t idle = 0;
   bool stop = false;
 
-  // The first task whose owner has not all of its threads at work.
+  // The first task whose owner has fewer than kThreadsPerOwner running.
   std::list<Task>::iterator next() {
     return std::ranges::find_if(waiting, [this](const Task& task) {
       const auto busy = running.find(task.owner);
@@ -44,7 +45,7 @@ struct Closer::State {
 
 Closer::Closer() : state_(std::make_shared<State>()) {
   const std::lock_guard lock(state_->mutex);
-  start_thread(state_);  // one stays; it is there also when no more can be made
+  start_thread(state_);  // one thread always exists, even if no further one can start
 }
 
 Closer::~Closer() {
@@ -68,7 +69,7 @@ void Closer::post(Owner owner, std::function<void()> work) {
     try {
       start_thread(state_);
     } catch (const std::system_error&) {
-      // It waits for one of the threads that there are.
+      // The task waits for one of the existing threads.
     }
   }
   state_->changed.notify_one();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Frees what may block while it is freed, on threads of its own.
+// Frees resources on separate threads, because freeing them may block.
 #pragma once
 
 #include <chrono>
@@ -11,14 +11,13 @@
 
 namespace pager {
 
-// close(2) may block for as long as a peer likes: a TCP socket with SO_LINGER, a file of a FUSE
-// mount that does not answer. So what a peer has sent or opened (descriptors, its connection with
-// what lies unread in it), memory files, and sessions that have ended are freed here: 5 ms for an
-// image of 256 MiB, too.
+// A peer can make close(2) block for any time: a TCP socket with SO_LINGER, a file of a FUSE mount
+// that does not answer. So descriptors and connections of peers, memory files, and sessions that
+// have ended are freed here. Unmapping an image of 256 MiB takes 5 ms, too.
 //
-// Bounds: kThreads threads in all, kThreadsPerOwner for one owner, so that a peer whose descriptors
-// block holds up nobody else. At the bound, work waits; its descriptors stay open. The caller asks
-// pending() before it takes more from that owner.
+// There are at most kThreads threads, and kThreadsPerOwner of them work for one owner, so that a
+// peer whose descriptors block delays no other owner. Beyond these limits, work waits and its
+// descriptors stay open. The caller checks pending() before it accepts more from that owner.
 class Closer {
  public:
   static constexpr size_t kThreads = 32;
@@ -26,7 +25,7 @@ class Closer {
   using Owner = uint64_t;
 
   Closer();
-  // Waits a second at most until all is freed. What blocks longer ends with the process.
+  // Waits at most one second for the work. Threads that block longer end with the process.
   ~Closer();
   Closer(const Closer&) = delete;
   Closer(Closer&&) = delete;
@@ -39,7 +38,7 @@ class Closer {
     post(owner, [holder = std::make_shared<T>(std::move(thing))]() mutable { holder.reset(); });
   }
   void post(Owner owner, std::function<void()> work);
-  // What waits or is under way.
+  // The number of tasks of an owner that wait or run.
   size_t pending(Owner owner) const;
 
  private:

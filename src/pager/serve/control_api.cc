@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// Routes control requests to the Pager and composes the replies.
 #include "pager/serve/control_api.h"
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <utility>
@@ -31,7 +33,7 @@ HttpReply ordered_reply(Pager::Ordered ordered) {
     case Pager::Ordered::unknown:
       return error_reply(kNotFound, "session not found");
     case Pager::Ordered::not_connected:
-      return error_reply(kConflict, "no VMM is connected");
+      return error_reply(kConflict, "no VMM is connected to the session");
     case Pager::Ordered::under_way:
       return error_reply(kConflict, "completion already in progress");
     case Pager::Ordered::yes:
@@ -40,8 +42,8 @@ HttpReply ordered_reply(Pager::Ordered ordered) {
   return {.status = kNoContent, .body = ""};
 }
 
-// A file that cannot be found is the request's mistake.
-std::shared_ptr<const Image> open_image(ImageStore& images, const std::string& path) {
+// A file that does not exist is an error of the request.
+std::shared_ptr<const Image> open_image(ImageCache& images, const std::string& path) {
   try {
     return images.open(path);
   } catch (const std::system_error& error) {
@@ -62,7 +64,7 @@ HttpReply error_reply(unsigned status, std::string_view message) {
 HttpReply ControlApi::answer(std::string_view method, std::string_view path, std::string_view body,
                              const Gone& gone) {
   try {
-    return route(method, path, body, gone);
+    return route(method, {.target = parse_target(path), .body = body, .gone = gone});
   } catch (const Draining& error) {
     return error_reply(kUnavailable, error.what());
   } catch (const Occupied& error) {
@@ -76,80 +78,83 @@ HttpReply ControlApi::answer(std::string_view method, std::string_view path, std
   }
 }
 
-HttpReply ControlApi::route(std::string_view method, std::string_view path, std::string_view body,
-                            const Gone& gone) {
-  const Target target = parse_target(path);
-  const bool get = method == "GET";
-  const bool post = method == "POST";
-  if (target.collection == "sessions") {
-    if (!target.action.empty()) {
-      return act(target, post, body, gone);
+HttpReply ControlApi::route(std::string_view method, const Call& call) {
+  struct Route {
+    std::string_view method;
+    std::string_view collection;
+    bool has_id;
+    std::string_view action;
+    HttpReply (ControlApi::*answer)(const Call&);
+  };
+  static constexpr std::array kRoutes{
+      Route{"GET", "sessions", false, "", &ControlApi::list},
+      Route{"POST", "sessions", false, "", &ControlApi::create},
+      Route{"GET", "sessions", true, "", &ControlApi::describe},
+      Route{"POST", "sessions", true, "close", &ControlApi::close},
+      Route{"POST", "sessions", true, "complete", &ControlApi::complete},
+      Route{"POST", "sessions", true, "prefetch", &ControlApi::prefetch},
+      Route{"POST", "sessions", true, "pause-prefetch", &ControlApi::pause_prefetch},
+      Route{"POST", "drain", false, "", &ControlApi::drain},
+      Route{"GET", "health", false, "", &ControlApi::health},
+      Route{"GET", "stats", false, "", &ControlApi::stats},
+      Route{"GET", "metrics", false, "", &ControlApi::metrics},
+  };
+  std::string allowed;  // methods of this path
+  for (const Route& route : kRoutes) {
+    if (route.collection != call.target.collection || route.has_id == call.target.id.empty() ||
+        route.action != call.target.action) {
+      continue;
     }
-    if (!target.id.empty()) {
-      return get ? describe(target.id) : error_reply(kWrongMethod, "GET only");
+    if (route.method == method) {
+      return (this->*route.answer)(call);
     }
-    return get    ? HttpReply{.body = sessions_json(pager_.sessions())}
-           : post ? create(body)
-                  : error_reply(kWrongMethod, "GET and POST only");
+    allowed += (allowed.empty() ? "" : " and ") + std::string(route.method);
   }
-  if (!target.id.empty()) {
-    return error_reply(kNotFound, "no such path");
-  }
-  if (target.collection == "drain") {
-    if (!post) {
-      return error_reply(kWrongMethod, "POST only");
-    }
-    pager_.drain();
-    return {.status = kNoContent, .body = ""};
-  }
-  const bool known = target.collection == "health" || target.collection == "stats" ||
-                     target.collection == "metrics";
-  if (!known) {
-    return error_reply(kNotFound, "no such path");
-  }
-  if (!get) {
-    return error_reply(kWrongMethod, "GET only");
-  }
-  if (target.collection == "metrics") {
-    return {.body = metrics_text(pager_.info(), settings_.version), .type = kMetricsType};
-  }
-  return {.body = target.collection == "health" ? health_json(pager_, settings_.version)
-                                                : stats_json(pager_, settings_.version)};
+  return allowed.empty() ? error_reply(kNotFound, "no such path")
+                         : error_reply(kWrongMethod, allowed + " only");
 }
 
-HttpReply ControlApi::describe(std::string_view id) const {
-  const std::optional<SessionInfo> info = pager_.session(id);
+HttpReply ControlApi::list(const Call& /*call*/) {
+  return {.body = sessions_json(pager_.sessions())};
+}
+
+HttpReply ControlApi::describe(const Call& call) {
+  const std::optional<SessionInfo> info = pager_.session(call.target.id);
   return info ? HttpReply{.body = session_json(*info)}
               : error_reply(kNotFound, "session not found");
 }
 
-HttpReply ControlApi::act(const Target& target, bool post, std::string_view body,
-                          const Gone& gone) {
-  const std::string_view action = target.action;
-  if (action != "close" && action != "complete" && action != "prefetch" &&
-      action != "pause-prefetch") {
-    return error_reply(kNotFound, "no such path");
-  }
-  if (!post) {
-    return error_reply(kWrongMethod, "POST only");
-  }
-  if (action == "complete") {
-    return complete(target.id, body, gone);
-  }
-  if (action == "prefetch") {
-    return prefetch(target.id, body);
-  }
-  if (action == "pause-prefetch") {
-    return ordered_reply(pager_.pause_prefetch(target.id));
-  }
-  pager_.close(target.id);  // also an unknown id: closing twice is not an error
+HttpReply ControlApi::close(const Call& call) {
+  pager_.close(call.target.id);  // also for an unknown id, because closing twice is not an error
   return {.status = kNoContent, .body = ""};
 }
 
-// Each request has a thread of its own, so it may wait. The completion goes on when its client
-// leaves: its work is not lost, and the next client that asks waits for the rest of it.
-HttpReply ControlApi::complete(std::string_view id, std::string_view body, const Gone& gone) {
-  const CompleteRequest request = parse_complete_request(body);
+HttpReply ControlApi::pause_prefetch(const Call& call) {
+  return ordered_reply(pager_.pause_prefetch(call.target.id));
+}
+
+HttpReply ControlApi::drain(const Call& /*call*/) {
+  pager_.drain();
+  return {.status = kNoContent, .body = ""};
+}
+
+HttpReply ControlApi::health(const Call& /*call*/) {
+  return {.body = health_json(pager_, settings_.version)};
+}
+
+HttpReply ControlApi::stats(const Call& /*call*/) {
+  return {.body = stats_json(pager_, settings_.version)};
+}
+
+HttpReply ControlApi::metrics(const Call& /*call*/) {
+  return {.body = metrics_text(pager_.info(), settings_.version), .type = kMetricsType};
+}
+
+// Each request has its own thread, so it may wait. If its client leaves, the completion continues,
+// and the next client that asks waits for the rest of it.
+HttpReply ControlApi::complete(const Call& call) {
+  const std::string_view id = call.target.id;
+  const CompleteRequest request = parse_complete_request(call.body);
   const Pager::CompletionOrder order = pager_.complete(id, request.bytes_per_second, request.wait);
   if (order.ordered != Pager::Ordered::yes) {
     return ordered_reply(order.ordered);
@@ -157,20 +162,20 @@ HttpReply ControlApi::complete(std::string_view id, std::string_view body, const
   if (!request.wait) {
     return {.status = kAccepted, .body = R"({"state":"running"})"};
   }
-  constexpr std::chrono::milliseconds kLook{200};
-  while (!order.completion->wait(kLook)) {
+  constexpr std::chrono::milliseconds kCheckInterval{200};
+  while (!order.completion->wait(kCheckInterval)) {
     if (stopping_.load(std::memory_order_relaxed)) {
       return error_reply(kUnavailable, "pager is draining");
     }
     if (order.completion->state() == Completion::State::paused) {
       order.completion->leave();
-      return error_reply(kConflict, "completion paused");
+      return error_reply(kConflict, "the completion is paused");
     }
-    if (gone()) {
+    if (call.gone()) {
       order.completion->leave();
       base::say_detail("session " + base::quoted(id) +
-                       ": its completion goes on without its client");
-      return error_reply(kTimeout, "the client has left; the completion goes on");
+                       ": its completion continues without its client");
+      return error_reply(kTimeout, "the client has disconnected; the completion continues");
     }
   }
   return order.completion->state() == Completion::State::done
@@ -178,8 +183,9 @@ HttpReply ControlApi::complete(std::string_view id, std::string_view body, const
              : error_reply(kFailed, order.completion->why());
 }
 
-HttpReply ControlApi::prefetch(std::string_view id, std::string_view body) {
-  const std::string path = parse_prefetch_request(body);
+HttpReply ControlApi::prefetch(const Call& call) {
+  const std::string_view id = call.target.id;
+  const std::string path = parse_prefetch_request(call.body);
   std::shared_ptr<const HotFile> list;
   if (!path.empty()) {
     const std::shared_ptr<const Image> image = pager_.image_of(id);
@@ -190,22 +196,22 @@ HttpReply ControlApi::prefetch(std::string_view id, std::string_view body) {
   }
   const Pager::Ordered ordered = pager_.prefetch(id, std::move(list));
   return ordered == Pager::Ordered::under_way
-             ? error_reply(kConflict, std::to_string(SessionState::kHotLists) +
-                                          " hot lists of it are being installed; try again later")
+             ? error_reply(kConflict,
+                           std::to_string(SessionState::kHotLists) +
+                               " hot lists of the session are being installed; try again later")
              : ordered_reply(ordered);
 }
 
-// A hot list only makes a guest faster: one that cannot be used never keeps a guest from being
-// served.
-void ControlApi::use_hot_list(const std::string& path, Place& place,
+// A hot list only makes a guest faster, so a list that cannot be used never prevents serving it.
+void ControlApi::use_hot_list(const std::string& path, Endpoint& endpoint,
                               std::vector<std::string>& warnings) {
   const auto refuse = [&](const std::exception& error) {
     warnings.push_back(std::string(error.what()) + "; serving without it");
-    base::say_warning("session " + base::quoted(place.id) + ": " + warnings.back());
-    place.hot_refused = true;
+    base::say_warning("session " + base::quoted(endpoint.id) + ": " + warnings.back());
+    endpoint.hot_refused = true;
   };
   try {
-    place.hot = hot_files_.open(path, *place.image);
+    endpoint.hot = hot_files_.open(path, *endpoint.image);
   } catch (const base::BadData& error) {
     refuse(error);
   } catch (const std::system_error& error) {
@@ -213,38 +219,40 @@ void ControlApi::use_hot_list(const std::string& path, Place& place,
   }
 }
 
-HttpReply ControlApi::create(std::string_view body) {
-  const SessionRequest request = parse_session_request(body, settings_.needs_cache_key);
+HttpReply ControlApi::create(const Call& call) {
+  const SessionRequest request = parse_session_request(call.body, settings_.needs_cache_key);
   if (pager_.draining()) {
     throw Draining("pager is draining");  // before any file is opened
   }
-  Place place;
-  place.id = request.id;
-  place.instance_id = request.instance_id;
-  place.cache_key = request.cache_key;
-  place.peer_uid = request.peer_uid;
-  place.on_failure = request.on_failure.value_or(settings_.on_failure);
-  place.on_refusal = request.on_refusal.value_or(settings_.on_refusal);
-  place.read_attempts = settings_.read_attempts;
-  place.window = request.window ? request.window : settings_.window;
-  place.socket_path = settings_.socket_dir + "/" + place.id + ".sock";
-  base::check_socket_path(place.socket_path);
-  place.image = open_image(images_, request.memory_path);
-  if (place.image->view() == Image::View::unprotected) {
-    base::say_warning("session " + base::quoted(place.id) + ": serving " +
+  Endpoint endpoint;
+  endpoint.id = request.id;
+  endpoint.instance_id = request.instance_id;
+  endpoint.cache_key = request.cache_key;
+  endpoint.peer_uid = request.peer_uid;
+  endpoint.serving = settings_.serving;
+  endpoint.serving.on_failure = request.on_failure.value_or(settings_.serving.on_failure);
+  endpoint.serving.on_refusal = request.on_refusal.value_or(settings_.serving.on_refusal);
+  if (request.window) {
+    endpoint.serving.window = request.window;
+  }
+  endpoint.socket_path = settings_.socket_dir + "/" + endpoint.id + ".sock";
+  base::check_socket_path(endpoint.socket_path);
+  endpoint.image = open_image(images_, request.memory_path);
+  if (endpoint.image->view() == Image::View::unprotected) {
+    base::say_warning("session " + base::quoted(endpoint.id) + ": serving " +
                       base::quoted(request.memory_path) + std::string(Image::kUnprotectedText));
   }
   std::vector<std::string> warnings;
   if (!request.hot_list_path.empty()) {
-    use_hot_list(request.hot_list_path, place, warnings);
+    use_hot_list(request.hot_list_path, endpoint, warnings);
   }
-  place.trace_path = request.trace_path;
-  if (!place.trace_path.empty()) {
-    hot::TraceWriter::check(place.trace_path);
+  endpoint.trace_path = request.trace_path;
+  if (!endpoint.trace_path.empty()) {
+    hot::TraceWriter::check(endpoint.trace_path);
   }
   base::JsonLine reply;
-  reply.text("session_id", place.id)
-      .path("uffd_socket_path", place.socket_path)
+  reply.text("session_id", endpoint.id)
+      .path("uffd_socket_path", endpoint.socket_path)
       .text("pager_version", settings_.version);
   if (!warnings.empty()) {
     reply.raw("warnings", base::json_array(warnings));
@@ -252,8 +260,8 @@ HttpReply ControlApi::create(std::string_view body) {
   const Pager::Existing existing = request.replace.value_or(settings_.replace)
                                        ? Pager::Existing::replace
                                        : Pager::Existing::keep;
-  const std::string id = place.id;
-  if (pager_.open(std::move(place), existing) == Pager::Opened::made) {
+  const std::string id = endpoint.id;
+  if (pager_.open(std::move(endpoint), existing) == Pager::Opened::made) {
     base::say_detail("session " + base::quoted(id) + ": waiting for its VMM, image " +
                      base::quoted(request.memory_path));
   }

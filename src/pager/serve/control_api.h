@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control interface of the service: what each request does and is answered, apart from HTTP
-// itself.
+// The control interface of the service: the effect and the reply of each request, without HTTP.
 #pragma once
 
 #include <atomic>
@@ -27,46 +26,54 @@ HttpReply error_reply(unsigned status, std::string_view message);
 
 inline constexpr size_t kMaxRequestBytes = size_t{1} << 20U;
 
-// Requests and replies are those of hypeman's pager, and ours beside them (docs/interfaces.md).
-// Safe to use from any thread.
+// Implements the requests of hypeman's pager and further ones (docs/interfaces.md). Thread-safe.
 class ControlApi {
  public:
   struct Settings {
-    std::string socket_dir;  // of the session sockets
+    std::string socket_dir;  // directory of the session sockets
     std::string version;
-    bool needs_cache_key = false;  // hypeman's pager refuses a session without one
-    std::optional<Window> window{};
-    OnFailure on_failure = OnFailure::poison;
-    OnRefusal on_refusal = OnRefusal::kill;
-    uint32_t read_attempts = kReadAttempts;
-    bool replace = false;  // a session of the same id, where the request does not say
+    bool needs_cache_key = false;  // reject a session without one, as hypeman's pager does
+    ServingOptions serving{};      // of sessions whose request does not set them
+    bool replace = false;          // default of the request's `replace`
   };
   ControlApi(Pager& pager, Settings settings) : pager_(pager), settings_(std::move(settings)) {}
 
-  // Whether the client of a request has gone: asked now and then by one that waits.
+  // Returns whether the client of a request has disconnected. A request that waits calls it
+  // repeatedly.
   using Gone = std::function<bool()>;
-  // Never throws: what goes wrong is a reply.
+  // Never throws; an error becomes a reply.
   HttpReply answer(std::string_view method, std::string_view path, std::string_view body,
                    const Gone& gone);
 
-  // Requests that wait for something are answered now, and none waits from now on.
+  // Answers all requests that wait, and makes later ones return at once.
   void stop_waiting() { stopping_.store(true, std::memory_order_relaxed); }
 
  private:
-  HttpReply route(std::string_view method, std::string_view path, std::string_view body,
-                  const Gone& gone);
-  HttpReply describe(std::string_view id) const;
-  HttpReply act(const Target& target, bool post, std::string_view body, const Gone& gone);
-  HttpReply complete(std::string_view id, std::string_view body, const Gone& gone);
-  HttpReply prefetch(std::string_view id, std::string_view body);
-  HttpReply create(std::string_view body);
-  void use_hot_list(const std::string& path, Place& place, std::vector<std::string>& warnings);
+  struct Call {
+    Target target;
+    std::string_view body;
+    const Gone& gone;
+  };
+  HttpReply route(std::string_view method, const Call& call);
+  HttpReply list(const Call& call);
+  HttpReply create(const Call& call);
+  HttpReply describe(const Call& call);
+  HttpReply close(const Call& call);
+  HttpReply complete(const Call& call);
+  HttpReply prefetch(const Call& call);
+  HttpReply pause_prefetch(const Call& call);
+  HttpReply drain(const Call& call);
+  HttpReply health(const Call& call);
+  HttpReply stats(const Call& call);
+  HttpReply metrics(const Call& call);
+  void use_hot_list(const std::string& path, Endpoint& endpoint,
+                    std::vector<std::string>& warnings);
 
   std::atomic<bool> stopping_{false};
   Pager& pager_;
   Settings settings_;
-  ImageStore images_;
-  HotFileStore hot_files_;
+  ImageCache images_;
+  HotListCache hot_files_;
 };
 
 }  // namespace pager

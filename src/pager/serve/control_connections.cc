@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tracks the connections of a control socket and ends those beyond a limit.
 #include "pager/serve/control_connections.h"
 
 #include <pthread.h>
@@ -99,7 +100,7 @@ void ControlConnections::make_room(int added) {
   }
 }
 
-// Of those of root and the server's user that wait for their client.
+// Considers connections of root and the server's user that wait for their client.
 ControlConnections::Connections::iterator ControlConnections::oldest_of_the_greediest() {
   const auto may_end = [](const Connection& connection) {
     return !connection.ended && connection.until != kNever && may_ask(connection.peer.uid);
@@ -131,7 +132,7 @@ void ControlConnections::end(Connections::value_type& connection) {
 void ControlConnections::end_for_others(Connections::value_type& connection) {
   end(connection);
   if (log_.admit()) {
-    base::say_warning("too many control connections are open: closed one of process " +
+    base::say_warning("too many control connections: closed one of process " +
                       std::to_string(connection.second.peer.pid) + " of user " +
                       std::to_string(connection.second.peer.uid) + log_.note());
   }
@@ -145,7 +146,8 @@ ControlConnections::Clock::time_point ControlConnections::next_end() const {
   return next;
 }
 
-// A limit that starts later ends later, so the timer is woken only where it waits for none.
+// All limits have the same length, so a limit that starts later ends later. The timer is woken only
+// if no limit was active.
 void ControlConnections::end_late_ones() {
   std::unique_lock lock(mutex_);
   while (!stop_) {

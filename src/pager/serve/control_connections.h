@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Limits of the connections of a control socket: their number, and the time that each may take.
+// Limits of a control socket: the number of connections, and the time that each may take.
 #pragma once
 
 #include <sys/types.h>
@@ -18,22 +18,22 @@
 
 namespace pager {
 
-// A connection waits for its client (for a whole request, or until a reply is read), or for the
-// server's answer. Waiting for the client has a time limit, which starts anew only with the next
-// request or reply; the answer has none. Beyond the number of connections, the oldest one that
-// waits for its client ends, of the process that has most of these. So a process that floods the
-// socket ends its own connections. Another user's connections, which get 403 only, have a small
-// number of their own; beyond it the new one ends.
+// A connection waits either for its client (for a complete request, or until a reply is read) or
+// for the server's answer. Waiting for the client has a time limit, which restarts only with the
+// next request or reply. The answer has no limit. If there are too many connections, the server
+// ends the oldest one that waits for its client, of the process that has the most of these. So a
+// process that floods the socket loses its own connections. Connections of other users, which only
+// get 403, have a small separate limit; beyond it the new connection ends.
 //
-// To end a connection is to shut its socket down; the thread that owns it then closes it. Safe to
-// use from any thread. While no connection waits, no thread wakes up.
+// Ending a connection shuts its socket down; the thread that owns the socket then closes it.
+// Thread-safe. While no connection waits, no thread wakes up.
 class ControlConnections {
  public:
   struct Limits {
-    size_t connections = 256;    // of root and the server's user, together
-    size_t of_another_user = 8;  // of each other user
-    size_t of_other_users = 32;  // of all other users, together
-    size_t answers = 224;        // requests other than GET that are answered at the same time
+    size_t connections = 256;                // of root and the server's user, together
+    size_t of_another_user = 8;              // of each other user
+    size_t of_other_users = 32;              // of all other users, together
+    size_t answers = 224;                    // concurrent requests other than GET
     std::chrono::milliseconds time{30'000};  // to send a request, and to read a reply
   };
   // Root and the server's user.
@@ -46,12 +46,13 @@ class ControlConnections {
   ControlConnections& operator=(const ControlConnections&) = delete;
   ControlConnections& operator=(ControlConnections&&) = delete;
 
-  // `socket` was accepted from `peer`; it is borrowed until remove(), which comes before its close.
+  // `socket` was accepted from `peer`. It is borrowed until remove(); call that before closing it.
   void add(int socket, const base::PeerCredentials& peer);
   void remove(int socket);
-  // The request is whole. False when too many others are being answered, unless it is `cheap`.
+  // Call it when the request is complete. Returns false if too many other requests are being
+  // answered; never for a `cheap` one.
   bool begin_answer(int socket, bool cheap);
-  // The reply is ready to be sent, or was sent: it is the client's turn.
+  // Call it when the reply is ready or sent: the client must act next.
   void wait_for_client(int socket);
 
  private:
@@ -62,7 +63,7 @@ class ControlConnections {
     uint64_t number;          // in the order of add()
     Clock::time_point until;  // kNever while the request is answered
     bool answers = false;     // counts in answers_
-    bool ended = false;       // shut down, and not closed yet
+    bool ended = false;       // shut down, but not closed yet
   };
   using Connections = std::map<int, Connection>;
 
@@ -81,7 +82,7 @@ class ControlConnections {
   Connections connections_;  // by socket
   uint64_t last_number_ = 0;
   size_t answers_ = 0;
-  bool timer_sleeps_ = false;  // no time limit runs
+  bool timer_sleeps_ = false;  // no time limit is active
   bool stop_ = false;
   base::LogLimit log_;
   std::thread timer_;

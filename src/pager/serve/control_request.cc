@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Validates the JSON fields and paths of control requests.
 #include "pager/serve/control_request.h"
 
 #include <array>
@@ -12,8 +13,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-// The string of an optional field, "" when it is not given. Strings become names and paths, which a
-// zero byte would end.
+// Returns an optional string, "" if it is not given. Strings become names and paths, so a zero
+// byte, which would end them, is rejected.
 std::string text_field(const Json& request, const char* name) {
   const auto field = request.find(name);
   if (field == request.end() || field->is_null()) {
@@ -34,7 +35,8 @@ std::optional<uid_t> uid_field(const Json& request, const char* name) {
   if (field == request.end() || field->is_null()) {
     return std::nullopt;
   }
-  constexpr uint64_t kMax = std::numeric_limits<uid_t>::max() - 1;  // the last one means "nobody"
+  constexpr uint64_t kMax =
+      std::numeric_limits<uid_t>::max() - 1;  // the largest value means "no user"
   if (!field->is_number_unsigned() || field->get<uint64_t>() > kMax) {
     throw base::BadData("'" + std::string(name) + "' is not a user id");
   }
@@ -98,7 +100,7 @@ std::optional<Window> window_field(const Json& request) {
   return Window::fixed(window->get<uint64_t>());
 }
 
-// A body that may be empty.
+// Parses a body, which may be empty.
 Json object_or_nothing(std::string_view body) {
   Json json = body.empty() ? Json::object() : Json::parse(body, nullptr, false);
   if (!json.is_object()) {
@@ -107,8 +109,8 @@ Json object_or_nothing(std::string_view body) {
   return json;
 }
 
-// As hypeman's pager: what may not stand in a file name becomes '-'. '@' stands in
-// store::session_name.
+// As in hypeman's pager, a character that is not allowed in a file name becomes '-'.
+// store::session_name uses '@'.
 std::string session_id_of(const Json& request) {
   std::string id = text_field(request, "session_id");
   if (id.empty()) {
@@ -123,13 +125,13 @@ std::string session_id_of(const Json& request) {
     c = plain ? c : '-';
   }
   if (id[0] == '.') {
-    id[0] = '-';  // no hidden file, and not the directory above
+    id[0] = '-';  // neither a hidden file nor ".."
   }
   return id;
 }
 
-// An early hypeman's pages in the place of the file's: left out, the guest would read other bytes
-// than its manager meant.
+// Early releases of hypeman send overlays, pages that replace those of the file. If they were
+// ignored, the guest would read wrong bytes.
 void refuse_overlays(const Json& request) {
   const auto overlays = request.find("overlays");
   if (overlays != request.end() && !overlays->is_null() && !overlays->empty()) {
@@ -181,7 +183,8 @@ SessionRequest parse_session_request(std::string_view body, bool needs_cache_key
     throw base::BadData("cache_key is required");
   }
   if (request.trace_path == "-") {
-    throw base::BadData(R"('trace_path' is "-": a service has no output to write it to)");
+    throw base::BadData(
+        R"('trace_path' is "-", but a service has no standard output; give a file)");
   }
   refuse_overlays(json);
   return request;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The callbacks of libmicrohttpd, and the checks of a request before it is answered.
 #include "pager/serve/control_server.h"
 
 #include <fcntl.h>
@@ -20,10 +21,10 @@
 namespace pager {
 namespace {
 
-// A request while it arrives.
+// A request that is being received.
 struct Request {
   bool has_headers = false;
-  bool has_zero_byte = false;  // in its path or query, where the library cuts them
+  bool has_zero_byte = false;  // in path or query; the library would cut there
   bool too_long = false;
   std::string body;
 };
@@ -39,7 +40,7 @@ struct ControlServer::Http {
   struct MHD_Daemon* daemon = nullptr;
   std::mutex mutex;
   std::condition_variable none_left;
-  int requests = 0;  // begun, and their replies not sent
+  int requests = 0;  // started, and not answered yet
 
   static enum MHD_Result reply(struct MHD_Connection* connection, const HttpReply& answer) {
     const std::string body =
@@ -67,7 +68,7 @@ struct ControlServer::Http {
     return socket >= 0 && ControlConnections::may_ask(base::peer_credentials(socket).uid);
   }
 
-  // False for a client that has only shut down its own sending.
+  // Returns false if the client has only shut down its sending direction.
   static bool has_gone(int socket) {
     struct pollfd fd {
       .fd = socket, .events = 0, .revents = 0
@@ -77,7 +78,7 @@ struct ControlServer::Http {
 
   HttpReply answer(int socket, const char* path, std::string_view method, const Request& request) {
     if (!is_allowed(socket)) {
-      return error_reply(MHD_HTTP_FORBIDDEN, "not your pager");
+      return error_reply(MHD_HTTP_FORBIDDEN, "only root and the server's user may use this socket");
     }
     if (request.has_zero_byte) {
       return error_reply(MHD_HTTP_BAD_REQUEST, "the path or query holds a zero byte");
@@ -86,7 +87,7 @@ struct ControlServer::Http {
       return error_reply(MHD_HTTP_CONTENT_TOO_LARGE,
                          "the body has more than " + std::to_string(kMaxRequestBytes) + " bytes");
     }
-    // GET waits for nothing, so an operator's is answered however many others wait.
+    // GET never waits, so an operator's GET is answered however many other requests wait.
     if (!connections.begin_answer(socket, method == MHD_HTTP_METHOD_GET)) {
       return error_reply(MHD_HTTP_SERVICE_UNAVAILABLE,
                          "too many requests are being answered; try again later");
@@ -113,8 +114,8 @@ struct ControlServer::Http {
     return reply(connection, answer(socket_of(connection), path, method, request));
   }
 
-  // The first that is known of a request. `uri` is what was sent: the path that on_request gets is
-  // decoded, and ends at its first zero byte.
+  // The first callback of a request. `uri` is as sent. The path that on_request gets is decoded and
+  // ends at its first zero byte.
   static void* on_uri(void* self, const char* uri, struct MHD_Connection* /*connection*/) {
     auto* request = new (std::nothrow) Request;
     if (request != nullptr) {
@@ -134,7 +135,7 @@ struct ControlServer::Http {
                  ? MHD_NO
                  : static_cast<Http*>(self)->handle(connection, path, method, data, size, *request);
     } catch (const std::exception&) {
-      return MHD_NO;  // no memory for a reply: the connection is closed
+      return MHD_NO;  // no memory for a reply: closes the connection
     }
   }
   static void on_completed(void* self, struct MHD_Connection* connection, void** state,
@@ -142,7 +143,7 @@ struct ControlServer::Http {
     auto* http = static_cast<Http*>(self);
     http->connections.wait_for_client(socket_of(connection));  // for its next request
     if (*state == nullptr) {
-      return;  // broke off before it was a request
+      return;  // the connection ended before a request began
     }
     delete static_cast<Request*>(*state);
     *state = nullptr;
@@ -150,7 +151,7 @@ struct ControlServer::Http {
     --http->requests;
     http->none_left.notify_all();
   }
-  // The library closes the socket after the second of these calls.
+  // Called when a connection starts, and before the library closes its socket.
   static void on_connection(void* self, struct MHD_Connection* connection, void** /*context*/,
                             enum MHD_ConnectionNotificationCode what) {
     auto* http = static_cast<Http*>(self);
@@ -170,13 +171,14 @@ struct ControlServer::Http {
 ControlServer::ControlServer(const base::UnixListener& listener, ControlApi& api,
                              const ControlConnections::Limits& limits)
     : http_(std::make_unique<Http>(api, limits)) {
-  // The library closes the listening descriptor that it is given.
+  // The library closes the listening descriptor that it is given, so it gets a copy.
   base::Fd copy(::fcntl(listener.fd(), F_DUPFD_CLOEXEC, 0));
   if (!copy) {
     base::throw_errno("cannot serve " + base::quoted(listener.path()));
   }
-  // Each connection has a thread. At its own limit the library accepts nobody, so it has some more
-  // than ControlConnections lets live: those that were ended and are not closed yet.
+  // Each connection has a thread. At its own limit the library accepts no connection, so that limit
+  // is higher than the limits of ControlConnections, by the connections that are ended but not
+  // closed yet.
   constexpr size_t kEnding = 64;
   const auto most = static_cast<unsigned>(limits.connections + limits.of_other_users + kEnding);
   http_->daemon = ::MHD_start_daemon(
@@ -192,7 +194,8 @@ ControlServer::ControlServer(const base::UnixListener& listener, ControlApi& api
 }
 
 ControlServer::~ControlServer() {
-  // Stopping cuts connections off, and the request that ends the server wants its reply.
+  // MHD_stop_daemon cuts connections off. The request that ends the server must get its reply
+  // first.
   constexpr std::chrono::seconds kLimit{1};
   http_->api.stop_waiting();
   std::unique_lock lock(http_->mutex);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP over the control socket, by libmicrohttpd.
+// HTTP on the control socket, with libmicrohttpd.
 #pragma once
 
 #include <memory>
@@ -10,15 +10,15 @@
 
 namespace pager {
 
-// Answers requests, each connection on a thread of its own, from its construction on. Without
-// connections no thread wakes up. Only root and the server's user are answered, whatever mode and
-// owner the socket has. Borrows both; the listener is left open.
+// Answers requests from its construction on, each connection on its own thread. Without connections
+// no thread wakes up. Only root and the server's user are answered, whatever mode and owner the
+// socket has. Borrows both arguments and leaves the listener open.
 class ControlServer {
  public:
   // Throws std::system_error.
   ControlServer(const base::UnixListener& listener, ControlApi& api,
                 const ControlConnections::Limits& limits = {});
-  // Waits, a second at most, until the requests under way have their replies.
+  // Waits, for at most one second, until the current requests are answered.
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
   ControlServer(ControlServer&&) = delete;

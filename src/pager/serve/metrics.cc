@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Formats the server's counters and latencies for Prometheus.
 #include "pager/serve/metrics.h"
 
 #include <array>
@@ -18,7 +19,7 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-// Shortest text that reads back as the same number.
+// The shortest text that parses to the same number.
 std::string seconds(double ns) {
   constexpr double kPerSecond = 1e9;
   std::array<char, 32> text{};
@@ -53,51 +54,51 @@ class Page {
   std::string text_;
 };
 
-struct Labelled {
+struct Labeled {
   const char* label;
   Count count;
 };
 
 void add_counts(Page& page, const Totals& totals) {
   constexpr std::array kFaults{
-      Labelled{"demand", Count::faults}, Labelled{"zero", Count::zero_faults},
-      Labelled{"hit_before", Count::hit_before}, Labelled{"unlisted", Count::faults_unlisted}};
+      Labeled{"demand", Count::faults}, Labeled{"zero", Count::zero_faults},
+      Labeled{"hit_before", Count::hit_before}, Labeled{"unlisted", Count::faults_unlisted}};
   page.family("uffd_serve_faults_total", "counter",
-              "Page faults: all (demand), and of these those answered with zeros, those whose page "
-              "was there before, those outside of the hot list.");
-  for (const Labelled& entry : kFaults) {
+              "Page faults: all (demand); of these, answered with zeros, page already present, "
+              "page not in the hot list.");
+  for (const Labeled& entry : kFaults) {
     page.sample("uffd_serve_faults_total", std::string("kind=\"") + entry.label + "\"",
                 totals[entry.count]);
   }
-  constexpr std::array kPages{Labelled{"copied", Count::pages_copied},
-                              Labelled{"zeroed", Count::pages_zeroed},
-                              Labelled{"prefetched", Count::pages_prefetched},
-                              Labelled{"removed", Count::pages_removed},
-                              Labelled{"poisoned", Count::pages_poisoned},
-                              Labelled{"healed", Count::pages_healed},
-                              Labelled{"gone", Count::pages_gone}};
+  constexpr std::array kPages{Labeled{"copied", Count::pages_copied},
+                              Labeled{"zeroed", Count::pages_zeroed},
+                              Labeled{"prefetched", Count::pages_prefetched},
+                              Labeled{"removed", Count::pages_removed},
+                              Labeled{"poisoned", Count::pages_poisoned},
+                              Labeled{"healed", Count::pages_healed},
+                              Labeled{"gone", Count::pages_gone}};
   page.family("uffd_serve_pages_total", "counter",
-              "Pages: copied, zeroed; of these prefetched; removed by guests; poisoned, and of "
-              "these healed; gone: the VMM has put other memory there.");
-  for (const Labelled& entry : kPages) {
+              "Pages: copied or zeroed; of these, prefetched; removed by guests; poisoned; of "
+              "these, healed; gone: replaced by the VMM.");
+  for (const Labeled& entry : kPages) {
     page.sample("uffd_serve_pages_total", std::string("kind=\"") + entry.label + "\"",
                 totals[entry.count]);
   }
   const auto counter = [&](const char* name, const char* help, Count count) {
     page.one(name, "counter", help, totals[count]);
   };
-  counter("uffd_serve_eagain_total", "Calls that met a removal under way.", Count::eagain);
+  counter("uffd_serve_eagain_total", "Calls that met a removal in progress.", Count::eagain);
   counter("uffd_serve_retries_total", "Faults that were kept and tried again.", Count::retries);
   counter("uffd_serve_out_of_memory_total", "Calls that found no memory for a VMM.",
           Count::out_of_memory);
   counter("uffd_serve_read_errors_total", "Reads of memory files that failed.", Count::read_errors);
   counter("uffd_serve_read_bytes_total", "Bytes read from memory files.", Count::bytes_read);
-  counter("uffd_serve_released_bytes_total", "Large holes that were unregistered at the start.",
-          Count::bytes_released);
+  counter("uffd_serve_released_bytes_total",
+          "Bytes of large holes that were unregistered at the start.", Count::bytes_released);
   counter("uffd_serve_hot_lists_refused_total", "Hot lists that did not fit a VMM's regions.",
           Count::hot_list_refused);
   page.one("uffd_serve_resident_bytes", "gauge",
-           "Guest memory installed, and not given back, in VMMs that are served.",
+           "Guest memory that is installed and was not removed, in VMMs that are served.",
            totals[Count::bytes_resident]);
 }
 
@@ -105,7 +106,7 @@ void add_latency(Page& page, const ServerInfo& info) {
   constexpr const char* kName = "uffd_serve_fault_seconds";
   constexpr size_t kFirst = 10;  // 1 us
   constexpr size_t kLast = 34;   // 17 s
-  page.family(kName, "histogram", "From the message of a fault to its answer.");
+  page.family(kName, "histogram", "Time from the read of a fault to its answer.");
   uint64_t below = 0;
   for (size_t i = 0; i < info.latency.size(); ++i) {
     below += info.latency[i];
@@ -120,11 +121,11 @@ void add_latency(Page& page, const ServerInfo& info) {
   page.sample(std::string(kName) + "_count", "", below);
 }
 
-// The names of hypeman's pager. Its page cache has no counterpart here.
+// The names of hypeman's pager. Metrics of its page cache are 0.
 void add_hypeman(Page& page, const ServerInfo& info, const std::string& label) {
   const Totals& totals = info.totals;
   const auto add = [&](const std::string& name, const char* type, uint64_t value) {
-    page.one("hypeman_uffd_" + name, type, "As of hypeman's pager.", value, label);
+    page.one("hypeman_uffd_" + name, type, "As in hypeman's pager.", value, label);
   };
   const auto counter = [&](const char* name, Count count) {
     add(std::string(name) + "_total", "counter", totals[count]);
@@ -158,13 +159,14 @@ void add_hypeman(Page& page, const ServerInfo& info, const std::string& label) {
 
 std::string metrics_text(const ServerInfo& info, std::string_view version) {
   Page page;
-  page.one("uffd_serve_info", "gauge", "Always 1; its label is the server's version.", 1,
+  page.one("uffd_serve_info", "gauge", "Always 1; the label is the server's version.", 1,
            "version=\"" + escaped(version) + "\"");
-  page.family("uffd_serve_sessions", "gauge", "Sessions there are, by state.");
+  page.family("uffd_serve_sessions", "gauge", "Number of sessions, by state.");
   page.sample("uffd_serve_sessions", R"(state="waiting")", info.waiting);
   page.sample("uffd_serve_sessions", R"(state="serving")", info.serving);
   page.sample("uffd_serve_sessions", R"(state="closing")", info.closing);
-  page.one("uffd_serve_draining", "gauge", "1: no new session is taken.", info.draining ? 1 : 0);
+  page.one("uffd_serve_draining", "gauge", "1 if no new session is accepted.",
+           info.draining ? 1 : 0);
   add_counts(page, info.totals);
   add_latency(page, info);
   add_hypeman(page, info, "version_key=\"" + escaped(version) + "\"");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the server has done, as Prometheus reads it.
+// The server's counters in the Prometheus text format.
 #pragma once
 
 #include <string>
@@ -11,9 +11,9 @@ namespace pager {
 
 inline constexpr std::string_view kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
 
-// The text exposition format, version 0.0.4: ours ("uffd_serve_..."), then those of hypeman's pager
-// under their names. All are of the whole server: a series for each session would grow for ever
-// where forks come and go; one session's figures are at /sessions/{id}.
+// The text exposition format, version 0.0.4: "uffd_serve_...", then the names of hypeman's pager.
+// All metrics are of the whole server. A series for each session would grow without limit, because
+// forks are short-lived; /sessions/{id} has the figures of one session.
 std::string metrics_text(const ServerInfo& info, std::string_view version);
 
 }  // namespace pager

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Pager: its loop, its end, its sessions, and the orders to them.
 #include "pager/serve/pager.h"
 
 #include <fcntl.h>
@@ -26,7 +27,7 @@ bool same_file(const Image& a, const Image& b) {
   return a.identity().device == b.identity().device && a.identity().inode == b.identity().inode;
 }
 
-// Of the same file. Links change the change time of a file, and of a sealed one nothing else does.
+// Of the same file. Only links and modes change the change time of a sealed file, so ignore it.
 bool same_contents(const Image& a, const Image& b) {
   ImageIdentity one = a.identity();
   ImageIdentity other = b.identity();
@@ -62,21 +63,21 @@ Pager::~Pager() {
   {
     const std::lock_guard lock(mutex_);
     shut_all();
-    refuse_all(greetings_of(0), "the server ends");
+    refuse_all(pending_of(0), "the server ends");
   }
   for (const auto& [key, connected] : connected_) {
     if (!connected.session->ended()) {
-      connected.session->log().warn("the server ends; the guest hangs at its next fault");
+      connected.session->log().warn("the server ends; the guest will hang at its next fault");
       connected.session->stop();
     }
   }
-  // A thread that a disk or a filesystem holds must not keep the server: it ends with the process.
+  // A thread that a disk or filesystem blocks must not delay the end; it ends with the process.
   constexpr std::chrono::seconds kLimit{2};
   const base::Deadline deadline = base::Deadline::after(kLimit);
   for (auto& [key, connected] : connected_) {
     const std::chrono::milliseconds left{std::max(0, deadline.poll_timeout())};
     if (!connected.session->wait_for_end(left)) {
-      connected.session->log().warn("its thread does not end; left behind");
+      connected.session->log().warn("its thread does not end; the server exits without it");
       static_cast<void>(connected.session.release());
     }
     closer_.take(key, std::move(connected.session));
@@ -102,15 +103,15 @@ void Pager::run() {
     for (int i = 0; i < n; ++i) {
       handle(events[static_cast<size_t>(i)].data.u64);
     }
-    refuse_late_greetings();
-    close_late_places();
+    expire_handshakes();
+    expire_endpoints();
     resume_paused();
     record_again();
   }
 }
 
 bool Pager::end_is_reached() const {
-  const bool nobody = connected_.empty() && greetings_.empty();
+  const bool nobody = connected_.empty() && pending_.empty();
   const bool idle = nobody && waiting_.empty();
   return stop_ || (draining_ && idle) ||
          (settings_.end == End::when_idle && idle && (had_session_ || idle_start_.passed())) ||
@@ -122,8 +123,8 @@ bool Pager::finished() {
   if (!end_is_reached()) {
     return false;
   }
-  draining_ = true;  // what is asked for from here on is refused, not lost
-  // A VMM may have connected since somebody looked. After this none can.
+  draining_ = true;  // refuses new requests instead of losing them
+  // A VMM may have connected since the check above. After shut_all() none can.
   shut_all();
   return end_is_reached();
 }
@@ -131,8 +132,8 @@ bool Pager::finished() {
 int Pager::timeout_ms() const {
   const std::lock_guard lock(mutex_);
   base::Deadline next = base::Deadline::never();
-  if (!greetings_.empty()) {
-    next = greetings_.begin()->second.deadline;  // the oldest: all wait equally long
+  if (!pending_.empty()) {
+    next = pending_.begin()->second.deadline;  // the oldest; all have the same timeout
   }
   if (!waiting_.empty()) {
     next = std::min(next, waiting_.begin()->second.deadline);
@@ -151,7 +152,7 @@ void Pager::handle(Key key) {
   }
   if (key == kSignalKey) {
     struct signalfd_siginfo info {};
-    // The end of a terminal is SIGHUP, once or twice: it never ends guests.
+    // A terminal that closes sends SIGHUP once or twice. That only drains the server.
     if (::read(settings_.signals, &info, sizeof info) == sizeof info &&
         (info.ssi_signo != SIGHUP || !draining())) {
       terminate();
@@ -159,10 +160,10 @@ void Pager::handle(Key key) {
     return;
   }
   const std::lock_guard lock(mutex_);
-  if (place_of(key) != nullptr) {
-    accept_from(key);
+  if (endpoint_of(key) != nullptr) {
+    accept_pending(key);
   } else {
-    read_greeting(key);
+    read_handshake(key);
   }
 }
 
@@ -170,15 +171,15 @@ void Pager::terminate() {
   const std::lock_guard lock(mutex_);
   stop_ = draining_;
   draining_ = true;
-  // A VMM that connects from now on is refused by the kernel. Those that have connected have the
-  // time that a handshake has, unless this is the second signal.
+  // From now on the kernel refuses VMMs that connect. VMMs that have connected may still finish
+  // their handshake within its timeout, unless this is the second signal.
   shut_all();
   if (stop_) {
-    refuse_all(greetings_of(0), "the server ends");
+    refuse_all(pending_of(0), "the server ends");
   } else if (!connected_.empty()) {
     base::say_info("serving " + std::to_string(connected_.size()) +
                    (connected_.size() == 1 ? " guest until it ends" : " guests until they end") +
-                   "; a second signal ends the server at once, and its guests hang");
+                   "; a second signal ends the server at once and hangs its guests");
   }
 }
 
@@ -193,7 +194,7 @@ void Pager::reap() {
     Totals totals = connected.session->counters().totals();
     totals.forget_gauges();
     ended_totals_.add(totals);
-    add_octaves(ended_latency_, connected.session->counters().latency.octaves());
+    add_histogram(ended_latency_, connected.session->counters().latency.log2_histogram());
     records_.remove(connected.id);
     unrecorded_.erase(it->first);
     ids_.erase(connected.id);
@@ -206,8 +207,8 @@ void Pager::reap() {
 
 std::string Pager::free_old_id(const std::string& id, Key key) const {
   std::string old_id;
-  // Taken: by a session for which a client has chosen that id, or by the record of a VMM that a
-  // killed server served.
+  // The id may be in use: by a session for which a client chose it, or by the record of a VMM that
+  // a killed server served.
   for (uint64_t number = key; old_id.empty() || ids_.contains(old_id) || !records_.is_free(old_id);
        ++number) {
     old_id = id + ".old-" + std::to_string(number);
@@ -215,10 +216,10 @@ std::string Pager::free_old_id(const std::string& id, Key key) const {
   return old_id;
 }
 
-// Makes way for a new place of this id.
+// Closes the session that has this id, so that a new endpoint can use it.
 void Pager::supersede(const std::string& id) {
   if (const auto found = ids_.find(id); found != ids_.end()) {
-    shut(found->second);  // which may make a session of it
+    shut(found->second);  // this may complete a handshake and create a session
   }
   const auto found = ids_.find(id);
   if (found == ids_.end()) {
@@ -233,77 +234,78 @@ void Pager::supersede(const std::string& id) {
   records_.rename(id, old.id);
 }
 
-// Whether a session of this id waits with what `place` is to serve. Throws where another one has
-// the id and may not be replaced.
-bool Pager::waits_already(const Place& place, Existing existing) {
+// Returns whether a session of this id waits with the contents that `endpoint` serves. Throws if a
+// different session has the id and may not be replaced.
+bool Pager::waits_already(const Endpoint& endpoint, Existing existing) {
   if (draining_) {
     throw Draining("pager is draining");
   }
-  auto found = ids_.find(place.id);
+  auto found = ids_.find(endpoint.id);
   if (found == ids_.end() || existing == Existing::replace) {
     return false;
   }
-  accept_from(found->second);
-  read_greetings_of(found->second);
-  found = ids_.find(place.id);
+  accept_pending(found->second);
+  read_pending_of(found->second);
+  found = ids_.find(endpoint.id);
   if (found == ids_.end()) {
     return false;
   }
-  const std::string session = "session " + base::quoted(place.id) + " already exists: ";
+  const std::string session = "session " + base::quoted(endpoint.id) + " already exists: ";
   const std::string advice = "; close it, or replace it";
   if (const auto connected = connected_.find(found->second); connected != connected_.end()) {
     throw Occupied(session + "it serves process " +
                    std::to_string(connected->second.session->vmm_pid()) + advice);
   }
-  const Place& waiting = waiting_.at(found->second).place;
-  if (!same_file(*waiting.image, *place.image)) {
-    throw Occupied(session + "it waits with another memory file, " +
+  const Endpoint& waiting = waiting_.at(found->second).endpoint;
+  if (!same_file(*waiting.image, *endpoint.image)) {
+    throw Occupied(session + "it waits with a different memory file, " +
                    base::quoted(waiting.image->path()) + advice);
   }
-  if (place.peer_uid != waiting.peer_uid) {
-    throw Occupied(session + "it waits for a VMM of another user" + advice);
+  if (endpoint.peer_uid != waiting.peer_uid) {
+    throw Occupied(session + "it waits for a VMM of a different user" + advice);
   }
-  if (!place.trace_path.empty() && place.trace_path != waiting.trace_path) {
+  if (!endpoint.trace_path.empty() && endpoint.trace_path != waiting.trace_path) {
     throw Occupied(session + "it waits without this trace" + advice);
   }
-  return same_contents(*waiting.image, *place.image);
+  return same_contents(*waiting.image, *endpoint.image);
 }
 
-Pager::Opened Pager::open(Place place, Existing existing) {
-  // What can fail comes before what changes anything.
+Pager::Opened Pager::open(Endpoint endpoint, Existing existing) {
+  // All steps that can fail come before the first change.
   {
     const std::lock_guard lock(mutex_);
-    if (waits_already(place, existing)) {
+    if (waits_already(endpoint, existing)) {
       return Opened::waits;
     }
     refuse_when_scarce(base::Fd(::fcntl(epoll_.get(), F_DUPFD_CLOEXEC, 0)).get());
   }
-  const bool in_our_directory = place.claim == base::SocketClaim::directory_is_ours;
+  const bool in_our_directory = endpoint.claim == base::SocketClaim::directory_is_ours;
   base::UnixListener listener =
-      in_our_directory ? base::UnixListener::prepare(place.socket_path, place.peer_uid)
-                       : base::UnixListener(place.socket_path, place.claim, place.peer_uid);
+      in_our_directory
+          ? base::UnixListener::prepare(endpoint.socket_path, endpoint.peer_uid)
+          : base::UnixListener(endpoint.socket_path, endpoint.claim, endpoint.peer_uid);
   const std::lock_guard lock(mutex_);
-  if (waits_already(place, existing)) {
-    return Opened::waits;  // another client was faster
+  if (waits_already(endpoint, existing)) {
+    return Opened::waits;  // another client created it first
   }
   const Key key = next_key_++;
   watch(listener.fd(), key);
   if (in_our_directory) {
     listener.publish();
   }
-  supersede(place.id);
-  if (!place.many) {
+  supersede(endpoint.id);
+  if (!endpoint.many) {
     had_session_ = true;
-    ids_[place.id] = key;
+    ids_[endpoint.id] = key;
   }
-  const bool is_unlimited = place.many || settings_.connect_timeout.count() == 0;
+  const bool is_unlimited = endpoint.many || settings_.connect_timeout.count() == 0;
   waiting_.emplace(
-      key, Waiting{.place = std::move(place),
+      key, Waiting{.endpoint = std::move(endpoint),
                    .listener = std::move(listener),
                    .deadline = is_unlimited ? base::Deadline::never()
                                             : base::Deadline::after(settings_.connect_timeout)});
   if (!is_unlimited) {
-    signal_event(notify_.get());  // run() may wait for something later
+    signal_event(notify_.get());  // run() may wait for a later deadline
   }
   return Opened::made;
 }
@@ -314,13 +316,13 @@ bool Pager::close(std::string_view id) {
     const std::lock_guard lock(mutex_);
     if (const auto entry = ids_.find(id); entry != ids_.end()) {
       found = true;
-      shut(entry->second);  // VMMs that have connected are served
+      shut(entry->second);  // VMMs that have connected are still served
     }
     if (const auto entry = ids_.find(id); entry != ids_.end()) {
       connected_.at(entry->second).closing = true;
     }
   }
-  signal_event(notify_.get());  // run() may be done now
+  signal_event(notify_.get());  // run() may return now
   return found;
 }
 
@@ -380,7 +382,7 @@ void Pager::drain() {
     const std::lock_guard lock(mutex_);
     draining_ = true;
   }
-  signal_event(notify_.get());  // run() may be done now
+  signal_event(notify_.get());  // run() may return now
 }
 
 bool Pager::draining() const {

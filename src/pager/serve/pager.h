@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The page server: places where VMMs may connect, and the sessions of those that did.
+// The page server: endpoints where VMMs connect, and the sessions of connected VMMs.
 #pragma once
 
 #include <sys/types.h>
@@ -22,35 +22,34 @@
 #include "pager/protocol/handshake.h"
 #include "pager/serve/closer.h"
 #include "pager/serve/refused_peer.h"
+#include "pager/serve/serving_options.h"
 #include "pager/serve/session.h"
 #include "pager/serve/vmm_records.h"
 
 namespace pager {
 
-// A socket, and what a VMM that connects there is served with.
-struct Place {
+// A socket, and how a VMM that connects there is served.
+struct Endpoint {
   std::string id;
   std::string instance_id;  // labels, shown and not used
   std::string cache_key;
   std::string socket_path;
   base::SocketClaim claim = base::SocketClaim::directory_is_ours;
-  std::optional<uid_t>
-      peer_uid;  // may connect, beside root and our own user; the socket is given to it
-  bool many =
-      false;  // any number of VMMs, sessions "1", "2", ...; else one, and the socket is gone then
+  // A further user that may connect, besides root and the server's user. It owns the socket.
+  std::optional<uid_t> peer_uid;
+  // True: any number of VMMs, as sessions "1", "2", ... False: one VMM; the server then closes the
+  // socket.
+  bool many = false;
 
   std::shared_ptr<const Image> image;
   std::shared_ptr<const HotFile> hot;  // may be null
-  bool hot_refused = false;            // one was asked for and cannot be used
-  std::string trace_path;              // may be empty; further sessions of one place: PATH.SESSION
-  bool traced = false;                 // the first session has trace_path
-  OnFailure on_failure = OnFailure::poison;
-  OnRefusal on_refusal = OnRefusal::kill;
-  uint32_t read_attempts = kReadAttempts;
-  std::optional<Window> window;  // not given: automatic, and for a traced session each page alone
+  bool hot_refused = false;            // the requested list cannot be used
+  std::string trace_path;              // may be empty; further sessions use PATH.SESSION
+  bool traced = false;                 // a session already uses trace_path
+  ServingOptions serving;
 };
 
-// What is known of a session, at one moment.
+// A snapshot of one session.
 struct SessionInfo {
   std::string id;
   std::string instance_id;
@@ -59,74 +58,75 @@ struct SessionInfo {
   std::string memory_path;
   uint64_t memory_device = 0;
   uint64_t memory_inode = 0;
-  const char* state = "waiting";  // "waiting" for its VMM, "serving", "closing": closed, VMM lives
+  const char* state = "waiting";  // or "serving"; "closing": closed, its VMM still lives
   pid_t vmm_pid = 0;
-  uint64_t vmm_start_time = 0;  // base::process_start_time; 0 when not known
+  uint64_t vmm_start_time = 0;  // base::process_start_time; 0: not known
   std::vector<hot::Region> regions;
   Totals totals;
   uint64_t p50_ns = 0;
   uint64_t p99_ns = 0;
-  Octaves latency{};
+  Log2Histogram latency{};
   std::string hot_list_path;                       // empty: none
-  uint64_t hot_list_entries = 0;                   // as they stand in the list
+  uint64_t hot_list_entries = 0;                   // entries of the list
   std::shared_ptr<const Completion> completion{};  // the last one; may be null
   std::optional<Refusals::Last> refused{};         // VMMs that were not served here
 };
 
-// Of all sessions together, at one moment.
+// A snapshot of all sessions together.
 struct ServerInfo {
   bool draining = false;
   size_t waiting = 0;
   size_t serving = 0;
   size_t closing = 0;
-  Totals totals;  // since the start; gauges are of the sessions that have not ended
-  Octaves latency{};
+  Totals totals;  // since the start; gauges: only sessions that have not ended
+  Log2Histogram latency{};
 };
 
-// Thrown by Pager::open when the server takes no new sessions.
+// Thrown by Pager::open while the server accepts no new sessions.
 class Draining : public base::Refused {
  public:
   using base::Refused::Refused;
 };
 
-// Thrown by Pager::open when the id is in use for something else.
+// Thrown by Pager::open if the id is in use by a different session.
 class Occupied : public base::Refused {
  public:
   using base::Refused::Refused;
 };
 
-// One thread, the caller of run(), owns all sockets that wait for somebody, so that sessions which
-// are not connected cost no thread; each connected VMM has a thread of its own (Session). The other
-// functions may be called from any thread, while run() runs or not.
+// One thread, the caller of run(), handles all sockets of sessions that wait, so a session needs a
+// thread of its own only once its VMM is connected (Session). All other functions are thread-safe
+// and may be called whether run() runs or not.
 //
-// Rule: nothing that can block runs on the thread of run(), or under mutex_, on which it waits. No
-// file that a peer or a request names is opened, read, written or closed there: memory files and
-// hot lists are opened by the thread of the request, traces and the log are written by threads of
-// their own, and what a peer has sent is closed by closer_. What remains are calls in the server's
-// own run directory (sockets, records).
+// Rule: nothing that can block runs on the thread of run() or under mutex_, on which that thread
+// waits. That thread never opens, reads, writes or closes a file that a peer or a request names:
+// the thread of the request opens memory files and hot lists, other threads write traces and the
+// log, and closer_ closes what a peer has sent. Only calls in the server's own run directory
+// (sockets, records) remain.
 class Pager {
  public:
-  // When run() returns, besides at the second terminating signal, and when drained and without
-  // sessions.
+  // When run() returns, in addition to: at the second terminating signal, and when the server is
+  // drained and has no sessions.
   enum class End {
     when_told,
-    when_idle,          // the last session has ended, or none came within `idle_start`
-    after_last_client,  // somebody came, and all have left
+    when_idle,          // the last session has ended, or none was created within `idle_start`
+    after_last_client,  // at least one VMM connected, and all have ended
   };
 
   struct Settings {
     End end = End::when_told;
     std::chrono::milliseconds handshake_timeout{5000};
-    // A place for one VMM is closed when nobody has come within this time; 0: never.
+    // An endpoint for one VMM is closed if no VMM connects within this time; 0: never.
     std::chrono::milliseconds connect_timeout{0};
     std::chrono::milliseconds idle_start{10'000};
     std::string record_dir{};  // of VmmRecords; empty: none
-    // A signalfd, borrowed: the first signal drains, the second ends at once. -1: none.
+    // A borrowed signalfd. The first signal drains the server, the second ends it at once. -1:
+    // none.
     int signals = -1;
   };
 
   explicit Pager(Settings settings);
-  // Ends the sessions that are left; their guests hang, the log names them.
+  // Ends the remaining sessions. Their guests hang, and the log names them.
   ~Pager();
   Pager(const Pager&) = delete;
   Pager(Pager&&) = delete;
@@ -135,55 +135,55 @@ class Pager {
 
   void run();
 
-  // Listens at a place. A session of the same id that waits with the same contents of the same
-  // memory file is that place already (`waits`: nothing changes); one that waits with older
-  // contents of that file is replaced. Any other session of the same id is Occupied, or with
-  // Existing::replace closed: a VMM that it serves is served on under the id "ID.old-N". Throws
-  // Draining, or what binding a socket throws; then the table is as before.
+  // Creates an endpoint. If a session of the same id waits with the same contents of the same
+  // memory file, nothing changes and the result is `waits`. If it waits with older contents of that
+  // file, it is replaced. For any other session of the same id this throws Occupied, or with
+  // Existing::replace closes that session; its VMM is still served, under the id "ID.old-N". Throws
+  // Draining, or what binding a socket throws. After an exception the table is unchanged.
   enum class Existing { keep, replace };
   enum class Opened { made, waits };
-  Opened open(Place place, Existing existing = Existing::keep);
-  // No VMM can connect from now on; one that is connected is served until it ends. False: unknown
-  // id.
+  Opened open(Endpoint endpoint, Existing existing = Existing::keep);
+  // Closes the endpoint. A connected VMM is served until it ends. Returns false if the id is
+  // unknown.
   bool close(std::string_view id);
-  // What became of an order to a session.
+  // The result of an order to a session.
   enum class Ordered { yes, unknown, not_connected, under_way };
   struct CompletionOrder {
     Ordered ordered = Ordered::unknown;
-    std::shared_ptr<Completion> completion{};  // when it is `yes`
+    std::shared_ptr<Completion> completion{};  // set if `ordered` is `yes`
   };
   CompletionOrder complete(std::string_view id, uint64_t bytes_per_second, bool wait);
-  // Null: goes on with the list that was paused.
+  // With null, continues the list that was paused.
   Ordered prefetch(std::string_view id, std::shared_ptr<const HotFile> list);
   Ordered pause_prefetch(std::string_view id);
-  // The image that a session serves; null for an unknown id.
+  // The image that a session serves; null if the id is unknown.
   std::shared_ptr<const Image> image_of(std::string_view id) const;
-  // No new sessions from now on; what is there goes on, and run() returns when the last one has
-  // ended.
+  // Accepts no new sessions from now on. Existing sessions continue; run() returns when the last
+  // has ended.
   void drain();
 
   bool draining() const;
-  size_t active() const;  // sessions, waiting ones too
+  size_t active() const;  // including waiting sessions
   std::vector<SessionInfo> sessions() const;
   std::optional<SessionInfo> session(std::string_view id) const;
-  // Of all sessions since the start.
+  // The totals of all sessions since the start.
   Totals totals() const;
   ServerInfo info() const;
 
  private:
   using Key = uint64_t;
   struct Waiting {
-    Place place;
+    Endpoint endpoint;
     base::UnixListener listener;
     base::Deadline deadline;
     std::shared_ptr<Refusals> refusals = std::make_shared<Refusals>();
-    bool emptied = false;  // all that connected before it was shut are accepted
-    bool taken = false;    // by the one VMM that it is for
-    bool paused = false;   // not watched: too much of its peers is being closed
+    bool emptied = false;  // all peers that connected before the shutdown are accepted
+    bool taken = false;    // its one VMM is connected
+    bool paused = false;   // not polled: too many of its connections are being closed
   };
-  // A connection whose handshake is not whole.
-  struct Greeting {
-    Key place = 0;
+  // A connection whose handshake is incomplete.
+  struct PendingHandshake {
+    Key endpoint = 0;
     base::Fd socket;
     Vmm vmm;
     HandshakeReader reader;
@@ -200,24 +200,24 @@ class Pager {
   };
 
   void handle(Key key);
-  Waiting* place_of(Key key);
-  void accept_from(Key key);
+  Waiting* endpoint_of(Key key);
+  void accept_pending(Key key);
   void accept_without_descriptors(Waiting& waiting);
-  void admit(Key place, base::Fd socket);
-  void limit_greetings(Key place);
-  void read_greeting(Key key);
-  void connect(Key key, Greeting& greeting, HandshakeReader::Result& handshake);
-  static ServingPlan plan_for(Place& place, const std::string& session_id);
-  void read_greetings_of(Key place);
-  std::vector<Key> greetings_of(Key place) const;
-  void refuse(Greeting greeting, const std::string& reason, base::Fd uffd = {});
-  void drop(Key place, RefusedPeer peer, const std::string& reason);
-  void refuse_all(const std::vector<Key>& greetings, const std::string& reason);
-  void refuse_late_greetings();
-  void close_late_places();
-  void shut(Key place);
+  void admit(Key endpoint, base::Fd socket);
+  void limit_pending(Key endpoint);
+  void read_handshake(Key key);
+  void connect(Key key, PendingHandshake& pending, HandshakeReader::Result& handshake);
+  static ServingPlan plan_for(Endpoint& endpoint, const std::string& session_id);
+  void read_pending_of(Key endpoint);
+  std::vector<Key> pending_of(Key endpoint) const;
+  void refuse(PendingHandshake pending, const std::string& reason, base::Fd uffd = {});
+  void drop(Key endpoint, RefusedPeer peer, const std::string& reason);
+  void refuse_all(const std::vector<Key>& handshakes, const std::string& reason);
+  void expire_handshakes();
+  void expire_endpoints();
+  void shut(Key endpoint);
   void shut_all();
-  void forget_if_done(Key place);
+  void forget_if_done(Key endpoint);
   void resume_paused();
   std::string free_old_id(const std::string& id, Key key) const;
   void record(Key key, const std::string& id, VmmRecords::Record vmm);
@@ -231,7 +231,7 @@ class Pager {
   static base::Fd open_spare();
   static bool descriptors_are_scarce(int fd);
   static void refuse_when_scarce(int fd);
-  bool waits_already(const Place& place, Existing existing);
+  bool waits_already(const Endpoint& endpoint, Existing existing);
   void supersede(const std::string& id);
   Ordered find_connected(std::string_view id, Session*& session) const;
   static SessionInfo info_of(const Waiting& waiting);
@@ -240,32 +240,32 @@ class Pager {
   Settings settings_;
   VmmRecords records_;
   base::Fd epoll_;
-  base::Fd notify_;  // eventfd: a session has ended, or something for run() to look at
-  base::Fd spare_;   // given up for a moment where no descriptor is left, to turn a peer away
+  base::Fd notify_;  // eventfd: a session has ended, or run() must check its deadlines
+  base::Fd spare_;   // closed briefly, when no descriptor is left, to reject a peer
   base::Deadline idle_start_;
 
-  mutable std::mutex mutex_;  // all below
-  // Events carry a key, never a descriptor or a pointer: one that is late finds nothing. Keys are
-  // not used twice.
+  mutable std::mutex mutex_;  // protects all members below, except closer_
+  // Events carry a key instead of a descriptor or a pointer, so a late event finds no entry. Keys
+  // are never reused.
   Key next_key_ = 2;
   std::map<Key, Waiting> waiting_;
-  // Places where no VMM can connect any longer. Each peer that has connected is served or refused;
-  // then the place is removed.
+  // Endpoints that accept no further VMM. After each peer that has connected is served or refused,
+  // the endpoint is removed.
   std::map<Key, Waiting> leaving_;
-  std::map<Key, Greeting> greetings_;
+  std::map<Key, PendingHandshake> pending_;
   std::map<Key, Connected> connected_;
-  std::map<std::string, Key, std::less<>> ids_;  // of what waits, or is connected
-  std::set<Key> unrecorded_;  // connected, and without a file that names them yet
+  std::map<std::string, Key, std::less<>> ids_;  // of waiting and connected sessions
+  std::set<Key> unrecorded_;                     // connected, but their record is not written yet
   base::Deadline record_again_ = base::Deadline::never();
-  base::Deadline resume_at_ = base::Deadline::never();  // places that are paused
+  base::Deadline resume_at_ = base::Deadline::never();  // paused endpoints
   uint64_t many_count_ = 0;
   Totals ended_totals_;
-  Octaves ended_latency_{};
+  Log2Histogram ended_latency_{};
   bool draining_ = false;
   bool stop_ = false;
   bool had_session_ = false;
 
-  Closer closer_;  // which has a lock of its own
+  Closer closer_;  // has its own lock
 };
 
 }  // namespace pager

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How VMMs come to Pager: their connections, their handshakes, and the sessions that follow.
+// Pager: accepts connections, reads handshakes, and creates sessions.
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -16,29 +16,29 @@ namespace {
 constexpr std::chrono::seconds kRecordAgain{1};
 constexpr std::chrono::milliseconds kResume{100};
 
-// How many connections of one endpoint may wait for their close before no more are accepted there.
+// If more connections of one endpoint than this wait to be closed, no more are accepted there.
 constexpr size_t kMostClosing = 64;
 
-bool may_connect(const base::PeerCredentials& peer, const Place& place) {
-  return peer.uid == 0 || peer.uid == ::geteuid() || peer.uid == place.peer_uid;
+bool may_connect(const base::PeerCredentials& peer, const Endpoint& endpoint) {
+  return peer.uid == 0 || peer.uid == ::geteuid() || peer.uid == endpoint.peer_uid;
 }
 
 }  // namespace
 
-Pager::Waiting* Pager::place_of(Key key) {
-  for (std::map<Key, Waiting>* places : {&waiting_, &leaving_}) {
-    if (const auto found = places->find(key); found != places->end()) {
+Pager::Waiting* Pager::endpoint_of(Key key) {
+  for (std::map<Key, Waiting>* endpoints : {&waiting_, &leaving_}) {
+    if (const auto found = endpoints->find(key); found != endpoints->end()) {
       return &found->second;
     }
   }
   return nullptr;
 }
 
-// A handshake that comes whole can end the place, so it is looked up each time.
-void Pager::accept_from(Key key) {
-  while (Waiting* waiting = place_of(key)) {
+// A complete handshake can end the endpoint, so it is looked up each time.
+void Pager::accept_pending(Key key) {
+  while (Waiting* waiting = endpoint_of(key)) {
     if (closer_.pending(key) >= kMostClosing) {
-      // Its next peers wait in the kernel, which costs them and nobody else.
+      // The next peers of this endpoint wait in the kernel. Other endpoints are not affected.
       waiting->paused = true;
       static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, waiting->listener.fd(), nullptr));
       resume_at_ = base::Deadline::after(kResume);
@@ -51,12 +51,12 @@ void Pager::accept_from(Key key) {
       }
       admit(key, std::move(*socket));
     } catch (const std::system_error& error) {
-      waiting = place_of(key);
+      waiting = endpoint_of(key);
       if (waiting == nullptr) {
         return;
       }
       if (waiting->refusals->log.admit()) {
-        base::say_warning("session " + base::quoted(waiting->place.id) + ": " + error.what() +
+        base::say_warning("session " + base::quoted(waiting->endpoint.id) + ": " + error.what() +
                           waiting->refusals->log.note());
       }
       if (error.code().value() == EMFILE || error.code().value() == ENFILE) {
@@ -83,146 +83,151 @@ void Pager::resume_paused() {
   }
 }
 
-void Pager::admit(Key place, base::Fd socket) {
-  Waiting& waiting = *place_of(place);
+void Pager::admit(Key endpoint, base::Fd socket) {
+  Waiting& waiting = *endpoint_of(endpoint);
   const base::PeerCredentials peer = base::peer_credentials(socket.get());
-  Greeting greeting{.place = place,
-                    .socket = std::move(socket),
-                    .vmm = {},
-                    .reader = {},
-                    .deadline = base::Deadline::after(settings_.handshake_timeout)};
-  greeting.vmm = Vmm::of_peer(greeting.socket.get());
-  if (!may_connect(peer, waiting.place)) {
-    refuse(std::move(greeting), "this user may not be served here");
-  } else if (descriptors_are_scarce(greeting.socket.get())) {
-    refuse(std::move(greeting), "too few descriptors are left (RLIMIT_NOFILE)");
+  PendingHandshake pending{.endpoint = endpoint,
+                           .socket = std::move(socket),
+                           .vmm = {},
+                           .reader = {},
+                           .deadline = base::Deadline::after(settings_.handshake_timeout)};
+  pending.vmm = Vmm::of_peer(pending.socket.get());
+  if (!may_connect(peer, waiting.endpoint)) {
+    refuse(std::move(pending), "this user may not connect here");
+  } else if (descriptors_are_scarce(pending.socket.get())) {
+    refuse(std::move(pending), "out of file descriptors (RLIMIT_NOFILE)");
   } else if (waiting.taken) {
-    refuse(std::move(greeting), "the session has its VMM");
+    refuse(std::move(pending), "the session already has a VMM");
   } else {
     const Key key = next_key_++;
-    watch(greeting.socket.get(), key);
-    greetings_.emplace(key, std::move(greeting));
-    read_greeting(key);
-    limit_greetings(place);
+    watch(pending.socket.get(), key);
+    pending_.emplace(key, std::move(pending));
+    read_handshake(key);
+    limit_pending(endpoint);
   }
 }
 
-// Of one place, the oldest first; of all for place 0.
-std::vector<Pager::Key> Pager::greetings_of(Key place) const {
+// The keys of pending handshakes of one endpoint, the oldest first; of all for endpoint 0.
+std::vector<Pager::Key> Pager::pending_of(Key endpoint) const {
   std::vector<Key> keys;
-  for (const auto& [key, greeting] : greetings_) {
-    if (place == 0 || greeting.place == place) {
+  for (const auto& [key, pending] : pending_) {
+    if (endpoint == 0 || pending.endpoint == endpoint) {
       keys.push_back(key);
     }
   }
   return keys;
 }
 
-void Pager::read_greetings_of(Key place) {
-  for (const Key key : greetings_of(place)) {
-    read_greeting(key);
+void Pager::read_pending_of(Key endpoint) {
+  for (const Key key : pending_of(endpoint)) {
+    read_handshake(key);
   }
 }
 
-// A connection is in greetings_ until its handshake is whole; then it becomes a session, or ends.
-void Pager::read_greeting(Key key) {
-  auto entry = greetings_.extract(key);
+// A connection is in pending_ until its handshake is complete. It then becomes a session or is
+// refused.
+void Pager::read_handshake(Key key) {
+  auto entry = pending_.extract(key);
   if (entry.empty()) {
     return;
   }
-  const Key place = entry.mapped().place;
-  Greeting& greeting = entry.mapped();
+  const Key endpoint = entry.mapped().endpoint;
+  PendingHandshake& pending = entry.mapped();
   std::optional<HandshakeReader::Result> handshake;
   try {
-    handshake = greeting.reader.read_from(greeting.socket.get());
+    handshake = pending.reader.read_from(pending.socket.get());
     if (handshake) {
-      connect(key, greeting, *handshake);
+      connect(key, pending, *handshake);
     } else {
-      greetings_.insert(std::move(entry));
+      pending_.insert(std::move(entry));
     }
   } catch (const std::exception& error) {
-    refuse(std::move(greeting), error.what(), handshake ? std::move(handshake->uffd) : base::Fd());
+    refuse(std::move(pending), error.what(), handshake ? std::move(handshake->uffd) : base::Fd());
   }
-  forget_if_done(place);
+  forget_if_done(endpoint);
 }
 
-ServingPlan Pager::plan_for(Place& place, const std::string& session_id) {
-  ServingPlan plan{.image = place.image,
-                   .hot = place.hot,
-                   .hot_refused = place.hot_refused,
-                   .on_failure = place.on_failure,
-                   .read_attempts = place.read_attempts};
-  if (!place.trace_path.empty() && !(place.many && place.traced)) {
-    plan.trace.emplace(place.trace_path);
-    place.traced = true;
-  } else if (!place.trace_path.empty() && place.trace_path != "-") {
-    plan.trace.emplace(place.trace_path + "." + session_id);
+ServingPlan Pager::plan_for(Endpoint& endpoint, const std::string& session_id) {
+  ServingPlan plan{.image = endpoint.image,
+                   .hot = endpoint.hot,
+                   .hot_refused = endpoint.hot_refused,
+                   .on_failure = endpoint.serving.on_failure,
+                   .read_attempts = endpoint.serving.read_attempts};
+  if (!endpoint.trace_path.empty() && !(endpoint.many && endpoint.traced)) {
+    plan.trace.emplace(endpoint.trace_path);
+    endpoint.traced = true;
+  } else if (!endpoint.trace_path.empty() && endpoint.trace_path != "-") {
+    plan.trace.emplace(endpoint.trace_path + "." + session_id);
   }
-  plan.window = place.window.value_or(plan.trace ? Window::fixed(1) : Window::automatic());
+  plan.window =
+      endpoint.serving.window.value_or(plan.trace ? Window::fixed(1) : Window::automatic());
   return plan;
 }
 
-// Throws only while both are whole.
-void Pager::connect(Key key, Greeting& greeting, HandshakeReader::Result& handshake) {
-  Waiting* waiting = place_of(greeting.place);
-  Place& place = waiting->place;
-  const bool leaving = leaving_.contains(greeting.place);
-  std::string id = place.many ? std::to_string(++many_count_) : place.id;
-  if (ids_.contains(id) && ids_.at(id) != greeting.place) {
-    id = free_old_id(id, key);  // another session has it by now
+// If it throws, `pending` and `handshake` are unchanged.
+void Pager::connect(Key key, PendingHandshake& pending, HandshakeReader::Result& handshake) {
+  Waiting* waiting = endpoint_of(pending.endpoint);
+  Endpoint& endpoint = waiting->endpoint;
+  const bool leaving = leaving_.contains(pending.endpoint);
+  std::string id = endpoint.many ? std::to_string(++many_count_) : endpoint.id;
+  if (ids_.contains(id) && ids_.at(id) != pending.endpoint) {
+    id = free_old_id(id, key);  // another session has it now
   }
-  static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, greeting.socket.get(), nullptr));
-  std::optional<std::string> problem = hot::layout_problem(handshake.regions, place.image->size());
+  static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, pending.socket.get(), nullptr));
+  std::optional<std::string> problem =
+      hot::layout_problem(handshake.regions, endpoint.image->size());
   if (waiting->taken) {
-    problem = "the session has its VMM";
+    problem = "the session already has a VMM";
   } else if (problem) {
-    problem = "the handshake does not fit " + base::quoted(place.image->path()) + ": " + *problem;
+    problem =
+        "the handshake does not fit " + base::quoted(endpoint.image->path()) + ": " + *problem;
   }
   if (problem) {
-    refuse(std::move(greeting), *problem, std::move(handshake.uffd));
+    refuse(std::move(pending), *problem, std::move(handshake.uffd));
     return;
   }
   RefusedPeer otherwise{.session = id,
                         .refusals = waiting->refusals,
-                        .on_refusal = place.on_refusal,
-                        .vmm = greeting.vmm.duplicate(),
+                        .on_refusal = endpoint.serving.on_refusal,
+                        .vmm = pending.vmm.duplicate(),
                         .sent_userfaultfd = true};
   Connected connected{.id = id,
-                      .instance_id = place.instance_id,
-                      .cache_key = place.cache_key,
-                      .socket_path = place.socket_path,
+                      .instance_id = endpoint.instance_id,
+                      .cache_key = endpoint.cache_key,
+                      .socket_path = endpoint.socket_path,
                       .closing = leaving && !draining_,
                       .refusals = waiting->refusals,
                       .session = nullptr};
-  // Before the first fault is answered, so that a server that is killed has always left it.
-  record(key, id, {.pid = greeting.vmm.pid(), .start_time = greeting.vmm.start_time()});
-  const int cannot_kill = greeting.vmm.cannot_kill();  // the session's thread closes the pidfd
+  // The record is written before the first fault is answered, so it always exists if the server is
+  // killed.
+  record(key, id, {.pid = pending.vmm.pid(), .start_time = pending.vmm.start_time()});
+  const int cannot_kill = pending.vmm.cannot_kill();  // the session's thread closes the pidfd
   try {
-    connected.session = std::make_unique<Session>(id, plan_for(place, id), std::move(handshake),
-                                                  std::move(greeting.socket),
-                                                  std::move(greeting.vmm), notify_.get());
+    connected.session =
+        std::make_unique<Session>(id, plan_for(endpoint, id), std::move(handshake),
+                                  std::move(pending.socket), std::move(pending.vmm), notify_.get());
   } catch (const std::exception& error) {
     unrecorded_.erase(key);
     records_.remove(id);
-    drop(greeting.place, std::move(otherwise), error.what());
+    drop(pending.endpoint, std::move(otherwise), error.what());
     return;
   }
   const Session& session = *connected.session;
   session.log().detail("connected, " + std::to_string(session.regions().size()) +
                        (session.regions().size() == 1 ? " region of " : " regions of ") +
-                       base::quoted(place.image->path()));
+                       base::quoted(endpoint.image->path()));
   if (cannot_kill != 0 && cannot_kill != ESRCH) {
-    session.log().warn("this VMM cannot be ended by the server (" +
+    session.log().warn("the server cannot kill this VMM (" +
                        std::generic_category().message(cannot_kill) +
-                       "): should it have to be, its guest hangs");
+                       "); if the VMM has to be killed, its guest hangs instead");
   }
   connected_.emplace(key, std::move(connected));
   had_session_ = true;
-  if (!place.many) {
-    // A second VMM is refused: by the kernel from now on.
+  if (!endpoint.many) {
+    // From now on the kernel refuses a second VMM.
     waiting->taken = true;
-    shut(greeting.place);
-    refuse_all(greetings_of(greeting.place), "the session has its VMM");
+    shut(pending.endpoint);
+    refuse_all(pending_of(pending.endpoint), "the session already has a VMM");
   }
   ids_[id] = key;
 }
@@ -236,7 +241,8 @@ void Pager::record(Key key, const std::string& id, VmmRecords::Record vmm) {
   }
 }
 
-// On a run directory that was full, of those that are served still.
+// Writes the records that could not be written, because the run directory was full, of sessions
+// that are still served.
 void Pager::record_again() {
   const std::lock_guard lock(mutex_);
   if (!record_again_.passed()) {
@@ -252,26 +258,25 @@ void Pager::record_again() {
   }
 }
 
-// From now on no VMM can connect there. Those that have connected are in greetings_ then, or
-// served.
-void Pager::shut(Key place) {
-  auto node = waiting_.extract(place);
+// Stops listening. VMMs that have connected are afterward in pending_ or served.
+void Pager::shut(Key endpoint) {
+  auto node = waiting_.extract(endpoint);
   if (node.empty()) {
     return;
   }
   Waiting& waiting = node.mapped();
-  if (const auto entry = ids_.find(waiting.place.id);
-      entry != ids_.end() && entry->second == place) {
+  if (const auto entry = ids_.find(waiting.endpoint.id);
+      entry != ids_.end() && entry->second == endpoint) {
     ids_.erase(entry);
   }
   static_cast<void>(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, waiting.listener.fd(), nullptr));
   waiting.listener.stop();
   leaving_.insert(std::move(node));
-  accept_from(place);
-  read_greetings_of(place);
-  leaving_.at(place).emptied =
-      true;  // not before: closing a listener drops the connections in its queue
-  forget_if_done(place);
+  accept_pending(endpoint);
+  read_pending_of(endpoint);
+  // Only now: closing the listener earlier would drop the connections in its queue.
+  leaving_.at(endpoint).emptied = true;
+  forget_if_done(endpoint);
 }
 
 void Pager::shut_all() {
@@ -280,23 +285,23 @@ void Pager::shut_all() {
   }
 }
 
-void Pager::forget_if_done(Key place) {
-  const auto leaving = leaving_.find(place);
-  if (leaving != leaving_.end() && leaving->second.emptied && greetings_of(place).empty()) {
-    closer_.take(place, std::move(leaving->second));  // the memory file, for one
+void Pager::forget_if_done(Key endpoint) {
+  const auto leaving = leaving_.find(endpoint);
+  if (leaving != leaving_.end() && leaving->second.emptied && pending_of(endpoint).empty()) {
+    closer_.take(endpoint, std::move(leaving->second));  // closes the memory file, which may block
     leaving_.erase(leaving);
   }
 }
 
-// The oldest places first. Peers that have connected keep the time of a handshake.
-void Pager::close_late_places() {
+// The oldest endpoints first. Peers that have connected may still finish their handshake.
+void Pager::expire_endpoints() {
   const std::lock_guard lock(mutex_);
   while (!waiting_.empty() && waiting_.begin()->second.deadline.passed()) {
     const Key key = waiting_.begin()->first;
-    const std::string id = waiting_.begin()->second.place.id;
+    const std::string id = waiting_.begin()->second.endpoint.id;
     shut(key);
-    if (!ids_.contains(id) && greetings_of(key).empty()) {
-      base::say_warning("session " + base::quoted(id) + ": closed: no VMM has connected within " +
+    if (!ids_.contains(id) && pending_of(key).empty()) {
+      base::say_warning("session " + base::quoted(id) + ": closed: no VMM connected within " +
                         std::to_string(settings_.connect_timeout.count()) + " ms");
     }
   }

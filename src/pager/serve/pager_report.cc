@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Pager tells of its sessions.
+// Pager: snapshots of its sessions and totals.
 #include <algorithm>
 #include <utility>
 
@@ -17,17 +17,17 @@ void set_memory(SessionInfo& info, const Image& image) {
 }  // namespace
 
 SessionInfo Pager::info_of(const Waiting& waiting) {
-  const Place& place = waiting.place;
+  const Endpoint& endpoint = waiting.endpoint;
   SessionInfo info;
-  info.id = place.id;
-  info.instance_id = place.instance_id;
-  info.cache_key = place.cache_key;
-  info.socket_path = place.socket_path;
-  set_memory(info, *place.image);
+  info.id = endpoint.id;
+  info.instance_id = endpoint.instance_id;
+  info.cache_key = endpoint.cache_key;
+  info.socket_path = endpoint.socket_path;
+  set_memory(info, *endpoint.image);
   info.refused = waiting.refusals->last();
-  if (place.hot) {
-    info.hot_list_path = place.hot->path;
-    info.hot_list_entries = place.hot->pages.size();
+  if (endpoint.hot) {
+    info.hot_list_path = endpoint.hot->path;
+    info.hot_list_entries = endpoint.hot->pages.size();
   }
   return info;
 }
@@ -48,7 +48,7 @@ SessionInfo Pager::info_of(const Connected& connected) {
   info.totals = session.counters().totals();
   info.p50_ns = session.counters().latency.percentile(0.50);
   info.p99_ns = session.counters().latency.percentile(0.99);
-  info.latency = session.counters().latency.octaves();
+  info.latency = session.counters().latency.log2_histogram();
   info.completion = session.completion();
   if (const std::shared_ptr<const HotFile> hot = session.hot_list()) {
     info.hot_list_path = hot->path;
@@ -90,7 +90,7 @@ ServerInfo Pager::info() const {
   for (const auto& [key, connected] : connected_) {
     ++(connected.closing ? info.closing : info.serving);
     info.totals.add(connected.session->counters().totals());
-    add_octaves(info.latency, connected.session->counters().latency.octaves());
+    add_histogram(info.latency, connected.session->counters().latency.log2_histogram());
   }
   return info;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Decides whether a refused peer must be killed, and logs refusals.
 #include "pager/serve/refused_peer.h"
 
 #include <sys/socket.h>
@@ -30,9 +31,9 @@ std::optional<Refusals::Last> Refusals::last() const {
   return last_.count > 0 ? std::optional(last_) : std::nullopt;
 }
 
-// A VMM sends its userfaultfd with the first bytes. A peer that sends other descriptors without end
-// is not read to that end: all of them would be in our table.
-void RefusedPeer::read_what_has_come() {
+// A VMM sends its userfaultfd with the first bytes. The reads are bounded, because a peer may send
+// descriptors endlessly and each of them uses a slot of the server's table.
+void RefusedPeer::receive_pending() {
   constexpr size_t kMostFds = 16;
   constexpr int kReads = 64;
   std::array<std::byte, size_t{16} << 10U> ignored{};
@@ -44,7 +45,7 @@ void RefusedPeer::read_what_has_come() {
       }
     }
   } catch (const std::system_error&) {
-    // ECONNRESET: nothing more comes.
+    // ECONNRESET: no more data arrives.
   }
   sent_userfaultfd = sent_userfaultfd || std::ranges::any_of(fds, [](const base::Fd& fd) {
                        return is_userfaultfd(fd.get());
@@ -61,10 +62,10 @@ std::string RefusedPeer::outcome() const {
 
 void RefusedPeer::settle(const std::string& reason) {
   if (socket) {
-    // What is sent from now on fails there, so that what is read now is all that came.
+    // Later sends of the peer fail, so the reads below see everything that it sent.
     static_cast<void>(::shutdown(socket.get(), SHUT_RD));
   }
-  read_what_has_come();
+  receive_pending();
   const std::string result = outcome();
   refusals->add(vmm, reason, result);
   if (!refusals->log.admit()) {
@@ -74,11 +75,11 @@ void RefusedPeer::settle(const std::string& reason) {
                         std::to_string(vmm.pid()) + " of user " + std::to_string(vmm.uid()) + ": " +
                         reason;
   if (result == "killed") {
-    message += "; killed it, as its guest would wait forever";
+    message += "; killed it, because its guest would hang";
   } else if (result == "hangs") {
     message += on_refusal == OnRefusal::close
-                   ? "; its guest hangs until its VMM is ended (--on-refusal=close)"
-                   : "; it cannot be killed, and its guest hangs until it is ended";
+                   ? "; its guest hangs until its VMM is killed (--on-refusal=close)"
+                   : "; cannot kill it: its guest hangs until its VMM is killed";
   }
   base::say_warning(message + refusals->log.note());
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A process that connected to be served, and is not.
+// A process that connected and is refused.
 #pragma once
 
 #include <sys/types.h>
@@ -17,12 +17,12 @@
 
 namespace pager {
 
-// What becomes of a VMM that is refused after its userfaultfd has come. Firecracker keeps a copy of
-// its own and does not look at the socket again: closing that is no answer, and its guest would
-// wait forever.
+// What happens to a VMM that is refused after it has sent its userfaultfd. Firecracker keeps a copy
+// of the userfaultfd and does not read the socket again, so closing the socket has no effect and
+// the guest would hang.
 enum class OnRefusal { kill, close };
 
-// The refusals of one session or endpoint. Safe to use from any thread.
+// The refusals of one session or endpoint. Thread-safe.
 class Refusals {
  public:
   struct Last {
@@ -30,12 +30,12 @@ class Refusals {
     pid_t pid = 0;
     uid_t uid = 0;
     std::string reason;
-    std::string outcome;  // "closed", "killed", "hangs": its guest, until somebody ends it
+    std::string outcome;  // "closed", "killed", or "hangs" until its VMM is killed
   };
   void add(const Vmm& vmm, const std::string& reason, const std::string& outcome);
   std::optional<Last> last() const;
 
-  base::LogLimit log;  // of the messages about them
+  base::LogLimit log;  // limits the messages
 
  private:
   mutable std::mutex mutex_;
@@ -48,16 +48,17 @@ struct RefusedPeer {
   OnRefusal on_refusal = OnRefusal::kill;
   Vmm vmm;
   base::Fd socket{};
-  std::vector<base::Fd> fds{};  // that came already
+  std::vector<base::Fd> fds{};  // received so far
   bool sent_userfaultfd = false;
 
-  // Lets the peer send no more (EPIPE), finds out whether it has sent a userfaultfd, then kills it,
-  // or not, and logs that. A process that sent none can still notice that it was refused, and is
-  // never killed; neither is one that has no pidfd, or is this one. Closes nothing.
+  // Stops further sends of the peer (EPIPE), checks whether it has sent a userfaultfd, kills it if
+  // it has and on_refusal requires it, and logs the result. A process that sent no userfaultfd
+  // notices the refusal and is never killed; nor is a process without a pidfd, or this process.
+  // Closes nothing.
   void settle(const std::string& reason);
 
  private:
-  void read_what_has_come();
+  void receive_pending();
   std::string outcome() const;
 };
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Runs a server in the foreground or as a service, from its options to its summary.
 #include "pager/serve/serve_command.h"
 
 #include <unistd.h>
@@ -45,30 +46,27 @@ void print_summary(const Totals& totals) {
 }
 
 void serve_file(ServeSettings& settings, int signals) {
-  Place place;
-  place.id = settings.socket;
-  place.socket_path = settings.socket;
-  place.claim = base::SocketClaim::by_lock;
-  place.many = true;
-  place.peer_uid = settings.peer_uid;
-  place.window = settings.window;
-  place.on_failure = settings.on_failure;
-  place.on_refusal = settings.on_refusal;
-  place.read_attempts = settings.read_attempts;
-  place.image = Image::open(settings.memory);
-  HotFileStore hot_files;
+  Endpoint endpoint;
+  endpoint.id = settings.socket;
+  endpoint.socket_path = settings.socket;
+  endpoint.claim = base::SocketClaim::by_lock;
+  endpoint.many = true;
+  endpoint.peer_uid = settings.peer_uid;
+  endpoint.serving = settings.serving;
+  endpoint.image = Image::open(settings.memory);
+  HotListCache hot_files;
   if (!settings.hot.empty()) {
-    place.hot = hot_files.open(settings.hot, *place.image);
+    endpoint.hot = hot_files.open(settings.hot, *endpoint.image);
   }
   Pager pager({.end = settings.once ? Pager::End::after_last_client : Pager::End::when_told,
                .handshake_timeout = settings.handshake_timeout,
                .record_dir = "",
                .signals = signals});
-  place.trace_path = settings.trace;
+  endpoint.trace_path = settings.trace;
   if (!settings.trace.empty()) {
     hot::TraceWriter::check(settings.trace);
   }
-  pager.open(std::move(place));
+  pager.open(std::move(endpoint));
   say_ready(settings.ready);
   pager.run();
   release_signals(signals);
@@ -98,11 +96,9 @@ void serve_sessions(ServeSettings& settings, int signals) {
   ControlApi api(pager, {.socket_dir = paths.sessions,
                          .version = settings.version,
                          .needs_cache_key = settings.needs_cache_key,
-                         .window = settings.window,
-                         .on_failure = settings.on_failure,
-                         .on_refusal = settings.on_refusal,
-                         .read_attempts = settings.read_attempts,
-                         // As hypeman's pager, whose manager makes a session anew at each restore.
+                         .serving = settings.serving,
+                         // hypeman creates a session again at each restore, so its layout replaces
+                         // sessions.
                          .replace = settings.needs_cache_key});
   const ControlServer server(listener, api);
   say_ready(settings.ready);
@@ -166,7 +162,8 @@ int run_serve_command(int argc, char** argv) {
       serve_file(settings, signals.get());
     }
   } catch (...) {
-    // Whoever waits for the descriptor to close reads the message then, which is yet to be written.
+    // Leaves the descriptor open until exit. A process that waits for its close then finds the
+    // error message, which is written later than this.
     static_cast<void>(settings.ready.release());
     throw;
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Defines, checks and reads the options of uffd-serve.
 #include "pager/serve/serve_options.h"
 
 #include <fcntl.h>
@@ -15,9 +16,9 @@
 namespace pager {
 namespace {
 
-// Options of hypeman's pager, and why nothing is lost without them.
+// Options of hypeman's pager that have no effect, with the reason.
 constexpr std::array<std::pair<const char*, const char*>, 5> kForeign{{
-    {"cache-max-bytes", "pages are cached by the kernel, once for all"},
+    {"cache-max-bytes", "the kernel's page cache is used, and is shared by all sessions"},
     {"metrics-addr", "metrics are at /metrics of the control socket"},
     {"otel-endpoint", "metrics are at /metrics of the control socket"},
     {"otel-insecure", "metrics are at /metrics of the control socket"},
@@ -39,12 +40,13 @@ base::Fd ready_fd_of(const base::ParsedOptions& options) {
   constexpr int64_t kMaxFd = 1 << 20;
   const auto fd = static_cast<int>(options.number("ready-fd", 3, kMaxFd, -1));
   if (fd >= 0 && ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
-    throw base::UsageError("bad value '" + std::to_string(fd) + "' for --ready-fd: it is not open");
+    throw base::UsageError("bad value '" + std::to_string(fd) +
+                           "' for --ready-fd: the descriptor is not open");
   }
   return base::Fd(fd);
 }
 
-// Which options may stand together.
+// Checks which options may be combined.
 void check_combination(const base::ParsedOptions& options) {
   const auto exclude = [&](const char* one, std::initializer_list<const char*> others) {
     for (const char* other : others) {
@@ -86,31 +88,31 @@ base::Options make_serve_options() {
       "uffd-serve", "--mem FILE --socket PATH | --control SOCK",
       "Serve guest memory, page by page, to VMMs that connect with a userfaultfd.");
   options.group("Foreground")
-      .value("mem", "FILE", "the memory file of a snapshot")
-      .value("socket", "PATH", "where VMMs connect; any number at once")
-      .value("hot", "LIST", "install these hot pages before they are asked for")
-      .value("trace", "FILE", "write the demand faults to FILE, - for stdout")
-      .flag("once", "end when the last client has left")
-      .value("peer-uid", "UID", "give the socket to this user")
+      .value("mem", "FILE", "memory file of a snapshot")
+      .value("socket", "PATH", "socket for VMMs, any number at once")
+      .value("hot", "LIST", "install the pages of this hot list ahead of faults")
+      .value("trace", "FILE", "write demand faults to FILE (-: stdout)")
+      .flag("once", "exit when the last VMM has ended")
+      .value("peer-uid", "UID", "allow this user to connect (owner of the socket)")
       .group("Service")
-      .value("control", "SOCK", "take sessions over HTTP; their sockets: s/ beside it")
-      .value("data-dir", "DIR", "the same in the layout of hypeman's pager")
-      .value("version-key", "KEY", "with it: DIR/uffd/KEY/control.sock")
-      .flag("exit-when-idle", "end with the last session")
-      .value("connect-timeout", "S", "close a session that no VMM comes to (never)")
+      .value("control", "SOCK", "serve sessions made over HTTP; sockets in s/")
+      .value("data-dir", "DIR", "the same, in the layout of hypeman's pager")
+      .value("version-key", "KEY", "with --data-dir: DIR/uffd/KEY/control.sock")
+      .flag("exit-when-idle", "exit when the last session has ended")
+      .value("connect-timeout", "S", "close a session if no VMM connects (never)")
       .group("Serving")
       .value("window", "N", "pages to install around a fault: auto, or 1 to 512")
-      .flag("lazy", "nothing but what is asked for, and the hot list")
-      .value("on-failure", "WHAT", "a page that cannot be read: poison or kill")
-      .value("on-refusal", "WHAT", "a VMM that cannot be served: kill or close")
-      .value("read-attempts", "N", "before a page cannot be read (4)")
-      .value("handshake-timeout", "S", "drop a client that says nothing (5)")
-      .value("ready-fd", "N", "write a newline to descriptor N when it serves")
-      .value("without", "LIST", "do without these kernel features")
-      .flag("features", "print what this kernel has of them")
+      .flag("lazy", "install only faulting pages and the hot list")
+      .value("on-failure", "WHAT", "if a page cannot be read: poison or kill")
+      .value("on-refusal", "WHAT", "if a VMM cannot be served: kill or close")
+      .value("read-attempts", "N", "attempts to read a page (4)")
+      .value("handshake-timeout", "S", "refuse a client without handshake (5)")
+      .value("ready-fd", "N", "write a newline to descriptor N when ready")
+      .value("without", "LIST", "do not use these kernel features")
+      .flag("features", "print the kernel features and exit")
       .footer(
-          "Exit status: 0 done, 1 another server is there, 2 usage, 4 bad file, 5 system,\n"
-          "or a page had to be poisoned. See uffd-serve(1); uffd-ctl(1) for its sessions.");
+          "Exit: 0 done; 1 another server is running; 2 usage; 4 bad file; 5 system error,\n"
+          "or a page was poisoned. See uffd-serve(1), and uffd-ctl(1) for its sessions.");
   options.unlisted();
   for (const auto& [name, why] : kForeign) {
     if (std::string_view(name) == "otel-insecure") {
@@ -143,14 +145,14 @@ ServeSettings read_serve_settings(const base::ParsedOptions& options) {
   settings.handshake_timeout =
       std::chrono::milliseconds(options.seconds_as_ms("handshake-timeout", kDefaultTimeoutMs));
   settings.connect_timeout = std::chrono::milliseconds(options.seconds_as_ms("connect-timeout", 0));
-  settings.window = window_of(options);
-  settings.on_failure = options.choice("on-failure", {"poison", "kill"}) == "kill"
-                            ? OnFailure::kill
-                            : OnFailure::poison;
-  settings.on_refusal = options.choice("on-refusal", {"kill", "close"}) == "close"
-                            ? OnRefusal::close
-                            : OnRefusal::kill;
-  settings.read_attempts =
+  settings.serving.window = window_of(options);
+  settings.serving.on_failure = options.choice("on-failure", {"poison", "kill"}) == "kill"
+                                    ? OnFailure::kill
+                                    : OnFailure::poison;
+  settings.serving.on_refusal = options.choice("on-refusal", {"kill", "close"}) == "close"
+                                    ? OnRefusal::close
+                                    : OnRefusal::kill;
+  settings.serving.read_attempts =
       static_cast<uint32_t>(options.number("read-attempts", 1, kMostReadAttempts, kReadAttempts));
   if (options.has("peer-uid")) {
     constexpr int64_t kMaxUid = 0xfffffffe;

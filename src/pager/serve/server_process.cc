@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Signals, resource limits, OOM score and bounded end of the server process.
 #include "pager/serve/server_process.h"
 
 #include <pthread.h>
@@ -62,7 +63,7 @@ base::Fd take_signals() {
   for (int signal = 1; signal <= SIGRTMAX; ++signal) {
     const bool ours = std::ranges::find(kEnding, signal) != kEnding.end() || signal == SIGHUP;
     if (!ours && !is_left_alone(signal)) {
-      static_cast<void>(::signal(signal, SIG_IGN));  // glibc refuses those that it uses itself
+      static_cast<void>(::signal(signal, SIG_IGN));  // fails for signals that glibc uses itself
     }
   }
   sigset_t signals = set_of_ending();
@@ -72,7 +73,7 @@ base::Fd take_signals() {
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   base::Fd fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) {
-    base::throw_errno("cannot take signals");
+    base::throw_errno("cannot create a signalfd");
   }
   return fd;
 }
@@ -97,16 +98,16 @@ void limit_end(std::function<void()> last) {
 }
 
 void raise_limits() {
-  // A session needs three descriptors and more; the default limit of 1024 is for programs that use
-  // select.
+  // A session needs at least three descriptors. The default limit of 1024 protects programs that
+  // use select(2).
   base::raise_descriptor_limit();
   for (const int resource : {RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA}) {
     raise(resource);
   }
   struct rlimit limit {};
   if (::getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_max != RLIM_INFINITY) {
-    base::say_warning("the kernel kills this server after " + std::to_string(limit.rlim_max) +
-                      " s of CPU time (RLIMIT_CPU), and its guests hang then");
+    base::say_warning("the kernel will kill this server after " + std::to_string(limit.rlim_max) +
+                      " s of CPU time (RLIMIT_CPU), which hangs its guests");
   }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The process of a server: what is not about it must not end it, because its guests would hang.
+// Protects the server from signals, limits and the OOM killer, because its death hangs guests.
 #pragma once
 
 #include <functional>
@@ -8,15 +8,15 @@
 
 namespace pager {
 
-// Call it before there are threads, which inherit what is blocked. Returns a signalfd with SIGTERM,
-// SIGINT, SIGQUIT, and SIGHUP unless it was ignored already (nohup). Every other signal whose
-// default ends or stops a process is ignored, but for those that report a bug (SIGSEGV, SIGBUS,
-// SIGABRT, ...), SIGKILL and SIGSTOP. A stopped server would stop its guests, too, so the keys and
-// terminals that send SIGTSTP, SIGTTIN and SIGTTOU do not stop it. With SIGXFSZ ignored, a write
-// beyond RLIMIT_FSIZE is EFBIG, an error like any other.
+// Call it before any thread starts, because threads inherit the signal mask. Returns a signalfd for
+// SIGTERM, SIGINT, SIGQUIT, and SIGHUP unless that is ignored (nohup). Every other signal that ends
+// or stops a process by default is ignored, except SIGKILL, SIGSTOP and those that report a bug
+// (SIGSEGV, SIGBUS, SIGABRT, ...). A stopped server would stop its guests, too, so SIGTSTP, SIGTTIN
+// and SIGTTOU, which terminals send, do not stop it. With SIGXFSZ ignored, a write beyond
+// RLIMIT_FSIZE fails with EFBIG.
 base::Fd take_signals();
-// For the end: forgets what has come on `signals`, and gives SIGTERM, SIGINT and SIGQUIT their
-// default again, so that output that blocks can be ended.
+// Call it at the end. Discards the pending signals and restores the default of SIGTERM, SIGINT and
+// SIGQUIT, so that they can end a blocked write of output.
 void release_signals(int signals);
 
 // Bounds the time that the end of the server takes. A disk or a filesystem may hold a thread (a
@@ -29,8 +29,8 @@ void limit_end(std::function<void()> last);
 // server then.
 void raise_limits();
 
-// The kernel's memory counts pages of mapped images as the server's: it would be killed before the
-// VMMs. Lowers oom_score_adj to -900 where that is permitted (Feature::oom_score).
+// Lowers oom_score_adj to -900 if permitted (Feature::oom_score). The kernel counts pages of mapped
+// images as memory of the server, so the OOM killer would otherwise kill it before the VMMs.
 void protect_from_oom_killer();
 
 }  // namespace pager

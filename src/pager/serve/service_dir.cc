@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Creates, claims and cleans the directory of a service.
 #include "pager/serve/service_dir.h"
 
 #include <sys/file.h>
@@ -45,8 +46,8 @@ void make_control_dir(const ServicePaths& paths) {
   if (!paths.pid_file.empty()) {
     const fs::path dir = fs::path(paths.control).parent_path();
     std::error_code error;
-    // A user who could rename "sessions" could put another directory there. No other thread
-    // makes files yet.
+    // If other users could write here, they could replace "sessions" by another directory. No other
+    // thread creates files yet, so umask(2) is safe.
     constexpr mode_t kOwnOnly = 077;
     const mode_t umask_before = ::umask(kOwnOnly);
     fs::create_directories(dir, error);
@@ -79,9 +80,10 @@ base::Fd claim_sessions_dir(const std::string& dir) {
   }
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) {
-      throw base::Refused("cannot use " + base::quoted(dir) +
-                          ": another server is there; stop it, or put the control socket into "
-                          "another directory");
+      throw base::Refused(
+          "cannot use " + base::quoted(dir) +
+          ": another server uses it; stop that server, or put the control socket into "
+          "another directory");
     }
     base::throw_errno("cannot lock " + base::quoted(dir));
   }
@@ -99,8 +101,7 @@ void remove_leftovers(const std::string& dir) {
       ::unlink(path.c_str());
     } else if (path.ends_with(".vmm")) {
       if (VmmRecords::names_living_process(path)) {
-        base::say_warning(base::quoted(path) +
-                          " names a VMM that a killed server served: its guest hangs");
+        base::say_warning(base::quoted(path) + " names a VMM of a killed server; its guest hangs");
       } else {
         ::unlink(path.c_str());
       }

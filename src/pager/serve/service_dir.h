@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a service's sockets and records stand.
+// The paths of a service's sockets and records, and exclusive use of their directory.
 #pragma once
 
 #include <string>
@@ -8,33 +8,33 @@
 
 namespace pager {
 
-// Absolute paths: what a client is told must not depend on a directory of ours.
+// Absolute paths: a reply must not depend on the server's working directory.
 struct ServicePaths {
-  std::string control;   // its socket
+  std::string control;   // the control socket
   std::string sessions;  // the directory of the sessions' sockets
-  std::string pid_file;  // holds our number while we run; empty: none
+  std::string pid_file;  // holds the server's pid while it runs; empty: none
 };
-// "s" beside the control socket.
+// The sessions' directory is "s", next to the control socket.
 ServicePaths own_layout(const std::string& control_path);
-// As hypeman's pager: DATA_DIR/uffd/VERSION_KEY with control.sock, sessions/ and pager.pid. Throws
-// base::UsageError for a key that is not a plain name of a directory.
+// The layout of hypeman's pager: DATA_DIR/uffd/VERSION_KEY with control.sock, sessions/ and
+// pager.pid. Throws base::UsageError if the key is not a plain directory name.
 ServicePaths hypeman_layout(const std::string& data_dir, const std::string& version_key);
 
-// Makes the directory of the control socket and those above it, for the layout that has a pid file:
-// its own is the service's. Throws std::system_error.
+// Creates the directory of the control socket and its parents, only for the layout that has a pid
+// file. Throws std::system_error.
 void make_control_dir(const ServicePaths& paths);
 
-// Makes the sessions' directory, 0700, when it is missing, and locks it: it belongs to one server,
-// whatever its control socket is called. Keep the descriptor. Throws base::Refused when another
-// server has it or it belongs to another user, std::system_error.
+// Creates the sessions' directory (mode 0700) if it is missing, and locks it: one server owns it,
+// whatever the name of the control socket is. Keep the descriptor open. Throws base::Refused if
+// another server or another user owns it, std::system_error.
 base::Fd claim_sessions_dir(const std::string& dir);
 
-// Removes what a server that was killed left there: sockets, and the records ("ID.vmm") of VMMs
-// that have ended; the others name guests that hang. Call it only while holding the directory and
-// the control socket. Throws std::system_error.
+// Removes the leftovers of a killed server: sockets, and the records ("ID.vmm") of VMMs that have
+// ended. The other records name guests that hang and are kept. Call it only while holding the
+// directory and the control socket. Throws std::system_error.
 void remove_leftovers(const std::string& dir);
 
-// Our number, in a file, until the end of this object.
+// A file with the server's pid. It exists as long as this object.
 class PidFile {
  public:
   // Does nothing for an empty path. Throws std::system_error.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The thread of a session: it runs the fault loop and the orders of clients.
 #include "pager/serve/session.h"
 
 #include <fcntl.h>
@@ -78,18 +79,20 @@ bool Session::wait_for_end(std::chrono::milliseconds limit) {
 }
 
 void Session::run() {
-  // For top and gdb: 15 bytes are taken.
+  // The name that top and gdb show. The kernel stores 15 bytes.
   constexpr size_t kNameBytes = 15;
   static_cast<void>(
       ::pthread_setname_np(::pthread_self(), ("vm " + id_).substr(0, kNameBytes).c_str()));
   try {
     serve();
   } catch (const std::exception& error) {
-    // A guest that nobody serves hangs: better that its owner sees it end.
-    log_.warn(std::string(error.what()) +
-              (vmm_.kill() ? "; killed the VMM" : "; the VMM is not served any more"));
+    // A guest that is not served hangs silently. Killing its VMM makes the failure visible to its
+    // owner.
+    log_.warn(
+        std::string(error.what()) +
+        (vmm_.kill() ? "; killed the VMM" : "; cannot kill the VMM, which is no longer served"));
   }
-  let_go();
+  release_resources();
   {
     const std::lock_guard lock(orders_mutex_);
     if (completion_) {
@@ -104,8 +107,8 @@ void Session::run() {
   }
 }
 
-// What nobody but this thread uses goes at once, before anybody has heard of the end.
-void Session::let_go() {
+// Frees the resources that only this thread uses, before others are notified of the end.
+void Session::release_resources() {
   uffd_.reset();
   socket_.reset();
   vmm_.close_pidfd();
@@ -130,7 +133,7 @@ std::shared_ptr<Completion> Session::complete(uint64_t bytes_per_second, bool wa
     return nullptr;
   }
   if (state == Completion::State::done) {
-    return completion_;  // to ask twice is no error
+    return completion_;  // a repeated request is not an error
   }
   completion_ = std::make_shared<Completion>(bytes_per_second, wait);
   if (detached_) {
@@ -166,7 +169,7 @@ void Session::pause() {
   order({.kind = Order::Kind::pause});
 }
 
-void Session::take_orders(FaultLoop& loop) {
+void Session::run_orders(FaultLoop& loop) {
   std::vector<Order> orders;
   {
     const std::lock_guard lock(orders_mutex_);
@@ -189,8 +192,8 @@ void Session::take_orders(FaultLoop& loop) {
   }
 }
 
-// One that was asked for while the one before it ended has what it wants, too.
-void Session::tell_that_it_is_detached() {
+// A completion that was requested while the previous one finished is done, too.
+void Session::mark_detached() {
   const std::lock_guard lock(orders_mutex_);
   detached_ = true;
   if (completion_) {
@@ -198,8 +201,8 @@ void Session::tell_that_it_is_detached() {
   }
 }
 
-// After a completion: a madvise that had seen the memory registered may be about to queue its
-// removal, and waits until somebody has read it.
+// Called after a completion. A madvise that found the memory registered may still queue its
+// removal, and then waits until the removal is read.
 void Session::linger(VmmWatch& watch) {
   const uint64_t end = monotonic_ns() + kSecond;
   std::array<uffd_msg, SessionState::kEvents> ignored{};
@@ -214,11 +217,12 @@ void Session::linger(VmmWatch& watch) {
 }
 
 void Session::serve() {
-  // Firecracker sends it non-blocking, and the loop relies on it.
+  // The loop requires O_NONBLOCK. Firecracker sets it.
   if (::fcntl(uffd_.get(), F_SETFL, O_RDWR | O_NONBLOCK) != 0) {
     base::throw_errno("cannot set the mode of a userfaultfd");
   }
-  // One that sets it back can make reads block, where the kernel knows no RWF_NOWAIT for them.
+  // A VMM that clears O_NONBLOCK can make reads block if the kernel does not support RWF_NOWAIT for
+  // them.
   std::optional<ReadTicker> ticker;
   if (!features().has(Feature::nowait_read) || !uffd_has_nowait_read(uffd_.get())) {
     ticker.emplace();
@@ -244,7 +248,7 @@ void Session::serve() {
   }
   while (!stop_.load(std::memory_order_relaxed)) {
     if (has_orders_.load(std::memory_order_acquire)) {
-      take_orders(loop);
+      run_orders(loop);
     }
     const std::optional<uint64_t> wait_ns = loop.wait_ns();
     if (!wait_ns) {
@@ -258,7 +262,7 @@ void Session::serve() {
     }
   }
   if (loop.detached()) {
-    tell_that_it_is_detached();
+    mark_detached();
     linger(watch);
   }
   loop.report_suppressed();

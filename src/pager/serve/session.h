@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One connected VMM: its thread, and all that is freed when it ends.
+// One connected VMM: its thread, and the resources that are freed when it ends.
 #pragma once
 
 #include <atomic>
@@ -29,34 +29,34 @@ namespace pager {
 class FaultLoop;
 class VmmWatch;
 
-// What a VMM that connects is served with.
+// How a connected VMM is served.
 struct ServingPlan {
   std::shared_ptr<const Image> image;
   std::shared_ptr<const HotFile> hot;  // may be null
-  bool hot_refused = false;            // one was asked for and cannot be used
+  bool hot_refused = false;            // the requested list cannot be used
   std::optional<hot::TraceWriter> trace{};
   OnFailure on_failure = OnFailure::poison;
   uint32_t read_attempts = kReadAttempts;
   Window window = Window::automatic();
 };
 
-// Serves from its construction until the VMM's memory is gone, whatever else happens. Descriptors
-// are closed by the one thread that uses them, as its last act, or by the destructor once that
-// thread has been joined: no number is ever given out again while somebody may use it.
+// Serves from its construction until the VMM's memory is freed. The thread that uses the
+// descriptors closes them as its last act, or the destructor does after it has joined the thread.
+// So no descriptor number is reused while a thread may still use it.
 class Session {
  public:
-  // `notify` is an eventfd that is written to when the session has ended; it must outlive it.
-  // Throws base::BadData when the regions do not fit the image, std::system_error when there is no
-  // thread.
+  // `notify` is an eventfd that the session writes when it has ended; it must outlive the session.
+  // Throws base::BadData if the regions do not fit the image, std::system_error if no thread can be
+  // started.
   Session(std::string id, ServingPlan plan, HandshakeReader::Result handshake, base::Fd socket,
           Vmm vmm, int notify);
-  // Ends the thread first, also when the VMM lives: it then hangs at its next fault. Waits for the
-  // thread, which a disk may hold: see end().
+  // Stops the thread and joins it. If the VMM still lives, its guest hangs at the next fault. The
+  // join blocks while a disk blocks the thread: call wait_for_end() first.
   ~Session();
-  // Tells the thread to end; does not wait.
+  // Asks the thread to end; does not wait.
   void stop();
-  // Waits for the thread's end, no longer than `limit`. If it has not ended then, it is detached,
-  // and the caller must leak this object: the thread still uses it.
+  // Waits, for at most `limit`, for the thread to end. If this returns false, the thread is
+  // detached, and the caller must leak this object because the thread still uses it.
   bool wait_for_end(std::chrono::milliseconds limit);
   Session(const Session&) = delete;
   Session(Session&&) = delete;
@@ -64,27 +64,28 @@ class Session {
   Session& operator=(Session&&) = delete;
 
   const std::string& id() const { return id_; }
-  // Nobody but the thread touches the VMM's pidfd, which it closes.
+  // Only the thread uses the VMM's pidfd, which it closes.
   pid_t vmm_pid() const { return vmm_.pid(); }
   uint64_t vmm_start_time() const { return vmm_.start_time(); }
   const Image& image() const { return *plan_.image; }
   const std::shared_ptr<const Image>& shared_image() const { return plan_.image; }
   const std::vector<hot::Region>& regions() const { return regions_; }
-  // The last one that it was given; may be null.
+  // The last list that was given; may be null.
   std::shared_ptr<const HotFile> hot_list() const;
   const Counters& counters() const { return counters_; }
   const SessionLog& log() const { return log_; }
-  // Orders for the thread, from any other. Each ends a pause, but for pause() itself.
-  // The completion, perhaps done already; null when one is under way whose client waits for it. One
-  // that nobody waits for goes on as this one. `wait`: Completion::waited.
+  // Orders for the thread; thread-safe. Each order but pause() ends a pause. complete() returns the
+  // completion, which may already be done, or null if another one is running and a client waits for
+  // it. A running completion without a client continues as this one. `wait`: Completion::waited.
   std::shared_ptr<Completion> complete(uint64_t bytes_per_second, bool wait);
-  // The last one; may be null.
+  // The last completion; may be null.
   std::shared_ptr<const Completion> completion() const;
-  // Null: go on with the one before. False: SessionState::kHotLists others are under way.
+  // With null, continues the previous list. Returns false if SessionState::kHotLists others are in
+  // progress.
   bool prefetch(std::shared_ptr<const HotFile> list);
   void pause();
 
-  // The thread serves no more; the destructor does not block.
+  // The thread no longer serves; the destructor does not block.
   bool ended() const { return ended_.load(std::memory_order_acquire); }
 
  private:
@@ -95,10 +96,10 @@ class Session {
   };
   void run();
   void serve();
-  void let_go();
+  void release_resources();
   void order(Order order);
-  void take_orders(FaultLoop& loop);
-  void tell_that_it_is_detached();
+  void run_orders(FaultLoop& loop);
+  void mark_detached();
   void linger(VmmWatch& watch);
 
   std::string id_;
@@ -114,15 +115,15 @@ class Session {
   Counters counters_;
   mutable std::mutex orders_mutex_;
   std::vector<Order> orders_;
-  std::shared_ptr<Completion> completion_;  // the last one
-  bool detached_ = false;  // the guest has all of its memory: every later one is done
-  std::shared_ptr<const HotFile> hot_list_;  // the last one
+  std::shared_ptr<Completion> completion_;   // the last one
+  bool detached_ = false;                    // completed: every later completion is done
+  std::shared_ptr<const HotFile> hot_list_;  // the last list
   uint64_t hot_lists_given_ = 0;
   std::atomic<bool> has_orders_{false};
   std::atomic<bool> stop_{false};
   std::atomic<bool> ended_{false};
-  std::condition_variable end_;  // of `ended_`, under orders_mutex_
-  bool abandoned_ = false;       // whoever would be notified has gone
+  std::condition_variable end_;  // notified when `ended_` changes, under orders_mutex_
+  bool abandoned_ = false;       // detached: the owner of `notify_` may no longer exist
   std::thread thread_;
 };
 

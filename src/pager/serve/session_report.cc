@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Writes sessions and totals as JSON.
 #include "pager/serve/session_report.h"
 
 #include <algorithm>
@@ -55,24 +56,26 @@ std::string regions_json(std::span<const hot::Region> regions) {
   return "[" + list + "]";
 }
 
-// Powers of two that hold any: {"below":NS,"count":N}.
-std::string histogram_json(const Octaves& octaves) {
+// The nonempty powers of two: {"below":NS,"count":N}.
+std::string histogram_json(const Log2Histogram& log2_histogram) {
   std::string list;
-  for (size_t i = 0; i < octaves.size(); ++i) {
-    if (octaves[i] > 0) {
-      list += (list.empty() ? "" : ",") +
-              JsonLine().number("below", int64_t{1} << i).number("count", number(octaves[i])).str();
+  for (size_t i = 0; i < log2_histogram.size(); ++i) {
+    if (log2_histogram[i] > 0) {
+      list += (list.empty() ? "" : ",") + JsonLine()
+                                              .number("below", int64_t{1} << i)
+                                              .number("count", number(log2_histogram[i]))
+                                              .str();
     }
   }
   return "[" + list + "]";
 }
 
-// How far what the guest does is from what its list foresaw.
+// How much the guest's faults differ from its hot list.
 std::string hot_list_json(const SessionInfo& info) {
   if (info.hot_list_path.empty()) {
     return "null";
   }
-  // A list that is refused, or empty, foresees nothing that could be compared.
+  // A list that is refused or empty has nothing to compare.
   const bool compared = info.hot_list_entries > 0 && info.totals[Count::hot_list_refused] == 0;
   const uint64_t unlisted = compared ? info.totals[Count::faults_unlisted] : 0;
   const uint64_t faults = compared ? info.totals[Count::faults] : 0;
@@ -192,7 +195,8 @@ std::string stats_json(const Pager& pager, std::string_view version) {
   add("max_concurrent_faults", Count::batch_max);
   add("fault_nanos", Count::fault_ns);
   add("fault_max_nanos", Count::fault_max_ns);
-  // Its page is read through a cache from the backing file; ours is read from the file.
+  // hypeman's pager reads a page through a cache and counts both. Here a page is read from the
+  // file.
   add("read_page_nanos", Count::read_ns);
   add("read_page_max_nanos", Count::read_max_ns);
   add("backing_read_nanos", Count::read_ns);

@@ -9,12 +9,12 @@
 
 namespace pager {
 
-// One session in all detail (docs/interfaces.md).
+// All details of one session (docs/interfaces.md).
 std::string session_json(const SessionInfo& info);
 // {"sessions":[...]}, each with id, state, pid and paths.
 std::string sessions_json(std::span<const SessionInfo> infos);
-// Counters of all sessions since the start, under the names that hypeman's pager gives them. What
-// we have no part for (its page cache: ours is the kernel's) is 0.
+// The counters of all sessions since the start, under the names of hypeman's pager. Counters of its
+// page cache are 0, because this server uses the page cache of the kernel.
 std::string stats_json(const Pager& pager, std::string_view version);
 // {"version","draining","active_sessions"}
 std::string health_json(const Pager& pager, std::string_view version);

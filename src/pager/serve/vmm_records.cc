@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Writes, renames and removes the records of served VMMs.
 #include "pager/serve/vmm_records.h"
 
 #include <fcntl.h>
@@ -60,7 +61,8 @@ bool VmmRecords::write(const std::string& id, Record vmm) {
   }
 }
 
-// What an earlier server left under this name names a guest that hangs, as long as its VMM lives.
+// A record of an earlier server under this name identifies a hung guest as long as its VMM lives,
+// so it is renamed and kept.
 void VmmRecords::keep_earlier(const std::string& id) {
   drop_ended();
   const std::string earlier = path(id);
@@ -71,17 +73,17 @@ void VmmRecords::keep_earlier(const std::string& id) {
   try {
     name = id + "." + std::to_string(store::read_vmm_record(earlier).value_or(here_).pid);
   } catch (const std::exception&) {
-    // What it holds is kept all the same.
+    // The record is kept, although it cannot be read.
   }
-  // Taken: a session "ID.PID" has it, or an earlier process of that number in another PID
-  // namespace. An id has no '~', so the other names belong to nobody else.
+  // The name may be taken by a session "ID.PID", or by an earlier process of that pid in another
+  // PID namespace. An id contains no '~', so the other names cannot be taken by sessions.
   std::string kept = path(name);
   for (int number = 1; !rename_to_new(earlier, kept); ++number) {
     kept = path(name + "~" + std::to_string(number));
   }
   kept_.push_back(kept);
   base::say_warning(base::quoted(kept) + " names a VMM of session " + base::quoted(id) +
-                    " that a killed server served: its guest hangs");
+                    " of a killed server; its guest hangs");
 }
 
 void VmmRecords::drop_ended() {
@@ -108,7 +110,7 @@ void VmmRecords::rename(const std::string& id, const std::string& to) {
                         " exists" + failures_.note());
     }
   } catch (const std::system_error&) {
-    // Only the record is lost, as when it could not be written.
+    // Only the record is lost, as if it could not be written.
   }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files that outlive a killed server: each names a VMM that was served, and whose guest hangs then.
+// Files that name the VMMs that are served. They outlive a killed server, whose guests then hang.
 #pragma once
 
 #include <chrono>
@@ -11,10 +11,10 @@
 
 namespace pager {
 
-// "DIR/ID.vmm" (store/vmm_record.h), while a VMM is served. If an earlier server's record of that
-// name names a VMM that still lives, it is kept as "DIR/ID.PID.vmm", or as "DIR/ID.PID~N.vmm" if
-// that name is taken, and removed when a VMM comes or goes after that one has ended. No record of a
-// VMM that lives is ever replaced.
+// The file "DIR/ID.vmm" (store/vmm_record.h) exists while a VMM is served. If an earlier server's
+// record of that name names a VMM that still lives, it is renamed to "DIR/ID.PID.vmm", or to
+// "DIR/ID.PID~N.vmm" if that name is taken. It is removed at the next write or removal of a record
+// after its VMM has ended. The record of a living VMM is never replaced.
 class VmmRecords {
  public:
   struct Record {
@@ -24,18 +24,18 @@ class VmmRecords {
   // Does nothing for an empty directory.
   explicit VmmRecords(std::string dir);
 
-  // False when it could not be written (a full disk), which is logged.
+  // Returns false, and logs the reason, if the record could not be written (a full disk).
   bool write(const std::string& id, Record vmm);
-  // Whether no record has this id.
+  // Returns whether no record has this id.
   bool is_free(const std::string& id) const;
-  // To an id that is free.
+  // `to` must be free.
   void rename(const std::string& id, const std::string& to);
   void remove(const std::string& id);
 
-  // The id of the session that a record was made for, whose file's name without ".vmm" is `name`.
+  // The session id of a record. `name` is the file name without ".vmm".
   static std::string session_of(const std::string& name, const base::ProcessIdentity& record);
-  // Whether the file `record` names a process that runs now. What cannot be read or determined
-  // counts as living.
+  // Returns whether the file `record` names a running process. A record that cannot be read or
+  // resolved counts as running.
   static bool names_living_process(const std::string& record);
 
  private:

@@ -141,7 +141,7 @@ TEST(OptionsTest, WordsKeepTheirOrder) {
   const auto parsed = parse({"a", "-n", "b", "--to=x", "--now", "c", "--", "-d"});
   ASSERT_TRUE(parsed);
   std::string words;
-  for (const auto& word : parsed->words()) {
+  for (const auto& word : parsed->in_order()) {
     words += word.name.empty() ? word.value + " " : "<" + word.name + "> ";
   }
   EXPECT_EQ(words, "a <now> b <to> <now> c -d ");

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests the HPL1 format and the check of hot lists.
 #include "hot/hot_list.h"
 
 #include <gtest/gtest.h>
@@ -14,13 +15,13 @@ namespace {
 constexpr std::array<HotPage, 5> kPages{HotPage{0, 0}, HotPage{0, 4096}, HotPage{1, 8192},
                                         HotPage{0, 4096}, HotPage{300, 1ULL << 40U}};
 
-// A literal with the zero bytes that it holds.
+// A string of a literal that contains zero bytes.
 template <size_t N>
 std::string bytes(const char (&literal)[N]) {  // NOLINT(modernize-avoid-c-arrays): a literal is one
   return std::string(literal, N - 1);
 }
 
-// What decoding `data` says when it throws; empty when it does not.
+// The error of decoding `data`; empty if there is none.
 std::string complaint(const std::string& data) {
   try {
     decode_hpl1(data, "x.hpl");
@@ -30,13 +31,13 @@ std::string complaint(const std::string& data) {
   return {};
 }
 
-TEST(HotList, IsWrittenByteForByteAsHypemanDoes) {
+TEST(HotList, IsWrittenByteForByteAsByHypeman) {
   const std::array<HotPage, 2> pages{HotPage{0, 4096}, HotPage{1, 128}};
   EXPECT_EQ(encode_hpl1(pages), bytes("HPL1\x02\x00\x80\x20\x01\x80\x01"));
   EXPECT_EQ(encode_hpl1({}), bytes("HPL1\x00"));
 }
 
-TEST(HotList, ComesBackInItsOrderWithRepeats) {
+TEST(HotList, KeepsOrderAndRepeats) {
   EXPECT_EQ(decode_hpl1(encode_hpl1(kPages), "x.hpl"),
             std::vector<HotPage>(kPages.begin(), kPages.end()));
   EXPECT_TRUE(decode_hpl1(bytes("HPL1\x00"), "x.hpl").empty());
@@ -47,31 +48,31 @@ TEST(HotList, LargestNumbersFit) {
   EXPECT_EQ(decode_hpl1(encode_hpl1(pages), "x.hpl"), pages);
 }
 
-TEST(HotList, EveryTruncationIsRefusedByName) {
+TEST(HotList, RefusesEveryTruncation) {
   const std::string whole = encode_hpl1(kPages);
   for (size_t length = 0; length < whole.size(); ++length) {
     EXPECT_NE(complaint(whole.substr(0, length)).find("'x.hpl'"), std::string::npos) << length;
   }
 }
 
-TEST(HotList, RefusesWhatIsNoList) {
+TEST(HotList, RefusesOtherFormats) {
   EXPECT_NE(complaint(bytes("HPL2\x00")).find("does not start"), std::string::npos);
   EXPECT_NE(complaint(bytes("HPL1\x00\x00")).find("1 bytes follow its last"), std::string::npos);
   EXPECT_NE(complaint(bytes("HPL1\x01\x80\x80\x80\x80\x10\x00")).find("no region 4294967296"),
             std::string::npos);
 }
 
-TEST(HotList, RefusesNumbersBeyond64BitsOrWithSpareBytes) {
+TEST(HotList, RefusesNumbersBeyond64BitsOrWithRedundantBytes) {
   const std::string entry = bytes("HPL1\x01\x00") + std::string(9, '\xff');
   EXPECT_EQ(decode_hpl1(entry + "\x01", "x").front().offset, UINT64_MAX);
-  EXPECT_NE(complaint(entry + "\x02").find("bad number"), std::string::npos);
-  EXPECT_NE(complaint(entry + bytes("\x81\x00")).find("bad number"), std::string::npos);
-  EXPECT_NE(complaint(bytes("HPL1\x01\x00\x80\x00")).find("bad number for an offset"),
+  EXPECT_NE(complaint(entry + "\x02").find("malformed number"), std::string::npos);
+  EXPECT_NE(complaint(entry + bytes("\x81\x00")).find("malformed number"), std::string::npos);
+  EXPECT_NE(complaint(bytes("HPL1\x01\x00\x80\x00")).find("malformed number for an offset"),
             std::string::npos);
 }
 
-TEST(HotList, AHugeCountTakesNoMemory) {
-  // 2^63 - 1 entries: reserving them would throw something else, or end the process.
+TEST(HotList, AHugeCountAllocatesNoMemory) {
+  // 2^63 - 1 entries: reserving memory for them would throw another exception, or end the process.
   EXPECT_NE(complaint("HPL1" + std::string(8, '\xff') + bytes("\x7f\x00\x00")).find("only 2 bytes"),
             std::string::npos);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests the validation of region layouts.
 #include "hot/region.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +13,7 @@ namespace {
 constexpr uint64_t kMib = 1 << 20;
 constexpr uint64_t kMax = std::numeric_limits<uint64_t>::max();
 
-// The x86 layout above 3 GiB: the second region has the lower address, the offsets ascend.
+// The x86 layout above 3 GiB: the second region has the lower address, while the offsets ascend.
 std::vector<Region> two_regions() {
   return {{.base = 0x7f0000000000, .size = 3072 * kMib, .offset = 0},
           {.base = 0x7e0000000000, .size = 512 * kMib, .offset = 3072 * kMib}};
@@ -25,23 +26,23 @@ std::string problem(const std::function<void(std::vector<Region>&)>& spoil,
   return layout_problem(regions, file_size).value_or("");
 }
 
-TEST(Regions, ARealLayoutIsFine) {
+TEST(Regions, AcceptsALayoutOfFirecracker) {
   EXPECT_EQ(problem([](auto&) {}), "");
   EXPECT_EQ(problem([](auto& r) { r[1].page_size = kHugePage; }), "");
 }
 
-TEST(Regions, HostileOnesAreNamed) {
+TEST(Regions, NamesTheFaultsOfHostileLayouts) {
   EXPECT_EQ(problem([](auto& r) { r.clear(); }), "no regions");
   EXPECT_NE(problem([](auto& r) { r[1].size = 0; }).find("region 1: it is empty"),
             std::string::npos);
   EXPECT_NE(problem([](auto& r) { r[0].page_size = 8192; }).find("page size 8192"),
             std::string::npos);
-  EXPECT_NE(problem([](auto& r) { r[0].base += 1; }).find("no multiple"), std::string::npos);
-  EXPECT_NE(problem([](auto& r) { r[0].offset = 512; }).find("no multiple"), std::string::npos);
+  EXPECT_NE(problem([](auto& r) { r[0].base += 1; }).find("not a multiple"), std::string::npos);
+  EXPECT_NE(problem([](auto& r) { r[0].offset = 512; }).find("not a multiple"), std::string::npos);
   EXPECT_NE(problem([](auto& r) {
               r[1].page_size = kHugePage;
               r[1].base += kSmallPage;
-            }).find("no multiple"),
+            }).find("not a multiple"),
             std::string::npos);
   EXPECT_NE(problem([](auto& r) { r[1].base = kMax - kSmallPage + 1; }).find("overflow"),
             std::string::npos);
@@ -56,7 +57,7 @@ TEST(Regions, HostileOnesAreNamed) {
             std::string::npos);
 }
 
-TEST(Regions, AnAddressIsFoundInItsRegion) {
+TEST(Regions, FindsTheRegionOfAnAddress) {
   const std::vector<Region> regions = two_regions();
   EXPECT_EQ(find_region(regions, 0x7e0000000000), &regions[1]);
   EXPECT_EQ(find_region(regions, regions[1].end()), nullptr);

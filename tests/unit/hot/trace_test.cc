@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests traces and their conversion to hot lists.
 #include "hot/trace.h"
 
 #include <gtest/gtest.h>
@@ -29,7 +30,7 @@ std::string complaint(const std::string& text) {
   return {};
 }
 
-TEST(Trace, FirstLineComesBack) {
+TEST(Trace, ParsesTheHeaderThatItWrites) {
   const std::array<Region, 2> regions{Region{.base = 0x7f0000000000, .size = 8192},
                                       Region{.base = 0x7e0000000000, .size = 8192, .offset = 8192}};
   EXPECT_EQ(trace_header(regions, 16384), kTwoRegions);
@@ -41,7 +42,7 @@ TEST(Trace, FirstLineComesBack) {
   EXPECT_EQ(trace.pages, (std::vector<uint64_t>{3, 0, 3}));
 }
 
-TEST(Trace, WithoutFirstLineIsOneRegionOfSmallPages) {
+TEST(Trace, WithoutAHeaderIsOneRegionOfSmallPages) {
   const Trace trace = parse_trace("223\n\n# a remark\n222\n223\n", "t");
   EXPECT_EQ(trace.page_size, kSmallPage);
   EXPECT_EQ(trace.memory_bytes, 0U);
@@ -55,15 +56,15 @@ TEST(Trace, HotPagesAreFirstTouchesInTheirRegions) {
   EXPECT_EQ(hot_pages_of(trace), (std::vector<HotPage>{{1, 4096}, {0, 0}, {1, 0}}));
 }
 
-TEST(Trace, HugePagesCountInHugePages) {
+TEST(Trace, NumbersHugePages) {
   const Trace trace = parse_trace(
       "# snapfork-trace 1 page_size=2097152 memory_bytes=4194304 regions=0+4194304 more=1\n1\n",
       "t");
   EXPECT_EQ(hot_pages_of(trace), (std::vector<HotPage>{{0, kHugePage}}));
 }
 
-TEST(Trace, WrongLinesAreNamed) {
-  EXPECT_EQ(complaint("1\nx\n"), "cannot use trace 't.trace': line 2: 'x' is no page number");
+TEST(Trace, NamesWrongLines) {
+  EXPECT_EQ(complaint("1\nx\n"), "cannot use trace 't.trace': line 2: 'x' is not a page number");
   for (const char* line : {"-1", "1 2", "0x10", "18446744073709551616", " 1", "4503599627370496"}) {
     EXPECT_NE(complaint(std::string(line) + "\n").find("line 1"), std::string::npos) << line;
   }
@@ -71,7 +72,7 @@ TEST(Trace, WrongLinesAreNamed) {
             std::string::npos);
 }
 
-TEST(Trace, WrongFirstLinesAreRefused) {
+TEST(Trace, RefusesWrongHeaders) {
   const std::string start = "# snapfork-trace 1 ";
   EXPECT_NE(complaint("# snapfork-trace 2 page_size=4096\n").find("version '2'"),
             std::string::npos);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What blocks while it is freed holds up nobody else.
+// Tests that blocked work of one owner delays neither other owners nor the end.
 #include "pager/serve/closer.h"
 
 #include <gtest/gtest.h>
@@ -15,8 +15,8 @@
 namespace pager {
 namespace {
 
-// Blocks, as a close does, until it is released. What the work uses is its own: a Closer's thread
-// may still be in it when the test has ended.
+// Blocks, as close(2) may, until it is released. The work shares ownership of its data, because a
+// thread of the Closer may still run it after the test has ended.
 class Blocker {
  public:
   std::function<void()> work() {
@@ -34,7 +34,7 @@ class Blocker {
   std::shared_ptr<std::atomic<int>> started_ = std::make_shared<std::atomic<int>>(0);
 };
 
-TEST(CloserTest, WorkThatBlocksHoldsUpNoOtherOwner) {
+TEST(CloserTest, BlockedWorkDoesNotDelayOtherOwners) {
   Blocker blocker;
   std::atomic<bool> other{false};
   Closer closer;
@@ -51,7 +51,7 @@ TEST(CloserTest, WorkThatBlocksHoldsUpNoOtherOwner) {
   EXPECT_TRUE(wait_for_true([&] { return closer.pending(1) == 0; }));
 }
 
-TEST(CloserTest, ItsEndDoesNotWaitForWhatBlocks) {
+TEST(CloserTest, DestructorDoesNotWaitForBlockedWork) {
   Blocker blocker;
   const auto begin = std::chrono::steady_clock::now();
   {

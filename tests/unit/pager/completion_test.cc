@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A guest gets all of its memory, and needs no server any more; and what else is done for a guest
-// that runs.
+// Tests completions, and other orders to a running guest.
 #include "pager/faults/completion.h"
 
 #include <sys/socket.h>
@@ -27,19 +26,19 @@ Vmm ourselves() {
 
 class CompletionTest : public FaultLoopTest {
  protected:
-  // With a VMM that the kernel can be asked about, or without.
+  // With a VMM whose pagemap can be read, or without.
   std::shared_ptr<Completion> complete(uint64_t bytes_per_second = 0) {
     auto completion = std::make_shared<Completion>(bytes_per_second);
     loop_->complete(completion);
     return completion;
   }
-  // Until it has ended, as Session::serve does.
+  // Runs until the completion ends, as Session::serve does.
   void step_until_ended(const Completion& completion) {
     for (int i = 0; i < 100'000 && completion.state() == State::running; ++i) {
       loop_->step();
     }
   }
-  // Nobody serves any more: each page as it stands in the VMM.
+  // The loop no longer serves. Reads each page as it is in the VMM.
   void expect_all(const std::function<uint64_t(uint64_t)>& expected) {
     for (uint64_t page = 0; page < kPages; ++page) {
       ASSERT_EQ(guest_->word(page), expected(page)) << page;
@@ -47,7 +46,7 @@ class CompletionTest : public FaultLoopTest {
   }
 };
 
-TEST_F(CompletionTest, AllPagesAreThereAndNoServerIsNeeded) {
+TEST_F(CompletionTest, InstallsAllPagesAndUnregisters) {
   vmm_ = ourselves();
   start({3, 4, 5, 77});
   EXPECT_EQ(served(9), page_word(9));
@@ -58,12 +57,12 @@ TEST_F(CompletionTest, AllPagesAreThereAndNoServerIsNeeded) {
   loop_.reset();
   expect_all(
       [](uint64_t page) { return page == 77 || (page >= 3 && page <= 5) ? 0 : page_word(page); });
-  // Nobody reads events any more, and nobody needs to.
+  // No thread reads events, and none is needed.
   EXPECT_TRUE(guest_->remove(9, 1).get());
   EXPECT_EQ(guest_->word(9), 0U);
 }
 
-TEST_F(CompletionTest, WhereTheKernelCannotBeAskedEachPageIsTriedAgain) {
+TEST_F(CompletionTest, WithoutAPagemapEachPageIsCopiedAgain) {
   start();
   const auto completion = complete();
   step_until_ended(*completion);
@@ -80,7 +79,7 @@ TEST_F(CompletionTest, RemovedPagesStayZero) {
   removed(16, 8);
   const auto completion = complete();
   loop_->step();
-  removed(100, 50);  // meanwhile
+  removed(100, 50);  // during the completion
   step_until_ended(*completion);
   EXPECT_EQ(completion->state(), State::done);
   loop_.reset();
@@ -89,8 +88,8 @@ TEST_F(CompletionTest, RemovedPagesStayZero) {
   });
 }
 
-// Memory of another kind in the middle of a region is the VMM's own, whatever was there before.
-TEST_F(CompletionTest, WhatTheVmmHasMappedOverIsLeftAlone) {
+// Memory of another kind in the middle of a region belongs to the VMM, whatever was there before.
+TEST_F(CompletionTest, LeavesPagesAloneThatTheVmmHasReplaced) {
   const auto map_over = [&](uint64_t page, uint64_t pages, int flags, int fd) {
     void* at = reinterpret_cast<void*>(guest_->address(page));
     ASSERT_EQ(::mmap(at, pages * hot::kSmallPage, PROT_READ | PROT_WRITE, MAP_FIXED | flags, fd, 0),
@@ -117,16 +116,16 @@ TEST_F(CompletionTest, WhatTheVmmHasMappedOverIsLeftAlone) {
       const bool of_file = page >= 64 && page < 72;
       return zero ? 0 : of_file ? page_word(page - 64) : page_word(page);
     });
-    EXPECT_TRUE(guest_->remove(100, 1).get()) << "nothing of it is registered any more";
+    EXPECT_TRUE(guest_->remove(100, 1).get()) << "no part of it is registered";
     EXPECT_EQ(guest_->word(100), 0U);
   }
 }
 
-// A bug in our books must not become zeros in a guest.
-TEST_F(CompletionTest, WhatTheKernelDoesNotHaveIsInstalledFirst) {
+// A wrong bitmap must not become zeros in a guest.
+TEST_F(CompletionTest, InstallsPagesThatTheKernelLacksBeforeItDetaches) {
   vmm_ = ourselves();
   start();
-  PageTable(mapping_->state()).mark_installed(30, 12);  // which it was not
+  PageTable(mapping_->state()).mark_installed(30, 12);  // it was not
   const auto completion = complete();
   step_until_ended(*completion);
   EXPECT_EQ(completion->state(), State::done);
@@ -134,16 +133,16 @@ TEST_F(CompletionTest, WhatTheKernelDoesNotHaveIsInstalledFirst) {
   expect_all(page_word);
 }
 
-// A launcher that has sent the userfaultfd of the VMM that it started: nothing is mapped where the
-// regions are, or something of its own is.
-TEST_F(CompletionTest, AViewOfAnotherProcessIsNotBelieved) {
+// A launcher has sent the userfaultfd of a VMM that it started. It has nothing, or other memory,
+// mapped where the regions are.
+TEST_F(CompletionTest, IgnoresThePagemapOfAnotherProcess) {
   const Stranger stranger(dir_ / "s", guest_->region());
   for (const char* without : {"", "pagemap-scan"}) {
     features().probe(without);
     guest_.emplace(kPages);
     vmm_ = stranger.as_vmm();
     start();
-    PageTable(mapping_->state()).mark_installed(30, 12);  // which it was not
+    PageTable(mapping_->state()).mark_installed(30, 12);  // it was not
     const auto completion = complete();
     step_until_ended(*completion);
     EXPECT_EQ(completion->state(), State::done) << completion->why();
@@ -154,7 +153,7 @@ TEST_F(CompletionTest, AViewOfAnotherProcessIsNotBelieved) {
   features().probe("");
 }
 
-TEST_F(CompletionTest, FaultsAreAnsweredBeforeIt) {
+TEST_F(CompletionTest, AnswersFaultsFirst) {
   vmm_ = ourselves();
   start({}, Window::lazy());
   const auto completion = complete();
@@ -165,7 +164,7 @@ TEST_F(CompletionTest, FaultsAreAnsweredBeforeIt) {
   EXPECT_EQ(count(Count::pages_copied), 1U);
 }
 
-TEST_F(CompletionTest, ARateIsKept) {
+TEST_F(CompletionTest, KeepsItsRateLimit) {
   vmm_ = ourselves();
   start();
   const auto completion = complete(PageFiller::kMaxBytes);  // one piece a second
@@ -175,11 +174,11 @@ TEST_F(CompletionTest, ARateIsKept) {
   EXPECT_EQ(count(Count::pages_copied), 32U);
   const std::optional<uint64_t> wait = loop_->wait_ns();
   ASSERT_TRUE(wait);
-  EXPECT_GT(*wait, 1000U) << "it sleeps meanwhile";
+  EXPECT_GT(*wait, 1000U) << "the loop waits for its rate";
   EXPECT_EQ(completion->state(), State::running);
 }
 
-TEST_F(CompletionTest, APauseHoldsItAndAnotherOrderGoesOnFromThere) {
+TEST_F(CompletionTest, APauseStopsItAndAnotherOrderContinuesIt) {
   vmm_ = ourselves();
   start();
   const auto first = complete();
@@ -200,7 +199,7 @@ TEST_F(CompletionTest, APauseHoldsItAndAnotherOrderGoesOnFromThere) {
   EXPECT_EQ(count(Count::pages_copied), kPages) << "nothing twice";
 }
 
-TEST_F(CompletionTest, PagesThatCannotBeReadEndItAndTheGuestIsServedOn) {
+TEST_F(CompletionTest, UnreadablePagesEndItAndTheGuestIsStillServed) {
   vmm_ = ourselves();
   start();
   if (image_->view() == Image::View::private_copy) {
@@ -215,7 +214,7 @@ TEST_F(CompletionTest, PagesThatCannotBeReadEndItAndTheGuestIsServedOn) {
   EXPECT_EQ(served(5), page_word(5));
 }
 
-TEST_F(CompletionTest, ASecondListFollowsTheFirstAndAPauseHoldsBoth) {
+TEST_F(CompletionTest, ASecondListFollowsTheFirstAndAPauseStopsBoth) {
   start({}, Window::lazy());
   const auto list = [](uint64_t first, uint64_t pages) {
     auto file = std::make_shared<HotFile>();
@@ -236,8 +235,8 @@ TEST_F(CompletionTest, ASecondListFollowsTheFirstAndAPauseHoldsBoth) {
   EXPECT_EQ(count(Count::pages_prefetched), 104U);
 }
 
-// A hole of an image is zero whoever answers: so the kernel may.
-TEST(ReleaseHoles, TheKernelServesLargeHolesAndRemovalsThereStayZero) {
+// A hole of an image is zero whether the server or the kernel answers the fault, so the kernel may.
+TEST(ReleaseHoles, TheKernelFillsLargeHolesAlsoAfterRemovals) {
   constexpr uint64_t kMany = 3072;  // 12 MiB
   std::optional<TestGuest> guest;
   try {
@@ -269,10 +268,10 @@ TEST(ReleaseHoles, TheKernelServesLargeHolesAndRemovalsThereStayZero) {
                  Window::automatic());
   loop.release_holes();
   EXPECT_GE(counters.get(Count::bytes_released), 6U << 20U);
-  EXPECT_EQ(guest->word(1500), 0U) << "nobody serves";
+  EXPECT_EQ(guest->word(1500), 0U) << "the kernel filled it without a server";
   EXPECT_TRUE(guest->remove(1500, 1).get());
   EXPECT_EQ(guest->word(1500), 0U);
-  // Across its edge, and beside it.
+  // Across the edge of the hole, and next to it.
   std::future<bool> removal = guest->remove(200, 700);
   while (removal.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
     loop.step();
@@ -289,7 +288,7 @@ TEST(ReleaseHoles, TheKernelServesLargeHolesAndRemovalsThereStayZero) {
   EXPECT_EQ(touched.get(), page_word(2600));
 }
 
-TEST(KernelViewTest, NamesWhatIsMissingAndNotWhatIsPoisoned) {
+TEST(PagemapTest, ReportsMissingPagesButNotPoisonedOnes) {
   std::optional<TestGuest> guest;
   try {
     guest.emplace(64);
@@ -301,7 +300,7 @@ TEST(KernelViewTest, NamesWhatIsMissingAndNotWhatIsPoisoned) {
   ASSERT_EQ(uffd_zeropage(guest->uffd(), guest->address(6), hot::kSmallPage).error, 0);
   const bool poisoned = uffd_poison(guest->uffd(), guest->address(9), hot::kSmallPage).error == 0;
   const auto missing_of = [&] {
-    const auto view = KernelView::open(ourselves());
+    const auto view = Pagemap::open(ourselves());
     const auto ranges = view->missing(guest->address(0), guest->address(64));
     std::set<uint64_t> pages;
     for (const AddressRange& range : *ranges) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests the requests of the control interface and their replies.
 #include "pager/serve/control_api.h"
 
 #include <gtest/gtest.h>
@@ -34,7 +35,7 @@ class ControlApiTest : public testing::Test {
     return {{"session_id", id}, {"backing_memory_path", dir_ / "memory"}};
   }
   void create(const std::string& id) { ask(200, "POST", "/sessions", session(id)); }
-  // A reply of 400 whose message holds `part`.
+  // Expects a reply of 400 whose message contains `part`.
   void expect_refusal(const Json& body, const std::string& part) {
     const Json reply = ask(400, "POST", "/sessions", body);
     EXPECT_NE(reply.value("error", "").find(part), std::string::npos) << reply;
@@ -48,7 +49,7 @@ class ControlApiTest : public testing::Test {
   ControlApi api_{pager_, {.socket_dir = dir_.path(), .version = "9.9.9"}};
 };
 
-TEST_F(ControlApiTest, ASessionIsMadeListedDescribedAndClosed) {
+TEST_F(ControlApiTest, CreatesListsDescribesAndClosesASession) {
   const Json made = ask(200, "POST", "/sessions", session("vm-1"));
   EXPECT_EQ(made, Json({{"session_id", "vm-1"},
                         {"uffd_socket_path", dir_ / "vm-1.sock"},
@@ -68,10 +69,10 @@ TEST_F(ControlApiTest, ASessionIsMadeListedDescribedAndClosed) {
   ask_text(204, "POST", "/sessions/vm-1/close");
   ask_text(404, "GET", "/sessions/vm-1");
   EXPECT_FALSE(someone_listens(dir_ / "vm-1.sock"));
-  EXPECT_NE(::stat((dir_ / "vm-1.sock").c_str(), &st), 0) << "its socket is gone";
+  EXPECT_NE(::stat((dir_ / "vm-1.sock").c_str(), &st), 0) << "the socket is removed";
 }
 
-TEST_F(ControlApiTest, TheInstanceIdStandsInForTheSessionId) {
+TEST_F(ControlApiTest, UsesTheInstanceIdIfThereIsNoSessionId) {
   const Json body{{"instance_id", "i-7"}, {"backing_memory_path", dir_ / "memory"}};
   EXPECT_EQ(ask(200, "POST", "/sessions", body)["session_id"], "i-7");
 }
@@ -82,7 +83,7 @@ TEST_F(ControlApiTest, HostileIdsStayInTheDirectory) {
   expect_refusal(session(std::string(200, 'a')), "107");
 }
 
-TEST_F(ControlApiTest, ASessionThatWaitsWithTheSameImageIsTheSameSession) {
+TEST_F(ControlApiTest, AWaitingSessionOfTheSameImageIsReused) {
   struct stat before {};
   struct stat after {};
   create("vm");
@@ -94,13 +95,14 @@ TEST_F(ControlApiTest, ASessionThatWaitsWithTheSameImageIsTheSameSession) {
   EXPECT_EQ(before.st_ino, after.st_ino);
 }
 
-TEST_F(ControlApiTest, ASessionOfAnotherImageIsAConflictUnlessItIsToBeReplaced) {
+TEST_F(ControlApiTest, ASessionOfAnotherImageIsAConflictUnlessReplaced) {
   create("vm");
   write_memory_file(dir_ / "other", 16);
   Json body = session("vm");
   body["backing_memory_path"] = dir_ / "other";
   const Json reply = ask(409, "POST", "/sessions", body);
-  EXPECT_NE(reply.value("error", "").find("it waits with another memory file"), std::string::npos)
+  EXPECT_NE(reply.value("error", "").find("it waits with a different memory file"),
+            std::string::npos)
       << reply;
   EXPECT_EQ(ask_text(200, "GET", "/sessions/vm")["memory_path"], dir_ / "memory");
   body["replace"] = true;
@@ -114,7 +116,7 @@ TEST_F(ControlApiTest, ASessionOfAnotherImageIsAConflictUnlessItIsToBeReplaced) 
   EXPECT_TRUE(someone_listens(dir_ / "vm.sock"));
 }
 
-TEST_F(ControlApiTest, ASessionThatWaitsWithOlderContentsOfItsFileIsMadeAnew) {
+TEST_F(ControlApiTest, AWaitingSessionWithOlderContentsIsReplaced) {
   create("vm");
   struct stat before {};
   struct stat after {};
@@ -124,7 +126,7 @@ TEST_F(ControlApiTest, ASessionThatWaitsWithOlderContentsOfItsFileIsMadeAnew) {
                     "memory");
   create("vm");
   ASSERT_EQ(::stat((dir_ / "vm.sock").c_str(), &after), 0);
-  EXPECT_NE(before.st_ino, after.st_ino) << "its guest would get bytes that the file had before";
+  EXPECT_NE(before.st_ino, after.st_ino) << "the guest would get old bytes of the file";
   EXPECT_EQ(ask_text(200, "GET", "/health")["active_sessions"], 1);
 }
 
@@ -144,14 +146,14 @@ TEST_F(ControlApiTest, ARefusedRequestChangesNothing) {
   body["trace_path"] = dir_ / "no/such/directory";
   ask(500, "POST", "/sessions", body);
   EXPECT_EQ(ask_text(200, "GET", "/sessions/vm")["memory_path"], dir_ / "memory");
-  EXPECT_TRUE(someone_listens(dir_ / "vm.sock")) << "the session that waited is lost";
+  EXPECT_TRUE(someone_listens(dir_ / "vm.sock")) << "the waiting session is lost";
 }
 
-TEST_F(ControlApiTest, TheNameOfAForksSessionIsKept) {
+TEST_F(ControlApiTest, KeepsTheSessionNameOfAFork) {
   EXPECT_EQ(ask(200, "POST", "/sessions", session("vm@0123abcd"))["session_id"], "vm@0123abcd");
 }
 
-TEST_F(ControlApiTest, BadRequestsAreNamed) {
+TEST_F(ControlApiTest, NamesTheFaultOfABadRequest) {
   for (const char* text : {"", "nonsense", "[]", "7", "{\"session_id\":"}) {
     ask_text(400, "POST", "/sessions", text);
   }
@@ -168,10 +170,10 @@ TEST_F(ControlApiTest, BadRequestsAreNamed) {
   expect_refusal(with("peer_uid", "root"), "'peer_uid' is not a user id");
   expect_refusal(with("peer_uid", 4294967295), "'peer_uid' is not a user id");
   expect_refusal(with("on_failure", "explode"), "poison");
-  expect_refusal(with("trace_path", "-"), "no output");
+  expect_refusal(with("trace_path", "-"), "no standard output");
   expect_refusal(with("backing_memory_path", dir_.path()), "not a regular file");
   expect_refusal(with("backing_memory_path", std::string("/a\0b", 4)), "zero byte");
-  EXPECT_EQ(ask_text(200, "GET", "/health")["active_sessions"], 0) << "nothing was changed";
+  EXPECT_EQ(ask_text(200, "GET", "/health")["active_sessions"], 0) << "the state was changed";
 }
 
 TEST_F(ControlApiTest, UnknownAndEmptyFieldsAreIgnored) {
@@ -188,7 +190,7 @@ TEST_F(ControlApiTest, AMissingMemoryFileIsAnErrorOfTheRequest) {
   ask(400, "POST", "/sessions", body);
 }
 
-TEST_F(ControlApiTest, AHotListThatCannotBeUsedIsAWarningAndTheSessionIsMade) {
+TEST_F(ControlApiTest, AnUnusableHotListIsOnlyAWarning) {
   const std::string larger =
       hot::encode_hpl1(std::vector<hot::HotPage>{{.region = 0, .offset = 16 * hot::kSmallPage}});
   const std::string longer =
@@ -212,7 +214,7 @@ TEST_F(ControlApiTest, AHotListThatCannotBeUsedIsAWarningAndTheSessionIsMade) {
   EXPECT_FALSE(ask(200, "POST", "/sessions", session("a")).contains("warnings"));
 }
 
-TEST_F(ControlApiTest, ADrainingServerTakesNoSessions) {
+TEST_F(ControlApiTest, ADrainingServerRefusesSessions) {
   create("a");
   ask_text(204, "POST", "/drain");
   ask(503, "POST", "/sessions", session("b"));

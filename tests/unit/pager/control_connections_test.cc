@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a client of the control socket can take: connections, and time.
+// Tests the limits of a control socket: number of connections, and time.
 #include "pager/serve/control_connections.h"
 
 #include <gtest/gtest.h>
@@ -32,7 +32,7 @@ base::Deadline soon() {
   return base::Deadline::after(std::chrono::seconds(10));
 }
 
-// The server's end of a connection, and its client's.
+// The server's and the client's end of a connection.
 struct Pair {
   Pair() {
     std::array<int, 2> fds{};
@@ -70,11 +70,11 @@ TEST_F(ControlConnectionsTest, ATimeLimitEndsOnlyConnectionsThatWaitForTheirClie
   add(silent, 1);
   EXPECT_TRUE(silent.has_ended(soon()));
   EXPECT_FALSE(answered.has_ended());
-  connections_.wait_for_client(answered.server.get());  // which does not read its reply
+  connections_.wait_for_client(answered.server.get());  // its client does not read the reply
   EXPECT_TRUE(answered.has_ended(soon()));
 }
 
-TEST_F(ControlConnectionsTest, AProcessThatFloodsEndsItsOwnConnections) {
+TEST_F(ControlConnectionsTest, AFloodingProcessLosesItsOwnConnections) {
   const std::array<Pair, 3> flood;
   const Pair status;
   const Pair more;
@@ -89,7 +89,7 @@ TEST_F(ControlConnectionsTest, AProcessThatFloodsEndsItsOwnConnections) {
   EXPECT_FALSE(more.has_ended());
 }
 
-TEST_F(ControlConnectionsTest, ARequestThatIsAnsweredIsNotEndedForANewOne) {
+TEST_F(ControlConnectionsTest, ARequestBeingAnsweredIsNotEndedForANewOne) {
   std::array<Pair, 3> answered;
   for (const Pair& pair : answered) {
     add(pair, 7);
@@ -103,17 +103,17 @@ TEST_F(ControlConnectionsTest, ARequestThatIsAnsweredIsNotEndedForANewOne) {
   }
 }
 
-TEST_F(ControlConnectionsTest, OtherUsersHaveASmallNumberOfTheirOwn) {
+TEST_F(ControlConnectionsTest, OtherUsersHaveASmallSeparateLimit) {
   const std::array<Pair, 5> strangers;
   const Pair own;
   add(strangers[0], 1, kStranger);
   add(strangers[1], 2, kStranger);
   add(strangers[2], 3, kStranger);
-  EXPECT_TRUE(strangers[2].has_ended()) << "beyond the number of one user";
+  EXPECT_TRUE(strangers[2].has_ended()) << "exceeds the limit of one user";
   add(strangers[3], 4, kStranger + 1);
   EXPECT_FALSE(strangers[3].has_ended());
   add(strangers[4], 5, kStranger + 2);
-  EXPECT_TRUE(strangers[4].has_ended()) << "beyond the number of all of them";
+  EXPECT_TRUE(strangers[4].has_ended()) << "exceeds the limit of all other users";
   add(own, 6);
   EXPECT_FALSE(own.has_ended());
   connections_.remove(strangers[0].server.get());
@@ -122,7 +122,7 @@ TEST_F(ControlConnectionsTest, OtherUsersHaveASmallNumberOfTheirOwn) {
   EXPECT_FALSE(again.has_ended());
 }
 
-TEST_F(ControlConnectionsTest, RequestsThatMayWaitLeaveRoomForThoseThatDoNot) {
+TEST_F(ControlConnectionsTest, RequestsThatMayWaitLeaveRoomForOthers) {
   const std::array<Pair, 3> pairs;
   for (const Pair& pair : pairs) {
     add(pair, 1);
@@ -137,7 +137,7 @@ TEST_F(ControlConnectionsTest, RequestsThatMayWaitLeaveRoomForThoseThatDoNot) {
 class ControlServerTest : public testing::Test {
  protected:
   base::Fd connect() const { return std::move(*base::connect_unix(dir_ / "c.sock", soon())); }
-  // Whether a request is answered on this connection.
+  // Returns whether a request on this connection is answered.
   static bool is_answered(const base::Fd& client) {
     const std::string request = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
     std::array<char, 12> reply{};
@@ -154,11 +154,11 @@ class ControlServerTest : public testing::Test {
   ControlServer server_{listener_, api_, {.connections = 4, .time = milliseconds(200)}};
 };
 
-TEST_F(ControlServerTest, ARequestThatComesByteByByteEndsAtTheTimeLimit) {
+TEST_F(ControlServerTest, ARequestSentByteByByteEndsAtTheTimeLimit) {
   const base::Fd client = connect();
   const base::Deadline limit = soon();
   ssize_t sent = 1;
-  // A byte now and then: no pause is as long as the time limit.
+  // Sends single bytes. Each pause is shorter than the time limit.
   while (sent > 0 && !limit.passed() &&
          !base::wait_for(client.get(), POLLIN, base::Deadline::after(milliseconds(20)))) {
     sent = ::send(client.get(), "G", 1, MSG_NOSIGNAL);
@@ -167,10 +167,10 @@ TEST_F(ControlServerTest, ARequestThatComesByteByByteEndsAtTheTimeLimit) {
   EXPECT_TRUE(is_answered(connect()));
 }
 
-TEST_F(ControlServerTest, AReplyThatIsNotReadEndsAtTheTimeLimit) {
+TEST_F(ControlServerTest, AnUnreadReplyEndsAtTheTimeLimit) {
   const base::Fd client = connect();
   const std::string request = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
-  // Requests until neither side can send any more, and until the server gives up.
+  // Sends requests until neither side can send, then waits until the server ends the connection.
   while (base::wait_for(client.get(), POLLOUT, base::Deadline::after(milliseconds(50)))) {
     if (::send(client.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0 && errno == EPIPE) {
       break;
@@ -179,7 +179,7 @@ TEST_F(ControlServerTest, AReplyThatIsNotReadEndsAtTheTimeLimit) {
   EXPECT_TRUE(base::wait_for(client.get(), POLLRDHUP, soon()));
 }
 
-TEST_F(ControlServerTest, ManySilentConnectionsKeepNobodyOut) {
+TEST_F(ControlServerTest, ManySilentConnectionsDoNotBlockOthers) {
   std::vector<base::Fd> silent;
   for (int i = 0; i < 20; ++i) {
     silent.push_back(connect());

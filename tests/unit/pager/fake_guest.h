@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Guests with only as much in them as the counting of forks looks at.
+// Guests that have only the metadata that counting forks needs.
 #pragma once
 
 #include <filesystem>
@@ -12,7 +12,7 @@ inline void write_text(const std::string& path, const std::string& text) {
   std::ofstream(path) << text;
 }
 
-// Makes, or overwrites, the guest with this text as its metadata.json.
+// Creates or overwrites the guest, with this text as its metadata.json.
 inline void make_guest(const store::Store& store, const std::string& id, const std::string& json) {
   std::filesystem::create_directories(store.guest_dir(id));
   write_text(store.metadata_path(id), json);

@@ -19,7 +19,7 @@ inline base::Fd greet(const std::string& socket_path, const TestGuest& guest) {
   std::optional<base::Fd> socket =
       base::connect_unix(socket_path, base::Deadline::after(std::chrono::seconds(5)));
   if (!socket) {
-    throw std::runtime_error("nobody listens at " + socket_path);
+    throw std::runtime_error("no server listens at " + socket_path);
   }
   const std::vector<hot::Region> regions{guest.region()};
   const std::array fds{guest.uffd()};
@@ -27,7 +27,8 @@ inline base::Fd greet(const std::string& socket_path, const TestGuest& guest) {
   return std::move(*socket);
 }
 
-// A VMM of `pages` pages. `work` runs when it has said hello; its socket stays open until it ends.
+// A VMM of `pages` pages. `work` runs after the handshake is sent; the socket stays open until the
+// VMM ends.
 class FakeVmm {
  public:
   using Ready = std::function<void()>;
@@ -39,10 +40,10 @@ class FakeVmm {
         }) {}
 
   pid_t pid() const { return process_.pid(); }
-  // The work has called `ready`; false when it ended without.
+  // Returns whether the work has called `ready`; false if it ended without.
   bool wait_ready() const { return process_.wait_ready(); }
   void kill() { process_.kill(); }
-  // Its status, when it has ended.
+  // Waits for the end of the VMM and returns its status.
   int wait() { return process_.wait(); }
   bool ended_well() {
     const int status = process_.wait();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Faults that cannot be answered with the page of the image.
+// Tests faults that cannot be answered with the page of the image.
 #include "pager/faults/fault_loop.h"
 
 #include <sched.h>
@@ -11,15 +11,15 @@
 namespace pager {
 namespace {
 
-TEST_F(FaultLoopTest, APageThatCannotBeReadIsPoisonedAloneAfterRetries) {
+TEST_F(FaultLoopTest, PoisonsOnlyTheUnreadablePageAfterRetries) {
   start({}, Window::fixed(8));
-  // The file becomes shorter while it is served.
+  // The file is truncated while it is served.
   ASSERT_EQ(::truncate((dir_ / "memory").c_str(), 100 * hot::kSmallPage), 0);
   if (image_->view() == Image::View::private_copy) {
     GTEST_SKIP() << "this filesystem keeps a private copy";
   }
   EXPECT_EQ(served(96), page_word(96));
-  work_off();  // the window cannot be read, which is nobody's harm yet
+  work_off();  // the rest of the window is unreadable, but no fault waits
   EXPECT_EQ(count(Count::read_errors), 1U);
   EXPECT_EQ(count(Count::pages_poisoned), 0U);
   EXPECT_TRUE(
@@ -30,7 +30,7 @@ TEST_F(FaultLoopTest, APageThatCannotBeReadIsPoisonedAloneAfterRetries) {
   EXPECT_EQ(count(Count::waiting), 0U);
 }
 
-TEST_F(FaultLoopTest, APoisonedPageIsHealedByALaterGoodRead) {
+TEST_F(FaultLoopTest, ALaterGoodReadHealsAPoisonedPage) {
   start({}, Window::lazy());
   if (image_->view() == Image::View::private_copy) {
     GTEST_SKIP() << "this filesystem keeps a private copy";
@@ -52,7 +52,7 @@ TEST_F(FaultLoopTest, APoisonedPageIsHealedByALaterGoodRead) {
   EXPECT_FALSE(loop_->wait_ns());
 }
 
-// ZEROPAGE says EEXIST of a poisoned page as of one that is present.
+// ZEROPAGE returns EEXIST for a poisoned page as for a present one.
 TEST_F(FaultLoopTest, APoisonedPageOfStoredZerosIsHealedToo) {
   start({}, Window::lazy());
   if (image_->view() == Image::View::private_copy) {
@@ -62,7 +62,7 @@ TEST_F(FaultLoopTest, APoisonedPageOfStoredZerosIsHealedToo) {
   ASSERT_EQ(::truncate((dir_ / "memory").c_str(), 100 * hot::kSmallPage), 0);
   EXPECT_TRUE(
       serve_until(std::async(std::launch::async, [this] { return guest_->is_poisoned(150); })));
-  // Stored zeros, not a hole: the map of the holes is that of the start.
+  // Stored zeros, not a hole, because the map of holes was read at the start.
   ASSERT_EQ(::truncate((dir_ / "memory").c_str(), kPages * hot::kSmallPage), 0);
   ASSERT_TRUE(wait_for_true([&] {
     loop_->step();
@@ -72,14 +72,14 @@ TEST_F(FaultLoopTest, APoisonedPageOfStoredZerosIsHealedToo) {
   EXPECT_EQ(guest_->word(150), 0U);
 }
 
-TEST_F(FaultLoopTest, AllPoisonedPagesAreHealedNotOnlyTheFirst) {
+TEST_F(FaultLoopTest, HealsAllPoisonedPages) {
   start({}, Window::lazy());
   if (image_->view() == Image::View::private_copy) {
     GTEST_SKIP() << "this filesystem keeps a private copy";
   }
   mapping_->state().read_attempts = 1;
   ASSERT_EQ(::truncate((dir_ / "memory").c_str(), hot::kSmallPage), 0);
-  constexpr uint64_t kPoisoned = 150;  // more than a round, or a pass over a broken disk, reads
+  constexpr uint64_t kPoisoned = 150;  // more than one round, or one pass over a broken disk
   testing::internal::CaptureStderr();
   for (uint64_t page = 1; page <= kPoisoned; ++page) {
     ASSERT_TRUE(serve_until(
@@ -111,7 +111,7 @@ TEST_F(FaultLoopTest, AFaultOutsideOfAllRegionsIsPoisoned) {
   EXPECT_EQ(served(127), page_word(127));
 }
 
-TEST_F(FaultLoopTest, TheUserfaultfdOfAForkIsClosed) {
+TEST_F(FaultLoopTest, ClosesTheUserfaultfdOfAForkedVmm) {
   start();
   for (int i = 0; i < 2; ++i) {
     const int fork = ::fcntl(guest_->uffd(), F_DUPFD_CLOEXEC, 0);
@@ -125,7 +125,7 @@ TEST_F(FaultLoopTest, TheUserfaultfdOfAForkIsClosed) {
   EXPECT_EQ(served(9), page_word(9));
 }
 
-TEST_F(FaultLoopTest, WriteProtectAndMinorFaultsEndTheVmmAndDoNotSpin) {
+TEST_F(FaultLoopTest, WriteProtectAndMinorFaultsKillTheVmm) {
   for (const uint64_t flag : {UFFD_PAGEFAULT_FLAG_WP, UFFD_PAGEFAULT_FLAG_MINOR}) {
     start();
     uffd_msg message = fault_at(guest_->address(9));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A fault loop over a guest in this process.
+// A fault loop and its guest in one process.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -27,7 +27,7 @@ class FaultLoopTest : public testing::Test {
 
   static constexpr uint64_t kPages = 256;
 
-  // Serves `kPages` pages of a file without the pages in `holes`.
+  // Serves `kPages` pages of a file that has holes at `holes`.
   FaultLoop& start(const std::set<uint64_t>& holes = {}, Window window = Window::automatic(),
                    OnFailure on_failure = OnFailure::poison) {
     write_memory_file(dir_ / "memory", kPages, holes);
@@ -49,7 +49,7 @@ class FaultLoopTest : public testing::Test {
     return *loop_;
   }
 
-  // Serves until the future is ready; fails after a minute, as other work may have the processors.
+  // Serves until the future is ready. Fails after a minute; the machine may be busy.
   template <typename T>
   T serve_until(std::future<T> future) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
@@ -61,7 +61,8 @@ class FaultLoopTest : public testing::Test {
       loop_->step();
       if (std::chrono::steady_clock::now() > deadline) {
         ADD_FAILURE() << "still waiting after a minute";
-        uffd_unregister(guest_->uffd(), guest_->base(), kPages * hot::kSmallPage);  // release it
+        uffd_unregister(guest_->uffd(), guest_->base(),
+                        kPages * hot::kSmallPage);  // releases the waiting thread
         break;
       }
     }
@@ -71,7 +72,7 @@ class FaultLoopTest : public testing::Test {
   void removed(uint64_t page, uint64_t count) {
     EXPECT_TRUE(serve_until(guest_->remove(page, count)));
   }
-  // Until there is nothing left that nobody has asked for.
+  // Runs the loop until no idle work is left.
   void work_off() {
     for (int i = 0; i < 10'000 && loop_->wait_ns(); ++i) {
       loop_->step();

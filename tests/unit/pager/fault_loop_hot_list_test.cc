@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a session installs a hot list beside the faults of its guest.
+// Tests the installation of a hot list while the guest faults.
 #include "pager/faults/fault_loop.h"
 
 #include <sched.h>
@@ -31,7 +31,7 @@ TEST_F(FaultLoopTest, TheHotListIsInstalledWithoutAFault) {
   EXPECT_EQ(guest_->word(7), 0U);
 }
 
-TEST_F(FaultLoopTest, TheHotListNeverComesBackOverRemovedPages) {
+TEST_F(FaultLoopTest, TheHotListNeverOverwritesRemovedPages) {
   start();
   removed(0, 128);
   std::vector<hot::HotPage> hot;
@@ -56,7 +56,7 @@ TEST_F(FaultLoopTest, AHotListForOtherRegionsIsRefusedAsAWhole) {
   EXPECT_FALSE(guest_->is_present(0));
 }
 
-TEST_F(FaultLoopTest, FaultsComeBeforeTheHotList) {
+TEST_F(FaultLoopTest, AnswersFaultsBeforeTheHotList) {
   start();
   std::vector<hot::HotPage> hot;
   for (uint64_t page = 0; page < 200; ++page) {
@@ -70,7 +70,7 @@ TEST_F(FaultLoopTest, FaultsComeBeforeTheHotList) {
   EXPECT_EQ(count(Count::pages_prefetched), 0U);
 }
 
-TEST_F(FaultLoopTest, FaultsThatNeverEndDoNotKeepTheHotListAway) {
+TEST_F(FaultLoopTest, EndlessFaultsDoNotBlockTheHotList) {
   start({}, Window::lazy());
   std::vector<hot::HotPage> hot;
   for (uint64_t page = 0; page < 20; ++page) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests the fault loop: windows, holes, removals, and pages that are already present.
 #include "pager/faults/fault_loop.h"
 
 #include <sched.h>
@@ -10,7 +11,7 @@
 namespace pager {
 namespace {
 
-TEST_F(FaultLoopTest, ServesEachPageFromItsPlaceInTheFile) {
+TEST_F(FaultLoopTest, ServesEachPageFromItsFileOffset) {
   start();
   for (const uint64_t page : {7U, 0U, 255U, 100U}) {
     EXPECT_EQ(served(page), page_word(page));
@@ -20,7 +21,7 @@ TEST_F(FaultLoopTest, ServesEachPageFromItsPlaceInTheFile) {
   EXPECT_EQ(count(Count::zero_faults), 0U);
 }
 
-TEST_F(FaultLoopTest, WalkingThroughMemoryOpensAWindow) {
+TEST_F(FaultLoopTest, SequentialAccessOpensAWindow) {
   start();
   for (uint64_t page = 0; page < kPages; ++page) {
     ASSERT_EQ(served(page), page_word(page)) << page;
@@ -29,10 +30,10 @@ TEST_F(FaultLoopTest, WalkingThroughMemoryOpensAWindow) {
   EXPECT_LE(count(Count::faults), 3 + (kPages + 31) / 32);
   EXPECT_EQ(count(Count::pages_copied), kPages);
   work_off();
-  EXPECT_FALSE(loop_->wait_ns()) << "nothing is left behind the end of the memory";
+  EXPECT_FALSE(loop_->wait_ns()) << "the stream ends at the end of memory";
 }
 
-TEST_F(FaultLoopTest, AWindowOfOnePageInstallsNothingBeside) {
+TEST_F(FaultLoopTest, AWindowOfOnePageInstallsOnlyThatPage) {
   start({}, Window::fixed(1));
   for (uint64_t page = 0; page < 40; ++page) {
     ASSERT_EQ(served(page), page_word(page));
@@ -40,9 +41,9 @@ TEST_F(FaultLoopTest, AWindowOfOnePageInstallsNothingBeside) {
   EXPECT_EQ(count(Count::faults), 40U);
 }
 
-// Holes, pages that are there and pages with data alternate in every real memory: none of them may
-// cut a walk short.
-TEST_F(FaultLoopTest, AWalkIsNotCutShortByHoles) {
+// In real memory holes, present pages and pages with data alternate. None of them may end a
+// sequential stream.
+TEST_F(FaultLoopTest, HolesDoNotEndASequentialStream) {
   std::set<uint64_t> holes;
   for (uint64_t page = 0; page < kPages; page += 3) {
     holes.insert(page);
@@ -54,13 +55,13 @@ TEST_F(FaultLoopTest, AWalkIsNotCutShortByHoles) {
   EXPECT_LE(count(Count::faults), 4 + (kPages + 31) / 32);
 }
 
-TEST_F(FaultLoopTest, JumpsThatStayNearFillTheirNeighbourhoodAndOthersDoNot) {
+TEST_F(FaultLoopTest, DenseRandomAccessFillsItsAreaAndSparseAccessDoesNot) {
   start();
   for (const uint64_t page : {1U, 12U, 24U, 80U, 110U, 150U, 180U, 220U}) {
     EXPECT_EQ(served(page), page_word(page));
   }
   work_off();
-  EXPECT_EQ(count(Count::pages_copied), 8U) << "nowhere four in one block";
+  EXPECT_EQ(count(Count::pages_copied), 8U) << "no block has four pages";
   EXPECT_EQ(served(5), page_word(5));
   work_off();
   EXPECT_EQ(count(Count::pages_copied), 8 + 29U) << "the rest of the first block";
@@ -83,7 +84,7 @@ TEST_F(FaultLoopTest, AWindowNeverInstallsOverRemovedPages) {
   }
 }
 
-TEST_F(FaultLoopTest, HolesAreZeroPagedInRunsAndNeverRead) {
+TEST_F(FaultLoopTest, ZeroPagesHolesInRunsWithoutReading) {
   std::set<uint64_t> holes;
   for (uint64_t page = 70; page < 120; ++page) {
     holes.insert(page);
@@ -98,7 +99,7 @@ TEST_F(FaultLoopTest, HolesAreZeroPagedInRunsAndNeverRead) {
   EXPECT_EQ(served(69), page_word(69));
 }
 
-TEST_F(FaultLoopTest, ZeroPagesThatTheFileStoresAreNotCopied) {
+TEST_F(FaultLoopTest, DoesNotCopyZeroPagesThatTheFileStores) {
   write_memory_file(dir_ / "memory", kPages);
   const std::vector<std::byte> zeros(3 * hot::kSmallPage);
   base::pwrite_full(base::open_file(dir_ / "memory", O_WRONLY).get(), zeros, 10 * hot::kSmallPage,
@@ -114,8 +115,8 @@ TEST_F(FaultLoopTest, ZeroPagesThatTheFileStoresAreNotCopied) {
   }
 }
 
-// A sealed image is copied from its mapping, which nobody may look at.
-TEST_F(FaultLoopTest, ZeroPagesOfASealedImageAreNotCopiedEither) {
+// A sealed image is copied from its mapping, so its bytes are not inspected.
+TEST_F(FaultLoopTest, DoesNotCopyZeroPagesOfASealedImage) {
   write_memory_file(dir_ / "memory", kPages);
   const std::vector<std::byte> zeros(3 * hot::kSmallPage);
   const base::Fd file = base::open_file(dir_ / "memory", O_WRONLY);
@@ -136,7 +137,7 @@ TEST_F(FaultLoopTest, ZeroPagesOfASealedImageAreNotCopiedEither) {
   }
 }
 
-TEST_F(FaultLoopTest, RemovedPagesReadZeroForEver) {
+TEST_F(FaultLoopTest, RemovedPagesAlwaysReadAsZeros) {
   start();
   EXPECT_EQ(served(20), page_word(20));
   removed(16, 8);
@@ -151,9 +152,9 @@ TEST_F(FaultLoopTest, RemovedPagesReadZeroForEver) {
   EXPECT_EQ(count(Count::pages_removed), 8U);
 }
 
-// The kernel hands out faults before removals, so a fault may stand before the removal that it
-// follows.
-TEST_F(FaultLoopTest, ARemovalCountsForTheFaultsBeforeItInTheSameBatch) {
+// The kernel returns faults before removals, so a fault may be read before the removal that it
+// followed.
+TEST_F(FaultLoopTest, ARemovalAppliesToEarlierFaultsOfItsBatch) {
   FaultLoop& loop = start();
   const std::vector<uffd_msg> batch{fault_at(guest_->address(5)),
                                     removal_of(guest_->address(5), guest_->address(6))};
@@ -161,10 +162,10 @@ TEST_F(FaultLoopTest, ARemovalCountsForTheFaultsBeforeItInTheSameBatch) {
   EXPECT_EQ(served(5), 0U);
 }
 
-TEST_F(FaultLoopTest, ARemovalMaySpanRegionsAndLieOutsideOfThem) {
+TEST_F(FaultLoopTest, ARemovalMaySpanRegionsAndExceedThem) {
   write_memory_file(dir_ / "memory", kPages);
   image_ = Image::open(dir_ / "memory");
-  // Two regions, the lower addresses at the end of the file, and a part that no region names.
+  // Two regions, the lower addresses at the end of the file, and a part outside of all regions.
   const hot::Region whole = guest_->region();
   const uint64_t half = whole.size / 2;
   const std::vector<hot::Region> regions{
@@ -184,8 +185,8 @@ TEST_F(FaultLoopTest, ARemovalMaySpanRegionsAndLieOutsideOfThem) {
   EXPECT_EQ(served(255), 0U);
 }
 
-// Somebody else (a server before this one) has installed the page and woken nobody.
-TEST_F(FaultLoopTest, AFaultOnAPageThatIsThereIsWoken) {
+// Another process (an earlier server) has installed the page without waking the waiters.
+TEST_F(FaultLoopTest, AFaultOnAPresentPageIsWoken) {
   start();
   std::future<uint64_t> touched = guest_->touch(9);
   ASSERT_TRUE(guest_->wait_for_unread_faults(1));
@@ -197,7 +198,7 @@ TEST_F(FaultLoopTest, AFaultOnAPageThatIsThereIsWoken) {
   EXPECT_EQ(count(Count::hit_before), 1U);
 }
 
-TEST_F(FaultLoopTest, AWindowGoesOnBehindAPageThatIsThere) {
+TEST_F(FaultLoopTest, AWindowContinuesAfterAPresentPage) {
   start({}, Window::fixed(32));
   std::vector<std::byte> page(hot::kSmallPage, std::byte{0x11});
   for (const uint64_t there : {3U, 4U, 9U}) {
@@ -212,11 +213,11 @@ TEST_F(FaultLoopTest, AWindowGoesOnBehindAPageThatIsThere) {
   }
 }
 
-TEST_F(FaultLoopTest, AFaultThatMeetsARemovalUnderWayIsKeptAndAnswered) {
+TEST_F(FaultLoopTest, AFaultDuringARemovalIsKeptAndAnswered) {
   FaultLoop& loop = start();
   std::future<uint64_t> touched = guest_->touch(50);
   ASSERT_TRUE(guest_->wait_for_unread_faults(1));
-  // Take the fault's message, so that an unread removal is all there is.
+  // Read the message of the fault, so that only a removal is unread.
   std::array<uffd_msg, 4> messages{};
   ASSERT_EQ(uffd_read(guest_->uffd(), messages), 1U);
   std::future<bool> removal = guest_->remove(60, 1);
@@ -226,7 +227,7 @@ TEST_F(FaultLoopTest, AFaultThatMeetsARemovalUnderWayIsKeptAndAnswered) {
   EXPECT_GE(count(Count::eagain), 1U);
   EXPECT_LT(count(Count::eagain), 20U) << "nothing can succeed before the removal is read";
   EXPECT_TRUE(loop.wait_ns().has_value());
-  // Missed again and again: now and then we leave the core to whoever removes.
+  // After repeated misses, leave the core to the thread that removes.
   constexpr int kMoves = 20;
   int moves = 0;
   for (int i = 0; i < kMoves; ++i) {
@@ -245,7 +246,7 @@ TEST_F(FaultLoopTest, AFaultThatMeetsARemovalUnderWayIsKeptAndAnswered) {
   EXPECT_FALSE(loop.wait_ns().has_value());
 }
 
-TEST_F(FaultLoopTest, AFaultOnUnregisteredMemoryIsLetGo) {
+TEST_F(FaultLoopTest, AFaultOnUnregisteredMemoryIsWoken) {
   FaultLoop& loop = start();
   ASSERT_EQ(uffd_unregister(guest_->uffd(), guest_->address(0), kPages * hot::kSmallPage), 0);
   loop.handle(std::vector<uffd_msg>{fault_at(guest_->address(5))});
@@ -253,7 +254,7 @@ TEST_F(FaultLoopTest, AFaultOnUnregisteredMemoryIsLetGo) {
   EXPECT_EQ(count(Count::copy_errors), 0U);
 }
 
-TEST_F(FaultLoopTest, EventsOfTheLastReadStandInTheStateAndNoOlderOnes) {
+TEST_F(FaultLoopTest, TheStateHoldsOnlyTheEventsOfTheLastRead) {
   FaultLoop& loop = start({}, Window::fixed(1));
   std::vector<std::future<uint64_t>> touched;
   for (uint64_t page = 0; page < 8; ++page) {
@@ -270,9 +271,9 @@ TEST_F(FaultLoopTest, EventsOfTheLastReadStandInTheStateAndNoOlderOnes) {
   }
 }
 
-// Removals against touches by several threads: a page reads zero for ever once madvise has
-// returned.
-TEST_F(FaultLoopTest, NoStalePageUnderConcurrentRemovals) {
+// Removals concurrent with touches by several threads: once madvise has returned, a page always
+// reads as zeros.
+TEST_F(FaultLoopTest, NoPageIsStaleUnderConcurrentRemovals) {
   start();
   std::atomic<bool> end{false};
   std::atomic<uint64_t> stale{0};

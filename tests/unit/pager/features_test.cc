@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests kernel features, and how a VMM is identified with and without them.
 #include "pager/kernel/features.h"
 
 #include <gtest/gtest.h>
@@ -25,20 +26,20 @@ using namespace std::chrono_literals;
 constexpr std::array kAll{Feature::poison, Feature::pagemap_scan, Feature::peerpidfd,
                           Feature::nowait_read, Feature::oom_score};
 
-// Puts the process's features back.
+// Restores the features of the process.
 class FeaturesTest : public testing::Test {
  protected:
   void TearDown() override { features() = Features(); }
 };
 
-TEST_F(FeaturesTest, WhatWasNotAskedForIsTried) {
+TEST_F(FeaturesTest, AFeatureThatWasNotProbedIsTried) {
   for (const Feature feature : kAll) {
     EXPECT_EQ(Features().support(feature), Support::unknown);
     EXPECT_TRUE(Features().has(feature));
   }
 }
 
-TEST_F(FeaturesTest, EachCanBeSwitchedOff) {
+TEST_F(FeaturesTest, EachFeatureCanBeDisabled) {
   Features all;
   all.probe();
   for (const Feature feature : kAll) {
@@ -62,7 +63,7 @@ TEST_F(FeaturesTest, AnUnknownNameIsRefused) {
   EXPECT_THROW(Features().probe("poison,,peerpidfd"), base::UsageError);
 }
 
-// How a VMM is known, with SO_PEERPIDFD and without: the same answers.
+// A VMM is identified with and without SO_PEERPIDFD, with the same results.
 class PeerTest : public FeaturesTest, public testing::WithParamInterface<const char*> {
  protected:
   void SetUp() override { features().probe(GetParam()); }
@@ -70,7 +71,7 @@ class PeerTest : public FeaturesTest, public testing::WithParamInterface<const c
   ScratchDir dir_;
 };
 
-TEST_P(PeerTest, APeerIsKnownByPidAndStartTimeAndItsEndIsSeen) {
+TEST_P(PeerTest, APeerIsIdentifiedAndItsEndIsSeen) {
   const base::UnixListener listener(dir_ / "s", base::SocketClaim::directory_is_ours);
   ChildProcess peer([&](const std::function<void()>& ready) {
     const auto socket = base::connect_unix(dir_ / "s", base::Deadline::after(5s));
@@ -91,7 +92,7 @@ TEST_P(PeerTest, APeerIsKnownByPidAndStartTimeAndItsEndIsSeen) {
   EXPECT_TRUE(base::wait_for(vmm.pidfd(), POLLIN, base::Deadline::after(5s)));
 }
 
-TEST_P(PeerTest, APeerThatHasEndedIsNobody) {
+TEST_P(PeerTest, APeerThatHasEndedIsNotIdentified) {
   const base::UnixListener listener(dir_ / "s", base::SocketClaim::directory_is_ours);
   {
     ChildProcess peer([&](const std::function<void()>& ready) {
@@ -104,7 +105,7 @@ TEST_P(PeerTest, APeerThatHasEndedIsNobody) {
   const std::optional<base::Fd> socket = listener.accept();
   ASSERT_TRUE(socket);
   const Vmm vmm = Vmm::of_peer(socket->get());
-  // Either there is no descriptor, or one of the process that has ended: never another's.
+  // Either no descriptor, or one of the process that has ended; never of another process.
   EXPECT_TRUE(vmm.pidfd() < 0 || base::wait_for(vmm.pidfd(), POLLIN, base::Deadline::after(0s)));
   EXPECT_EQ(vmm.start_time(), 0U);
   EXPECT_FALSE(vmm.kill());

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests the parsing of handshakes, and their collection from a socket.
 #include "pager/protocol/handshake.h"
 
 #include <fcntl.h>
@@ -21,7 +22,7 @@ namespace {
 constexpr const char* kOne =
     R"([{"base_host_virt_addr":140116060274688,"size":134217728,"offset":0,"page_size":4096}])";
 
-// What parse_handshake says of `body`; empty when it takes it.
+// The error of parse_handshake for `body`; empty if it is accepted.
 std::string refusal(std::string_view body) {
   try {
     parse_handshake(body);
@@ -31,7 +32,7 @@ std::string refusal(std::string_view body) {
   return "";
 }
 
-TEST(HandshakeBody, TakesWhatFirecrackerSent) {
+TEST(HandshakeBody, ParsesTheBodiesOfFirecracker) {
   const std::ifstream file("tests/fixtures/plain/handshake.json");
   if (!file) {
     GTEST_SKIP() << "tests/fixtures/plain is not here";
@@ -45,11 +46,11 @@ TEST(HandshakeBody, TakesWhatFirecrackerSent) {
       (hot::Region{.base = 140116060274688, .size = 134217728, .offset = 0, .page_size = 4096}));
 }
 
-TEST(HandshakeBody, TakesAnObjectAroundTheArray) {
+TEST(HandshakeBody, ParsesAnObjectAroundTheArray) {
   EXPECT_EQ(parse_handshake(R"({"mappings":)" + std::string(kOne) + "}").size(), 1U);
 }
 
-TEST(HandshakeBody, PageSizeFallsBackToKibWhichHoldsBytesAndThenTo4096) {
+TEST(HandshakeBody, PageSizeFallsBackToPageSizeKibAndThenTo4096) {
   const std::string start = R"([{"base_host_virt_addr":2097152,"size":2097152,"offset":0)";
   EXPECT_EQ(parse_handshake(start + R"(,"page_size_kib":2097152}])")[0].page_size, hot::kHugePage);
   EXPECT_EQ(parse_handshake(start + R"(,"page_size":0,"page_size_kib":2097152}])")[0].page_size,
@@ -57,7 +58,7 @@ TEST(HandshakeBody, PageSizeFallsBackToKibWhichHoldsBytesAndThenTo4096) {
   EXPECT_EQ(parse_handshake(start + "}]")[0].page_size, hot::kSmallPage);
 }
 
-TEST(HandshakeBody, WhatIsComposedIsParsedAgain) {
+TEST(HandshakeBody, AComposedBodyIsParsed) {
   const std::vector<hot::Region> regions{
       {.base = 0x7f0000000000, .size = 0x40000000, .offset = 0, .page_size = 4096},
       {.base = 0x7e0000000000,
@@ -67,7 +68,7 @@ TEST(HandshakeBody, WhatIsComposedIsParsedAgain) {
   EXPECT_EQ(parse_handshake(compose_handshake(regions)), regions);
 }
 
-TEST(HandshakeBody, RefusesWhatIsInBadForm) {
+TEST(HandshakeBody, RefusesMalformedBodies) {
   EXPECT_NE(refusal(""), "");
   EXPECT_NE(refusal("nonsense"), "");
   EXPECT_NE(refusal("7"), "");
@@ -83,7 +84,7 @@ TEST(HandshakeBody, RefusesWhatIsInBadForm) {
   EXPECT_NE(refusal(std::string(500000, '[')), "");
 }
 
-TEST(JsonCollector, FindsTheEndWhereverTheTextIsCut) {
+TEST(JsonCollector, FindsTheEndForAnySplit) {
   const std::string text = R"( [{"a]\"}":"\\"},[]] )";
   for (size_t cut = 0; cut <= text.size(); ++cut) {
     JsonCollector collector;
@@ -95,13 +96,13 @@ TEST(JsonCollector, FindsTheEndWhereverTheTextIsCut) {
   }
 }
 
-TEST(JsonCollector, KeepsBlanksInTextsAndOneBetweenWords) {
+TEST(JsonCollector, KeepsWhiteSpaceInStringsAndReducesTheRest) {
   JsonCollector collector;
   collector.add("[ \t\r\n \"a  b\" ,  1   2,\"\\\"  \"]");
   EXPECT_EQ(collector.text(), "[ \"a  b\" , 1 2,\"\\\"  \"]");
 }
 
-TEST(JsonCollector, TextWithoutABracketIsWholeAtOnce) {
+TEST(JsonCollector, TextWithoutABracketIsCompleteAtOnce) {
   JsonCollector collector;
   collector.add("  ");
   EXPECT_FALSE(collector.is_whole());
@@ -151,7 +152,7 @@ TEST_F(HandshakeSocket, OneMessageIsEnough) {
   EXPECT_EQ(result->regions.size(), 1U);
 }
 
-TEST_F(HandshakeSocket, MayComeByteByByteWithTheDescriptorLast) {
+TEST_F(HandshakeSocket, AcceptsSingleBytesWithTheDescriptorLast) {
   const std::string_view body = kOne;
   for (const char c : body) {
     EXPECT_FALSE(reader_.read_from(server_.get()));
@@ -162,13 +163,13 @@ TEST_F(HandshakeSocket, MayComeByteByByteWithTheDescriptorLast) {
   EXPECT_TRUE(reader_.read_from(server_.get()));
 }
 
-TEST_F(HandshakeSocket, MayBeClosedByTheVmmAsSoonAsItIsSent) {
+TEST_F(HandshakeSocket, AcceptsASocketThatTheVmmClosedAfterSending) {
   send(kOne, {uffd_.get()});
   vmm_.reset();
   EXPECT_TRUE(reader_.read_from(server_.get()));
 }
 
-TEST_F(HandshakeSocket, SixtyFourRegionsAndManyBlanksAreTaken) {
+TEST_F(HandshakeSocket, AcceptsSixtyFourRegionsAndMuchWhiteSpace) {
   std::vector<hot::Region> regions;
   for (uint64_t i = 0; i < 64; ++i) {
     regions.push_back({.base = (i + 1) << 32U, .size = 4096, .offset = i * 4096});
@@ -189,16 +190,16 @@ TEST_F(HandshakeSocket, RefusesTwoDescriptorsAtOnceOrOneAfterTheOther) {
 
 TEST_F(HandshakeSocket, RefusesADescriptorOfAnotherKind) {
   send(kOne, {STDIN_FILENO});
-  EXPECT_NE(refusal().find("no userfaultfd"), std::string::npos);
+  EXPECT_NE(refusal().find("not a userfaultfd"), std::string::npos);
 }
 
-TEST_F(HandshakeSocket, RefusesAnEarlyEnd) {
+TEST_F(HandshakeSocket, RefusesAnEarlyEndOfTheBody) {
   send("[", {uffd_.get()});
   vmm_.reset();
   EXPECT_NE(refusal().find("closed after 1 bytes and its descriptor"), std::string::npos);
 }
 
-TEST_F(HandshakeSocket, EightMebibytesOfBlanksAreTaken) {
+TEST_F(HandshakeSocket, AcceptsEightMebibytesOfWhiteSpace) {
   const std::string piece(64 << 10, ' ');
   send("[", {uffd_.get()});
   for (int i = 0; i < 128; ++i) {
@@ -211,7 +212,7 @@ TEST_F(HandshakeSocket, EightMebibytesOfBlanksAreTaken) {
   EXPECT_EQ(result->regions.size(), 1U);
 }
 
-TEST_F(HandshakeSocket, RefusesBlanksWithoutEnd) {
+TEST_F(HandshakeSocket, RefusesEndlessWhiteSpace) {
   const std::string piece(64 << 10, ' ');
   std::string why;
   for (int i = 0; i < 257 && why.empty(); ++i) {
@@ -231,8 +232,8 @@ TEST_F(HandshakeSocket, RefusesMoreThanOneMebibyteOfText) {
   EXPECT_NE(why.find("longer than 1048576 bytes of text"), std::string::npos);
 }
 
-// A stream has no borders: what was sent in two parts may be read as one.
-TEST_F(HandshakeSocket, PartsThatAreReadTogetherAreOneHandshake) {
+// A stream has no message boundaries: two parts that were sent may be read as one.
+TEST_F(HandshakeSocket, JoinsPartsOfOneHandshake) {
   const std::string_view body = kOne;
   send(body.substr(0, 9), {});
   send(body.substr(9, 20), {});
@@ -242,10 +243,10 @@ TEST_F(HandshakeSocket, PartsThatAreReadTogetherAreOneHandshake) {
 
 TEST_F(HandshakeSocket, RefusesTwoHandshakesInOne) {
   send(std::string(kOne) + kOne, {uffd_.get()});
-  EXPECT_NE(refusal().find("no JSON"), std::string::npos);
+  EXPECT_NE(refusal().find("not JSON"), std::string::npos);
 }
 
-TEST_F(HandshakeSocket, WaitsForADescriptorThatIsMissing) {
+TEST_F(HandshakeSocket, WaitsForAMissingDescriptor) {
   send(kOne, {});
   EXPECT_FALSE(reader_.read_from(server_.get()));
   vmm_.reset();
@@ -262,7 +263,7 @@ TEST_F(HandshakeSocket, ClosesEveryDescriptorOfARefusedHandshake) {
   EXPECT_NE(refusal(), "");
   { const HandshakeReader gone = std::move(reader_); }
   char byte = 0;
-  EXPECT_EQ(::read(read_end.get(), &byte, 1), 0) << "somebody still has the other end";
+  EXPECT_EQ(::read(read_end.get(), &byte, 1), 0) << "the other end is still open";
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whose answers the client of the control socket believes.
+// Tests which servers the client of the control socket trusts.
 #include "pager/ctl/http_client.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// 2 MiB pages, from a pool that has enough of them and from one that has not.
+// Tests 2 MiB pages, with a pool that has enough of them and with an empty one.
 #include <sys/file.h>
 
 #include <fstream>
@@ -10,8 +10,8 @@
 namespace pager {
 namespace {
 
-// The kernel's pool with exactly so many free pages, and what it was afterwards. Other tests that
-// change it wait meanwhile: all of them lock it, as tests/huge_pages.bash does.
+// Sets the number of free pages in the kernel's pool and restores it afterward. All tests that
+// change the pool lock it, as tests/huge_pages.bash does.
 class Pool {
  public:
   explicit Pool(uint64_t free_pages) : lock_(base::open_file(kPool, O_RDONLY)) {
@@ -53,7 +53,7 @@ class HugePagesTest : public FaultLoopTest {
   static constexpr uint64_t kHuge = 6;
   static constexpr uint64_t kSmallPerHuge = hot::kHugePage / hot::kSmallPage;
 
-  // FaultLoopTest's own guest has small pages.
+  // The guest of FaultLoopTest has small pages.
   void SetUp() override {
     FaultLoopTest::SetUp();
     if (IsSkipped()) {
@@ -79,14 +79,14 @@ class HugePagesTest : public FaultLoopTest {
   }
   static uint64_t first_word(uint64_t huge) { return page_word(huge * kSmallPerHuge); }
 
-  std::optional<Pool> pool_;  // outlives the guest: it is reset first
+  std::optional<Pool> pool_;  // outlives the guest, which is reset first
   void TearDown() override {
     loop_.reset();
     guest_.reset();
   }
 };
 
-TEST_F(HugePagesTest, AreServedWholeAndZerosWhereTheFileHasNone) {
+TEST_F(HugePagesTest, ServesWholePagesAndZerosInHoles) {
   start_huge({2});
   EXPECT_EQ(served(1), first_word(1));
   EXPECT_EQ(served(2), 0U);
@@ -98,7 +98,7 @@ TEST_F(HugePagesTest, AreServedWholeAndZerosWhereTheFileHasNone) {
   EXPECT_FALSE(guest_->is_present(0)) << "one page a fault";
 }
 
-TEST_F(HugePagesTest, RemovedPagesReadZeroAndPartsOfThemAreNotRemoved) {
+TEST_F(HugePagesTest, RemovedPagesReadAsZerosAndPartsAreNotRemoved) {
   start_huge();
   EXPECT_EQ(served(1), first_word(1));
   removed(1, 1);
@@ -108,7 +108,7 @@ TEST_F(HugePagesTest, RemovedPagesReadZeroAndPartsOfThemAreNotRemoved) {
   EXPECT_EQ(served(3), first_word(3));
 }
 
-TEST_F(HugePagesTest, AreInstalledByAHotListAndCompleted) {
+TEST_F(HugePagesTest, InstallsAHotListAndCompletes) {
   start_huge({4});
   use_hot_list(
       {{.region = 0, .offset = 3 * hot::kHugePage}, {.region = 0, .offset = 4 * hot::kHugePage}});
@@ -121,14 +121,14 @@ TEST_F(HugePagesTest, AreInstalledByAHotListAndCompleted) {
   for (int i = 0; i < 1000 && completion->state() == Completion::State::running; ++i) {
     loop_->step();
   }
-  // Without a VMM that the kernel can be asked about, no books are trusted.
+  // Without a pagemap the bitmaps are not trusted.
   EXPECT_EQ(completion->state(), Completion::State::failed);
   EXPECT_NE(completion->why().find("2 MiB"), std::string::npos) << completion->why();
 }
 
-// EEXIST may mean that the pool is empty, and the process that connected does not have the memory:
-// nothing tells what is missing, so nothing is unregistered.
-TEST_F(HugePagesTest, ACompletionThatCannotBeVerifiedIsRefused) {
+// EEXIST may mean that the pool is empty, and the process that connected does not have the memory.
+// The missing pages are unknown, so the memory is not unregistered.
+TEST_F(HugePagesTest, RefusesACompletionThatCannotBeVerified) {
   start_huge();
   const Stranger stranger(dir_ / "s", guest_->region());
   vmm_ = stranger.as_vmm();
@@ -145,8 +145,8 @@ TEST_F(HugePagesTest, ACompletionThatCannotBeVerifiedIsRefused) {
   EXPECT_EQ(served(5), first_word(5));
 }
 
-// The kernel says EEXIST of a page for which it has none: taken for "present", that is a loop.
-TEST_F(HugePagesTest, AnEmptyPoolIsSaidAndWaitedForAndNotLoopedOn) {
+// With an empty pool the kernel returns EEXIST. Taken as "present", that would be an endless loop.
+TEST_F(HugePagesTest, LogsAnEmptyPoolAndWaitsWithoutSpinning) {
   start_huge();
   ASSERT_TRUE(Pool::set_free(1));
   EXPECT_EQ(served(0), first_word(0));
@@ -159,7 +159,7 @@ TEST_F(HugePagesTest, AnEmptyPoolIsSaidAndWaitedForAndNotLoopedOn) {
   for (int i = 0; i < 1000; ++i) {
     loop_->step();
   }
-  EXPECT_LE(count(Count::copies), calls + 2) << "it waits";
+  EXPECT_LE(count(Count::copies), calls + 2) << "the fault waits without retries";
   ASSERT_TRUE(loop_->wait_ns());
   EXPECT_GT(*loop_->wait_ns(), 0U);
   ASSERT_TRUE(Pool::set_free(4));

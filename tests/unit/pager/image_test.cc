@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests memory files: their holes, their identity, and the cache of open ones.
 #include "pager/image/image.h"
 
 #include <gtest/gtest.h>
@@ -39,7 +40,7 @@ TEST(DataMap, ARangeHasDataWhereItMeetsAnExtent) {
   EXPECT_FALSE(DataMap({}).has_data(0, 1000));
 }
 
-TEST(DataMap, AnEmptyFileAndOneHole) {
+TEST(DataMap, HandlesAnEmptyFileAndASingleHole) {
   const ScratchDir dir;
   const base::Fd fd = base::open_file(dir / "hole", O_RDWR | O_CREAT, 0600);
   EXPECT_TRUE(DataMap::read(fd.get(), 0, "hole").extents().empty());
@@ -47,7 +48,7 @@ TEST(DataMap, AnEmptyFileAndOneHole) {
   EXPECT_FALSE(DataMap::read(fd.get(), 1 << 20, "hole").has_data(0, 1 << 20));
 }
 
-// What Image::open says of `path`; empty when it takes it.
+// The error of Image::open for `path`; empty if it is accepted.
 std::string refusal(const std::string& path) {
   try {
     Image::open(path);
@@ -57,7 +58,7 @@ std::string refusal(const std::string& path) {
   return "";
 }
 
-TEST(Image, RefusesWhatIsNoMemoryFile) {
+TEST(Image, RefusesFilesThatAreNotMemoryFiles) {
   const ScratchDir dir;
   EXPECT_THROW(Image::open(dir / "absent"), std::system_error);
   EXPECT_NE(refusal(dir.path()).find("not a regular file"), std::string::npos);
@@ -83,21 +84,21 @@ TEST(Image, AShortReadIsAnErrorAndNotZeros) {
   EXPECT_EQ(image->read_at(5 * hot::kSmallPage, page), ENODATA);
 }
 
-TEST(ImageStore, OneFileIsOpenedOnceWhateverItIsCalled) {
+TEST(ImageCache, OpensAFileOnceUnderAnyName) {
   const ScratchDir dir;
-  ImageStore store;
+  ImageCache store;
   write_memory_file(dir / "memory", 4);
   ASSERT_EQ(::chmod((dir / "memory").c_str(), 0444), 0);
   const std::shared_ptr<const Image> first = store.open(dir / "memory");
-  // A fork's hard link changes the change time; of a sealed file that proves nothing.
+  // A hard link of a fork changes the change time, which proves nothing for a sealed file.
   ASSERT_EQ(::link((dir / "memory").c_str(), (dir / "fork").c_str()), 0);
   EXPECT_EQ(store.open(dir / "fork"), first);
   EXPECT_EQ(store.size(), 1U);
 }
 
-TEST(ImageStore, AnotherFileUnderTheSameNameIsAnotherImage) {
+TEST(ImageCache, AnotherFileUnderTheSameNameIsAnotherImage) {
   const ScratchDir dir;
-  ImageStore store;
+  ImageCache store;
   write_memory_file(dir / "memory", 4);
   std::shared_ptr<const Image> first = store.open(dir / "memory");
   write_memory_file(dir / "other", 4);
@@ -105,15 +106,15 @@ TEST(ImageStore, AnotherFileUnderTheSameNameIsAnotherImage) {
   const std::shared_ptr<const Image> second = store.open(dir / "memory");
   EXPECT_NE(first, second);
   std::vector<std::byte> page(hot::kSmallPage);
-  EXPECT_EQ(first->read_at(0, page), 0) << "the old one can be read on";
+  EXPECT_EQ(first->read_at(0, page), 0) << "the old image is still readable";
   EXPECT_EQ(store.size(), 2U);
   first.reset();
-  EXPECT_EQ(store.size(), 1U) << "an image lives as long as somebody uses it";
+  EXPECT_EQ(store.size(), 1U) << "an image exists as long as it is used";
 }
 
-TEST(ImageStore, AFileThatWasWrittenToIsAnotherImage) {
+TEST(ImageCache, AFileThatWasWrittenToIsAnotherImage) {
   const ScratchDir dir;
-  ImageStore store;
+  ImageCache store;
   write_memory_file(dir / "memory", 4);
   const std::shared_ptr<const Image> first = store.open(dir / "memory");
   const std::array<struct timespec, 2> later{

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests latency histograms.
 #include "pager/faults/latency.h"
 
 #include <gtest/gtest.h>
@@ -6,7 +7,7 @@
 namespace pager {
 namespace {
 
-TEST(Latency, IsZeroBeforeAnythingWasRecorded) {
+TEST(Latency, IsZeroWhileEmpty) {
   const Latency latency;
   EXPECT_EQ(latency.percentile(0.5), 0U);
   EXPECT_EQ(latency.max(), 0U);
@@ -23,7 +24,7 @@ TEST(Latency, PercentilesAreWithinSixPercent) {
   EXPECT_LE(latency.percentile(1), latency.max());
 }
 
-TEST(Latency, TakesAnyNumber) {
+TEST(Latency, AcceptsAnyNumber) {
   Latency latency;
   for (const uint64_t ns : {uint64_t{0}, uint64_t{15}, uint64_t{16}, uint64_t{31}, uint64_t{32},
                             (uint64_t{1} << 40U) - 1, uint64_t{1} << 40U, ~uint64_t{0}}) {
@@ -33,21 +34,21 @@ TEST(Latency, TakesAnyNumber) {
   EXPECT_EQ(latency.max(), ~uint64_t{0});
 }
 
-TEST(Latency, OctavesCountEachValueBelowItsPowerOfTwo) {
+TEST(Latency, HistogramCountsEachValueBelowItsPowerOfTwo) {
   Latency latency;
   for (const uint64_t ns : {uint64_t{0}, uint64_t{1}, uint64_t{15}, uint64_t{16}, uint64_t{1023},
                             uint64_t{1024}, ~uint64_t{0}}) {
     latency.record(ns);
   }
-  Octaves expected{};
+  Log2Histogram expected{};
   expected[0] = 1;
   expected[1] = 1;
   expected[4] = 1;
   expected[5] = 1;
   expected[10] = 1;
   expected[11] = 1;
-  expected[40] = 1;  // all that is longer
-  EXPECT_EQ(latency.octaves(), expected);
+  expected[40] = 1;  // all longer times
+  EXPECT_EQ(latency.log2_histogram(), expected);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who may connect, with what handshake, and what becomes of the others.
+// Tests which VMMs may connect, with which handshakes, and how others are refused.
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/resource.h>
@@ -19,15 +19,14 @@ using namespace std::chrono_literals;
 
 using PagerAdmissionTest = PagerTest;
 
-TEST_F(PagerAdmissionTest,
-       AGuestThatHasSaidHelloIsServedThoughItsSessionIsClosedBeforeAnybodyLooked) {
+TEST_F(PagerAdmissionTest, ServesAConnectedGuestWhoseSessionIsClosedBeforeItsHandshakeIsRead) {
   for (const bool replaced : {false, true}) {
     make({});
-    pager_->open(place("vm"));
+    pager_->open(endpoint("vm"));
     FakeVmm vmm(dir_ / "vm.sock", kPages, verify_within_ten_seconds);
     EXPECT_TRUE(vmm.wait_ready());
     if (replaced) {
-      pager_->open(place("vm"), Pager::Existing::replace);
+      pager_->open(endpoint("vm"), Pager::Existing::replace);
     } else {
       EXPECT_TRUE(pager_->close("vm"));
     }
@@ -38,18 +37,17 @@ TEST_F(PagerAdmissionTest,
   }
 }
 
-TEST_F(PagerAdmissionTest,
-       AGuestThatHasSaidHelloIsServedThoughTheServerIsToldToEndBeforeAnybodyLooked) {
+TEST_F(PagerAdmissionTest, ServesAConnectedGuestIfTheServerDrainsBeforeItsHandshakeIsRead) {
   for (const bool many : {false, true}) {
     std::array<int, 2> ends{};
     ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
     const base::Fd signals(ends[0]);
     const base::Fd sender(ends[1]);
     make({.signals = signals.get()});
-    Place opened = place("vm");
+    Endpoint opened = endpoint("vm");
     opened.many = many;
     pager_->open(std::move(opened));
-    // The signal is there first, so that it is what is looked at first.
+    // The signal arrives first, so that it is handled first.
     const struct signalfd_siginfo info {};
     ASSERT_EQ(::write(sender.get(), &info, sizeof info), static_cast<ssize_t>(sizeof info));
     FakeVmm vmm(dir_ / "vm.sock", kPages, verify_within_ten_seconds);
@@ -60,46 +58,47 @@ TEST_F(PagerAdmissionTest,
   }
 }
 
-TEST_F(PagerAdmissionTest, AClientThatSaysNothingIsDropped) {
-  start({.handshake_timeout = 20ms}).open(place("vm"));
+TEST_F(PagerAdmissionTest, RefusesASilentClient) {
+  start({.handshake_timeout = 20ms}).open(endpoint("vm"));
   std::optional<base::Fd> silent = base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
   ASSERT_TRUE(silent);
   EXPECT_TRUE(base::wait_for(silent->get(), POLLIN, base::Deadline::after(5s)));
-  EXPECT_EQ(state_of("vm"), "waiting") << "the place stays open for its VMM";
+  EXPECT_EQ(state_of("vm"), "waiting") << "the endpoint stays open for its VMM";
   FakeVmm vmm(dir_ / "vm.sock", kPages, verify_all);
   EXPECT_TRUE(vmm.wait_ready());
 }
 
-TEST_F(PagerAdmissionTest, ASessionThatNobodyConnectsToIsClosedAfterItsTime) {
+TEST_F(PagerAdmissionTest, ClosesASessionWithoutAVmmAfterTheTimeout) {
   Pager& pager = start({.connect_timeout = 50ms});
-  pager.open(place("vm"));
+  pager.open(endpoint("vm"));
   const Gate go;
   FakeVmm vmm(dir_ / "vm.sock", kPages, verify_after(go));
   ASSERT_TRUE(vmm.wait_ready());
   for (const char* id : {"first", "second", "third"}) {  // each while nothing else happens
-    pager.open(place(id));
+    pager.open(endpoint(id));
     EXPECT_TRUE(wait_for_state(id, "none"));
     EXPECT_FALSE(exists(std::string(id) + ".sock"));
   }
-  EXPECT_EQ(state_of("vm"), "serving") << "who has come is no concern of it";
+  EXPECT_EQ(state_of("vm"), "serving") << "the timeout does not affect a connected VMM";
   go.open(1);
   EXPECT_TRUE(vmm.ended_well());
 }
 
-TEST_F(PagerAdmissionTest, WhoIsAboutToSayHelloHasTheTimeThatAHandshakeHas) {
+TEST_F(PagerAdmissionTest, AConnectedClientKeepsItsHandshakeTimeout) {
   Pager& pager = make({.handshake_timeout = 200ms, .connect_timeout = 20ms});
-  pager.open(place("vm"));
+  pager.open(endpoint("vm"));
   std::optional<base::Fd> slow = base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
   ASSERT_TRUE(slow);
   const auto start = std::chrono::steady_clock::now();
   run();
   EXPECT_TRUE(base::wait_for(slow->get(), POLLIN, base::Deadline::after(5s)));
-  EXPECT_GE(std::chrono::steady_clock::now() - start, 200ms) << "its place was closed under it";
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 200ms)
+      << "the endpoint was closed before its handshake";
   EXPECT_TRUE(wait_for_state("vm", "none"));
 }
 
-TEST_F(PagerAdmissionTest, ABadHandshakeCostsItsClientTheConnectionAndNobodyElse) {
-  start().open(place("vm"));
+TEST_F(PagerAdmissionTest, ABadHandshakeAffectsOnlyItsClient) {
+  start().open(endpoint("vm"));
   const TestGuest guest(kPages);
   hot::Region beyond = guest.region();
   beyond.offset = hot::kSmallPage;
@@ -119,11 +118,10 @@ TEST_F(PagerAdmissionTest, ABadHandshakeCostsItsClientTheConnectionAndNobodyElse
   EXPECT_FALSE(exists("vm.vmm"));
 }
 
-// Firecracker does not look at its socket again: a guest whose server only closes that waits
-// forever.
-TEST_F(PagerAdmissionTest, AVmmThatIsRefusedAfterItsUserfaultfdHasComeIsKilledAndNamed) {
+// Firecracker does not read its socket again, so a guest whose server only closes the socket hangs.
+TEST_F(PagerAdmissionTest, KillsAndNamesAVmmThatIsRefusedAfterItsUserfaultfd) {
   write_memory_file(dir_ / "small", kPages / 2);
-  Place small = place("vm");
+  Endpoint small = endpoint("vm");
   small.image = Image::open(dir_ / "small");
   start().open(std::move(small));
   FakeVmm vmm(dir_ / "vm.sock", kPages, verify_within_ten_seconds);
@@ -137,11 +135,11 @@ TEST_F(PagerAdmissionTest, AVmmThatIsRefusedAfterItsUserfaultfdHasComeIsKilledAn
   EXPECT_NE(info->refused->reason.find("does not fit"), std::string::npos);
 }
 
-TEST_F(PagerAdmissionTest, ARefusedVmmIsNotKilledWhereItsCallerHandlesIt) {
+TEST_F(PagerAdmissionTest, DoesNotKillARefusedVmmWithOnRefusalClose) {
   write_memory_file(dir_ / "small", kPages / 2);
-  Place small = place("vm");
+  Endpoint small = endpoint("vm");
   small.image = Image::open(dir_ / "small");
-  small.on_refusal = OnRefusal::close;
+  small.serving.on_refusal = OnRefusal::close;
   start().open(std::move(small));
   FakeVmm vmm(dir_ / "vm.sock", kPages,
               [](const TestGuest&, const base::Fd& socket, const FakeVmm::Ready& ready) {
@@ -153,8 +151,8 @@ TEST_F(PagerAdmissionTest, ARefusedVmmIsNotKilledWhereItsCallerHandlesIt) {
   EXPECT_EQ(pager_->session("vm")->refused->outcome, "hangs");
 }
 
-TEST_F(PagerAdmissionTest, APeerThatSentNoUserfaultfdIsNeverKilled) {
-  start({.handshake_timeout = 20ms}).open(place("vm"));
+TEST_F(PagerAdmissionTest, NeverKillsAPeerThatSentNoUserfaultfd) {
+  start({.handshake_timeout = 20ms}).open(endpoint("vm"));
   ChildProcess silent([&](const std::function<void()>& ready) {
     std::optional<base::Fd> socket =
         base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
@@ -165,9 +163,9 @@ TEST_F(PagerAdmissionTest, APeerThatSentNoUserfaultfdIsNeverKilled) {
   EXPECT_EQ(pager_->session("vm")->refused->outcome, "closed");
 }
 
-TEST_F(PagerAdmissionTest, ASecondVmmOfASessionIsKilled) {
+TEST_F(PagerAdmissionTest, KillsASecondVmmOfASession) {
   make({});
-  pager_->open(place("vm"));
+  pager_->open(endpoint("vm"));
   const Gate go;
   const Gate greeted;
   const auto work = [&](const TestGuest& guest, const base::Fd& socket,
@@ -189,11 +187,11 @@ TEST_F(PagerAdmissionTest, ASecondVmmOfASessionIsKilled) {
   go.open(1);
 }
 
-// A TCP socket with unsent data and SO_LINGER: its close waits for 60 s.
-TEST_F(PagerAdmissionTest, ADescriptorWhoseCloseBlocksHoldsUpNobody) {
+// A TCP socket with unsent data and SO_LINGER, whose close blocks for 60 s.
+TEST_F(PagerAdmissionTest, ADescriptorWhoseCloseBlocksDoesNotDelayOthers) {
   Pager& pager = start();
-  pager.open(place("bad"));
-  pager.open(place("vm"));
+  pager.open(endpoint("bad"));
+  pager.open(endpoint("vm"));
   const ChildProcess attacker([&](const std::function<void()>& ready) {
     const base::Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     struct sockaddr_in address {};
@@ -215,7 +213,8 @@ TEST_F(PagerAdmissionTest, ADescriptorWhoseCloseBlocksHoldsUpNobody) {
         base::connect_unix(dir_ / "bad.sock", base::Deadline::after(5s));
     const std::array fds{sender.get()};
     base::send_with_fds(socket.value().get(), "[]", fds);
-    // The receiving end lives on in this process; of the sending end the server has the last copy.
+    // The receiving end stays open in this process. The server has the last copy of the sending
+    // end.
     static_cast<void>(::dup2(listener.get(), sender.get()));
     ready();
     ::pause();
@@ -230,11 +229,11 @@ TEST_F(PagerAdmissionTest, ADescriptorWhoseCloseBlocksHoldsUpNobody) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 20s);
 }
 
-// Of the oldest, that say nothing, only as many are kept as a VMM may need.
-TEST_F(PagerAdmissionTest, AClientThatConnectsAgainAndAgainKeepsNoOtherVmmOut) {
+// Of the silent connections only the number that a VMM may need is kept.
+TEST_F(PagerAdmissionTest, AClientThatConnectsRepeatedlyDoesNotBlockOtherVmms) {
   Pager& pager = start();
-  pager.open(place("vm"));
-  pager.open(place("other"));
+  pager.open(endpoint("vm"));
+  pager.open(endpoint("other"));
   const size_t before = open_descriptors();
   std::vector<base::Fd> silent;
   for (int i = 0; i < 200; ++i) {
@@ -243,7 +242,7 @@ TEST_F(PagerAdmissionTest, AClientThatConnectsAgainAndAgainKeepsNoOtherVmmOut) {
     ASSERT_TRUE(socket);
     silent.push_back(std::move(*socket));
   }
-  // Socket and pidfd of each of 16, beside our own ends.
+  // Socket and pidfd of each of 16, and this process's own ends.
   EXPECT_TRUE(wait_for_true([&] { return open_descriptors() <= before + 200 + 2 * 17; }));
   for (const char* id : {"other", "vm"}) {
     FakeVmm vmm(dir_ / (std::string(id) + ".sock"), kPages, verify_all);
@@ -251,9 +250,9 @@ TEST_F(PagerAdmissionTest, AClientThatConnectsAgainAndAgainKeepsNoOtherVmmOut) {
   }
 }
 
-// Firecracker before 1.12 sends no page_size, and one that holds bytes as page_size_kib.
-TEST_F(PagerAdmissionTest, AHandshakeWithoutAPageSizeIsServed) {
-  start().open(place("vm"));
+// Firecracker before 1.12 sends no page_size; its page_size_kib is in bytes.
+TEST_F(PagerAdmissionTest, ServesAHandshakeWithoutAPageSize) {
+  start().open(endpoint("vm"));
   ChildProcess vmm([&](const std::function<void()>& ready) {
     const TestGuest guest(kPages);
     std::optional<base::Fd> socket =
@@ -269,8 +268,8 @@ TEST_F(PagerAdmissionTest, AHandshakeWithoutAPageSizeIsServed) {
   EXPECT_TRUE(vmm.wait_ready());
 }
 
-TEST_F(PagerAdmissionTest, RegionsThatOverflowAreRefused) {
-  start().open(place("vm"));
+TEST_F(PagerAdmissionTest, RefusesRegionsThatOverflow) {
+  start().open(endpoint("vm"));
   const TestGuest guest(kPages);
   for (const char* region :
        {R"({"base_host_virt_addr":18446744073709547520,"size":8192,"offset":0})",
@@ -285,10 +284,10 @@ TEST_F(PagerAdmissionTest, RegionsThatOverflowAreRefused) {
   EXPECT_EQ(state_of("vm"), "waiting");
 }
 
-TEST_F(PagerAdmissionTest, WithoutDescriptorsLeftWhatIsThereIsServedOnAndNothingElse) {
+TEST_F(PagerAdmissionTest, WithoutFreeDescriptorsOnlyExistingSessionsAreServed) {
   Pager& pager = start();
-  pager.open(place("vm"));
-  pager.open(place("late"));
+  pager.open(endpoint("vm"));
+  pager.open(endpoint("late"));
   const Gate go;
   const auto work = verify_after(go);
   FakeVmm vmm(dir_ / "vm.sock", kPages, work);
@@ -300,10 +299,10 @@ TEST_F(PagerAdmissionTest, WithoutDescriptorsLeftWhatIsThereIsServedOnAndNothing
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
   size_t opened = 0;
   EXPECT_THROW(
-      for (; opened < 64; ++opened) { pager.open(place("s" + std::to_string(opened))); },
+      for (; opened < 64; ++opened) { pager.open(endpoint("s" + std::to_string(opened))); },
       std::system_error);
-  EXPECT_THROW(pager.open(place("late"), Pager::Existing::replace), std::system_error);
-  EXPECT_EQ(state_of("late"), "waiting") << "a session that was there is lost";
+  EXPECT_THROW(pager.open(endpoint("late"), Pager::Existing::replace), std::system_error);
+  EXPECT_EQ(state_of("late"), "waiting") << "an existing session is lost";
   {
     std::optional<base::Fd> socket =
         base::connect_unix(dir_ / "late.sock", base::Deadline::after(5s));
@@ -318,13 +317,13 @@ TEST_F(PagerAdmissionTest, WithoutDescriptorsLeftWhatIsThereIsServedOnAndNothing
   EXPECT_EQ(state_of("late"), "waiting");
 }
 
-TEST_F(PagerAdmissionTest, ManySessionsThatNobodyConnectsToCostNoThreads) {
+TEST_F(PagerAdmissionTest, SessionsWithoutAVmmNeedNoThreads) {
   Pager& pager = start();
   const size_t threads_before = threads();
   const size_t before = open_descriptors();
   constexpr size_t kSessions = 500;
   for (size_t i = 0; i < kSessions; ++i) {
-    pager.open(place("s" + std::to_string(i)));
+    pager.open(endpoint("s" + std::to_string(i)));
   }
   EXPECT_EQ(pager.active(), kSessions);
   EXPECT_EQ(threads(), threads_before);
@@ -335,11 +334,11 @@ TEST_F(PagerAdmissionTest, ManySessionsThatNobodyConnectsToCostNoThreads) {
   EXPECT_TRUE(wait_for_true([&] { return open_descriptors() == before; }));
 }
 
-TEST_F(PagerAdmissionTest, ASocketIsGivenToThePeersUser) {
+TEST_F(PagerAdmissionTest, TheSocketBelongsToThePeersUser) {
   if (::geteuid() != 0) {
     GTEST_SKIP() << "needs root";
   }
-  Place given = place("vm");
+  Endpoint given = endpoint("vm");
   given.peer_uid = 12345;
   start().open(std::move(given));
   struct stat st {};
@@ -347,7 +346,7 @@ TEST_F(PagerAdmissionTest, ASocketIsGivenToThePeersUser) {
   EXPECT_EQ(st.st_uid, 12345U);
   EXPECT_EQ(st.st_mode & 07777, 0600U);
   ASSERT_EQ(::chmod(dir_.path().c_str(), 0755), 0);
-  // A third user, to whom the kernel says no.
+  // A third user, whom the kernel denies access.
   ChildProcess other([&](const std::function<void()>& ready) {
     require(::setuid(12346) == 0);
     try {
@@ -358,7 +357,7 @@ TEST_F(PagerAdmissionTest, ASocketIsGivenToThePeersUser) {
     }
   });
   EXPECT_TRUE(other.wait_ready());
-  // The same, who got at the socket somehow.
+  // The same user, with access to the socket.
   ASSERT_EQ(::chmod((dir_ / "vm.sock").c_str(), 0666), 0);
   ChildProcess stranger([&](const std::function<void()>& ready) {
     require(::setuid(12346) == 0);
@@ -371,7 +370,7 @@ TEST_F(PagerAdmissionTest, ASocketIsGivenToThePeersUser) {
   });
   EXPECT_TRUE(stranger.wait_ready());
   EXPECT_EQ(state_of("vm"), "waiting");
-  // The one that it is for.
+  // The user that the socket is for.
   ASSERT_EQ(::chmod((dir_ / "vm.sock").c_str(), 0600), 0);
   ChildProcess jailed([&](const std::function<void()>& ready) {
     const TestGuest guest(kPages);

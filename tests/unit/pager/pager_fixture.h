@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A page server in this process, and what its VMMs do.
+// A page server in this process, and the work of its VMMs.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -39,7 +39,7 @@ class PagerTest : public testing::Test {
     pager_.reset();
   }
 
-  // A server that nobody runs yet.
+  // A server whose run() is not called yet.
   Pager& make(Pager::Settings settings) {
     settings.record_dir = dir_.path();
     return pager_.emplace(std::move(settings));
@@ -52,7 +52,7 @@ class PagerTest : public testing::Test {
     run();
     return *pager_;
   }
-  // Ends run(); there must be no session any more.
+  // Ends run(). All sessions must have ended.
   void stop() {
     if (thread_.joinable()) {
       for (const SessionInfo& info : pager_->sessions()) {
@@ -62,12 +62,12 @@ class PagerTest : public testing::Test {
       thread_.join();
     }
   }
-  Place place(const std::string& id) const {
-    Place place;
-    place.id = id;
-    place.socket_path = dir_ / (id + ".sock");
-    place.image = image_;
-    return place;
+  Endpoint endpoint(const std::string& id) const {
+    Endpoint endpoint;
+    endpoint.id = id;
+    endpoint.socket_path = dir_ / (id + ".sock");
+    endpoint.image = image_;
+    return endpoint;
   }
   std::string state_of(const std::string& id) const {
     const std::optional<SessionInfo> info = pager_->session(id);
@@ -87,13 +87,13 @@ class PagerTest : public testing::Test {
   static size_t open_descriptors() { return entries_in("/proc/self/fd"); }
   static size_t threads() { return entries_in("/proc/self/task"); }
 
-  // In a child, whose end with status 1 is the failure.
+  // For a child process: a failure is exit status 1.
   static void require(bool condition) {
     if (!condition) {
       throw std::runtime_error("not so");
     }
   }
-  // Touches every page and says whether each was right.
+  // Touches every page and returns whether all were correct.
   static bool all_right(const TestGuest& guest) {
     for (uint64_t page = 0; page < kPages; ++page) {
       if (guest.word(page) != page_word(page)) {
@@ -103,7 +103,7 @@ class PagerTest : public testing::Test {
     return true;
   }
 
-  // Lets VMMs go on.
+  // Lets the VMMs continue.
   class Gate {
    public:
     void open(uint64_t times) const {
@@ -118,20 +118,20 @@ class PagerTest : public testing::Test {
     base::Fd fd_{::eventfd(0, EFD_SEMAPHORE)};
   };
 
-  // What FakeVmms work. Ready: all of the memory was right.
+  // Work of a FakeVmm. Ready: all memory was correct.
   static void verify_all(const TestGuest& guest, const base::Fd& /*socket*/,
                          const FakeVmm::Ready& ready) {
     require(all_right(guest));
     ready();
   }
-  // Ready: it has said hello. Where it hangs, it ends.
+  // Ready: the handshake is sent. A hang ends the VMM.
   static void verify_within_ten_seconds(const TestGuest& guest, const base::Fd& /*socket*/,
                                         const FakeVmm::Ready& ready) {
     ::alarm(10);
     ready();
     require(all_right(guest));
   }
-  // Ready: it is served. All of the memory is looked at when the gate opens.
+  // Ready: the VMM is served. It verifies all memory when the gate opens.
   static auto verify_after(const Gate& gate) {
     return [&gate](const TestGuest& guest, const base::Fd&, const FakeVmm::Ready& ready) {
       require(guest.word(0) == page_word(0));

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests sessions of a page server, from the connection of a VMM to its end.
 #include "pager/serve/pager.h"
 
 #include <fcntl.h>
@@ -25,11 +26,11 @@ void wait_for_ever() {
   }
 }
 
-TEST_F(PagerTest, AVmmIsServedAndAllOfItFreedWhenItEnds) {
+TEST_F(PagerTest, ServesAVmmAndFreesEverythingAtItsEnd) {
   Pager& pager = start();
   const size_t before = open_descriptors();
   const size_t threads_before = threads();
-  pager.open(place("vm"));
+  pager.open(endpoint("vm"));
   EXPECT_EQ(state_of("vm"), "waiting");
   FakeVmm vmm(dir_ / "vm.sock", kPages,
               [](const TestGuest& guest, const base::Fd&, const FakeVmm::Ready& ready) {
@@ -41,7 +42,7 @@ TEST_F(PagerTest, AVmmIsServedAndAllOfItFreedWhenItEnds) {
   EXPECT_EQ(state_of("vm"), "serving");
   EXPECT_EQ(pager.session("vm")->vmm_pid, vmm.pid());
   EXPECT_EQ(record("vm") + "\n", store::vmm_record_text(base::identify_process(vmm.pid())));
-  EXPECT_FALSE(exists("vm.sock")) << "nobody else may come";
+  EXPECT_FALSE(exists("vm.sock")) << "no other VMM can connect";
 
   const auto killed_at = std::chrono::steady_clock::now();
   vmm.kill();
@@ -49,29 +50,29 @@ TEST_F(PagerTest, AVmmIsServedAndAllOfItFreedWhenItEnds) {
   EXPECT_LT(std::chrono::steady_clock::now() - killed_at, 1s);
   EXPECT_FALSE(exists("vm.vmm"));
   EXPECT_TRUE(wait_for_true([&] { return threads() == threads_before; }));
-  // One more is the test's own pipe to the child.
+  // One more is the test's pipe to the child.
   EXPECT_TRUE(wait_for_true([&] { return open_descriptors() <= before + 1; }));
   EXPECT_GT(pager.totals()[Count::faults], 0U);
 }
 
-TEST_F(PagerTest, DescriptorsOfAVmmThatHasEndedAreClosedThoughNobodyHasLooked) {
+TEST_F(PagerTest, ClosesTheDescriptorsOfAnEndedVmmAtOnce) {
   Pager& pager = make({});
-  pager.open(place("vm"));
+  pager.open(endpoint("vm"));
   FakeVmm vmm(dir_ / "vm.sock", kPages, verify_within_ten_seconds);
   EXPECT_TRUE(vmm.wait_ready());
   const size_t before = open_descriptors();
-  EXPECT_TRUE(pager.close("vm")) << "which takes who has come";
+  EXPECT_TRUE(pager.close("vm")) << "shutting down accepts connected VMMs";
   EXPECT_TRUE(vmm.ended_well());
-  // An eventfd stands where a listening socket stood.
+  // An eventfd has the number that a listening socket had.
   EXPECT_TRUE(wait_for_true([&] { return open_descriptors() == before; }));
   EXPECT_EQ(state_of("vm"), "closing");
   run();
   EXPECT_TRUE(wait_for_state("vm", "none"));
 }
 
-// poll(2) answers POLLERR for such a one.
-TEST_F(PagerTest, AUserfaultfdInBlockingModeIsServed) {
-  start().open(place("vm"));
+// poll(2) returns POLLERR for a userfaultfd in blocking mode.
+TEST_F(PagerTest, ServesAUserfaultfdInBlockingMode) {
+  start().open(endpoint("vm"));
   FakeVmm vmm(dir_ / "vm.sock", kPages,
               [](const TestGuest& guest, const base::Fd&, const FakeVmm::Ready& ready) {
                 require(guest.word(0) == page_word(0));
@@ -83,17 +84,16 @@ TEST_F(PagerTest, AUserfaultfdInBlockingModeIsServed) {
   EXPECT_TRUE(vmm.ended_well());
 }
 
-// A launcher that connects for the VMM and ends. Then only the memory itself tells whether it
-// lives.
-TEST_F(PagerTest, AVmmThatSomebodyElseConnectedForIsServedUntilItsOwnEnd) {
-  start().open(place("vm"));
+// A launcher that connects for the VMM and ends. Then only the memory shows whether the VMM lives.
+TEST_F(PagerTest, ServesAVmmOfALauncherUntilTheVmmEnds) {
+  start().open(endpoint("vm"));
   const Gate go;
   ChildProcess launcher([&](const std::function<void()>& ready) {
     std::optional<base::Fd> socket =
         base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
     require(socket.has_value());
     if (::fork() != 0) {
-      return;  // before the VMM's first fault, perhaps
+      return;  // maybe before the VMM's first fault
     }
     ::alarm(60);
     const TestGuest guest(kPages);
@@ -109,13 +109,13 @@ TEST_F(PagerTest, AVmmThatSomebodyElseConnectedForIsServedUntilItsOwnEnd) {
   launcher.wait();
   ASSERT_TRUE(wait_for_state("vm", "serving"));
   go.open(1);
-  EXPECT_TRUE(launcher.wait_ready()) << "it was not served after its launcher's end";
+  EXPECT_TRUE(launcher.wait_ready()) << "the VMM was not served after its launcher ended";
   EXPECT_TRUE(wait_for_state("vm", "none"));
 }
 
-// Firecracker before 1.12.
-TEST_F(PagerTest, AVmmThatClosesItsSocketAtOnceIsServedOn) {
-  start().open(place("vm"));
+// Firecracker before 1.12 does this.
+TEST_F(PagerTest, ServesAVmmThatClosesItsSocketAtOnce) {
+  start().open(endpoint("vm"));
   FakeVmm vmm(dir_ / "vm.sock", kPages,
               [](const TestGuest& guest, base::Fd socket, const FakeVmm::Ready& ready) {
                 socket.reset();
@@ -127,9 +127,9 @@ TEST_F(PagerTest, AVmmThatClosesItsSocketAtOnceIsServedOn) {
   EXPECT_TRUE(wait_for_state("vm", "none"));
 }
 
-TEST_F(PagerTest, ClosingASessionLeavesItsGuestServed) {
+TEST_F(PagerTest, AClosedSessionStillServesItsGuest) {
   Pager& pager = start();
-  pager.open(place("vm"));
+  pager.open(endpoint("vm"));
   const Gate go;
   FakeVmm vmm(dir_ / "vm.sock", kPages, verify_after(go));
   ASSERT_TRUE(vmm.wait_ready());
@@ -141,15 +141,15 @@ TEST_F(PagerTest, ClosingASessionLeavesItsGuestServed) {
   EXPECT_FALSE(pager.close("vm"));
 }
 
-TEST_F(PagerTest, AnIdThatIsUsedAgainLeavesTheOldGuestServed) {
+TEST_F(PagerTest, AReplacedSessionStillServesItsGuest) {
   Pager& pager = start();
-  pager.open(place("vm"));
+  pager.open(endpoint("vm"));
   const Gate go;
   const auto work = verify_after(go);
   FakeVmm first(dir_ / "vm.sock", kPages, work);
   ASSERT_TRUE(first.wait_ready());
-  EXPECT_THROW(pager.open(place("vm")), Occupied);
-  pager.open(place("vm"), Pager::Existing::replace);
+  EXPECT_THROW(pager.open(endpoint("vm")), Occupied);
+  pager.open(endpoint("vm"), Pager::Existing::replace);
   FakeVmm second(dir_ / "vm.sock", kPages, work);
   ASSERT_TRUE(second.wait_ready());
   EXPECT_EQ(pager.sessions().size(), 2U);
@@ -161,16 +161,16 @@ TEST_F(PagerTest, AnIdThatIsUsedAgainLeavesTheOldGuestServed) {
   EXPECT_TRUE(wait_for_true([&] { return pager.sessions().empty(); }));
 }
 
-TEST_F(PagerTest, AnIdThatAClientHasChosenIsNotGivenToTheSessionThatIsReplaced) {
+TEST_F(PagerTest, AReplacedSessionDoesNotTakeAnIdOfAClient) {
   Pager& pager = start();
-  pager.open(place("vm"));
+  pager.open(endpoint("vm"));
   const Gate go;
   FakeVmm vmm(dir_ / "vm.sock", kPages, verify_after(go));
   ASSERT_TRUE(vmm.wait_ready());
   for (int i = 0; i < 8; ++i) {
-    pager.open(place("vm.old-" + std::to_string(i)));
+    pager.open(endpoint("vm.old-" + std::to_string(i)));
   }
-  pager.open(place("vm"), Pager::Existing::replace);
+  pager.open(endpoint("vm"), Pager::Existing::replace);
   std::set<std::string> ids;
   for (const SessionInfo& info : pager.sessions()) {
     EXPECT_TRUE(ids.insert(info.id).second) << info.id << " is listed twice";
@@ -181,9 +181,9 @@ TEST_F(PagerTest, AnIdThatAClientHasChosenIsNotGivenToTheSessionThatIsReplaced) 
   EXPECT_TRUE(vmm.ended_well());
 }
 
-// Numbers of descriptors are given out again at once: a thread that went on with a closed one would
-// serve another session's guest.
-TEST_F(PagerTest, SessionsThatComeAndGoNeverMixTheirDescriptors) {
+// Descriptor numbers are reused at once: a thread that continued with a closed one would serve the
+// guest of another session.
+TEST_F(PagerTest, ConcurrentSessionsNeverMixTheirDescriptors) {
   Pager& pager = start();
   std::vector<std::thread> clients;
   std::atomic<int> wrong{0};
@@ -192,7 +192,7 @@ TEST_F(PagerTest, SessionsThatComeAndGoNeverMixTheirDescriptors) {
     clients.emplace_back([&, client] {
       for (int round = 0; round < 40; ++round) {
         const std::string id = "c" + std::to_string(client);
-        pager.open(place(id), Pager::Existing::replace);
+        pager.open(endpoint(id), Pager::Existing::replace);
         FakeVmm vmm(dir_ / (id + ".sock"), kPages, verify_all);
         wrong += vmm.wait_ready() && vmm.ended_well() ? 0 : 1;
       }
@@ -205,8 +205,8 @@ TEST_F(PagerTest, SessionsThatComeAndGoNeverMixTheirDescriptors) {
   EXPECT_TRUE(wait_for_true([&] { return pager.sessions().empty(); }));
 }
 
-TEST_F(PagerTest, ATraceHoldsEveryPageInTheOrderOfTheFaults) {
-  Place traced = place("vm");
+TEST_F(PagerTest, ATraceContainsEveryPageInFaultOrder) {
+  Endpoint traced = endpoint("vm");
   traced.trace_path = dir_ / "trace";
   start().open(std::move(traced));
   FakeVmm vmm(dir_ / "vm.sock", kPages,
@@ -225,9 +225,9 @@ TEST_F(PagerTest, ATraceHoldsEveryPageInTheOrderOfTheFaults) {
             "9\n0\n1\n2\n3\n");
 }
 
-TEST_F(PagerTest, ACompletionPassesOverWhatTheVmmHasUnmapped) {
+TEST_F(PagerTest, ACompletionSkipsUnmappedPages) {
   Pager& pager = start();
-  pager.open(place("vm"));
+  pager.open(endpoint("vm"));
   const Gate go;
   FakeVmm vmm(
       dir_ / "vm.sock", kPages,
@@ -245,38 +245,38 @@ TEST_F(PagerTest, ACompletionPassesOverWhatTheVmmHasUnmapped) {
   ASSERT_EQ(order.ordered, Pager::Ordered::yes);
   EXPECT_TRUE(order.completion->wait(10s));
   EXPECT_EQ(order.completion->state(), Completion::State::done) << order.completion->why();
-  EXPECT_TRUE(wait_for_state("vm", "none")) << "the session is not over";
+  EXPECT_TRUE(wait_for_state("vm", "none")) << "the session has not ended";
   go.open(1);
   EXPECT_TRUE(vmm.ended_well());
   EXPECT_EQ(pager.totals()[Count::pages_gone], 8U);
 }
 
-TEST_F(PagerTest, AnIdleServerEndsWithItsLastSession) {
+TEST_F(PagerTest, ExitWhenIdleEndsWithTheLastSession) {
   Pager& pager = start({.end = Pager::End::when_idle});
-  pager.open(place("a"));
-  pager.open(place("b"));
+  pager.open(endpoint("a"));
+  pager.open(endpoint("b"));
   pager.close("a");
   FakeVmm vmm(dir_ / "b.sock", kPages, verify_all);
   EXPECT_TRUE(vmm.wait_ready());
   thread_.join();
-  EXPECT_THROW(pager.open(place("c")), Draining);
+  EXPECT_THROW(pager.open(endpoint("c")), Draining);
 }
 
-TEST_F(PagerTest, AnIdleServerThatNobodyAsksForAnythingEnds) {
+TEST_F(PagerTest, ExitWhenIdleEndsAServerWithoutRequests) {
   start({.end = Pager::End::when_idle, .idle_start = std::chrono::milliseconds(20)});
   thread_.join();
   EXPECT_TRUE(pager_->draining());
 }
 
-TEST_F(PagerTest, ADrainingServerServesOnAndEndsWithItsLastGuest) {
+TEST_F(PagerTest, ADrainingServerEndsAfterItsLastGuest) {
   Pager& pager = start();
-  pager.open(place("vm"));
+  pager.open(endpoint("vm"));
   const Gate go;
   FakeVmm vmm(dir_ / "vm.sock", kPages, verify_after(go));
   ASSERT_TRUE(vmm.wait_ready());
   ASSERT_TRUE(wait_for_state("vm", "serving"));
   pager.drain();
-  EXPECT_THROW(pager.open(place("other")), Draining);
+  EXPECT_THROW(pager.open(endpoint("other")), Draining);
   go.open(1);
   EXPECT_TRUE(vmm.ended_well());
   thread_.join();

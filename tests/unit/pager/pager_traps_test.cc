@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What other page servers stumbled over, where only the kernel's own answers show it. The list of
-// all is docs/traps.md.
+// Tests for faults of other page servers that only the kernel's answers show (docs/traps.md).
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -13,7 +12,7 @@ namespace {
 
 class PagerTrapsTest : public FaultLoopTest {
  protected:
-  // A fault whose answer meets a removal that nobody has read yet.
+  // A fault whose answer meets an unread removal.
   std::future<uint64_t> fault_behind_a_removal(uint64_t page, std::future<bool>& removal) {
     std::future<uint64_t> touched = guest_->touch(page);
     EXPECT_TRUE(guest_->wait_for_unread_faults(1));
@@ -26,9 +25,9 @@ class PagerTrapsTest : public FaultLoopTest {
   }
 };
 
-// Others took EAGAIN for success, or for the end, or repeated it for ever in the very thread that
-// had to read the removal.
-TEST_F(PagerTrapsTest, EagainIsNeitherSuccessNorTheEndAndRepeatedSoOftenAndNoMore) {
+// Other servers took EAGAIN for success or for the end, or repeated the call forever in the thread
+// that had to read the removal.
+TEST_F(PagerTrapsTest, EagainIsRepeatedABoundedNumberOfTimes) {
   FaultLoop& loop = start();
   std::future<bool> removal;
   std::future<uint64_t> touched = fault_behind_a_removal(9, removal);
@@ -45,7 +44,7 @@ TEST_F(PagerTrapsTest, EagainIsNeitherSuccessNorTheEndAndRepeatedSoOftenAndNoMor
   EXPECT_EQ(count(Count::copy_errors), 0U);
 }
 
-// A length in an int, or a loop over 2^31 bytes: 5 GiB and three pages, in one call.
+// Detects a length in an int, or a loop over 2^31 bytes: one call removes 5 GiB and three pages.
 TEST_F(PagerTrapsTest, ARemovalOfMoreThanTwoGibibytes) {
   constexpr uint64_t kGibibyte = uint64_t{1} << 30U;
   constexpr uint64_t kMany = 6 * kGibibyte / hot::kSmallPage;
@@ -80,9 +79,9 @@ TEST_F(PagerTrapsTest, ARemovalOfMoreThanTwoGibibytes) {
   }
 }
 
-// COPY over two mappings, or over none, is ENOENT as a whole: a window that meets such a place is
-// no reason to ask for its page again, nor to give up what lies beside.
-TEST_F(PagerTrapsTest, AWindowOverMemoryThatIsNoLongerRegisteredIsTriedByPage) {
+// A COPY that crosses two mappings, or no mapping, fails as a whole with ENOENT. The page of the
+// fault and the other pages of the window must still be installed.
+TEST_F(PagerTrapsTest, AWindowOverUnregisteredMemoryIsRetriedByPage) {
   FaultLoop& loop = start();
   constexpr uint64_t kFirst = 100;
   constexpr uint64_t kEnd = 105;
@@ -90,11 +89,11 @@ TEST_F(PagerTrapsTest, AWindowOverMemoryThatIsNoLongerRegisteredIsTriedByPage) {
   ASSERT_EQ(::mmap(part, (kEnd - kFirst) * hot::kSmallPage, PROT_READ,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
             part);
-  loop.handle(std::vector<uffd_msg>{fault_at(guest_->address(kFirst))});  // read before that
+  loop.handle(std::vector<uffd_msg>{fault_at(guest_->address(kFirst))});  // read before the change
   EXPECT_EQ(count(Count::waiting), 0U);
-  for (uint64_t page = 0; page < kPages; ++page) {  // a walk, whose windows are large
+  for (uint64_t page = 0; page < kPages; ++page) {  // sequential, so that windows are large
     if (page >= kFirst && page < kEnd) {
-      EXPECT_EQ(guest_->word(page), 0U) << "it is the VMM's own";
+      EXPECT_EQ(guest_->word(page), 0U) << "the page belongs to the VMM";
     } else if (!guest_->is_present(page)) {
       std::future<uint64_t> touched = guest_->touch(page);
       ASSERT_TRUE(guest_->wait_for_unread_faults(1));
@@ -107,14 +106,14 @@ TEST_F(PagerTrapsTest, AWindowOverMemoryThatIsNoLongerRegisteredIsTriedByPage) {
   EXPECT_EQ(count(Count::pages_poisoned), 0U);
 }
 
-// Who waits for a page that is replaced meanwhile is not woken by unregistering what is left, and
-// nobody answers faults after a completion.
-TEST_F(PagerTrapsTest, ACompletionLeavesNobodyAsleepBeforeAPageThatWasReplaced) {
+// A thread that waits for a page that was replaced is not woken when the rest is unregistered, and
+// no thread answers faults after a completion.
+TEST_F(PagerTrapsTest, ACompletionWakesWaitersOfReplacedPages) {
   FaultLoop& loop = start();
   std::future<uint64_t> touched = guest_->touch(9);
   ASSERT_TRUE(guest_->wait_for_unread_faults(1));
   std::array<uffd_msg, 4> messages{};
-  ASSERT_EQ(uffd_read(guest_->uffd(), messages), 1U);  // as when it came after the last batch
+  ASSERT_EQ(uffd_read(guest_->uffd(), messages), 1U);  // as if it arrived after the last batch
   void* const page = reinterpret_cast<void*>(guest_->address(9));
   ASSERT_EQ(
       ::mmap(page, hot::kSmallPage, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
@@ -131,8 +130,8 @@ TEST_F(PagerTrapsTest, ACompletionLeavesNobodyAsleepBeforeAPageThatWasReplaced) 
   EXPECT_EQ(touched.get(), 0U);
 }
 
-// The VMM is killed between its fault and the answer: ESRCH, which no read of events ever tells.
-TEST_F(PagerTrapsTest, AVmmThatIsKilledBeforeItsAnswerEndsTheSession) {
+// The VMM is killed between its fault and the answer: ESRCH. A read of events never returns that.
+TEST_F(PagerTrapsTest, AVmmKilledBeforeItsAnswerEndsTheSession) {
   std::array<int, 2> pair{};
   ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()), 0);
   const base::Fd ours(pair[0]);
@@ -163,7 +162,7 @@ TEST_F(PagerTrapsTest, AVmmThatIsKilledBeforeItsAnswerEndsTheSession) {
   std::array<uffd_msg, 4> messages{};
   ASSERT_TRUE(wait_for_true([&] { return uffd_read(fds[0].get(), messages) == 1; }));
   vmm.kill();
-  EXPECT_TRUE(loop.step()) << "its userfaultfd says nothing";
+  EXPECT_TRUE(loop.step()) << "its userfaultfd has no event";
   loop.handle(std::span(messages).first(1));
   EXPECT_FALSE(loop.step());
   EXPECT_EQ(count(Count::waiting), 0U);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests the division of memory into runs that a probe removes.
 #include "pager/probe/balloon.h"
 
 #include <gtest/gtest.h>
@@ -16,7 +17,7 @@ BalloonPlan make_plan() {
           [](PageNumber page) { return page < kRegionEnd ? kRegionEnd : kPages; }, 1};
 }
 
-TEST(ProbeBalloon, HandsOutEachPageOnceButThoseThatAreKept) {
+TEST(ProbeBalloon, ReturnsEachPageOnceExceptKeptPages) {
   BalloonPlan plan = make_plan();
   std::multiset<PageNumber> pages;
   while (const std::optional<PageRun> run = plan.take_any()) {
@@ -47,7 +48,7 @@ TEST(ProbeBalloon, FindsTheRunOfAPageOnce) {
   }
 }
 
-TEST(ProbeBalloon, NothingIsLeftWhereAllIsKept) {
+TEST(ProbeBalloon, ReturnsNothingIfAllPagesAreKept) {
   BalloonPlan plan(
       10, [](PageNumber) { return true; }, [](PageNumber) { return uint64_t{10}; }, 1);
   EXPECT_EQ(plan.take_any(), std::nullopt);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests the child processes of a probe.
 #include "pager/probe/child.h"
 
 #include <gtest/gtest.h>
@@ -18,7 +19,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-TEST(ProbeChild, SaysWhenItIsDoneAndLivesOn) {
+TEST(ProbeChild, ReportsDoneAndKeepsRunning) {
   Child child([](const auto& say_done) {
     say_done();
     ::pause();
@@ -29,7 +30,7 @@ TEST(ProbeChild, SaysWhenItIsDoneAndLivesOn) {
   EXPECT_TRUE(WIFSIGNALED(status));
 }
 
-TEST(ProbeChild, OneThatHangsIsLeftAtTheDeadlineAndKilled) {
+TEST(ProbeChild, IsKilledIfItHangsAtTheDeadline) {
   pid_t pid = 0;
   {
     const Child child([](const auto&) { ::pause(); });
@@ -39,7 +40,7 @@ TEST(ProbeChild, OneThatHangsIsLeftAtTheDeadlineAndKilled) {
   EXPECT_EQ(base::process_start_time(pid), std::nullopt);
 }
 
-TEST(ProbeChild, WhatItWroteOutlivesItsDeath) {
+TEST(ProbeChild, SharedMemoryOutlivesTheChild) {
   const Shared<VmmRecord> record;
   Child child([&](const auto&) {
     record->touched = 42;
@@ -58,7 +59,7 @@ TEST(ProbeChild, WhatItWroteOutlivesItsDeath) {
   EXPECT_EQ(failure->code(), base::ExitCode::bad_data);
 }
 
-TEST(ProbeChild, ALongFailureIsCutAndNotOverrun) {
+TEST(ProbeChild, TruncatesALongFailureMessage) {
   const Shared<SharedFailure> failure;
   EXPECT_FALSE(failure->get().has_value());
   failure->set(std::runtime_error(std::string(5000, 'x')));

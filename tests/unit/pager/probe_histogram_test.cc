@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests the histogram of a probe.
 #include "pager/probe/histogram.h"
 
 #include <gtest/gtest.h>
@@ -10,7 +11,7 @@
 namespace pager {
 namespace {
 
-TEST(ProbeHistogram, NothingHasNoPercentiles) {
+TEST(ProbeHistogram, AnEmptyHistogramHasNoPercentiles) {
   const auto histogram = std::make_unique<Histogram>();
   EXPECT_EQ(histogram->count(), 0U);
   EXPECT_EQ(histogram->percentile(50), 0U);
@@ -28,7 +29,7 @@ TEST(ProbeHistogram, SmallValuesAreExact) {
   EXPECT_EQ(histogram->percentile(0), 1U);
 }
 
-TEST(ProbeHistogram, EachValueIsKeptWithinFourPerMille) {
+TEST(ProbeHistogram, KeepsEachValueWithinFourPerMille) {
   for (uint64_t value = 1; value < std::numeric_limits<uint64_t>::max() / 3;
        value = value * 3 + 1) {
     const auto histogram = std::make_unique<Histogram>();
@@ -47,7 +48,7 @@ TEST(ProbeHistogram, MaximumIsExactAndBoundsThePercentiles) {
   EXPECT_LE(histogram->percentile(99), 1'000'001U);
 }
 
-TEST(ProbeHistogram, MergedIsAsIfAllHadBeenAddedToOne) {
+TEST(ProbeHistogram, MergingEqualsAddingToOne) {
   const auto one = std::make_unique<Histogram>();
   const auto two = std::make_unique<Histogram>();
   one->add(10);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests the guest memory and the memory file of a probe.
 #include "pager/probe/memory.h"
 
 #include <gtest/gtest.h>
@@ -15,7 +16,7 @@ namespace {
 
 constexpr uint64_t kBytes = 10 * hot::kSmallPage;
 
-TEST(ProbeMemory, LaysRegionsOutAsFirecrackerDoes) {
+TEST(ProbeMemory, HasTheLayoutOfFirecracker) {
   const GuestMemory memory(kBytes, hot::kSmallPage, 3);
   const std::vector<hot::Region>& regions = memory.regions();
   ASSERT_EQ(regions.size(), 3U);
@@ -26,14 +27,14 @@ TEST(ProbeMemory, LaysRegionsOutAsFirecrackerDoes) {
     EXPECT_EQ(regions[i].offset, offset);
     offset += regions[i].size;
     if (i > 0) {
-      EXPECT_LT(regions[i].end(), regions[i - 1].base);  // below, with a gap
+      EXPECT_LT(regions[i].end(), regions[i - 1].base);  // below, separated by unmapped memory
     }
   }
   EXPECT_EQ(offset, kBytes);
   EXPECT_EQ(regions[2].size, 4 * hot::kSmallPage);
 }
 
-TEST(ProbeMemory, FindsThePlaceOfEachPage) {
+TEST(ProbeMemory, FindsTheAddressOfEachPage) {
   const GuestMemory memory(kBytes, hot::kSmallPage, 3);
   for (PageNumber page = 0; page < 10; ++page) {
     const auto address = reinterpret_cast<uintptr_t>(memory.address(page));
@@ -44,7 +45,7 @@ TEST(ProbeMemory, FindsThePlaceOfEachPage) {
   }
 }
 
-TEST(ProbeMemory, KnowsWhichPagesAreThere) {
+TEST(ProbeMemory, ReportsWhichPagesArePresent) {
   const GuestMemory memory(kBytes, hot::kSmallPage, 2);
   EXPECT_FALSE(memory.is_present(7));
   *memory.address(7) = std::byte{1};
@@ -52,7 +53,7 @@ TEST(ProbeMemory, KnowsWhichPagesAreThere) {
   EXPECT_FALSE(memory.is_present(8));
 }
 
-TEST(ProbeMemory, AFileOfWholePagesIsReadByPage) {
+TEST(ProbeMemory, ReadsAFileByPage) {
   const ScratchDir dir;
   std::ofstream(dir / "m") << std::string(hot::kSmallPage, 'a')
                            << std::string(hot::kSmallPage, 'b');
@@ -66,7 +67,7 @@ TEST(ProbeMemory, AFileOfWholePagesIsReadByPage) {
   EXPECT_THROW(file.read_page(1, page), base::BadData);
 }
 
-TEST(ProbeMemory, FilesThatAreNoWholePagesAreRefused) {
+TEST(ProbeMemory, RefusesFilesThatAreNotWholePages) {
   const ScratchDir dir;
   std::ofstream(dir / "odd") << "x";
   std::ofstream(dir / "empty").flush();

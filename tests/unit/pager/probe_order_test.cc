@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests the page orders of a probe.
 #include "pager/probe/order.h"
 
 #include <gtest/gtest.h>
@@ -21,7 +22,7 @@ std::vector<PageNumber> order(const std::string& pattern, uint64_t pages, uint64
   return page_order(parse_pattern(pattern), pages, hot::kSmallPage, limit, seed);
 }
 
-TEST(ProbeOrder, RandomHoldsEachPageOnceAndRepeatsWithItsSeed) {
+TEST(ProbeOrder, RandomContainsEachPageOnceAndDependsOnItsSeed) {
   const std::vector<PageNumber> pages = order("random", 1000);
   EXPECT_EQ(std::set<PageNumber>(pages.begin(), pages.end()).size(), 1000U);
   EXPECT_EQ(pages.size(), 1000U);
@@ -38,13 +39,13 @@ TEST(ProbeOrder, ALimitTakesTheFirstPagesOfTheSameOrder) {
   }
 }
 
-TEST(ProbeOrder, StridesStartAgainOnePageOn) {
+TEST(ProbeOrder, AStrideStartsAgainAtTheNextPage) {
   EXPECT_EQ(order("seq", 4), (std::vector<PageNumber>{0, 1, 2, 3}));
   EXPECT_EQ(order("stride:3", 8), (std::vector<PageNumber>{0, 3, 6, 1, 4, 7, 2, 5}));
   EXPECT_EQ(order("stride:18446744073709551615", 3), (std::vector<PageNumber>{0, 1, 2}));
 }
 
-TEST(ProbeOrder, ATraceGivesFirstTouchesOnly) {
+TEST(ProbeOrder, ATraceContainsOnlyFirstTouches) {
   const ScratchDir dir;
   std::ofstream(dir / "t") << "5\n2\n5\n0\n";
   EXPECT_EQ(order("trace:" + dir / "t", 6), (std::vector<PageNumber>{5, 2, 0}));

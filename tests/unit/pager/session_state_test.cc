@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests the state of a session and its bitmaps.
 #include "pager/faults/session_state.h"
 
 #include <gtest/gtest.h>
@@ -37,14 +38,14 @@ class SessionStateTest : public testing::Test {
   PageTable table_{mapping_.state()};
 };
 
-TEST_F(SessionStateTest, HoldsAllThatASuccessorNeedsBehindOnePointer) {
+TEST_F(SessionStateTest, OneMappingHoldsAllThatASuccessorNeeds) {
   SessionState& state = mapping_.state();
   EXPECT_EQ(state.magic, SessionState::kMagic);
   EXPECT_EQ(state.version, SessionState::kVersion);
   EXPECT_EQ(state.image, (ImageIdentity{.device = 1, .inode = 2, .size = 3}));
   EXPECT_EQ(state.page_count, 28U);
   EXPECT_EQ(state.poisoned_at + sizeof(uint64_t), state.total_bytes);
-  // A copy of the bytes, at another address, is the same state.
+  // A copy of the bytes at another address is the same state.
   table_.mark_removed(0x700000000000, 0x700000000000 + hot::kSmallPage);
   table_.mark_installed(20, 3);
   table_.mark_poisoned(7);
@@ -61,11 +62,11 @@ TEST_F(SessionStateTest, HoldsAllThatASuccessorNeedsBehindOnePointer) {
   EXPECT_EQ(other.next_poisoned(0), 7U);
 }
 
-TEST_F(SessionStateTest, ABrokenCheckThrowsAndDoesNotEndTheServer) {
+TEST_F(SessionStateTest, AFailedCheckThrowsAndDoesNotEndTheServer) {
   EXPECT_THROW(mapping_.state().trace.set(std::string(PathText::kBytes, 'x')), std::logic_error);
 }
 
-TEST_F(SessionStateTest, PoisonEndsWithAnInstallOrARemoval) {
+TEST_F(SessionStateTest, AnInstallOrARemovalEndsPoison) {
   for (const uint64_t page : {3U, 5U, 20U, 27U}) {
     table_.mark_poisoned(page);
     table_.mark_poisoned(page);
@@ -81,7 +82,7 @@ TEST_F(SessionStateTest, PoisonEndsWithAnInstallOrARemoval) {
   EXPECT_EQ(table_.poisoned_pages(), 2U);
 }
 
-TEST_F(SessionStateTest, NumbersPagesThroughTheRegions) {
+TEST_F(SessionStateTest, NumbersPagesThroughAllRegions) {
   for (const uint64_t page : {0U, 15U, 16U, 23U, 24U, 27U}) {
     const PageTable::RegionPages& in = table_.region_of_page(page);
     const uint64_t address = PageTable::address_of(in, page);
@@ -95,14 +96,14 @@ TEST_F(SessionStateTest, NumbersPagesThroughTheRegions) {
   EXPECT_EQ(table_.region_of_address(0x700000000000 - 1), nullptr);
 }
 
-TEST_F(SessionStateTest, ARemovalTakesWholePagesInWhateverRegionsItMeets) {
+TEST_F(SessionStateTest, ARemovalTakesWholePagesInAllRegions) {
   table_.mark_installed(0, 28);
   EXPECT_EQ(table_.mark_removed(0, ~uint64_t{0}), 28U);
   EXPECT_EQ(table_.mark_removed(0, ~uint64_t{0}), 0U) << "each page counts once";
   EXPECT_FALSE(table_.installed(5));
 }
 
-TEST_F(SessionStateTest, KnowsHowManyBytesAreInstalledAndNotGivenBack) {
+TEST_F(SessionStateTest, CountsInstalledBytesWithoutRemovedOnes) {
   EXPECT_EQ(table_.installed_bytes(), 0U);
   table_.mark_installed(0, 3);
   table_.mark_installed(2, 2);

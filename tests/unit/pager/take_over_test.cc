@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Another loop serves on, from nothing but a copy of the state and a descriptor.
+// Tests that a successor continues from a copy of the state and the userfaultfd.
 #include <cstring>
 #include <map>
 
@@ -12,8 +12,7 @@ class TakeOverTest : public FaultLoopTest {
  protected:
   void TearDown() override { loop_.reset(); }  // before the descriptor that it borrows
 
-  // The loop ends as if it had been killed, and a successor opens what the state names: lists by
-  // their path.
+  // The loop ends as if it were killed. The successor opens the lists by the paths in the state.
   FaultLoop& take_over(const std::map<std::string, std::shared_ptr<const HotFile>>& lists = {}) {
     loop_.reset();
     if (mapping_) {
@@ -41,7 +40,7 @@ class TakeOverTest : public FaultLoopTest {
     return *loop_;
   }
   SessionState& copy() { return *reinterpret_cast<SessionState*>(bytes_.data()); }
-  // What a loop does first; what it would do next is lost with it.
+  // Runs the first step of a loop. Its further work is lost.
   void read_and_die(size_t messages) {
     auto& events = mapping_->state().events;
     for (size_t read = 0; read < messages;) {
@@ -63,7 +62,7 @@ class TakeOverTest : public FaultLoopTest {
   Counters second_;
 };
 
-TEST_F(TakeOverTest, ACompletionGoesOnAndRemovedPagesStayZero) {
+TEST_F(TakeOverTest, ContinuesACompletionAndKeepsRemovedPagesZero) {
   start();
   removed(16, 8);
   const auto asked = std::make_shared<Completion>(0);
@@ -73,7 +72,7 @@ TEST_F(TakeOverTest, ACompletionGoesOnAndRemovedPagesStayZero) {
   const uint64_t copied = count(Count::pages_copied);
   ASSERT_GT(copied, 0U);
   ASSERT_LT(copied, kPages / 2);
-  // Read, and neither marked nor answered.
+  // Read, but neither marked nor answered.
   std::future<uint64_t> touched = guest_->touch(220);
   ASSERT_TRUE(guest_->wait_for_unread_faults(1));
   std::future<bool> removal = guest_->remove(200, 10);
@@ -94,7 +93,7 @@ TEST_F(TakeOverTest, ACompletionGoesOnAndRemovedPagesStayZero) {
   }
 }
 
-TEST_F(TakeOverTest, AFaultThatWasReadAndNotAnsweredComesAgain) {
+TEST_F(TakeOverTest, AFaultThatWasReadButNotAnsweredIsRaisedAgain) {
   start({}, Window::lazy());
   std::future<uint64_t> touched = guest_->touch(220);
   read_and_die(1);
@@ -102,7 +101,7 @@ TEST_F(TakeOverTest, AFaultThatWasReadAndNotAnsweredComesAgain) {
   EXPECT_EQ(serve_until(std::move(touched)), page_word(220));
 }
 
-TEST_F(TakeOverTest, ItsRateIsKept) {
+TEST_F(TakeOverTest, KeepsTheRateOfACompletion) {
   start();
   loop_->complete(std::make_shared<Completion>(PageFiller::kMaxBytes));  // one piece a second
   loop_->step();
@@ -116,8 +115,8 @@ TEST_F(TakeOverTest, ItsRateIsKept) {
   EXPECT_EQ(copy().completion_next, 64U);
 }
 
-TEST_F(TakeOverTest, WhereItHadToConfirmEachPageItGoesOnConfirming) {
-  start();  // a VMM that the kernel cannot be asked about
+TEST_F(TakeOverTest, ContinuesToConfirmEachPage) {
+  start();  // a VMM without a readable pagemap
   const auto asked = std::make_shared<Completion>(0);
   loop_->complete(asked);
   while (mapping_->state().completion != CompletionStage::confirming) {
@@ -129,11 +128,11 @@ TEST_F(TakeOverTest, WhereItHadToConfirmEachPageItGoesOnConfirming) {
     loop.step();
   }
   EXPECT_TRUE(loop.detached());
-  EXPECT_EQ(count_second(Count::pages_copied), 0U) << "all were there";
-  EXPECT_TRUE(take_over().detached()) << "also for the next";
+  EXPECT_EQ(count_second(Count::pages_copied), 0U) << "all pages were present";
+  EXPECT_TRUE(take_over().detached()) << "the successor is detached, too";
 }
 
-TEST_F(TakeOverTest, HotListsGoOnWhereTheyWere) {
+TEST_F(TakeOverTest, ContinuesHotListsWhereTheyStopped) {
   start({}, Window::lazy());
   const std::map<std::string, std::shared_ptr<const HotFile>> lists{{"a", list("a", 0, 64)},
                                                                     {"b", list("b", 128, 32)}};
@@ -144,13 +143,13 @@ TEST_F(TakeOverTest, HotListsGoOnWhereTheyWere) {
   loop_->pause();
 
   FaultLoop& loop = take_over(lists);
-  EXPECT_FALSE(loop.wait_ns()) << "a pause is kept";
+  EXPECT_FALSE(loop.wait_ns()) << "the pause is kept";
   EXPECT_EQ(copy().window_pages, 1U);
   loop.prefetch_more(nullptr);
   work_off();
   EXPECT_EQ(count_second(Count::pages_prefetched), 64U) << "nothing twice";
   EXPECT_TRUE(guest_->is_present(159));
-  // A list that is done is still the one that faults are compared with.
+  // Faults are still compared with a list that is installed.
   EXPECT_EQ(served(5), page_word(5));
   EXPECT_EQ(served(200), page_word(200));
   EXPECT_EQ(count_second(Count::faults_unlisted), 1U);
@@ -159,7 +158,7 @@ TEST_F(TakeOverTest, HotListsGoOnWhereTheyWere) {
   EXPECT_EQ(count_second(Count::faults_unlisted), 2U);
 }
 
-TEST_F(TakeOverTest, ALongListIsNotBegunAgain) {
+TEST_F(TakeOverTest, DoesNotRestartALongList) {
   start({}, Window::lazy());
   const auto long_list = list("long", 0, 1);
   long_list->pages.resize(4096, long_list->pages.front());
@@ -175,7 +174,7 @@ TEST_F(TakeOverTest, ALongListIsNotBegunAgain) {
   EXPECT_TRUE(guest_->is_present(7));
 }
 
-TEST_F(TakeOverTest, AListThatCannotBeReadAgainIsPassedOver) {
+TEST_F(TakeOverTest, SkipsAListThatCannotBeReadAgain) {
   start({}, Window::lazy());
   loop_->prefetch(list("gone", 0, 64));
   loop_->prefetch_more(list("b", 128, 32));
@@ -185,7 +184,7 @@ TEST_F(TakeOverTest, AListThatCannotBeReadAgainIsPassedOver) {
   EXPECT_TRUE(guest_->is_present(159));
 }
 
-TEST_F(TakeOverTest, ListsBeyondTheRoomInTheStateAreRefused) {
+TEST_F(TakeOverTest, RefusesListsBeyondTheLimitOfTheState) {
   start({}, Window::lazy());
   for (uint64_t i = 0; i <= SessionState::kHotLists; ++i) {
     loop_->prefetch_more(list(std::to_string(i), i * 32, 32));
@@ -196,7 +195,7 @@ TEST_F(TakeOverTest, ListsBeyondTheRoomInTheStateAreRefused) {
   EXPECT_EQ(mapping_->state().hot_lists_count, 1U);
 }
 
-TEST_F(TakeOverTest, PoisonedPagesAreHealed) {
+TEST_F(TakeOverTest, HealsPoisonedPages) {
   start({}, Window::lazy());
   if (image_->view() == Image::View::private_copy) {
     GTEST_SKIP() << "this filesystem keeps a private copy";

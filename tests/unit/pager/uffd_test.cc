@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading events of a userfaultfd that somebody has put into blocking mode.
+// Tests reads of a userfaultfd that the VMM has put into blocking mode.
 #include "pager/kernel/uffd.h"
 
 #include <fcntl.h>
@@ -23,7 +23,7 @@ class UffdTest : public testing::Test {
     } catch (const base::Unsupported& error) {
       GTEST_SKIP() << error.what();
     }
-    // The mode belongs to the open file, which the VMM has, too.
+    // The mode belongs to the open file, which the VMM shares.
     ASSERT_EQ(::fcntl(guest_->uffd(), F_SETFL, O_RDWR), 0);
   }
   void TearDown() override { features() = Features(); }
@@ -32,7 +32,7 @@ class UffdTest : public testing::Test {
   std::array<uffd_msg, 4> events_{};
 };
 
-TEST_F(UffdTest, AReadDoesNotWaitThoughTheVmmHasClearedNonblock) {
+TEST_F(UffdTest, AReadDoesNotWaitIfTheVmmClearedNonblock) {
   if (!uffd_has_nowait_read(guest_->uffd())) {
     GTEST_SKIP() << "no RWF_NOWAIT for a userfaultfd here";
   }
@@ -45,7 +45,7 @@ TEST_F(UffdTest, AReadDoesNotWaitThoughTheVmmHasClearedNonblock) {
   EXPECT_EQ(touched.get(), 0U);
 }
 
-TEST_F(UffdTest, WhereItMustWaitATickerEndsTheRead) {
+TEST_F(UffdTest, ATickerEndsABlockingRead) {
   features().probe("nowait-read");
   const ReadTicker ticker;
   EXPECT_EQ(uffd_read(guest_->uffd(), events_), 0U);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The end of a VMM that did not connect itself.
+// Tests the detection of the end of a VMM that did not connect itself.
 #include "pager/faults/vmm_watch.h"
 
 #include <gtest/gtest.h>
@@ -30,7 +30,7 @@ class VmmWatchTest : public testing::Test {
   ScratchDir dir_;
 };
 
-TEST_F(VmmWatchTest, TheProcessThatConnectsMayNotHaveTheMemory) {
+TEST_F(VmmWatchTest, DetectsAPeerThatDoesNotHaveTheMemory) {
   const TestGuest guest(16);
   const std::vector<hot::Region> regions{guest.region()};
   const Stranger stranger(dir_ / "s", guest.region());
@@ -44,8 +44,8 @@ TEST_F(VmmWatchTest, TheProcessThatConnectsMayNotHaveTheMemory) {
   EXPECT_EQ(maps_regions(Vmm(), regions), std::nullopt);
 }
 
-// Its launcher has connected for it, lives on and keeps the socket.
-TEST_F(VmmWatchTest, TheEndOfAVmmIsSeenThoughItsLauncherLives) {
+// Its launcher has connected for it, still lives and keeps the socket.
+TEST_F(VmmWatchTest, SeesTheEndOfAVmmWhoseLauncherLives) {
   const base::UnixListener listener(dir_ / "vmm", base::SocketClaim::directory_is_ours);
   FakeVmm vmm(dir_ / "vmm", 16, [](const TestGuest&, const base::Fd&, const FakeVmm::Ready& ready) {
     ready();
@@ -60,7 +60,7 @@ TEST_F(VmmWatchTest, TheEndOfAVmmIsSeenThoughItsLauncherLives) {
   const Stranger launcher(dir_ / "s", hello->regions.front());
   const Vmm peer = launcher.as_vmm();
   VmmWatch watch(hello->uffd.get(), launcher.socket(), peer, -1, hello->regions);
-  EXPECT_TRUE(watch.wait(0)) << "it lives";
+  EXPECT_TRUE(watch.wait(0)) << "the VMM lives";
   vmm.kill();
   EXPECT_TRUE(wait_for_true([&] { return !watch.wait(std::nullopt); }));
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests the window: streams, random access, fixed and lazy windows.
 #include "pager/faults/window.h"
 
 #include <gtest/gtest.h>
@@ -6,7 +7,7 @@
 namespace pager {
 namespace {
 
-TEST(Window, OpensOnAWalkAndNotOnJumps) {
+TEST(Window, OpensForSequentialAndNotForRandomAccess) {
   Window window = Window::automatic();
   EXPECT_EQ(window.plan(100).now.count, 1U);
   EXPECT_EQ(window.plan(101).now.count, 4U);
@@ -14,15 +15,15 @@ TEST(Window, OpensOnAWalkAndNotOnJumps) {
   const Window::Plan third = window.plan(121);
   EXPECT_EQ(third.now.first, 121U);
   EXPECT_EQ(third.now.count, 32U);
-  EXPECT_EQ(third.later.first, 153U) << "a long walk is served ahead of what is asked for";
+  EXPECT_EQ(third.later.first, 153U) << "a long sequential access is installed ahead of the faults";
   EXPECT_EQ(third.later.count, 32U);
   EXPECT_EQ(window.plan(185).later.count, 96U);
   EXPECT_EQ(window.plan(7).now.count, 1U);
   EXPECT_EQ(window.plan(9000).now.count, 1U);
-  EXPECT_EQ(window.plan(313).now.count, 32U) << "the walk goes on";
+  EXPECT_EQ(window.plan(313).now.count, 32U) << "the stream continues";
 }
 
-TEST(Window, FollowsSeveralWalksAtOnce) {
+TEST(Window, TracksSeveralStreams) {
   Window window = Window::automatic();
   for (uint64_t walk = 0; walk < 8; ++walk) {
     EXPECT_EQ(window.plan(walk * 1000).now.count, 1U);
@@ -32,12 +33,12 @@ TEST(Window, FollowsSeveralWalksAtOnce) {
   }
 }
 
-// Several vCPUs walk through one place: the second fault may be read first.
-TEST(Window, AWalkIsNotBrokenByFaultsOutOfOrder) {
+// Several vCPUs access one area sequentially: the second fault may be read first.
+TEST(Window, FaultsOutOfOrderDoNotEndAStream) {
   Window window = Window::automatic();
   window.plan(0);
   const Window::Plan ahead = window.plan(3);
-  EXPECT_EQ(ahead.now.first, 1U) << "what was passed over is asked for next";
+  EXPECT_EQ(ahead.now.first, 1U) << "skipped pages fault next";
   EXPECT_EQ(ahead.now.count, 4U);
   const Window::Plan behind = window.plan(2);
   EXPECT_EQ(behind.now.first, 2U);
@@ -45,7 +46,7 @@ TEST(Window, AWalkIsNotBrokenByFaultsOutOfOrder) {
   EXPECT_EQ(window.plan(18).now.count, 32U);
 }
 
-TEST(Window, ThePageThatWasAskedForIsAlwaysIn) {
+TEST(Window, AlwaysContainsThePageOfTheFault) {
   for (uint64_t fixed = 0; fixed < 40; ++fixed) {
     Window window = fixed == 0 ? Window::automatic() : Window::fixed(fixed);
     uint64_t random = fixed + 1;
@@ -60,8 +61,8 @@ TEST(Window, ThePageThatWasAskedForIsAlwaysIn) {
   }
 }
 
-// What was planned for later, and the guest is there before.
-TEST(Window, AFaultInWhatWasPlannedForLaterGoesOnFromThere) {
+// The guest faults in a span that was planned for later.
+TEST(Window, AFaultInALaterSpanContinuesFromThere) {
   Window window = Window::automatic();
   for (const uint64_t page : {0U, 1U, 5U, 21U}) {
     window.plan(page);
@@ -71,7 +72,7 @@ TEST(Window, AFaultInWhatWasPlannedForLaterGoesOnFromThere) {
   EXPECT_EQ(plan.now.count, 32U);
 }
 
-TEST(Window, AFixedOneGivesThePageFirstAndItsBlockLater) {
+TEST(Window, AFixedWindowPlansThePageFirstAndItsBlockLater) {
   Window window = Window::fixed(16);
   const Window::Plan jump = window.plan(37);
   EXPECT_EQ(jump.now.first, 37U);
@@ -85,7 +86,7 @@ TEST(Window, AFixedOneGivesThePageFirstAndItsBlockLater) {
   EXPECT_EQ(Window::fixed(100'000).plan(5).later.count, Window::kLargest);
 }
 
-TEST(Window, ALazyOneGivesNothingBeside) {
+TEST(Window, ALazyWindowPlansOnlyThePage) {
   Window window = Window::lazy();
   for (uint64_t page = 0; page < 20; ++page) {
     const Window::Plan plan = window.plan(page);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "pager/probe/misbehaviour.h"
+// Builds and sends the invalid and unusual handshakes of --misbehave.
+#include "pager/probe/misbehavior.h"
 
 #include <linux/sockios.h>
 #include <poll.h>
@@ -23,73 +24,73 @@ namespace pager {
 namespace {
 
 constexpr std::array kNames{
-    std::pair{std::string_view("silent"), Misbehaviour::silent},
-    std::pair{std::string_view("partial"), Misbehaviour::partial},
-    std::pair{std::string_view("garbage"), Misbehaviour::garbage},
-    std::pair{std::string_view("no-fd"), Misbehaviour::no_fd},
-    std::pair{std::string_view("wrong-fd"), Misbehaviour::wrong_fd},
-    std::pair{std::string_view("two-fds"), Misbehaviour::two_fds},
-    std::pair{std::string_view("overlap"), Misbehaviour::overlap},
-    std::pair{std::string_view("unaligned"), Misbehaviour::unaligned},
-    std::pair{std::string_view("beyond"), Misbehaviour::beyond},
-    std::pair{std::string_view("huge"), Misbehaviour::huge},
-    std::pair{std::string_view("split"), Misbehaviour::split},
+    std::pair{std::string_view("silent"), Misbehavior::silent},
+    std::pair{std::string_view("partial"), Misbehavior::partial},
+    std::pair{std::string_view("garbage"), Misbehavior::garbage},
+    std::pair{std::string_view("no-fd"), Misbehavior::no_fd},
+    std::pair{std::string_view("wrong-fd"), Misbehavior::wrong_fd},
+    std::pair{std::string_view("two-fds"), Misbehavior::two_fds},
+    std::pair{std::string_view("overlap"), Misbehavior::overlap},
+    std::pair{std::string_view("unaligned"), Misbehavior::unaligned},
+    std::pair{std::string_view("beyond"), Misbehavior::beyond},
+    std::pair{std::string_view("huge"), Misbehavior::huge},
+    std::pair{std::string_view("split"), Misbehavior::split},
 };
 
-// What is sent in one sendmsg.
+// The contents of one sendmsg.
 struct Part {
   std::string data;
   std::vector<int> fds;
 };
 
-// Regions that are wrong in the one way that `how` names.
-std::vector<hot::Region> spoil(std::vector<hot::Region> regions, Misbehaviour how) {
+// Returns regions with the fault that `how` names.
+std::vector<hot::Region> spoil(std::vector<hot::Region> regions, Misbehavior how) {
   hot::Region& last = regions.back();
-  if (how == Misbehaviour::overlap) {
+  if (how == Misbehavior::overlap) {
     regions.push_back(last);
-  } else if (how == Misbehaviour::unaligned) {
+  } else if (how == Misbehavior::unaligned) {
     last.offset += last.page_size / 2;
-    last.size -= last.page_size;  // it ends within the file all the same
-  } else if (how == Misbehaviour::beyond) {
+    last.size -= last.page_size;  // so that it still ends within the file
+  } else if (how == Misbehavior::beyond) {
     last.offset += last.page_size;
   }
   return regions;
 }
 
-std::vector<Part> parts_of(Misbehaviour how, std::span<const hot::Region> regions, int uffd,
+std::vector<Part> parts_of(Misbehavior how, std::span<const hot::Region> regions, int uffd,
                            int other_fd) {
   const std::string body =
       compose_handshake(spoil(std::vector<hot::Region>(regions.begin(), regions.end()), how));
   switch (how) {
-    case Misbehaviour::silent:
+    case Misbehavior::silent:
       return {};
-    case Misbehaviour::partial:
+    case Misbehavior::partial:
       return {{.data = body.substr(0, body.size() / 2), .fds = {uffd}}};
-    case Misbehaviour::garbage:
+    case Misbehavior::garbage:
       return {{.data = "hello, page server", .fds = {uffd}}};
-    case Misbehaviour::no_fd:
+    case Misbehavior::no_fd:
       return {{.data = body, .fds = {}}};
-    case Misbehaviour::wrong_fd:
+    case Misbehavior::wrong_fd:
       return {{.data = body, .fds = {other_fd}}};
-    case Misbehaviour::two_fds:
+    case Misbehavior::two_fds:
       return {{.data = body, .fds = {uffd, uffd}}};
-    case Misbehaviour::huge:
+    case Misbehavior::huge:
       return {{.data = "[" + std::string(kMaxHandshakeBytes, ' ') + body.substr(1), .fds = {uffd}}};
-    case Misbehaviour::split:
+    case Misbehavior::split:
       return {{.data = body.substr(0, 1), .fds = {}},
               {.data = body.substr(1, body.size() / 2), .fds = {uffd}},
               {.data = body.substr(1 + body.size() / 2), .fds = {}}};
-    case Misbehaviour::overlap:
-    case Misbehaviour::unaligned:
-    case Misbehaviour::beyond:
+    case Misbehavior::overlap:
+    case Misbehavior::unaligned:
+    case Misbehavior::beyond:
       break;
   }
   return {{.data = body, .fds = {uffd}}};
 }
 
-// send_with_fds waits for ever for a peer that reads nothing; this one may meet such a peer.
+// send_with_fds waits without limit for a peer that does not read. This function has a deadline.
 void send_part(int socket, const Part& part, const base::Deadline& deadline) {
-  constexpr size_t kPiece = 16 << 10;  // less than any send buffer
+  constexpr size_t kPiece = 16 << 10;  // smaller than any send buffer
   std::string_view left = part.data;
   std::span<const int> fds = part.fds;
   while (!left.empty()) {
@@ -103,8 +104,8 @@ void send_part(int socket, const Part& part, const base::Deadline& deadline) {
   }
 }
 
-// Until the server has read all that was sent: what follows is a message of its own then. The
-// kernel has no event for that.
+// Waits until the server has read everything that was sent, so that the next part is a separate
+// message. The kernel has no event for this, so SIOCOUTQ is polled.
 void wait_until_read(int socket, const base::Deadline& deadline) {
   constexpr int kEveryMs = 1;
   int unread = 0;
@@ -115,7 +116,7 @@ void wait_until_read(int socket, const base::Deadline& deadline) {
 
 }  // namespace
 
-Misbehaviour parse_misbehaviour(const std::string& name) {
+Misbehavior parse_misbehavior(const std::string& name) {
   std::string list;
   for (const auto& [known, how] : kNames) {
     if (name == known) {
@@ -123,11 +124,11 @@ Misbehaviour parse_misbehaviour(const std::string& name) {
     }
     list += (list.empty() ? "" : ", ") + std::string(known);
   }
-  throw base::UsageError("bad value " + base::quoted(name) + " for --misbehave: one of " + list +
-                         " is needed");
+  throw base::UsageError("bad value " + base::quoted(name) + " for --misbehave: expected one of " +
+                         list);
 }
 
-bool send_handshake(std::optional<Misbehaviour> how, std::span<const hot::Region> regions,
+bool send_handshake(std::optional<Misbehavior> how, std::span<const hot::Region> regions,
                     int socket, int uffd, const base::Deadline& deadline) {
   if (!how) {
     base::send_with_fds(socket, compose_handshake(regions), std::array{uffd});
@@ -137,17 +138,17 @@ bool send_handshake(std::optional<Misbehaviour> how, std::span<const hot::Region
   try {
     for (const Part& part : parts_of(*how, regions, uffd, other.get())) {
       send_part(socket, part, deadline);
-      if (*how == Misbehaviour::split) {
+      if (*how == Misbehavior::split) {
         wait_until_read(socket, deadline);
       }
     }
   } catch (const std::system_error& error) {
     const int number = error.code().value();
-    if (*how == Misbehaviour::split || (number != EPIPE && number != ECONNRESET)) {
+    if (*how == Misbehavior::split || (number != EPIPE && number != ECONNRESET)) {
       throw;
     }
   }
-  return *how == Misbehaviour::split;
+  return *how == Misbehavior::split;
 }
 
 }  // namespace pager

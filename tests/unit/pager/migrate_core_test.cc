@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests the move of a thread to another core.
 #include "pager/kernel/migrate_core.h"
 
 #include <gtest/gtest.h>
@@ -13,8 +14,8 @@ cpu_set_t allowed_cores() {
   return set;
 }
 
-// The scheduler moves threads, too: now and then one may be back at once.
-TEST(OtherCore, IsAnotherOneAndAllStayAllowed) {
+// The scheduler also moves threads, so a thread may return at once.
+TEST(MigrateCore, MovesToAnotherCoreAndKeepsTheMask) {
   const cpu_set_t before = allowed_cores();
   if (CPU_COUNT(&before) < 2) {
     GTEST_SKIP() << "one core";
@@ -31,7 +32,7 @@ TEST(OtherCore, IsAnotherOneAndAllStayAllowed) {
   EXPECT_TRUE(CPU_EQUAL(&before, &after));
 }
 
-TEST(OtherCore, ThereIsNoneForAThreadThatIsBoundToOne) {
+TEST(MigrateCore, FailsForAThreadThatIsBoundToOneCore) {
   const cpu_set_t before = allowed_cores();
   cpu_set_t here;
   CPU_ZERO(&here);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tests when the image.json of a template counts for a memory file.
 #include "pager/image/known_zeros.h"
 
 #include <gtest/gtest.h>
@@ -17,8 +18,8 @@ namespace {
 
 constexpr uint64_t kPages = 64;
 
-// A store with the template "t": its pages 10 to 19 and 30 are zero, and stored as data.
-class ZeroKnowledgeTest : public testing::Test {
+// A store with the template "t", whose pages 10 to 19 and 30 are zero but stored as data.
+class KnownZerosTest : public testing::Test {
  protected:
   void SetUp() override {
     std::filesystem::create_directories(memory_of("t").parent_path());
@@ -67,23 +68,23 @@ class ZeroKnowledgeTest : public testing::Test {
   meta::ImageRecord record_;
 };
 
-TEST_F(ZeroKnowledgeTest, ATemplatesRecordCounts) {
+TEST_F(KnownZerosTest, UsesTheRecordOfATemplate) {
   EXPECT_TRUE(knows(memory_of("t")));
 }
 
-TEST_F(ZeroKnowledgeTest, ItCountsForAForkThatSharesTheInode) {
+TEST_F(KnownZerosTest, UsesTheRecordForAForkThatSharesTheInode) {
   make_fork("f");
   EXPECT_TRUE(knows(memory_of("f")));
 }
 
-TEST_F(ZeroKnowledgeTest, NotForAForkWithMemoryOfItsOwn) {
+TEST_F(KnownZerosTest, IgnoresTheRecordForAForkWithItsOwnMemory) {
   make_fork("f");
   std::filesystem::remove(memory_of("f"));
   std::filesystem::copy_file(memory_of("t"), memory_of("f"));
   EXPECT_FALSE(knows(memory_of("f")));
 }
 
-TEST_F(ZeroKnowledgeTest, NotForMemoryThatIsUnsealedOrOfAnotherLengthOrWrittenLater) {
+TEST_F(KnownZerosTest, IgnoresTheRecordOfChangedMemory) {
   ASSERT_EQ(::chmod(memory_of("t").c_str(), 0644), 0);
   EXPECT_FALSE(knows(memory_of("t")));
   seal();
@@ -100,12 +101,12 @@ TEST_F(ZeroKnowledgeTest, NotForMemoryThatIsUnsealedOrOfAnotherLengthOrWrittenLa
   EXPECT_FALSE(knows(memory_of("t")));
 }
 
-TEST_F(ZeroKnowledgeTest, NotWhenItCannotBeUnderstood) {
+TEST_F(KnownZerosTest, IgnoresAMalformedRecord) {
   std::ofstream(guest("t") / "template/image.json") << "nonsense";
   EXPECT_FALSE(knows(memory_of("t")));
 }
 
-TEST_F(ZeroKnowledgeTest, AMapWithoutItsShortRunsDoesNotSayThatTheRestIsData) {
+TEST_F(KnownZerosTest, AMapWithoutShortRunsIsNotComplete) {
   record_.zero_runs_from_pages = 2;
   write_record();
   EXPECT_TRUE(knows(memory_of("t")));
