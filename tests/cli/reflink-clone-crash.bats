@@ -277,7 +277,7 @@ crash_dig_on() { # <filesystem>
   exec {lock}<.dst.snapfork-tmp
   flock -x "$lock"
   run --separate-stderr -1 reflink-clone src dst
-  assert_contains "$stderr" 'another run'
+  assert_contains "$stderr" 'another reflink-clone'
   [[ -e .dst.snapfork-tmp/old && ! -e dst ]]
   exec {lock}<&-
   reflink-clone -q src dst
