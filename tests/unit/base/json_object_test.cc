@@ -122,7 +122,7 @@ TEST(JsonObject, RefusesInvalidInputWithItsReason) {
   expect_refused(R"({"a":"\x"})", "unknown escape");
   expect_refused(R"({"a":"\u12g4"})", "four hexadecimal digits");
   expect_refused(R"({"a":")", "unterminated string");
-  expect_refused(R"({"a")", "':' is missing");
+  expect_refused(R"({"a")", "missing ':' after a key");
 }
 
 TEST(JsonObject, RefusesInputThatIsTooDeepOrTooLong) {

@@ -32,8 +32,8 @@ TEST(Regions, AcceptsALayoutOfFirecracker) {
 }
 
 TEST(Regions, NamesTheFaultsOfHostileLayouts) {
-  EXPECT_EQ(problem([](auto& r) { r.clear(); }), "no regions");
-  EXPECT_NE(problem([](auto& r) { r[1].size = 0; }).find("region 1: it is empty"),
+  EXPECT_EQ(problem([](auto& r) { r.clear(); }), "the layout has no regions");
+  EXPECT_NE(problem([](auto& r) { r[1].size = 0; }).find("region 1: the region is empty"),
             std::string::npos);
   EXPECT_NE(problem([](auto& r) { r[0].page_size = 8192; }).find("page size 8192"),
             std::string::npos);

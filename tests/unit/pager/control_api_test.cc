@@ -196,8 +196,8 @@ TEST_F(ControlApiTest, AnUnusableHotListIsOnlyAWarning) {
   const std::string longer =
       hot::encode_hpl1(std::vector<hot::HotPage>(17, {.region = 0, .offset = 0}));
   const std::vector<std::pair<std::string, std::string>> lists{{larger, "larger image"},
-                                                               {longer, "it has 17 entries"},
-                                                               {"", "it is empty"},
+                                                               {longer, "the list has 17 entries"},
+                                                               {"", "the file is empty"},
                                                                {larger.substr(0, 6), "at byte"}};
   for (const auto& [list, why] : lists) {
     const base::Fd fd = base::open_file(dir_ / "hot", O_WRONLY | O_CREAT | O_TRUNC, 0600);
