@@ -65,7 +65,9 @@ class NewTemplateDir {
   NewTemplateDir(const store::Store& store, const std::string& id)
       : store_(store), path_(store.template_dir(id)), is_new_(!store::path_exists(path_)) {}
   NewTemplateDir(const NewTemplateDir&) = delete;
+  NewTemplateDir(NewTemplateDir&&) = delete;
   NewTemplateDir& operator=(const NewTemplateDir&) = delete;
+  NewTemplateDir& operator=(NewTemplateDir&&) = delete;
   ~NewTemplateDir() {
     try {
       if (is_new_) {
