@@ -161,8 +161,9 @@ MemoryUsers::MemoryUsers() {
   for (const std::string& name : base::numeric_names("/proc")) {
     pid_t pid = 0;
     std::from_chars(name.data(), name.data() + name.size(), pid);
-    for (const std::string& fd : base::numeric_names("/proc/" + name + "/fd")) {
-      const std::string link = "/proc/" + name + "/fd/" + fd;
+    const std::string fds = "/proc/" + name + "/fd/";
+    for (const std::string& fd : base::numeric_names(fds)) {
+      const std::string link = fds + fd;
       std::string path = link_target(link);
       if (path.ends_with(kDeleted)) {
         path.resize(path.size() - kDeleted.size());
