@@ -69,7 +69,7 @@ TEST_F(PagerAdmissionTest, RefusesASilentClient) {
 }
 
 TEST_F(PagerAdmissionTest, ClosesASessionWithoutAVmmAfterTheTimeout) {
-  Pager& pager = start({.connect_timeout = 50ms});
+  Pager& pager = start({.connect_timeout = 500ms});
   pager.open(endpoint("vm"));
   const Gate go;
   FakeVmm vmm(dir_ / "vm.sock", kPages, verify_after(go));
