@@ -231,3 +231,8 @@ is_held() { # <id>
   wait "$waiting"
   [[ ! -e $SNAPFORK_ROOT/guests/a ]]
 }
+
+@test "refuses --locked without an inherited lock" {
+  run -2 --separate-stderr snapfork --locked delete nosuch
+  assert_contains "$stderr" "unknown option '--locked'"
+}

@@ -91,7 +91,7 @@ require_made() {
 is_cloned() { [[ -d $root/.snapfork/tmp/fork.$1 ]]; } # a clone gets this name when it is complete
 
 fork_clone() {
-  local begun memory=reflink begin=(snapshot-meta fork-begin) call=(reflink-clone --profile vm)
+  local begun memory=reflink begin=(snapshot-meta fork-begin) call=(reflink-clone "${progress[@]}" --profile vm)
   ((!durable)) || call+=(--durable)
   show snapshot-meta fork-begin "${forced[@]}" "$fork_source" "${made[@]}"
   ((!dry_run)) || begin+=(--dry-run)

@@ -24,12 +24,12 @@ import_locked() { # <id>
   import_id=$id importing=$id undo=undo_import
   step snapshot-meta purge "$id"
   step mkdir -p -- "$staging/disks" || exit 5 # mkdir printed the reason
-  step reflink-clone --durable --steady "$state_file" "$staging/state" >/dev/null
-  step reflink-clone --durable --steady "${base_file:-$memory_file}" "$staging/memory" >/dev/null
+  step reflink-clone "${progress[@]}" --durable --steady "$state_file" "$staging/state" >/dev/null
+  step reflink-clone "${progress[@]}" --durable --steady "${base_file:-$memory_file}" "$staging/memory" >/dev/null
   [[ -z $base_file ]] || step chmod u+w -- "$staging/memory" # the memory of a template is sealed
   [[ -z $base_file ]] || step snapshot-meta merge-diff "$memory_file" "$staging/memory"
   for i in "${!disk_files[@]}"; do
-    step reflink-clone --durable --steady "${disk_files[i]}" "$staging/disks/${disk_files[i]##*/}" >/dev/null
+    step reflink-clone "${progress[@]}" --durable --steady "${disk_files[i]}" "$staging/disks/${disk_files[i]##*/}" >/dev/null
     disks+=(--disk "$staging/disks/${disk_files[i]##*/}=${disk_paths[i]}")
   done
   [[ -z $name ]] || disks+=(--name "$name")

@@ -19,7 +19,7 @@ promote_locked() { # <id>
   # Refuses a guest that cannot be forked, for example one with a disk that is a symbolic link.
   look reflink-clone -q --dry-run --profile vm "$root/guests/$id" "$root/.dry-run" >/dev/null
   check reflink-clone --dry-run --unshare --dig "$memory"
-  step reflink-clone --durable --unshare --dig "$memory" >/dev/null
+  step reflink-clone "${progress[@]}" --durable --unshare --dig "$memory" >/dev/null
   [[ $(stat --format=%h -- "$memory") != 1 ]] || check template-lock seal --dry-run "$id"
   promoting=$id undo=undo_promote
   step template-lock seal "$id"

@@ -11,6 +11,7 @@ under_locks() { # <template-lock call, "--" at its end...> ::: <operands...>
     shift
   done
   shift
+  ((!quiet)) || call=("${call[0]}" -q "${call[@]:1}")
   [[ -z $lock_patience ]] || call=("${call[0]}" --timeout "$lock_patience" "${call[@]:1}")
   if ((dry_run)); then
     attend "${call[0]}" --dry-run "${call[@]:1}" true
@@ -26,6 +27,17 @@ under_locks() { # <template-lock call, "--" at its end...> ::: <operands...>
   call+=("$BASH" "$self" --locked "--outer-locks=${SNAPFORK_LOCK_FD-}" "${options[@]}" "$verb" "$@")
   [[ $verb != run ]] || call+=(-- "${command[@]}")
   exec "${call[@]}"
+}
+
+# Refuses --locked from anybody but `under_locks`: a flow without its locks could delete what another flow uses.
+require_locks() {
+  local fd fds=()
+  IFS=, read -ra fds <<<"${SNAPFORK_LOCK_FD-}"
+  for fd in "${fds[@]}"; do
+    [[ ! /proc/self/fd/$fd -ef $root/.snapfork/locks ]] || return 0 # see id_lock.h, "A full disk"
+    [[ ! /proc/self/fd/$fd -ef $root/.snapfork/locks/${operands[0]}.lock ]] || return 0
+  done
+  usage_error "unknown option '--locked'"
 }
 
 # Closes the locks that this run took. Locks of an outer template-lock belong to the caller; CMD keeps them.

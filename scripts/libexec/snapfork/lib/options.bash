@@ -50,7 +50,7 @@ parse() { # <arguments...>
     [[ $word != --json ]] || usage_records=1
   done
   verb='' operands=() options=() forced=() command=() disk_files=() disk_paths=()
-  quiet=0 verbose=0 dry_run=0 json=0 locked=0 outer_locks='' ignore_int=0 as_records=0 lock_patience='' stop=0 durable=0 count=0
+  progress=() quiet=0 verbose=0 dry_run=0 json=0 locked=0 outer_locks='' ignore_int=0 as_records=0 lock_patience='' stop=0 durable=0 count=0
   state_file='' memory_file='' base_file='' name='' backend='' reflink=auto trace=''
   while (($#)); do
     word=$1
