@@ -126,10 +126,10 @@ TEST_F(FaultLoopTest, ClosesTheUserfaultfdOfAForkedVmm) {
 }
 
 TEST_F(FaultLoopTest, WriteProtectAndMinorFaultsKillTheVmm) {
-  for (const uint64_t flag : {UFFD_PAGEFAULT_FLAG_WP, UFFD_PAGEFAULT_FLAG_MINOR}) {
+  for (const int flag : {UFFD_PAGEFAULT_FLAG_WP, UFFD_PAGEFAULT_FLAG_MINOR}) {
     start();
     uffd_msg message = fault_at(guest_->address(9));
-    message.arg.pagefault.flags = flag;
+    message.arg.pagefault.flags = static_cast<uint64_t>(flag);
     const uint64_t calls = count(Count::copies);
     loop_->handle(std::vector<uffd_msg>{message});
     EXPECT_FALSE(loop_->step());
