@@ -24,6 +24,9 @@ main() {
   printf 'words to avoid; findings in folders in work:\n'
   scripts/check-words.sh || failed=1
 
+  printf 'tests: conditions of wait_until that are evaluated only once\n'
+  ! git grep -nE '(wait_until|retry) [0-9]+ (test|\[) [^|]*\$\(' -- 'tests/*.bats' 'tests/*.bash' || failed=1
+
   printf 'shellcheck, shfmt: %d files\n' "${#shells[@]}"
   shellcheck -x "${shells[@]}" || failed=1
   shfmt -i 2 -ci -bn -d "${shells[@]}" || failed=1

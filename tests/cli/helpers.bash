@@ -105,6 +105,15 @@ is_gone() { # <pid>: ended, or a zombie
   [[ -z $state || $state == Z || $state == X ]]
 }
 
+# Waits until a process holds a lock of the id.
+wait_until_held() { # <id>
+  wait_until 10 is_held "$1"
+}
+
+is_held() { # <id>
+  [[ -n $(template-lock holders "$1") ]]
+}
+
 # Runs the command and kills it just before its Nth call of SYSCALL (all of its threads and children
 # counted): every point at which a crash could leave something. Status 137 when it was killed.
 kill_at() { # <syscall> <n> <command> [argument]...

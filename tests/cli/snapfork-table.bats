@@ -181,7 +181,7 @@ make_verb() { # <path>
   make_fake_guest a
   spawn template-lock a -- tail -f /dev/null
   # shellcheck disable=SC2016 # expands there
-  wait_until 10 eval '[[ -n $(template-lock holders a) ]]'
+  wait_until_held a
   run -1 --separate-stderr snapfork delete --wait --timeout 0.1 a
   assert_contains "$stderr" "cannot lock 'a'"
 }

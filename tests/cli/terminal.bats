@@ -84,7 +84,7 @@ on_terminal() { # <command>
   # shellcheck disable=SC2016 # expands there
   spawn template-lock a -- bash -c 'read -r -t 60 <>"$1"' _ fifo "$hostile"
   # shellcheck disable=SC2016 # expands there
-  wait_until 20 eval '[[ -n $(template-lock holders a) ]]'
+  wait_until_held a
   run -0 template-lock holders a
   assert_harmless "$output"
   assert_contains "$output" 'a?[31m?31m?b?c'

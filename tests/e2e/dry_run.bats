@@ -72,7 +72,7 @@ changes_nothing() { # <status> <program> <arguments...>
   changes_nothing 1 snapfork fork base f
   changes_nothing 1 snapfork import f --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
   spawn template-lock f plain base new -- tail -f /dev/null
-  wait_until 10 test -n "$(template-lock holders base)"
+  wait_until_held plain # the last of the ids in lock order
   changes_nothing 1 snapfork delete plain
   changes_nothing 1 snapfork promote plain
   changes_nothing_plain 1 snapfork run f -- true
@@ -195,7 +195,7 @@ make_diff() {
   assert_contains "$output" fork.lost
   [[ $(picture) == "$before" ]]
   spawn template-lock lost -- tail -f /dev/null
-  wait_until 10 test -n "$(template-lock holders lost)"
+  wait_until_held lost
   run -1 snapshot-meta fsck
   assert_contains "$output" 'busy: '
 }

@@ -70,7 +70,9 @@ delete_without_lock_file() { # <filesystem> [MiB]
   run -1 template-lock --no-wait new -- true
   template-lock --timeout 60 new -- touch "$BATS_TEST_TMPDIR/got" 3>&- 4>&- &
   spawned+=("$!")
-  wait_until 10 grep -q -- "->.*:$(stat -c %i "$SNAPFORK_ROOT/.snapfork/locks") " /proc/locks
+  local inode
+  inode=$(stat -c %i "$SNAPFORK_ROOT/.snapfork/locks")
+  wait_until 10 grep -q -- "->.*:$inode " /proc/locks
   kill -KILL "${spawned[-2]}"
   wait_until 10 test -e "$BATS_TEST_TMPDIR/got"
 }
