@@ -20,8 +20,8 @@
 #include "base/json_line.h"
 #include "base/unix_socket.h"
 #include "hot/hot_list.h"
+#include "http/client.h"
 #include "model_plan.h"
-#include "pager/ctl/http_client.h"
 #include "pager/kernel/uffd.h"
 #include "pager/probe/clock.h"
 #include "pager/protocol/handshake.h"
@@ -30,7 +30,7 @@
 class ModelControl {
  public:
   ModelControl(const std::string& socket, std::string id)
-      : id_(std::move(id)), http_(pager::HttpClient::connect(socket, soon())) {
+      : id_(std::move(id)), http_(http::Client::connect(socket, soon())) {
     if (!http_) {
       throw base::Refused("no server listens at " + socket);
     }
@@ -59,8 +59,8 @@ class ModelControl {
   static base::Deadline soon() { return base::Deadline::after(std::chrono::seconds(60)); }
 
   std::string id_;
-  std::optional<pager::HttpClient> http_;
-  pager::HttpClient::Reply reply_;
+  std::optional<http::Client> http_;
+  http::Client::Reply reply_;
 };
 
 class ModelVmm {

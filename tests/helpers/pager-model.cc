@@ -18,10 +18,10 @@
 #include "base/options.h"
 #include "base/output.h"
 #include "base/program.h"
+#include "http/client.h"
 #include "model_image.h"
 #include "model_plan.h"
 #include "model_vmm.h"
-#include "pager/ctl/http_client.h"
 #include "pager/probe/child.h"
 
 namespace {
@@ -103,7 +103,7 @@ void start(const Run& run, const pager::MemoryFile& file, Vmm& vmm) {
 // The server must have removed the session of a VMM that has ended.
 void wait_until_forgotten(const Run& run) {
   const auto deadline = base::Deadline::after(20s);
-  auto http = pager::HttpClient::connect(run.settings.control, deadline);
+  auto http = http::Client::connect(run.settings.control, deadline);
   for (;;) {
     const auto reply = http.value().request("GET", "/health", "", deadline);
     if (nlohmann::json::parse(reply.body).at("active_sessions") == 0) {

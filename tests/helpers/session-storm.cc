@@ -22,7 +22,7 @@
 #include "base/output.h"
 #include "base/program.h"
 #include "base/unix_socket.h"
-#include "pager/ctl/http_client.h"
+#include "http/client.h"
 #include "pager/protocol/handshake.h"
 #include "tests/unit/meta/test_guest.h"
 
@@ -56,7 +56,7 @@ class Client {
       : memory_(std::move(memory)),
         id_("c" + std::to_string(number)),
         random_(number),
-        http_(*pager::HttpClient::connect(control, soon())) {}
+        http_(*http::Client::connect(control, soon())) {}
 
   Tally run(int64_t sessions) {
     for (tally_.sessions = 0; tally_.sessions < sessions; ++tally_.sessions) {
@@ -68,7 +68,7 @@ class Client {
 
  private:
   std::string post(const std::string& target, const std::string& body = "") {
-    const pager::HttpClient::Reply reply = http_.request("POST", target, body, soon());
+    const http::Client::Reply reply = http_.request("POST", target, body, soon());
     if (reply.status != 200 && reply.status != 204) {
       throw base::Refused(target + ": " + std::to_string(reply.status) + " " + reply.body);
     }
@@ -176,7 +176,7 @@ class Client {
   std::string memory_;
   std::string id_;
   std::mt19937_64 random_;
-  pager::HttpClient http_;
+  http::Client http_;
   Tally tally_;
 };
 

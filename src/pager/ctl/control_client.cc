@@ -27,7 +27,7 @@ constexpr unsigned kNoContent = 204;
                         "; it is running, but may be stopped or blocked");
 }
 
-HttpClient connected_or_refused(const std::string& path, std::optional<HttpClient> client) {
+http::Client connected_or_refused(const std::string& path, std::optional<http::Client> client) {
   if (!client) {
     throw base::Refused("no server listens at " + base::quoted(path) +
                         "; start one: uffd-serve --control " + path);
@@ -35,9 +35,9 @@ HttpClient connected_or_refused(const std::string& path, std::optional<HttpClien
   return std::move(*client);
 }
 
-std::optional<HttpClient> connect(const std::string& path, std::chrono::milliseconds timeout) {
+std::optional<http::Client> connect(const std::string& path, std::chrono::milliseconds timeout) {
   try {
-    return HttpClient::connect(path, base::Deadline::after(timeout));
+    return http::Client::connect(path, base::Deadline::after(timeout));
   } catch (const std::system_error& error) {
     if (error.code().value() == ETIMEDOUT) {
       fail_as_silent(path, timeout);
@@ -53,7 +53,7 @@ ControlClient::ControlClient(const std::string& path, std::chrono::milliseconds 
 
 std::optional<ControlClient> ControlClient::try_connect(const std::string& path,
                                                         std::chrono::milliseconds timeout) {
-  std::optional<HttpClient> client = connect(path, timeout);
+  std::optional<http::Client> client = connect(path, timeout);
   return client ? std::optional(ControlClient(path, timeout, std::move(*client))) : std::nullopt;
 }
 
@@ -69,7 +69,7 @@ std::string ControlClient::ask_and_wait(std::string_view method, const std::stri
 
 std::string ControlClient::ask_until(std::string_view method, const std::string& target,
                                      std::string_view body, const base::Deadline& deadline) {
-  HttpClient::Reply reply;
+  http::Client::Reply reply;
   try {
     reply = client_.request(method, target, body, deadline);
   } catch (const std::system_error& error) {

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "pager/ctl/http_client.h"
+#include "http/client.h"
 
 namespace pager {
 
@@ -32,14 +32,14 @@ class ControlClient {
                           std::string_view body = "");
 
  private:
-  ControlClient(std::string path, std::chrono::milliseconds timeout, HttpClient client)
+  ControlClient(std::string path, std::chrono::milliseconds timeout, http::Client client)
       : path_(std::move(path)), timeout_(timeout), client_(std::move(client)) {}
   std::string ask_until(std::string_view method, const std::string& target, std::string_view body,
                         const base::Deadline& deadline);
 
   std::string path_;
   std::chrono::milliseconds timeout_;
-  HttpClient client_;
+  http::Client client_;
 };
 
 }  // namespace pager

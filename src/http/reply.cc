@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the status and the length of a reply.
-#include "pager/ctl/http_reply.h"
+#include "http/reply.h"
 
 #include <algorithm>
 #include <optional>
@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/number.h"
 
-namespace pager {
+namespace http {
 namespace {
 
 // Returns the value of a header, or nothing. `name` is in lower case.
@@ -53,4 +53,4 @@ ReplyHead parse_reply_head(std::string_view head) {
   return {.status = static_cast<unsigned>(*status), .body_bytes = *length};
 }
 
-}  // namespace pager
+}  // namespace http

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests which servers the client of the control socket trusts.
-#include "pager/ctl/http_client.h"
+#include "http/client.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -11,12 +11,12 @@
 #include "tests/unit/child_process.h"
 #include "tests/unit/scratch_dir.h"
 
-namespace pager {
+namespace http {
 namespace {
 
 const base::Deadline kSoon = base::Deadline::after(std::chrono::seconds(5));
 
-TEST(HttpClientTest, AServerOfAnotherUserIsNotTrusted) {
+TEST(ClientTest, AServerOfAnotherUserIsNotTrusted) {
   if (::geteuid() != 0) {
     GTEST_SKIP() << "needs root";
   }
@@ -31,14 +31,14 @@ TEST(HttpClientTest, AServerOfAnotherUserIsNotTrusted) {
     ::pause();
   });
   ASSERT_TRUE(stranger.wait_ready());
-  EXPECT_THROW(HttpClient::connect(dir / "s", kSoon), base::Refused);
+  EXPECT_THROW(Client::connect(dir / "s", kSoon), base::Refused);
 }
 
-TEST(HttpClientTest, AServerOfThisUserIsTrusted) {
+TEST(ClientTest, AServerOfThisUserIsTrusted) {
   const ScratchDir dir;
   const base::UnixListener listener(dir / "s", base::SocketClaim::directory_is_ours);
-  EXPECT_TRUE(HttpClient::connect(dir / "s", kSoon));
+  EXPECT_TRUE(Client::connect(dir / "s", kSoon));
 }
 
 }  // namespace
-}  // namespace pager
+}  // namespace http

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A minimal HTTP/1.1 client over a Unix socket, for the control socket of uffd-serve.
+// A minimal HTTP/1.1 client over a Unix socket.
 #pragma once
 
 #include <optional>
@@ -9,14 +9,21 @@
 #include "base/deadline.h"
 #include "base/fd.h"
 
-namespace pager {
+namespace http {
 
-// Not libcurl, because loading it takes 8 ms and each fork runs this program once.
-class HttpClient {
+// Which servers a client accepts.
+enum class Trust {
+  root_or_self,  // the server runs as root or as this process's user
+  any,           // the caller trusts the path
+};
+
+// Not libcurl, because loading it takes 8 ms and each fork starts clients.
+class Client {
  public:
   // Returns nothing if no server listens at `path`. Throws what base::connect_unix throws, and
-  // base::Refused if the server runs as a user other than root or this process's user.
-  static std::optional<HttpClient> connect(const std::string& path, const base::Deadline& deadline);
+  // base::Refused if `trust` does not allow the server's user.
+  static std::optional<Client> connect(const std::string& path, const base::Deadline& deadline,
+                                       Trust trust = Trust::root_or_self);
 
   struct Reply {
     unsigned status = 0;
@@ -29,8 +36,7 @@ class HttpClient {
                 const base::Deadline& deadline);
 
  private:
-  HttpClient(std::string path, base::Fd socket)
-      : path_(std::move(path)), socket_(std::move(socket)) {}
+  Client(std::string path, base::Fd socket) : path_(std::move(path)), socket_(std::move(socket)) {}
   void send(std::string_view data, const base::Deadline& deadline);
   void receive(const base::Deadline& deadline);
   [[noreturn]] void fail(const std::string& why) const;
@@ -41,4 +47,4 @@ class HttpClient {
   std::string received_;
 };
 
-}  // namespace pager
+}  // namespace http

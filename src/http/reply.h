@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <string_view>
 
-namespace pager {
+namespace http {
 
 inline constexpr size_t kMaxReplyBytes = size_t{64} << 20U;
 
@@ -18,4 +18,4 @@ struct ReplyHead {
 // it is not HTTP/1.1, has no length, or has a length above kMaxReplyBytes.
 ReplyHead parse_reply_head(std::string_view head);
 
-}  // namespace pager
+}  // namespace http

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sends requests and receives replies, each within a deadline.
-#include "pager/ctl/http_client.h"
+#include "http/client.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -12,13 +12,14 @@
 
 #include "base/error.h"
 #include "base/unix_socket.h"
-#include "pager/ctl/http_reply.h"
+#include "http/reply.h"
 
-namespace pager {
-std::optional<HttpClient> HttpClient::connect(const std::string& path,
-                                              const base::Deadline& deadline) {
+namespace http {
+
+std::optional<Client> Client::connect(const std::string& path, const base::Deadline& deadline,
+                                      Trust trust) {
   std::optional<base::Fd> socket = base::connect_unix(path, deadline);
-  if (socket) {
+  if (socket && trust == Trust::root_or_self) {
     // In a directory that others can write to, another user's server may listen at this path. Its
     // replies would decide where a guest's memory comes from.
     const uid_t server = base::peer_credentials(socket->get()).uid;
@@ -28,19 +29,19 @@ std::optional<HttpClient> HttpClient::connect(const std::string& path,
                           ", which is neither root nor this user");
     }
   }
-  return socket ? std::optional(HttpClient(path, std::move(*socket))) : std::nullopt;
+  return socket ? std::optional(Client(path, std::move(*socket))) : std::nullopt;
 }
 
-void HttpClient::fail(const std::string& why) const {
+void Client::fail(const std::string& why) const {
   throw base::BadData("cannot parse the reply of " + base::quoted(path_) + ": " + why);
 }
 
-void HttpClient::fail_as_gone() const {
-  throw base::Refused("the page server at " + base::quoted(path_) +
+void Client::fail_as_gone() const {
+  throw base::Refused("the server at " + base::quoted(path_) +
                       " ended before it answered; try again");
 }
 
-void HttpClient::send(std::string_view data, const base::Deadline& deadline) {
+void Client::send(std::string_view data, const base::Deadline& deadline) {
   while (!data.empty()) {
     const ssize_t n = ::send(socket_.get(), data.data(), data.size(), MSG_NOSIGNAL);
     if (n >= 0) {
@@ -57,7 +58,7 @@ void HttpClient::send(std::string_view data, const base::Deadline& deadline) {
   }
 }
 
-void HttpClient::receive(const base::Deadline& deadline) {
+void Client::receive(const base::Deadline& deadline) {
   std::array<char, size_t{16} << 10U> buffer{};
   for (;;) {
     const ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
@@ -84,10 +85,10 @@ void HttpClient::receive(const base::Deadline& deadline) {
   }
 }
 
-HttpClient::Reply HttpClient::request(std::string_view method, std::string_view target,
-                                      std::string_view body, const base::Deadline& deadline) {
+Client::Reply Client::request(std::string_view method, std::string_view target,
+                              std::string_view body, const base::Deadline& deadline) {
   std::string text(method);
-  text.append(" ").append(target).append(" HTTP/1.1\r\nHost: pager\r\nContent-Length: ");
+  text.append(" ").append(target).append(" HTTP/1.1\r\nHost: localhost\r\nContent-Length: ");
   text.append(std::to_string(body.size())).append("\r\n\r\n").append(body);
   send(text, deadline);
 
@@ -110,4 +111,4 @@ HttpClient::Reply HttpClient::request(std::string_view method, std::string_view 
   return reply;
 }
 
-}  // namespace pager
+}  // namespace http
