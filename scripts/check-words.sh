@@ -3,21 +3,9 @@
 # Finds the words of scripts/words-to-avoid.txt in what people read: comments and string literals of C++, C and assembler,
 # names of GoogleTest tests, every line of shell scripts, bats tests, pages and documents. Called by `make lint`.
 #
-#   check-words.sh [FOLDER|FILE...]   print each finding below these, and fail if there is one
-#   check-words.sh                    print the findings of clean folders, and fail if there is one; print a count for each
-#                                     folder of `not_clean`
+#   check-words.sh [FOLDER|FILE...]   print each finding below these (all files), and fail if there is one
 set -euo pipefail
 shopt -s inherit_errexit
-
-# Folders and files whose sentences are not rewritten yet. Their findings are counted and are not errors. Remove an entry
-# when its count is 0; when the list is empty, remove the list.
-not_clean=(
-  scripts/snapfork
-  tests/cli
-  tests/unit
-  man/snapfork.1.scd
-  docs/traps.md
-)
 
 readonly LIST=scripts/words-to-avoid.txt
 
@@ -67,27 +55,15 @@ find_words() {
 
 main() {
   cd "$(dirname "$0")/.."
-  local files=() folder found counted=() count failed=0
-  if (($#)); then
-    mapfile -t files < <(git ls-files --cached --others --exclude-standard -- "$@")
-  else
-    mapfile -t files < <(git ls-files --cached --others --exclude-standard)
-  fi
-  mapfile -t files < <(for folder in "${files[@]}"; do [[ ! -f $folder || -L $folder ]] || printf '%s\n' "$folder"; done)
+  local files=() file found
+  mapfile -t files < <(
+    git ls-files --cached --others --exclude-standard -- "$@" \
+      | while IFS= read -r file; do [[ ! -f $file || -L $file ]] || printf '%s\n' "$file"; done
+  )
   found=$(text_of "${files[@]}" | find_words)
-  if ((!$#)); then
-    for folder in "${not_clean[@]}"; do
-      count=$(grep -c "^${folder}[/:]" <<<"$found" || true)
-      counted+=("$(printf '%5d  %s' "$count" "$folder")")
-      found=$(grep -v "^${folder}[/:]" <<<"$found" || true)
-    done
-    printf '%s\n' "${counted[@]}"
-  fi
-  if [[ -n $found ]]; then
-    printf '%s\n' "$found" >&2
-    failed=1
-  fi
-  return "$failed"
+  [[ -n $found ]] || return 0
+  printf '%s\n' "$found" >&2
+  return 1
 }
 
 main "$@"

@@ -18,10 +18,10 @@ main() {
   printf 'includes between the folders of src/\n'
   scripts/check-includes.sh || failed=1
 
-  printf 'license tag and purpose of each source; files without, of folders in work:\n'
+  printf 'license tag and purpose of each source\n'
   scripts/check-headers.sh || failed=1
 
-  printf 'words to avoid; findings in folders in work:\n'
+  printf 'words to avoid\n'
   scripts/check-words.sh || failed=1
 
   printf 'tests: conditions of wait_until that are evaluated only once\n'

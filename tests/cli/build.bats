@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# scripts/build.sh: what `make demo` and `make check` build with.
+# scripts/build.sh, with which `make demo` and `make check` build.
 
 load helpers
 
@@ -8,7 +8,7 @@ setup() {
   common_setup
   build=$(realpath "$BATS_TEST_DIRNAME/../../scripts/build.sh")
   mkdir objects
-  # In place of make: notes its arguments; a dry run prints what make prints for two files.
+  # Replaces make: it records its arguments; a dry run prints what make prints for two files.
   cat >fake-make <<'MAKE'
 #!/bin/sh
 printf '%s\n' "$*" >>calls
@@ -20,7 +20,7 @@ MAKE
 }
 teardown() { common_teardown; }
 
-@test "build.sh uses all processors and says how many files it builds" {
+@test "build.sh uses all processors and prints how many files it builds" {
   run -0 "$build" all helpers
   assert_equal "${lines[0]}" 'building (2 files)'
   assert_contains "${lines[1]}" 'built in '
@@ -28,7 +28,7 @@ teardown() { common_teardown; }
   [[ $(<objects/seconds) =~ ^[0-9]+$ ]]
 }
 
-@test "build.sh leaves -j to a make that was given it, and is silent under make -s" {
+@test "build.sh keeps the -j of its caller, and is silent under make -s" {
   local flags
   for flags in ' -j1' ' -j8 --jobserver-auth=3,4'; do
     MAKEFLAGS=$flags run -0 "$build" all

@@ -13,7 +13,7 @@ common_setup() {
   export SNAPFORK_ROOT=$BATS_TEST_TMPDIR/root
   unset SNAPFORK_LOCK_FD SNAPFORK_PAGER SNAPFORK_DEBUG
   export LC_ALL=C
-  export ASAN_OPTIONS=${ASAN_OPTIONS-detect_leaks=0} # which does not work under strace
+  export ASAN_OPTIONS=${ASAN_OPTIONS-detect_leaks=0} # leak detection does not work under strace
   mkdir -p "$SNAPFORK_ROOT"
   mkdir -m 700 "$SNAPFORK_ROOT/guests"
   cd "$BATS_TEST_TMPDIR" || return 1
@@ -41,13 +41,13 @@ require_cmd() { # <command>...
   done
 }
 
-# In a plain chroot, for one, whose root is not a mount point, mount namespaces fail.
+# Mount namespaces fail, for example, in a plain chroot, whose root is not a mount point.
 require_namespaces() { # <option of unshare>...
-  local said
-  said=$(unshare "$@" true 2>&1) || skip "needs 'unshare $*': ${said#unshare: }"
+  local reason
+  reason=$(unshare "$@" true 2>&1) || skip "needs 'unshare $*': ${reason#unshare: }"
 }
 
-# ---- saying what went wrong, and looking at what `run` saw
+# ---- assertions, also on what `run` returned
 
 fail() { # <message>...
   printf '%s\n' "$@" >&2
@@ -82,12 +82,12 @@ copy_driver() { # <directory>
 
 # ---- processes
 
-# Starts a command in the background, with its output in FILE; its number is in spawned_pid. It is
-# killed at the end of the test. (Bats waits for whoever has its descriptors 3 and 4 open.)
+# Starts a command in the background, with its output in FILE; its pid is in spawned_pid. It is killed at the end of the
+# test. It gets no descriptors 3 and 4: bats waits for every process that has them open.
 spawn_to() { # <file> <command> [argument]...
   local file=$1
   shift
-  # Here, not in the background: whoever waits for a word in it must not find that of an earlier process.
+  # Emptied here, not in the background: a caller that waits for a word in FILE must not find that of an earlier process.
   [[ ! -f $file ]] || : >"$file"
   "$@" >"$file" 2>&1 </dev/null 3>&- 4>&- &
   spawned_pid=$!
@@ -114,8 +114,8 @@ is_held() { # <id>
   [[ -n $(template-lock holders "$1") ]]
 }
 
-# Runs the command and kills it just before its Nth call of SYSCALL (all of its threads and children
-# counted): every point at which a crash could leave something. Status 137 when it was killed.
+# Runs the command and kills it just before its Nth call of SYSCALL, counted over all of its threads and children. A test
+# does this for every point where a crash could leave something. The status is 137 if it was killed.
 kill_at() { # <syscall> <n> <command> [argument]...
   local call=$1 n=$2
   shift 2
@@ -124,7 +124,7 @@ kill_at() { # <syscall> <n> <command> [argument]...
 
 # ---- guests
 
-# A guest with metadata.json and a snapshot of 64 KiB, enough for all that does not read the vmstate.
+# A guest with metadata.json and a snapshot of 64 KiB, which is enough for every command that does not read the vmstate.
 make_fake_guest() { # <id> [KEY=JSON]...
   local id=$1 dir=$SNAPFORK_ROOT/guests/$1 pair
   shift
@@ -151,9 +151,8 @@ make_fake_fork() { # <template> <id>
   : >"$SNAPFORK_ROOT/guests/$1/template/forks/$2"
 }
 
-# ---- the cases that every program passes
+# ---- the cases that every program passes: common options of the program and of each verb
 
-# Everything a stranger tries first, for the program and each of its verbs.
 standard_cases() { # <program> [verb]...
   local program=$1 verb
   shift
@@ -179,7 +178,7 @@ check_help() { # <program> [verb]
   done <<<"$output"
   ((widest <= 80)) || fail "$* --help is $widest columns wide"
   ((count <= 45)) || fail "$* --help is $count lines long"
-  [[ -e $page ]] || fail "there is no $page"
+  [[ -e $page ]] || fail "no such man page: $page"
   while IFS= read -r option; do
     grep -Eq -- "$option([^a-z-]|\$)" "$page" || fail "$option of $* is not in $page"
   done < <(grep -Eo -- '--[a-z][a-z-]+' <<<"$output" | sort -u)
@@ -191,7 +190,7 @@ check_help() { # <program> [verb]
 check_version() { # <program>
   run --separate-stderr -0 "$1" --version
   assert_equal "$stderr" ""
-  [[ ${lines[0]} =~ ^$1\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "--version says: $output"
+  [[ ${lines[0]} =~ ^$1\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "--version prints: $output"
 }
 
 check_unknown_option() { # <program> [verb]
@@ -207,8 +206,8 @@ check_abbreviation() { # <program>
   assert_contains "$stderr" "$1: unknown option '--versio'"
 }
 
-# With standard descriptors closed the status stays as it is, and no file of the program's own gets
-# their numbers: the caller looks at its files afterwards.
+# If standard descriptors are closed, the exit status is the same, and no file that the program opens gets their
+# numbers: the caller checks its files afterwards.
 check_closed_streams() { # <command> [argument]...
   local expected=0 got
   "$@" >/dev/null 2>&1 </dev/null 3>&- 4>&- || expected=$?

@@ -45,7 +45,7 @@ load reflink-clone_helpers
   done
 }
 
-@test "--stat: what is shared and what is not, on each filesystem" {
+@test "--stat reports shared and unshared bytes on each filesystem" {
   local type shared links=2
   for type in xfs btrfs ext4 tmpfs; do
     on "$type"

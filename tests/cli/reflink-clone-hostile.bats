@@ -30,7 +30,7 @@ load reflink-clone_helpers
   done
 }
 
-@test "a symlink that is swapped in during the walk leads nowhere" {
+@test "a symlink that replaces an entry during the walk is not followed" {
   require_cmd strace
   on ext4
   mkdir secret
@@ -67,7 +67,7 @@ load reflink-clone_helpers
   no_temporaries
 }
 
-@test "a source that grows is cloned at its size of one instant; --profile vm refuses it" {
+@test "a source that grows is cloned with the size that it had at one instant; --profile vm refuses it" {
   require_cmd strace
   local type status
   for type in xfs ext4; do

@@ -29,7 +29,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
   assert_equal "$mine" "${output#* }"
 }
 
-@test "usage errors are 2 and say what is wrong" {
+@test "usage errors exit with 2 and name the word" {
   refuses 2 'a verb is needed'
   refuses 2 "unknown verb 'clone': import, promote" clone
   refuses 2 'an id is needed' fork
@@ -52,7 +52,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
   refuses 2 "the id 'a' is given twice" delete a b a
 }
 
-@test "ids: no slash, no dots alone, not empty, not 300 characters" {
+@test "refuses ids that are empty, dots, have a slash, or 300 characters" {
   local id
   for id in '' . .. a/b ../a '-a' 'a b' $'a\nb' "$(printf 'a%.0s' {1..300})"; do
     refuses 2 'bad id' fork -- "$id"
@@ -60,7 +60,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
   done
 }
 
-@test "no such guest is 1, no such store 5, in words and as a record" {
+@test "an unknown guest exits with 1, an absent store with 5, with a message and a record" {
   refuses 1 "cannot fork 'nobody': no such guest" fork nobody
   refuses 1 "cannot delete 'nobody': no such guest" delete nobody
   refuses 1 "cannot promote 'nobody': no such guest" promote nobody
@@ -72,7 +72,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
   [[ ! -e $SNAPFORK_ROOT/.snapfork ]] # not even a lock file for what does not exist
 }
 
-@test "import looks at everything before it copies anything" {
+@test "import checks every input before it copies anything" {
   local fixture=$BATS_TEST_DIRNAME/../fixtures/plain
   truncate -s 128M memory
   truncate -s 1M short disk
@@ -86,13 +86,13 @@ refuses() { # <exit status> <part of the message> <arguments...>
   assert_equal "$(find "$SNAPFORK_ROOT" -mindepth 1)" "$SNAPFORK_ROOT/guests"
 }
 
-@test "a socket path over 107 bytes is 2, before anything is done" {
+@test "a socket path longer than 107 bytes exits with 2 and changes nothing" {
   make_fake_template base
   SNAPFORK_PAGER=$BATS_TEST_TMPDIR/$(printf 'r%.0s' {1..100})/p.sock refuses 2 '107' fork base a
   [[ ! -e $SNAPFORK_ROOT/.snapfork ]]
 }
 
-@test "a program that is missing is named" {
+@test "names a program that is missing" {
   mkdir bin
   local program
   for program in bash dirname snapshot-meta template-lock flock setsid unshare uffd-serve uffd-ctl snapfork-mount; do
@@ -124,7 +124,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
   assert_equal "${stderr_lines[0]}" '+ snapshot-meta list'
 }
 
-@test "status without a page server is 0; several deletes give the first failure" {
+@test "status without a page server exits with 0; delete of several guests with the status of the first failure" {
   run -0 --separate-stderr snapfork status
   assert_contains "$output" 'no page server'
   make_fake_guest a
@@ -133,7 +133,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
   [[ ! -e $SNAPFORK_ROOT/guests/a ]]
 }
 
-@test "snapfork-mount refuses the host's mount namespace, and one that may be it" {
+@test "snapfork-mount refuses the host's mount namespace, and an unknown one" {
   require_root
   make_fake_guest a
   cp /proc/self/mountinfo before
@@ -145,7 +145,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
   cmp before /proc/self/mountinfo
 }
 
-@test "started by its path, it uses the programs beside it" {
+@test "snapfork, started by its path, uses the programs in its directory" {
   mkdir old new
   local program
   for program in snapfork snapshot-meta; do
@@ -217,7 +217,7 @@ is_held() { # <id>
   [[ -n $(template-lock holders "$1") ]]
 }
 
-@test "--timeout and --wait wait for locks that are not waited for else" {
+@test "--timeout and --wait wait for locks on which snapfork otherwise fails at once" {
   make_fake_guest a
   hold_lock a
   run -1 --separate-stderr snapfork delete a

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # A store whose parts are under different mount points, or in different subvolumes, of one filesystem:
-# link(2) and rename(2) say EXDEV there. It is refused with status 3 and the true reason.
+# link(2) and rename(2) fail with EXDEV there. snapfork refuses such a store with exit status 3 and the reason.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell of its own, on purpose
 # shellcheck disable=SC2154 # output, stderr, lines and status are set by run
 
@@ -30,14 +30,14 @@ refuses_to_import() { # <reason>
   assert_equal "$(find "$SNAPFORK_ROOT/guests" "$SNAPFORK_ROOT/.snapfork/tmp" -mindepth 1)" ''
 }
 
-@test "guests/ is a bind mount from the same filesystem" {
+@test "refuses a store whose guests/ is a bind mount from the same filesystem" {
   mkdir elsewhere
   mount --bind elsewhere "$SNAPFORK_ROOT/guests" || skip 'cannot mount here'
   mounted_dirs+=("$SNAPFORK_ROOT/guests")
   refuses_to_import 'they are on one filesystem, but under different mount points; make them plain directories of one mount'
 }
 
-@test "guests/ is a subvolume of btrfs" {
+@test "refuses a store whose guests/ is a subvolume of btrfs" {
   require_cmd mkfs.btrfs
   mount_fs btrfs "$BATS_TEST_TMPDIR/btrfs" 400
   export SNAPFORK_ROOT=$BATS_TEST_TMPDIR/btrfs/store
@@ -46,7 +46,7 @@ refuses_to_import() { # <reason>
   refuses_to_import 'they are in different subvolumes; make them plain directories of one mount'
 }
 
-@test "guests/ is another filesystem" {
+@test "refuses a store whose guests/ is another filesystem" {
   mount_fs tmpfs "$SNAPFORK_ROOT/guests" 10
   refuses_to_import 'they are on different filesystems; make them plain directories of one mount'
 }

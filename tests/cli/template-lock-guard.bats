@@ -44,7 +44,7 @@ teardown() { common_teardown; }
   SNAPFORK_ROOT=$PWD/absent run -5 template-lock guard --for delete base
 }
 
-@test "guard --for demote: a demote that was cut short may go on, a fork with its template's snapshots may not" {
+@test "guard --for demote permits a second demote after an interrupted one, but none of a fork" {
   make_fake_guest half
   chmod 0444 "$SNAPFORK_ROOT/guests/half/snapshots/snapshot-latest/memory"
   run -0 template-lock guard --for demote half

@@ -24,7 +24,7 @@ make_guest_with_hostile_name() {
   sed -i 's/"Name":"a"/"Name":"x\\u001b[2J\\u009b2J\\u202ey"/' "$SNAPFORK_ROOT/guests/a/metadata.json"
 }
 
-# No byte sequence of the above, whatever stands around it.
+# The text contains none of these byte sequences.
 assert_harmless() { # <text>
   local LC_ALL=C bad
   for bad in $'\e' $'\xc2\x9b' $'\xe2\x80\xae' $'\xe2\x81\xa6' $'\xe2\x80\x8f' $'\x7f' $'\xff'; do
@@ -32,7 +32,7 @@ assert_harmless() { # <text>
   done
 }
 
-# What a terminal gets, with carriage returns taken away.
+# Sets `output` to what the command prints on a terminal, without carriage returns.
 on_terminal() { # <command>
   run -0 script -qec "$1" /dev/null
   output=${output//$'\r'/}

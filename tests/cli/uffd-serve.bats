@@ -199,7 +199,7 @@ teardown() { common_teardown; }
   run --separate-stderr -2 uffd-serve --mem memory --socket s.sock --json --trace -
 }
 
-@test "SIGTERM ends a server at once without guests, else after them; a second one at once" {
+@test "SIGTERM ends a server without guests at once, else after its last guest; a second SIGTERM ends it at once" {
   serve_memory
   kill -TERM "$server"
   wait_for_end "$server" 0
@@ -414,7 +414,7 @@ teardown() { common_teardown; }
   wait_for_end "$server" 0
 }
 
-@test "a second service on the socket exits with 1; so does an s that is not a directory" {
+@test "a second service on the socket, or an s that is not a directory, is refused" {
   serve_control
   run --separate-stderr -1 uffd-serve --control c.sock
   assert_contains "$stderr" "another server uses it"

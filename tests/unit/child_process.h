@@ -14,8 +14,8 @@
 
 class ChildProcess {
  public:
-  // `body` runs in the child; `ready` there tells the parent that it may go on, once. The child
-  // ends with status 0 after `body`, 1 when it throws.
+  // `body` runs in the child and calls `ready` once, which lets the parent continue. The child
+  // exits with status 0 after `body`, and with 1 if `body` throws.
   explicit ChildProcess(const std::function<void(const std::function<void()>& ready)>& body) {
     std::array<int, 2> pipe{};
     if (::pipe2(pipe.data(), O_CLOEXEC) != 0) {
@@ -25,7 +25,7 @@ class ChildProcess {
     base::Fd write_end(pipe[1]);
     pid_ = ::fork();
     if (pid_ == 0) {
-      ::alarm(120);  // a test that fails leaves nobody behind for ever
+      ::alarm(120);  // a test that fails leaves no process that runs forever
       int status = 0;
       try {
         body([&] { base::write_full(write_end.get(), "r", "pipe"); });

@@ -31,11 +31,11 @@ inline std::vector<RealState> real_states_below(const std::filesystem::path& fol
   }
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    const std::filesystem::path texts =
+    const std::filesystem::path expected =
         entry.path().parent_path() /
         ("texts" + name.substr(std::min<size_t>(name.size(), 5)) + ".json");
-    if (name.starts_with("state") && std::filesystem::exists(texts)) {
-      states.push_back({entry.path(), texts});
+    if (name.starts_with("state") && std::filesystem::exists(expected)) {
+      states.push_back({entry.path(), expected});
     }
   }
   std::ranges::sort(states, {}, &RealState::state);
