@@ -24,7 +24,7 @@
 #include "base/unix_socket.h"
 #include "http/client.h"
 #include "pager/protocol/handshake.h"
-#include "tests/unit/meta/test_guest.h"
+#include "tests/unit/pager/test_guest.h"
 
 namespace {
 

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "meta/forks/fork_index.h"
 #include "store/id_lock.h"
-#include "tests/unit/pager/fake_guest.h"
+#include "tests/unit/meta/fake_guest.h"
 #include "tests/unit/scratch_dir.h"
 
 namespace {

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "meta/guest/fork_relation.h"
 #include "meta/guest/guest.h"
-#include "tests/unit/pager/fake_guest.h"
+#include "tests/unit/meta/fake_guest.h"
 #include "tests/unit/scratch_dir.h"
 
 namespace {

@@ -22,8 +22,8 @@
 #include "store/session_name.h"
 #include "store/vmm_record.h"
 #include "tests/unit/child_process.h"
+#include "tests/unit/meta/fake_guest.h"
 #include "tests/unit/meta/vmstate_writer.h"
-#include "tests/unit/pager/fake_guest.h"
 #include "tests/unit/scratch_dir.h"
 
 namespace {

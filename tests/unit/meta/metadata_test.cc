@@ -10,7 +10,7 @@
 #include "base/fd.h"
 #include "meta/forks/fork_metadata.h"
 #include "meta/guest/disks.h"
-#include "tests/unit/pager/fake_guest.h"
+#include "tests/unit/meta/fake_guest.h"
 #include "tests/unit/scratch_dir.h"
 
 namespace {

@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "tests/unit/meta/test_guest.h"
+#include "tests/unit/pager/test_guest.h"
 #include "tests/unit/scratch_dir.h"
 
 namespace pager {

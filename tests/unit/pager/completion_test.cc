@@ -7,7 +7,7 @@
 #include "pager/faults/pagemap.h"
 #include "pager/kernel/features.h"
 #include "tests/unit/pager/fault_loop_fixture.h"
-#include "tests/unit/stranger.h"
+#include "tests/unit/pager/stranger.h"
 
 namespace pager {
 namespace {

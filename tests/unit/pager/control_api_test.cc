@@ -10,7 +10,7 @@
 
 #include "base/unix_socket.h"
 #include "hot/hot_list.h"
-#include "tests/unit/meta/test_guest.h"
+#include "tests/unit/pager/test_guest.h"
 #include "tests/unit/scratch_dir.h"
 
 namespace pager {

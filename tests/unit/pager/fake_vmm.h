@@ -10,7 +10,7 @@
 #include "base/unix_socket.h"
 #include "pager/protocol/handshake.h"
 #include "tests/unit/child_process.h"
-#include "tests/unit/meta/test_guest.h"
+#include "tests/unit/pager/test_guest.h"
 
 namespace pager {
 

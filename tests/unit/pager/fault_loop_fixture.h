@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "pager/faults/fault_loop.h"
-#include "tests/unit/meta/test_guest.h"
+#include "tests/unit/pager/test_guest.h"
 #include "tests/unit/scratch_dir.h"
 
 namespace pager {

@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "tests/unit/pager/fault_loop_fixture.h"
-#include "tests/unit/stranger.h"
+#include "tests/unit/pager/stranger.h"
 
 namespace pager {
 namespace {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "tests/unit/meta/test_guest.h"
+#include "tests/unit/pager/test_guest.h"
 #include "tests/unit/scratch_dir.h"
 
 namespace pager {

@@ -10,7 +10,7 @@
 
 #include "meta/image/image_record.h"
 #include "pager/image/image.h"
-#include "tests/unit/meta/test_guest.h"
+#include "tests/unit/pager/test_guest.h"
 #include "tests/unit/scratch_dir.h"
 
 namespace pager {

@@ -15,8 +15,8 @@
 
 #include "base/error.h"
 #include "pager/serve/pager.h"
-#include "tests/unit/meta/test_guest.h"
 #include "tests/unit/pager/fake_vmm.h"
+#include "tests/unit/pager/test_guest.h"
 #include "tests/unit/scratch_dir.h"
 
 namespace pager {

@@ -10,7 +10,7 @@
 
 #include "pager/kernel/features.h"
 #include "pager/kernel/read_ticker.h"
-#include "tests/unit/meta/test_guest.h"
+#include "tests/unit/pager/test_guest.h"
 
 namespace pager {
 namespace {

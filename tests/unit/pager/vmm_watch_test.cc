@@ -9,8 +9,8 @@
 #include "base/unix_socket.h"
 #include "pager/faults/pagemap.h"
 #include "tests/unit/pager/fake_vmm.h"
+#include "tests/unit/pager/stranger.h"
 #include "tests/unit/scratch_dir.h"
-#include "tests/unit/stranger.h"
 
 namespace pager {
 namespace {

@@ -16,8 +16,8 @@
 #include "store/id_lock_file.h"
 #include "store/id_lock_holders.h"
 #include "tests/unit/child_process.h"
-#include "tests/unit/lock_waiter.h"
 #include "tests/unit/scratch_dir.h"
+#include "tests/unit/store/lock_waiter.h"
 
 namespace {
 
