@@ -31,7 +31,6 @@ enum Slot : size_t { kUffd, kWake, kPidfd, kSocket };
 VmmWatch::VmmWatch(int uffd, int socket, const Vmm& vmm, int wake,
                    std::span<const hot::Region> regions)
     : uffd_(uffd),
-      pidfd_is_the_owners_(false),
       unregistered_(outside_of(regions)),
       // The socket carries no further data. Only its hang-up matters, which poll always reports.
       fds_{{{.fd = uffd, .events = POLLIN, .revents = 0},

@@ -31,7 +31,7 @@ class VmmWatch {
   bool peer_is_gone();
 
   int uffd_;
-  bool pidfd_is_the_owners_;
+  bool pidfd_is_the_owners_ = false;
   uint64_t unregistered_;
   std::array<struct pollfd, 4> fds_;
   bool peer_gone_ = false;

@@ -68,6 +68,7 @@ TEST(AtomicFileTest, WritersOfOneFileTakeTurns) {
   const ScratchDir dir;
   constexpr int kWriters = 4;
   std::vector<std::unique_ptr<ChildProcess>> writers;
+  writers.reserve(kWriters);
   for (int writer = 0; writer < kWriters; ++writer) {
     writers.push_back(std::make_unique<ChildProcess>([&](const auto& /*ready*/) {
       for (int i = 0; i < 200; ++i) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
 #include <system_error>
 
 #include "base/error.h"
@@ -18,10 +19,8 @@ TEST(MessageTest, ControlCharactersOfFileNamesDoNotReachTheTerminal) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "tool: cannot open 'a?b?[31m'\n");
   EXPECT_EQ(base::quoted("a\tb"), "'a?b'");
   testing::internal::CaptureStderr();
-  base::say_error(
-      "a\xc2\x9b"
-      "31m\xe2\x80\xae"
-      "b\xff");
+  const std::string override_order{'\xe2', '\x80', '\xae'};  // U+202E
+  base::say_error("a\xc2\x9b" + ("31m" + override_order) + "b\xff");
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "tool: a?31m?b?\n");
 }
 

@@ -62,7 +62,7 @@ TEST_F(FileLeaseTest, AWriteLeaseIsRefusedWhileAnybodyReads) {
 TEST_F(FileLeaseTest, ALeaseThatAWriterWaitsForIsRefused) {
   const FileLease lease(fd_.get(), FileLease::Kind::read);
   EXPECT_EQ(lease.state(), State::held);
-  EXPECT_EQ(::open(path_.c_str(), O_WRONLY | O_NONBLOCK), -1);
+  EXPECT_EQ(::open(path_.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC), -1);
   EXPECT_EQ(errno, EWOULDBLOCK);
   EXPECT_EQ(lease.state(), State::refused);
 }

@@ -180,8 +180,10 @@ TEST_F(ControlServerTest, AnUnreadReplyEndsAtTheTimeLimit) {
 }
 
 TEST_F(ControlServerTest, ManySilentConnectionsDoNotBlockOthers) {
+  constexpr int kSilent = 20;
   std::vector<base::Fd> silent;
-  for (int i = 0; i < 20; ++i) {
+  silent.reserve(kSilent);
+  for (int i = 0; i < kSilent; ++i) {
     silent.push_back(connect());
   }
   EXPECT_TRUE(is_answered(connect()));
