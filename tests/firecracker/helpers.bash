@@ -84,10 +84,9 @@ vm_start() { # <vm> [wrapper...]
   await_line "$log" '*API server started.' "$!" >/dev/null
 }
 
-# Sends one request; prints the body of the answer, and fails unless it succeeded.
+# Makes one call; prints the body of the reply, and fails unless it succeeded.
 vm_api() { # <vm> <method> <path> [json]
-  curl -sS --fail-with-body --max-time 120 --unix-socket "$(vm_dir "$1")/api.sock" -X "$2" \
-    ${4:+-H 'Content-Type: application/json' -d "$4"} "http://localhost$3"
+  fc-api --timeout 120 "$(vm_dir "$1")/api.sock" "${@:2}"
 }
 
 # Boots the guest and waits until it has filled its memory; its first line is in $ready.
