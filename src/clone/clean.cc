@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "base/atomic_file.h"
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json_line.h"
@@ -35,7 +36,7 @@ bool is_made_by_us(mode_t type) {
 
 }  // namespace
 
-std::vector<Leftover> remove_leftovers(const std::string& directory, bool dry_run) {
+std::vector<Leftover> remove_leftovers(const std::string& directory, base::Effect effect) {
   const base::Fd dir = base::open_file(directory, O_RDONLY | O_DIRECTORY);
   std::vector<Leftover> found;
   for (const file::Entry& entry : file::list_directory(dir.get(), directory)) {
@@ -50,26 +51,26 @@ std::vector<Leftover> remove_leftovers(const std::string& directory, bool dry_ru
       base::throw_errno("cannot open " + base::quoted(directory + "/" + entry.name));
     }
     found.push_back({.path = directory + "/" + entry.name, .in_use = is_in_use(fd.get())});
-    if (!found.back().in_use && !dry_run) {
+    if (!found.back().in_use && !base::is_dry_run(effect)) {
       file::remove_tree(dir.get(), entry.name, found.back().path);  // the lock is still held
     }
   }
   return found;
 }
 
-std::string leftover_record(const Leftover& leftover, bool dry_run) {
+std::string leftover_record(const Leftover& leftover, base::Effect effect) {
   return base::JsonLine("leftover")
       .path("path", leftover.path)
       .boolean("in_use", leftover.in_use)
-      .boolean("removed", !leftover.in_use && !dry_run)
-      .boolean("dry_run", dry_run)
+      .boolean("removed", !leftover.in_use && !base::is_dry_run(effect))
+      .boolean("dry_run", base::is_dry_run(effect))
       .str();
 }
 
-std::string leftover_line(const Leftover& leftover, bool dry_run) {
+std::string leftover_line(const Leftover& leftover, base::Effect effect) {
   return base::quoted(leftover.path) + (leftover.in_use ? ": kept, a running process uses it\n"
-                                        : dry_run       ? ": would be removed\n"
-                                                        : ": removed\n");
+                                        : base::is_dry_run(effect) ? ": would be removed\n"
+                                                                   : ": removed\n");
 }
 
 }  // namespace cloning

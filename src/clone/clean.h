@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/effect.h"
+
 namespace cloning {
 
 struct Leftover {
@@ -13,11 +15,11 @@ struct Leftover {
 };
 
 // Removes the temporaries of the suite directly in this directory, not those in its subdirectories.
-// With `dry_run`, only returns them. Throws std::system_error.
-std::vector<Leftover> remove_leftovers(const std::string& directory, bool dry_run);
+// With Effect::dry_run, only returns them. Throws std::system_error.
+std::vector<Leftover> remove_leftovers(const std::string& directory, base::Effect effect);
 
-// Returns the record of type "leftover", and the line for a person. `dry_run` as above.
-std::string leftover_record(const Leftover& leftover, bool dry_run);
-std::string leftover_line(const Leftover& leftover, bool dry_run);
+// Returns the record of type "leftover", and the line for a person. `effect` as above.
+std::string leftover_record(const Leftover& leftover, base::Effect effect);
+std::string leftover_line(const Leftover& leftover, base::Effect effect);
 
 }  // namespace cloning

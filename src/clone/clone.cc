@@ -6,6 +6,7 @@
 
 #include <chrono>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/file_status.h"
 #include "base/message.h"
@@ -36,7 +37,7 @@ void give_name(Staged& staged, const Request& request, Progress& progress, Phase
 void clone_file(const SourceFile& src, const Destination& destination, const Request& request,
                 ContentCloner& contents, Progress& progress, CloneReport& report) {
   const Clock::time_point begun = Clock::now();
-  if (request.dry_run) {
+  if (base::is_dry_run(request.effect)) {
     report.files.push_back(
         contents.plan(src, destination.parent(), destination.path(), request.reflink));
   } else {
@@ -60,7 +61,7 @@ void clone_directory(const SourceFile& src, const Destination& destination, cons
   TreeCloner tree(request, contents, attributes, progress, report);
   // Opened again, because reading a directory moves the descriptor's position.
   const base::Fd dir = base::open_at(src.fd.get(), ".", O_RDONLY | O_DIRECTORY);
-  if (request.dry_run) {
+  if (base::is_dry_run(request.effect)) {
     tree.clone(dir.get(), destination.parent());
     return;
   }
@@ -101,7 +102,7 @@ CloneReport clone_to(const SourceFile& src, const std::string& dst, const Reques
     destination.require_free();
   }
   CloneReport report{
-      .src = src.path, .dst = destination.path(), .files = {}, .dry_run = request.dry_run};
+      .src = src.path, .dst = destination.path(), .files = {}, .effect = request.effect};
   ContentCloner contents(request, progress);
   if (S_ISDIR(src.st.st_mode)) {
     clone_directory(src, destination, request, contents, progress, report);

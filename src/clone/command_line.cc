@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "base/effect.h"
 #include "base/error.h"
 
 namespace cloning {
@@ -54,7 +55,7 @@ Request request_of(const base::ParsedOptions& options) {
   request.verify = options.has("verify");
   request.replace = options.has("replace");
   request.defrag = options.has("defrag");
-  request.dry_run = options.has("dry-run");
+  request.effect = base::effect_of(options);
   request.durable = options.has("durable") ? base::Durable::yes : base::Durable::no;
   if (options.has("max-extents")) {
     request.max_extents = options.number("max-extents", 1, std::numeric_limits<int64_t>::max(), 1);

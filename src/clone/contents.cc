@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/file_status.h"
@@ -242,12 +243,13 @@ void ContentCloner::dig(const SourceFile& src, int made, FileReport& report) {
   const PhaseTimer timer(report.phases.dig);
   const std::vector<file::Range> holes = zeros_of(src, made, report);
   report.dug = bytes_of(holes);
-  if (!request_.dry_run) {
+  if (!base::is_dry_run(request_.effect)) {
     dig_holes(made, holes, report.size, report.path, [] {});
   }
   report.shared -= std::min(report.dug, report.shared);
-  report.extents_after =
-      request_.dry_run ? std::nullopt : file::count_extents(made, file::Flush::no, report.path);
+  report.extents_after = base::is_dry_run(request_.effect)
+                             ? std::nullopt
+                             : file::count_extents(made, file::Flush::no, report.path);
   report.hole = report.size - report.shared;
 }
 

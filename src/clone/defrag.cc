@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/file_status.h"
@@ -125,11 +126,11 @@ void defragment(const Destination& destination, SourceFile& src, const Request& 
     if (!lease.is_proof()) {
       refuse(src, "no lease is available, so writers cannot be detected; run as its owner or root");
     }
-    if (!request.dry_run) {
+    if (!base::is_dry_run(request.effect)) {
       rewrite(destination, src, lease, progress);
     }
   }
-  if (!request.dry_run) {
+  if (!base::is_dry_run(request.effect)) {
     src = open_source(destination.parent(), destination.name(), src.path);
   }
   src.defragged = extents;

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <vector>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/file_status.h"
 #include "base/open_files.h"
@@ -60,7 +61,7 @@ FileReport rebuild(const Destination& destination, Reason reason, const Request&
   const auto is_needless = [&](const FileReport& report) {
     return reason == Reason::dig && report.dug == 0;
   };
-  if (request.dry_run) {
+  if (base::is_dry_run(request.effect)) {
     const FileReport report =
         contents.plan(src, destination.parent(), destination.path(), request.reflink);
     return is_needless(report) ? unchanged : report;
@@ -135,7 +136,7 @@ bool dig_alone(const Destination& destination, const Request& request, Progress&
     const std::vector<file::Range> holes = holes_to_dig(
         fd.get(), fd.get(), st.st_size, request.jobs, progress, destination.path(), require_lease);
     report.dug = bytes_of(holes);
-    if (request.dry_run) {
+    if (base::is_dry_run(request.effect)) {
       return true;
     }
     if (!holes.empty()) {
@@ -196,7 +197,7 @@ InPlaceReport change_in_place(const std::string& path, bool unshare, const Reque
   }
   InPlaceReport report{.file = {.path = destination.path(), .size = st.st_size},
                        .links = static_cast<int64_t>(st.st_nlink),
-                       .dry_run = request.dry_run};
+                       .effect = request.effect};
   if (report.links > 1 && request.dig && !unshare) {
     throw base::Refused("cannot dig holes into " + base::quoted(path) + ": its inode has " +
                         std::to_string(report.links) + " links; add --unshare");
@@ -204,7 +205,7 @@ InPlaceReport change_in_place(const std::string& path, bool unshare, const Reque
   if (report.links > 1 && unshare) {
     report.file = rebuild(destination, Reason::unshare, request, progress);
   } else {
-    if (!request.dry_run) {
+    if (!base::is_dry_run(request.effect)) {
       destination.remove_leftover();
     }
     if (request.dig) {

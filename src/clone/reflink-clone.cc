@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/descriptor_limit.h"
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/message.h"
 #include "base/options.h"
@@ -82,8 +83,8 @@ int for_each_name(std::vector<std::string>::const_iterator begin,
   return status;
 }
 
-void warn_of_copies(const cloning::CopyNotice& notice, bool dry_run) {
-  if (const std::optional<std::string> text = notice.text(dry_run)) {
+void warn_of_copies(const cloning::CopyNotice& notice, base::Effect effect) {
+  if (const std::optional<std::string> text = notice.text(effect)) {
     base::say_warning(*text);
   }
 }
@@ -98,7 +99,7 @@ int change_files(const CommandLine& line, Progress& progress) {
         print(report);
         notice.add(report.file);
       });
-  warn_of_copies(notice, line.request.dry_run);
+  warn_of_copies(notice, line.request.effect);
   return status;
 }
 
@@ -124,18 +125,18 @@ int make_clones(const CommandLine& line, Progress& progress) {
         print(report);
         notice.add(report);
       });
-  warn_of_copies(notice, line.request.dry_run);
+  warn_of_copies(notice, line.request.effect);
   return status;
 }
 
 void clean(const CommandLine& line) {
   const base::MessageStyle& style = base::message_style();
-  const bool dry_run = line.request.dry_run;
-  for (const cloning::Leftover& leftover : cloning::remove_leftovers(line.path, dry_run)) {
+  const base::Effect effect = line.request.effect;
+  for (const cloning::Leftover& leftover : cloning::remove_leftovers(line.path, effect)) {
     if (style.json) {
-      base::write_line_out(cloning::leftover_record(leftover, dry_run));
+      base::write_line_out(cloning::leftover_record(leftover, effect));
     } else if (style.verbosity != base::Verbosity::quiet) {
-      base::write_out(cloning::leftover_line(leftover, dry_run));
+      base::write_out(cloning::leftover_line(leftover, effect));
     }
   }
 }

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/json_line.h"
 
@@ -208,7 +209,7 @@ std::string in_place_record(const InPlaceReport& report) {
   return with_file(base::JsonLine("in_place"), report.file)
       .number("links", report.links)
       .boolean("new_inode", report.new_inode)
-      .boolean("dry_run", report.dry_run)
+      .boolean("dry_run", base::is_dry_run(report.effect))
       .str();
 }
 
@@ -232,7 +233,7 @@ std::string total_record(const CloneReport& report) {
       .number("bytes_dug", sums.dug)
       .raw("seconds", seconds_text(report.elapsed))
       .raw("phases", phases_object(sums.phases))
-      .boolean("dry_run", report.dry_run)
+      .boolean("dry_run", base::is_dry_run(report.effect))
       .str();
 }
 
@@ -249,12 +250,13 @@ void CopyNotice::add(const FileReport& file) {
   }
 }
 
-std::optional<std::string> CopyNotice::text(bool dry_run) const {
+std::optional<std::string> CopyNotice::text(base::Effect effect) const {
   constexpr int64_t kWorthAWarning = 1 << 20;
   if (copied_ < kWorthAWarning) {
     return std::nullopt;
   }
-  return why_ + ": " + human_bytes(copied_) + (dry_run ? " would be copied" : " are copied") +
+  return why_ + ": " + human_bytes(copied_) +
+         (base::is_dry_run(effect) ? " would be copied" : " are copied") +
          "; --reflink=always refuses to copy";
 }
 
@@ -273,7 +275,7 @@ std::string file_lines(const CloneReport& report, int64_t smallest) {
 std::string total_line(const CloneReport& report) {
   const Sums sums = sums_of(report);
   std::string text = base::quoted(report.dst) + ": ";
-  if (report.dry_run) {
+  if (base::is_dry_run(report.effect)) {
     text += "would be created: ";
   }
   text += std::to_string(report.files.size()) +
@@ -293,7 +295,7 @@ std::string total_line(const CloneReport& report) {
 std::string in_place_line(const InPlaceReport& report) {
   const FileReport& file = report.file;
   std::string text = base::quoted(file.path) + ": ";
-  const bool planned = report.dry_run;
+  const bool planned = base::is_dry_run(report.effect);
   if (!report.new_inode) {
     text += std::string(planned ? "would keep" : "keeps") +
             " its inode, which has no other link, " + human_bytes(file.dug) + " dug";

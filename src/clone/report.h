@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 
+#include "base/effect.h"
+
 namespace cloning {
 
 enum class Method {
@@ -79,7 +81,7 @@ struct CloneReport {
   int64_t skipped = 0;  // sockets, and entries omitted by the profile or by --exclude
   Phases phases = {};   // steps for the destination as a whole
   std::chrono::nanoseconds elapsed{};
-  bool dry_run = false;
+  base::Effect effect = base::Effect::real;
 };
 
 // One file that was changed in place.
@@ -87,7 +89,7 @@ struct InPlaceReport {
   FileReport file;
   int64_t links = 0;       // links of the inode before the change
   bool new_inode = false;  // the name refers to a new inode
-  bool dry_run = false;
+  base::Effect effect = base::Effect::real;
 };
 
 // Collects the copies of all destinations of one call: "ext4 cannot share blocks: 3.0 GiB are
@@ -96,7 +98,7 @@ class CopyNotice {
  public:
   void add(const CloneReport& report);
   void add(const FileReport& file);
-  std::optional<std::string> text(bool dry_run) const;
+  std::optional<std::string> text(base::Effect effect) const;
 
  private:
   std::string why_;  // the reason of the first refusal

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/atomic_file.h"
+#include "base/effect.h"
 
 // The folder is named clone. Its namespace is not, because glibc declares a function ::clone().
 namespace cloning {
@@ -44,7 +45,7 @@ struct Request {
   bool verify = false;                // compare before publishing
   bool replace = false;               // replace an existing destination
   bool defrag = false;                // rewrite a source that has too many extents
-  bool dry_run = false;               // report what would be done, change nothing
+  base::Effect effect = base::Effect::real;
   base::Durable durable = base::Durable::no;
   // Refuse to reflink a file with more extents. Without a value, warn above kManyExtents.
   std::optional<int64_t> max_extents;

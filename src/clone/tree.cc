@@ -12,6 +12,7 @@
 #include <memory>
 #include <utility>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/file_status.h"
 #include "clone/defrag.h"
@@ -53,7 +54,7 @@ void TreeCloner::clone(int src, int dst) {
   const struct stat st = base::stat_fd(src, report_.src);
   clone_children(src, dst, "");
   pool_.wait();
-  if (!request_.dry_run) {
+  if (!base::is_dry_run(request_.effect)) {
     attributes_.apply(src, st, dst, report_.dst);
   }
   ++report_.directories;
@@ -95,7 +96,7 @@ void TreeCloner::clone_directory(const Step& step) {
     base::throw_errno("cannot open directory " + base::quoted(path));
   }
   ++report_.directories;
-  if (request_.dry_run) {
+  if (base::is_dry_run(request_.effect)) {
     clone_children(src.get(), step.dst_dir, step.relative);
     return;
   }
@@ -134,7 +135,7 @@ void TreeCloner::clone_symlink(const Step& step) {
                         base::quoted(std::string(text.data(), static_cast<size_t>(length))) +
                         "; replace the link by that file, or use --exclude");
   }
-  if (request_.dry_run) {
+  if (base::is_dry_run(request_.effect)) {
     return;
   }
   const std::string path = dst_path(step.relative);
@@ -180,7 +181,7 @@ void TreeCloner::clone_contents(const Step& step, SourceFile src, FileReport& re
   const bool copies_memory = request_.profile == Profile::vm &&
                              request_.memory == MemoryMode::copy && is_memory_path(step.relative);
   const ReflinkMode mode = copies_memory ? ReflinkMode::never : request_.reflink;
-  if (request_.dry_run) {
+  if (base::is_dry_run(request_.effect)) {
     report = contents_.plan(src, step.dst_dir, report.path, mode);
     return;
   }
@@ -226,7 +227,7 @@ FileReport TreeCloner::link_memory(const Step& step, const SourceFile& src,
                     .size = src.st.st_size,
                     .linked = data,
                     .hole = src.st.st_size - data};
-  if (request_.dry_run) {
+  if (base::is_dry_run(request_.effect)) {
     return report;
   }
   if (file::link_descriptor(src.fd.get(), step.dst_dir, step.name) != 0) {
@@ -259,7 +260,7 @@ FileReport TreeCloner::link_to_sibling(const Step& step, const SourceFile& src,
                                        const std::string& sibling,
                                        const std::string& dst_path) const {
   FileReport report{.path = dst_path, .method = Method::hardlink, .size = src.st.st_size};
-  if (request_.dry_run) {
+  if (base::is_dry_run(request_.effect)) {
     return report;
   }
   const base::Fd dir = open_parent_of(dst_root_, sibling);

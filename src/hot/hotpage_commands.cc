@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/atomic_file.h"
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/input.h"
 #include "base/json_line.h"
@@ -38,7 +39,7 @@ std::vector<HotPage> read_hot_list(const std::string& path) {
 
 void record_hot_list(const RecordRequest& request) {
   const bool json = base::message_style().json;
-  if (!request.list_path && !request.dry_run) {
+  if (!request.list_path && !base::is_dry_run(request.effect)) {
     if (json) {
       throw base::UsageError("--json needs -o FILE: the list itself goes to standard output");
     }
@@ -55,7 +56,7 @@ void record_hot_list(const RecordRequest& request) {
       request.list_path ? base::quoted(*request.list_path) : "standard output";
   const std::string what = std::to_string(pages.size()) + " pages, " + std::to_string(list.size()) +
                            " bytes, to " + where;
-  if (!request.dry_run) {
+  if (!base::is_dry_run(request.effect)) {
     if (request.list_path) {
       base::write_file_atomic(*request.list_path, list, 0644, base::Durable::yes);
     } else {
@@ -70,11 +71,11 @@ void record_hot_list(const RecordRequest& request) {
     } else {
       record.null("path");
     }
-    base::write_line_out(record.boolean("written", !request.dry_run)
+    base::write_line_out(record.boolean("written", !base::is_dry_run(request.effect))
                              .number("entries", static_cast<int64_t>(pages.size()))
                              .number("bytes", static_cast<int64_t>(list.size()))
                              .str());
-  } else if (request.dry_run) {
+  } else if (base::is_dry_run(request.effect)) {
     base::write_line_out("would write " + what);
   }
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/effect.h"
 #include "hot/hot_list.h"
 #include "hot/region.h"
 
@@ -19,7 +20,7 @@ std::vector<HotPage> read_hot_list(const std::string& path);
 struct RecordRequest {
   std::string trace_path = "-";          // "-": standard input
   std::optional<std::string> list_path;  // not set: standard output
-  bool dry_run = false;
+  base::Effect effect = base::Effect::real;
 };
 // Writes the hot list of a trace. An existing list file is replaced atomically and durably. Throws
 // base::UsageError if the list would be written to a terminal or between JSON records, and what

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/json_line.h"
 #include "base/message.h"
@@ -32,21 +33,21 @@ std::string why_kept(const store::Store& store, const std::string& id, store::Lo
   return "";
 }
 
-void forget(const store::Store& store, const std::string& id, bool dry_run) {
+void forget(const store::Store& store, const std::string& id, base::Effect effect) {
   std::string reason = "the id is used";
   bool removed = false;
   if (meta::is_unused_id(store, id)) {
     const store::LockFiles files =
-        dry_run ? store::examine_lock(store, id) : store::forget_lock(store, id);
+        base::is_dry_run(effect) ? store::examine_lock(store, id) : store::forget_lock(store, id);
     removed = files == store::LockFiles::idle;
     reason = why_kept(store, id, files);
   }
   if (base::message_style().json) {
     base::JsonLine line("forget");
-    line.text("id", id).boolean("removed", removed && !dry_run);
+    line.text("id", id).boolean("removed", removed && !base::is_dry_run(effect));
     reason.empty() ? line.null("reason") : line.text("reason", reason);
     base::write_line_out(line.str());
-  } else if (dry_run && removed) {
+  } else if (base::is_dry_run(effect) && removed) {
     base::write_line_out("would remove the lock files of " + id);
   } else if (!reason.empty()) {
     base::say_info("the lock files of " + base::quoted(id) + " are kept: " + reason);
@@ -58,7 +59,7 @@ void forget(const store::Store& store, const std::string& id, bool dry_run) {
 int run_forget(int argc, char** argv) {
   base::Options options("template-lock forget", "[OPTION]... ID...",
                         "Remove the lock files of ids that do not exist.");
-  options.flag("dry-run", "print what would be removed")
+  base::add_dry_run(options, "print what would be removed")
       .footer(
           "The files of an id are kept if a guest has the id, if .snapfork/tmp or\n"
           ".snapfork/trash has files of it, or if a process holds the lock or waits for\n"
@@ -77,7 +78,7 @@ int run_forget(int argc, char** argv) {
   const store::Store store = store::Store::from_environment();
   store.require_root();
   for (const std::string& id : parsed->operands()) {
-    forget(store, id, parsed->has("dry-run"));
+    forget(store, id, base::effect_of(*parsed));
   }
   return 0;
 }

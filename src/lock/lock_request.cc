@@ -109,7 +109,7 @@ std::optional<LockRequest> parse_lock_request(int argc, char** argv) {
   constexpr int kMaxStatus = 255;
   request.conflict_status = static_cast<int>(
       options->number("conflict-exit-code", 0, kMaxStatus, static_cast<int>(base::ExitCode::no)));
-  request.dry_run = options->has("dry-run");
+  request.effect = base::effect_of(*options);
   request.failure_status = static_cast<int>(options->number(
       "failure-exit-code", 0, kMaxStatus, static_cast<int>(base::ExitCode::wrapper)));
   return request;

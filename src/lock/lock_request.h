@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/deadline.h"
+#include "base/effect.h"
 #include "lock/lock_set.h"
 
 namespace lock {
@@ -14,8 +15,8 @@ struct LockRequest {
   std::vector<WantedLock> locks;
   base::Deadline deadline = base::Deadline::never();  // for all locks that are waited for
   int conflict_status = 1;
-  bool dry_run = false;      // only check whether the locks are free now
-  int failure_status = 125;  // if neither a lock conflict nor the command ends it
+  base::Effect effect = base::Effect::real;  // dry_run: only check whether the locks are free now
+  int failure_status = 125;                  // if neither a lock conflict nor the command ends it
 };
 
 // Parses `argv` up to the "--". --shared and --exclusive apply to the ids after them, up to the

@@ -105,7 +105,7 @@ SealReport report_of(const MemoryFile& file, mode_t new_mode) {
 
 }  // namespace
 
-SealReport seal_memory(const store::Store& store, std::string_view id, DryRun dry_run) {
+SealReport seal_memory(const store::Store& store, std::string_view id, base::Effect effect) {
   const MemoryFile file(store, id, "seal");
   if (!file.is_sealed() && file.stat().st_nlink > 1) {
     file.refuse_links();
@@ -120,7 +120,7 @@ SealReport seal_memory(const store::Store& store, std::string_view id, DryRun dr
       (!lease.is_proof() && !visible_writers(file).empty())) {
     refuse_writers(file);
   }
-  if (dry_run == DryRun::no) {
+  if (!base::is_dry_run(effect)) {
     file.set_mode(report.new_mode);
     if (lease.state() == file::FileLease::State::refused) {
       ::fchmod(file.fd(), report.old_mode);
@@ -130,7 +130,7 @@ SealReport seal_memory(const store::Store& store, std::string_view id, DryRun dr
   return report;
 }
 
-SealReport unseal_memory(const store::Store& store, std::string_view id, DryRun dry_run) {
+SealReport unseal_memory(const store::Store& store, std::string_view id, base::Effect effect) {
   const MemoryFile file(store, id, "unseal");
   const meta::GuardAnswer answer = meta::guard(store, id, meta::Intent::unseal, true);
   if (!answer.allowed) {
@@ -140,7 +140,7 @@ SealReport unseal_memory(const store::Store& store, std::string_view id, DryRun 
     file.refuse_links();
   }
   SealReport report = report_of(file, file.mode() | S_IWUSR);
-  if (dry_run == DryRun::no) {
+  if (!base::is_dry_run(effect)) {
     file.set_mode(report.new_mode);
   }
   return report;

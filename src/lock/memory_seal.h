@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/effect.h"
 #include "store/store.h"
 
 namespace lock {
@@ -19,8 +20,6 @@ struct SealReport {
   bool lease_checked = false;  // false if the filesystem has no leases
 };
 
-enum class DryRun { no, yes };
-
 // A file is sealed if its mode has no write bits. Sealing removes the write bits durably (0644
 // becomes 0444, 0600 becomes 0400) and proves by a read lease that no process has the file open for
 // writing: the kernel grants the lease only if no descriptor and no mapping writes to the file
@@ -31,11 +30,11 @@ enum class DryRun { no, yes };
 // open for writing (the message names it if it is visible); or if an unsealed file has more than
 // one link, because another guest may then write to it. The mode is then unchanged. Throws
 // std::system_error. The caller holds the exclusive lock on the id.
-SealReport seal_memory(const store::Store& store, std::string_view id, DryRun dry_run);
+SealReport seal_memory(const store::Store& store, std::string_view id, base::Effect effect);
 
 // Gives the owner the write permission. Throws base::Refused as above, and also for a template, for
 // a guest with forks, and for a file with more than one link. The caller holds the exclusive lock
 // on the id.
-SealReport unseal_memory(const store::Store& store, std::string_view id, DryRun dry_run);
+SealReport unseal_memory(const store::Store& store, std::string_view id, base::Effect effect);
 
 }  // namespace lock

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <optional>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/message.h"
 #include "lock/lock_request.h"
@@ -48,7 +49,7 @@ int run_command(int argc, char** argv, const std::vector<std::string>& command) 
   }
   try {
     const store::Store store = store::Store::from_environment();
-    if (request->dry_run) {
+    if (base::is_dry_run(request->effect)) {
       store.require_root();
       require_free(store, request->locks);
       return 0;

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "base/effect.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/options.h"
@@ -20,7 +21,7 @@ namespace {
 // How long seal waits for the exclusive lock if no inherited one covers the id.
 constexpr std::chrono::seconds kLockTimeout{10};
 
-using SealFunction = SealReport (&)(const store::Store&, std::string_view, DryRun);
+using SealFunction = SealReport (&)(const store::Store&, std::string_view, base::Effect);
 
 std::string octal(mode_t mode) {
   std::array<char, 8> text{};
@@ -29,18 +30,18 @@ std::string octal(mode_t mode) {
 }
 
 void print(const std::string& verb, const std::string& id, const SealReport& report,
-           DryRun dry_run) {
+           base::Effect effect) {
   const bool changed = report.new_mode != report.old_mode;
   if (base::message_style().json) {
     base::write_line_out(base::JsonLine(verb)
                              .text("id", id)
                              .path("path", report.path)
-                             .boolean("changed", changed && dry_run == DryRun::no)
+                             .boolean("changed", changed && !base::is_dry_run(effect))
                              .text("mode", octal(report.new_mode))
                              .number("links", static_cast<int64_t>(report.links))
                              .boolean("lease_checked", report.lease_checked)
                              .str());
-  } else if (dry_run == DryRun::yes && changed) {
+  } else if (base::is_dry_run(effect) && changed) {
     base::write_line_out("chmod " + octal(report.new_mode) + " " + report.path);
   } else if (changed) {
     base::say_detail("mode of '" + report.path + "' is " + octal(report.new_mode));
@@ -49,30 +50,30 @@ void print(const std::string& verb, const std::string& id, const SealReport& rep
 
 // Both verbs share the command line, the lock and the report.
 int run(const std::string& verb, base::Options options, SealFunction act, int argc, char** argv) {
-  options.flag("dry-run", "check, and print the steps without executing them");
+  base::add_dry_run(options, "check, and print the steps without executing them");
   const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
   if (!parsed) {
     return 0;
   }
   parsed->require_operands(1, 1, "an ID is");
   const std::string& id = parsed->operands()[0];
-  const DryRun dry_run = parsed->has("dry-run") ? DryRun::yes : DryRun::no;
+  const base::Effect effect = base::effect_of(*parsed);
   const store::Store store = store::Store::from_environment();
   store::check_id(id);
   store.require_root();
   std::optional<store::IdLock> lock;
-  if (dry_run == DryRun::yes) {
+  if (base::is_dry_run(effect)) {
     require_free(store, {{.id = id}});
   } else {
     lock = store::require_lock(store, id, store::LockMode::exclusive,
                                base::Deadline::after(kLockTimeout));
   }
-  const SealReport report = act(store, id, dry_run);
+  const SealReport report = act(store, id, effect);
   if (verb == "seal" && !report.lease_checked) {
     base::say_warning("cannot prove that no process writes to '" + report.path +
                       "': this filesystem has no leases");
   }
-  print(verb, id, report, dry_run);
+  print(verb, id, report, effect);
   return 0;
 }
 

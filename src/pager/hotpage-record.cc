@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/json_line.h"
 #include "base/message.h"
@@ -53,7 +54,7 @@ int record(int argc, char** argv) {
     if (request.list_path == "-") {
       request.list_path.reset();
     }
-    request.dry_run = parsed->has("dry-run");
+    request.effect = base::effect_of(*parsed);
     hot::record_hot_list(request);
   }
   return 0;

@@ -13,9 +13,6 @@
 
 namespace store {
 
-// Whether a flow changes the store, or (--dry-run) only checks whether it could.
-enum class Effect { real, dry_run };
-
 // Removes a file or a whole directory of the store (file/remove_tree.h). The directories that lead
 // to it are opened without following links. An absent entry is not an error. Throws base::BadData
 // if one of the directories is a link, base::Refused if the tree contains a mount point,

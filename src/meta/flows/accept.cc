@@ -2,16 +2,18 @@
 // Checks that no disk is missing, and records sizes and times of all disks.
 #include "meta/flows/accept.h"
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "meta/guest/disks.h"
 #include "meta/guest/guest_state.h"
 #include "meta/guest/metadata.h"
 #include "meta/guest/metadata_update.h"
+#include "store/files.h"
 
 namespace meta {
 
 std::vector<std::string> accept_disks(const store::Store& store, const std::string& id,
-                                      store::Effect effect) {
+                                      base::Effect effect) {
   std::vector<std::string> changes;
   change_metadata(store, id, effect, [&](Metadata& metadata) {
     require_whole_snapshot(derive_state(store, id, metadata), id, "accept the disks of",

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "store/files.h"
+#include "base/effect.h"
 #include "store/store.h"
 
 namespace meta {
@@ -14,6 +14,6 @@ namespace meta {
 // differed (changed_disks); empty if they did not. Throws base::Refused if the guest runs, its
 // snapshot is not whole, or a disk is missing.
 std::vector<std::string> accept_disks(const store::Store& store, const std::string& id,
-                                      store::Effect effect);
+                                      base::Effect effect);
 
 }  // namespace meta

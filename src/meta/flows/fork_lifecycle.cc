@@ -7,11 +7,13 @@
 #include <utility>
 
 #include "base/atomic_file.h"
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/message.h"
 #include "meta/forks/fork_index.h"
 #include "meta/guest/guest_state.h"
 #include "meta/guest/metadata.h"
+#include "store/files.h"
 
 namespace meta {
 namespace {
@@ -72,19 +74,18 @@ void require_new_forks(const store::Store& store, const std::string& source_id,
 }
 
 BegunForks begin_forks(const store::Store& store, const std::string& source_id,
-                       const std::vector<std::string>& fork_ids, Force force,
-                       store::Effect effect) {
+                       const std::vector<std::string>& fork_ids, Force force, base::Effect effect) {
   require_guest(store, source_id);
   require_new_forks(store, source_id, fork_ids);
   std::optional<store::GuestLocks> locks;
-  if (effect == store::Effect::real) {
+  if (effect == base::Effect::real) {
     locks.emplace(lock_for_forks(store, source_id, fork_ids));
     require_new_forks(store, source_id, fork_ids);
   }
   const Metadata metadata = Metadata::of_guest(store, source_id);
   require_whole_snapshot(derive_state(store, source_id, metadata), source_id, "fork", force);
   const bool is_template = metadata.is_template();
-  if (effect == store::Effect::real) {
+  if (effect == base::Effect::real) {
     remove_clones(store, fork_ids);
     if (is_template) {
       base::say_detail("adding " + std::to_string(fork_ids.size()) + " forks to the index of " +
@@ -96,9 +97,9 @@ BegunForks begin_forks(const store::Store& store, const std::string& source_id,
 }
 
 void end_forks(const store::Store& store, const std::string& template_id,
-               const std::vector<std::string>& fork_ids, store::Effect effect) {
+               const std::vector<std::string>& fork_ids, base::Effect effect) {
   std::optional<store::GuestLocks> locks;
-  if (effect == store::Effect::real) {
+  if (effect == base::Effect::real) {
     std::vector<store::GuestLocks::Wanted> wanted;
     wanted.reserve(fork_ids.size());
     for (const std::string& id : fork_ids) {
@@ -111,7 +112,7 @@ void end_forks(const store::Store& store, const std::string& template_id,
       require_ended(store, template_id, id);
     }
   }
-  if (effect == store::Effect::dry_run) {
+  if (base::is_dry_run(effect)) {
     return;
   }
   remove_clones(store, fork_ids);

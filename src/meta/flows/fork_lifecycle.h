@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/effect.h"
 #include "meta/guest/guest_state.h"
 #include "store/files.h"
 #include "store/store.h"
@@ -37,11 +38,11 @@ struct BegunForks {
 // Adds the index entries and removes old clones. Throws base::Refused if the source is neither
 // Standby nor Template (nor Stale with Force::yes), its memory is compressed, or a fork exists.
 BegunForks begin_forks(const store::Store& store, const std::string& source_id,
-                       const std::vector<std::string>& fork_ids, Force force, store::Effect effect);
+                       const std::vector<std::string>& fork_ids, Force force, base::Effect effect);
 
 // Removes the clones, and the index entries unless `template_id` is empty. Throws base::Refused if
 // a fork exists as a guest.
 void end_forks(const store::Store& store, const std::string& template_id,
-               const std::vector<std::string>& fork_ids, store::Effect effect);
+               const std::vector<std::string>& fork_ids, base::Effect effect);
 
 }  // namespace meta

@@ -20,6 +20,7 @@
 #include "meta/guest/guest_state.h"
 #include "meta/guest/metadata.h"
 #include "meta/vmstate/vmstate.h"
+#include "store/files.h"
 #include "store/session_name.h"
 
 namespace meta {
@@ -203,7 +204,7 @@ size_t rename_clones(const store::Store& store, const std::vector<std::string>& 
 
 PublishResult publish_forks(const store::Store& store, const std::string& source_id,
                             const std::vector<std::string>& fork_ids, const PublishOptions& options,
-                            store::Effect effect) {
+                            base::Effect effect) {
   require_guest(store, source_id);
   require_new_forks(store, source_id, fork_ids);
   Publisher publisher(store, source_id, options);
@@ -215,7 +216,7 @@ PublishResult publish_forks(const store::Store& store, const std::string& source
     }
   }
   std::optional<store::GuestLocks> locks;
-  if (effect == store::Effect::real) {
+  if (effect == base::Effect::real) {
     locks.emplace(lock_for_forks(store, source_id, fork_ids));
   }
   publisher.read_source();
@@ -225,7 +226,7 @@ PublishResult publish_forks(const store::Store& store, const std::string& source
     publisher.check_clone(id);
     records.push_back(publisher.record(id, publisher.needs_run(id)));
   }
-  if (effect == store::Effect::dry_run) {
+  if (base::is_dry_run(effect)) {
     return {.records = std::move(records), .failure = nullptr};
   }
   for (const std::string& id : fork_ids) {

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "base/effect.h"
 #include "meta/guest/guest_state.h"
-#include "store/files.h"
 #include "store/store.h"
 
 namespace meta {
@@ -34,6 +34,6 @@ struct PublishResult {
 // copy of the source's snapshot.
 PublishResult publish_forks(const store::Store& store, const std::string& source_id,
                             const std::vector<std::string>& fork_ids, const PublishOptions& options,
-                            store::Effect effect);
+                            base::Effect effect);
 
 }  // namespace meta

@@ -19,6 +19,7 @@
 #include "file/cross_device.h"
 #include "meta/guest/disks.h"
 #include "meta/vmstate/vmstate.h"
+#include "store/files.h"
 #include "store/store_path.h"
 #include "store/vmm_names.h"
 
@@ -235,7 +236,7 @@ Metadata new_guest_metadata(std::string_view id, std::string_view name, int64_t 
   return metadata;
 }
 
-void init_guest(const store::Store& store, const InitRequest& request, store::Effect effect) {
+void init_guest(const store::Store& store, const InitRequest& request, base::Effect effect) {
   const auto refuse_existing = [&] {
     if (guest_exists(store, request.id)) {
       throw base::Refused("cannot create guest " + base::quoted(request.id) +
@@ -254,7 +255,7 @@ void init_guest(const store::Store& store, const InitRequest& request, store::Ef
   if (!request.of_copies) {
     refuse_files_of_guests(store, sources);
   }
-  if (effect == store::Effect::dry_run) {
+  if (base::is_dry_run(effect)) {
     store::require_free(store, request.id);
     if (!request.of_copies) {
       if (!store::path_exists(dir)) {

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/effect.h"
 #include "meta/guest/metadata.h"
-#include "store/files.h"
 #include "store/store.h"
 
 namespace meta {
@@ -38,6 +38,6 @@ struct InitRequest {
 // or the state has no drive of a disk's path. Throws base::Unsupported if a file is on another
 // filesystem than the store, or on one without hard links. Throws base::UsageError if a disk cannot
 // keep its file name.
-void init_guest(const store::Store& store, const InitRequest& request, store::Effect effect);
+void init_guest(const store::Store& store, const InitRequest& request, base::Effect effect);
 
 }  // namespace meta

@@ -17,6 +17,7 @@
 #include "meta/forks/fork_index.h"
 #include "meta/guest/fork_relation.h"
 #include "meta/guest/guest.h"
+#include "store/files.h"
 
 namespace meta {
 namespace {
@@ -171,9 +172,9 @@ bool is_unused_id(const store::Store& store, const std::string& id) {
          std::ranges::none_of(in_tmp, [&](const auto& name) { return owner_in_tmp(name) == id; });
 }
 
-Leftovers purge(const store::Store& store, const std::string& id, store::Effect effect) {
+Leftovers purge(const store::Store& store, const std::string& id, base::Effect effect) {
   Leftovers found = find_leftovers(store, id);
-  if (effect == store::Effect::dry_run || found.empty()) {
+  if (base::is_dry_run(effect) || found.empty()) {
     return found;
   }
   const store::GuestLocks lock(store, id);

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "store/files.h"
+#include "base/effect.h"
 #include "store/store.h"
 
 namespace meta {
@@ -52,6 +52,6 @@ bool is_unused_id(const store::Store& store, const std::string& id);
 
 // Removes all leftovers of `id` under its exclusive lock, and returns them. With Effect::dry_run,
 // only returns them. An id without leftovers is not an error. Throws as remove_leftover does.
-Leftovers purge(const store::Store& store, const std::string& id, store::Effect effect);
+Leftovers purge(const store::Store& store, const std::string& id, base::Effect effect);
 
 }  // namespace meta

@@ -13,6 +13,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/file_status.h"
@@ -24,6 +25,7 @@
 #include "meta/flows/promote.h"
 #include "meta/guest/guest_vmm.h"
 #include "meta/image/zero_map.h"
+#include "store/files.h"
 #include "store/store_path.h"
 
 namespace meta {
@@ -106,13 +108,13 @@ void require_own_memory(const std::string& diff, const struct stat& diff_st,
 // Takes the lock on the guest that owns the memory file. Throws base::Refused if the guest runs.
 // Returns nothing if the file does not belong to a guest.
 std::optional<store::GuestLocks> lock_guest(const store::Store& store, const std::string& memory,
-                                            store::Effect effect) {
+                                            base::Effect effect) {
   const std::optional<std::string> id = store::guest_of_path(store, memory);
   if (!id || !store::is_valid_id(*id)) {
     return std::nullopt;
   }
   std::optional<store::GuestLocks> lock;
-  if (effect == store::Effect::real) {
+  if (effect == base::Effect::real) {
     lock.emplace(store, *id);
   } else {
     store::require_free(store, *id);
@@ -182,7 +184,7 @@ void warn_without_zeros(const base::Fd& from, const std::vector<file::Range>& ex
 }  // namespace
 
 MergedDiff merge_diff(const store::Store& store, const std::string& diff, const std::string& memory,
-                      Target target, store::Effect effect) {
+                      Target target, base::Effect effect) {
   const bool writes_memory = target == Target::memory;
   const base::Fd from = base::open_file(diff, O_RDONLY | O_NONBLOCK);
   const struct stat diff_st = stat_regular(from, diff);
@@ -216,7 +218,7 @@ MergedDiff merge_diff(const store::Store& store, const std::string& diff, const 
         "lost in a copy, and it would overwrite the whole base");
   }
   warn_without_zeros(from, extents, diff);
-  if (effect == store::Effect::dry_run) {
+  if (base::is_dry_run(effect)) {
     return result;
   }
   for (const file::Range& extent : extents) {

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "store/files.h"
+#include "base/effect.h"
 #include "store/store.h"
 
 namespace meta {
@@ -29,6 +29,6 @@ struct MergedDiff {
 // other users and its seal do not matter.
 enum class Target { memory, copy_to_be_made };
 MergedDiff merge_diff(const store::Store& store, const std::string& diff, const std::string& memory,
-                      Target target, store::Effect effect);
+                      Target target, base::Effect effect);
 
 }  // namespace meta

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/message.h"
@@ -20,6 +21,7 @@
 #include "meta/guest/metadata_update.h"
 #include "meta/image/image_record.h"
 #include "meta/image/image_scan.h"
+#include "store/files.h"
 #include "store/seal.h"
 
 namespace meta {
@@ -112,10 +114,10 @@ std::string seal_problem(const struct stat& memory, bool may_have_links) {
   return "";
 }
 
-void promote(const store::Store& store, const std::string& id, Force force, store::Effect effect) {
+void promote(const store::Store& store, const std::string& id, Force force, base::Effect effect) {
   require_guest(store, id);
   std::optional<store::GuestLocks> lock;
-  if (effect == store::Effect::real) {
+  if (effect == base::Effect::real) {
     lock.emplace(store, id);
   }
   Metadata metadata = Metadata::of_guest(store, id);
@@ -127,7 +129,7 @@ void promote(const store::Store& store, const std::string& id, Force force, stor
   const struct stat before = stat_fd(memory.get(), memory_path);
   require_seal(id, before, is_template);
   const std::string record_path = image_record_path(store, id);
-  if (effect == store::Effect::dry_run ||
+  if (base::is_dry_run(effect) ||
       (is_template && state.state != State::stale && has_good_record(record_path, before))) {
     return;
   }
@@ -159,20 +161,20 @@ void promote(const store::Store& store, const std::string& id, Force force, stor
   metadata.write(store.metadata_path(id), base::Durable::yes);
 }
 
-void demote(const store::Store& store, const std::string& id, store::Effect effect) {
+void demote(const store::Store& store, const std::string& id, base::Effect effect) {
   require_guest(store, id);
   std::optional<store::GuestLocks> lock;
-  if (effect == store::Effect::real) {
+  if (effect == base::Effect::real) {
     lock.emplace(store, id);
   }
-  if (effect == store::Effect::dry_run) {
+  if (base::is_dry_run(effect)) {
     store::require_free(store, id);
   }
   const GuardAnswer answer = guard(store, id, Intent::demote, true);
   if (!answer.allowed) {
     throw base::Refused(answer.reason);
   }
-  if (effect == store::Effect::dry_run) {
+  if (base::is_dry_run(effect)) {
     return;
   }
   const MetadataUpdate update(store, id);

@@ -6,8 +6,8 @@
 
 #include <string>
 
+#include "base/effect.h"
 #include "meta/guest/guest_state.h"
-#include "store/files.h"
 #include "store/store.h"
 
 namespace meta {
@@ -22,10 +22,10 @@ std::string seal_problem(const struct stat& memory, bool may_have_links);
 // whole memory file except its holes. Throws base::Refused if the snapshot is not whole, the memory
 // is not sealed, or the guest is Stale. With Force::yes, a Stale guest is accepted, and its disks
 // are recorded as they are now.
-void promote(const store::Store& store, const std::string& id, Force force, store::Effect effect);
+void promote(const store::Store& store, const std::string& id, Force force, base::Effect effect);
 
 // Clears IsTemplate and HotPagesPath durably, then removes template/. Throws base::Refused if a
 // fork is live or cannot be read.
-void demote(const store::Store& store, const std::string& id, store::Effect effect);
+void demote(const store::Store& store, const std::string& id, base::Effect effect);
 
 }  // namespace meta

@@ -2,6 +2,7 @@
 // Checks that the guest can run, and records its VMM under the exclusive lock.
 #include "meta/flows/run_begin.h"
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/process_identity.h"
 #include "meta/guest/guest_state.h"
@@ -27,7 +28,7 @@ void require_runnable(const GuestState& state, const std::string& id, bool is_te
 }  // namespace
 
 void begin_run(const store::Store& store, const std::string& id, const RunRequest& request,
-               store::Effect effect) {
+               base::Effect effect) {
   change_metadata(store, id, effect, [&](Metadata& metadata) {
     require_runnable(derive_state(store, id, metadata), id, metadata.is_template(), request.force);
     record_vmm(metadata, base::identify_process(request.pid));

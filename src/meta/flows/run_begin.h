@@ -6,8 +6,8 @@
 
 #include <string>
 
+#include "base/effect.h"
 #include "meta/guest/guest_state.h"
-#include "store/files.h"
 #include "store/store.h"
 
 namespace meta {
@@ -22,6 +22,6 @@ struct RunRequest {
 // Throws base::Refused if the guest is not in Standby (or Stale with Force::yes), or if the process
 // has ended.
 void begin_run(const store::Store& store, const std::string& id, const RunRequest& request,
-               store::Effect effect);
+               base::Effect effect);
 
 }  // namespace meta

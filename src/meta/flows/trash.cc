@@ -14,6 +14,7 @@
 #include "meta/guest/guest.h"
 #include "meta/guest/guest_vmm.h"
 #include "meta/guest/metadata.h"
+#include "store/files.h"
 
 namespace meta {
 namespace {
@@ -48,10 +49,10 @@ void refuse_running(const store::Store& store, const std::string& id,
 
 }  // namespace
 
-Trashed trash_guest(const store::Store& store, const std::string& id, store::Effect effect) {
+Trashed trash_guest(const store::Store& store, const std::string& id, base::Effect effect) {
   Trashed result{.path = store.trash_dir() + "/" + id, .parent_template = ""};
   std::optional<store::GuestLocks> lock;
-  if (effect == store::Effect::real &&
+  if (effect == base::Effect::real &&
       (guest_exists(store, id) || store::path_exists(result.path))) {
     lock.emplace(store, id);
   }
@@ -61,7 +62,7 @@ Trashed trash_guest(const store::Store& store, const std::string& id, store::Eff
   }
   require_guest(store, id);
   refuse_mounts(store, store.guest_dir(id));
-  if (effect == store::Effect::dry_run) {
+  if (base::is_dry_run(effect)) {
     store::require_free(store, id);
   }
   const GuardAnswer answer = guard(store, id, Intent::remove, true);
@@ -71,7 +72,7 @@ Trashed trash_guest(const store::Store& store, const std::string& id, store::Eff
   const std::optional<Metadata> metadata = try_read(store, store.metadata_path(id));
   refuse_running(store, id, metadata);
   result.parent_template = parent_of(metadata);
-  if (effect == store::Effect::dry_run) {
+  if (base::is_dry_run(effect)) {
     return result;
   }
   finish_delete(store, id);  // removes an earlier guest with this id

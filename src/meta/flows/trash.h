@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "store/files.h"
+#include "base/effect.h"
 #include "store/store.h"
 
 namespace meta {
@@ -18,6 +18,6 @@ struct Trashed {
 // the parent. If an interrupted call has already moved the guest, the result is the same. Throws
 // base::Refused if the guest runs (VmmFinder), or if it is a template with live forks. Damaged
 // metadata do not prevent the move: the guard of the parent knows the absent fork as stale.
-Trashed trash_guest(const store::Store& store, const std::string& id, store::Effect effect);
+Trashed trash_guest(const store::Store& store, const std::string& id, base::Effect effect);
 
 }  // namespace meta

@@ -21,7 +21,6 @@
 #include "meta/guest/metadata.h"
 #include "meta/image/image_record.h"
 #include "meta/image/image_scan.h"
-#include "store/files.h"
 
 namespace meta {
 namespace {

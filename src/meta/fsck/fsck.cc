@@ -9,9 +9,11 @@
 #include <set>
 #include <utility>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "meta/fsck/fsck_candidate.h"
+#include "store/files.h"
 
 namespace meta {
 
@@ -41,11 +43,11 @@ void FsckRun::resolve(const Candidate& candidate) const {
                   .text = candidate.text};
   try {
     std::optional<store::GuestLocks> locks;
-    if (effect_ == store::Effect::real) {
+    if (effect_ == base::Effect::real) {
       locks = store::GuestLocks::try_take(store_, candidate.locks);
     }
     const bool may_proceed =
-        effect_ == store::Effect::real
+        effect_ == base::Effect::real
             ? locks.has_value()
             : std::ranges::all_of(candidate.locks, [this](const store::GuestLocks::Wanted& lock) {
                 return store::is_free(store_, lock.id);
@@ -57,7 +59,7 @@ void FsckRun::resolve(const Candidate& candidate) const {
       return;
     } else if (!candidate.repair) {
       finding.outcome = Outcome::left;
-    } else if (effect_ == store::Effect::real) {
+    } else if (effect_ == base::Effect::real) {
       const std::string done = candidate.repair();
       finding.outcome = Outcome::repaired;
       finding.text += ": " + done;
@@ -106,7 +108,7 @@ void check_modes(const FsckRun& run) {
 
 }  // namespace
 
-void check_store(const store::Store& store, store::Effect effect,
+void check_store(const store::Store& store, base::Effect effect,
                  const std::function<void(const Finding&)>& report) {
   const FsckRun run(store, effect, report);
   // The order matters. A clone or a guest in the trash explains an index entry without a fork, and

@@ -6,7 +6,7 @@
 #include <functional>
 #include <string>
 
-#include "store/files.h"
+#include "base/effect.h"
 #include "store/store.h"
 
 namespace meta {
@@ -31,7 +31,7 @@ struct Finding {
 // finding. Other programs may run at the same time: each candidate is checked again and repaired
 // only under the locks of its ids, which are taken without waiting. If fsck is killed, the next run
 // continues. O(guests). Throws only if the store itself cannot be read.
-void check_store(const store::Store& store, store::Effect effect,
+void check_store(const store::Store& store, base::Effect effect,
                  const std::function<void(const Finding&)>& report);
 
 }  // namespace meta

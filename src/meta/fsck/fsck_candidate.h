@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/effect.h"
 #include "meta/fsck/fsck.h"
 #include "store/files.h"
 #include "store/store.h"
@@ -29,7 +30,7 @@ struct Candidate {
 
 class FsckRun {
  public:
-  FsckRun(const store::Store& store, store::Effect effect,
+  FsckRun(const store::Store& store, base::Effect effect,
           std::function<void(const Finding&)> report)
       : store_(store), effect_(effect), report_(std::move(report)) {}
 
@@ -43,7 +44,7 @@ class FsckRun {
 
  private:
   const store::Store& store_;
-  store::Effect effect_;
+  base::Effect effect_;
   std::function<void(const Finding&)> report_;
 };
 

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "meta/flows/leftovers.h"
 #include "meta/fsck/fsck_candidate.h"
+#include "store/files.h"
 
 namespace meta {
 namespace {

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "meta/flows/leftovers.h"
 #include "meta/fsck/fsck_candidate.h"
+#include "store/files.h"
 #include "store/id_lock_file.h"
 #include "store/id_lock_forget.h"
 

@@ -12,6 +12,7 @@
 
 #include "base/deadline.h"
 #include "base/error.h"
+#include "store/files.h"
 
 namespace meta {
 
@@ -28,18 +29,18 @@ MetadataUpdate::MetadataUpdate(const store::Store& store, const std::string& id)
   }
 }
 
-void change_metadata(const store::Store& store, const std::string& id, store::Effect effect,
+void change_metadata(const store::Store& store, const std::string& id, base::Effect effect,
                      const std::function<void(Metadata&)>& change) {
   require_guest(store, id);
   std::optional<store::GuestLocks> lock;
   std::optional<MetadataUpdate> update;
-  if (effect == store::Effect::real) {
+  if (effect == base::Effect::real) {
     lock.emplace(store, id);
     update.emplace(store, id);
   }
   Metadata metadata = Metadata::of_guest(store, id);
   change(metadata);
-  if (effect == store::Effect::real) {
+  if (effect == base::Effect::real) {
     metadata.write(store.metadata_path(id), base::Durable::yes);
   }
 }

@@ -5,9 +5,9 @@
 #include <functional>
 #include <string>
 
+#include "base/effect.h"
 #include "base/fd.h"
 #include "meta/guest/metadata.h"
-#include "store/files.h"
 #include "store/store.h"
 
 namespace meta {
@@ -28,7 +28,7 @@ class MetadataUpdate {
 // Reads a guest's metadata, calls `change`, and writes the metadata back durably, all under the
 // guest's exclusive lock and in one MetadataUpdate. `change` throws to refuse. A dry run reads the
 // metadata and calls `change`, but does not write.
-void change_metadata(const store::Store& store, const std::string& id, store::Effect effect,
+void change_metadata(const store::Store& store, const std::string& id, base::Effect effect,
                      const std::function<void(Metadata&)>& change);
 
 }  // namespace meta

@@ -75,16 +75,16 @@ std::optional<LiveVmm> find_vmm(const store::Store& store, const std::string& id
 }  // namespace
 
 void stop_vmm(const store::Store& store, const std::string& id, std::chrono::seconds timeout,
-              store::Effect effect) {
+              base::Effect effect) {
   require_guest(store, id);
   VmmFinder finder(store);
   const std::vector<Target> targets =
       open_targets(finder.certain_processes(id, recorded_vmm_of_guest(store, id)));
   for (const Target& target : targets) {
-    base::say_detail((effect == store::Effect::dry_run ? "would end " : "ending ") +
+    base::say_detail((base::is_dry_run(effect) ? "would end " : "ending ") +
                      process_text(target.pid));
   }
-  if (effect == store::Effect::dry_run && !targets.empty()) {
+  if (base::is_dry_run(effect) && !targets.empty()) {
     return;
   }
   const char* const what = "cannot stop ";

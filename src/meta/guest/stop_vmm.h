@@ -5,7 +5,7 @@
 #include <chrono>
 #include <string>
 
-#include "store/files.h"
+#include "base/effect.h"
 #include "store/store.h"
 
 namespace meta {
@@ -16,6 +16,6 @@ namespace meta {
 // it. Throws std::system_error (ETIMEDOUT) if a process does not end within `timeout` after
 // SIGKILL. With Effect::dry_run, sends no signal.
 void stop_vmm(const store::Store& store, const std::string& id, std::chrono::seconds timeout,
-              store::Effect effect);
+              base::Effect effect);
 
 }  // namespace meta

@@ -9,17 +9,10 @@
 #include "base/message.h"
 #include "base/output.h"
 #include "base/utf8.h"
+#include "store/files.h"
 #include "store/store.h"
 
 namespace meta {
-
-void add_dry_run(base::Options& options) {
-  options.flag("dry-run", "print what would be done, and change nothing");
-}
-
-store::Effect effect_of(const base::ParsedOptions& parsed) {
-  return parsed.has("dry-run") ? store::Effect::dry_run : store::Effect::real;
-}
 
 void add_force(base::Options& options) {
   options.flag("force", "accept a Stale guest, whose disks changed after the snapshot");
@@ -29,8 +22,8 @@ Force force_of(const base::ParsedOptions& parsed) {
   return parsed.has("force") ? Force::yes : Force::no;
 }
 
-void announce(store::Effect effect, std::string_view text) {
-  if (effect == store::Effect::real) {
+void announce(base::Effect effect, std::string_view text) {
+  if (effect == base::Effect::real) {
     return;
   }
   const std::string line = "would " + std::string(text);
@@ -55,7 +48,7 @@ std::optional<GuestCall> parse_guest_call(base::Options& options, int argc, char
     return std::nullopt;
   }
   std::string id = id_operand(*parsed, 0);
-  const store::Effect effect = effect_of(*parsed);
+  const base::Effect effect = base::effect_of(*parsed);
   return GuestCall{.options = *std::move(parsed),
                    .id = std::move(id),
                    .effect = effect,

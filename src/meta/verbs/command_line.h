@@ -8,21 +8,18 @@
 #include <string_view>
 #include <vector>
 
+#include "base/effect.h"
 #include "base/options.h"
 #include "meta/guest/guest_state.h"
-#include "store/files.h"
 #include "store/store.h"
 
 namespace meta {
 
-// Adds --dry-run, for verbs that write.
-void add_dry_run(base::Options& options);
-store::Effect effect_of(const base::ParsedOptions& parsed);
 // Adds --force, for verbs that need a snapshot: accept one in state Stale.
 void add_force(base::Options& options);
 Force force_of(const base::ParsedOptions& parsed);
 // With --dry-run, writes the line "would TEXT" to standard output, or a record with --json.
-void announce(store::Effect effect, std::string_view text);
+void announce(base::Effect effect, std::string_view text);
 
 // The number of operands of a verb, and their name in messages.
 struct Operands {
@@ -38,7 +35,7 @@ std::optional<base::ParsedOptions> parse_operands(base::Options& options, int ar
 struct GuestCall {
   base::ParsedOptions options;
   std::string id;
-  store::Effect effect;  // dry_run if the verb has --dry-run and it was given
+  base::Effect effect;  // dry_run if the verb has --dry-run and it was given
   store::Store store;
 };
 // Parses it and opens the store (open_store). Returns and throws as parse_operands does.

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json_line.h"
@@ -100,7 +101,7 @@ int fork_begin_command(int argc, char** argv) {
   base::Options options("snapshot-meta fork-begin", "[OPTION]... SOURCE NEW...",
                         "Add forks to the index of their template; print where to clone each.");
   add_force(options);
-  add_dry_run(options);
+  base::add_dry_run(options);
   const std::optional<GuestCall> call =
       parse_guest_call(options, argc, argv, {2, SIZE_MAX, "SOURCE and NEW"});
   if (!call) {
@@ -136,7 +137,7 @@ int fork_publish_command(int argc, char** argv) {
       .value("clone-report", "FILE", "output of 'reflink-clone --json'; - is standard input")
       .value("name", "NAME", "the name of a single fork (default: its id)");
   add_force(options);
-  add_dry_run(options);
+  base::add_dry_run(options);
   const std::optional<GuestCall> call =
       parse_guest_call(options, argc, argv, {2, SIZE_MAX, "SOURCE and NEW"});
   if (!call) {
@@ -185,7 +186,7 @@ int fork_end_command(int argc, char** argv) {
   base::Options options(
       "snapshot-meta fork-end", "[OPTION]... TEMPLATE FORK...",
       "Remove clones and index entries of forks that do not exist; TEMPLATE may be -.");
-  add_dry_run(options);
+  base::add_dry_run(options);
   const std::optional<base::ParsedOptions> parsed =
       parse_operands(options, argc, argv, {2, SIZE_MAX, "TEMPLATE and FORK"});
   if (!parsed) {
@@ -193,7 +194,7 @@ int fork_end_command(int argc, char** argv) {
   }
   const std::string parent = parsed->operands()[0] == "-" ? "" : id_operand(*parsed, 0);
   const std::vector<std::string> ids = id_operands(*parsed, 1);
-  const store::Effect effect = effect_of(*parsed);
+  const base::Effect effect = base::effect_of(*parsed);
   const store::Store store = store::open_store();
   end_forks(store, parent, ids, effect);
   for (const std::string& id : ids) {

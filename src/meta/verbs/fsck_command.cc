@@ -3,6 +3,7 @@
 #include <array>
 #include <string>
 
+#include "base/effect.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/options.h"
@@ -10,6 +11,7 @@
 #include "meta/fsck/fsck.h"
 #include "meta/verbs/command_line.h"
 #include "meta/verbs/commands.h"
+#include "store/files.h"
 
 namespace meta {
 namespace {
@@ -45,7 +47,7 @@ int fsck_command(int argc, char** argv) {
   base::Options options("snapshot-meta fsck", "[OPTION]...",
                         "Find what killed programs left in the store, and repair it.");
   options.flag("repair", "repair what is found; without this option, change nothing");
-  add_dry_run(options);
+  base::add_dry_run(options);
   options.footer(
       "Other programs may run at the same time: what they use is reported as busy.\n"
       "Exit status: 0 no problem remains, 1 a problem remains.");
@@ -53,7 +55,8 @@ int fsck_command(int argc, char** argv) {
   if (!parsed) {
     return 0;
   }
-  const store::Effect effect = parsed->has("repair") ? effect_of(*parsed) : store::Effect::dry_run;
+  const base::Effect effect =
+      parsed->has("repair") ? base::effect_of(*parsed) : base::Effect::dry_run;
   Counts counts;
   check_store(store::open_store(), effect, [&](const Finding& finding) {
     counts.add(finding.outcome);

@@ -5,6 +5,7 @@
 #include <string>
 #include <system_error>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/json_line.h"
 #include "base/message.h"
@@ -52,7 +53,7 @@ int init_command(int argc, char** argv) {
           "file of a drive, and its path in the state (default: the path of FILE); may be repeated")
       .value("name", "NAME", "the guest's name (default: ID)")
       .flag("of-copies", "with --dry-run: check copies of the files that will be made");
-  add_dry_run(options);
+  base::add_dry_run(options);
   const std::optional<base::ParsedOptions> parsed =
       parse_operands(options, argc, argv, {1, 1, "ID"});
   if (!parsed) {
@@ -69,9 +70,9 @@ int init_command(int argc, char** argv) {
   for (const std::string& disk : parsed->values("disk")) {
     request.disks.push_back(parse_disk(disk));
   }
-  const store::Effect effect = effect_of(*parsed);
+  const base::Effect effect = base::effect_of(*parsed);
   request.of_copies = parsed->has("of-copies");
-  if (request.of_copies && effect == store::Effect::real) {
+  if (request.of_copies && effect == base::Effect::real) {
     throw base::UsageError("--of-copies requires --dry-run");
   }
   const store::Store store = store::open_store();
@@ -85,7 +86,7 @@ int promote_command(int argc, char** argv) {
   base::Options options("snapshot-meta promote", "[OPTION]... ID",
                         "Make a template of a guest in Standby whose memory is sealed.");
   add_force(options);
-  add_dry_run(options);
+  base::add_dry_run(options);
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
     return 0;
@@ -100,7 +101,7 @@ int promote_command(int argc, char** argv) {
 int demote_command(int argc, char** argv) {
   base::Options options("snapshot-meta demote", "[OPTION]... ID",
                         "Make a guest in Standby of a template without live forks.");
-  add_dry_run(options);
+  base::add_dry_run(options);
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
     return 0;
@@ -114,14 +115,14 @@ int demote_command(int argc, char** argv) {
 int trash_command(int argc, char** argv) {
   base::Options options("snapshot-meta trash", "[OPTION]... ID",
                         "Move a guest out of the store; print its new path and its template.");
-  add_dry_run(options);
+  base::add_dry_run(options);
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
     return 0;
   }
   const auto& [parsed, id, effect, store] = *call;
   const Trashed trashed = trash_guest(store, id, effect);
-  if (effect == store::Effect::dry_run) {
+  if (base::is_dry_run(effect)) {
     announce(effect, "move '" + id + "' to " + trashed.path);
   } else if (base::message_style().json) {
     base::JsonLine line("trash");

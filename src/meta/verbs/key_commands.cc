@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/json_line.h"
 #include "base/message.h"
@@ -18,7 +19,6 @@
 #include "meta/guest/metadata_update.h"
 #include "meta/verbs/command_line.h"
 #include "meta/verbs/commands.h"
-#include "store/files.h"
 
 namespace meta {
 namespace {
@@ -126,7 +126,7 @@ int get_command(int argc, char** argv) {
 int set_command(int argc, char** argv) {
   base::Options options("snapshot-meta set", "[OPTION]... ID KEY=STRING|KEY:=JSON...",
                         "Change values of a guest's metadata durably; other keys are not changed.");
-  add_dry_run(options);
+  base::add_dry_run(options);
   const std::optional<GuestCall> call =
       parse_guest_call(options, argc, argv, {2, SIZE_MAX, "ID and KEY=STRING or KEY:=JSON"});
   if (!call) {
@@ -154,7 +154,7 @@ int unset_command(int argc, char** argv) {
   base::Options options(
       "snapshot-meta unset", "[OPTION]... ID KEY...",
       "Remove keys from a guest's metadata durably; a missing key is not an error.");
-  add_dry_run(options);
+  base::add_dry_run(options);
   const std::optional<GuestCall> call =
       parse_guest_call(options, argc, argv, {2, SIZE_MAX, "ID and KEY"});
   if (!call) {

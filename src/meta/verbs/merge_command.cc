@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/json_line.h"
 #include "base/message.h"
@@ -18,7 +19,7 @@ namespace meta {
 int merge_diff_command(int argc, char** argv) {
   base::Options options("snapshot-meta merge-diff", "[OPTION]... DIFF MEMORY",
                         "Write the pages that a Diff memory file holds into a copy of its base.");
-  add_dry_run(options);
+  base::add_dry_run(options);
   options.flag("of-copy", "with --dry-run: check a copy of MEMORY that will be made");
   options.footer(
       "MEMORY is changed in place. DIFF must have the holes that Firecracker made:\n"
@@ -29,15 +30,15 @@ int merge_diff_command(int argc, char** argv) {
     return 0;
   }
   const std::string& memory = parsed->operands()[1];
-  const store::Effect effect = effect_of(*parsed);
+  const base::Effect effect = base::effect_of(*parsed);
   const Target target = parsed->has("of-copy") ? Target::copy_to_be_made : Target::memory;
-  if (target == Target::copy_to_be_made && effect == store::Effect::real) {
+  if (target == Target::copy_to_be_made && effect == base::Effect::real) {
     throw base::UsageError("--of-copy requires --dry-run");
   }
   const MergedDiff merged =
       merge_diff(store::Store(store::absolute_path(store::Store::from_environment().root())),
                  parsed->operands()[0], memory, target, effect);
-  if (effect == store::Effect::dry_run) {
+  if (base::is_dry_run(effect)) {
     announce(effect, "write " + std::to_string(merged.bytes) + " bytes into " + memory);
   } else if (base::message_style().json) {
     base::write_line_out(base::JsonLine("merge")

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "base/effect.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/options.h"
@@ -17,7 +18,7 @@ int purge_command(int argc, char** argv) {
   base::Options options(
       "snapshot-meta purge", "[OPTION]... ID",
       "Remove leftovers of interrupted commands, and a guest that 'trash' moved.");
-  add_dry_run(options);
+  base::add_dry_run(options);
   options.footer(
       "A guest with this id is not touched. Nothing to remove is not an error.\n"
       "Exit status: 0 done, 1 in use, locked or a mount point, 4 a symbolic link,\n"
@@ -28,7 +29,7 @@ int purge_command(int argc, char** argv) {
   }
   const auto& [parsed, id, effect, store] = *call;
   const std::vector<std::string> removed = purge(store, id, effect).paths(store, id);
-  if (effect == store::Effect::dry_run) {
+  if (base::is_dry_run(effect)) {
     for (const std::string& path : removed) {
       announce(effect, "remove " + path);
     }

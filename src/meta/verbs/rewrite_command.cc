@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/atomic_file.h"
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/input.h"
@@ -95,7 +96,7 @@ int rewrite_paths_command(int argc, char** argv) {
   options.value("from", "A", "a path in the state, or a directory of such paths")
       .value("to", "B", "the new path; --from and --to may be repeated in pairs")
       .flag("force", "replace an existing OUT, which may be IN");
-  add_dry_run(options);
+  base::add_dry_run(options);
   options.footer(
       "Changes the paths of drives, vsock and vhost-user sockets, pmem files, kernel\n"
       "and initrd, but not interface names. Prints the kind, old path and new path of\n"
@@ -111,7 +112,7 @@ int rewrite_paths_command(int argc, char** argv) {
   const std::string& out = parsed->operands()[1];
   const vmstate::RewrittenState result = vmstate::rewrite_paths(
       base::read_input(in, vmstate::kMaxVmStateBytes), base::input_name(in), changes);
-  if (out == "-" && effect_of(*parsed) == store::Effect::real) {
+  if (out == "-" && base::effect_of(*parsed) == base::Effect::real) {
     write_to_standard_output(result);
     return 0;
   }
@@ -120,7 +121,7 @@ int rewrite_paths_command(int argc, char** argv) {
   }
   const bool replaces = parsed->has("force");
   bool written = out == "-" || replaces || !store::path_exists(out);
-  if (written && effect_of(*parsed) == store::Effect::real) {
+  if (written && base::effect_of(*parsed) == base::Effect::real) {
     const mode_t mode = in == "-" ? kDefaultMode : mode_of(in);
     if (replaces) {
       base::write_file_atomic(out, result.bytes, mode, base::Durable::yes);

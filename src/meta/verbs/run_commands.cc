@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/number.h"
 #include "base/options.h"
@@ -13,7 +14,6 @@
 #include "meta/guest/stop_vmm.h"
 #include "meta/verbs/command_line.h"
 #include "meta/verbs/commands.h"
-#include "store/files.h"
 
 namespace meta {
 namespace {
@@ -39,7 +39,7 @@ int run_begin_command(int argc, char** argv) {
                         "Record the calling process as the VMM of a guest in Standby.");
   options.value("pid", "PID", "a process in this PID namespace (default: the caller)");
   add_force(options);
-  add_dry_run(options);
+  base::add_dry_run(options);
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
     return 0;
@@ -56,7 +56,7 @@ int stop_command(int argc, char** argv) {
   base::Options options("snapshot-meta stop", "[OPTION]... ID",
                         "End the VMM of a guest: SIGTERM, then SIGKILL.");
   options.value("timeout", "SECONDS", "time to wait after each signal (default: 5)");
-  add_dry_run(options);
+  base::add_dry_run(options);
   options.footer(
       "Signals only the recorded process and the processes that the page server serves\n"
       "for the guest, and only if their start times match the record.");

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "base/json_line.h"
 #include "base/message.h"
@@ -16,7 +17,6 @@
 #include "meta/guest/metadata.h"
 #include "meta/verbs/command_line.h"
 #include "meta/verbs/commands.h"
-#include "store/files.h"
 
 namespace meta {
 namespace {
@@ -105,7 +105,7 @@ int verify_command(int argc, char** argv) {
 int accept_command(int argc, char** argv) {
   base::Options options("snapshot-meta accept", "[OPTION]... ID",
                         "Record the disks of a Stale guest as those of its snapshot.");
-  add_dry_run(options);
+  base::add_dry_run(options);
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
     return 0;

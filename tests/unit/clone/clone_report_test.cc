@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests of clone/report.h.
+#include "base/effect.h"
 #include "clone/report.h"
 
 #include <gtest/gtest.h>
@@ -43,8 +44,8 @@ TEST(Report, AFileRecordHasEveryField) {
 
 TEST(Report, ATotalNamesTheMethod) {
   const auto method_of = [](const std::deque<FileReport>& files) {
-    const std::string record =
-        total_record({.src = "s", .dst = "d", .files = files, .elapsed = {}, .dry_run = false});
+    const std::string record = total_record(
+        {.src = "s", .dst = "d", .files = files, .elapsed = {}, .effect = base::Effect::real});
     constexpr std::string_view kKey = R"("method":")";
     const size_t at = record.find(kKey) + kKey.size();
     return record.substr(at, record.find('"', at) - at);
@@ -64,7 +65,7 @@ TEST(Report, TheLinesForAPersonHaveTheReasonOfACopy) {
                            .files = {copied_disk()},
                            .skipped = 2,
                            .elapsed = std::chrono::milliseconds(12),
-                           .dry_run = false};
+                           .effect = base::Effect::real};
   EXPECT_EQ(file_lines(report, 1), "'d/disk': copy, 4.0 MiB copied, 6.0 MiB hole\n");
   EXPECT_EQ(total_line(report),
             "'d': 1 file, 4.0 MiB copied, 6.0 MiB hole (ext4 cannot share blocks), 2 "
@@ -74,12 +75,12 @@ TEST(Report, TheLinesForAPersonHaveTheReasonOfACopy) {
 TEST(Report, ACallThatCopiesNamesTheReasonAndTheSum) {
   const CloneReport report{.src = "s", .dst = "d", .files = {copied_disk()}, .elapsed = {}};
   CopyNotice notice;
-  EXPECT_EQ(notice.text(false), std::nullopt);
+  EXPECT_EQ(notice.text(base::Effect::real), std::nullopt);
   notice.add(report);
   notice.add(report);
-  EXPECT_EQ(notice.text(false),
+  EXPECT_EQ(notice.text(base::Effect::real),
             "ext4 cannot share blocks: 8.0 MiB are copied; --reflink=always refuses to copy");
-  EXPECT_EQ(notice.text(true),
+  EXPECT_EQ(notice.text(base::Effect::dry_run),
             "ext4 cannot share blocks: 8.0 MiB would be copied; --reflink=always refuses to copy");
 }
 
@@ -87,7 +88,7 @@ TEST(Report, ARequestedCopyIsNotReported) {
   CopyNotice notice;
   notice.add(FileReport{.path = "a", .method = Method::copy, .copied = 1 << 30});
   notice.add(FileReport{.path = "b", .refused = EOPNOTSUPP, .refused_why = "x", .copied = 1});
-  EXPECT_EQ(notice.text(false), std::nullopt);
+  EXPECT_EQ(notice.text(base::Effect::real), std::nullopt);
 }
 
 }  // namespace
