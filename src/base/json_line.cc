@@ -57,12 +57,17 @@ std::string json_string(std::string_view text) {
 }
 
 std::string json_array(std::span<const std::string> texts) {
-  std::string result = "[";
+  JsonList list;
   for (const std::string& text : texts) {
-    result += result.size() > 1 ? "," : "";
-    result += json_string(text);
+    list.add(json_string(text));
   }
-  return result + "]";
+  return list.str();
+}
+
+JsonList& JsonList::add(std::string_view json) {
+  body_ += body_.empty() ? "" : ",";
+  body_ += json;
+  return *this;
 }
 
 JsonLine::JsonLine(std::string_view type) {

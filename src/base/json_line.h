@@ -13,7 +13,7 @@ namespace base {
 // also those above U+007F, so that a record may be printed on a terminal. Bytes that are not UTF-8
 // become U+FFFD. If the exact bytes matter, as in paths, use JsonLine::path.
 std::string json_string(std::string_view text);
-// Returns ["a","b"].
+// Returns ["a","b"]. For other elements: JsonList.
 std::string json_array(std::span<const std::string> texts);
 
 // Builds one object with the keys in the order of the calls: JsonLine("fork").text("id",
@@ -36,6 +36,18 @@ class JsonLine {
   JsonLine& raw(std::string_view key, std::string_view json);
 
   std::string str() const { return "{" + body_ + "}"; }
+
+ private:
+  std::string body_;
+};
+
+// Builds one array: JsonList().add("1").add("[]").str() returns [1,[]].
+class JsonList {
+ public:
+  // `json` must already be a JSON value.
+  JsonList& add(std::string_view json);
+
+  std::string str() const { return "[" + body_ + "]"; }
 
  private:
   std::string body_;

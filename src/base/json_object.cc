@@ -3,49 +3,47 @@
 #include "base/json_object.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "base/json_line.h"
-#include "base/json_scanner.h"
 #include "base/number.h"
-#include "base/utf8.h"
 
-namespace meta {
+namespace base {
 namespace {
 
-// Throws base::BadData for input that the scanner does not accept in any form.
-void check_text(std::string_view text, std::string_view name) {
-  const auto refuse = [&](const std::string& why) {
-    throw base::BadData("cannot read " + base::quoted(name) + ": " + why);
-  };
-  if (text.empty()) {
-    refuse("it is empty");
-  }
-  if (text.size() > kMaxJsonBytes) {
-    refuse("it is longer than " + std::to_string(kMaxJsonBytes) + " bytes");
-  }
-  if (text.starts_with("\xef\xbb\xbf")) {
-    refuse("it starts with a byte order mark");
-  }
-  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
-    refuse("it contains a NUL character (at byte " + std::to_string(nul) + ")");
-  }
-  if (!base::is_utf8(text)) {
-    refuse("it is not UTF-8");
-  }
+[[noreturn]] void refuse(std::string_view name, const std::string& why) {
+  throw BadData("cannot read " + quoted(name) + ": " + why);
 }
 
-void scan(std::string_view text, std::string_view name, const JsonScanner::Visit& visit) {
-  check_text(text, name);
+// Calls `scan` for a file of `text`, with errors that name it.
+template <typename Scan>
+auto scan_named(std::string_view text, std::string_view name, const Scan& scan) {
+  if (text.size() > kMaxJsonBytes) {
+    refuse(name, "it is longer than " + std::to_string(kMaxJsonBytes) + " bytes");
+  }
   try {
-    JsonScanner(text, visit).scan();
+    return scan();
   } catch (const JsonError& error) {
-    throw base::BadData("cannot read " + base::quoted(name) + ": not valid JSON: " + error.what());
+    refuse(name, std::string("not valid JSON: ") + error.what());
   }
 }
 
 bool is_object(std::string_view raw) {
   return raw.starts_with('{');
+}
+
+// Returns whether `bracket` is the first character of the value.
+bool starts_with(std::string_view text, char bracket) {
+  const size_t start = text.find_first_not_of(" \t\n\r");
+  return start != std::string_view::npos && text[start] == bracket;
+}
+
+// Scans a value; returns whether it is an object. Visits only the members of an object.
+bool scan_object(std::string_view text, const JsonScanner::Visit& visit) {
+  const bool opens = starts_with(text, '{');
+  JsonScanner(text, opens ? visit : nullptr).scan();
+  return opens;
 }
 
 // Returns the object in a value that has been checked.
@@ -60,23 +58,27 @@ std::string indent(size_t level) {
 
 }  // namespace
 
-JsonObject JsonObject::parse(std::string_view text, std::string_view name) {
+std::optional<JsonObject> JsonObject::read(std::string_view text) {
   JsonObject object;
-  scan_json_object(text, name, [&](std::string_view key, std::string_view value) {
+  const bool is_object = scan_object(text, [&](std::string_view key, std::string_view value) {
     object.members_.push_back(
         {.key = decode_json_string(key), .raw_key = std::string(key), .raw = std::string(value)});
   });
-  return object;
+  return is_object ? std::optional(std::move(object)) : std::nullopt;
 }
 
-void scan_json_object(
-    std::string_view text, std::string_view name,
-    const std::function<void(std::string_view raw_key, std::string_view raw_value)>& visit) {
-  const size_t start = text.find_first_not_of(" \t\n\r");
-  const bool opens = start != std::string_view::npos && is_object(text.substr(start));
-  scan(text, name, opens ? visit : nullptr);
-  if (!opens) {
-    throw base::BadData("cannot read " + base::quoted(name) + ": not a JSON object");
+JsonObject JsonObject::parse(std::string_view text, std::string_view name) {
+  std::optional<JsonObject> object = scan_named(text, name, [&] { return read(text); });
+  if (!object) {
+    refuse(name, "not a JSON object");
+  }
+  return std::move(*object);
+}
+
+void scan_json_object(std::string_view text, std::string_view name,
+                      const JsonScanner::Visit& visit) {
+  if (!scan_named(text, name, [&] { return scan_object(text, visit); })) {
+    refuse(name, "not a JSON object");
   }
 }
 
@@ -92,7 +94,7 @@ void JsonObject::set(std::string_view key, std::string_view raw) {
     return;
   }
   members_.push_back(
-      {.key = std::string(key), .raw_key = base::json_string(key), .raw = std::string(raw)});
+      {.key = std::string(key), .raw_key = json_string(key), .raw = std::string(raw)});
 }
 
 void JsonObject::erase(std::string_view key) {
@@ -170,7 +172,18 @@ std::string JsonObject::compact() const {
 }
 
 void check_json(std::string_view text, std::string_view name) {
-  scan(text, name, nullptr);
+  scan_named(text, name, [&] { JsonScanner(text).scan(); });
+}
+
+std::optional<std::vector<std::string_view>> json_elements(std::string_view text) {
+  if (!starts_with(text, '[')) {
+    return std::nullopt;
+  }
+  std::vector<std::string_view> elements;
+  JsonScanner(text, [&](std::string_view /*key*/, std::string_view value) {
+    elements.push_back(value);
+  }).scan();
+  return elements;
 }
 
 std::string compact_json(std::string_view raw) {
@@ -202,18 +215,11 @@ std::optional<bool> json_boolean(std::string_view raw) {
 }
 
 std::optional<int64_t> json_integer(std::string_view raw) {
-  return base::parse_number<int64_t>(raw);
+  return parse_number<int64_t>(raw);
 }
 
-std::optional<std::vector<std::string>> json_elements(std::string_view raw) {
-  if (!raw.starts_with('[')) {
-    return std::nullopt;
-  }
-  std::vector<std::string> elements;
-  JsonScanner(raw, [&](std::string_view /*key*/, std::string_view value) {
-    elements.emplace_back(value);
-  }).scan();
-  return elements;
+std::optional<uint64_t> json_unsigned(std::string_view raw) {
+  return parse_number<uint64_t>(raw);
 }
 
-}  // namespace meta
+}  // namespace base

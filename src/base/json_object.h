@@ -4,17 +4,17 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace meta {
+#include "base/json_scanner.h"
 
-// Longer or deeper input is refused. A metadata.json of hypeman has a few kilobytes and six levels.
+namespace base {
+
+// The most that a file may have. A metadata.json of hypeman has a few kilobytes.
 inline constexpr size_t kMaxJsonBytes = size_t{16} << 20U;
-inline constexpr int kMaxJsonDepth = 100;
 
 // The members of one object in their order, each with its value exactly as in the source. A change
 // of one key therefore keeps every other value to the letter: 1.0, 1e400, integers of any length,
@@ -34,6 +34,9 @@ class JsonObject {
   // NUL, not UTF-8, a duplicate key in one object (at any depth), too deep, longer than
   // kMaxJsonBytes.
   static JsonObject parse(std::string_view text, std::string_view name);
+  // The same without a limit of the length and without a name: returns nothing for a value that is
+  // not an object, and throws JsonError for everything else.
+  static std::optional<JsonObject> read(std::string_view text);
 
   const std::vector<Member>& members() const { return members_; }
   // Returns the source of the value; nullptr if the key does not exist.
@@ -69,12 +72,15 @@ class JsonObject {
 
 // Calls `visit` for the members of an object without storing them. Checks as JsonObject::parse
 // does.
-void scan_json_object(
-    std::string_view text, std::string_view name,
-    const std::function<void(std::string_view raw_key, std::string_view raw_value)>& visit);
+void scan_json_object(std::string_view text, std::string_view name,
+                      const JsonScanner::Visit& visit);
 
 // Throws base::BadData, as JsonObject::parse does, unless `text` is one JSON value of any kind.
 void check_json(std::string_view text, std::string_view name);
+
+// Returns the source of each element of an array, a part of `text`; nothing if `text` does not
+// start as an array. Checks an array as JsonObject::read does.
+std::optional<std::vector<std::string_view>> json_elements(std::string_view text);
 
 // The functions below take JSON that has been checked.
 //
@@ -86,7 +92,6 @@ std::optional<std::string> json_text(std::string_view raw);
 std::optional<bool> json_boolean(std::string_view raw);
 // Returns an integer in integer form ("1.0" is not one) that fits into the type.
 std::optional<int64_t> json_integer(std::string_view raw);
-// Returns the source of each element of an array; nothing if `raw` is not an array.
-std::optional<std::vector<std::string>> json_elements(std::string_view raw);
+std::optional<uint64_t> json_unsigned(std::string_view raw);
 
-}  // namespace meta
+}  // namespace base

@@ -7,8 +7,9 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
-namespace meta {
+namespace base {
 
 // The input is not JSON, or not JSON that the suite accepts: what() gives the reason and the
 // offset.
@@ -17,7 +18,11 @@ class JsonError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// A strict recursive descent over RFC 8259, at most kMaxJsonDepth deep. It stores nothing.
+// Deeper input is refused. A metadata.json of hypeman has six levels.
+inline constexpr int kMaxJsonDepth = 100;
+
+// A strict recursive descent over RFC 8259: UTF-8 without a byte order mark, no key twice in one
+// object, at most kMaxJsonDepth deep. It stores no values.
 class JsonScanner {
  public:
   // Called for each member of the outermost object (`raw_key` with its quotes), or with an empty
@@ -30,9 +35,11 @@ class JsonScanner {
   void scan();
 
  private:
+  void check_text() const;
   std::string_view value(int depth);
   void object(int depth);
   void array(int depth);
+  void refuse_duplicates(std::vector<std::string_view> keys);
   std::string_view string();
   void number();
   void word(std::string_view expected);
@@ -51,4 +58,4 @@ class JsonScanner {
 // Returns the characters of a string literal with its quotes, which the scanner has checked.
 std::string decode_json_string(std::string_view literal);
 
-}  // namespace meta
+}  // namespace base

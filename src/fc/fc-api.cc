@@ -81,10 +81,10 @@ http::Client connect(const std::string& socket, const base::Deadline& until,
 // else the whole body.
 std::string fault_message(const std::string& body) {
   try {
-    const auto reply = meta::JsonObject::parse(body, "the reply");
+    const auto reply = base::JsonObject::parse(body, "the reply");
     for (const std::string_view key : {"fault_message", "error"}) {
       const std::string* raw = reply.find(key);
-      if (std::optional<std::string> text = raw != nullptr ? meta::json_text(*raw) : std::nullopt) {
+      if (std::optional<std::string> text = raw != nullptr ? base::json_text(*raw) : std::nullopt) {
         return std::move(*text);
       }
     }

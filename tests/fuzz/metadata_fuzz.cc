@@ -16,7 +16,7 @@
 
 namespace {
 
-using meta::JsonObject;
+using base::JsonObject;
 
 // A store with one guest, for the reader that opens the file itself; gone with the process.
 class OneGuest {
@@ -54,7 +54,7 @@ void require_same(const JsonObject& a, const JsonObject& b) {
   FUZZ_REQUIRE(a.members().size() == b.members().size());
   for (size_t i = 0; i < a.members().size(); ++i) {
     FUZZ_REQUIRE(a.members()[i].key == b.members()[i].key);
-    FUZZ_REQUIRE(meta::compact_json(a.members()[i].raw) == meta::compact_json(b.members()[i].raw));
+    FUZZ_REQUIRE(base::compact_json(a.members()[i].raw) == base::compact_json(b.members()[i].raw));
   }
 }
 
@@ -90,7 +90,7 @@ void check(std::string_view text) {
   check_change(object);
   for (const JsonObject::Member& member : object.members()) {
     meta::fits_key(member.key, member.raw);
-    meta::json_elements(member.raw);
+    base::json_elements(member.raw);
     object.find_path(member.key);
   }
   check_keys(text, metadata);

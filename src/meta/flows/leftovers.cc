@@ -33,7 +33,7 @@ std::optional<std::string> parent_of_trashed(const store::Store& store, const st
   const std::string path = store::path_in(trash_path(store, id), kMetadata);
   try {
     const base::Fd fd = store.open_below(path, O_RDONLY | O_NONBLOCK);
-    return parse_fork_relation(base::read_regular(fd.get(), kMaxJsonBytes, path), path)
+    return parse_fork_relation(base::read_regular(fd.get(), base::kMaxJsonBytes, path), path)
         .fork_of_template;
   } catch (const std::exception&) {
     return std::nullopt;

@@ -23,7 +23,7 @@ namespace {
 std::optional<Metadata> try_read(const store::Store& store, const std::string& path) {
   try {
     const base::Fd fd = store.open_below(path, O_RDONLY | O_NONBLOCK);
-    return Metadata::parse(base::read_regular(fd.get(), kMaxJsonBytes, path), path);
+    return Metadata::parse(base::read_regular(fd.get(), base::kMaxJsonBytes, path), path);
   } catch (const std::exception& error) {
     base::say_warning(std::string(error.what()) + "; it is not known whether the guest is a fork");
     return std::nullopt;

@@ -16,9 +16,9 @@ constexpr std::string_view kKey = "snapfork.disks";
   throw base::BadData("cannot use 'snapfork.disks' in the metadata: " + why);
 }
 
-std::string member_text(const JsonObject& object, std::string_view key) {
+std::string member_text(const base::JsonObject& object, std::string_view key) {
   const std::string* raw = object.find(key);
-  std::optional<std::string> value = raw != nullptr ? json_text(*raw) : std::nullopt;
+  std::optional<std::string> value = raw != nullptr ? base::json_text(*raw) : std::nullopt;
   if (!value || value->empty()) {
     refuse(base::quoted(key) + " is missing or not a string");
   }
@@ -38,18 +38,18 @@ std::vector<Disk> disks_of(const Metadata& metadata) {
   if (!raw || *raw == "null") {
     return disks;
   }
-  const std::optional<std::vector<std::string>> elements = json_elements(*raw);
+  const std::optional<std::vector<std::string_view>> elements = base::json_elements(*raw);
   if (!elements) {
     refuse("it is not an array");
   }
-  for (const std::string& element : *elements) {
-    const JsonObject object = JsonObject::parse(element, "snapfork.disks");
+  for (const std::string_view element : *elements) {
+    const base::JsonObject object = base::JsonObject::parse(element, "snapfork.disks");
     const std::string* bytes = object.find("bytes");
     const std::string* mtime = object.find("mtime_ns");
     Disk disk{.file = member_text(object, "file"),
               .embedded_path = member_text(object, "embedded_path"),
-              .bytes = bytes != nullptr ? json_integer(*bytes) : std::nullopt,
-              .mtime_ns = mtime != nullptr ? json_integer(*mtime) : std::nullopt};
+              .bytes = bytes != nullptr ? base::json_integer(*bytes) : std::nullopt,
+              .mtime_ns = mtime != nullptr ? base::json_integer(*mtime) : std::nullopt};
     if (disk.file.find('/') != std::string::npos || disk.file == "." || disk.file == "..") {
       refuse("the file " + base::quoted(disk.file) + " is not a plain file name");
     }

@@ -13,7 +13,7 @@ namespace {
 
 // The string `raw`, or "" for null. Throws base::BadData for any other type.
 std::string text_of(std::string_view raw, std::string_view key, const std::string& path) {
-  std::optional<std::string> value = raw == "null" ? "" : json_text(raw);
+  std::optional<std::string> value = raw == "null" ? "" : base::json_text(raw);
   if (!value) {
     throw base::BadData("cannot use " + base::quoted(path) + ": " + base::quoted(key) +
                         " is not a string");
@@ -25,10 +25,10 @@ std::string text_of(std::string_view raw, std::string_view key, const std::strin
 
 ForkRelation parse_fork_relation(std::string_view text, const std::string& path) {
   ForkRelation keys;
-  scan_json_object(text, path, [&](std::string_view raw_key, std::string_view raw) {
-    const std::string key = *json_text(raw_key);  // the key may contain escapes
+  base::scan_json_object(text, path, [&](std::string_view raw_key, std::string_view raw) {
+    const std::string key = *base::json_text(raw_key);  // the key may contain escapes
     if (key == "IsTemplate") {
-      const std::optional<bool> value = raw == "null" ? false : json_boolean(raw);
+      const std::optional<bool> value = raw == "null" ? false : base::json_boolean(raw);
       if (!value) {
         throw base::BadData("cannot use " + base::quoted(path) +
                             ": 'IsTemplate' is neither true nor false");

@@ -78,7 +78,7 @@ std::optional<std::string> read_metadata_text(const store::Store& store, std::st
   const std::string path = store.metadata_path(id);
   try {
     const base::Fd fd = store.open_below(path, O_RDONLY | O_NONBLOCK);
-    return base::read_regular(fd.get(), kMaxJsonBytes, path);
+    return base::read_regular(fd.get(), base::kMaxJsonBytes, path);
   } catch (const std::system_error&) {
     // A guest that another process moves to the trash at the same time is absent, not unreadable.
     if (!stat_guest(store, id)) {

@@ -64,7 +64,7 @@ LiveVmm user_text(const FileUser& user, const char* how) {
 
 std::string damaged_text(const std::string& path) {
   try {
-    return base::read_file(path, kMaxJsonBytes);
+    return base::read_file(path, base::kMaxJsonBytes);
   } catch (const base::BadData&) {
     return "";  // too long to be metadata
   } catch (const std::system_error& error) {

@@ -68,7 +68,7 @@ bool is_null(std::string_view raw) {
 // Whether `raw` has the form of RFC 3339 that Go's time.Time accepts:
 // 2006-01-02T15:04:05[.fraction](Z|+01:00).
 bool is_time(std::string_view raw) {
-  const std::optional<std::string> value = json_text(raw);
+  const std::optional<std::string> value = base::json_text(raw);
   constexpr std::string_view kForm = "dddd-dd-ddTdd:dd:dd";
   if (!value || value->size() <= kForm.size()) {
     return false;
@@ -90,13 +90,13 @@ bool is_time(std::string_view raw) {
 
 Metadata Metadata::parse(std::string_view text, const std::string& path) {
   Metadata metadata;
-  metadata.json_ = JsonObject::parse(text, path);
+  metadata.json_ = base::JsonObject::parse(text, path);
   metadata.path_ = path;
   return metadata;
 }
 
 Metadata Metadata::read(const std::string& path) {
-  return parse(base::read_file(path, kMaxJsonBytes), path);
+  return parse(base::read_file(path, base::kMaxJsonBytes), path);
 }
 
 Metadata Metadata::of_guest(const store::Store& store, std::string_view id) {
@@ -114,7 +114,7 @@ std::string Metadata::text(std::string_view key) const {
   if (raw == nullptr || is_null(*raw)) {
     return "";
   }
-  std::optional<std::string> value = json_text(*raw);
+  std::optional<std::string> value = base::json_text(*raw);
   if (!value) {
     throw base::BadData("cannot use " + base::quoted(path_) + ": " + base::quoted(key) +
                         " is not a string");
@@ -127,7 +127,7 @@ bool Metadata::flag(std::string_view key) const {
   if (raw == nullptr || is_null(*raw)) {
     return false;
   }
-  const std::optional<bool> value = json_boolean(*raw);
+  const std::optional<bool> value = base::json_boolean(*raw);
   if (!value) {
     throw base::BadData("cannot use " + base::quoted(path_) + ": " + base::quoted(key) +
                         " is neither true nor false");
@@ -140,7 +140,7 @@ std::optional<int64_t> Metadata::number(std::string_view key) const {
   if (raw == nullptr || is_null(*raw)) {
     return std::nullopt;
   }
-  const std::optional<int64_t> value = json_integer(*raw);
+  const std::optional<int64_t> value = base::json_integer(*raw);
   if (!value) {
     throw base::BadData("cannot use " + base::quoted(path_) + ": " + base::quoted(key) +
                         " is not a whole number");
@@ -181,12 +181,12 @@ bool fits_key(std::string_view key, std::string_view raw) {
   }
   switch (key_type(key)) {
     case KeyType::text:
-      return json_text(raw).has_value();
+      return base::json_text(raw).has_value();
     case KeyType::flag:
-      return json_boolean(raw).has_value();
+      return base::json_boolean(raw).has_value();
     case KeyType::number:
     case KeyType::optional_number:
-      return json_integer(raw).has_value();
+      return base::json_integer(raw).has_value();
     case KeyType::time:
     case KeyType::optional_time:
       return is_time(raw);

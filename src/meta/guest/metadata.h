@@ -43,15 +43,15 @@ class Metadata {
   // type accepts null.
   void clear(std::string_view key);
 
-  JsonObject& json() { return json_; }
-  const JsonObject& json() const { return json_; }
+  base::JsonObject& json() { return json_; }
+  const base::JsonObject& json() const { return json_; }
 
   // Replaces the file `path` (base::update_file_atomic). A new file has mode 0644. The caller holds
   // the guest's lock.
   void write(const std::string& path, base::Durable durable) const;
 
  private:
-  JsonObject json_;
+  base::JsonObject json_;
   std::string path_ = "metadata.json";
 };
 

@@ -21,7 +21,7 @@ pid_t pid_of(int64_t number) {
 // The string at `path`. Empty for any other type, because other programs may use the key.
 std::string optional_text(const Metadata& metadata, std::string_view path) {
   const std::optional<std::string> raw = metadata.json().find_path(path);
-  return raw ? json_text(*raw).value_or("") : "";
+  return raw ? base::json_text(*raw).value_or("") : "";
 }
 
 // The text after the first `"key":`, at any depth.

@@ -16,7 +16,7 @@ constexpr uint64_t kVersion = 1;
 class Fields {
  public:
   Fields(std::string_view text, const std::string& path)
-      : path_(path), object_(JsonObject::parse(text, path)) {}
+      : path_(path), object_(base::JsonObject::parse(text, path)) {}
 
   uint64_t number(std::string_view key) const { return number_in(required(key), key); }
   std::optional<uint64_t> optional_number(std::string_view key) const {
@@ -24,20 +24,21 @@ class Fields {
     return raw == "null" ? std::nullopt : std::optional(number_in(raw, key));
   }
   std::string text(std::string_view key) const {
-    std::optional<std::string> value = json_text(required(key));
+    std::optional<std::string> value = base::json_text(required(key));
     if (!value) {
       refuse(key);
     }
     return *std::move(value);
   }
   std::vector<PageRun> runs(std::string_view key) const {
-    const std::optional<std::vector<std::string>> elements = json_elements(required(key));
+    const std::optional<std::vector<std::string_view>> elements =
+        base::json_elements(required(key));
     if (!elements) {
       refuse(key);
     }
     std::vector<PageRun> runs;
-    for (const std::string& element : *elements) {
-      const std::optional<std::vector<std::string>> pair = json_elements(element);
+    for (const std::string_view element : *elements) {
+      const std::optional<std::vector<std::string_view>> pair = base::json_elements(element);
       if (!pair || pair->size() != 2) {
         refuse(key);
       }
@@ -59,7 +60,7 @@ class Fields {
     return *raw;
   }
   uint64_t number_in(std::string_view raw, std::string_view key) const {
-    const std::optional<int64_t> value = json_integer(raw);
+    const std::optional<int64_t> value = base::json_integer(raw);
     if (!value || *value < 0) {
       refuse(key);
     }
@@ -67,7 +68,7 @@ class Fields {
   }
 
   std::string path_;
-  JsonObject object_;
+  base::JsonObject object_;
 };
 
 }  // namespace
@@ -77,13 +78,11 @@ std::string image_record_path(const store::Store& store, std::string_view id) {
 }
 
 std::string to_json(const ImageRecord& record) {
-  std::string runs = "[";
+  base::JsonList runs;
   for (const PageRun& run : record.zero_runs) {
-    runs += runs.size() > 1 ? "," : "";
-    runs += "[" + std::to_string(run.first) + "," + std::to_string(run.count) + "]";
+    runs.add(base::JsonList().add(std::to_string(run.first)).add(std::to_string(run.count)).str());
   }
-  runs += "]";
-  JsonObject object;
+  base::JsonObject object;
   object.set("v", std::to_string(kVersion));
   object.set("digest", base::json_string(record.digest));
   object.set("memory_bytes", std::to_string(record.memory_bytes));
@@ -92,7 +91,7 @@ std::string to_json(const ImageRecord& record) {
   object.set("zero_pages", std::to_string(record.zero_pages));
   object.set("extents", record.extents ? std::to_string(*record.extents) : "null");
   object.set("zero_runs_from_pages", std::to_string(record.zero_runs_from_pages));
-  object.set("zero_runs", runs);
+  object.set("zero_runs", runs.str());
   return object.pretty() + "\n";
 }
 
@@ -126,7 +125,7 @@ std::optional<ImageRecord> read_image_record(const std::string& path) {
   if (!fd) {
     return std::nullopt;
   }
-  return parse_image_record(base::read_all(fd->get(), kMaxJsonBytes, path), path);
+  return parse_image_record(base::read_all(fd->get(), base::kMaxJsonBytes, path), path);
 }
 
 }  // namespace meta

@@ -33,8 +33,8 @@ namespace {
 // lines are skipped.
 std::map<std::string, std::string, std::less<>> read_clone_reports(const std::string& path) {
   const std::string text = path == "-"
-                               ? base::read_all(STDIN_FILENO, kMaxJsonBytes, "standard input")
-                               : base::read_file(path, kMaxJsonBytes);
+                               ? base::read_all(STDIN_FILENO, base::kMaxJsonBytes, "standard input")
+                               : base::read_file(path, base::kMaxJsonBytes);
   const std::string name = path == "-" ? "standard input" : path;
   std::map<std::string, std::string, std::less<>> reports;
   for (std::string_view rest = text; !rest.empty();) {
@@ -43,13 +43,14 @@ std::map<std::string, std::string, std::less<>> read_clone_reports(const std::st
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) {
       continue;
     }
-    const JsonObject object = JsonObject::parse(line, name);
+    const base::JsonObject object = base::JsonObject::parse(line, name);
     const std::string* type = object.find("type");
     const std::string* dst = object.find("dst");
-    if (type == nullptr || json_text(*type) != "total") {
+    if (type == nullptr || base::json_text(*type) != "total") {
       continue;
     }
-    const std::optional<std::string> destination = dst != nullptr ? json_text(*dst) : std::nullopt;
+    const std::optional<std::string> destination =
+        dst != nullptr ? base::json_text(*dst) : std::nullopt;
     if (!destination) {
       throw base::BadData("cannot use " + base::quoted(name) + ": a total record has no 'dst'");
     }

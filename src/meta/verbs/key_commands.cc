@@ -61,7 +61,7 @@ Assignment parse_assignment(const std::string& operand) {
     assignment.raw = base::json_string(assignment.raw);
   } else {
     try {
-      check_json(assignment.raw, "the value of " + assignment.key);
+      base::check_json(assignment.raw, "the value of " + assignment.key);
     } catch (const base::BadData& error) {
       refuse(error.what());
     }
@@ -88,7 +88,7 @@ int show_command(int argc, char** argv) {
   const auto& [parsed, id, effect, store] = *call;
   Metadata metadata = Metadata::of_guest(store, id);
   const GuestState state = derive_state(store, id, metadata);
-  JsonObject shown = metadata.json();
+  base::JsonObject shown = metadata.json();
   shown.set("state", base::json_string(state_name(state.state)));
   shown.set("fork_count", std::to_string(count_forks(store, id, metadata)));
   shown.set("mem_locked", is_memory_locked(state, metadata) ? "true" : "false");
@@ -114,11 +114,11 @@ int get_command(int argc, char** argv) {
     base::write_line_out(base::JsonLine("value")
                              .text("id", id)
                              .text("key", key)
-                             .raw("value", compact_json(*raw))
+                             .raw("value", base::compact_json(*raw))
                              .str());
   } else {
-    const std::optional<std::string> text = json_text(*raw);
-    base::write_line_out(text ? *text : compact_json(*raw));
+    const std::optional<std::string> text = base::json_text(*raw);
+    base::write_line_out(text ? *text : base::compact_json(*raw));
   }
   return 0;
 }

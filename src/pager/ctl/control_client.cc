@@ -3,15 +3,15 @@
 #include "pager/ctl/control_client.h"
 
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/error.h"
+#include "pager/ctl/reply_fields.h"
 
 namespace pager {
 namespace {
 
-using Json = nlohmann::json;
+using base::JsonObject;
 
 constexpr unsigned kOk = 200;
 constexpr unsigned kAccepted = 202;
@@ -33,6 +33,17 @@ http::Client connected_or_refused(const std::string& path, std::optional<http::C
                         "; start one: uffd-serve --control " + path);
   }
   return std::move(*client);
+}
+
+// Returns the message of an error; the whole body if it has none.
+std::string error_of(const std::string& body) {
+  std::string message;
+  try {
+    message = text_at(JsonObject::read(body).value_or(JsonObject()), "error");
+  } catch (const base::JsonError&) {
+    // Not a reply of this server.
+  }
+  return message.empty() ? body : message;
 }
 
 std::optional<http::Client> connect(const std::string& path, std::chrono::milliseconds timeout) {
@@ -84,21 +95,22 @@ std::string ControlClient::ask_until(std::string_view method, const std::string&
     }
     return std::move(reply.body);
   }
-  const Json json = Json::parse(reply.body, nullptr, /*allow_exceptions=*/false);
-  const std::string why = json.is_object() && json.contains("error") && json["error"].is_string()
-                              ? json["error"].get<std::string>()
-                              : reply.body;
   throw base::Refused("the server at " + base::quoted(path_) + " refused the request (" +
-                      std::to_string(reply.status) + "): " + why);
+                      std::to_string(reply.status) + "): " + error_of(reply.body));
 }
 
-Json ControlClient::ask_json(std::string_view method, const std::string& target,
-                             std::string_view body) {
-  Json json = Json::parse(ask(method, target, body), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) {
-    throw base::BadData("cannot parse the reply of " + base::quoted(path_) + ": not a JSON object");
+JsonObject ControlClient::ask_json(std::string_view method, const std::string& target,
+                                   std::string_view body) {
+  const std::string reply = ask(method, target, body);
+  const std::string problem = "cannot parse the reply of " + base::quoted(path_) + ": ";
+  try {
+    if (std::optional<JsonObject> json = JsonObject::read(reply)) {
+      return std::move(*json);
+    }
+  } catch (const base::JsonError& error) {
+    throw base::BadData(problem + error.what());
   }
-  return json;
+  throw base::BadData(problem + "not a JSON object");
 }
 
 }  // namespace pager

@@ -3,11 +3,11 @@
 #pragma once
 
 #include <chrono>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/json_object.h"
 #include "http/client.h"
 
 namespace pager {
@@ -28,8 +28,9 @@ class ControlClient {
   // As ask(), without a time limit.
   std::string ask_and_wait(std::string_view method, const std::string& target,
                            std::string_view body);
-  nlohmann::json ask_json(std::string_view method, const std::string& target,
-                          std::string_view body = "");
+  // Throws base::BadData unless the reply is a JSON object.
+  base::JsonObject ask_json(std::string_view method, const std::string& target,
+                            std::string_view body = "");
 
  private:
   ControlClient(std::string path, std::chrono::milliseconds timeout, http::Client client)

@@ -12,7 +12,6 @@
 #include <initializer_list>
 #include <iterator>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -24,22 +23,17 @@
 #include "base/output.h"
 #include "pager/ctl/control_client.h"
 #include "pager/ctl/hung_guests.h"
+#include "pager/ctl/reply_fields.h"
 #include "pager/faults/window.h"
 
 namespace pager {
 namespace {
 
-using Json = nlohmann::json;
+using base::JsonObject;
 
 // The server has another working directory, so paths are sent as absolute paths.
 std::string absolute(const std::string& path) {
   return std::filesystem::absolute(path).string();
-}
-
-// Returns the string at `key`, "" if there is none.
-std::string text_at(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  return found != json.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 // Returns the target of a session. Bytes that are not allowed in a target are rejected; the server
@@ -94,17 +88,6 @@ std::string session_body(const std::string& id, const std::string& memory,
   return json.str();
 }
 
-// The warnings in the reply: parts of the request that failed, although the session was created.
-std::vector<std::string> warnings_of(const Json& reply) {
-  std::vector<std::string> warnings;
-  for (const Json& warning : reply.value("warnings", Json::array())) {
-    if (warning.is_string()) {
-      warnings.push_back(warning.get<std::string>());
-    }
-  }
-  return warnings;
-}
-
 // One invocation of a verb.
 struct Call {
   const base::ParsedOptions& options;
@@ -131,8 +114,9 @@ void create(const Call& call) {
   }
   ControlClient control = call.connect();
   for (const auto& [id, body] : bodies) {
-    const Json reply = control.ask_json("POST", "/sessions", body);
-    const std::vector<std::string> warnings = warnings_of(reply);
+    const JsonObject reply = control.ask_json("POST", "/sessions", body);
+    // Parts of the request that failed, although the session was created.
+    const std::vector<std::string> warnings = texts_at(reply, "warnings");
     for (const std::string& warning : warnings) {
       base::say_warning("session " + base::quoted(text_at(reply, "session_id")) + ": " + warning);
     }
@@ -160,17 +144,24 @@ std::string complete_body(const base::ParsedOptions& options) {
   return json.str();
 }
 
+// A record: the members of a session after type and version.
+std::string session_record(const JsonObject& session) {
+  JsonObject record;
+  record.set("type", R"("session")");
+  record.set("v", "1");
+  for (const JsonObject::Member& member : session.members()) {
+    record.set(member.key, member.raw);
+  }
+  return record.compact();
+}
+
 void list_sessions(const Call& call) {
-  const Json reply = call.connect().ask_json("GET", "/sessions");
-  for (const Json& session : reply.value("sessions", Json::array())) {
-    if (call.json()) {
-      Json record{{"type", "session"}, {"v", 1}};
-      record.update(session);
-      base::write_line_out(record.dump());
-    } else {
-      base::write_line_out(text_at(session, "session_id") + "\t" + text_at(session, "state") +
-                           "\t" + std::to_string(session.value("vmm_pid", 0)));
-    }
+  const JsonObject reply = call.connect().ask_json("GET", "/sessions");
+  for (const JsonObject& session : objects_at(reply, "sessions")) {
+    base::write_line_out(call.json()
+                             ? session_record(session)
+                             : text_at(session, "session_id") + "\t" + text_at(session, "state") +
+                                   "\t" + std::to_string(number_at(session, "vmm_pid")));
   }
 }
 

@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <utility>
 
 #include "base/error.h"
 #include "pager/ctl/control_client.h"
+#include "pager/ctl/reply_fields.h"
 #include "pager/serve/vmm_records.h"
 #include "store/vmm_record.h"
 
@@ -26,9 +26,10 @@ using Served = std::set<std::pair<pid_t, uint64_t>>;
 Served served_vmms(const std::string& control_path, std::chrono::milliseconds timeout) {
   Served served;
   if (std::optional<ControlClient> server = ControlClient::try_connect(control_path, timeout)) {
-    const nlohmann::json reply = server->ask_json("GET", "/sessions");
-    for (const nlohmann::json& session : reply.value("sessions", nlohmann::json::array())) {
-      served.emplace(session.value("vmm_pid", 0), session.value("vmm_start_time", uint64_t{0}));
+    const base::JsonObject reply = server->ask_json("GET", "/sessions");
+    for (const base::JsonObject& session : objects_at(reply, "sessions")) {
+      served.emplace(static_cast<pid_t>(number_at(session, "vmm_pid")),
+                     number_at(session, "vmm_start_time"));
     }
   }
   return served;

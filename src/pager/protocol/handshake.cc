@@ -5,18 +5,18 @@
 #include <fcntl.h>
 
 #include <array>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/error.h"
 #include "base/json_line.h"
+#include "base/json_object.h"
 #include "base/unix_socket.h"
 #include "pager/kernel/uffd.h"
 
 namespace pager {
 namespace {
 
-using Json = nlohmann::json;
+using base::JsonObject;
 
 [[noreturn]] void refuse(const std::string& why) {
   throw base::BadData("cannot use the handshake: " + why);
@@ -24,19 +24,20 @@ using Json = nlohmann::json;
 
 // Returns a number of region `index`, or nothing if the field is missing. Negative numbers,
 // fractions, strings and numbers over 64 bits are rejected.
-std::optional<uint64_t> number_field(const Json& region, size_t index, const char* name) {
-  const auto field = region.find(name);
-  if (field == region.end()) {
+std::optional<uint64_t> number_field(const JsonObject& region, size_t index, const char* name) {
+  const std::string* raw = region.find(name);
+  if (raw == nullptr) {
     return std::nullopt;
   }
-  if (!field->is_number_unsigned()) {
+  const std::optional<uint64_t> value = base::json_unsigned(*raw);
+  if (!value) {
     refuse("'" + std::string(name) + "' of region " + std::to_string(index) +
            " is not a number of bytes");
   }
-  return field->get<uint64_t>();
+  return value;
 }
 
-uint64_t required_field(const Json& region, size_t index, const char* name) {
+uint64_t required_field(const JsonObject& region, size_t index, const char* name) {
   const std::optional<uint64_t> value = number_field(region, index, name);
   if (!value) {
     refuse("region " + std::to_string(index) + " has no '" + name + "'");
@@ -44,38 +45,39 @@ uint64_t required_field(const Json& region, size_t index, const char* name) {
   return *value;
 }
 
-hot::Region parse_region(const Json& json, size_t index) {
-  if (!json.is_object()) {
+hot::Region parse_region(std::string_view raw, size_t index) {
+  const std::optional<JsonObject> json = JsonObject::read(raw);
+  if (!json) {
     refuse("region " + std::to_string(index) + " is not an object");
   }
   hot::Region region;
-  region.base = required_field(json, index, "base_host_virt_addr");
-  region.size = required_field(json, index, "size");
-  region.offset = required_field(json, index, "offset");
-  uint64_t page_size = number_field(json, index, "page_size").value_or(0);
+  region.base = required_field(*json, index, "base_host_virt_addr");
+  region.size = required_field(*json, index, "size");
+  region.offset = required_field(*json, index, "offset");
+  uint64_t page_size = number_field(*json, index, "page_size").value_or(0);
   if (page_size == 0) {
-    page_size = number_field(json, index, "page_size_kib").value_or(0);
+    page_size = number_field(*json, index, "page_size_kib").value_or(0);
   }
   region.page_size = page_size == 0 ? hot::kSmallPage : page_size;
   return region;
 }
 
-}  // namespace
+const std::string& mappings_of(const JsonObject& body) {
+  const std::string* mappings = body.find("mappings");
+  if (mappings == nullptr) {
+    refuse("the body is an object that has no 'mappings'");
+  }
+  return *mappings;
+}
 
-std::vector<hot::Region> parse_handshake(std::string_view body) {
-  const Json parsed = Json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (parsed.is_discarded()) {
-    refuse("the body is not JSON");
+std::vector<hot::Region> parse_body(std::string_view body) {
+  std::optional<JsonObject> object;  // `list` may be a part of it
+  std::optional<std::vector<std::string_view>> list = base::json_elements(body);
+  if (!list) {
+    object = JsonObject::read(body);
+    list = object ? base::json_elements(mappings_of(*object)) : std::nullopt;
   }
-  const Json* list = &parsed;
-  if (parsed.is_object()) {
-    const auto mappings = parsed.find("mappings");
-    if (mappings == parsed.end()) {
-      refuse("the body is an object that has no 'mappings'");
-    }
-    list = &*mappings;
-  }
-  if (!list->is_array()) {
+  if (!list) {
     refuse("the body is not an array of regions");
   }
   if (list->size() > hot::kMaxRegions) {
@@ -84,25 +86,34 @@ std::vector<hot::Region> parse_handshake(std::string_view body) {
   }
   std::vector<hot::Region> regions;
   regions.reserve(list->size());
-  for (const Json& json : *list) {
-    regions.push_back(parse_region(json, regions.size()));
+  for (const std::string_view raw : *list) {
+    regions.push_back(parse_region(raw, regions.size()));
   }
   return regions;
 }
 
-std::string compose_handshake(std::span<const hot::Region> regions) {
-  std::string body = "[";
-  for (const hot::Region& region : regions) {
-    body += body.size() > 1 ? "," : "";
-    body += base::JsonLine()
-                .number("base_host_virt_addr", static_cast<int64_t>(region.base))
-                .number("size", static_cast<int64_t>(region.size))
-                .number("offset", static_cast<int64_t>(region.offset))
-                .number("page_size", static_cast<int64_t>(region.page_size))
-                .number("page_size_kib", static_cast<int64_t>(region.page_size))
-                .str();
+}  // namespace
+
+std::vector<hot::Region> parse_handshake(std::string_view body) {
+  try {
+    return parse_body(body);
+  } catch (const base::JsonError& error) {
+    refuse(std::string("the body is not JSON: ") + error.what());
   }
-  return body + "]";
+}
+
+std::string compose_handshake(std::span<const hot::Region> regions) {
+  base::JsonList body;
+  for (const hot::Region& region : regions) {
+    body.add(base::JsonLine()
+                 .number("base_host_virt_addr", static_cast<int64_t>(region.base))
+                 .number("size", static_cast<int64_t>(region.size))
+                 .number("offset", static_cast<int64_t>(region.offset))
+                 .number("page_size", static_cast<int64_t>(region.page_size))
+                 .number("page_size_kib", static_cast<int64_t>(region.page_size))
+                 .str());
+  }
+  return body.str();
 }
 
 void JsonCollector::add(std::string_view piece) {

@@ -160,7 +160,7 @@ HttpReply ControlApi::complete(const Call& call) {
     return ordered_reply(order.ordered);
   }
   if (!request.wait) {
-    return {.status = kAccepted, .body = R"({"state":"running"})"};
+    return {.status = kAccepted, .body = base::JsonLine().text("state", "running").str()};
   }
   constexpr std::chrono::milliseconds kCheckInterval{200};
   while (!order.completion->wait(kCheckInterval)) {

@@ -4,46 +4,53 @@
 
 #include <array>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_object.h"
 
 namespace pager {
 namespace {
 
-using Json = nlohmann::json;
+using base::JsonObject;
+
+// Returns the source of a value; null if it is not given.
+const std::string* field(const JsonObject& request, std::string_view name) {
+  const std::string* raw = request.find(name);
+  return raw == nullptr || *raw == "null" ? nullptr : raw;
+}
 
 // Returns an optional string, "" if it is not given. Strings become names and paths, so a zero
 // byte, which would end them, is rejected.
-std::string text_field(const Json& request, const char* name) {
-  const auto field = request.find(name);
-  if (field == request.end() || field->is_null()) {
+std::string text_field(const JsonObject& request, const char* name) {
+  const std::string* raw = field(request, name);
+  if (raw == nullptr) {
     return "";
   }
-  if (!field->is_string()) {
+  std::optional<std::string> text = base::json_text(*raw);
+  if (!text) {
     throw base::BadData("'" + std::string(name) + "' is not a string");
   }
-  auto text = field->get<std::string>();
-  if (text.find('\0') != std::string::npos) {
+  if (text->find('\0') != std::string::npos) {
     throw base::BadData("'" + std::string(name) + "' holds a zero byte");
   }
-  return text;
+  return std::move(*text);
 }
 
-std::optional<uid_t> uid_field(const Json& request, const char* name) {
-  const auto field = request.find(name);
-  if (field == request.end() || field->is_null()) {
+std::optional<uid_t> uid_field(const JsonObject& request, const char* name) {
+  const std::string* raw = field(request, name);
+  if (raw == nullptr) {
     return std::nullopt;
   }
   constexpr uint64_t kMax =
       std::numeric_limits<uid_t>::max() - 1;  // the largest value means "no user"
-  if (!field->is_number_unsigned() || field->get<uint64_t>() > kMax) {
+  const std::optional<uint64_t> uid = base::json_unsigned(*raw);
+  if (!uid || *uid > kMax) {
     throw base::BadData("'" + std::string(name) + "' is not a user id");
   }
-  return field->get<uid_t>();
+  return static_cast<uid_t>(*uid);
 }
 
-std::optional<OnFailure> on_failure_field(const Json& request) {
+std::optional<OnFailure> on_failure_field(const JsonObject& request) {
   const std::string word = text_field(request, "on_failure");
   if (word.empty()) {
     return std::nullopt;
@@ -54,7 +61,7 @@ std::optional<OnFailure> on_failure_field(const Json& request) {
   return word == "poison" ? OnFailure::poison : OnFailure::kill;
 }
 
-std::optional<OnRefusal> on_refusal_field(const Json& request) {
+std::optional<OnRefusal> on_refusal_field(const JsonObject& request) {
   const std::string word = text_field(request, "on_refusal");
   if (word.empty()) {
     return std::nullopt;
@@ -65,53 +72,59 @@ std::optional<OnRefusal> on_refusal_field(const Json& request) {
   return word == "kill" ? OnRefusal::kill : OnRefusal::close;
 }
 
-std::optional<bool> flag_field(const Json& request, const char* name) {
-  const auto field = request.find(name);
-  if (field == request.end() || field->is_null()) {
-    return std::nullopt;
-  }
-  if (!field->is_boolean()) {
+std::optional<bool> flag_field(const JsonObject& request, const char* name) {
+  const std::string* raw = field(request, name);
+  const std::optional<bool> flag = raw != nullptr ? base::json_boolean(*raw) : std::nullopt;
+  if (raw != nullptr && !flag) {
     throw base::BadData("'" + std::string(name) + "' is neither true nor false");
   }
-  return field->get<bool>();
+  return flag;
 }
 
 // "window": "auto" or a number of pages; "lazy": true.
-std::optional<Window> window_field(const Json& request) {
-  const auto window = request.find("window");
-  const bool given = window != request.end() && !window->is_null();
+std::optional<Window> window_field(const JsonObject& request) {
+  const std::string* raw = field(request, "window");
   if (flag_field(request, "lazy").value_or(false)) {
-    if (given) {
+    if (raw != nullptr) {
       throw base::BadData("'lazy' and 'window' exclude each other");
     }
     return Window::lazy();
   }
-  if (!given) {
+  if (raw == nullptr) {
     return std::nullopt;
   }
-  if (*window == "auto") {
+  if (base::json_text(*raw) == "auto") {
     return Window::automatic();
   }
-  if (!window->is_number_unsigned() || window->get<uint64_t>() < 1 ||
-      window->get<uint64_t>() > Window::kLargest) {
+  const std::optional<uint64_t> pages = base::json_unsigned(*raw);
+  if (!pages || *pages < 1 || *pages > Window::kLargest) {
     throw base::BadData("'window' is neither \"auto\" nor a number from 1 to " +
                         std::to_string(Window::kLargest));
   }
-  return Window::fixed(window->get<uint64_t>());
+  return Window::fixed(*pages);
+}
+
+JsonObject parse_object(std::string_view body) {
+  std::optional<JsonObject> object;
+  try {
+    object = JsonObject::read(body);
+  } catch (const base::JsonError& error) {
+    throw base::BadData(std::string("the body is not a JSON object: ") + error.what());
+  }
+  if (!object) {
+    throw base::BadData("the body is not a JSON object");
+  }
+  return std::move(*object);
 }
 
 // Parses a body, which may be empty.
-Json object_or_nothing(std::string_view body) {
-  Json json = body.empty() ? Json::object() : Json::parse(body, nullptr, false);
-  if (!json.is_object()) {
-    throw base::BadData("the body is not a JSON object");
-  }
-  return json;
+JsonObject parse_optional_object(std::string_view body) {
+  return body.empty() ? JsonObject() : parse_object(body);
 }
 
 // As in hypeman's pager, a character that is not allowed in a file name becomes '-'.
 // store::session_name uses '@'.
-std::string session_id_of(const Json& request) {
+std::string session_id_of(const JsonObject& request) {
   std::string id = text_field(request, "session_id");
   if (id.empty()) {
     id = text_field(request, "instance_id");
@@ -132,9 +145,10 @@ std::string session_id_of(const Json& request) {
 
 // Early releases of hypeman send overlays, pages that replace those of the file. If they were
 // ignored, the guest would read wrong bytes.
-void refuse_overlays(const Json& request) {
-  const auto overlays = request.find("overlays");
-  if (overlays != request.end() && !overlays->is_null() && !overlays->empty()) {
+void refuse_overlays(const JsonObject& request) {
+  const std::string* raw = field(request, "overlays");
+  const std::string overlays = raw != nullptr ? base::compact_json(*raw) : "[]";
+  if (overlays != "[]" && overlays != "{}") {
     throw base::BadData("overlays are not supported");
   }
 }
@@ -161,10 +175,7 @@ Target parse_target(std::string_view path) {
 }
 
 SessionRequest parse_session_request(std::string_view body, bool needs_cache_key) {
-  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) {
-    throw base::BadData("the body is not a JSON object");
-  }
+  const JsonObject json = parse_object(body);
   SessionRequest request{.id = session_id_of(json),
                          .instance_id = text_field(json, "instance_id"),
                          .cache_key = text_field(json, "cache_key"),
@@ -191,20 +202,20 @@ SessionRequest parse_session_request(std::string_view body, bool needs_cache_key
 }
 
 CompleteRequest parse_complete_request(std::string_view body) {
-  const Json json = object_or_nothing(body);
+  const JsonObject json = parse_optional_object(body);
   CompleteRequest request{.bytes_per_second = 0, .wait = flag_field(json, "wait").value_or(true)};
-  const auto rate = json.find("bytes_per_second");
-  if (rate != json.end() && !rate->is_null()) {
-    if (!rate->is_number_unsigned()) {
+  if (const std::string* raw = field(json, "bytes_per_second")) {
+    const std::optional<uint64_t> rate = base::json_unsigned(*raw);
+    if (!rate) {
       throw base::BadData("'bytes_per_second' is not a whole number");
     }
-    request.bytes_per_second = rate->get<uint64_t>();
+    request.bytes_per_second = *rate;
   }
   return request;
 }
 
 std::string parse_prefetch_request(std::string_view body) {
-  return text_field(object_or_nothing(body), "hot_list_path");
+  return text_field(parse_optional_object(body), "hot_list_path");
 }
 
 }  // namespace pager

@@ -10,6 +10,7 @@ namespace pager {
 namespace {
 
 using base::JsonLine;
+using base::JsonList;
 
 int64_t number(uint64_t value) {
   return static_cast<int64_t>(value);
@@ -44,30 +45,30 @@ std::string refused_json(const std::optional<Refusals::Last>& refused) {
 }
 
 std::string regions_json(std::span<const hot::Region> regions) {
-  std::string list;
+  JsonList list;
   for (const hot::Region& region : regions) {
-    list += (list.empty() ? "" : ",") + JsonLine()
-                                            .number("base", number(region.base))
-                                            .number("size", number(region.size))
-                                            .number("offset", number(region.offset))
-                                            .number("page_size", number(region.page_size))
-                                            .str();
+    list.add(JsonLine()
+                 .number("base", number(region.base))
+                 .number("size", number(region.size))
+                 .number("offset", number(region.offset))
+                 .number("page_size", number(region.page_size))
+                 .str());
   }
-  return "[" + list + "]";
+  return list.str();
 }
 
 // The nonempty powers of two: {"below":NS,"count":N}.
 std::string histogram_json(const Log2Histogram& log2_histogram) {
-  std::string list;
+  JsonList list;
   for (size_t i = 0; i < log2_histogram.size(); ++i) {
     if (log2_histogram[i] > 0) {
-      list += (list.empty() ? "" : ",") + JsonLine()
-                                              .number("below", int64_t{1} << i)
-                                              .number("count", number(log2_histogram[i]))
-                                              .str();
+      list.add(JsonLine()
+                   .number("below", int64_t{1} << i)
+                   .number("count", number(log2_histogram[i]))
+                   .str());
     }
   }
-  return "[" + list + "]";
+  return list.str();
 }
 
 // How much the guest's faults differ from its hot list.
@@ -160,11 +161,11 @@ std::string session_json(const SessionInfo& info) {
 }
 
 std::string sessions_json(std::span<const SessionInfo> infos) {
-  std::string list;
+  JsonList list;
   for (const SessionInfo& info : infos) {
-    list += (list.empty() ? "" : ",") + brief(info).str();
+    list.add(brief(info).str());
   }
-  return R"({"sessions":[)" + list + "]}";
+  return JsonLine().raw("sessions", list.str()).str();
 }
 
 std::string health_json(const Pager& pager, std::string_view version) {

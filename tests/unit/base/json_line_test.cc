@@ -52,6 +52,8 @@ TEST(JsonLineTest, Arrays) {
   const std::vector<std::string> texts{"a", "b\"c"};
   EXPECT_EQ(base::json_array(texts), R"(["a","b\"c"])");
   EXPECT_EQ(base::json_array({}), "[]");
+  EXPECT_EQ(base::JsonList().str(), "[]");
+  EXPECT_EQ(base::JsonList().add("1").add("[]").add("{}").str(), "[1,[],{}]");
 }
 
 }  // namespace

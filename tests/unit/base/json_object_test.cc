@@ -12,7 +12,7 @@
 
 namespace {
 
-using meta::JsonObject;
+using base::JsonObject;
 
 constexpr const char* kHypeman = R"({
   "Id": "tz4a98xxat96iws9zmbrgj3a1",
@@ -130,30 +130,55 @@ TEST(JsonObject, RefusesInputThatIsTooDeepOrTooLong) {
     return "{\"a\":" + std::string(static_cast<size_t>(levels), '[') +
            std::string(static_cast<size_t>(levels), ']') + "}";
   };
-  EXPECT_EQ(refusal(nested(meta::kMaxJsonDepth - 1)), "accepted");
-  expect_refused(nested(meta::kMaxJsonDepth), "nested more than 100 levels");
+  EXPECT_EQ(refusal(nested(base::kMaxJsonDepth - 1)), "accepted");
+  expect_refused(nested(base::kMaxJsonDepth), "nested more than 100 levels");
   expect_refused(nested(3'000'000), "nested more than 100 levels");
-  expect_refused(R"({"a":")" + std::string(meta::kMaxJsonBytes, 'x') + "\"}", "it is longer than");
+  expect_refused(R"({"a":")" + std::string(base::kMaxJsonBytes, 'x') + "\"}", "it is longer than");
+}
+
+TEST(JsonObject, ReadReturnsNothingForOtherValuesAndThrowsForInvalidJson) {
+  EXPECT_EQ(*JsonObject::read(R"( {"a":-0} )")->find("a"), "-0");
+  EXPECT_FALSE(JsonObject::read("[]"));
+  EXPECT_FALSE(JsonObject::read(" 1e400 "));
+  EXPECT_THROW(JsonObject::read(""), base::JsonError);
+  EXPECT_THROW(JsonObject::read("[1"), base::JsonError);
+  EXPECT_THROW(JsonObject::read("\"\xff\""), base::JsonError);
+  EXPECT_TRUE(JsonObject::read(R"({"a":")" + std::string(base::kMaxJsonBytes, 'x') + "\"}"));
+}
+
+TEST(JsonObject, FindsADuplicateAmongManyKeysWhateverTheirSpelling) {
+  std::string text = R"({"\u006b7":0)";
+  for (int i = 0; i < 1000; ++i) {
+    text += ",\"k" + std::to_string(i) + "\":0";
+  }
+  expect_refused(text + "}", "duplicate key 'k7' in one object");
 }
 
 TEST(JsonValues, ValuesAreReadFromTheirSource) {
-  EXPECT_EQ(meta::json_text("\"\""), "");
-  EXPECT_EQ(meta::json_text(R"("\"\\\/\b\f\n\r\t\u0041\u00e4\ud83d\ude00")"),
+  EXPECT_EQ(base::json_text("\"\""), "");
+  EXPECT_EQ(base::json_text(R"("\"\\\/\b\f\n\r\t\u0041\u00e4\ud83d\ude00")"),
             "\"\\/\b\f\n\r\tA\xc3\xa4\xf0\x9f\x98\x80");
-  EXPECT_EQ(meta::json_text(R"("\ud800x\udc00\ud800\u0041")"),
+  EXPECT_EQ(base::json_text(R"("\ud800x\udc00\ud800\u0041")"),
             "\xef\xbf\xbdx\xef\xbf\xbd\xef\xbf\xbd"
             "A");
-  EXPECT_EQ(meta::json_text("1"), std::nullopt);
-  EXPECT_EQ(meta::json_boolean("true"), true);
-  EXPECT_EQ(meta::json_boolean("false"), false);
-  EXPECT_EQ(meta::json_boolean("null"), std::nullopt);
-  EXPECT_EQ(meta::json_integer("-42"), -42);
-  EXPECT_EQ(meta::json_integer("1.0"), std::nullopt);
-  EXPECT_EQ(meta::json_integer("9223372036854775808"), std::nullopt);
-  EXPECT_EQ(meta::json_elements("[1, \"a\" ,[2]]"),
-            (std::vector<std::string>{"1", "\"a\"", "[2]"}));
-  EXPECT_EQ(meta::json_elements("[]"), std::vector<std::string>());
-  EXPECT_EQ(meta::json_elements("{}"), std::nullopt);
+  EXPECT_EQ(base::json_text("1"), std::nullopt);
+  EXPECT_EQ(base::json_boolean("true"), true);
+  EXPECT_EQ(base::json_boolean("false"), false);
+  EXPECT_EQ(base::json_boolean("null"), std::nullopt);
+  EXPECT_EQ(base::json_integer("-42"), -42);
+  EXPECT_EQ(base::json_integer("1.0"), std::nullopt);
+  EXPECT_EQ(base::json_integer("9223372036854775808"), std::nullopt);
+  EXPECT_EQ(base::json_unsigned("18446744073709551615"), 18446744073709551615U);
+  EXPECT_EQ(base::json_unsigned("18446744073709551616"), std::nullopt);
+  EXPECT_EQ(base::json_unsigned("-0"), std::nullopt);
+  EXPECT_EQ(base::json_unsigned("1e3"), std::nullopt);
+  EXPECT_EQ(base::json_elements("[1, \"a\" ,[2]]"),
+            (std::vector<std::string_view>{"1", "\"a\"", "[2]"}));
+  EXPECT_EQ(base::json_elements("[]"), std::vector<std::string_view>());
+  EXPECT_EQ(base::json_elements(" [1]\n"), std::vector<std::string_view>{"1"});
+  EXPECT_EQ(base::json_elements("{}"), std::nullopt);
+  EXPECT_THROW(base::json_elements("[1"), base::JsonError);
+  EXPECT_THROW(base::json_elements("[{\"a\":1,\"a\":1}]"), base::JsonError);
 }
 
 // Accepts and reads what nlohmann-json accepts, except for what is refused on purpose.

@@ -114,7 +114,7 @@ TEST(ForkMetadata, IsACopyWithANewIdentity) {
   EXPECT_EQ(fork.text("FirecrackerSnapshotCacheKey"), "k");
   EXPECT_EQ(*fork.json().find("Foreign"), "1.0");
   EXPECT_EQ(fork.json().find("HypervisorBootID"), nullptr);
-  for (const meta::JsonObject::Member& member : fork.json().members()) {
+  for (const base::JsonObject::Member& member : fork.json().members()) {
     EXPECT_TRUE(meta::fits_key(member.key, member.raw)) << member.key;
   }
 }

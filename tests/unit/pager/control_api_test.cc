@@ -176,6 +176,41 @@ TEST_F(ControlApiTest, NamesTheFaultOfABadRequest) {
   EXPECT_EQ(ask_text(200, "GET", "/health")["active_sessions"], 0) << "the state was changed";
 }
 
+TEST_F(ControlApiTest, RefusesAKeyThatOccursTwiceInAnyRequest) {
+  create("vm");
+  const std::string start =
+      R"({"session_id":"a","backing_memory_path":")" + (dir_ / "memory") + "\"";
+  const auto error_of = [&](const char* path, const std::string& body) {
+    return ask_text(400, "POST", path, body).value("error", "");
+  };
+  EXPECT_EQ(error_of("/sessions", start + R"(,"session_id":"b"})")
+                .find("the body is not a JSON object: duplicate key 'session_id' in one object"),
+            0U);
+  EXPECT_NE(error_of("/sessions", start + R"(,"x":{"y":1,"y":1}})").find("duplicate key 'y'"),
+            std::string::npos);
+  EXPECT_NE(error_of("/sessions/vm/complete", R"({"wait":true,"wait":false})")
+                .find("duplicate key 'wait'"),
+            std::string::npos);
+  EXPECT_NE(error_of("/sessions/vm/prefetch", R"({"hot_list_path":"","hot_list_path":"/x"})")
+                .find("duplicate key 'hot_list_path'"),
+            std::string::npos);
+  EXPECT_EQ(ask_text(200, "GET", "/health")["active_sessions"], 1) << "the state was changed";
+}
+
+TEST_F(ControlApiTest, OverlaysAreRefusedUnlessTheyAreEmpty) {
+  const auto with_overlays = [&](const Json& overlays) {
+    Json body = session("a");
+    body["overlays"] = overlays;
+    return body;
+  };
+  for (const Json& empty : {Json(nullptr), Json::array(), Json::object()}) {
+    ask(200, "POST", "/sessions", with_overlays(empty));
+  }
+  for (const Json& overlays : {Json::array({1}), Json{{"a", 1}}, Json("x"), Json(false)}) {
+    expect_refusal(with_overlays(overlays), "overlays are not supported");
+  }
+}
+
 TEST_F(ControlApiTest, UnknownAndEmptyFieldsAreIgnored) {
   Json body = session("a");
   body["what"] = {{"is", "this"}};

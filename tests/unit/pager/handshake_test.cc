@@ -82,6 +82,33 @@ TEST(HandshakeBody, RefusesMalformedBodies) {
   EXPECT_NE(refusal(R"([{"base_host_virt_addr":36893488147419103232,"size":4096,"offset":0}])"),
             "");
   EXPECT_NE(refusal(std::string(500000, '[')), "");
+  EXPECT_EQ(refusal("[{}"),
+            "cannot use the handshake: the body is not JSON: missing ',' or ']' (at byte 3)");
+  EXPECT_EQ(refusal("{}"),
+            "cannot use the handshake: the body is an object that has no 'mappings'");
+  EXPECT_EQ(refusal(R"({"mappings":{}})"),
+            "cannot use the handshake: the body is not an array of regions");
+  EXPECT_EQ(refusal("[[]]"), "cannot use the handshake: region 0 is not an object");
+}
+
+TEST(HandshakeBody, RefusesAKeyThatOccursTwice) {
+  const std::string region = kOne;
+  const std::string twice = region.substr(0, region.size() - 2) + R"(,"offset":4096}])";
+  EXPECT_NE(refusal(twice).find("the body is not JSON: duplicate key 'offset' in one object"),
+            std::string::npos)
+      << refusal(twice);
+  EXPECT_NE(refusal(R"({"mappings":)" + twice + "}").find("duplicate key 'offset'"),
+            std::string::npos);
+  EXPECT_NE(
+      refusal(R"({"mappings":[],"mappings":)" + region + "}").find("duplicate key 'mappings'"),
+      std::string::npos);
+  const std::string unknown = region.substr(0, region.size() - 2) + R"(,"x":[{"y":1,"y":1}]}])";
+  EXPECT_NE(refusal(unknown).find("duplicate key 'y'"), std::string::npos);
+}
+
+TEST(HandshakeBody, IgnoresUnknownFieldsWhateverTheirNumbers) {
+  const std::string region = kOne;
+  EXPECT_EQ(refusal(region.substr(0, region.size() - 2) + R"(,"x":1e400,"y":-0,"z":null}])"), "");
 }
 
 TEST(JsonCollector, FindsTheEndForAnySplit) {
