@@ -62,9 +62,27 @@ teardown() { common_teardown; }
   assert_equal "$(json '.boot_paths[0] | .kind + " " + .path')" 'kernel /boot/vmlinux'
   offset=$(json '.boot_paths[0].offset')
   assert_equal "$(dd if=state bs=1 skip="$offset" count=13 status=none)" /boot/vmlinux
-  "$HELPERS/write-vmstate" state 99.0.0 2 drive=/d/one
+  "$HELPERS/write-vmstate" state 7.0.0 2 drive=/d/one
   run -0 snapshot-meta vmstate state
-  assert_contains "$output" "paths_problem: the devices of snapshot version '99.0.0' cannot be read"
+  assert_contains "$output" "paths_problem: the devices of snapshot version '7.0.0' cannot be read"
+}
+
+@test "vmstate reads a newer version with an assumed layout, and warns" {
+  "$HELPERS/write-vmstate" state 13.0.0 2 drive=/d/one
+  run -0 --separate-stderr snapshot-meta vmstate --json state
+  assert_equal "$(json '[.paths_complete, .layout, .paths[0].path] | map(tostring) | join(" ")')" 'true assumed /d/one'
+  assert_contains "$stderr" "'state': the layout of snapshot version '13.0.0' is assumed"
+  run -0 --separate-stderr snapshot-meta vmstate state
+  assert_contains "$output" 'layout: assumed'
+  truncate -s 2M memory
+  run -0 --separate-stderr snapshot-meta init a --state state --memory memory
+  assert_contains "$stderr" "snapshot version '13.0.0' is assumed"
+  run -0 --separate-stderr snapshot-meta verify a
+  assert_equal "$output" ok
+  assert_contains "$stderr" "'a': the layout of snapshot version '13.0.0' is assumed"
+  make_snapshot drive=/d/one
+  run -0 --separate-stderr snapshot-meta vmstate --json state
+  assert_equal "$(json .layout)$stderr" known
 }
 
 # ---- rewrite-paths
@@ -108,8 +126,8 @@ teardown() { common_teardown; }
   refused 1 "'there': it already exists" --from /d --to /x state there
   printf X | dd of=state bs=1 seek=500 conv=notrunc status=none
   refused 4 'its CRC is wrong' --from /d --to /x state new
-  "$HELPERS/write-vmstate" state 99.0.0 2 drive=/d/one
-  refused 3 "snapshot version '99.0.0' cannot be read" --from /d --to /x state new
+  "$HELPERS/write-vmstate" state 7.0.0 2 drive=/d/one
+  refused 3 "snapshot version '7.0.0' cannot be read" --from /d --to /x state new
   make_snapshot drive=/d/one
   run -0 snapshot-meta rewrite-paths --dry-run --from /d --to /x state new
   assert_equal "$output" $'drive\t/d/one\t/x/one'
@@ -150,8 +168,8 @@ teardown() { common_teardown; }
 
 @test "host-paths refuses a state whose devices cannot be read" {
   init_guest a
-  "$HELPERS/write-vmstate" "$(state_of a)" 99.0.0 2 drive=/d/one
+  "$HELPERS/write-vmstate" "$(state_of a)" 7.0.0 2 drive=/d/one
   run --separate-stderr -3 snapshot-meta host-paths a
   assert_equal "$output" ''
-  assert_contains "$stderr" "snapshot version '99.0.0'"
+  assert_contains "$stderr" "snapshot version '7.0.0'"
 }

@@ -66,6 +66,9 @@ vmstate::VmState check_snapshot(const InitRequest& request) {
                         ": its CRC is wrong; it is truncated or damaged");
   }
   vmstate::read_devices(bytes, state);
+  if (state.layout_is_assumed) {
+    base::say_warning(base::quoted(request.state) + ": " + vmstate::assumed_layout_warning(state));
+  }
   const int64_t expected =
       static_cast<int64_t>(state.mem_size_mib) * kMib + static_cast<int64_t>(state.hotplug_bytes);
   const int64_t actual = stat_regular(request.memory).st_size;

@@ -75,10 +75,22 @@ class Verifier {
     } else if (state.state == State::broken) {
       problem(state.reason);
     }
-    if (state.snapshot.vmstate &&
-        vmstate::releases_of(state.snapshot.vmstate->snapshot_version).empty()) {
-      problem("the snapshot version " + base::quoted(state.snapshot.vmstate->snapshot_version) +
-              " of its state file is not known");
+    if (state.snapshot.vmstate) {
+      check_version(state.snapshot.vmstate->snapshot_version);
+    }
+  }
+
+  void check_version(const std::string& version) {
+    if (vmstate::is_newer_version(version)) {
+      const std::optional<vmstate::VmState> vmstate =
+          vmstate::try_read_vmstate(store_.state_path(id_));
+      if (vmstate && vmstate->layout_is_assumed) {
+        base::say_warning(base::quoted(id_) + ": " + vmstate::assumed_layout_warning(*vmstate));
+        return;
+      }
+    }
+    if (vmstate::releases_of(version).empty()) {
+      problem("the snapshot version " + base::quoted(version) + " of its state file is not known");
     }
   }
 

@@ -20,6 +20,10 @@ namespace {
 // Firecracker does not write these into a state. The program that loads the state configures them.
 constexpr const char* kNotInState = R"(["serial","logger","metrics","mmds"])";
 
+const char* layout_name(const vmstate::VmState& state) {
+  return state.layout_is_assumed ? "assumed" : "known";
+}
+
 const char* yes_no(bool value) {
   return value ? "yes" : "no";
 }
@@ -59,6 +63,7 @@ std::string to_json(const vmstate::VmState& state, const std::string& path) {
       .raw("boot_paths", json_list(state.boot_paths, "path"))
       .boolean("paths_complete", is_complete);
   is_complete ? line.null("paths_problem") : line.text("paths_problem", state.paths_problem);
+  is_complete ? line.text("layout", layout_name(state)) : line.null("layout");
   return line.raw("not_in_state", kNotInState).str();
 }
 
@@ -89,6 +94,8 @@ std::string to_lines(const vmstate::VmState& state) {
   add("paths_complete", yes_no(state.paths_problem.empty()));
   if (!state.paths_problem.empty()) {
     add("paths_problem", state.paths_problem);
+  } else if (state.layout_is_assumed) {
+    add("layout", layout_name(state));
   }
   return text;
 }
@@ -113,6 +120,9 @@ int vmstate_command(int argc, char** argv) {
   } else {
     base::write_out(to_lines(state));
     base::flush_out();
+  }
+  if (state.layout_is_assumed) {
+    base::say_warning(base::quoted(path) + ": " + vmstate::assumed_layout_warning(state));
   }
   if (!state.crc_ok) {
     throw base::BadData("vmstate " + base::quoted(path) +

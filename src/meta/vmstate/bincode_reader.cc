@@ -47,7 +47,8 @@ class BincodeReader {
       }
       case Kind::choice: {
         const std::optional<uint64_t> variant = take(4);
-        if (!variant || *variant >= type.parts.size()) {
+        if (!variant || *variant >= type.parts.size() ||
+            (type.constant && *variant != *type.constant)) {
           return false;
         }
         note(type, 0, *variant);

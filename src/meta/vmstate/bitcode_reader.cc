@@ -128,7 +128,8 @@ bool BitcodeReader::read_value(size_t column) {
     case Kind::choice: {
       const uint8_t variant = c.small[c.next++];
       note(0, variant);
-      return read_value(c.first_part + variant);
+      return (!c.type->constant || variant == *c.type->constant) &&
+             read_value(c.first_part + variant);
     }
   }
   return false;

@@ -10,6 +10,8 @@
 #include <array>
 #include <utility>
 
+#include "base/number.h"
+
 namespace meta::vmstate {
 namespace {
 
@@ -26,12 +28,30 @@ constexpr std::array<VersionEntry, 9> kVersions{{
     {"8.0.0", Release::v1_13, Release::v1_14},
     {"9.0.0", Release::v1_15, Release::v1_15},
     {"10.0.0", Release::v1_16, Release::v1_16},
-    {"11.0.0", Release::after_v1_16, Release::after_v1_16},
+    {"11.0.0", Release::v1_16, Release::after_v1_16},
     {"12.0.0", Release::v1_17, Release::v1_17},
 }};
-constexpr std::array<Release, 9> kReleases{Release::v1_10, Release::v1_11,       Release::v1_12,
-                                           Release::v1_13, Release::v1_14,       Release::v1_15,
-                                           Release::v1_16, Release::after_v1_16, Release::v1_17};
+constexpr std::array<Release, 10> kReleases{
+    Release::v1_10, Release::v1_11, Release::v1_12,   Release::v1_13,       Release::v1_14,
+    Release::v1_15, Release::v1_16, Release::v1_16_2, Release::after_v1_16, Release::v1_17};
+
+// The devices of Firecracker, in the order of `enum VirtioDeviceType` (1.15 and later), with the
+// device types of the virtio specification (before 1.15).
+struct DeviceType {
+  uint64_t variant;
+  uint64_t virtio_id;
+};
+constexpr DeviceType kNet{.variant = 0, .virtio_id = 1};
+constexpr DeviceType kBlock{.variant = 1, .virtio_id = 2};
+constexpr DeviceType kEntropy{.variant = 2, .virtio_id = 4};
+constexpr DeviceType kBalloon{.variant = 3, .virtio_id = 5};
+constexpr DeviceType kVsock{.variant = 4, .virtio_id = 19};
+constexpr DeviceType kMemory{.variant = 5, .virtio_id = 24};
+constexpr DeviceType kPmem{.variant = 6, .virtio_id = 27};
+constexpr size_t kDeviceTypes = 7;
+
+// MMIO_LEN of device_manager/mmio.rs, in all releases: the size of each window.
+constexpr uint64_t kMmioLength = 0x1000;
 
 // Builds the types of one release. Each member function is named after a Rust struct.
 class Devices {
@@ -107,7 +127,8 @@ class Devices {
   }
   const Type* mmio_transport() { return times(release_ < Release::v1_13 ? 5 : 6, u32()); }
   const Type* mmio_info() {
-    return tuple({u64(), u64(), release_ == Release::v1_10 ? sequence(u32()) : option(u32())});
+    return tuple({u64(), arena_.make_constant(Kind::u64, kMmioLength),
+                  release_ == Release::v1_10 ? sequence(u32()) : option(u32())});
   }
   const Type* device_kind() { return choice({u32(), tuple({}), tuple({}), tuple({})}); }
   const Type* mmio_platform() {
@@ -154,9 +175,13 @@ class Devices {
   }
 
   // VirtioDeviceState of devices/virtio/persist.rs.
-  const Type* virtio() {
+  const Type* virtio(const DeviceType& device) {
+    const Type* type =
+        release_ < Release::v1_15
+            ? arena_.make_constant(Kind::u32, device.virtio_id)
+            : arena_.make_constant(Kind::choice, device.variant, Parts(kDeviceTypes, tuple({})));
     const Type* queue = tuple({u16(), u16(), boolean(), u64(), u64(), u64(), u16(), u16(), u16()});
-    return tuple({release_ < Release::v1_15 ? u32() : variants(7), u64(), u64(), sequence(queue),
+    return tuple({type, u64(), u64(), sequence(queue),
                   until(Release::v1_12, u32()),  // interrupt_status
                   boolean()});
   }
@@ -169,13 +194,13 @@ class Devices {
     // id, partuuid, cache_type, root_device
     const Parts common{text(), option(text()), variants(2), boolean()};
     Parts file = common;
-    file.insert(file.end(), {text(Role::drive), virtio(), rate_limiter(), variants(2),
+    file.insert(file.end(), {text(Role::drive), virtio(kBlock), rate_limiter(), variants(2),
                              since(Release::v1_17, u32()),  // blk_size
                              since(Release::v1_17, block_topology()),
                              since(Release::v1_17, u32())});  // discard_sector_alignment
     Parts vhost_user = common;
     vhost_user.insert(vhost_user.end(),
-                      {text(Role::vhost_user_block), u64(), sequence(u8()), virtio()});
+                      {text(Role::vhost_user_block), u64(), sequence(u8()), virtio(kBlock)});
     return choice({tuple(std::move(file)), tuple(std::move(vhost_user))});
   }
 
@@ -186,14 +211,14 @@ class Devices {
         {times(6, u8()), u32(), u16(), until(Release::v1_10, u64()), until(Release::v1_10, u64())});
     const Type* config = tuple({option(text()), since(Release::v1_16, option(u16()))});
     return tuple({text(), text(Role::tap), rate_limiter(), rate_limiter(), option(mmds_stack),
-                  config, virtio(),
+                  config, virtio(kNet),
                   until(Release::v1_12, tuple({u16(), u16(), u32()}))});  // rx_buffers_state
   }
 
   const Type* vsock() {
     const Type* backend =
         release_ < Release::v1_15 ? choice({text(Role::vsock)}) : tuple({text(Role::vsock), u32()});
-    return tuple({backend, tuple({u64(), virtio(), since(Release::after_v1_16, boolean())})});
+    return tuple({backend, tuple({u64(), virtio(kVsock), since(Release::v1_16_2, boolean())})});
   }
 
   const Type* balloon() {
@@ -201,22 +226,22 @@ class Devices {
     const Type* hinting = tuple({u32(), u32(), option(u32()), boolean()});
     const Type* polling_interval = leaf(Kind::u16, Role::balloon);
     return tuple({polling_interval, option(u16()), statistics, tuple({u32(), u32()}),
-                  since(Release::v1_14, hinting), virtio()});
+                  since(Release::v1_14, hinting), virtio(kBalloon)});
   }
 
-  const Type* entropy() { return tuple({virtio(), rate_limiter()}); }
+  const Type* entropy() { return tuple({virtio(kEntropy), rate_limiter()}); }
 
   const Type* pmem() {
     const Type* bucket = tuple({u64(), option(u64()), u64()});
     const Type* config = tuple({text(), text(Role::pmem), boolean(), boolean(),
                                 since(Release::v1_16, option(times(2, option(bucket))))});
     const Type* config_space = tuple({u64(), leaf(Kind::u64, Role::pmem_bytes)});
-    return tuple({virtio(), config_space, config, since(Release::v1_16, rate_limiter())});
+    return tuple({virtio(kPmem), config_space, config, since(Release::v1_16, rate_limiter())});
   }
 
   const Type* memory() {
-    return tuple({virtio(), u64(), leaf(Kind::u64, Role::hotplug_bytes), u64(), u64(), u64(), u64(),
-                  sequence(boolean())});
+    return tuple({virtio(kMemory), u64(), leaf(Kind::u64, Role::hotplug_bytes), u64(), u64(), u64(),
+                  u64(), sequence(boolean())});
   }
 
   const Type* acpi() {
@@ -251,6 +276,25 @@ std::span<const Release> releases_of(std::string_view version) {
   }
   const auto first = static_cast<size_t>(entry->first);
   return std::span(kReleases).subspan(first, static_cast<size_t>(entry->last) - first + 1);
+}
+
+std::span<const Release> all_releases() {
+  return kReleases;
+}
+
+bool is_newer_version(std::string_view version) {
+  const auto major = [](std::string_view text) {
+    return base::parse_number<unsigned>(text.substr(0, text.find('.'))).value_or(0);
+  };
+  return major(version) > major(kVersions.back().version);
+}
+
+bool is_assumed(std::string_view version, Release release) {
+  const std::span<const Release> releases = releases_of(version);
+  const bool is_known = std::ranges::find(releases, release) != releases.end();
+  // Two layouts have this number. Which changes 1.16.2 took is not published.
+  constexpr std::string_view kTwoLayouts = "11.0.0";
+  return !is_known || (version == kTwoLayouts && release != Release::after_v1_16);
 }
 
 const Type* header_type(TypeArena& arena) {

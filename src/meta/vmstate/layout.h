@@ -23,13 +23,21 @@ enum class Release {
   v1_14,        // also 8.0.0, with more devices
   v1_15,        // 9.0.0
   v1_16,        // 10.0.0
+  v1_16_2,      // 11.0.0: 1.16 with changes that are not published yet; assumed
   after_v1_16,  // 11.0.0: the main branch of August 2026
   v1_17,        // 12.0.0
 };
 
 Encoding encoding_of(Release release);
-// The releases that write snapshot version `version` ("8.0.0"). Empty if the version is not known.
+// The releases that write snapshot version `version` ("8.0.0"), oldest first. Empty if the version
+// is not known.
 std::span<const Release> releases_of(std::string_view version);
+// All releases, oldest first.
+std::span<const Release> all_releases();
+// Whether `version` is newer than all known ones.
+bool is_newer_version(std::string_view version);
+// Whether `release` is only assumed to write `version`.
+bool is_assumed(std::string_view version, Release release);
 
 // The start of every state: magic, version, memory size, SMT, CPU template, kernel, initrd, boot
 // arguments, page size. It is the same in all releases.

@@ -96,9 +96,14 @@ struct Tail {
   std::vector<Field> found;
 };
 
+struct Reading {
+  size_t offset;
+  std::vector<Field> fields;
+};
+
 // All readings of `layout` that end at the end of `body`, ordered by their offsets.
-std::vector<std::vector<Field>> all_readings(std::string_view body, const DevicesLayout& layout,
-                                             Encoding encoding, Budget& budget) {
+std::vector<Reading> all_readings(std::string_view body, const DevicesLayout& layout,
+                                  Encoding encoding, Budget& budget) {
   const std::vector<uint32_t> zeros = zero_runs(body);
   std::vector<Field> found;
   std::vector<Tail> tails;
@@ -108,7 +113,7 @@ std::vector<std::vector<Field>> all_readings(std::string_view body, const Device
       tails.push_back({.offset = offset, .found = found});
     }
   }
-  std::vector<std::vector<Field>> readings;
+  std::vector<Reading> readings;
   if (tails.empty()) {
     return readings;
   }
@@ -117,8 +122,9 @@ std::vector<std::vector<Field>> all_readings(std::string_view body, const Device
     const std::optional<size_t> end = virtio_reader.read_at(offset, zeros[offset], found);
     const auto tail = end ? std::ranges::lower_bound(tails, *end, {}, &Tail::offset) : tails.end();
     if (tail != tails.end() && tail->offset == *end) {
-      readings.push_back(found);
-      readings.back().insert(readings.back().end(), tail->found.begin(), tail->found.end());
+      readings.push_back({.offset = offset, .fields = found});
+      std::vector<Field>& fields = readings.back().fields;
+      fields.insert(fields.end(), tail->found.begin(), tail->found.end());
     }
   }
   return readings;
@@ -143,40 +149,94 @@ bool is_plausible(std::string_view body, const std::vector<Field>& reading) {
 // inside another one. For example, a zero at the end of the drives can be read as the number of
 // drives, and the numbers after it as a drive whose path is one control character. Therefore each
 // later reading must equal the end of the first one, or contain an implausible name.
-bool first_contains_others(std::string_view body, const std::vector<std::vector<Field>>& readings) {
-  const std::vector<Field>& first = readings[0];
-  return is_plausible(body, first) &&
-         std::ranges::all_of(readings, [&](const std::vector<Field>& reading) {
-           return (reading.size() <= first.size() &&
-                   std::equal(reading.rbegin(), reading.rend(), first.rbegin())) ||
-                  !is_plausible(body, reading);
+bool first_contains_others(std::string_view body, const std::vector<Reading>& readings) {
+  const std::vector<Field>& first = readings[0].fields;
+  return is_plausible(body, first) && std::ranges::all_of(readings, [&](const Reading& reading) {
+           const std::vector<Field>& fields = reading.fields;
+           return (fields.size() <= first.size() &&
+                   std::equal(fields.rbegin(), fields.rend(), first.rbegin())) ||
+                  !is_plausible(body, fields);
          });
 }
 
+// Whether `text` contains at least kShortest printable characters in a row with a slash or a dot
+// among them. KVM's structures may contain such bytes as well; then an assumed layout is refused.
+bool may_contain_path(std::string_view text) {
+  constexpr size_t kShortest = 5;
+  size_t length = 0;
+  bool has_separator = false;
+  for (const char c : text) {
+    const bool is_printable = c > ' ' && c <= '~';
+    length = is_printable ? length + 1 : 0;
+    has_separator = is_printable && (has_separator || c == '/' || c == '.');
+    if (length >= kShortest && has_separator) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Searches with the layouts of some releases.
+class Search {
+ public:
+  Search(std::string_view body, Encoding encoding, Arch arch)
+      : body_(body), encoding_(encoding), arch_(arch) {}
+
+  // The readings of `release`; empty if it does not fit.
+  std::vector<Reading> with(Release release) {
+    if (encoding_of(release) != encoding_) {
+      return {};
+    }
+    TypeArena arena;
+    return all_readings(body_, devices_layout(arena, release, arch_), encoding_, budget_);
+  }
+  bool is_exhausted() const { return budget_.left == 0; }
+
+ private:
+  std::string_view body_;
+  Encoding encoding_;
+  Arch arch_;
+  Budget budget_{.left = kSearchBudget};
+};
+
 }  // namespace
 
-std::optional<std::vector<Field>> search_devices(std::string_view body, std::string_view version,
-                                                 Encoding encoding, Arch arch) {
-  Budget budget{.left = kSearchBudget};
-  const std::span<const Release> releases = releases_of(version);
+std::optional<FoundDevices> search_devices(std::string_view body, size_t header_bytes,
+                                           std::string_view version, Encoding encoding, Arch arch) {
+  const bool is_newer = is_newer_version(version);
+  const std::span<const Release> releases = is_newer ? all_releases() : releases_of(version);
   const std::vector<Release> newest_first(releases.rbegin(), releases.rend());
+  Search search(body, encoding, arch);
+  std::optional<FoundDevices> result;
   // The newest release is tried first. Zeros at the end of a 1.14 state can be read as an empty
   // 1.13 state. Only bytes with the clock's magic number can be read as a 1.14 state.
   for (const Release release : newest_first) {
-    if (encoding_of(release) != encoding) {
-      continue;
-    }
-    TypeArena arena;
-    const std::vector<std::vector<Field>> readings =
-        all_readings(body, devices_layout(arena, release, arch), encoding, budget);
-    if (budget.left == 0) {
+    const std::vector<Reading> readings = search.with(release);
+    if (search.is_exhausted()) {
       return std::nullopt;
     }
-    if (!readings.empty()) {
-      return first_contains_others(body, readings) ? std::optional(readings[0]) : std::nullopt;
+    if (readings.empty()) {
+      continue;
+    }
+    if (!first_contains_others(body, readings)) {
+      return std::nullopt;
+    }
+    const bool is_assumed = meta::vmstate::is_assumed(version, release);
+    const std::string_view before =
+        body.substr(0, readings[0].offset).substr(std::min(header_bytes, readings[0].offset));
+    if (is_assumed && may_contain_path(before)) {
+      return std::nullopt;
+    }
+    if (!result) {
+      result = {.fields = readings[0].fields, .is_assumed = is_assumed};
+    } else if (result->fields != readings[0].fields) {
+      return std::nullopt;
+    }
+    if (!is_assumed) {
+      break;
     }
   }
-  return std::nullopt;
+  return result;
 }
 
 }  // namespace meta::vmstate

@@ -10,11 +10,20 @@
 
 namespace meta::vmstate {
 
+struct FoundDevices {
+  std::vector<Field> fields;  // the parts with a role
+  bool is_assumed = false;    // the layout is not known to be that of the snapshot version
+};
+
 // Finds the offsets from which a reading of the devices of snapshot version `version` ends exactly
-// at the end of `body`, a state file without its CRC. Returns the parts with a role. Returns
-// nothing if the version is not known, no such offset exists, two readings disagree, or the search
-// exceeds its budget.
-std::optional<std::vector<Field>> search_devices(std::string_view body, std::string_view version,
-                                                 Encoding encoding, Arch arch);
+// at the end of `body`, a state file without its CRC, whose header has `header_bytes`. Returns
+// nothing if no layout fits, two readings disagree, or the search exceeds its budget.
+//
+// For a version that is newer than all known ones, all layouts are tried, and the result is
+// assumed. It then has to pass more tests: all layouts that fit give the same parts, and no text
+// that may be a path precedes the devices. A layout that lacks a new member of a drive could
+// otherwise be read after the drives, as "no drives".
+std::optional<FoundDevices> search_devices(std::string_view body, size_t header_bytes,
+                                           std::string_view version, Encoding encoding, Arch arch);
 
 }  // namespace meta::vmstate

@@ -48,7 +48,7 @@ struct Type {
   Kind kind;
   Role role;
   std::vector<const Type*> parts;
-  std::optional<uint64_t> constant;  // the only valid value of a number
+  std::optional<uint64_t> constant;  // the only valid value of a number, or variant of a choice
 };
 
 // Owns types that refer to each other.
@@ -58,9 +58,9 @@ class TypeArena {
     return &types_.emplace_back(
         Type{.kind = kind, .role = role, .parts = std::move(parts), .constant = std::nullopt});
   }
-  const Type* make_constant(Kind kind, uint64_t value) {
+  const Type* make_constant(Kind kind, uint64_t value, std::vector<const Type*> parts = {}) {
     return &types_.emplace_back(
-        Type{.kind = kind, .role = Role::none, .parts = {}, .constant = value});
+        Type{.kind = kind, .role = Role::none, .parts = std::move(parts), .constant = value});
   }
 
  private:

@@ -103,6 +103,7 @@ VmState parse_vmstate(std::string_view bytes, std::string_view name) {
   if (!end) {
     refuse("it is truncated, or a Firecracker release before 1.10 wrote it");
   }
+  state.header_bytes = *end;
   uint64_t page_size_variant = 0;
   for (const Field& part : found) {
     const auto text = [&] { return std::string(bytes.substr(part.offset, part.value)); };
@@ -132,15 +133,16 @@ VmState parse_vmstate(std::string_view bytes, std::string_view name) {
 
 void read_devices(std::string_view bytes, VmState& state) {
   const std::string_view body = bytes.substr(0, std::max(bytes.size(), kCrcBytes) - kCrcBytes);
-  const std::optional<std::vector<Field>> found =
-      search_devices(body, state.snapshot_version, state.encoding, state.arch);
+  const std::optional<FoundDevices> found =
+      search_devices(body, state.header_bytes, state.snapshot_version, state.encoding, state.arch);
   if (!found) {
     state.paths_problem = "the devices of snapshot version " +
                           base::quoted(state.snapshot_version) + " cannot be read";
     return;
   }
   state.paths_problem.clear();
-  for (const Field& part : *found) {
+  state.layout_is_assumed = found->is_assumed;
+  for (const Field& part : found->fields) {
     if (part.role == Role::hotplug_bytes) {
       state.hotplug_bytes = part.value;
       continue;
@@ -189,6 +191,14 @@ bool is_older_than(const VmState& state, Release release) {
     return state.encoding == Encoding::bincode && encoding_of(release) == Encoding::bitcode;
   }
   return releases.back() < release;
+}
+
+std::string assumed_layout_warning(const VmState& state) {
+  return state.layout_is_assumed
+             ? "the layout of snapshot version " + base::quoted(state.snapshot_version) +
+                   " is assumed to be that of an older one; compare the paths with those of the "
+                   "machine"
+             : "";
 }
 
 const char* page_size_name(PageSize size) {

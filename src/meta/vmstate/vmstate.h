@@ -38,12 +38,16 @@ struct VmState {
   std::optional<std::string> boot_args;
   std::vector<EmbeddedText> boot_paths;  // kernel and initrd; loading the state does not open them
 
+  size_t header_bytes = 0;  // length of the header
+
   // read_devices sets the following members.
   std::vector<EmbeddedText> paths;  // ordered by offset
   std::vector<EmbeddedText> taps;
   // Why `paths` may be incomplete: the snapshot version or the layout of the devices is not known.
   // Empty if `paths` is complete.
   std::string paths_problem = "its devices have not been read";
+  // The devices fit a known layout, but it is not known that this snapshot version has it.
+  bool layout_is_assumed = false;
   bool has_balloon = false;
   std::vector<uint64_t> pmem_bytes;  // sizes of the pmem devices, in the order of their paths
   uint64_t hotplug_bytes = 0;  // of a virtio-mem device; the memory file is longer by this amount
@@ -66,6 +70,9 @@ std::optional<VmState> try_read_vmstate(const std::string& path);
 // Whether a release before `release` wrote the state. If the snapshot version is not known, only
 // the encoding decides.
 bool is_older_than(const VmState& state, Release release);
+
+// The warning about a state whose layout is assumed, without the name of the file; "" for others.
+std::string assumed_layout_warning(const VmState& state);
 
 // "none", "2M", "transparent"; "bincode", "bitcode"; "x86_64", "aarch64"; "drive", "vsock", ...
 const char* page_size_name(PageSize size);

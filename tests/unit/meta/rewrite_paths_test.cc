@@ -169,9 +169,9 @@ TEST(RewritePaths, RefusesUnknownDevicesAndUnusedChanges) {
   expect_refused<base::BadData>(damaged, {{.from = "/d", .to = "/x"}}, "its CRC is wrong");
   expect_refused<base::BadData>("no state", {{.from = "/d", .to = "/x"}},
                                 "does not start with the magic number");
-  plan.version = "99.0.0";
+  plan.version = "7.0.0";
   expect_refused<base::Unsupported>(make_state(plan), {{.from = "/d", .to = "/x"}},
-                                    "the devices of snapshot version '99.0.0' cannot be read");
+                                    "the devices of snapshot version '7.0.0' cannot be read");
   // The kernel's path precedes the devices and could be changed, but a partial change is refused.
   expect_refused<base::Unsupported>(make_state(plan), {{.from = "/boot/vmlinux", .to = "/x"}},
                                     "cannot be read");

@@ -234,13 +234,86 @@ TEST(VmState, ThatCannotBeReadIsNothingToTryReadVmstate) {
 }
 
 TEST(SyntheticVmState, OfAnUnknownVersionIsNotComplete) {
-  StatePlan plan{.release = "1.17", .version = "99.0.0"};
+  StatePlan plan{.release = "1.17", .version = "7.0.0"};
   plan.drives = {"/d/one"};
   const vmstate::VmState state = parse_whole(make_state(plan, filler()));
-  EXPECT_EQ(state.snapshot_version, "99.0.0");
+  EXPECT_EQ(state.snapshot_version, "7.0.0");
   EXPECT_EQ(state.mem_size_mib, 128U);
   EXPECT_NE(state.paths_problem, "");
   EXPECT_TRUE(vmstate::names_foreign_paths(state, "/d"));
+}
+
+TEST(SyntheticVmState, OfANewerVersionIsReadWithAnAssumedLayout) {
+  for (const char* release : {"1.15", "1.16", "after-1.16", "1.17"}) {
+    SCOPED_TRACE(release);
+    StatePlan plan{.release = release, .version = "13.0.0"};
+    plan.drives = {"/d/one", "two.raw"};
+    plan.taps = {"tap0"};
+    plan.vsock = "/v.sock";
+    const vmstate::VmState state = parse_whole(make_state(plan, filler()));
+    EXPECT_EQ(state.paths_problem, "");
+    EXPECT_TRUE(state.layout_is_assumed);
+    EXPECT_EQ(texts_of(state.paths), (std::vector<std::string>{"/d/one", "two.raw", "/v.sock"}));
+    EXPECT_NE(vmstate::assumed_layout_warning(state), "");
+    plan.version.reset();
+    const vmstate::VmState known = parse_whole(make_state(plan, filler()));
+    EXPECT_FALSE(known.layout_is_assumed);
+    EXPECT_EQ(vmstate::assumed_layout_warning(known), "");
+  }
+}
+
+// A layout that lacks new members of a drive can be read after the drives, as "no drives", if a
+// drive without an interrupt ends with zeros.
+TEST(SyntheticVmState, OfANewerVersionWithChangedDrivesIsNotComplete) {
+  const std::string members = "RateLimiterState FileEngineTypeState u32";
+  std::string structs(kStructs1_17);
+  ASSERT_NE(structs.find(members), std::string::npos);
+  for (const char* added : {"u64 ", "u32 ", "u8 ", "?u64 ", "bool "}) {
+    std::string changed = structs;
+    changed.insert(changed.find(members) + std::string("RateLimiterState ").size(), added);
+    const std::vector<std::vector<std::string>> machines{
+        {"/d/one"}, {"one.raw"}, {"/d/one", "/d/two"}, {"/1", "/2", "/3", "/d/four"}};
+    for (const auto& drives : machines) {
+      for (const bool has_interrupts : {true, false}) {
+        SCOPED_TRACE(std::string(added) + drives.back() + (has_interrupts ? "" : " no interrupts"));
+        StatePlan plan{.release = "1.17", .version = "13.0.0", .structs = changed};
+        plan.drives = drives;
+        plan.interrupts = has_interrupts;
+        const vmstate::VmState state = parse_whole(make_state(plan, filler()));
+        EXPECT_NE(state.paths_problem, "");
+      }
+    }
+  }
+}
+
+TEST(SyntheticVmState, OfVersion11IsReadWithBothLayouts) {
+  for (const char* release : {"1.16", "after-1.16"}) {
+    StatePlan plan{.release = release, .version = "11.0.0"};
+    plan.drives = {"/d/one"};
+    const vmstate::VmState state = parse_whole(make_state(plan, filler()));
+    EXPECT_EQ(state.paths_problem, "");
+    EXPECT_EQ(texts_of(state.paths), plan.drives);
+    EXPECT_EQ(state.layout_is_assumed, std::string_view(release) == "1.16");
+  }
+}
+
+// The layout of 11.0.0 lacks three members of a drive.
+TEST(VmState, OfVersion12DoesNotFitTheLayoutOfVersion11) {
+  size_t count = 0;
+  for (const RealState& real : real_states()) {
+    std::string bytes = slurp(real.state);
+    const size_t version = bytes.find("12.0.0");
+    if (version > 64 || parse_whole(bytes).paths.empty()) {
+      continue;
+    }
+    ++count;
+    bytes[version + 1] = '1';
+    vmstate::VmState state = vmstate::parse_vmstate(bytes, "s");
+    EXPECT_EQ(state.snapshot_version, "11.0.0");
+    vmstate::read_devices(bytes, state);
+    EXPECT_NE(state.paths_problem, "") << real.state;
+  }
+  EXPECT_GT(count, 0U);
 }
 
 TEST(SyntheticVmState, WithUnknownDevicesIsNotComplete) {

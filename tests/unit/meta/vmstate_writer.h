@@ -64,6 +64,7 @@ struct StateValue {
 struct StatePlan {
   std::string release = "1.16";
   std::optional<std::string> version{};  // in place of the release's own
+  std::optional<std::string> structs{};  // in place of the release's own
   bool arm = false;
   uint64_t mem_size_mib = 128;
   std::string kernel = "/boot/vmlinux";
@@ -100,6 +101,10 @@ class StateValueMaker {
       case Shape::Kind::tuple: {
         const bool outer = in_unused_list_;
         in_unused_list_ = outer || is_unused_list(shape.name);
+        if (const auto* const device = std::ranges::find(kDevices, shape.name, &Device::state);
+            device != kDevices.end()) {
+          device_ = device;
+        }
         for (const Shape& part : shape.parts) {
           value.parts.push_back(make(part));
         }
@@ -158,6 +163,7 @@ class StateValueMaker {
   }
   uint64_t variant_of(const Shape& shape) const {
     return shape.role == "huge_pages"                                   ? plan_.huge_pages
+           : shape.role == "device_type"                                ? device_->variant
            : shape.role == "virtio"                                     ? (plan_.pci ? 1 : 0)
            : shape.contains("vhost_user") && !plan_.vhost_users.empty() ? 1
                                                                         : 0;
@@ -171,6 +177,8 @@ class StateValueMaker {
            : role == "hotplug_bytes" ? plan_.hotplug_bytes
            : role == "pmem_bytes"    ? plan_.pmem_bytes
            : role == "vclk"          ? kVmClock
+           : role == "virtio_id"     ? device_->virtio_id
+           : role == "mmio_length"   ? 0x1000
            : bytes == 4              ? 5
                                      : 0;
   }
@@ -187,8 +195,25 @@ class StateValueMaker {
                                   : "id" + std::to_string(next_id_++);
   }
 
+  // The struct of a device, its place in VirtioDeviceType, its device type in the virtio
+  // specification.
+  struct Device {
+    std::string_view state;
+    uint64_t variant;
+    uint64_t virtio_id;
+  };
+  static constexpr std::array<Device, 8> kDevices{{{"NetState", 0, 1},
+                                                   {"VirtioBlockState", 1, 2},
+                                                   {"VhostUserBlockState", 1, 2},
+                                                   {"EntropyState", 2, 4},
+                                                   {"BalloonState", 3, 5},
+                                                   {"VsockState", 4, 19},
+                                                   {"VirtioMemState", 5, 24},
+                                                   {"PmemState", 6, 27}}};
+
   const StatePlan& plan_;
   const ReleaseFacts& facts_;
+  const Device* device_ = kDevices.data();  // whose members are made
   bool in_unused_list_ = false;
   size_t next_drive_ = 0;
   size_t next_pmem_ = 0;
@@ -314,7 +339,8 @@ inline std::string with_crc(std::string bytes) {
 inline std::string make_state(const StatePlan& plan,
                               std::string_view filler = "\x01\x02\xff\x03\x04\xff\x05\xff") {
   const ReleaseFacts& facts = writer_release(plan.release);
-  const ShapeParser parser(facts.structs, plan.arm);
+  const ShapeParser parser(plan.structs ? std::string_view(*plan.structs) : facts.structs,
+                           plan.arm);
   const Shape header = parser.parse("u64:magic text:version VmInfo");
   const Shape devices = parser.parse("DevicesState");
   StateValueMaker maker(plan);
