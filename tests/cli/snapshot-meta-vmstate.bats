@@ -85,6 +85,27 @@ teardown() { common_teardown; }
   assert_equal "$(json .layout)$stderr" known
 }
 
+@test "vmstate names the releases that load a state, and their restore bugs" {
+  "$HELPERS/write-vmstate" state 8.0.0 4096 vsock=/v.sock
+  run -0 snapshot-meta vmstate --json state
+  assert_equal "$(jq -c '[.releases[0], .releases[-1]]' <<<"$output")" '["1.13.0","1.14.4"]'
+  assert_equal "$(jq -c '[.restore_bugs[] | [.issue, .fixed_in]]' <<<"$output")" \
+    '[[5705,"1.15.0"],[5738,"1.16.0"],[5809,"1.16.0"],[5882,"1.16.1"],[5972,"1.16.1"],[6100,"1.16.2"],[6120,"1.16.2"]]'
+  "$HELPERS/write-vmstate" state 10.0.0 4096 drive=/d/one
+  run -0 snapshot-meta vmstate --json state
+  assert_equal "$(jq -c '[.restore_bugs[].issue]' <<<"$output")" '[5972,6120]'
+  run -0 snapshot-meta vmstate state
+  assert_contains "$output" $'releases: 1.16.0 1.16.1\nrestore_bug: 5972, before 1.16.1: a guest that uses CET'
+  "$HELPERS/write-vmstate" state 12.0.0 4096 vsock=/v.sock
+  run -0 snapshot-meta vmstate --json state
+  assert_equal "$(jq -c '[.releases, .restore_bugs]' <<<"$output")" '[["1.17.0"],[]]'
+  "$HELPERS/write-vmstate" state 13.0.0 4096
+  run -0 snapshot-meta vmstate --json state
+  assert_equal "$(jq -c '[.releases, .restore_bugs]' <<<"${lines[0]}")" '[[],[]]'
+  run -0 --separate-stderr snapshot-meta vmstate state
+  assert_contains "$output" 'releases: unknown'
+}
+
 # ---- rewrite-paths
 
 @test "rewrite-paths writes paths of any length with a correct CRC and keeps IN" {

@@ -20,10 +20,6 @@
 namespace meta {
 namespace {
 
-// An x86 guest with more memory than this has two memory regions. Before Firecracker 1.15, its
-// Diffs were wrong (Firecracker issue 5705).
-constexpr uint64_t kOneRegionMib = 3072;
-
 class CreateGuard {
  public:
   CreateGuard(const store::Store& store, const std::string& id, SnapshotType type)
@@ -172,7 +168,9 @@ class CreateGuard {
           "Diff together have their old contents where a Full snapshot has zeros; deflate the "
           "balloon first, or write a Full snapshot");
     }
-    if (state && state->arch == vmstate::Arch::x86_64 && state->mem_size_mib > kOneRegionMib &&
+    // Firecracker issue 5705.
+    if (state && state->arch == vmstate::Arch::x86_64 &&
+        state->mem_size_mib > vmstate::kOneRegionMib &&
         vmstate::is_older_than(*state, vmstate::Release::v1_15)) {
       warn(
           "before Firecracker 1.15, a Diff of a guest with more than 3 GiB may be wrong; write a "

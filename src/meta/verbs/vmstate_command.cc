@@ -12,6 +12,7 @@
 #include "base/output.h"
 #include "meta/verbs/command_line.h"
 #include "meta/verbs/commands.h"
+#include "meta/vmstate/releases.h"
 #include "meta/vmstate/vmstate.h"
 
 namespace meta {
@@ -26,6 +27,27 @@ const char* layout_name(const vmstate::VmState& state) {
 
 const char* yes_no(bool value) {
   return value ? "yes" : "no";
+}
+
+std::string releases_json(const vmstate::VmState& state) {
+  std::string json;
+  for (const vmstate::ReleaseNumber& release :
+       vmstate::releases_that_load(state.snapshot_version)) {
+    json += (json.empty() ? "" : ",") + base::json_string(release.text());
+  }
+  return "[" + json + "]";
+}
+
+std::string bugs_json(const vmstate::VmState& state) {
+  std::string json;
+  for (const vmstate::RestoreBug& bug : vmstate::restore_bugs_of(state)) {
+    base::JsonLine line;
+    line.number("issue", bug.issue)
+        .text("fixed_in", bug.fixed_in.text())
+        .text("effect", bug.effect);
+    json += (json.empty() ? "" : ",") + line.str();
+  }
+  return "[" + json + "]";
 }
 
 std::string to_json(const vmstate::VmState& state, const std::string& path) {
@@ -64,7 +86,10 @@ std::string to_json(const vmstate::VmState& state, const std::string& path) {
       .boolean("paths_complete", is_complete);
   is_complete ? line.null("paths_problem") : line.text("paths_problem", state.paths_problem);
   is_complete ? line.text("layout", layout_name(state)) : line.null("layout");
-  return line.raw("not_in_state", kNotInState).str();
+  return line.raw("releases", releases_json(state))
+      .raw("restore_bugs", bugs_json(state))
+      .raw("not_in_state", kNotInState)
+      .str();
 }
 
 std::string to_lines(const vmstate::VmState& state) {
@@ -96,6 +121,16 @@ std::string to_lines(const vmstate::VmState& state) {
     add("paths_problem", state.paths_problem);
   } else if (state.layout_is_assumed) {
     add("layout", layout_name(state));
+  }
+  std::string releases;
+  for (const vmstate::ReleaseNumber& release :
+       vmstate::releases_that_load(state.snapshot_version)) {
+    releases += (releases.empty() ? "" : " ") + release.text();
+  }
+  add("releases", releases.empty() ? "unknown" : releases);
+  for (const vmstate::RestoreBug& bug : vmstate::restore_bugs_of(state)) {
+    add("restore_bug", std::to_string(bug.issue) + ", before " + bug.fixed_in.text() + ": " +
+                           std::string(bug.effect));
   }
   return text;
 }

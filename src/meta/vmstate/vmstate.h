@@ -16,6 +16,9 @@ namespace meta::vmstate {
 // The largest state that Firecracker accepts (1.14: 10 MiB; later releases: 10 000 000 bytes).
 inline constexpr size_t kMaxVmStateBytes = size_t{10} << 20U;
 
+// An x86 guest with more memory than this, in MiB, has two memory regions.
+inline constexpr uint64_t kOneRegionMib = 3072;
+
 enum class PageSize { normal, huge_2m, transparent };
 
 // A path or name of the host in a state file, with the position of its bytes.
