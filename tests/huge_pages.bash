@@ -17,13 +17,13 @@ change_pool() { # <by that many>
 
 # Enlarges the pool by that number of pages. Skips the test, with the reason, if not that many are free then.
 borrow_huge_pages() { # <count>
-  [[ -w $huge_page_pool ]] || skip "no right to enlarge the pool of huge pages, '$huge_page_pool'"
+  [[ -w $huge_page_pool ]] || skip "not permitted to enlarge the pool of huge pages ('$huge_page_pool')"
   exec {huge_page_lock}<"$huge_page_pool"
-  flock --timeout 200 "$huge_page_lock" || fail "the pool of huge pages is some other test's, or of what one has left behind"
+  flock --timeout 200 "$huge_page_lock" || fail "another test, or a process that one left, uses the pool of huge pages"
   local free
   change_pool "$1"
   free=$(free_huge_pages)
-  ((free >= $1)) || skip "$1 huge pages of 2 MiB are needed and $free can be had"
+  ((free >= $1)) || skip "$1 huge pages of 2 MiB are needed and $free are free"
 }
 
 return_huge_pages() {

@@ -34,6 +34,11 @@ require_root() {
   ((EUID == 0)) || skip "needs root"
 }
 
+require_userfaultfd() {
+  ((EUID == 0)) || [[ -r /dev/userfaultfd || $(</proc/sys/vm/unprivileged_userfaultfd) == 1 ]] \
+    || skip "needs userfaultfd for kernel faults (root)"
+}
+
 require_cmd() { # <command>...
   local name
   for name in "$@"; do
@@ -103,6 +108,11 @@ is_gone() { # <pid>: ended, or a zombie
   [[ -r /proc/$1/stat ]] || return 0
   state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) || return 0
   [[ -z $state || $state == Z || $state == X ]]
+}
+
+# After fork(2) a process still has the name and the arguments of its parent.
+runs_as() { # <pid> <name>
+  [[ $(cat "/proc/$1/comm" 2>/dev/null) == "$2" ]]
 }
 
 # Waits until a process holds a lock of the id.

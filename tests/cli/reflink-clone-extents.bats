@@ -149,7 +149,7 @@ defrag_on() { # <filesystem>
   for call in pwrite64 linkat; do
     stop_after "$call" 1 reflink-clone -q --defrag src dst
     spawn bash -c 'exec 5<>src; printf late >&5'
-    wait_until 20 grep -q 'LEASE  BREAK' /proc/locks
+    wait_for_lease_break
     status=0
     go_on || status=$?
     assert_equal "$status" 1

@@ -106,7 +106,7 @@ load reflink-clone_helpers
     on "$type"
     cp "$(type -P sleep)" program
     spawn ./program 1000
-    wait_until 10 grep -q program "/proc/$spawned_pid/cmdline"
+    wait_until 10 runs_as "$spawned_pid" program
     reflink-clone -q program dst
     cmp program dst
     [[ -x dst ]]

@@ -62,7 +62,8 @@ replace_on() { # <filesystem>
   seq 300 | tee b/1 b/2 >b/3
   reflink-clone -q a dst
   # Only the name changes at once: a process that has looked up the old tree sees its removal.
-  spawn bash -c 'while [[ -d dst ]]; do :; done; touch gone'
+  spawn bash -c 'touch begun; while [[ -d dst ]]; do :; done; touch gone'
+  wait_until 10 test -e begun
   local i
   for ((i = 0; i < 30; i++)); do
     reflink-clone -q --replace b dst

@@ -112,7 +112,7 @@ dig_during_a_write_on() { # <filesystem>
   local status=0
   stop_after fallocate 1 reflink-clone -q --dig file
   spawn bash -c 'printf PRECIOUS | dd of=file bs=1 seek=3000000 conv=notrunc status=none'
-  wait_until 20 grep -q 'LEASE  BREAK' /proc/locks
+  wait_for_lease_break
   go_on || status=$?
   assert_equal "$status" 1
   grep -q "cannot dig holes into 'file': a process opens it" said || fail "$(<said)"
@@ -141,7 +141,7 @@ unshare_during_a_write_on() { # <filesystem>
     status=0
     stop_after "$call" 1 reflink-clone -q --unshare file
     spawn bash -c 'printf PRECIOUS | dd of=file bs=1 seek=100 conv=notrunc status=none'
-    wait_until 20 grep -q 'LEASE  BREAK' /proc/locks
+    wait_for_lease_break
     go_on || status=$?
     assert_equal "$status" 1
     grep -q "cannot replace 'file': a process opens, changes or replaces it" said || fail "$(<said)"

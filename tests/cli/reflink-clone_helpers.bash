@@ -154,6 +154,11 @@ stop_after() { # <syscall> <n> <command> [argument]...
   program=$(sed -nE 's/^([0-9]+) +--- stopped by SIGSTOP.*/\1/p' trace)
 }
 
+# Waits until a process that opens a file waits for the lease that $program holds.
+wait_for_lease_break() {
+  wait_until 20 grep -qE "LEASE  BREAKING +[A-Z]+ +$program " /proc/locks
+}
+
 # Continues it, and returns its exit status.
 go_on() {
   kill -CONT "$program"

@@ -210,11 +210,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
 
 hold_lock() { # <id>
   spawn template-lock "$1" -- tail -f /dev/null
-  wait_until 10 is_held "$1"
-}
-
-is_held() { # <id>
-  [[ -n $(template-lock holders "$1") ]]
+  wait_until_held "$1"
 }
 
 @test "--timeout and --wait wait for locks on which snapfork otherwise fails at once" {

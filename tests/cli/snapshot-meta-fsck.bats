@@ -147,10 +147,6 @@ check_repairs() { # <problem> <path, from the root on> [part of the finding]
   run -0 snapshot-meta fsck --repair
 }
 
-is_stopped() { # <pid>
-  [[ $(awk '/^State:/ { print $2 }' "/proc/$1/status") == [tT] ]]
-}
-
 @test "fsck does not change a candidate that is no longer a problem under the lock" {
   require_cmd strace
   local checker nth
@@ -158,13 +154,13 @@ is_stopped() { # <pid>
   snapshot-meta fork-begin a f >/dev/null
   strace -qq -o calls -e trace=openat2 -- snapshot-meta fsck --repair >/dev/null || true
   nth=$(grep -n -m 1 -F locks/f.gate calls | cut -d: -f1)
+  rm calls
   snapshot-meta fork-begin a f >/dev/null
   # fsck has found an entry without a fork and is about to open the fork's lock file.
-  spawn_to out strace -qq -o /dev/null -e trace=openat2 -e "inject=openat2:signal=SIGSTOP:when=$nth" \
+  spawn_to out strace -qq -o calls -e trace=openat2 -e "inject=openat2:signal=SIGSTOP:when=$nth" \
     -- snapshot-meta fsck --repair
-  wait_until 10 pgrep -P "$spawned_pid"
+  wait_until 10 grep -q 'stopped by SIGSTOP' calls
   checker=$(pgrep -P "$spawned_pid")
-  wait_until 10 is_stopped "$checker"
   clone a f link
   snapshot-meta fork-publish a f --backend file >/dev/null
   kill -CONT "$checker"

@@ -311,7 +311,7 @@ refuses() { # <reason> <way out> <command>...
 
   # The refusal reports the holder of the lock.
   spawn template-lock --exclusive standby -- tail -f /dev/null
-  wait_until 10 bash -c 'template-lock holders standby | grep -q .'
+  wait_until_held standby
   run --separate-stderr -1 template-lock --no-wait standby -- true
   assert_contains "$stderr" "$spawned_pid"
 

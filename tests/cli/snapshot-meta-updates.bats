@@ -42,7 +42,7 @@ teardown() { common_teardown; }
   require_cmd strace
   make_snapshot drive=/vm/root.ext4
   # OUT appears just before the new file is linked.
-  strace -f -qq -o /dev/null -e trace=renameat2 -e inject=renameat2:delay_enter=2000000 -- \
+  strace -f -qq -o /dev/null -e trace=renameat2 -e inject=renameat2:delay_enter=5000000 -- \
     snapshot-meta rewrite-paths --from /vm/root.ext4 --to /a state out >said 2>&1 3>&- 4>&- &
   local writer=$!
   spawned+=("$writer")

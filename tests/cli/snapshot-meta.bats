@@ -111,6 +111,7 @@ teardown() { common_teardown; }
   spawn template-lock a -- sh -c 'touch locked && exec tail -f /dev/null'
   local spawned_holder=$spawned_pid
   wait_until 10 test -e locked
+  wait_until 10 runs_as "$spawned_pid" tail
   spawn_to waiting snapshot-meta set a Key=1
   wait_until 10 grep -q "snapshot-meta: waiting for 'a': held exclusively by $spawned_holder (tail)" waiting
   kill -KILL "$spawned_holder"

@@ -47,6 +47,7 @@ teardown() { common_teardown; }
   memory=$(memory_of base)
   spawn bash -c 'exec 7>>"$0"; touch open; exec tail -f /dev/null' "$memory"
   wait_until 10 test -e open
+  wait_until 10 runs_as "$spawned_pid" tail
   run -1 template-lock seal base
   assert_contains "$output" "cannot seal 'base': its memory is open for writing by $spawned_pid (tail)"
   assert_equal "$(mode_of base)" 600
@@ -164,6 +165,7 @@ signal.pause()' "$(memory_of base)"
   template-lock unseal base
   spawn bash -c 'exec 7>>"$0"; touch open; exec tail -f /dev/null' "$(memory_of base)"
   wait_until 10 test -e open
+  wait_until 10 runs_as "$spawned_pid" tail
   run -1 strace -qq -o /dev/null -e "inject=fcntl:error=EINVAL:when=$nth" template-lock seal base
   assert_contains "$output" "by $spawned_pid (tail)"
 }

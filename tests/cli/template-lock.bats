@@ -24,8 +24,7 @@ teardown() { common_teardown; }
   run -143 template-lock base -- sh -c 'kill -TERM $$'
   # template-lock executes the command: the started process is the command itself.
   hold base
-  is_tail() { [[ $(<"/proc/$spawned_pid/comm") == tail ]]; }
-  wait_until 10 is_tail
+  runs_as "$spawned_pid" tail
 }
 
 @test "template-lock exits with 2 after a usage error and runs nothing" {
@@ -175,6 +174,7 @@ teardown() { common_teardown; }
   touch "$locks/base.lock"
   kill -KILL "${spawned[0]}"
   wait_until 10 test -e got
+  wait_until 10 runs_as "$spawned_pid" tail
   run -1 template-lock --no-wait base -- true
   assert_contains "$output" "by $spawned_pid (tail)"
 }

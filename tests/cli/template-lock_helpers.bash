@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # template-lock_helpers.bash: functions that hold locks and wait for lock requests.
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2317 # locks, for the tests; functions called by name
+# shellcheck disable=SC2034,SC2154,SC2317 # locks, for the tests; spawned_pid is set by spawn; functions called by name
 
 lock_setup() {
   common_setup
@@ -13,6 +13,7 @@ hold() {
   rm -f held
   spawn template-lock "$@" -- bash -c 'touch held; exec tail -f /dev/null'
   wait_until 10 test -e held
+  wait_until 10 runs_as "$spawned_pid" tail
 }
 
 # Returns whether a process is blocked on the file: /proc/locks shows such requests with an arrow.

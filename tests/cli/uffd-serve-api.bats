@@ -89,7 +89,7 @@ require_prometheus() {
   serve_control
   uffd-ctl create a=memory
   run -0 probe --socket s/a.sock
-  wait_until 5 test ! -e s/a.vmm
+  wait_for_session_end a
   run -0 uffd-ctl metrics
   (($(sample uffd_serve_faults_total kind=demand) > 0)) || fail "the faults are lost"
   (($(sample uffd_serve_fault_seconds_count) > 0)) || fail "the latencies are lost"
@@ -168,7 +168,7 @@ require_prometheus() {
   uffd-ctl create a=memory b=memory
   run -0 probe --socket s/a.sock --pages 10
   run -0 probe --socket s/b.sock --pages 10
-  assert_equal "$(grep -c 'is disabled by --without' server.log)" 5
+  assert_logged_times 5 'is disabled by --without'
   assert_logged "UFFDIO_POISON is disabled by --without: a VMM whose page cannot be read is killed"
 }
 
@@ -195,7 +195,7 @@ require_prometheus() {
   read -r pid start _ <s/a.vmm
   assert_equal "$start" "$(awk '{print $22}' "/proc/$pid/stat")"
   kill -KILL "$pid"
-  wait_until 5 test ! -e s/a.vmm
+  wait_for_session_end a
   truncate -s $((7 << 20)) memory
   echo 1900 >touched
   run uffd-probe --mem whole --json --socket s/b.sock --pattern trace:touched

@@ -34,11 +34,12 @@ make_full_pipe() {
   export SNAPFORK_PAGER=$PWD/c.sock
   serve_with '2>log' -v --control c.sock
   mapfile -t sessions < <(yes vm=memory | head -n 4000)
-  timeout 60 uffd-ctl create "${sessions[@]}" >/dev/null || fail 'a request hangs'
-  timeout 10 uffd-ctl health || fail 'a request hangs'
+  timeout 120 uffd-ctl create "${sessions[@]}" >/dev/null || fail 'a request hangs'
+  timeout 60 uffd-ctl health || fail 'a request hangs'
   run -0 probe --socket s/vm.sock --deadline 20
-  cat <&7 >said &
+  cat <&7 >said 3>&- 4>&- &
   reader=$!
+  spawned+=("$reader")
   # The queue has space again: the next line reports the dropped ones.
   more_is_said() { uffd-ctl create vm=memory >/dev/null && grep -qaE 'warning: [0-9]+ lines were dropped' said; }
   wait_until 10 more_is_said

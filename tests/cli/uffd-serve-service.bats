@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Tests uffd-serve as a service: its directory, session ids, records, and client.
+# Tests uffd-serve as a service: its directory, session ids, and records.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load helpers
@@ -127,20 +127,92 @@ teardown() {
   wait_until 10 test ! -e run/s/a.vmm
 }
 
-@test "uffd-ctl: distinguishes no server from a server that does not answer" {
-  export SNAPFORK_PAGER=$PWD/c.sock
-  run --separate-stderr -1 uffd-ctl health
-  assert_contains "$stderr" "no server listens at"
-  serve_control
-  kill -STOP "$server"
-  run --separate-stderr -5 uffd-ctl --timeout 0.2 health
-  assert_contains "$stderr" "does not answer within 200 ms; it is running"
-  kill -CONT "$server"
-  run -0 uffd-ctl -t 20 health
-}
-
 @test "the directories of --data-dir are accessible only to their owner, whatever the umask" {
   umask 0
   serve_hypeman
   assert_equal "$(stat -c %a data data/uffd data/uffd/0.1.6 data/uffd/0.1.6/sessions | sort -u)" 700
+}
+
+@test "a served VMM has s/ID.vmm and no socket, and close leaves it served" {
+  serve_control
+  uffd-ctl create a=memory
+  hold_vmm "$PWD/s/a.sock" --pages 50
+  [[ -s s/a.vmm ]] || fail "no record"
+  [[ ! -e s/a.sock ]] || fail "another VMM can connect"
+  local pid start _
+  read -r pid start _ <s/a.vmm
+  assert_equal "$start" "$(awk '{print $22}' "/proc/$pid/stat")"
+  run -0 uffd-ctl close a
+  run -0 uffd-ctl sessions
+  assert_equal "$output" "a"$'\t'"closing"$'\t'"$pid"
+  release_vmm
+  wait_until 5 test ! -e s/a.vmm
+  run -0 uffd-ctl sessions
+  assert_equal "$output" ""
+}
+
+@test "a killed server leaves s/ID.vmm; the next one names the guest and removes the leftovers" {
+  serve_control
+  uffd-ctl create a=memory b=memory
+  hold_vmm "$PWD/s/a.sock" --pages 50
+  kill -KILL "$server"
+  wait_until 5 is_gone "$server"
+  [[ -s s/a.vmm && -S s/b.sock ]] || fail "no record"
+  serve_control
+  assert_logged "its guest hangs"
+  [[ -s s/a.vmm && ! -e s/b.sock ]] || fail "wrong files were removed"
+  kill -KILL "$server"
+  wait_until 5 is_gone "$server"
+  release_vmm
+  wait_until 10 is_gone "$vmm"
+  serve_control
+  [[ ! -e s/a.vmm ]] || fail "the record of a dead VMM is left"
+}
+
+@test "--exit-when-idle: ends after the last session was closed or its VMM ended" {
+  serve_control --exit-when-idle
+  uffd-ctl create a=memory b=memory
+  uffd-ctl close a
+  run -0 probe --socket s/b.sock --pages 10
+  wait_for_end "$server" 0
+  assert_equal "$(ls s)" ""
+}
+
+@test "SIGTERM to a service ends sessions without a VMM and still serves guests" {
+  serve_control
+  uffd-ctl create a=memory b=memory
+  hold_vmm "$PWD/s/a.sock" --pages 50
+  kill -TERM "$server"
+  wait_until 5 test ! -e s/b.sock
+  run --separate-stderr -1 uffd-ctl create c=memory
+  assert_contains "$stderr" "draining"
+  release_vmm
+  wait_for_end "$server" 0
+}
+
+@test "a second service on the socket, or an s that is not a directory, is refused" {
+  serve_control
+  run --separate-stderr -1 uffd-serve --control c.sock
+  assert_contains "$stderr" "another server uses it"
+  mkdir other
+  echo >other/s
+  run --separate-stderr -5 uffd-serve --control other/c.sock
+  assert_contains "$stderr" "other/s'"
+}
+
+@test "an idle server with waiting and served sessions never wakes up" {
+  require_userfaultfd
+  require_plain_build
+  serve_control
+  uffd-ctl create a=memory b=memory
+  hold_vmm "$PWD/s/a.sock" --pages 20
+  switches() { cat "/proc/$server/task/"*/status | awk '/ctxt_switches/ { n += $2 } END { print n }'; }
+  # A server that wakes up periodically, at least once a second, never has such a second.
+  sleeps_for_a_second() {
+    local before
+    before=$(switches)
+    timeout 1 tail -f /dev/null 3>&- 4>&- || true
+    (($(switches) == before))
+  }
+  wait_until 10 sleeps_for_a_second # the first seconds may still have work of the requests above
 }

@@ -40,7 +40,7 @@ serve_under() { # <shell commands before it> <option>...
   for signal in TSTP TTIN TTOU; do
     kill -"$signal" "$server"
     # A server that is stopped does not answer.
-    uffd-ctl --timeout 5 health || fail "stopped by SIG$signal"
+    uffd-ctl --timeout 20 health || fail "stopped by SIG$signal"
   done
   run -0 probe --socket s/a.sock
 }

@@ -26,10 +26,10 @@ refuse_handshake() { # <how> <words> [handshake timeout]
   wait_until 5 is_back_to "$before"
 }
 
-@test "trap: a client that sends nothing is refused" { refuse_handshake silent "no complete handshake within 300 ms" 0.3; }
-@test "trap: half a handshake is refused" { refuse_handshake partial "no complete handshake within 300 ms" 0.3; }
+@test "trap: a client that sends nothing is refused" { refuse_handshake silent "no complete handshake within 900 ms" 0.9; }
+@test "trap: half a handshake is refused" { refuse_handshake partial "no complete handshake within 900 ms" 0.9; }
 @test "trap: a handshake that is not JSON is refused" { refuse_handshake garbage "the body is not JSON"; }
-@test "trap: a handshake without a descriptor is refused" { refuse_handshake no-fd "no complete handshake within 300 ms" 0.3; }
+@test "trap: a handshake without a descriptor is refused" { refuse_handshake no-fd "no complete handshake within 900 ms" 0.9; }
 @test "trap: a descriptor that is not a userfaultfd is refused" { refuse_handshake wrong-fd "is not a userfaultfd"; }
 @test "trap: a handshake with two descriptors is refused" { refuse_handshake two-fds "more than one descriptor"; }
 @test "trap: regions that overlap are refused" { refuse_handshake overlap "regions 0 and 1 overlap"; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Tests the command line of uffd-serve; uffd-probe replaces the VMMs and verifies every byte.
+# Tests uffd-serve in the foreground; uffd-probe replaces the VMMs and verifies every byte.
 # shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
 
 load helpers
@@ -13,26 +13,10 @@ teardown() { common_teardown; }
   standard_cases uffd-serve
 }
 
-@test "uffd-ctl: help, version, unknown options, closed streams" {
-  standard_cases uffd-ctl
-}
-
-@test "uffd-serve ctl runs the uffd-ctl in the same directory" {
-  run -0 uffd-serve ctl --version
-  assert_equal "$output" "$(uffd-ctl --version)"
-  run --separate-stderr -1 env PATH=/nowhere "$(type -P uffd-serve)" ctl --control none.sock health
-  assert_contains "$stderr" 'uffd-ctl: '
-  cp "$(type -P uffd-serve)" alone
-  run --separate-stderr -5 ./alone ctl health
-  assert_equal "$stderr" "uffd-serve: cannot run '$PWD/uffd-ctl': No such file or directory"
-}
-
 @test "uffd-serve is linked to libmicrohttpd" {
   run -0 ldd "$(type -P uffd-serve)"
   assert_contains "$output" libmicrohttpd
 }
-
-# ---- in the foreground
 
 @test "serves every byte, to VMMs in sequence and at once" {
   serve_memory
@@ -68,14 +52,14 @@ teardown() { common_teardown; }
   local pages
   mapfile -t pages < <(seq 0 3 360)
   hot_list "${pages[@]}" >hot
-  serve_memory --hot hot --window 1 --once --json
-  # Touches pages in the same order, slower than they are installed.
-  printf '%s\n' "${pages[@]}" >touched
-  run -0 probe --socket s.sock --pattern trace:touched
-  (($(faults_of_probe) < 60)) || fail "the list did not help"
+  serve_memory --hot hot --window 1 --once --json -v
+  echo 1 >touched # which is not in the list
+  hold_vmm s.sock --pattern trace:touched
+  assert_logged "hot list installed"
+  release_vmm
   wait_for_end "$server" 0
-  output=$(<server.log)
-  (($(json '.pages_prefetched') > 60)) || fail "the list was not installed"
+  output=$(grep '^{' server.log)
+  assert_equal "$(json '[.pages_prefetched, .faults] | tostring')" "[${#pages[@]},1]"
   serve_memory --hot hot
   run -0 probe --socket s.sock --balloon 6
 }
@@ -106,6 +90,7 @@ teardown() { common_teardown; }
     assert_contains "$stderr" "'$PWD/$list'"
     assert_contains "$stderr" 'serving without it'
     run -0 probe --socket s/vm.sock --pages 100
+    wait_for_session_end vm
   done
   run -0 --separate-stderr uffd-ctl create --json --hot empty "vm=memory"
   assert_contains "$(json '.warnings[0]')" 'the file is empty'
@@ -262,184 +247,4 @@ teardown() { common_teardown; }
   require_root
   serve_memory --peer-uid 12345
   assert_equal "$(stat -c '%u %a' s.sock)" "12345 600"
-}
-
-# ---- as a service
-
-@test "uffd-ctl: create, sessions, session, close, health, stats and drain work" {
-  serve_control
-  assert_equal "$(stat -c %a c.sock)" 600
-  assert_equal "$(stat -c %a s)" 700
-  run -0 uffd-ctl create a=memory b=memory
-  assert_equal "$output" "a"$'\t'"$PWD/s/a.sock"$'\n'"b"$'\t'"$PWD/s/b.sock"
-  assert_equal "$(stat -c %a s/a.sock)" 600
-  run -0 uffd-ctl sessions
-  assert_equal "$output" "a"$'\t'"waiting"$'\t'"0"$'\n'"b"$'\t'"waiting"$'\t'"0"
-  run -0 probe --socket s/a.sock
-  wait_until 5 test ! -e s/a.vmm
-  run -0 uffd-ctl sessions
-  assert_equal "$output" "b"$'\t'"waiting"$'\t'"0"
-  run -0 uffd-ctl session b
-  assert_equal "$(json '.memory_path')" "$PWD/memory"
-  run -0 uffd-ctl close a b b
-  run -0 uffd-ctl health
-  assert_equal "$(json '.active_sessions')" 0
-  run -0 uffd-ctl stats
-  (($(json '.faults') > 0)) || fail "no faults counted"
-  run -0 uffd-ctl --json create c=memory
-  assert_equal "$(json '.type + .uffd_socket_path')" "session$PWD/s/c.sock"
-  run -0 uffd-ctl close c
-  run -0 uffd-ctl drain
-  wait_for_end "$server" 0
-  [[ ! -e c.sock ]] || fail "the socket is left"
-}
-
-@test "uffd-ctl: reports no server, an unknown session, a refusal, bad operands" {
-  run --separate-stderr -1 uffd-ctl --control none.sock health
-  assert_contains "$stderr" "no server listens at 'none.sock'"
-  run --separate-stderr -1 env SNAPFORK_PAGER="$PWD/none.sock" uffd-ctl health
-  serve_memory # which speaks no HTTP
-  run --separate-stderr -1 uffd-ctl --control s.sock health
-  assert_contains "$stderr" "ended before it answered"
-  serve_control
-  run --separate-stderr -1 uffd-ctl session none
-  assert_contains "$stderr" "session not found"
-  run --separate-stderr -1 uffd-ctl create "a=absent"
-  assert_contains "$stderr" "absent"
-  run --separate-stderr -1 uffd-ctl create "a=."
-  assert_contains "$stderr" "not a regular file"
-  run --separate-stderr -2 uffd-ctl
-  run --separate-stderr -2 uffd-ctl explode
-  assert_contains "$stderr" "'explode'"
-  run --separate-stderr -2 uffd-ctl close
-  assert_contains "$stderr" "too few operands: 'close ID...' is needed"
-  run --separate-stderr -2 uffd-ctl create memory
-  run --separate-stderr -2 uffd-ctl create a=
-  run --separate-stderr -2 uffd-ctl close "a/../b"
-  run --separate-stderr -2 uffd-ctl create --trace t a=memory b=memory
-  run --separate-stderr -2 uffd-ctl sessions operand
-  run --separate-stderr -2 uffd-ctl close --hot hot a
-  run -0 uffd-ctl sessions
-  assert_equal "$output" ""
-}
-
-@test "uffd-ctl: each field of a request has an option" {
-  serve_control
-  run -0 uffd-ctl create --instance-id i-7 --cache-key k --on-failure kill a=memory
-  run -0 uffd-ctl session a
-  assert_equal "$(json '.instance_id + " " + .cache_key')" "i-7 k"
-  run -0 uffd-ctl create b=memory
-  run -0 uffd-ctl session b
-  assert_equal "$(json '.instance_id + " " + .cache_key')" "b "
-  local option
-  for option in --hot=x --trace=x --window=4 --lazy --on-failure=kill --peer-uid=0 --cache-key=k --instance-id=i; do
-    run --separate-stderr -2 uffd-ctl complete "$option" a
-    assert_contains "$stderr" "${option%%=*} applies only to create"
-  done
-  for option in --rate=4 --no-wait; do
-    run --separate-stderr -2 uffd-ctl create "$option" a=memory
-    assert_contains "$stderr" "${option%%=*} applies only to complete"
-  done
-  for option in --rate=0 --rate=-1 --rate=fast; do
-    run --separate-stderr -2 uffd-ctl complete "$option" a
-    assert_contains "$stderr" "--rate"
-  done
-}
-
-@test "uffd-ctl create: hot list, trace and memory may be relative paths" {
-  mkdir there
-  hot_list 0 1 2 3 >there/hot
-  serve_control
-  run -0 env -C there uffd-ctl create --hot hot --trace trace a=../memory
-  printf '%s\n' 0 1 9 >touched
-  run -0 probe --socket s/a.sock --pattern trace:touched
-  wait_until 5 grep -qx 9 there/trace
-  (($(faults_of_probe) >= 1)) || fail "nothing was served on demand"
-}
-
-@test "a served VMM has s/ID.vmm and no socket, and close leaves it served" {
-  serve_control
-  uffd-ctl create a=memory
-  hold_vmm "$PWD/s/a.sock" --pages 50
-  [[ -s s/a.vmm ]] || fail "no record"
-  [[ ! -e s/a.sock ]] || fail "another VMM can connect"
-  local pid start _
-  read -r pid start _ <s/a.vmm
-  assert_equal "$start" "$(awk '{print $22}' "/proc/$pid/stat")"
-  run -0 uffd-ctl close a
-  run -0 uffd-ctl sessions
-  assert_equal "$output" "a"$'\t'"closing"$'\t'"$pid"
-  release_vmm
-  wait_until 5 test ! -e s/a.vmm
-  run -0 uffd-ctl sessions
-  assert_equal "$output" ""
-}
-
-@test "a killed server leaves s/ID.vmm; the next one names the guest and removes the leftovers" {
-  serve_control
-  uffd-ctl create a=memory b=memory
-  hold_vmm "$PWD/s/a.sock" --pages 50
-  kill -KILL "$server"
-  wait_until 5 is_gone "$server"
-  [[ -s s/a.vmm && -S s/b.sock ]] || fail "no record"
-  serve_control
-  assert_logged "its guest hangs"
-  [[ -s s/a.vmm && ! -e s/b.sock ]] || fail "wrong files were removed"
-  kill -KILL "$server"
-  wait_until 5 is_gone "$server"
-  release_vmm
-  wait_until 10 is_gone "$vmm"
-  serve_control
-  [[ ! -e s/a.vmm ]] || fail "the record of a dead VMM is left"
-}
-
-@test "--exit-when-idle: ends after the last session was closed or its VMM ended" {
-  serve_control --exit-when-idle
-  uffd-ctl create a=memory b=memory
-  uffd-ctl close a
-  run -0 probe --socket s/b.sock --pages 10
-  wait_for_end "$server" 0
-  assert_equal "$(ls s)" ""
-}
-
-@test "SIGTERM to a service ends sessions without a VMM and still serves guests" {
-  serve_control
-  uffd-ctl create a=memory b=memory
-  hold_vmm "$PWD/s/a.sock" --pages 50
-  kill -TERM "$server"
-  wait_until 5 test ! -e s/b.sock
-  run --separate-stderr -1 uffd-ctl create c=memory
-  assert_contains "$stderr" "draining"
-  release_vmm
-  wait_for_end "$server" 0
-}
-
-@test "a second service on the socket, or an s that is not a directory, is refused" {
-  serve_control
-  run --separate-stderr -1 uffd-serve --control c.sock
-  assert_contains "$stderr" "another server uses it"
-  mkdir other
-  echo >other/s
-  run --separate-stderr -5 uffd-serve --control other/c.sock
-  assert_contains "$stderr" "other/s'"
-}
-
-@test "an idle server with waiting and served sessions never wakes up" {
-  require_userfaultfd
-  require_plain_build
-  serve_control
-  uffd-ctl create a=memory b=memory
-  hold_vmm "$PWD/s/a.sock" --pages 20
-  switches() { cat "/proc/$server/task/"*/status | awk '/ctxt_switches/ { n += $2 } END { print n }'; }
-  # Waits until all requests are finished.
-  local before=-1
-  settled() {
-    local last=$before
-    before=$(switches)
-    ((before == last))
-  }
-  wait_until 5 settled
-  # A periodic wakeup within a second would be seen.
-  run timeout 1 tail -f /dev/null
-  assert_equal "$(switches)" "$before"
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Shared functions of the uffd-serve tests: a server, and uffd-probe as its VMMs.
-# shellcheck shell=bash disable=SC2154,SC2030,SC2031,SC2034 # run sets output and status; each test is a subshell; tests use what is set here
+# Variables are set by run or used by tests, each test is a subshell, and functions are called by name:
+# shellcheck shell=bash disable=SC2154,SC2030,SC2031,SC2034,SC2317
 
 serve_setup() {
   common_setup
@@ -75,18 +76,13 @@ probe() { # <option>...
   uffd-probe --mem memory --json "$@"
 }
 
-require_userfaultfd() {
-  ((EUID == 0)) || [[ $(</proc/sys/vm/unprivileged_userfaultfd) == 1 ]] || [[ -r /dev/userfaultfd ]] \
-    || skip "needs userfaultfd"
-}
-
 # Prints the resources that the server holds.
 descriptors() { find "/proc/$server/fd" -mindepth 1 | wc -l; }
 threads() { find "/proc/$server/task" -mindepth 1 -maxdepth 1 | wc -l; }
 is_back_to() { # <descriptors> [threads]
   (($(descriptors) <= $1)) && (($# < 2 || $(threads) <= ${2-0}))
 }
-serves_nobody() { # there is no thread of a session
+serves_nobody() { # no thread of a session exists
   ! grep -q '^vm ' "/proc/$server/task/"*/comm
 }
 
@@ -94,7 +90,7 @@ serves_nobody() { # there is no thread of a session
 serve_one_guest() {
   uffd-ctl create warm=memory
   run -0 probe --socket s/warm.sock
-  wait_until 5 test ! -e s/warm.vmm
+  wait_for_session_end warm
   wait_until 5 serves_nobody
 }
 
@@ -107,9 +103,20 @@ faults_of_probe() {
   jq -s 'map(select(.type == "summary"))[0].faults' <<<"$output"
 }
 
-# Waits for this message; the server writes messages in the background.
+# Waits for this message: the server writes messages in the background, perhaps after the event that a test waited for.
 assert_logged() { # <text>
   wait_until 5 grep -qF -e "$1" server.log || fail "not logged: $1" "$(<server.log)"
+}
+
+# Waits until the session of this id has ended: then the server has removed the record of its VMM.
+wait_for_session_end() { # <id>
+  wait_until 10 test ! -e "s/$1.vmm"
+}
+
+# Checks that exactly COUNT lines of the log match, and waits for them.
+assert_logged_times() { # <count> <basic regular expression>
+  count_is() { (($(grep -c -e "$2" server.log) == $1)); }
+  wait_until 5 count_is "$@" || fail "not logged $1 times: $2" "$(<server.log)"
 }
 
 # Starts a VMM that touches its pages and lives until `release_vmm`.

@@ -79,7 +79,7 @@ places() {
 wait_for_locks() {
   local id
   for id in base f g; do
-    template-lock wait --timeout 10 "$id" || return
+    template-lock wait --timeout 60 "$id" || return
   done
 }
 

@@ -16,19 +16,6 @@ teardown() {
   [[ ! -v job ]] || rmdir "$job" || true
 }
 
-# A guest that is being served.
-hold_vmm() { # <record>
-  local socket stay
-  socket=$(jq -r .uffd_socket_path <<<"$1")
-  mkfifo "$BATS_TEST_TMPDIR/stay"
-  exec {stay}<>"$BATS_TEST_TMPDIR/stay"
-  uffd-probe --hold --pages 10 --socket "$socket" --mem "$SNAPSHOT/memory" <&"$stay" >/dev/null 2>&1 3>&- 4>&- &
-  spawned+=("$!")
-  wait_until 10 test -s "${socket%.sock}.vmm"
-  read -r vmm _ <"${socket%.sock}.vmm"
-  spawned+=("$vmm")
-}
-
 kill_server() {
   kill -KILL "$(pager_pids)"
   wait_until 10 no_pager
@@ -116,7 +103,7 @@ kill_server() {
 
 @test "status names a guest that hangs also when a new server runs, until its VMM ends" {
   local vmm record
-  hold_vmm "$(snapfork -q fork base f)"
+  hold_vmm "$(snapfork -q fork base f | jq -r .uffd_socket_path)"
   record=$BATS_TEST_TMPDIR/run/s/$(snapshot-meta session-name f)
   kill_server
   snapfork -q fork base other >/dev/null

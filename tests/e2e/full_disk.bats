@@ -58,6 +58,7 @@ delete_without_lock_file() { # <filesystem> [MiB]
   template-lock nofile -- bash -c 'touch "$0"; exec tail -f /dev/null' "$BATS_TEST_TMPDIR/held" 3>&- 4>&- &
   spawned+=("$!")
   wait_until 10 test -e "$BATS_TEST_TMPDIR/held"
+  wait_until 10 runs_as "${spawned[-1]}" tail
   run -1 template-lock --no-wait nofile -- true
   assert_contains "$output" "cannot lock 'nofile': held exclusively by ${spawned[-1]} (tail)"
   run -1 template-lock wait --timeout 0 other

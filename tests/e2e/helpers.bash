@@ -73,6 +73,17 @@ assert_nothing_left() {
   assert_equal "$left" ''
 }
 
+# Starts a VMM that has touched some pages and runs until the end of the test; its pid is in $vmm.
+hold_vmm() { # <socket>
+  local stay=$BATS_TEST_TMPDIR/stay log=$BATS_TEST_TMPDIR/vmm.log
+  [[ -p $stay ]] || mkfifo "$stay"
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  spawn_to "$log" bash -c 'exec uffd-probe --hold --pages 10 --socket "$1" --mem "$2" <>"$3"' _ "$1" "$SNAPSHOT/memory" "$stay"
+  wait_until 20 grep -q ready "$log" || fail "$(<"$log")"
+  read -r vmm _ <"${1%.sock}.vmm"
+  spawned+=("$vmm")
+}
+
 field() { # <jq filter>: of each record in $output
   jq -r "$1" <<<"$output"
 }

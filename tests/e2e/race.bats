@@ -195,17 +195,9 @@ own_and_delete() { # <name> <rounds>
   make_store xfs
   make_template
   snapfork -q fork -n 2 base >"$BATS_TEST_TMPDIR/forks"
-  local socket id other stay
+  local socket id other vmm
   { read -r id socket && read -r other _; } < <(jq -r '"\(.id) \(.uffd_socket_path)"' "$BATS_TEST_TMPDIR/forks")
-  # A VMM that has touched some pages and keeps running.
-  mkfifo "$BATS_TEST_TMPDIR/stay"
-  exec {stay}<>"$BATS_TEST_TMPDIR/stay"
-  uffd-probe --hold --pages 10 --socket "$socket" --mem "$SNAPSHOT/memory" <&"$stay" >/dev/null 2>&1 3>&- 4>&- &
-  spawned+=("$!")
-  local vmm
-  wait_until 10 test -s "${socket%.sock}.vmm"
-  read -r vmm _ <"${socket%.sock}.vmm"
-  spawned+=("$vmm")
+  hold_vmm "$socket"
   run -0 snapfork status
   assert_contains "$output" "$id"
   kill -KILL "$(pager_pids)"

@@ -108,6 +108,7 @@ served_pid() { # <id>
   local vmm
   vmm=$(<"$BATS_TEST_TMPDIR/pid")
   spawned+=("$vmm")
+  wait_until 10 runs_as "$vmm" tail
   assert_refused_as_running "process $vmm (tail) has '$SNAPFORK_ROOT/guests/f/root.ext4' open for writing"
   # It may be the VMM or not: it was not recorded.
   run -1 --separate-stderr snapfork delete --stop f
@@ -137,6 +138,8 @@ run_in_namespace() { # <option of unshare>...
   spawn_to "$BATS_TEST_TMPDIR/log" unshare --pid --fork --kill-child "$@" bash -c \
     'snapfork run f -- bash -c ": >\"\$0\"; exec tail -f /dev/null" "$0"; exit' "$BATS_TEST_TMPDIR/in"
   wait_until 10 test -e "$BATS_TEST_TMPDIR/in" || fail "$(<"$BATS_TEST_TMPDIR/log")"
+  is_a_tail() { [[ $(snapshot-meta state f 2>&1) == *'(tail)'* ]]; }
+  wait_until 10 is_a_tail
 }
 
 @test "guest that runs in a PID namespace is Running in all others, and Standby when it has ended" {
@@ -160,8 +163,7 @@ run_in_namespace() { # <option of unshare>...
   make_fork --backend file
   spawn "$(type -P snapfork)" run f -- tail -f /dev/null
   local vmm=$spawned_pid
-  is_tail() { [[ $(<"/proc/$vmm/comm") == tail ]]; } # before that, the mounts need the metadata
-  wait_until 10 is_tail
+  wait_until 10 runs_as "$vmm" tail # before that, the mounts need the metadata
   sed -i 's/^}$/,,/' "$SNAPFORK_ROOT/guests/f/metadata.json"
   run -1 --separate-stderr snapfork delete f
   assert_contains "$stderr" "process $vmm ("

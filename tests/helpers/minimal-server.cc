@@ -59,7 +59,7 @@ constexpr std::array kWrongs{
     std::pair{"accept-all", Wrong::accept_all},
 };
 
-constexpr auto kHandshakeTime = std::chrono::milliseconds(300);
+constexpr auto kHandshakeTime = std::chrono::seconds(1);
 constexpr uint64_t kGoodFaults = 100;
 
 // Answers the faults of one VMM until it ends.

@@ -50,7 +50,7 @@ TEST(BackgroundWriter, WritesInOrderAndDrains) {
                                 [&] { return std::move(pipe.write_end); });
   EXPECT_TRUE(writer.write("one\n"));
   EXPECT_TRUE(writer.write("two\n"));
-  EXPECT_TRUE(writer.drain(seconds(10)));
+  EXPECT_TRUE(writer.drain(seconds(60)));
   EXPECT_EQ(read_from(pipe.read_end, 8), "one\ntwo\n");
 }
 
@@ -62,11 +62,14 @@ TEST(BackgroundWriter, ABlockedPipeDoesNotBlockTheCaller) {
   {
     base::BackgroundWriter writer("test", 50 * kPiece, OnError::end,
                                   [&] { return std::move(pipe.write_end); });
-    // The pipe's 64 KiB, then the queue.
+    // Half of them fit into the pipe, which has 64 KiB; then the queue fills.
+    for (; taken < 50; ++taken) {
+      ASSERT_TRUE(writer.write(piece));
+      ASSERT_TRUE(writer.drain(seconds(60)));
+    }
     while (writer.write(piece)) {
       ++taken;
       ASSERT_LT(taken, 1000U);
-      static_cast<void>(writer.drain(milliseconds(1)));
     }
     EXPECT_GE(taken, 100U);
     EXPECT_FALSE(writer.drain(milliseconds(1)));
@@ -81,11 +84,11 @@ TEST(BackgroundWriter, AFileThatCannotBeOpenedOrWrittenIsAFailure) {
   base::BackgroundWriter none("test", 1000, OnError::end,
                               []() -> base::Fd { throw base::BadData("no such file"); });
   static_cast<void>(none.write("lost"));
-  EXPECT_FALSE(none.drain(seconds(10)) && none.failure().empty());
+  EXPECT_FALSE(none.drain(seconds(60)) && none.failure().empty());
   base::BackgroundWriter full("test", 1000, OnError::end,
                               [] { return base::open_file("/dev/full", O_WRONLY); });
   static_cast<void>(full.write("lost"));
-  EXPECT_FALSE(full.drain(seconds(10)));
+  EXPECT_FALSE(full.drain(seconds(60)));
   EXPECT_NE(full.failure().find("No space"), std::string::npos);
   EXPECT_FALSE(full.write("more"));
 }
@@ -95,7 +98,7 @@ TEST(BackgroundWriter, ALogContinuesAfterAFullDisk) {
                              [] { return base::open_file("/dev/full", O_WRONLY); });
   EXPECT_TRUE(log.write("one"));
   EXPECT_TRUE(log.write("two"));
-  EXPECT_TRUE(log.drain(seconds(10)));
+  EXPECT_TRUE(log.drain(seconds(60)));
   EXPECT_EQ(log.take_skipped(), 2U);
   EXPECT_EQ(log.take_skipped(), 0U);
   EXPECT_TRUE(log.write("three"));
@@ -109,7 +112,7 @@ TEST(BackgroundWriter, AnotherHolderMaySetTheFileToNonBlocking) {
   const std::string text(200'000, 'y');
   EXPECT_TRUE(writer.write(text));
   EXPECT_EQ(read_from(pipe.read_end, text.size()), text);
-  EXPECT_TRUE(writer.drain(seconds(10)));
+  EXPECT_TRUE(writer.drain(seconds(60)));
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ using base::SocketClaim;
 using base::UnixListener;
 
 bool someone_listens(const std::string& path) {
-  return base::connect_unix(path, Deadline::after(std::chrono::seconds(5))).has_value();
+  return base::connect_unix(path, Deadline::after(std::chrono::minutes(1))).has_value();
 }
 
 std::string reason_of_refusal(const std::string& path) {

@@ -17,7 +17,7 @@ namespace pager {
 // Connects and sends the handshake of `guest` in one message; returns the socket.
 inline base::Fd greet(const std::string& socket_path, const TestGuest& guest) {
   std::optional<base::Fd> socket =
-      base::connect_unix(socket_path, base::Deadline::after(std::chrono::seconds(5)));
+      base::connect_unix(socket_path, base::Deadline::after(std::chrono::minutes(1)));
   if (!socket) {
     throw std::runtime_error("no server listens at " + socket_path);
   }

@@ -74,7 +74,7 @@ class PeerTest : public FeaturesTest, public testing::WithParamInterface<const c
 TEST_P(PeerTest, APeerIsIdentifiedAndItsEndIsSeen) {
   const base::UnixListener listener(dir_ / "s", base::SocketClaim::directory_is_ours);
   ChildProcess peer([&](const std::function<void()>& ready) {
-    const auto socket = base::connect_unix(dir_ / "s", base::Deadline::after(5s));
+    const auto socket = base::connect_unix(dir_ / "s", base::Deadline::after(60s));
     ready();
     for (;;) {
       ::pause();
@@ -89,14 +89,14 @@ TEST_P(PeerTest, APeerIsIdentifiedAndItsEndIsSeen) {
   ASSERT_GE(vmm.pidfd(), 0);
   EXPECT_FALSE(base::wait_for(vmm.pidfd(), POLLIN, base::Deadline::after(0s)));
   EXPECT_TRUE(vmm.kill());
-  EXPECT_TRUE(base::wait_for(vmm.pidfd(), POLLIN, base::Deadline::after(5s)));
+  EXPECT_TRUE(base::wait_for(vmm.pidfd(), POLLIN, base::Deadline::after(60s)));
 }
 
 TEST_P(PeerTest, APeerThatHasEndedIsNotIdentified) {
   const base::UnixListener listener(dir_ / "s", base::SocketClaim::directory_is_ours);
   {
     ChildProcess peer([&](const std::function<void()>& ready) {
-      const auto socket = base::connect_unix(dir_ / "s", base::Deadline::after(5s));
+      const auto socket = base::connect_unix(dir_ / "s", base::Deadline::after(60s));
       ready();
     });
     ASSERT_TRUE(peer.wait_ready());

@@ -23,7 +23,7 @@ TEST_F(PagerAdmissionTest, ServesAConnectedGuestWhoseSessionIsClosedBeforeItsHan
   for (const bool replaced : {false, true}) {
     make({});
     pager_->open(endpoint("vm"));
-    FakeVmm vmm(dir_ / "vm.sock", kPages, verify_within_ten_seconds);
+    FakeVmm vmm(dir_ / "vm.sock", kPages, verify_within_a_minute);
     EXPECT_TRUE(vmm.wait_ready());
     if (replaced) {
       pager_->open(endpoint("vm"), Pager::Existing::replace);
@@ -50,7 +50,7 @@ TEST_F(PagerAdmissionTest, ServesAConnectedGuestIfTheServerDrainsBeforeItsHandsh
     // The signal arrives first, so that it is handled first.
     const struct signalfd_siginfo info {};
     ASSERT_EQ(::write(sender.get(), &info, sizeof info), static_cast<ssize_t>(sizeof info));
-    FakeVmm vmm(dir_ / "vm.sock", kPages, verify_within_ten_seconds);
+    FakeVmm vmm(dir_ / "vm.sock", kPages, verify_within_a_minute);
     EXPECT_TRUE(vmm.wait_ready());
     run();
     EXPECT_TRUE(vmm.ended_well());
@@ -59,17 +59,17 @@ TEST_F(PagerAdmissionTest, ServesAConnectedGuestIfTheServerDrainsBeforeItsHandsh
 }
 
 TEST_F(PagerAdmissionTest, RefusesASilentClient) {
-  start({.handshake_timeout = 20ms}).open(endpoint("vm"));
-  std::optional<base::Fd> silent = base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+  start({.handshake_timeout = 1s}).open(endpoint("vm"));
+  std::optional<base::Fd> silent = base::connect_unix(dir_ / "vm.sock", base::Deadline::after(60s));
   ASSERT_TRUE(silent);
-  EXPECT_TRUE(base::wait_for(silent->get(), POLLIN, base::Deadline::after(5s)));
+  EXPECT_TRUE(base::wait_for(silent->get(), POLLIN, base::Deadline::after(60s)));
   EXPECT_EQ(state_of("vm"), "waiting") << "the endpoint stays open for its VMM";
   FakeVmm vmm(dir_ / "vm.sock", kPages, verify_all);
   EXPECT_TRUE(vmm.wait_ready());
 }
 
 TEST_F(PagerAdmissionTest, ClosesASessionWithoutAVmmAfterTheTimeout) {
-  Pager& pager = start({.connect_timeout = 500ms});
+  Pager& pager = start({.connect_timeout = 1s});
   pager.open(endpoint("vm"));
   const Gate go;
   FakeVmm vmm(dir_ / "vm.sock", kPages, verify_after(go));
@@ -87,11 +87,11 @@ TEST_F(PagerAdmissionTest, ClosesASessionWithoutAVmmAfterTheTimeout) {
 TEST_F(PagerAdmissionTest, AConnectedClientKeepsItsHandshakeTimeout) {
   Pager& pager = make({.handshake_timeout = 200ms, .connect_timeout = 20ms});
   pager.open(endpoint("vm"));
-  std::optional<base::Fd> slow = base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+  std::optional<base::Fd> slow = base::connect_unix(dir_ / "vm.sock", base::Deadline::after(60s));
   ASSERT_TRUE(slow);
   const auto start = std::chrono::steady_clock::now();
   run();
-  EXPECT_TRUE(base::wait_for(slow->get(), POLLIN, base::Deadline::after(5s)));
+  EXPECT_TRUE(base::wait_for(slow->get(), POLLIN, base::Deadline::after(60s)));
   EXPECT_GE(std::chrono::steady_clock::now() - start, 200ms)
       << "the endpoint was closed before its handshake";
   EXPECT_TRUE(wait_for_state("vm", "none"));
@@ -107,10 +107,10 @@ TEST_F(PagerAdmissionTest, ABadHandshakeAffectsOnlyItsClient) {
                                   compose_handshake(std::vector{beyond}),
                                   compose_handshake(std::vector{guest.region(), guest.region()})}) {
     std::optional<base::Fd> socket =
-        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(60s));
     ASSERT_TRUE(socket) << body;
     base::send_with_fds(socket->get(), body, fds);
-    EXPECT_TRUE(base::wait_for(socket->get(), POLLIN, base::Deadline::after(5s))) << body;
+    EXPECT_TRUE(base::wait_for(socket->get(), POLLIN, base::Deadline::after(60s))) << body;
     char byte = 0;
     EXPECT_LE(::recv(socket->get(), &byte, 1, 0), 0) << body;
   }
@@ -124,7 +124,7 @@ TEST_F(PagerAdmissionTest, KillsAndNamesAVmmThatIsRefusedAfterItsUserfaultfd) {
   Endpoint small = endpoint("vm");
   small.image = Image::open(dir_ / "small");
   start().open(std::move(small));
-  FakeVmm vmm(dir_ / "vm.sock", kPages, verify_within_ten_seconds);
+  FakeVmm vmm(dir_ / "vm.sock", kPages, verify_within_a_minute);
   const pid_t pid = vmm.pid();
   const int status = vmm.wait();
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << status;
@@ -143,7 +143,7 @@ TEST_F(PagerAdmissionTest, DoesNotKillARefusedVmmWithOnRefusalClose) {
   start().open(std::move(small));
   FakeVmm vmm(dir_ / "vm.sock", kPages,
               [](const TestGuest&, const base::Fd& socket, const FakeVmm::Ready& ready) {
-                require(base::wait_for(socket.get(), POLLIN, base::Deadline::after(5s)));
+                require(base::wait_for(socket.get(), POLLIN, base::Deadline::after(60s)));
                 ready();
               });
   EXPECT_TRUE(vmm.wait_ready());
@@ -152,11 +152,11 @@ TEST_F(PagerAdmissionTest, DoesNotKillARefusedVmmWithOnRefusalClose) {
 }
 
 TEST_F(PagerAdmissionTest, NeverKillsAPeerThatSentNoUserfaultfd) {
-  start({.handshake_timeout = 20ms}).open(endpoint("vm"));
+  start({.handshake_timeout = 1s}).open(endpoint("vm"));
   ChildProcess silent([&](const std::function<void()>& ready) {
     std::optional<base::Fd> socket =
-        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
-    require(socket && base::wait_for(socket->get(), POLLIN, base::Deadline::after(5s)));
+        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(60s));
+    require(socket && base::wait_for(socket->get(), POLLIN, base::Deadline::after(60s)));
     ready();
   });
   EXPECT_TRUE(silent.wait_ready());
@@ -210,7 +210,7 @@ TEST_F(PagerAdmissionTest, ADescriptorWhoseCloseBlocksDoesNotDelayOthers) {
     while (::send(sender.get(), data.data(), data.size(), MSG_NOSIGNAL) > 0) {
     }
     std::optional<base::Fd> socket =
-        base::connect_unix(dir_ / "bad.sock", base::Deadline::after(5s));
+        base::connect_unix(dir_ / "bad.sock", base::Deadline::after(60s));
     const std::array fds{sender.get()};
     base::send_with_fds(socket.value().get(), "[]", fds);
     // The receiving end stays open in this process. The server has the last copy of the sending
@@ -226,7 +226,7 @@ TEST_F(PagerAdmissionTest, ADescriptorWhoseCloseBlocksDoesNotDelayOthers) {
   EXPECT_TRUE(vmm.wait_ready());
   stop();
   pager_.reset();
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 20s);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 60s);
 }
 
 // Of the silent connections only the number that a VMM may need is kept.
@@ -238,7 +238,7 @@ TEST_F(PagerAdmissionTest, AClientThatConnectsRepeatedlyDoesNotBlockOtherVmms) {
   std::vector<base::Fd> silent;
   for (int i = 0; i < 200; ++i) {
     std::optional<base::Fd> socket =
-        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(60s));
     ASSERT_TRUE(socket);
     silent.push_back(std::move(*socket));
   }
@@ -257,7 +257,7 @@ TEST_F(PagerAdmissionTest, ServesAHandshakeWithoutAPageSize) {
   ChildProcess vmm([&](const std::function<void()>& ready) {
     const TestGuest guest(kPages);
     std::optional<base::Fd> socket =
-        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(60s));
     const std::array fds{guest.uffd()};
     base::send_with_fds(socket.value().get(),
                         R"([{"base_host_virt_addr":)" + std::to_string(guest.base()) +
@@ -277,10 +277,10 @@ TEST_F(PagerAdmissionTest, RefusesRegionsThatOverflow) {
         R"({"base_host_virt_addr":4096,"size":8192,"offset":18446744073709547520})",
         R"({"base_host_virt_addr":4096,"size":18446744073709547520,"offset":4096})"}) {
     std::optional<base::Fd> socket =
-        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(60s));
     const std::array fds{guest.uffd()};
     base::send_with_fds(socket.value().get(), std::string("[") + region + "]", fds);
-    EXPECT_TRUE(base::wait_for(socket->get(), POLLIN, base::Deadline::after(5s))) << region;
+    EXPECT_TRUE(base::wait_for(socket->get(), POLLIN, base::Deadline::after(60s))) << region;
   }
   EXPECT_EQ(state_of("vm"), "waiting");
 }
@@ -306,9 +306,9 @@ TEST_F(PagerAdmissionTest, WithoutFreeDescriptorsOnlyExistingSessionsAreServed) 
   EXPECT_EQ(state_of("late"), "waiting") << "an existing session is lost";
   {
     std::optional<base::Fd> socket =
-        base::connect_unix(dir_ / "late.sock", base::Deadline::after(5s));
+        base::connect_unix(dir_ / "late.sock", base::Deadline::after(60s));
     ASSERT_TRUE(socket);
-    EXPECT_TRUE(base::wait_for(socket->get(), POLLIN, base::Deadline::after(5s)))
+    EXPECT_TRUE(base::wait_for(socket->get(), POLLIN, base::Deadline::after(60s)))
         << "a VMM waits for a server that cannot take it";
   }
   go.open(1);
@@ -327,12 +327,13 @@ TEST_F(PagerAdmissionTest, SessionsWithoutAVmmNeedNoThreads) {
     pager.open(endpoint("s" + std::to_string(i)));
   }
   EXPECT_EQ(pager.active(), kSessions);
-  EXPECT_EQ(threads(), threads_before);
-  EXPECT_EQ(open_descriptors(), before + kSessions);
+  // Fewer if a thread that an earlier test left, such as one of its Closer, has ended since.
+  EXPECT_LE(threads(), threads_before);
+  EXPECT_LE(open_descriptors(), before + kSessions);
   for (size_t i = 0; i < kSessions; ++i) {
     EXPECT_TRUE(pager.close("s" + std::to_string(i)));
   }
-  EXPECT_TRUE(wait_for_true([&] { return open_descriptors() == before; }));
+  EXPECT_TRUE(wait_for_true([&] { return open_descriptors() <= before; }));
 }
 
 TEST_F(PagerAdmissionTest, TheSocketBelongsToThePeersUser) {
@@ -351,7 +352,7 @@ TEST_F(PagerAdmissionTest, TheSocketBelongsToThePeersUser) {
   ChildProcess other([&](const std::function<void()>& ready) {
     require(::setuid(12346) == 0);
     try {
-      static_cast<void>(base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s)));
+      static_cast<void>(base::connect_unix(dir_ / "vm.sock", base::Deadline::after(60s)));
     } catch (const std::system_error& error) {
       require(error.code().value() == EACCES);
       ready();
@@ -363,7 +364,7 @@ TEST_F(PagerAdmissionTest, TheSocketBelongsToThePeersUser) {
   ChildProcess stranger([&](const std::function<void()>& ready) {
     require(::setuid(12346) == 0);
     std::optional<base::Fd> socket =
-        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(5s));
+        base::connect_unix(dir_ / "vm.sock", base::Deadline::after(60s));
     require(socket && base::wait_for(socket->get(), POLLIN, base::Deadline::after(2s)));
     char byte = 0;
     require(::recv(socket->get(), &byte, 1, 0) == 0);

@@ -24,7 +24,7 @@ TEST(ProbeChild, ReportsDoneAndKeepsRunning) {
     say_done();
     ::pause();
   });
-  EXPECT_TRUE(child.wait_done(base::Deadline::after(seconds(10))));
+  EXPECT_TRUE(child.wait_done(base::Deadline::after(seconds(60))));
   EXPECT_EQ(::kill(child.pid(), 0), 0);
   const int status = child.end();
   EXPECT_TRUE(WIFSIGNALED(status));
@@ -48,7 +48,7 @@ TEST(ProbeChild, SharedMemoryOutlivesTheChild) {
     record->failure.set(base::BadData("no good"));
     ::kill(::getpid(), SIGKILL);
   });
-  EXPECT_TRUE(child.wait_done(base::Deadline::after(seconds(10))));
+  EXPECT_TRUE(child.wait_done(base::Deadline::after(seconds(60))));
   EXPECT_EQ(WTERMSIG(child.reap()), SIGKILL);
   EXPECT_EQ(record->touched, 42U);
   EXPECT_EQ(record->waiting[3].get(), std::optional<PageNumber>(0));

@@ -23,7 +23,7 @@ class Stranger {
         process_([&](const std::function<void()>& ready) {
           ::munmap(reinterpret_cast<void*>(without.base), without.size);
           const auto socket =
-              base::connect_unix(path, base::Deadline::after(std::chrono::seconds(5)));
+              base::connect_unix(path, base::Deadline::after(std::chrono::minutes(1)));
           ready();
           ::pause();
         }) {

@@ -25,12 +25,12 @@
 
 namespace pager {
 
-// What the page `number` of a test's memory file starts with; never 0.
+// The first word of page `number` of a test's memory file; never 0.
 inline uint64_t page_word(uint64_t number) {
   return (number + 1) * 0x9e3779b97f4a7c15;
 }
 
-// Writes a memory file of `pages` 4 KiB pages, each full of its page_word; `holes` are left out.
+// Writes a memory file of `pages` 4 KiB pages, each filled with its page_word, except `holes`.
 inline void write_memory_file(const std::string& path, uint64_t pages,
                               const std::set<uint64_t>& holes = {}) {
   const base::Fd fd = base::open_file(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
@@ -47,9 +47,9 @@ inline void write_memory_file(const std::string& path, uint64_t pages,
   }
 }
 
-// Polls until `condition` holds; false after ten seconds.
+// Polls until `condition` is true; returns false after a minute.
 inline bool wait_for_true(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) {
       return false;
@@ -59,11 +59,11 @@ inline bool wait_for_true(const std::function<bool()>& condition) {
   return true;
 }
 
-// Anonymous memory whose missing pages a userfaultfd reports, as a VMM has it. Touching them blocks
-// until somebody serves: touch from another thread.
+// Anonymous memory whose missing pages a userfaultfd reports, like that of a VMM. A touch of a
+// missing page blocks until it is served, so touch from another thread.
 class TestGuest {
  public:
-  // Throws base::Unsupported where there is no userfaultfd or no 2 MiB page.
+  // Throws base::Unsupported if this machine has no userfaultfd or no free 2 MiB page.
   explicit TestGuest(uint64_t pages, uint64_t page_size = hot::kSmallPage)
       : size_(pages * page_size), page_size_(page_size), uffd_(uffd_create()) {
     const int huge = page_size == hot::kHugePage ? MAP_HUGETLB : 0;
@@ -75,7 +75,7 @@ class TestGuest {
     memory_ = static_cast<std::byte*>(memory);
     uffd_register_missing(uffd_.get(), base(), size_);
   }
-  // Inlined, that of an empty std::optional<TestGuest> is "maybe uninitialized" for g++ 14.
+  // If it is inlined, g++ 14 warns "maybe uninitialized" for an empty std::optional<TestGuest>.
   [[gnu::noinline]] ~TestGuest() { ::munmap(memory_, size_); }
   TestGuest(const TestGuest&) = delete;
   TestGuest(TestGuest&&) = delete;
@@ -89,22 +89,24 @@ class TestGuest {
     return {.base = base(), .size = size_, .offset = 0, .page_size = page_size_};
   }
 
-  // The first word of a page, or another, read now: blocks when the page is missing.
+  // Reads the first word of a page, or another. Blocks if the page is missing.
   uint64_t word(uint64_t page, uint64_t index = 0) const {
     return *reinterpret_cast<const volatile uint64_t*>(memory_ + page * page_size_ +
                                                        index * sizeof(uint64_t));
   }
-  // The same by another thread.
+  // The same in another thread.
   std::future<uint64_t> touch(uint64_t page) const {
     return std::async(std::launch::async, [this, page] { return word(page); });
   }
-  // What a balloon does. Returns once the removal was read, and has happened.
+  // Removes pages, as a balloon does. The result is ready when the removal was read and has
+  // happened.
   std::future<bool> remove(uint64_t page, uint64_t count) const {
     return std::async(std::launch::async, [this, page, count] {
       return ::madvise(memory_ + page * page_size_, count * page_size_, MADV_DONTNEED) == 0;
     });
   }
-  // Whether reading the page fails as a poisoned one does (EFAULT, where a load would be SIGBUS).
+  // Returns whether the page is poisoned: write(2) from it fails with EFAULT; a load would be
+  // SIGBUS.
   bool is_poisoned(uint64_t page) const {
     std::array<int, 2> pipe{};
     if (::pipe2(pipe.data(), O_CLOEXEC) != 0) {
@@ -114,13 +116,13 @@ class TestGuest {
     const base::Fd write_end(pipe[1]);
     return ::write(write_end.get(), memory_ + page * page_size_, 8) < 0 && errno == EFAULT;
   }
-  // Whether the page is there, as the kernel sees it.
+  // Returns whether the kernel has the page.
   bool is_present(uint64_t page) const {
     unsigned char resident = 0;
     return ::mincore(memory_ + page * page_size_, hot::kSmallPage, &resident) == 0 &&
            (resident & 1U) != 0;
   }
-  // Faults that nobody has read from the userfaultfd.
+  // The number of faults that are not read from the userfaultfd yet.
   int unread_faults() const {
     std::ifstream info("/proc/self/fdinfo/" + std::to_string(uffd()));
     std::string word;

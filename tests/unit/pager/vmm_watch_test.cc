@@ -36,7 +36,7 @@ TEST_F(VmmWatchTest, DetectsAPeerThatDoesNotHaveTheMemory) {
   const Stranger stranger(dir_ / "s", guest.region());
   EXPECT_EQ(maps_regions(stranger.as_vmm(), regions), false);
   const base::UnixListener listener(dir_ / "t", base::SocketClaim::directory_is_ours);
-  const auto connected = base::connect_unix(dir_ / "t", base::Deadline::after(5s));
+  const auto connected = base::connect_unix(dir_ / "t", base::Deadline::after(60s));
   ASSERT_TRUE(connected);
   const std::optional<base::Fd> socket = listener.accept();
   ASSERT_TRUE(socket);

@@ -27,7 +27,7 @@ using std::chrono::steady_clock;
 using store::IdLock;
 using store::LockMode;
 
-constexpr milliseconds kLong{20'000};  // longer than any step takes unless it hangs
+constexpr milliseconds kLong{60'000};  // longer than any step takes unless it hangs
 
 class IdLockTest : public testing::Test {
  protected:

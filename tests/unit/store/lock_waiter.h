@@ -10,15 +10,15 @@
 
 #include "base/deadline.h"
 
-// Polls /proc/locks, where a blocked request has an arrow, until there is one for the file. False
-// when there is none within 20 s.
+// Polls /proc/locks, where a blocked request has an arrow, until one for the file appears. Returns
+// false after a minute.
 inline bool wait_for_waiter(const std::string& path) {
   struct stat st {};
   if (::stat(path.c_str(), &st) != 0) {
     return false;
   }
   const std::string inode = ":" + std::to_string(st.st_ino) + " ";
-  const base::Deadline deadline = base::Deadline::after(std::chrono::seconds(20));
+  const base::Deadline deadline = base::Deadline::after(std::chrono::minutes(1));
   while (!deadline.passed()) {
     std::ifstream locks("/proc/locks");
     for (std::string line; std::getline(locks, line);) {
