@@ -2,9 +2,9 @@
 // Says which Firecracker releases load a state, and what is known to go wrong when they do.
 #pragma once
 
-#include <compare>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "meta/vmstate/vmstate.h"
@@ -15,7 +15,9 @@ struct ReleaseNumber {
   unsigned major;
   unsigned minor;
   unsigned patch;
-  auto operator<=>(const ReleaseNumber&) const = default;
+  bool operator<(const ReleaseNumber& other) const {
+    return std::tie(major, minor, patch) < std::tie(other.major, other.minor, other.patch);
+  }
   std::string text() const;  // "1.16.0"
 };
 
