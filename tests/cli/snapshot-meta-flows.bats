@@ -69,6 +69,13 @@ teardown() { common_teardown; }
   refused 4 'CRC is wrong' --dry-run a --state state --memory memory
 }
 
+@test "init refuses a guest with a vhost-user device" {
+  make_snapshot vhost-user=/run/back-end.sock
+  run --separate-stderr -3 snapshot-meta init a --state state --memory memory
+  assert_contains "$stderr" "cannot import 'state': it has a vhost-user device, '/run/back-end.sock'"
+  [[ ! -e $(guest_dir a) && -e state && -e memory ]]
+}
+
 @test "init --dry-run checks and changes nothing" {
   make_snapshot
   run -0 snapshot-meta init --dry-run a --state state --memory memory

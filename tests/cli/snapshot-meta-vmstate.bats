@@ -25,7 +25,7 @@ teardown() { common_teardown; }
 @test "vmstate prints the paths and interfaces in a state" {
   make_snapshot drive=/d/one drive=/d/two vsock=/v.sock tap=tap7
   run -0 snapshot-meta vmstate state
-  assert_contains "$output" $'drive: /d/one\ndrive: /d/two\nvsock: /v.sock\ntap: tap7\npaths_complete: yes'
+  assert_contains "$output" $'drive: /d/one\ndrive: /d/two\nvsock: /v.sock\ntap: tap7\niface_id: id5\npaths_complete: yes'
   run -0 snapshot-meta vmstate --json state
   assert_equal "$(json '.paths | map(.kind + " " + .path) | join(",")')" 'drive /d/one,drive /d/two,vsock /v.sock'
   offset=$(json '.paths[1].offset') length=$(json '.paths[1].length')
@@ -65,6 +65,14 @@ teardown() { common_teardown; }
   "$HELPERS/write-vmstate" state 7.0.0 2 drive=/d/one
   run -0 snapshot-meta vmstate state
   assert_contains "$output" "paths_problem: the devices of snapshot version '7.0.0' cannot be read"
+}
+
+@test "vmstate prints the name of each interface in Firecracker's API" {
+  run -0 snapshot-meta vmstate --json "$BATS_TEST_DIRNAME/../fixtures/firecracker-1.15.1/devices/state"
+  assert_equal "$(jq -c '[.taps[].iface_id]' <<<"$output")" '["eth0"]'
+  make_snapshot tap=tap0 tap=tap1
+  run -0 snapshot-meta vmstate --json state
+  assert_equal "$(jq -c '[.taps[] | [.name, .iface_id]]' <<<"$output")" '[["tap0","id1"],["tap1","id3"]]'
 }
 
 @test "vmstate reads a newer version with an assumed layout, and warns" {

@@ -56,6 +56,17 @@ struct stat stat_regular(const std::string& path) {
   return st;
 }
 
+// Firecracker saves no state of these devices, and a fork would use the back end of its source.
+void refuse_vhost_user(const InitRequest& request, const vmstate::VmState& state) {
+  for (const vmstate::EmbeddedText& path : state.paths) {
+    if (path.role == vmstate::Role::vhost_user_block) {
+      throw base::Unsupported("cannot import " + base::quoted(request.state) +
+                              ": it has a vhost-user device, " + base::quoted(path.text) +
+                              ", which Firecracker cannot restore");
+    }
+  }
+}
+
 // Checks the state and the size of the memory. Returns the state with its devices.
 vmstate::VmState check_snapshot(const InitRequest& request) {
   stat_regular(request.state);
@@ -69,6 +80,7 @@ vmstate::VmState check_snapshot(const InitRequest& request) {
   if (state.layout_is_assumed) {
     base::say_warning(base::quoted(request.state) + ": " + vmstate::assumed_layout_warning(state));
   }
+  refuse_vhost_user(request, state);
   const int64_t expected =
       static_cast<int64_t>(state.mem_size_mib) * kMib + static_cast<int64_t>(state.hotplug_bytes);
   const int64_t actual = stat_regular(request.memory).st_size;

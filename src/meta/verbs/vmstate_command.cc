@@ -59,6 +59,9 @@ std::string to_json(const vmstate::VmState& state, const std::string& path) {
           .text("kind", vmstate::role_name(text.role))
           .number("offset", static_cast<int64_t>(text.offset))
           .number("length", static_cast<int64_t>(text.text.size()));
+      if (text.role == vmstate::Role::tap) {
+        line.text("iface_id", text.iface_id);
+      }
       json += json.size() > 1 ? "," : "";
       json += line.str();
     }
@@ -115,6 +118,7 @@ std::string to_lines(const vmstate::VmState& state) {
   }
   for (const vmstate::EmbeddedText& tap : state.taps) {
     add(vmstate::role_name(tap.role), tap.text);
+    add("iface_id", tap.iface_id);
   }
   add("paths_complete", yes_no(state.paths_problem.empty()));
   if (!state.paths_problem.empty()) {

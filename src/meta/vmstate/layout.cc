@@ -210,8 +210,8 @@ class Devices {
     const Type* mmds_stack = tuple(
         {times(6, u8()), u32(), u16(), until(Release::v1_10, u64()), until(Release::v1_10, u64())});
     const Type* config = tuple({option(text()), since(Release::v1_16, option(u16()))});
-    return tuple({text(), text(Role::tap), rate_limiter(), rate_limiter(), option(mmds_stack),
-                  config, virtio(kNet),
+    return tuple({text(Role::iface_id), text(Role::tap), rate_limiter(), rate_limiter(),
+                  option(mmds_stack), config, virtio(kNet),
                   until(Release::v1_12, tuple({u16(), u16(), u32()}))});  // rx_buffers_state
   }
 

@@ -132,7 +132,7 @@ std::vector<Reading> all_readings(std::string_view body, const DevicesLayout& la
 
 bool is_text(Role role) {
   return role == Role::drive || role == Role::vhost_user_block || role == Role::pmem ||
-         role == Role::vsock || role == Role::tap;
+         role == Role::vsock || role == Role::iface_id || role == Role::tap;
 }
 
 // Whether each path and name can exist on a host: it is not empty and has no control character.

@@ -38,6 +38,7 @@ enum class Role : uint8_t {
   vhost_user_block,  // socket of the back end of a block device
   pmem,              // file of a pmem device
   vsock,             // socket that Firecracker creates
+  iface_id,          // name of a network interface in Firecracker's API; precedes its tap
   tap,               // name of a host network interface; not a path
   pmem_bytes,        // size of a pmem device; precedes its file
   balloon,           // present if the guest has a balloon

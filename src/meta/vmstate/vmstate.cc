@@ -142,6 +142,7 @@ void read_devices(std::string_view bytes, VmState& state) {
   }
   state.paths_problem.clear();
   state.layout_is_assumed = found->is_assumed;
+  std::string_view iface_id;
   for (const Field& part : found->fields) {
     if (part.role == Role::hotplug_bytes) {
       state.hotplug_bytes = part.value;
@@ -155,7 +156,14 @@ void read_devices(std::string_view bytes, VmState& state) {
       state.has_balloon = true;
       continue;
     }
+    if (part.role == Role::iface_id) {
+      iface_id = bytes.substr(part.offset, part.value);
+      continue;
+    }
     (part.role == Role::tap ? state.taps : state.paths).push_back(embedded_text(bytes, part));
+    if (part.role == Role::tap) {
+      state.taps.back().iface_id = iface_id;
+    }
   }
   std::ranges::stable_sort(state.paths, {}, &EmbeddedText::offset);
 }

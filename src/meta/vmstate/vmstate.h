@@ -26,7 +26,8 @@ struct EmbeddedText {
   Role role;  // drive, vhost_user_block, pmem, vsock, tap; kernel, initrd
   std::string text;
   size_t offset;
-  size_t lengths_at;  // offset of its length; in bitcode, of the lengths of its whole column
+  size_t lengths_at;       // offset of its length; in bitcode, of the lengths of its whole column
+  std::string iface_id{};  // of a tap: the interface's name in Firecracker's API
 };
 
 struct VmState {
