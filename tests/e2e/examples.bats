@@ -16,8 +16,8 @@ teardown() {
 }
 
 # Prints the code blocks of a page's EXAMPLES, without the escapes of the source.
-blocks_of() { # <page>
-  awk '!code && /^# /{ here = $2 == "EXAMPLES" } /^```/{ code = !code; next } here && code' "$1" | sed 's/\\\(.\)/\1/g'
+blocks_of() { # <page>...
+  awk '!code && /^# /{ here = $2 == "EXAMPLES" } /^```/{ code = !code; next } here && code' "$@" | sed 's/\\\(.\)/\1/g'
 }
 
 # Prints the page as man(1) does on a terminal of 80 columns.
@@ -120,6 +120,64 @@ run_example() { # <text>
   run -0 snapshot-meta fsck
   assert_equal "$(snapshot-meta forks base)" f1
   run -0 snapshot-meta verify f1
+}
+
+# In a working directory with a snapshot and a directory of the page server, whose paths replace those of the examples.
+make_server_place() {
+  make_place
+  export SNAPFORK_PAGER=$BATS_TEST_TMPDIR/run/pager.sock
+}
+
+run_server_example() { # <text>
+  run_example "$(sed "s|/run/snapfork|$BATS_TEST_TMPDIR/run|g; s|/srv/snapshot|$SNAPSHOT|g" <<<"$1")"
+}
+
+@test "examples of uffd-serve(1) start a service, make sessions, and end it" {
+  require_cmd curl
+  make_server_place
+  PATH=${PATH#*:} # the real curl
+  # The second block starts the service in the background, the third ends it.
+  run_server_example "$(blocks_of "$pages/uffd-serve.1.scd" | sed -n '/^mkdir -p -m 700/,/drain$/p')"
+  assert_contains "$output" '"vm1"'
+  assert_contains "$output" 'uffd_serve_sessions{state="waiting"} 1'
+  wait_until 10 no_pager
+}
+
+@test "examples of uffd-probe(1) verify a page server" {
+  make_server_place
+  cp "$FIXTURE/trace-work-1.txt" work-1.txt
+  run_server_example "$(blocks_of "$pages/uffd-probe.1.scd" | sed -n '1,/--baseline$/p')"
+  assert_contains "$output" 'every byte correct'
+  assert_contains "$output" 'this machine: '
+  if [[ -w /dev/kvm ]]; then
+    run_server_example "$(blocks_of "$pages/uffd-probe.1.scd" | sed -n '/--baseline$/,/--overlap/p' | tail -n +2)"
+    assert_contains "$output" 'every byte correct'
+  fi
+}
+
+@test "examples of hotpage-record(1) make a list from the trace of a guest and serve it" {
+  make_server_place
+  # The guests of the two servers.
+  # shellcheck disable=SC2016 # for the shell in there
+  spawn_to guests bash -c 'uffd-probe --wait 60 --socket s.sock --mem memory --pages 50 && until [[ -s hot.hpl ]]; do :; done &&
+    uffd-probe --wait 60 --socket s.sock --mem memory --pages 50'
+  run_server_example "$(blocks_of "$pages/hotpage-record.1.scd")"
+  ((${#lines[@]} == 10))
+  wait "$spawned_pid" || fail "$(<guests)"
+}
+
+@test "examples of reflink-clone(1) and fs-probe(1) clone, report and rewrite files" {
+  make_store xfs
+  make_template
+  local store=$SNAPFORK_ROOT
+  cd "$BATS_TEST_TMPDIR/fs" || return 1
+  mkdir -p snapshots/snapshot-latest
+  cp "$SNAPSHOT/memory" snapshots/snapshot-latest/memory
+  head -c 1M /dev/urandom | tee base.raw >disk.raw
+  run_example "$(blocks_of "$pages/reflink-clone.1.scd" "$pages/fs-probe.1.scd" | sed "s|/var/lib/snapfork|$store|g")"
+  cmp base.raw vm2.raw
+  cmp "$SNAPSHOT/memory" snapshots/snapshot-latest/memory
+  [[ -e base.copy/snapshots/snapshot-latest/memory ]]
 }
 
 @test "examples of snapfork-hotlist(5) and snapfork-trace(5) are valid files" {
