@@ -69,7 +69,7 @@ load reflink-clone_helpers
   assert_equal "$(ls -A store/guests store/.snapfork/tmp)" $'store/.snapfork/tmp:\n\nstore/guests:'
 }
 
-# ---- a copy in place of sharing
+# ---- a copy instead of a reflink
 
 @test "a copy instead of a reflink is reported with reason and size, once for all destinations" {
   on ext4

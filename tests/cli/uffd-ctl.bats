@@ -55,7 +55,7 @@ teardown() { common_teardown; }
   run --separate-stderr -1 uffd-ctl --control none.sock health
   assert_contains "$stderr" "no server listens at 'none.sock'"
   run --separate-stderr -1 env SNAPFORK_PAGER="$PWD/none.sock" uffd-ctl health
-  serve_memory # which speaks no HTTP
+  serve_memory # its socket is not an HTTP server
   run --separate-stderr -1 uffd-ctl --control s.sock health
   assert_contains "$stderr" "ended before it answered"
   serve_control

@@ -133,7 +133,7 @@ kill_one_vmm() { # <id>
   serve_control
   run setpriv --reuid 12345 --clear-groups curl -s -m 20 --unix-socket c.sock http://x/health
   ((status == 7)) || fail "another user could connect"
-  chmod 666 c.sock # somebody opened the door
+  chmod 666 c.sock # now any user can connect
   run -0 setpriv --reuid 12345 --clear-groups curl -s -m 20 --unix-socket c.sock http://x/health
   assert_contains "$output" "only root and the server's user may use this socket"
   run -0 setpriv --reuid 12345 --clear-groups curl -s -m 20 -X POST --unix-socket c.sock http://x/drain

@@ -107,7 +107,7 @@ make_failing_disk() {
   chmod 400 mnt/memory
   sync -f mnt
   rm -f memory
-  cp mnt/memory memory # what it must read as
+  cp mnt/memory memory # the contents that guests must read
   local block
   bad=1024
   block=$(filefrag -v -b4096 mnt/memory | awk -v page="$bad" '

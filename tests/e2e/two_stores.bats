@@ -52,7 +52,7 @@ assert_served() { # <record> <memory file>
   ((${#lines[@]} == 2))
   assert_served "$other" "$other_memory"
   assert_served "$mine" "$SNAPSHOT/memory"
-  # `run` makes the sessions anew, each for its own store.
+  # `run` makes new sessions, each for its own store.
   local root memory
   for root in "$theirs" "$ours"; do
     memory=$SNAPSHOT/memory

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzzes the handshake of a VMM: what comes in pieces is what comes at once, what is accepted lies
-// inside of the file, and no two regions share a byte.
+// Fuzzes the reader of handshakes: the result does not depend on the sizes of the pieces, accepted
+// regions are inside of the file, and no two of them share a byte.
 #include <algorithm>
 #include <optional>
 #include <vector>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzzes the reader of hot lists: what it accepts is written back byte for byte, and lies in
-// memory.
+// Fuzzes the reader of hot lists: a list that it accepts is written again with the same bytes, and
+// its entries are inside of the memory.
 #include <algorithm>
 
 #include "hot/hpl1.h"

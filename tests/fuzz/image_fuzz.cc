@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzzes the reading of template/image.json: its runs lie in the image, and what is written of it
-// is read as the same.
+// Fuzzes the reader of template/image.json: the runs are inside of the image, and a record that is
+// written and read again is the same.
 #include "meta/image/image_record.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzzes the reading of metadata.json: what is accepted survives a change of another key to the
-// letter, and both readers of the keys that forks are counted by agree.
+// Fuzzes the reader of metadata.json: a change of one key keeps the text of all others, and both
+// readers of the keys that count forks agree.
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzzes the reading of vmstates, and of those that other paths are put into: whatever is found in
-// one stands there.
+// Fuzzes the reader of vmstates and the change of their paths: each string that is found is in the
+// file at the reported offset.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -19,7 +19,7 @@ void check_text(std::string_view bytes, const vmstate::EmbeddedText& text) {
   FUZZ_REQUIRE(bytes.substr(text.offset, text.text.size()) == text.text);
 }
 
-// The same bytes with the checksum that they ought to have, which no mutation finds.
+// Returns the bytes with a correct checksum, which mutations almost never have.
 std::string with_crc(std::string_view bytes) {
   constexpr size_t kCrcBytes = 8;
   std::string whole(bytes.substr(0, bytes.size() - kCrcBytes));
@@ -30,7 +30,8 @@ std::string with_crc(std::string_view bytes) {
   return whole;
 }
 
-// Each path that loading opens gets another length; then there are as many, and the CRC is right.
+// Gives each path that loading opens another length. The number of paths stays, and the CRC is
+// right.
 void check_rewriting(std::string_view bytes, const vmstate::VmState& state) {
   std::vector<vmstate::PathChange> changes;
   for (const vmstate::EmbeddedText& path : state.paths) {
