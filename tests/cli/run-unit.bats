@@ -18,8 +18,8 @@ make_tests() { # <line of the script>...
 @test "run-unit.sh ends a unit test that hangs, and names it" {
   make_tests 'echo "[ RUN      ] First.Ends"' 'echo "[       OK ] First.Ends (0 ms)"' \
     'echo "[ RUN      ] Second.Hangs"' 'exec tail -f /dev/null'
-  UNIT_SECONDS=1 run -124 "$run_unit" ./unit-tests
-  assert_equal "$output" 'unit tests: not done after 1 s; this one was begun last: Second.Hangs'
+  UNIT_SECONDS=4 run -124 "$run_unit" ./unit-tests
+  assert_equal "$output" 'unit tests: not done after 4 s; this one was begun last: Second.Hangs'
 }
 
 @test "run-unit.sh prints failures, skips and counts, and has the status of the tests" {

@@ -118,7 +118,7 @@ kill_server() {
   [[ ! -e $record.vmm && ! -e $record.$vmm.vmm ]]
 }
 
-@test "status and fork report a server that does not answer" {
+@test "status reports a server that does not answer" {
   snapfork -q fork base f >/dev/null
   local pid
   pid=$(pager_pids)
