@@ -20,7 +20,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-void wait_for_ever() {
+void wait_forever() {
   for (;;) {
     ::pause();
   }
@@ -36,7 +36,7 @@ TEST_F(PagerTest, ServesAVmmAndFreesEverythingAtItsEnd) {
               [](const TestGuest& guest, const base::Fd&, const FakeVmm::Ready& ready) {
                 require(all_right(guest));
                 ready();
-                wait_for_ever();
+                wait_forever();
               });
   ASSERT_TRUE(vmm.wait_ready());
   EXPECT_EQ(state_of("vm"), "serving");

@@ -37,8 +37,8 @@ constexpr milliseconds kLong{60'000};  // longer than any step takes unless it h
 
 class IdLockForgetTest : public testing::Test {
  protected:
-  std::optional<IdLock> acquire(LockMode mode, milliseconds patience = milliseconds(0)) const {
-    return IdLock::acquire(store, "base", mode, Deadline::after(patience));
+  std::optional<IdLock> acquire(LockMode mode, milliseconds limit = milliseconds(0)) const {
+    return IdLock::acquire(store, "base", mode, Deadline::after(limit));
   }
   bool has_lock() const { return std::filesystem::exists(lock); }
   bool has_gate() const { return std::filesystem::exists(gate); }
@@ -231,8 +231,8 @@ class FullDiskLockTest : public IdLockForgetTest {
     }
   }
   std::string filler(int i) const { return store.root() + "/fill" + std::to_string(i); }
-  std::optional<IdLock> acquire_full(milliseconds patience) const {
-    return IdLock::acquire(store, "base", LockMode::exclusive, Deadline::after(patience),
+  std::optional<IdLock> acquire_full(milliseconds limit) const {
+    return IdLock::acquire(store, "base", LockMode::exclusive, Deadline::after(limit),
                            store::WhenFull::lock_directory);
   }
   static bool is_directory(const IdLock& held) {

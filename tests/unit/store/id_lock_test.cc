@@ -33,9 +33,9 @@ class IdLockTest : public testing::Test {
  protected:
   void TearDown() override { ::unsetenv("SNAPFORK_LOCK_FD"); }
 
-  std::optional<IdLock> acquire(LockMode mode, milliseconds patience = milliseconds(0),
+  std::optional<IdLock> acquire(LockMode mode, milliseconds limit = milliseconds(0),
                                 const std::string& id = "base") const {
-    return IdLock::acquire(store, id, mode, Deadline::after(patience));
+    return IdLock::acquire(store, id, mode, Deadline::after(limit));
   }
   // For threads: without a timer, which belongs to the process.
   IdLock acquire_blocking(LockMode mode) const {
