@@ -10,7 +10,7 @@ run_unit() { # <build dir> <log>
 }
 
 run_bats() { # <file> <log>
-  bats --tap "$1" >"$2" 2>&1 </dev/null
+  bats --tap --print-output-on-failure "$1" >"$2" 2>&1 </dev/null
 }
 
 # Exit status 77: the target cannot run here.
