@@ -208,75 +208,90 @@ bool PageFiller::may_repeat(Task& task) const {
 // the reason. Without a source the call is ZEROPAGE.
 void PageFiller::install(const Run& run, const std::byte* source, Task& task, Filled& total) {
   const uint64_t page_size = run.in->region.page_size;
-  const bool zeros = source == nullptr || source == zeros_;
+  const Count kind =
+      source == nullptr || source == zeros_ ? Count::pages_zeroed : Count::pages_copied;
   uint64_t page = run.first;
-  const auto took = [&](uint64_t pages) {
-    table_.mark_installed(page, pages);
-    total.answered =
-        total.answered || (task.wanted && *task.wanted >= page && *task.wanted - page < pages);
-    total.pages += pages;
-    page += pages;
-    counters_.add(zeros ? Count::pages_zeroed : Count::pages_copied, pages);
-  };
   // ZEROPAGE returns EEXIST for a present page and for a page with a marker (poison, uffd-wp,
   // guard). COPY replaces a marker, so its EEXIST means that the page is present.
   std::optional<uint64_t> marker_at;
   while (page < run.end() && total.stop == Stop::done) {
-    const uint64_t address = PageTable::address_of(*run.in, page);
-    const uint64_t length = (run.end() - page) * page_size;
-    const std::byte* from = zeros ? source : source + (page - run.first) * page_size;
     const RangeResult result =
-        marker_at == page   ? uffd_copy(uffd_, address, zeros_, page_size, task.wake)
-        : source == nullptr ? uffd_zeropage(uffd_, address, length, task.wake)
-                            : uffd_copy(uffd_, address, from, length, task.wake);
+        marker_at == page
+            ? uffd_copy(uffd_, PageTable::address_of(*run.in, page), zeros_, page_size, task.wake)
+            : call(run, source, page, task.wake);
     counters_.add(Count::copies);
     if (result.done > 0) {
-      took(result.done / page_size);
-      continue;
+      const uint64_t pages = result.done / page_size;
+      table_.mark_installed(page, pages);
+      total.answered =
+          total.answered || (task.wanted && *task.wanted >= page && *task.wanted - page < pages);
+      counters_.add(kind, pages);
+      page += pages;
+    } else if (result.error == EEXIST && source == nullptr && marker_at != page) {
+      marker_at = page;
+    } else if (result.error == EEXIST) {
+      note_present(run, page, task, total);
+      ++page;
+    } else {
+      note_failure(result.error, task, total);
     }
-    switch (result.error) {
-      case EAGAIN:
-        counters_.add(Count::eagain);
-        if (!may_repeat(task)) {
-          total.stop = Stop::again;
-        }
-        break;
-      case EEXIST:
-        if (source == nullptr && marker_at != page) {
-          marker_at = page;
-          break;
-        }
-        // The installer of the page may not have woken the waiting threads, and this call has not
-        // either.
-        uffd_wake(uffd_, address, page_size);
-        if (page_size == hot::kSmallPage) {
-          table_.mark_installed(page, 1);
-        }
-        if (task.wanted == page) {
-          total.answered = true;
-          total.present_before = true;
-        }
-        ++page;
-        break;
-      case ENOMEM:
-        total.stop = Stop::no_memory;
-        break;
-      case ENOENT:
-        total.stop = Stop::gone;
-        break;
-      case ESRCH:
-        total.stop = Stop::over;
-        break;
-      case EFAULT:
-        total.stop = Stop::unreadable;
-        total.error = EFAULT;
-        break;
-      default:
-        total.stop = Stop::failed;
-        total.error = result.error;
-        counters_.add(Count::copy_errors);
-        break;
-    }
+  }
+}
+
+// Installs from `page` to the end of the run.
+RangeResult PageFiller::call(const Run& run, const std::byte* source, uint64_t page,
+                             Wake wake) const {
+  const uint64_t page_size = run.in->region.page_size;
+  const uint64_t address = PageTable::address_of(*run.in, page);
+  const uint64_t length = (run.end() - page) * page_size;
+  if (source == nullptr) {
+    return uffd_zeropage(uffd_, address, length, wake);
+  }
+  const std::byte* from = source == zeros_ ? source : source + (page - run.first) * page_size;
+  return uffd_copy(uffd_, address, from, length, wake);
+}
+
+// The installer of a page that is present may not have woken the waiting threads, and the call that
+// found it has not either.
+void PageFiller::note_present(const Run& run, uint64_t page, const Task& task, Filled& total) {
+  const uint64_t page_size = run.in->region.page_size;
+  uffd_wake(uffd_, PageTable::address_of(*run.in, page), page_size);
+  if (page_size == hot::kSmallPage) {
+    table_.mark_installed(page, 1);
+  }
+  if (task.wanted == page) {
+    total.answered = true;
+    total.present_before = true;
+  }
+}
+
+// Sets why the call stopped, unless it is to be repeated.
+void PageFiller::note_failure(int error, Task& task, Filled& total) {
+  switch (error) {
+    case EAGAIN:
+      counters_.add(Count::eagain);
+      if (!may_repeat(task)) {
+        total.stop = Stop::again;
+      }
+      break;
+    case ENOMEM:
+      total.stop = Stop::no_memory;
+      break;
+    case ENOENT:
+      total.stop = Stop::gone;
+      break;
+    case ESRCH:
+      total.stop = Stop::over;
+      break;
+    case EFAULT:
+      total.stop = Stop::unreadable;
+      total.error = EFAULT;
+      break;
+    default:
+      total.stop = Stop::failed;
+      total.error = error;
+      counters_.add(Count::copy_errors);
+      break;
   }
 }
 

@@ -2,6 +2,7 @@
 // Installs pages in a VMM: the contents of the image, and zeros for holes and removed pages.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -29,7 +30,6 @@ enum class Stop {
 struct Filled {
   Stop stop = Stop::done;
   int error = 0;
-  uint64_t pages = 0;           // that were installed
   uint64_t read_ns = 0;         // of a demand fault: time to read the image
   bool answered = false;        // the wanted page is present, and its waiters are woken
   bool present_before = false;  // it was present before (2 MiB: or the pool is empty)
@@ -59,6 +59,14 @@ class PageFiller {
   // progress are repeated in place, up to `retries` times and until an event can be read.
   Filled fill(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
               std::optional<uint64_t> wanted, int retries);
+  // Installs pages that no fault waits for; without pages it is done.
+  Stop prefetch(const PageTable::RegionPages& in, std::span<const uint64_t> pages) {
+    return fill(in, pages, std::nullopt, 0).stop;
+  }
+  // The number of pages in a piece of `bytes`: at least one.
+  static uint64_t pages_in(uint64_t bytes, const PageTable::RegionPages& in) {
+    return std::max(uint64_t{1}, bytes / in.region.page_size);
+  }
 
  private:
   // The source of a page.
@@ -90,6 +98,9 @@ class PageFiller {
   void fill_run(const Run& run, Task& task, Filled& total);
   void fill_read(const Run& run, Task& task, Filled& total);
   void install(const Run& run, const std::byte* source, Task& task, Filled& total);
+  RangeResult call(const Run& run, const std::byte* source, uint64_t page, Wake wake) const;
+  void note_present(const Run& run, uint64_t page, const Task& task, Filled& total);
+  void note_failure(int error, Task& task, Filled& total);
   bool may_repeat(Task& task) const;
   int read(const Run& run);
 
