@@ -74,6 +74,7 @@ StateMapping::~StateMapping() {
 
 PageTable::PageTable(SessionState& state)
     : regions_(regions_at(state)),
+      page_count_(state.page_count),
       removed_(bitmap_at(state, state.removed_at)),
       installed_(bitmap_at(state, state.installed_at)),
       poisoned_(bitmap_at(state, state.poisoned_at)) {}

@@ -29,7 +29,7 @@ enum class OnFailure : uint32_t {
 inline constexpr uint32_t kReadAttempts = 4;
 inline constexpr uint32_t kMostReadAttempts = 1000;
 
-// The progress of a completion (FaultLoop::complete).
+// The progress of a completion (Completer).
 enum class CompletionStage : uint32_t {
   none,        // not requested, or failed
   filling,     // missing pages are installed
@@ -54,18 +54,31 @@ struct PathText {
 //   2. marks the REMOVEs in `events` as removed: they were read, but maybe not marked;
 //   3. wakes all ranges: faults that were read and not answered are raised again;
 //   4. serves, and continues the hot list and the completion where they stopped.
-// FaultLoop::take_over does 2 and 3. Everything else is idempotent. Pages are numbered
-// consecutively through all regions. Ids, labels and counters of a session are not part of the
-// state, because guest memory does not depend on them.
+// FaultLoop::take_over does 2 and 3; only tests call it until the keeper exists. Everything else is
+// idempotent. Pages are numbered consecutively through all regions. Ids, labels and counters of a
+// session are not part of the state, because guest memory does not depend on them.
 struct SessionState {
   static constexpr std::array<char, 8> kMagic{'S', 'F', 'S', 'E', 'S', 'S', 'I', 'O'};
-  static constexpr uint32_t kVersion = 3;
+  static constexpr uint32_t kVersion = 4;
   static constexpr size_t kEvents = 64;
   static constexpr size_t kHotLists = 4;
 
   struct RegionPages {
     hot::Region region;
     uint64_t first_page;  // number of the region's first page
+  };
+  // The part of Completer.
+  struct CompletionProgress {
+    CompletionStage stage;
+    uint32_t rounds;  // passes after which the kernel still lacked pages
+    uint64_t rate;    // bytes a second; 0: no limit
+    uint64_t next;    // page: all pages before it were examined
+  };
+  // The part of HotInstaller: the list that was started last, and the lists after it.
+  struct HotLists {
+    uint32_t count;
+    uint64_t next;  // the first entry of the first list that may not be installed
+    std::array<PathText, kHotLists> paths;
   };
 
   std::array<char, 8> magic;
@@ -85,15 +98,8 @@ struct SessionState {
   uint32_t read_attempts;
   uint32_t window_pages;  // Window::setting
   uint32_t paused;        // 1: hot lists and completions stop until one is requested
-  CompletionStage completion;
-  uint32_t completion_rounds;  // passes after which the kernel still lacked pages
-  uint64_t completion_rate;    // bytes a second; 0: no limit
-  uint64_t completion_next;    // page: all pages before it were examined
-  // The list that was started last, and the lists after it. `hot_next` is the first entry of that
-  // list that may not be installed.
-  uint32_t hot_lists_count;
-  uint64_t hot_next;
-  std::array<PathText, kHotLists> hot_lists;
+  CompletionProgress completion;
+  HotLists hot;
   PathText trace;  // empty: none; "-": standard output
   // The buffer for messages. `event` is 0 in all messages but those of the last read.
   std::array<uffd_msg, kEvents> events;
@@ -126,6 +132,8 @@ class PageTable {
 
   using RegionPages = SessionState::RegionPages;
   std::span<const RegionPages> regions() const { return regions_; }
+  // Of all regions.
+  uint64_t page_count() const { return page_count_; }
   // The region that contains an address of the VMM, or nullptr.
   const RegionPages* region_of_address(uint64_t address) const;
   // The region of a page, which must exist.
@@ -184,6 +192,7 @@ class PageTable {
   }
 
   std::span<const RegionPages> regions_;
+  uint64_t page_count_;
   PageBitmap removed_;
   PageBitmap installed_;
   PageBitmap poisoned_;

@@ -183,7 +183,7 @@ void Session::run_orders(FaultLoop& loop) {
         loop.complete(std::move(order.completion));
         break;
       case Order::Kind::prefetch:
-        loop.prefetch_more(std::move(order.list));
+        loop.prefetch(std::move(order.list));
         break;
       case Order::Kind::pause:
         loop.pause();

@@ -190,7 +190,7 @@ TEST_F(CompletionTest, APauseStopsItAndAnotherOrderContinuesIt) {
   EXPECT_GT(copied, 0U);
   loop_->step();
   EXPECT_EQ(count(Count::pages_copied), copied);
-  loop_->prefetch_more(nullptr);
+  loop_->prefetch(nullptr);
   EXPECT_EQ(first->state(), State::running);
   loop_->pause();
   const auto second = complete();
@@ -214,6 +214,29 @@ TEST_F(CompletionTest, UnreadablePagesEndItAndTheGuestIsStillServed) {
   EXPECT_EQ(served(5), page_word(5));
 }
 
+// The image is readable again, but the fault waits for its next attempt.
+TEST_F(CompletionTest, AnswersKeptFaults) {
+  vmm_ = ourselves();
+  start();
+  if (image_->view() == Image::View::private_copy) {
+    GTEST_SKIP() << "this filesystem keeps a private copy";
+  }
+  mapping_->state().read_attempts = kMostReadAttempts;
+  ASSERT_EQ(::truncate((dir_ / "memory").c_str(), 100 * hot::kSmallPage), 0);
+  loop_->handle(std::vector<uffd_msg>{fault_at(guest_->address(150))});
+  ASSERT_TRUE(wait_for_true([&] {
+    loop_->step();
+    return loop_->wait_ns() > 500'000'000U;
+  }));
+  EXPECT_EQ(count(Count::waiting), 1U);
+  write_memory_file(dir_ / "memory", kPages);
+  const auto completion = complete();
+  step_until_ended(*completion);
+  EXPECT_EQ(completion->state(), State::done) << completion->why();
+  EXPECT_EQ(count(Count::waiting), 0U);
+  EXPECT_FALSE(loop_->wait_ns());
+}
+
 TEST_F(CompletionTest, ASecondListFollowsTheFirstAndAPauseStopsBoth) {
   start({}, Window::lazy());
   const auto list = [](uint64_t first, uint64_t pages) {
@@ -224,13 +247,13 @@ TEST_F(CompletionTest, ASecondListFollowsTheFirstAndAPauseStopsBoth) {
     return file;
   };
   loop_->prefetch(list(0, 64));
-  loop_->prefetch_more(list(128, 40));
+  loop_->prefetch(list(128, 40));
   loop_->step();
   loop_->pause();
   EXPECT_FALSE(loop_->wait_ns());
   loop_->step();
   EXPECT_EQ(count(Count::pages_prefetched), 32U);
-  loop_->prefetch_more(nullptr);
+  loop_->prefetch(nullptr);
   work_off();
   EXPECT_EQ(count(Count::pages_prefetched), 104U);
 }

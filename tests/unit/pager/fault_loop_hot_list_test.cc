@@ -48,6 +48,18 @@ TEST_F(FaultLoopTest, TheHotListNeverOverwritesRemovedPages) {
   }
 }
 
+// The pages of a list say nothing about what the guest touches.
+TEST_F(FaultLoopTest, WithAHotListDenseAccessDoesNotFillItsArea) {
+  start();
+  use_hot_list({{.region = 0, .offset = 40 * hot::kSmallPage}});
+  work_off();
+  for (const uint64_t page : {1U, 11U, 21U, 31U}) {
+    EXPECT_EQ(served(page), page_word(page));
+  }
+  work_off();
+  EXPECT_EQ(count(Count::pages_copied), 5U);
+}
+
 TEST_F(FaultLoopTest, AHotListForOtherRegionsIsRefusedAsAWhole) {
   start();
   use_hot_list({{.region = 0, .offset = 0}, {.region = 1, .offset = 0}});

@@ -232,7 +232,7 @@ TEST_F(FaultLoopTest, AFaultDuringARemovalIsKeptAndAnswered) {
   int moves = 0;
   for (int i = 0; i < kMoves; ++i) {
     const int before = ::sched_getcpu();
-    for (int missed = 0; missed < FaultLoop::kMissedMoments; ++missed) {
+    for (int missed = 0; missed < FaultHandler::kMissedMoments; ++missed) {
       loop.handle({});
     }
     moves += ::sched_getcpu() != before ? 1 : 0;

@@ -32,8 +32,8 @@ class TakeOverTest : public FaultLoopTest {
                                  .trace = nullptr},
                   Window::of_setting(state.window_pages));
     std::vector<std::shared_ptr<const HotFile>> opened;
-    for (uint32_t i = 0; i < state.hot_lists_count; ++i) {
-      const auto list = lists.find(std::string(state.hot_lists.at(i).view()));
+    for (uint32_t i = 0; i < state.hot.count; ++i) {
+      const auto list = lists.find(std::string(state.hot.paths.at(i).view()));
       opened.push_back(list == lists.end() ? nullptr : list->second);
     }
     loop_->take_over(opened);
@@ -106,20 +106,20 @@ TEST_F(TakeOverTest, KeepsTheRateOfACompletion) {
   loop_->complete(std::make_shared<Completion>(PageFiller::kMaxBytes));  // one piece a second
   loop_->step();
   ASSERT_EQ(count(Count::pages_copied), 32U);
-  EXPECT_EQ(mapping_->state().completion_next, 32U);
+  EXPECT_EQ(mapping_->state().completion.next, 32U);
   FaultLoop& loop = take_over();
   for (int i = 0; i < 1000; ++i) {
     loop.step();
   }
   EXPECT_EQ(count_second(Count::pages_copied), 32U);
-  EXPECT_EQ(copy().completion_next, 64U);
+  EXPECT_EQ(copy().completion.next, 64U);
 }
 
 TEST_F(TakeOverTest, ContinuesToConfirmEachPage) {
   start();  // a VMM without a readable pagemap
   const auto asked = std::make_shared<Completion>(0);
   loop_->complete(asked);
-  while (mapping_->state().completion != CompletionStage::confirming) {
+  while (mapping_->state().completion.stage != CompletionStage::confirming) {
     loop_->step();
   }
   loop_->step();
@@ -137,7 +137,7 @@ TEST_F(TakeOverTest, ContinuesHotListsWhereTheyStopped) {
   const std::map<std::string, std::shared_ptr<const HotFile>> lists{{"a", list("a", 0, 64)},
                                                                     {"b", list("b", 128, 32)}};
   loop_->prefetch(lists.at("a"));
-  loop_->prefetch_more(lists.at("b"));
+  loop_->prefetch(lists.at("b"));
   loop_->step();
   EXPECT_EQ(count(Count::pages_prefetched), 32U);
   loop_->pause();
@@ -145,7 +145,7 @@ TEST_F(TakeOverTest, ContinuesHotListsWhereTheyStopped) {
   FaultLoop& loop = take_over(lists);
   EXPECT_FALSE(loop.wait_ns()) << "the pause is kept";
   EXPECT_EQ(copy().window_pages, 1U);
-  loop.prefetch_more(nullptr);
+  loop.prefetch(nullptr);
   work_off();
   EXPECT_EQ(count_second(Count::pages_prefetched), 64U) << "nothing twice";
   EXPECT_TRUE(guest_->is_present(159));
@@ -164,12 +164,12 @@ TEST_F(TakeOverTest, DoesNotRestartALongList) {
   long_list->pages.resize(4096, long_list->pages.front());
   long_list->pages.push_back({.region = 0, .offset = 7 * hot::kSmallPage});
   loop_->prefetch(long_list);
-  while (mapping_->state().hot_next == 0) {
+  while (mapping_->state().hot.next == 0) {
     loop_->step();
   }
   FaultLoop& loop = take_over({{"long", long_list}});
   loop.step();
-  EXPECT_EQ(copy().hot_next, 4096U);
+  EXPECT_EQ(copy().hot.next, 4096U);
   work_off();
   EXPECT_TRUE(guest_->is_present(7));
 }
@@ -177,7 +177,7 @@ TEST_F(TakeOverTest, DoesNotRestartALongList) {
 TEST_F(TakeOverTest, SkipsAListThatCannotBeReadAgain) {
   start({}, Window::lazy());
   loop_->prefetch(list("gone", 0, 64));
-  loop_->prefetch_more(list("b", 128, 32));
+  loop_->prefetch(list("b", 128, 32));
   take_over({{"b", list("b", 128, 32)}});
   work_off();
   EXPECT_FALSE(guest_->is_present(5));
@@ -187,12 +187,12 @@ TEST_F(TakeOverTest, SkipsAListThatCannotBeReadAgain) {
 TEST_F(TakeOverTest, RefusesListsBeyondTheLimitOfTheState) {
   start({}, Window::lazy());
   for (uint64_t i = 0; i <= SessionState::kHotLists; ++i) {
-    loop_->prefetch_more(list(std::to_string(i), i * 32, 32));
+    loop_->prefetch(list(std::to_string(i), i * 32, 32));
   }
-  EXPECT_EQ(mapping_->state().hot_lists_count, SessionState::kHotLists);
+  EXPECT_EQ(mapping_->state().hot.count, SessionState::kHotLists);
   work_off();
   EXPECT_EQ(count(Count::pages_prefetched), SessionState::kHotLists * 32);
-  EXPECT_EQ(mapping_->state().hot_lists_count, 1U);
+  EXPECT_EQ(mapping_->state().hot.count, 1U);
 }
 
 TEST_F(TakeOverTest, HealsPoisonedPages) {
