@@ -38,6 +38,7 @@ constexpr std::array kVerbs{
     Verb{"trash", meta::trash_command},
     Verb{"purge", meta::purge_command},
     Verb{"verify", meta::verify_command},
+    Verb{"lint", meta::lint_command},
     Verb{"fsck", meta::fsck_command},
     Verb{"vmstate", meta::vmstate_command},
     Verb{"rewrite-paths", meta::rewrite_paths_command},
@@ -63,6 +64,7 @@ constexpr const char* kFooter =
   purge ID                         remove the leftovers of an id
   guard-create ID --type full|diff check whether a snapshot may be written now
   verify ID                        check that the parts of a guest agree
+  lint ID                          print what its forks share, but should not
   fsck [--repair]                  find and repair what killed programs left
   vmstate FILE                     print the facts of a state file
   rewrite-paths IN OUT             copy a state file and change its paths

@@ -26,6 +26,7 @@ int stop_command(int argc, char** argv);
 int trash_command(int argc, char** argv);
 int purge_command(int argc, char** argv);
 int verify_command(int argc, char** argv);
+int lint_command(int argc, char** argv);
 int fsck_command(int argc, char** argv);
 int vmstate_command(int argc, char** argv);
 int rewrite_paths_command(int argc, char** argv);
