@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds the socket directory of the page server in the environment.
+// Finds the sockets of the page server in the environment.
 #include "store/run_dir.h"
 
 #include <unistd.h>
@@ -20,16 +20,25 @@ std::string environment(const char* name) {
 
 }  // namespace
 
-std::string find_socket_dir() {
-  if (const std::string control = environment("SNAPFORK_PAGER"); !control.empty()) {
-    const std::string path = absolute_path(control);
-    return path.substr(0, path.rfind('/')) + "/s";
+std::string find_control_socket() {
+  if (std::string control = environment("SNAPFORK_PAGER"); !control.empty()) {
+    return control;
   }
   if (::geteuid() == 0) {
-    return "/run/snapfork/s";
+    return "/run/snapfork/pager.sock";
   }
   const std::string runtime = environment("XDG_RUNTIME_DIR");
-  return runtime.empty() ? "" : runtime + "/snapfork/s";
+  return runtime.empty() ? "" : runtime + "/snapfork/pager.sock";
+}
+
+std::string socket_dir_of(const std::string& control) {
+  const std::string path = absolute_path(control);
+  return path.substr(0, path.rfind('/')) + "/s";
+}
+
+std::string find_socket_dir() {
+  const std::string control = find_control_socket();
+  return control.empty() ? "" : socket_dir_of(control);
 }
 
 std::string default_socket_dir() {

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The directory of the page server's sockets.
+// The sockets of the page server: where they are if no option names them.
 #pragma once
 
 #include <string>
 
 namespace store {
 
-// Returns the directory s/ beside the control socket: that of SNAPFORK_PAGER, else /run/snapfork/s
-// for root, else snapfork/s in XDG_RUNTIME_DIR. Returns an empty string if none of these is known.
+// Returns the control socket: SNAPFORK_PAGER, else /run/snapfork/pager.sock for root, else
+// snapfork/pager.sock in XDG_RUNTIME_DIR. Returns an empty string if none of these is known.
+std::string find_control_socket();
+// Returns the directory of the sessions' sockets: s/ beside `control`, as an absolute path.
+std::string socket_dir_of(const std::string& control);
+// The same for find_control_socket(); an empty string if that is not known.
 std::string find_socket_dir();
-// The same. Throws base::UsageError if none of these is known.
+// The same. Throws base::UsageError if it is not known.
 std::string default_socket_dir();
 
 }  // namespace store

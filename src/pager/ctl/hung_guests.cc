@@ -12,6 +12,7 @@
 #include "pager/ctl/control_client.h"
 #include "pager/ctl/reply_fields.h"
 #include "pager/serve/vmm_records.h"
+#include "store/run_dir.h"
 #include "store/vmm_record.h"
 
 namespace pager {
@@ -75,11 +76,10 @@ std::vector<HungGuest> find_hung_guests(const std::string& control_path,
                                         std::chrono::milliseconds timeout) {
   // Reads the records before it asks the server. A VMM that connects later has no record here, and
   // a VMM that has a record is known to its server.
-  const fs::path beside = fs::absolute(control_path).parent_path();
+  const fs::path sessions = store::socket_dir_of(control_path);
   std::vector<Recorded> recorded;
-  for (const char* layout : {"s", "sessions"}) {
-    add_recorded(beside / layout, recorded);
-  }
+  add_recorded(sessions, recorded);
+  add_recorded(sessions.parent_path() / "sessions", recorded);  // the layout of hypeman's pager
   std::vector<HungGuest> guests;
   if (!recorded.empty()) {
     const Served served = served_vmms(control_path, timeout);

@@ -203,15 +203,14 @@ HttpReply ControlApi::prefetch(const Call& call) {
 }
 
 // A hot list only makes a guest faster, so a list that cannot be used never prevents serving it.
-void ControlApi::use_hot_list(const std::string& path, Endpoint& endpoint,
-                              std::vector<std::string>& warnings) {
+void ControlApi::use_hot_list(Endpoint& endpoint, std::vector<std::string>& warnings) {
   const auto refuse = [&](const std::exception& error) {
     warnings.push_back(std::string(error.what()) + "; serving without it");
     base::say_warning("session " + base::quoted(endpoint.id) + ": " + warnings.back());
     endpoint.hot_refused = true;
   };
   try {
-    endpoint.hot = hot_files_.open(path, *endpoint.image);
+    endpoint.hot = hot_files_.open(endpoint.serving.hot_list_path, *endpoint.image);
   } catch (const base::BadData& error) {
     refuse(error);
   } catch (const std::system_error& error) {
@@ -228,13 +227,8 @@ HttpReply ControlApi::create(const Call& call) {
   endpoint.id = request.id;
   endpoint.instance_id = request.instance_id;
   endpoint.cache_key = request.cache_key;
-  endpoint.peer_uid = request.peer_uid;
-  endpoint.serving = settings_.serving;
-  endpoint.serving.on_failure = request.on_failure.value_or(settings_.serving.on_failure);
-  endpoint.serving.on_refusal = request.on_refusal.value_or(settings_.serving.on_refusal);
-  if (request.window) {
-    endpoint.serving.window = request.window;
-  }
+  endpoint.serving = request.serving;
+  endpoint.serving.use_defaults(settings_.serving);
   endpoint.socket_path = settings_.socket_dir + "/" + endpoint.id + ".sock";
   base::check_socket_path(endpoint.socket_path);
   endpoint.image = open_image(images_, request.memory_path);
@@ -243,12 +237,11 @@ HttpReply ControlApi::create(const Call& call) {
                       base::quoted(request.memory_path) + std::string(Image::kUnprotectedText));
   }
   std::vector<std::string> warnings;
-  if (!request.hot_list_path.empty()) {
-    use_hot_list(request.hot_list_path, endpoint, warnings);
+  if (!endpoint.serving.hot_list_path.empty()) {
+    use_hot_list(endpoint, warnings);
   }
-  endpoint.trace_path = request.trace_path;
-  if (!endpoint.trace_path.empty()) {
-    hot::TraceWriter::check(endpoint.trace_path);
+  if (!endpoint.serving.trace_path.empty()) {
+    hot::TraceWriter::check(endpoint.serving.trace_path);
   }
   base::JsonLine reply;
   reply.text("session_id", endpoint.id)

@@ -66,8 +66,7 @@ class ControlApi {
   HttpReply health(const Call& call);
   HttpReply stats(const Call& call);
   HttpReply metrics(const Call& call);
-  void use_hot_list(const std::string& path, Endpoint& endpoint,
-                    std::vector<std::string>& warnings);
+  void use_hot_list(Endpoint& endpoint, std::vector<std::string>& warnings);
 
   std::atomic<bool> stopping_{false};
   Pager& pager_;

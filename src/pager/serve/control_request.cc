@@ -3,10 +3,11 @@
 #include "pager/serve/control_request.h"
 
 #include <array>
-#include <limits>
 
 #include "base/error.h"
+#include "base/json_line.h"
 #include "base/json_object.h"
+#include "pager/faults/window.h"
 
 namespace pager {
 namespace {
@@ -41,10 +42,8 @@ std::optional<uid_t> uid_field(const JsonObject& request, const char* name) {
   if (raw == nullptr) {
     return std::nullopt;
   }
-  constexpr uint64_t kMax =
-      std::numeric_limits<uid_t>::max() - 1;  // the largest value means "no user"
   const std::optional<uint64_t> uid = base::json_unsigned(*raw);
-  if (!uid || *uid > kMax) {
+  if (!uid || *uid > kLargestUid) {
     throw base::BadData("'" + std::string(name) + "' is not a user id");
   }
   return static_cast<uid_t>(*uid);
@@ -82,26 +81,35 @@ std::optional<bool> flag_field(const JsonObject& request, const char* name) {
 }
 
 // "window": "auto" or a number of pages; "lazy": true.
-std::optional<Window> window_field(const JsonObject& request) {
+std::optional<uint64_t> window_field(const JsonObject& request) {
   const std::string* raw = field(request, "window");
   if (flag_field(request, "lazy").value_or(false)) {
     if (raw != nullptr) {
       throw base::BadData("'lazy' and 'window' exclude each other");
     }
-    return Window::lazy();
+    return Window::lazy().setting();
   }
   if (raw == nullptr) {
     return std::nullopt;
   }
   if (base::json_text(*raw) == "auto") {
-    return Window::automatic();
+    return Window::automatic().setting();
   }
   const std::optional<uint64_t> pages = base::json_unsigned(*raw);
   if (!pages || *pages < 1 || *pages > Window::kLargest) {
     throw base::BadData("'window' is neither \"auto\" nor a number from 1 to " +
                         std::to_string(Window::kLargest));
   }
-  return Window::fixed(*pages);
+  return pages;
+}
+
+ServingOptions serving_fields(const JsonObject& request) {
+  return {.on_failure = on_failure_field(request),
+          .on_refusal = on_refusal_field(request),
+          .window = window_field(request),
+          .peer_uid = uid_field(request, "peer_uid"),
+          .hot_list_path = text_field(request, "hot_list_path"),
+          .trace_path = text_field(request, "trace_path")};
 }
 
 JsonObject parse_object(std::string_view body) {
@@ -180,12 +188,7 @@ SessionRequest parse_session_request(std::string_view body, bool needs_cache_key
                          .instance_id = text_field(json, "instance_id"),
                          .cache_key = text_field(json, "cache_key"),
                          .memory_path = text_field(json, "backing_memory_path"),
-                         .hot_list_path = text_field(json, "hot_list_path"),
-                         .trace_path = text_field(json, "trace_path"),
-                         .peer_uid = uid_field(json, "peer_uid"),
-                         .on_failure = on_failure_field(json),
-                         .on_refusal = on_refusal_field(json),
-                         .window = window_field(json),
+                         .serving = serving_fields(json),
                          .replace = flag_field(json, "replace")};
   if (request.memory_path.empty()) {
     throw base::BadData("backing_memory_path is required");
@@ -193,12 +196,45 @@ SessionRequest parse_session_request(std::string_view body, bool needs_cache_key
   if (needs_cache_key && request.cache_key.empty()) {
     throw base::BadData("cache_key is required");
   }
-  if (request.trace_path == "-") {
+  if (request.serving.trace_path == "-") {
     throw base::BadData(
         R"('trace_path' is "-", but a service has no standard output; give a file)");
   }
   refuse_overlays(json);
   return request;
+}
+
+std::string compose_session_request(const SessionRequest& request) {
+  base::JsonLine json;
+  json.text("session_id", request.id)
+      .text("instance_id", request.instance_id)
+      .text("cache_key", request.cache_key)
+      .text("backing_memory_path", request.memory_path);
+  const ServingOptions& serving = request.serving;
+  if (!serving.hot_list_path.empty()) {
+    json.text("hot_list_path", serving.hot_list_path);
+  }
+  if (!serving.trace_path.empty()) {
+    json.text("trace_path", serving.trace_path);
+  }
+  if (serving.peer_uid) {
+    json.number("peer_uid", *serving.peer_uid);
+  }
+  if (serving.on_failure) {
+    json.text("on_failure", name_of(*serving.on_failure));
+  }
+  if (serving.on_refusal) {
+    json.text("on_refusal", name_of(*serving.on_refusal));
+  }
+  if (serving.window == Window::automatic().setting()) {
+    json.text("window", "auto");
+  } else if (serving.window) {
+    json.number("window", static_cast<int64_t>(*serving.window));
+  }
+  if (request.replace) {
+    json.boolean("replace", *request.replace);
+  }
+  return json.str();
 }
 
 CompleteRequest parse_complete_request(std::string_view body) {

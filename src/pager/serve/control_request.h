@@ -8,9 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "pager/faults/session_state.h"
-#include "pager/faults/window.h"
-#include "pager/serve/refused_peer.h"
+#include "pager/serve/serving_options.h"
 
 namespace pager {
 
@@ -25,21 +23,18 @@ Target parse_target(std::string_view path);
 
 // A body of POST /sessions. Paths are as sent by the client; empty if not given.
 struct SessionRequest {
-  std::string id;  // valid as a file name
-  std::string instance_id;
-  std::string cache_key;
-  std::string memory_path;
-  std::string hot_list_path;
-  std::string trace_path;
-  std::optional<uid_t> peer_uid;
-  std::optional<OnFailure> on_failure;
-  std::optional<OnRefusal> on_refusal;
-  std::optional<Window> window;
-  std::optional<bool> replace;  // replace a session that has the id
+  std::string id{};  // the server makes it valid as a file name
+  std::string instance_id{};
+  std::string cache_key{};
+  std::string memory_path{};
+  ServingOptions serving{};
+  std::optional<bool> replace{};  // replace a session that has the id
 };
 // Unknown fields are ignored; null and "" count as not given. Throws base::BadData with the text of
 // the reply.
 SessionRequest parse_session_request(std::string_view body, bool needs_cache_key);
+// Returns the body that a client sends.
+std::string compose_session_request(const SessionRequest& request);
 
 // A body of POST /sessions/{id}/complete, which may be empty. Throws base::BadData.
 struct CompleteRequest {

@@ -261,10 +261,11 @@ bool Pager::waits_already(const Endpoint& endpoint, Existing existing) {
     throw Occupied(session + "it waits with a different memory file, " +
                    base::quoted(waiting.image->path()) + advice);
   }
-  if (endpoint.peer_uid != waiting.peer_uid) {
+  if (endpoint.serving.peer_uid != waiting.serving.peer_uid) {
     throw Occupied(session + "it waits for a VMM of a different user" + advice);
   }
-  if (!endpoint.trace_path.empty() && endpoint.trace_path != waiting.trace_path) {
+  if (!endpoint.serving.trace_path.empty() &&
+      endpoint.serving.trace_path != waiting.serving.trace_path) {
     throw Occupied(session + "it waits without this trace" + advice);
   }
   return same_contents(*waiting.image, *endpoint.image);
@@ -282,8 +283,8 @@ Pager::Opened Pager::open(Endpoint endpoint, Existing existing) {
   const bool in_our_directory = endpoint.claim == base::SocketClaim::directory_is_ours;
   base::UnixListener listener =
       in_our_directory
-          ? base::UnixListener::prepare(endpoint.socket_path, endpoint.peer_uid)
-          : base::UnixListener(endpoint.socket_path, endpoint.claim, endpoint.peer_uid);
+          ? base::UnixListener::prepare(endpoint.socket_path, endpoint.serving.peer_uid)
+          : base::UnixListener(endpoint.socket_path, endpoint.claim, endpoint.serving.peer_uid);
   const std::lock_guard lock(mutex_);
   if (waits_already(endpoint, existing)) {
     return Opened::waits;  // another client created it first

@@ -35,8 +35,6 @@ struct Endpoint {
   std::string cache_key;
   std::string socket_path;
   base::SocketClaim claim = base::SocketClaim::directory_is_ours;
-  // A further user that may connect, besides root and the server's user. It owns the socket.
-  std::optional<uid_t> peer_uid;
   // True: any number of VMMs, as sessions "1", "2", ... False: one VMM; the server then closes the
   // socket.
   bool many = false;
@@ -44,9 +42,8 @@ struct Endpoint {
   std::shared_ptr<const Image> image;
   std::shared_ptr<const HotFile> hot;  // may be null
   bool hot_refused = false;            // the requested list cannot be used
-  std::string trace_path;              // may be empty; further sessions use PATH.SESSION
-  bool traced = false;                 // a session already uses trace_path
-  ServingOptions serving;
+  ServingOptions serving;              // a second session and later ones use trace PATH.SESSION
+  bool traced = false;                 // a session already uses the trace
 };
 
 // A snapshot of one session.

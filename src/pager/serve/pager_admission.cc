@@ -20,7 +20,7 @@ constexpr std::chrono::milliseconds kResume{100};
 constexpr size_t kMostClosing = 64;
 
 bool may_connect(const base::PeerCredentials& peer, const Endpoint& endpoint) {
-  return peer.uid == 0 || peer.uid == ::geteuid() || peer.uid == endpoint.peer_uid;
+  return peer.uid == 0 || peer.uid == ::geteuid() || peer.uid == endpoint.serving.peer_uid;
 }
 
 }  // namespace
@@ -151,16 +151,14 @@ ServingPlan Pager::plan_for(Endpoint& endpoint, const std::string& session_id) {
   ServingPlan plan{.image = endpoint.image,
                    .hot = endpoint.hot,
                    .hot_refused = endpoint.hot_refused,
-                   .on_failure = endpoint.serving.on_failure,
-                   .read_attempts = endpoint.serving.read_attempts};
-  if (!endpoint.trace_path.empty() && !(endpoint.many && endpoint.traced)) {
-    plan.trace.emplace(endpoint.trace_path);
+                   .serving = endpoint.serving};
+  const std::string& trace = endpoint.serving.trace_path;
+  if (!trace.empty() && !(endpoint.many && endpoint.traced)) {
+    plan.trace.emplace(trace);
     endpoint.traced = true;
-  } else if (!endpoint.trace_path.empty() && endpoint.trace_path != "-") {
-    plan.trace.emplace(endpoint.trace_path + "." + session_id);
+  } else if (!trace.empty() && trace != "-") {
+    plan.trace.emplace(trace + "." + session_id);
   }
-  plan.window =
-      endpoint.serving.window.value_or(plan.trace ? Window::fixed(1) : Window::automatic());
   return plan;
 }
 
@@ -188,7 +186,7 @@ void Pager::connect(Key key, PendingHandshake& pending, HandshakeReader::Result&
   }
   RefusedPeer otherwise{.session = id,
                         .refusals = waiting->refusals,
-                        .on_refusal = endpoint.serving.on_refusal,
+                        .on_refusal = endpoint.serving.refusal_action(),
                         .vmm = pending.vmm.duplicate(),
                         .sent_userfaultfd = true};
   Connected connected{.id = id,

@@ -74,7 +74,7 @@ void Pager::refuse(PendingHandshake pending, const std::string& reason, base::Fd
   const Waiting& waiting = *endpoint_of(pending.endpoint);
   RefusedPeer peer{.session = waiting.endpoint.id,
                    .refusals = waiting.refusals,
-                   .on_refusal = waiting.endpoint.serving.on_refusal,
+                   .on_refusal = waiting.endpoint.serving.refusal_action(),
                    .vmm = std::move(pending.vmm),
                    .socket = std::move(pending.socket),
                    .fds = pending.reader.take_fds()};

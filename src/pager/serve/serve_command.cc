@@ -51,20 +51,18 @@ void serve_file(ServeSettings& settings, int signals) {
   endpoint.socket_path = settings.socket;
   endpoint.claim = base::SocketClaim::by_lock;
   endpoint.many = true;
-  endpoint.peer_uid = settings.peer_uid;
   endpoint.serving = settings.serving;
   endpoint.image = Image::open(settings.memory);
   HotListCache hot_files;
-  if (!settings.hot.empty()) {
-    endpoint.hot = hot_files.open(settings.hot, *endpoint.image);
+  if (const std::string& hot = settings.serving.hot_list_path; !hot.empty()) {
+    endpoint.hot = hot_files.open(hot, *endpoint.image);
   }
   Pager pager({.end = settings.once ? Pager::End::after_last_client : Pager::End::when_told,
                .handshake_timeout = settings.handshake_timeout,
                .record_dir = "",
                .signals = signals});
-  endpoint.trace_path = settings.trace;
-  if (!settings.trace.empty()) {
-    hot::TraceWriter::check(settings.trace);
+  if (const std::string& trace = settings.serving.trace_path; !trace.empty()) {
+    hot::TraceWriter::check(trace);
   }
   pager.open(std::move(endpoint));
   say_ready(settings.ready);

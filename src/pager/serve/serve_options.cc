@@ -25,17 +25,6 @@ constexpr std::array<std::pair<const char*, const char*>, 5> kForeign{{
     {"otel-metric-export-interval", "metrics are at /metrics of the control socket"},
 }};
 
-std::optional<Window> window_of(const base::ParsedOptions& options) {
-  if (options.has("lazy")) {
-    return Window::lazy();
-  }
-  if (options.value_or("window", "auto") == "auto") {
-    return std::nullopt;
-  }
-  return Window::fixed(static_cast<uint64_t>(
-      options.number("window", 1, static_cast<int64_t>(Window::kLargest), 1)));
-}
-
 base::Fd ready_fd_of(const base::ParsedOptions& options) {
   constexpr int64_t kMaxFd = 1 << 20;
   const auto fd = static_cast<int>(options.number("ready-fd", 3, kMaxFd, -1));
@@ -62,7 +51,6 @@ void check_combination(const base::ParsedOptions& options) {
   };
   exclude("control", {"mem", "socket", "hot", "trace", "once", "peer-uid", "data-dir"});
   exclude("data-dir", {"mem", "socket", "hot", "trace", "once", "peer-uid"});
-  exclude("lazy", {"window"});
   need("data-dir", "version-key");
   need("version-key", "data-dir");
   for (const auto& [name, why] : kForeign) {
@@ -90,22 +78,17 @@ base::Options make_serve_options() {
   options.group("Foreground")
       .value("mem", "FILE", "memory file of a snapshot")
       .value("socket", "PATH", "socket for VMMs, any number at once")
-      .value("hot", "LIST", "install the pages of this hot list ahead of faults")
-      .value("trace", "FILE", "write demand faults to FILE (-: stdout)")
-      .flag("once", "exit when the last VMM has ended")
-      .value("peer-uid", "UID", "allow this user to connect (owner of the socket)")
-      .group("Service")
+      .flag("once", "exit when the last VMM has ended");
+  add_session_options(options);
+  options.group("Service")
       .value("control", "SOCK", "serve sessions made over HTTP; sockets in s/")
       .value("data-dir", "DIR", "the same, in the layout of hypeman's pager")
       .value("version-key", "KEY", "with --data-dir: DIR/uffd/KEY/control.sock")
       .flag("exit-when-idle", "exit when the last session has ended")
       .value("connect-timeout", "S", "close a session if no VMM connects (never)")
-      .group("Serving")
-      .value("window", "N", "pages to install around a fault: auto, or 1 to 512")
-      .flag("lazy", "install only faulting pages and the hot list")
-      .value("on-failure", "WHAT", "if a page cannot be read: poison or kill")
-      .value("on-refusal", "WHAT", "if a VMM cannot be served: kill or close")
-      .value("read-attempts", "N", "attempts to read a page (4)")
+      .group("Serving");
+  add_serving_options(options);
+  options.value("read-attempts", "N", "attempts to read a page (4)")
       .value("handshake-timeout", "S", "refuse a client without handshake (5)")
       .value("ready-fd", "N", "write a newline to descriptor N when ready")
       .value("without", "LIST", "do not use these kernel features")
@@ -130,8 +113,6 @@ ServeSettings read_serve_settings(const base::ParsedOptions& options) {
   ServeSettings settings;
   settings.memory = options.value_or("mem", "");
   settings.socket = options.value_or("socket", "");
-  settings.hot = options.value_or("hot", "");
-  settings.trace = options.value_or("trace", "");
   settings.once = options.has("once");
   settings.version = options.value_or("version-key", base::kVersion);
   settings.needs_cache_key = options.has("data-dir");
@@ -145,19 +126,9 @@ ServeSettings read_serve_settings(const base::ParsedOptions& options) {
   settings.handshake_timeout =
       std::chrono::milliseconds(options.seconds_as_ms("handshake-timeout", kDefaultTimeoutMs));
   settings.connect_timeout = std::chrono::milliseconds(options.seconds_as_ms("connect-timeout", 0));
-  settings.serving.window = window_of(options);
-  settings.serving.on_failure = options.choice("on-failure", {"poison", "kill"}) == "kill"
-                                    ? OnFailure::kill
-                                    : OnFailure::poison;
-  settings.serving.on_refusal = options.choice("on-refusal", {"kill", "close"}) == "close"
-                                    ? OnRefusal::close
-                                    : OnRefusal::kill;
+  settings.serving = read_serving_options(options);
   settings.serving.read_attempts =
       static_cast<uint32_t>(options.number("read-attempts", 1, kMostReadAttempts, kReadAttempts));
-  if (options.has("peer-uid")) {
-    constexpr int64_t kMaxUid = 0xfffffffe;
-    settings.peer_uid = static_cast<uid_t>(options.number("peer-uid", 0, kMaxUid, 0));
-  }
   settings.ready = ready_fd_of(options);
   settings.json = options.has("json");
   base::check_socket_path(settings.service ? settings.service->control : settings.socket);

@@ -2,8 +2,6 @@
 // The command line options of uffd-serve.
 #pragma once
 
-#include <sys/types.h>
-
 #include <chrono>
 #include <optional>
 #include <string>
@@ -18,10 +16,7 @@ namespace pager {
 struct ServeSettings {
   std::string memory;  // foreground
   std::string socket;
-  std::string hot;
-  std::string trace;
   bool once = false;
-  std::optional<uid_t> peer_uid;
 
   std::optional<ServicePaths> service;
   std::string version;           // reported to clients
@@ -30,7 +25,7 @@ struct ServeSettings {
 
   std::chrono::milliseconds handshake_timeout{};
   std::chrono::milliseconds connect_timeout{};
-  ServingOptions serving;
+  ServingOptions serving;  // of the socket, or the defaults of sessions
   base::Fd ready;
   bool json = false;
 };

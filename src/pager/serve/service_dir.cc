@@ -15,6 +15,8 @@
 #include "base/fd.h"
 #include "base/message.h"
 #include "pager/serve/vmm_records.h"
+#include "store/files.h"
+#include "store/run_dir.h"
 
 namespace pager {
 namespace {
@@ -24,9 +26,8 @@ namespace fs = std::filesystem;
 }  // namespace
 
 ServicePaths own_layout(const std::string& control_path) {
-  const fs::path control = fs::absolute(control_path);
-  return {.control = control.string(),
-          .sessions = (control.parent_path() / "s").string(),
+  return {.control = store::absolute_path(control_path),
+          .sessions = store::socket_dir_of(control_path),
           .pid_file = ""};
 }
 

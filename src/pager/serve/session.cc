@@ -47,8 +47,8 @@ Session::Session(std::string id, ServingPlan plan, HandshakeReader::Result hands
   SessionState& state = mapping_->state();
   state.vmm_pid = vmm_.pid();
   state.vmm_start_time = vmm_.start_time();
-  state.on_failure = plan_.on_failure;
-  state.read_attempts = plan_.read_attempts;
+  state.on_failure = plan_.serving.failure_action();
+  state.read_attempts = plan_.serving.attempts();
   if (plan_.hot_refused) {
     counters_.add(Count::hot_list_refused);
   }
@@ -239,7 +239,7 @@ void Session::serve() {
                   .counters = counters_,
                   .log = log_,
                   .trace = trace},
-                 plan_.window);
+                 plan_.serving.window_of(trace != nullptr));
   if (plan_.hot) {
     loop.prefetch(plan_.hot);
   }

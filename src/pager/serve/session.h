@@ -20,9 +20,9 @@
 #include "pager/faults/session_log.h"
 #include "pager/faults/session_state.h"
 #include "pager/faults/vmm.h"
-#include "pager/faults/window.h"
 #include "pager/image/image.h"
 #include "pager/protocol/handshake.h"
+#include "pager/serve/serving_options.h"
 
 namespace pager {
 
@@ -35,9 +35,7 @@ struct ServingPlan {
   std::shared_ptr<const HotFile> hot;  // may be null
   bool hot_refused = false;            // the requested list cannot be used
   std::optional<hot::TraceWriter> trace{};
-  OnFailure on_failure = OnFailure::poison;
-  uint32_t read_attempts = kReadAttempts;
-  Window window = Window::automatic();
+  ServingOptions serving{};
 };
 
 // Serves from its construction until the VMM's memory is freed. The thread that uses the

@@ -341,7 +341,7 @@ TEST_F(PagerAdmissionTest, TheSocketBelongsToThePeersUser) {
     GTEST_SKIP() << "needs root";
   }
   Endpoint given = endpoint("vm");
-  given.peer_uid = 12345;
+  given.serving.peer_uid = 12345;
   start().open(std::move(given));
   struct stat st {};
   ASSERT_EQ(::stat((dir_ / "vm.sock").c_str(), &st), 0);

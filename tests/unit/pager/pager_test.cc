@@ -205,7 +205,7 @@ TEST_F(PagerTest, ConcurrentSessionsNeverMixTheirDescriptors) {
 
 TEST_F(PagerTest, ATraceContainsEveryPageInFaultOrder) {
   Endpoint traced = endpoint("vm");
-  traced.trace_path = dir_ / "trace";
+  traced.serving.trace_path = dir_ / "trace";
   start().open(std::move(traced));
   FakeVmm vmm(dir_ / "vm.sock", kPages,
               [](const TestGuest& guest, const base::Fd&, const FakeVmm::Ready& ready) {
