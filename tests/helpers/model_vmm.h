@@ -22,8 +22,8 @@
 #include "hot/hot_list.h"
 #include "http/client.h"
 #include "model_plan.h"
+#include "pager/kernel/clock.h"
 #include "pager/kernel/uffd.h"
-#include "pager/probe/clock.h"
 #include "pager/protocol/handshake.h"
 
 // A client of the control socket. Belongs to one thread.
@@ -73,7 +73,7 @@ class ModelVmm {
         uffd_(pager::uffd_create()),
         list_path_(file.path() + "." + name + ".hpl"),
         record_(record) {
-    record_.threads[0].since_ns = pager::now_ns();  // the connect may also hang
+    record_.threads[0].since_ns = pager::monotonic_ns();  // the connect may also hang
     for (const hot::Region& region : guest_.regions()) {
       pager::uffd_register_missing(uffd_.get(), region.base, region.size);
     }
@@ -230,7 +230,7 @@ class ModelVmm {
     ModelRecord::Thread& slot = record_.threads[thread];
     slot.page = page;
     slot.step = step;
-    slot.since_ns = pager::now_ns();
+    slot.since_ns = pager::monotonic_ns();
   }
 
   // Pages of one region.
@@ -306,7 +306,7 @@ class ModelVmm {
   // Checks the server's counters: no fault waits (the counter of the last answer may be late), and
   // no page was poisoned.
   void check_server() {
-    const uint64_t start = pager::now_ns();
+    const uint64_t start = pager::monotonic_ns();
     constexpr uint64_t kFaultTimeoutNs = 5'000'000'000;
     nlohmann::json session;
     do {
@@ -315,7 +315,8 @@ class ModelVmm {
       if (may_have_left_ && session.contains("error")) {
         return;
       }
-    } while (session.at("faults").at("waiting") != 0 && pager::now_ns() - start < kFaultTimeoutNs);
+    } while (session.at("faults").at("waiting") != 0 &&
+             pager::monotonic_ns() - start < kFaultTimeoutNs);
     if (session.at("faults").at("waiting") != 0 || session.at("pages").at("poisoned") != 0) {
       throw base::Refused("all faults are answered, but the server reports: " + session.dump());
     }

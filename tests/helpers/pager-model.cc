@@ -78,7 +78,7 @@ std::string verdict(const Vmm& vmm) {
 std::string hang(const Run& run, const Vmm& vmm) {
   for (size_t i = 0; i < vmm.plan.threads; ++i) {
     const uint64_t since = vmm.record->threads[i].since_ns;
-    const uint64_t now = pager::now_ns();
+    const uint64_t now = pager::monotonic_ns();
     if (since != 0 && now > since && now - since > run.deadline_ns) {
       return where(*vmm.record, i) + ": hangs";
     }
@@ -164,11 +164,11 @@ std::string one_round(Run& run, uint64_t seed) {
 }
 
 int run_all(Run& run) {
-  const uint64_t start_ns = pager::now_ns();
+  const uint64_t start_ns = pager::monotonic_ns();
   std::string wrong;
   for (uint64_t i = 0; i < run.rounds && wrong.empty(); ++i) {
     constexpr uint64_t kSecond = 1'000'000'000;
-    if (run.seconds != 0 && pager::now_ns() - start_ns > run.seconds * kSecond) {
+    if (run.seconds != 0 && pager::monotonic_ns() - start_ns > run.seconds * kSecond) {
       break;
     }
     const uint64_t seed = run.first_seed + i;

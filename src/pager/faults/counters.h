@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "pager/faults/latency.h"
 
@@ -15,6 +16,8 @@ enum class Count : size_t {
   faults,            // page fault messages read
   zero_faults,       // of these, answered with zeros
   hit_before,        // of these, the page was already present
+  faults_unlisted,   // of these, for pages outside of the hot list, if the session has one
+  waiting,           // faults that are kept now
   pages_copied,      // demand, window and prefetch
   pages_zeroed,      //
   pages_prefetched,  // from the hot list, copied or zeroed
@@ -29,12 +32,10 @@ enum class Count : size_t {
   out_of_memory,     // of these, the VMM had no memory or no 2 MiB page left
   batch_max,         // the most messages that one read returned
   retries,           // kept faults that were tried again
-  waiting,           // faults that are kept now
   read_errors,       // reads of the image that failed
   bytes_read,        //
   hot_list_refused,  //
   hot_lists_ended,   // installed, refused or dropped
-  faults_unlisted,   // for pages outside of the hot list, if the session has one
   bytes_resident,    // installed and not removed, in sessions that have not ended
   fault_ns,          // from the read of a message to its answer, all faults
   read_ns,           // of these, time to read the image
@@ -44,6 +45,150 @@ enum class Count : size_t {
   fault_max_ns,      //
 };
 inline constexpr size_t kCounts = static_cast<size_t>(Count::fault_max_ns) + 1;
+
+// How a counter is reported. Every report walks kCounters, so this file is the only one that knows
+// all counters. (The names of hypeman's pager are in serve/hypeman_names.h.)
+struct CounterText {
+  enum class Kind {
+    sum,      // only grows; the total of sessions is their sum
+    maximum,  // the total of sessions is the largest
+    gauge,    // valid only while the session exists; the total is the sum
+  };
+  Count count;
+  Kind kind = Kind::sum;
+  // The key in GET /sessions/ID, and the object that contains it (empty: the outermost). Without a
+  // key the counter is not there.
+  std::string_view object{};
+  std::string_view key{};
+  // uffd_serve_METRIC of GET /metrics, with the label kind="LABEL" unless that is empty. Metrics of
+  // one name follow each other; the first one has their help.
+  std::string_view metric{};
+  std::string_view label{};
+  std::string_view help{};
+  std::string_view summary{};  // the key in the summary at the end of the server
+};
+
+inline constexpr std::array<CounterText, kCounts> kCounters{{
+    {.count = Count::faults,
+     .object = "faults",
+     .key = "demand",
+     .metric = "faults_total",
+     .label = "demand",
+     .help = "Page faults: all (demand); of these, answered with zeros, page already present, page "
+             "not in the hot list.",
+     .summary = "faults"},
+    {.count = Count::zero_faults,
+     .object = "faults",
+     .key = "zero",
+     .metric = "faults_total",
+     .label = "zero"},
+    {.count = Count::hit_before,
+     .object = "faults",
+     .key = "hit_before",
+     .metric = "faults_total",
+     .label = "hit_before"},
+    {.count = Count::faults_unlisted, .metric = "faults_total", .label = "unlisted"},
+    {.count = Count::waiting,
+     .kind = CounterText::Kind::gauge,
+     .object = "faults",
+     .key = "waiting"},
+    {.count = Count::pages_copied,
+     .object = "pages",
+     .key = "copied",
+     .metric = "pages_total",
+     .label = "copied",
+     .help =
+         "Pages: copied or zeroed; of these, prefetched; removed by guests; poisoned; of these, "
+         "healed; gone: replaced by the VMM.",
+     .summary = "pages_copied"},
+    {.count = Count::pages_zeroed,
+     .object = "pages",
+     .key = "zeroed",
+     .metric = "pages_total",
+     .label = "zeroed",
+     .summary = "pages_zeroed"},
+    {.count = Count::pages_prefetched,
+     .object = "pages",
+     .key = "prefetched",
+     .metric = "pages_total",
+     .label = "prefetched",
+     .summary = "pages_prefetched"},
+    {.count = Count::pages_removed,
+     .object = "pages",
+     .key = "removed",
+     .metric = "pages_total",
+     .label = "removed",
+     .summary = "pages_removed"},
+    {.count = Count::pages_poisoned,
+     .object = "pages",
+     .key = "poisoned",
+     .metric = "pages_total",
+     .label = "poisoned",
+     .summary = "pages_poisoned"},
+    {.count = Count::pages_healed,
+     .object = "pages",
+     .key = "healed",
+     .metric = "pages_total",
+     .label = "healed"},
+    {.count = Count::pages_gone,
+     .object = "pages",
+     .key = "gone",
+     .metric = "pages_total",
+     .label = "gone"},
+    {.count = Count::bytes_released,
+     .key = "bytes_released",
+     .metric = "released_bytes_total",
+     .help = "Bytes of large holes that were unregistered at the start."},
+    {.count = Count::copies},
+    {.count = Count::copy_errors},
+    {.count = Count::eagain,
+     .key = "eagain",
+     .metric = "eagain_total",
+     .help = "Calls that met a removal in progress."},
+    {.count = Count::out_of_memory,
+     .key = "out_of_memory",
+     .metric = "out_of_memory_total",
+     .help = "Calls that found no memory for a VMM."},
+    {.count = Count::batch_max, .kind = CounterText::Kind::maximum},
+    {.count = Count::retries,
+     .key = "retries",
+     .metric = "retries_total",
+     .help = "Faults that were kept and tried again."},
+    {.count = Count::read_errors,
+     .key = "read_errors",
+     .metric = "read_errors_total",
+     .help = "Reads of memory files that failed."},
+    {.count = Count::bytes_read,
+     .key = "bytes_read",
+     .metric = "read_bytes_total",
+     .help = "Bytes read from memory files."},
+    {.count = Count::hot_list_refused,
+     .metric = "hot_lists_refused_total",
+     .help = "Hot lists that did not fit a VMM's regions."},
+    {.count = Count::hot_lists_ended},
+    {.count = Count::bytes_resident,
+     .kind = CounterText::Kind::gauge,
+     .key = "bytes_resident",
+     .metric = "resident_bytes",
+     .help = "Guest memory that is installed and was not removed, in VMMs that are served."},
+    {.count = Count::fault_ns},
+    {.count = Count::read_ns},
+    {.count = Count::read_max_ns, .kind = CounterText::Kind::maximum},
+    {.count = Count::copy_ns},
+    {.count = Count::copy_max_ns, .kind = CounterText::Kind::maximum},
+    {.count = Count::fault_max_ns, .kind = CounterText::Kind::maximum},
+}};
+
+// One row for each counter, in their order.
+consteval bool counters_are_complete() {
+  for (size_t i = 0; i < kCounts; ++i) {
+    if (kCounters[i].count != static_cast<Count>(i)) {
+      return false;
+    }
+  }
+  return true;
+}
+static_assert(counters_are_complete());
 
 // A snapshot of the counters of one session, or the totals of several.
 struct Totals {
@@ -58,9 +203,9 @@ struct Totals {
 
 class Counters {
  public:
-  void add(Count count, uint64_t value = 1) { add_relaxed(at(count), value); }
+  void add(Count count, uint64_t value = 1) { base::add_relaxed(at(count), value); }
   void set(Count count, uint64_t value) { at(count).store(value, std::memory_order_relaxed); }
-  void raise(Count count, uint64_t value) { raise_relaxed(at(count), value); }
+  void raise(Count count, uint64_t value) { base::raise_relaxed(at(count), value); }
   uint64_t get(Count count) const {
     return values_[static_cast<size_t>(count)].load(std::memory_order_relaxed);
   }

@@ -15,8 +15,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "pager/kernel/clock.h"
 #include "pager/kernel/uffd.h"
-#include "pager/probe/clock.h"
 
 namespace pager {
 namespace {
@@ -30,9 +30,9 @@ void measure_anonymous(const MemoryFile& file, std::span<const PageNumber> pages
   ::madvise(memory.address(0), region.size, MADV_NOHUGEPAGE);
   for (const PageNumber page : pages) {
     auto* const at = reinterpret_cast<volatile std::byte*>(memory.address(page));
-    const uint64_t start = now_ns();
+    const uint64_t start = monotonic_ns();
     *at = std::byte{1};
-    histogram.add(now_ns() - start);
+    histogram.add(monotonic_ns() - start);
   }
 }
 
@@ -79,9 +79,9 @@ void measure_copy_loop(const MemoryFile& file, std::span<const PageNumber> pages
   });
   for (const PageNumber page : pages) {
     const auto* const at = reinterpret_cast<volatile std::byte*>(memory.address(page));
-    const uint64_t start = now_ns();
+    const uint64_t start = monotonic_ns();
     static_cast<void>(*at);
-    histogram.add(now_ns() - start);
+    histogram.add(monotonic_ns() - start);
   }
   ::eventfd_write(stop.get(), 1);
   server.join();
@@ -99,7 +99,7 @@ uint64_t measure_copy_rate(const MemoryFile& file) {
   const base::Fd uffd = uffd_create();
   uffd_register_missing(uffd.get(), region.base, region.size);
   std::vector<std::byte> buffer(piece);
-  const uint64_t start = now_ns();
+  const uint64_t start = monotonic_ns();
   for (uint64_t offset = 0; offset < bytes;) {
     const uint64_t length = std::min(piece, bytes - offset);
     file.read(offset, std::span(buffer).first(length));
@@ -110,7 +110,7 @@ uint64_t measure_copy_rate(const MemoryFile& file) {
     offset += length;
   }
   constexpr uint64_t kNsPerSecond = 1'000'000'000;
-  const uint64_t ns = std::max<uint64_t>(now_ns() - start, 1);
+  const uint64_t ns = std::max<uint64_t>(monotonic_ns() - start, 1);
   return static_cast<uint64_t>(static_cast<double>(bytes) * kNsPerSecond / static_cast<double>(ns));
 }
 

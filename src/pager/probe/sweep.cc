@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "pager/probe/clock.h"
+#include "pager/kernel/clock.h"
 #include "pager/probe/random.h"
 
 namespace pager {
@@ -48,7 +48,7 @@ Sweep::Sweep(const ProbeConfig& config, const MemoryFile& file, const GuestMemor
 }
 
 void Sweep::run() {
-  const uint64_t start = now_ns();
+  const uint64_t start = monotonic_ns();
   balloon_works_ = config_.balloon_bytes > 0;
   {
     std::vector<std::jthread> threads;
@@ -62,7 +62,7 @@ void Sweep::run() {
       });
     }
   }
-  record_.total_ns = now_ns() - start;
+  record_.total_ns = monotonic_ns() - start;
   if (!failure_ && (config_.balloon_bytes > 0 || config_.write_percent > 0)) {
     run_guarded([&] { verify_all_again(); });
   }
@@ -100,13 +100,13 @@ void Sweep::touch_first(size_t job, PageNumber page, std::span<std::byte> buffer
   const PageState before = states_.get(page);
   const bool was_present = memory_.is_present(page);
   record_.waiting[job].set(page);
-  const uint64_t start = now_ns();
+  const uint64_t start = monotonic_ns();
   if (writes) {
     store_to(job, page, mark_of(page));
   } else {
     load_from(job, page);
   }
-  const uint64_t end = now_ns();
+  const uint64_t end = monotonic_ns();
   record_.waiting[job].clear();
   if (!was_present) {
     record_.latency.add(end - start);

@@ -4,6 +4,9 @@
 
 #include <array>
 #include <charconv>
+#include <utility>
+
+#include "pager/serve/hypeman_names.h"
 
 namespace pager {
 namespace {
@@ -54,52 +57,20 @@ class Page {
   std::string text_;
 };
 
-struct Labeled {
-  const char* label;
-  Count count;
-};
-
 void add_counts(Page& page, const Totals& totals) {
-  constexpr std::array kFaults{
-      Labeled{"demand", Count::faults}, Labeled{"zero", Count::zero_faults},
-      Labeled{"hit_before", Count::hit_before}, Labeled{"unlisted", Count::faults_unlisted}};
-  page.family("uffd_serve_faults_total", "counter",
-              "Page faults: all (demand); of these, answered with zeros, page already present, "
-              "page not in the hot list.");
-  for (const Labeled& entry : kFaults) {
-    page.sample("uffd_serve_faults_total", std::string("kind=\"") + entry.label + "\"",
-                totals[entry.count]);
+  std::string_view family;
+  for (const CounterText& row : kCounters) {
+    if (row.metric.empty()) {
+      continue;
+    }
+    const std::string name = "uffd_serve_" + std::string(row.metric);
+    if (row.metric != family) {
+      family = row.metric;
+      page.family(name, row.kind == CounterText::Kind::sum ? "counter" : "gauge", row.help);
+    }
+    page.sample(name, row.label.empty() ? "" : "kind=\"" + std::string(row.label) + "\"",
+                totals[row.count]);
   }
-  constexpr std::array kPages{Labeled{"copied", Count::pages_copied},
-                              Labeled{"zeroed", Count::pages_zeroed},
-                              Labeled{"prefetched", Count::pages_prefetched},
-                              Labeled{"removed", Count::pages_removed},
-                              Labeled{"poisoned", Count::pages_poisoned},
-                              Labeled{"healed", Count::pages_healed},
-                              Labeled{"gone", Count::pages_gone}};
-  page.family("uffd_serve_pages_total", "counter",
-              "Pages: copied or zeroed; of these, prefetched; removed by guests; poisoned; of "
-              "these, healed; gone: replaced by the VMM.");
-  for (const Labeled& entry : kPages) {
-    page.sample("uffd_serve_pages_total", std::string("kind=\"") + entry.label + "\"",
-                totals[entry.count]);
-  }
-  const auto counter = [&](const char* name, const char* help, Count count) {
-    page.one(name, "counter", help, totals[count]);
-  };
-  counter("uffd_serve_eagain_total", "Calls that met a removal in progress.", Count::eagain);
-  counter("uffd_serve_retries_total", "Faults that were kept and tried again.", Count::retries);
-  counter("uffd_serve_out_of_memory_total", "Calls that found no memory for a VMM.",
-          Count::out_of_memory);
-  counter("uffd_serve_read_errors_total", "Reads of memory files that failed.", Count::read_errors);
-  counter("uffd_serve_read_bytes_total", "Bytes read from memory files.", Count::bytes_read);
-  counter("uffd_serve_released_bytes_total",
-          "Bytes of large holes that were unregistered at the start.", Count::bytes_released);
-  counter("uffd_serve_hot_lists_refused_total", "Hot lists that did not fit a VMM's regions.",
-          Count::hot_list_refused);
-  page.one("uffd_serve_resident_bytes", "gauge",
-           "Guest memory that is installed and was not removed, in VMMs that are served.",
-           totals[Count::bytes_resident]);
 }
 
 void add_latency(Page& page, const ServerInfo& info) {
@@ -121,38 +92,17 @@ void add_latency(Page& page, const ServerInfo& info) {
   page.sample(std::string(kName) + "_count", "", below);
 }
 
-// The names of hypeman's pager. Metrics of its page cache are 0.
 void add_hypeman(Page& page, const ServerInfo& info, const std::string& label) {
-  const Totals& totals = info.totals;
-  const auto add = [&](const std::string& name, const char* type, uint64_t value) {
-    page.one("hypeman_uffd_" + name, type, "As in hypeman's pager.", value, label);
+  const auto add = [&](std::string_view name, bool is_counter, uint64_t value) {
+    page.one("hypeman_uffd_" + std::string(name) + (is_counter ? "_total" : ""),
+             is_counter ? "counter" : "gauge", "As in hypeman's pager.", value, label);
   };
-  const auto counter = [&](const char* name, Count count) {
-    add(std::string(name) + "_total", "counter", totals[count]);
-  };
-  counter("faults", Count::faults);
-  counter("backing_bytes_read", Count::bytes_read);
-  counter("copies", Count::copies);
-  counter("copy_errors", Count::copy_errors);
-  counter("fault_nanos", Count::fault_ns);
-  counter("read_page_nanos", Count::read_ns);
-  counter("backing_read_nanos", Count::read_ns);
-  counter("copy_nanos", Count::copy_ns);
-  for (const char* none : {"cache_hits", "cache_misses", "cache_lookup_nanos", "cache_add_nanos"}) {
-    add(std::string(none) + "_total", "counter", 0);
+  for (const HypemanName& row : kHypemanNames) {
+    add(row.metric.empty() ? row.name : row.metric, row.is_counter,
+        row.count ? info.totals[*row.count] : 0);
   }
-  for (const char* none : {"cache_bytes", "cache_max_bytes", "cache_items", "cache_shards",
-                           "cache_lookup_max_nanos", "cache_add_max_nanos"}) {
-    add(none, "gauge", 0);
-  }
-  add("active_sessions", "gauge", info.waiting + info.serving + info.closing);
-  add("active_faults", "gauge", totals[Count::waiting]);
-  add("max_concurrent_faults", "gauge", totals[Count::batch_max]);
-  add("fault_max_nanos", "gauge", totals[Count::fault_max_ns]);
-  add("read_page_max_nanos", "gauge", totals[Count::read_max_ns]);
-  add("backing_read_max_nanos", "gauge", totals[Count::read_max_ns]);
-  add("copy_max_nanos", "gauge", totals[Count::copy_max_ns]);
-  add("draining", "gauge", info.draining ? 1 : 0);
+  add("active_sessions", false, info.waiting + info.serving + info.closing);
+  add("draining", false, info.draining ? 1 : 0);
 }
 
 }  // namespace

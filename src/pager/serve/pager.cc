@@ -194,7 +194,7 @@ void Pager::reap() {
     Totals totals = connected.session->counters().totals();
     totals.forget_gauges();
     ended_totals_.add(totals);
-    add_histogram(ended_latency_, connected.session->counters().latency.log2_histogram());
+    base::add_histogram(ended_latency_, connected.session->counters().latency.log2_histogram());
     records_.remove(connected.id);
     unrecorded_.erase(it->first);
     ids_.erase(connected.id);

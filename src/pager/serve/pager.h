@@ -62,7 +62,7 @@ struct SessionInfo {
   Totals totals;
   uint64_t p50_ns = 0;
   uint64_t p99_ns = 0;
-  Log2Histogram latency{};
+  base::Log2Histogram latency{};
   std::string hot_list_path;                       // empty: none
   uint64_t hot_list_entries = 0;                   // entries of the list
   std::shared_ptr<const Completion> completion{};  // the last one; may be null
@@ -76,7 +76,7 @@ struct ServerInfo {
   size_t serving = 0;
   size_t closing = 0;
   Totals totals;  // since the start; gauges: only sessions that have not ended
-  Log2Histogram latency{};
+  base::Log2Histogram latency{};
 };
 
 // Thrown by Pager::open while the server accepts no new sessions.
@@ -257,7 +257,7 @@ class Pager {
   base::Deadline resume_at_ = base::Deadline::never();  // paused endpoints
   uint64_t many_count_ = 0;
   Totals ended_totals_;
-  Log2Histogram ended_latency_{};
+  base::Log2Histogram ended_latency_{};
   bool draining_ = false;
   bool stop_ = false;
   bool had_session_ = false;

@@ -46,8 +46,8 @@ SessionInfo Pager::info_of(const Connected& connected) {
   info.vmm_start_time = session.vmm_start_time();
   info.regions = session.regions();
   info.totals = session.counters().totals();
-  info.p50_ns = session.counters().latency.percentile(0.50);
-  info.p99_ns = session.counters().latency.percentile(0.99);
+  info.p50_ns = session.counters().latency.percentile(50);
+  info.p99_ns = session.counters().latency.percentile(99);
   info.latency = session.counters().latency.log2_histogram();
   info.completion = session.completion();
   if (const std::shared_ptr<const HotFile> hot = session.hot_list()) {
@@ -90,7 +90,7 @@ ServerInfo Pager::info() const {
   for (const auto& [key, connected] : connected_) {
     ++(connected.closing ? info.closing : info.serving);
     info.totals.add(connected.session->counters().totals());
-    add_histogram(info.latency, connected.session->counters().latency.log2_histogram());
+    base::add_histogram(info.latency, connected.session->counters().latency.log2_histogram());
   }
   return info;
 }

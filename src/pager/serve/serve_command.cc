@@ -21,6 +21,7 @@
 #include "pager/serve/serve_options.h"
 #include "pager/serve/server_process.h"
 #include "pager/serve/service_dir.h"
+#include "pager/serve/session_report.h"
 #include "store/id_lock.h"
 
 namespace pager {
@@ -31,18 +32,6 @@ void say_ready(base::Fd& ready) {
     base::write_full(ready.get(), "\n", "the descriptor of --ready-fd");
     ready.reset();
   }
-}
-
-void print_summary(const Totals& totals) {
-  const auto count = [&](Count which) { return static_cast<int64_t>(totals[which]); };
-  base::write_line_out(base::JsonLine("summary")
-                           .number("faults", count(Count::faults))
-                           .number("pages_copied", count(Count::pages_copied))
-                           .number("pages_zeroed", count(Count::pages_zeroed))
-                           .number("pages_prefetched", count(Count::pages_prefetched))
-                           .number("pages_removed", count(Count::pages_removed))
-                           .number("pages_poisoned", count(Count::pages_poisoned))
-                           .str());
 }
 
 void serve_file(ServeSettings& settings, int signals) {
@@ -70,7 +59,7 @@ void serve_file(ServeSettings& settings, int signals) {
   release_signals(signals);
   const Totals totals = pager.totals();
   if (settings.json) {
-    print_summary(totals);
+    base::write_line_out(summary_json(totals));
   }
   if (const uint64_t poisoned = totals[Count::pages_poisoned]; poisoned > 0) {
     throw base::Error(base::ExitCode::system, std::to_string(poisoned) + " pages of " +
@@ -103,7 +92,7 @@ void serve_sessions(ServeSettings& settings, int signals) {
   pager.run();
   release_signals(signals);
   if (settings.json) {
-    print_summary(pager.totals());
+    base::write_line_out(summary_json(pager.totals()));
   }
   limit_end([paths] {
     ::unlink(paths.control.c_str());

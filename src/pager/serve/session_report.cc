@@ -3,8 +3,11 @@
 #include "pager/serve/session_report.h"
 
 #include <algorithm>
+#include <map>
+#include <string_view>
 
 #include "base/json_line.h"
+#include "pager/serve/hypeman_names.h"
 
 namespace pager {
 namespace {
@@ -58,7 +61,7 @@ std::string regions_json(std::span<const hot::Region> regions) {
 }
 
 // The nonempty powers of two: {"below":NS,"count":N}.
-std::string histogram_json(const Log2Histogram& log2_histogram) {
+std::string histogram_json(const base::Log2Histogram& log2_histogram) {
   JsonList list;
   for (size_t i = 0; i < log2_histogram.size(); ++i) {
     if (log2_histogram[i] > 0) {
@@ -118,45 +121,45 @@ std::string completion_json(const Completion* completion) {
       .str();
 }
 
+// Adds the counters that have a key. Those of one object are added together.
+void add_counts(JsonLine& json, const Totals& totals) {
+  std::map<std::string_view, JsonLine> objects;
+  for (const CounterText& row : kCounters) {
+    if (!row.key.empty()) {
+      (row.object.empty() ? json : objects[row.object]).number(row.key, number(totals[row.count]));
+    }
+  }
+  for (const auto& [name, object] : objects) {
+    json.raw(name, object.str());
+  }
+}
+
 }  // namespace
 
 std::string session_json(const SessionInfo& info) {
   const Totals& totals = info.totals;
-  const auto count = [&](Count which) { return number(totals[which]); };
   JsonLine json = brief(info);
-  json.raw("regions", regions_json(info.regions))
-      .raw("refused", refused_json(info.refused))
-      .raw("faults", JsonLine()
-                         .number("demand", count(Count::faults))
-                         .number("zero", count(Count::zero_faults))
-                         .number("hit_before", count(Count::hit_before))
-                         .number("waiting", count(Count::waiting))
-                         .str())
-      .raw("pages", JsonLine()
-                        .number("copied", count(Count::pages_copied))
-                        .number("zeroed", count(Count::pages_zeroed))
-                        .number("prefetched", count(Count::pages_prefetched))
-                        .number("removed", count(Count::pages_removed))
-                        .number("poisoned", count(Count::pages_poisoned))
-                        .number("healed", count(Count::pages_healed))
-                        .number("gone", count(Count::pages_gone))
-                        .str())
-      .number("eagain", count(Count::eagain))
-      .number("retries", count(Count::retries))
-      .number("out_of_memory", count(Count::out_of_memory))
-      .number("read_errors", count(Count::read_errors))
-      .number("bytes_released", count(Count::bytes_released))
-      .number("bytes_read", count(Count::bytes_read))
-      .number("bytes_resident", count(Count::bytes_resident))
-      .raw("completion", completion_json(info.completion.get()))
+  json.raw("regions", regions_json(info.regions)).raw("refused", refused_json(info.refused));
+  add_counts(json, totals);
+  json.raw("completion", completion_json(info.completion.get()))
       .raw("hot_list", hot_list_json(info))
       .boolean("hot_list_refused", totals[Count::hot_list_refused] != 0)
       .raw("latency_ns", JsonLine()
                              .number("p50", number(info.p50_ns))
                              .number("p99", number(info.p99_ns))
-                             .number("max", count(Count::fault_max_ns))
+                             .number("max", number(totals[Count::fault_max_ns]))
                              .raw("histogram", histogram_json(info.latency))
                              .str());
+  return json.str();
+}
+
+std::string summary_json(const Totals& totals) {
+  JsonLine json("summary");
+  for (const CounterText& row : kCounters) {
+    if (!row.summary.empty()) {
+      json.number(row.summary, number(totals[row.count]));
+    }
+  }
   return json.str();
 }
 
@@ -182,28 +185,9 @@ std::string stats_json(const Pager& pager, std::string_view version) {
   json.text("version", version)
       .boolean("draining", pager.draining())
       .number("active_sessions", number(pager.active()));
-  for (const char* cache :
-       {"cache_bytes", "cache_max", "cache_items", "cache_hits", "cache_misses", "cache_shards",
-        "cache_lookup_nanos", "cache_lookup_max_nanos", "cache_add_nanos", "cache_add_max_nanos"}) {
-    json.number(cache, 0);
+  for (const HypemanName& row : kHypemanNames) {
+    json.number(row.name, row.count ? number(totals[*row.count]) : 0);
   }
-  const auto add = [&](const char* name, Count count) { json.number(name, number(totals[count])); };
-  add("faults", Count::faults);
-  add("backing_bytes_read", Count::bytes_read);
-  add("copies", Count::copies);
-  add("copy_errors", Count::copy_errors);
-  add("active_faults", Count::waiting);
-  add("max_concurrent_faults", Count::batch_max);
-  add("fault_nanos", Count::fault_ns);
-  add("fault_max_nanos", Count::fault_max_ns);
-  // hypeman's pager reads a page through a cache and counts both. Here a page is read from the
-  // file.
-  add("read_page_nanos", Count::read_ns);
-  add("read_page_max_nanos", Count::read_max_ns);
-  add("backing_read_nanos", Count::read_ns);
-  add("backing_read_max_nanos", Count::read_max_ns);
-  add("copy_nanos", Count::copy_ns);
-  add("copy_max_nanos", Count::copy_max_ns);
   return json.str();
 }
 

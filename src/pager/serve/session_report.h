@@ -16,6 +16,8 @@ std::string sessions_json(std::span<const SessionInfo> infos);
 // The counters of all sessions since the start, under the names of hypeman's pager. Counters of its
 // page cache are 0, because this server uses the page cache of the kernel.
 std::string stats_json(const Pager& pager, std::string_view version);
+// The record at the end of the server.
+std::string summary_json(const Totals& totals);
 // {"version","draining","active_sessions"}
 std::string health_json(const Pager& pager, std::string_view version);
 

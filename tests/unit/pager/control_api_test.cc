@@ -10,6 +10,8 @@
 
 #include "base/unix_socket.h"
 #include "hot/hot_list.h"
+#include "pager/serve/metrics.h"
+#include "pager/serve/session_report.h"
 #include "tests/unit/pager/test_guest.h"
 #include "tests/unit/scratch_dir.h"
 
@@ -298,6 +300,37 @@ TEST_F(ControlApiTest, StatsHaveTheNamesOfHypemansPager) {
                            "copy_nanos",
                            "copy_max_nanos"}) {
     EXPECT_TRUE(stats.contains(name)) << name;
+  }
+}
+
+TEST_F(ControlApiTest, EachCounterIsReportedUnderTheNamesOfItsRow) {
+  create("vm");
+  const Json session = ask_text(200, "GET", "/sessions/vm");
+  const std::string metrics = metrics_text(pager_.info(), "v");
+  const Json summary = Json::parse(summary_json(pager_.totals()));
+  std::string family;
+  for (const CounterText& row : kCounters) {
+    if (!row.key.empty()) {
+      const Json& object = row.object.empty() ? session : session.at(std::string(row.object));
+      EXPECT_EQ(object.value(std::string(row.key), -1), 0) << row.key;
+    }
+    if (!row.summary.empty()) {
+      EXPECT_EQ(summary.value(std::string(row.summary), -1), 0) << row.summary;
+    }
+    if (row.metric.empty()) {
+      continue;
+    }
+    const std::string name = "uffd_serve_" + std::string(row.metric);
+    const std::string label = row.label.empty() ? "" : "{kind=\"" + std::string(row.label) + "\"}";
+    EXPECT_NE(metrics.find("\n" + name + label + " 0\n"), std::string::npos) << name << label;
+    if (name != family) {
+      family = name;
+      EXPECT_FALSE(row.help.empty()) << name;
+      const size_t help = metrics.find("# HELP " + name + " ");
+      EXPECT_NE(help, std::string::npos) << name;
+      EXPECT_EQ(metrics.find("# HELP " + name + " ", help + 1), std::string::npos)
+          << "the metrics of one name do not follow each other";
+    }
   }
 }
 
