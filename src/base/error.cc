@@ -25,6 +25,8 @@ const char* exit_code_name(ExitCode code) {
       return "bad_data";
     case ExitCode::system:
       return "system";
+    case ExitCode::try_again:
+      return "try_again";
     case ExitCode::wrapper:
       return "wrapper";
     case ExitCode::not_executable:

@@ -47,6 +47,13 @@ class BadData : public Error {
   explicit BadData(const std::string& message) : Error(ExitCode::bad_data, message) {}
 };
 
+// What the caller opened is not, or no longer, what its name means: exit status 75. The caller
+// opens it again and repeats the call.
+class TryAgain : public Error {
+ public:
+  explicit TryAgain(const std::string& message) : Error(ExitCode::try_again, message) {}
+};
+
 // Throws std::system_error with the current errno, which must be that of the last call. `what` is
 // "cannot open 'x'"; std::system_error appends the errno text.
 [[noreturn]] void throw_errno(const std::string& what);

@@ -13,6 +13,7 @@ enum class ExitCode {
   unsupported = 3,  // this kernel or filesystem cannot do it
   bad_data = 4,     // a file or a peer's message is corrupt, or does not match this image
   system = 5,       // a system call failed
+  try_again = 75,   // EX_TEMPFAIL of sysexits.h: what the caller opened was replaced; open it again
   wrapper = 125,    // a wrapper failed before it could run its command
   not_executable = 126,
   not_found = 127,

@@ -2,12 +2,17 @@
 // Parses the command line of the wrapper.
 #include "lock/lock_request.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
+#include "base/number.h"
 #include "base/options.h"
 
 namespace lock {
@@ -24,6 +29,7 @@ base::Options make_options() {
       .flag("n,no-wait", "do not wait; after -s or -x: for its ids only")
       .value("E,conflict-exit-code", "N", "exit status if the lock is held (default 1)")
       .value("failure-exit-code", "N", "exit status if template-lock fails (default 125)")
+      .value("fd", "N", "lock the caller's descriptor N for the id that follows")
       .flag("dry-run", "check that the locks are free, run nothing")
       .footer(
           "Verbs, without --:\n"
@@ -31,6 +37,8 @@ base::Options make_options() {
           "  template-lock seal ID       make a guest's memory read-only; unseal: undo it\n"
           "  template-lock holders ID    list the holders of the lock\n"
           "  template-lock wait ID       wait until the lock is free\n"
+          "  template-lock forget ID     remove the lock files of an id that does not exist\n"
+          "With --fd and without --, the lock stays with the caller's open file.\n"
           "\n"
           "The lock ends with the last process that inherited it from COMMAND.\n"
           "\n"
@@ -38,7 +46,8 @@ base::Options make_options() {
           "\n"
           "Exit status: COMMAND's; 1 locked, 2 usage, 3 unsupported store, 125 failure,\n"
           "126 COMMAND cannot be run, 127 COMMAND not found. Verbs: 0 ok, 1 no, 2 usage,\n"
-          "3 unsupported, 4 bad data, 5 system. More: man template-lock");
+          "3 unsupported, 4 bad data, 5 system; --fd: also 75, open N again.\n"
+          "More: man template-lock");
   return options;
 }
 
@@ -46,14 +55,33 @@ base::Options make_options() {
 struct Group {
   store::LockMode mode = store::LockMode::exclusive;
   bool waits = true;
-  std::vector<std::string> ids;
+  struct Id {
+    std::string name;
+    std::optional<store::CallersFile> file;
+  };
+  std::vector<Id> ids;
 };
+
+store::CallersFile file_of(const std::string& number) {
+  const std::optional<int> fd = base::parse_number<int>(number);
+  if (!fd || *fd < 0 || ::fcntl(*fd, F_GETFD) == -1) {
+    throw base::UsageError("bad value " + base::quoted(number) +
+                           " for --fd: the number of an open descriptor is needed");
+  }
+  return {.fd = *fd, .owner = ::getppid()};
+}
 
 std::vector<Group> split_into_groups(const std::vector<base::ParsedOptions::Word>& words) {
   std::vector<Group> groups(1);
+  std::optional<store::CallersFile> file;
   for (const auto& [name, value] : words) {
     if (name.empty()) {
-      groups.back().ids.push_back(value);
+      groups.back().ids.push_back({.name = value, .file = std::exchange(file, std::nullopt)});
+    } else if (name == "fd") {
+      if (file) {
+        throw base::UsageError("no ID after --fd " + std::to_string(file->fd));
+      }
+      file = file_of(value);
     } else if (name == "no-wait") {
       groups.back().waits = false;
     } else if (name == "shared" || name == "exclusive") {
@@ -62,6 +90,9 @@ std::vector<Group> split_into_groups(const std::vector<base::ParsedOptions::Word
            .waits = true,
            .ids = {}});
     }
+  }
+  if (file) {
+    throw base::UsageError("no ID after --fd " + std::to_string(file->fd));
   }
   return groups;
 }
@@ -84,8 +115,11 @@ std::vector<WantedLock> locks_of(std::vector<Group> groups) {
       throw base::UsageError(std::string("no ID after --") +
                              (group.mode == store::LockMode::shared ? "shared" : "exclusive"));
     }
-    for (const std::string& id : group.ids) {
-      locks.push_back({.id = id, .mode = group.mode, .waits = group.waits && !none_waits});
+    for (const Group::Id& id : group.ids) {
+      locks.push_back({.id = id.name,
+                       .mode = group.mode,
+                       .waits = group.waits && !none_waits,
+                       .file = id.file});
     }
   }
   return locks;
@@ -101,6 +135,11 @@ std::optional<LockRequest> parse_lock_request(int argc, char** argv) {
   options->require_operands(1, SIZE_MAX, "one ID or more is");
   LockRequest request;
   request.locks = locks_of(split_into_groups(options->in_order()));
+  request.for_caller = options->has("fd");
+  if (request.for_caller &&
+      std::ranges::any_of(request.locks, [](const WantedLock& lock) { return !lock.file; })) {
+    throw base::UsageError("each ID needs a --fd before it, or none has one");
+  }
   if (options->has("timeout") && std::ranges::none_of(request.locks, &WantedLock::waits)) {
     throw base::UsageError("--timeout and --no-wait exclude each other");
   }

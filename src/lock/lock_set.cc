@@ -31,37 +31,21 @@ std::string refusal(const store::Store& store, const std::string& id) {
   return "cannot lock " + base::quoted(id) + ": " + store::describe_conflict(store, id);
 }
 
-store::IdLock wait_for(const store::Store& store, const std::string& id, store::LockMode mode,
-                       const base::Deadline& deadline, store::WhenFull when_full) {
-  std::optional<store::IdLock> lock =
-      store::acquire_and_report(store, id, mode, deadline, when_full);
-  if (!lock) {
-    throw base::Refused(refusal(store, id) + "; wait for it to end");
-  }
-  return std::move(*lock);
-}
-
-store::IdLock take_now(const store::Store& store, const std::string& id, store::LockMode mode,
-                       store::WhenFull when_full, const std::string& what_next) {
-  std::optional<store::IdLock> lock = store::IdLock::acquire(
-      store, id, mode, base::Deadline::after(std::chrono::milliseconds(0)), when_full);
-  if (!lock) {
-    throw base::Refused(refusal(store, id) + "; " + what_next);
-  }
-  return std::move(*lock);
-}
-
 // `held` is the last id whose lock is inherited. A process that holds an id that sorts before it
 // may wait for it.
 store::IdLock take(const store::Store& store, const WantedLock& wanted, const std::string& held,
                    const base::Deadline& deadline, store::WhenFull when_full) {
-  if (!wanted.waits) {
-    return take_now(store, wanted.id, wanted.mode, when_full, "wait for it to end");
+  const bool sorts_before = wanted.waits && wanted.id < held;
+  const base::Deadline until = wanted.waits && !sorts_before
+                                   ? deadline
+                                   : base::Deadline::after(std::chrono::milliseconds(0));
+  std::optional<store::IdLock> lock =
+      store::acquire_and_report(store, wanted.id, wanted.mode, until, when_full, wanted.file);
+  if (!lock) {
+    throw base::Refused(refusal(store, wanted.id) + "; " +
+                        (sorts_before ? store::why_not_waited_for(held) : "wait for it to end"));
   }
-  if (wanted.id < held) {
-    return take_now(store, wanted.id, wanted.mode, when_full, store::why_not_waited_for(held));
-  }
-  return wait_for(store, wanted.id, wanted.mode, deadline, when_full);
+  return std::move(*lock);
 }
 
 // Sorts the list and removes duplicates.
@@ -71,6 +55,8 @@ void put_in_order(std::vector<WantedLock>& wanted) {
   for (WantedLock& lock : wanted) {
     if (once.empty() || once.back().id != lock.id) {
       once.push_back(std::move(lock));
+    } else if (lock.file) {
+      throw base::UsageError(base::quoted(lock.id) + " has two descriptors");
     } else if (once.back().mode != lock.mode) {
       throw base::UsageError(base::quoted(lock.id) + " is requested both shared and exclusive");
     } else {
@@ -90,6 +76,22 @@ bool is_covered(const store::Store& store, const WantedLock& wanted) {
                         "the start");
   }
   return inherited.has_value();
+}
+
+// Checks all files of the caller before it waits for any lock.
+void require_lock_files(const store::Store& store, const std::vector<WantedLock>& wanted,
+                        store::WhenFull when_full) {
+  const WantedLock* other = nullptr;
+  for (const WantedLock& lock : wanted) {
+    if (lock.file && !store::IdLock::is_lock_file(*lock.file, store, lock.id, when_full)) {
+      other = &lock;
+    }
+  }
+  if (other != nullptr) {
+    throw base::TryAgain("cannot lock " + base::quoted(other->id) + ": descriptor " +
+                         std::to_string(other->file->fd) +
+                         " is not open on its lock file; open it again");
+  }
 }
 
 base::Fd move_up(base::Fd fd) {
@@ -131,14 +133,28 @@ LockSet LockSet::take(const store::Store& store, std::vector<WantedLock> wanted,
   }
   put_in_order(wanted);
   std::erase_if(wanted, [&](const WantedLock& lock) { return is_covered(store, lock); });
-  make_room(wanted.size());
+  if (std::ranges::any_of(wanted, [](const WantedLock& lock) { return !lock.file; })) {
+    make_room(wanted.size());
+  }
   const std::string held = store::last_inherited_id(store);
   // Only a call that takes no further lock may lock the directory.
   const auto when_full =
       wanted.size() == 1 ? store::WhenFull::lock_directory : store::WhenFull::fail;
+  require_lock_files(store, wanted, when_full);
   LockSet set;
-  for (const WantedLock& lock : wanted) {
-    set.fds_.push_back(move_up(lock::take(store, lock, held, deadline, when_full).take_fd()));
+  std::vector<store::IdLock> for_caller;
+  try {
+    for (const WantedLock& lock : wanted) {
+      store::IdLock taken = lock::take(store, lock, held, deadline, when_full);
+      if (lock.file) {
+        for_caller.push_back(std::move(taken));
+      } else {
+        set.fds_.push_back(move_up(std::move(taken).take_fd()));
+      }
+    }
+  } catch (...) {
+    std::ranges::for_each(for_caller, &store::IdLock::release);
+    throw;
   }
   return set;
 }

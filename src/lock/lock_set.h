@@ -2,6 +2,7 @@
 // Takes the locks on several ids at once, for a command to inherit.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct WantedLock {
   std::string id;
   store::LockMode mode = store::LockMode::exclusive;
   bool waits = true;
+  std::optional<store::CallersFile> file = {};  // lock this descriptor instead of an own one
 };
 
 // For a dry run: throws as LockSet::take without waiting does if another process holds one of the
@@ -35,6 +37,9 @@ class LockSet {
   // names of the holders, if a lock is not available (until `deadline`, if it waits) or if the
   // inherited lock on an id is shared and an exclusive one is requested; then it keeps none.
   // After a wait of one second it prints on standard error what it waits for.
+  //
+  // Locks on files of the caller stay with the caller when this process ends. If one of several
+  // cannot be taken, those that this call took are released.
   static LockSet take(const store::Store& store, std::vector<WantedLock> wanted,
                       const base::Deadline& deadline);
 

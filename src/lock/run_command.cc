@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The wrapper: takes the locks and executes the command.
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
@@ -47,6 +49,9 @@ int run_command(int argc, char** argv, const std::vector<std::string>& command) 
   if (command.empty()) {
     throw base::UsageError("no command after '--'");
   }
+  if (request->for_caller) {
+    throw base::UsageError("--fd and a command exclude each other");
+  }
   try {
     const store::Store store = store::Store::from_environment();
     if (base::is_dry_run(request->effect)) {
@@ -72,8 +77,30 @@ int run_command(int argc, char** argv, const std::vector<std::string>& command) 
 }
 
 int run_without_command(int argc, char** argv) {
-  if (parse_lock_request(argc, argv)) {
+  const std::optional<LockRequest> request = parse_lock_request(argc, argv);
+  if (!request) {
+    return 0;
+  }
+  if (!request->for_caller) {
     throw base::UsageError("no command: template-lock ID... -- COMMAND");
+  }
+  // A lock for a caller that was killed would only delay other processes.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  try {
+    const store::Store store = store::Store::from_environment();
+    store.require_root();
+    if (request->effect == base::Effect::dry_run) {
+      require_free(store, request->locks);
+    } else {
+      LockSet::take(store, request->locks, request->deadline);
+    }
+  } catch (const base::Refused& refused) {
+    base::report_failure(refused.code(), refused.what(), request->conflict_status);
+    return request->conflict_status;
+  } catch (const base::TryAgain& again) {
+    // Part of the normal course: the caller opens the file that this call has created.
+    base::say_info(again.what());
+    return static_cast<int>(again.code());
   }
   return 0;
 }

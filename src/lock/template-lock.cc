@@ -28,13 +28,19 @@ char** first_operand(int argc, char** argv) {
   return std::find_if(argv + 1, argv + argc, [](const char* word) { return word[0] != '-'; });
 }
 
-// A guest may have the name of a verb: a command line with "--" has only guests.
+bool has_descriptor(int argc, char** argv) {
+  return std::any_of(argv + 1, argv + argc, [](const char* word) {
+    return std::string_view(word) == "--fd" || std::string_view(word).starts_with("--fd=");
+  });
+}
+
+// A guest may have the name of a verb: a command line with "--" or "--fd" has only guests.
 int run(int argc, char** argv) {
   if (const auto command = base::split_command(argc, argv)) {
     return lock::run_command(argc, argv, *command);
   }
   char** operand = first_operand(argc, argv);
-  if (operand != argv + argc) {
+  if (operand != argv + argc && !has_descriptor(argc, argv)) {
     const auto* verb = std::ranges::find(kVerbs, std::string_view(*operand), &Verb::name);
     if (verb != kVerbs.end()) {
       std::rotate(argv + 1, operand, operand + 1);

@@ -12,7 +12,8 @@ namespace lock {
 // base::UsageError.
 int run_command(int argc, char** argv, const std::vector<std::string>& command);
 
-// template-lock without "--" and without a verb: --help, --version, else a usage error.
+// template-lock without "--" and without a verb: --fd (locks for the caller), --help, --version;
+// else a usage error.
 int run_without_command(int argc, char** argv);
 
 // The verbs skip argv[0]. Each returns the exit status, or throws.

@@ -2,6 +2,7 @@
 // Takes locks on ids: the gate, the lock file, and the full disk.
 #include "store/id_lock.h"
 
+#include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/message.h"
 #include "base/number.h"
 #include "base/open_files.h"
@@ -120,6 +122,67 @@ std::optional<base::Fd> lock_id(const Store& store, const std::string& path, Loc
   }
 }
 
+[[noreturn]] void refuse_file(const std::string& path, int fd) {
+  throw base::TryAgain("cannot lock " + base::quoted(path) + ": descriptor " + std::to_string(fd) +
+                       " is not open on its lock file; open it again");
+}
+
+// Locks the directory, open as `fd`, on a full disk. See lock_directory.
+bool lock_callers_directory(const Store& store, const std::string& path, int fd,
+                            const base::Deadline& deadline) {
+  if (!base::lock_file(fd, LOCK_EX, deadline, store.locks_dir())) {
+    return false;
+  }
+  if (!names_file(store.locks_dir(), fd) || store.try_open_below(path, O_PATH)) {
+    ::flock(fd, LOCK_UN);
+    refuse_file(path, fd);
+  }
+  return true;
+}
+
+// The file of the caller is not the lock file. Creates that, so that the caller can open it; on a
+// full disk locks the directory, if the caller opened that. Returns false if other processes held
+// the directory until `deadline`; throws TryAgain if the caller should open the file, or the
+// directory if the file does not exist.
+bool lock_other_file(const Store& store, const std::string& path, int fd, LockMode mode,
+                     const base::Deadline& deadline, WhenFull when_full) {
+  try {
+    if (!open_lock_file(store, path, deadline)) {
+      return false;
+    }
+  } catch (const std::system_error& error) {
+    if (!is_no_space(error) || when_full == WhenFull::fail || mode == LockMode::shared) {
+      throw;
+    }
+    if (names_file(store.locks_dir(), fd)) {
+      return lock_callers_directory(store, path, fd, deadline);
+    }
+  }
+  refuse_file(path, fd);
+}
+
+bool lock_callers_file(const Store& store, const std::string& path, int fd, LockMode mode,
+                       const base::Deadline& deadline, WhenFull when_full) {
+  if (!names_file(path, fd)) {
+    return lock_other_file(store, path, fd, mode, deadline, when_full);
+  }
+  if (!S_ISREG(base::stat_fd(fd, path).st_mode)) {
+    throw base::BadData("cannot lock " + base::quoted(path) + ": it is not a regular file");
+  }
+  if (!base::lock_file(fd, mode == LockMode::shared ? LOCK_SH : LOCK_EX, deadline, path)) {
+    return false;
+  }
+  if (!names_file(path, fd)) {
+    ::flock(fd, LOCK_UN);
+    refuse_file(path, fd);
+  }
+  return true;
+}
+
+base::Deadline deadline_at_gate(const base::Deadline& deadline) {
+  return deadline.passed() ? base::Deadline::after(kGateTimeout) : deadline;
+}
+
 // Returns the numbers in SNAPFORK_LOCK_FD; skips everything that is not a number.
 std::vector<int> listed_fds() {
   const char* list = std::getenv("SNAPFORK_LOCK_FD");
@@ -152,8 +215,7 @@ constexpr const char* kDirectory = "~";
 std::optional<IdLock> IdLock::acquire(const Store& store, std::string_view id, LockMode mode,
                                       const base::Deadline& deadline, WhenFull when_full) {
   check_id(id);
-  const base::Deadline at_gate = deadline.passed() ? base::Deadline::after(kGateTimeout) : deadline;
-  const std::optional<base::Fd> gate = pass_gate(store, gate_path(store, id), at_gate);
+  const auto gate = pass_gate(store, gate_path(store, id), deadline_at_gate(deadline));
   if (!gate) {
     return std::nullopt;
   }
@@ -163,6 +225,45 @@ std::optional<IdLock> IdLock::acquire(const Store& store, std::string_view id, L
   }
   note_time(fd->get());
   return IdLock(std::move(*fd));
+}
+
+std::optional<IdLock> IdLock::acquire_for(const CallersFile& file, const Store& store,
+                                          std::string_view id, LockMode mode,
+                                          const base::Deadline& deadline, WhenFull when_full) {
+  check_id(id);
+  base::Fd fd(::fcntl(file.fd, F_DUPFD_CLOEXEC, 0));
+  if (!fd) {
+    base::throw_errno("cannot use descriptor " + std::to_string(file.fd));
+  }
+  const auto gate = pass_gate(store, gate_path(store, id), deadline_at_gate(deadline));
+  if (!gate ||
+      !lock_callers_file(store, lock_path(store, id), file.fd, mode, deadline, when_full)) {
+    return std::nullopt;
+  }
+  note_time(file.fd, file.owner);
+  return IdLock(std::move(fd));
+}
+
+bool IdLock::is_lock_file(const CallersFile& file, const Store& store, std::string_view id,
+                          WhenFull when_full) {
+  check_id(id);
+  const std::string path = lock_path(store, id);
+  if (names_file(path, file.fd)) {
+    return true;
+  }
+  try {
+    // If another process has locked the directory, acquire_for waits for it.
+    return !open_lock_file(store, path, base::Deadline::after(std::chrono::milliseconds(0)));
+  } catch (const std::system_error& error) {
+    if (!is_no_space(error) || when_full == WhenFull::fail) {
+      throw;
+    }
+    return names_file(store.locks_dir(), file.fd);
+  }
+}
+
+void IdLock::release() const {
+  ::flock(fd_.get(), LOCK_UN);
 }
 
 std::optional<LockMode> inherited_lock(const Store& store, std::string_view id) {
@@ -224,14 +325,18 @@ std::string last_inherited_id(const Store& store) {
 }
 
 std::optional<IdLock> acquire_and_report(const Store& store, std::string_view id, LockMode mode,
-                                         const base::Deadline& deadline, WhenFull when_full) {
+                                         const base::Deadline& deadline, WhenFull when_full,
+                                         const std::optional<CallersFile>& file) {
+  const auto acquire = [&](const base::Deadline& until) {
+    return file ? IdLock::acquire_for(*file, store, id, mode, until, when_full)
+                : IdLock::acquire(store, id, mode, until, when_full);
+  };
   const base::Deadline quiet = base::Deadline::after(kQuietWait);
   const bool patient = deadline.is_never() || deadline.poll_timeout() > quiet.poll_timeout();
-  std::optional<IdLock> lock =
-      IdLock::acquire(store, id, mode, patient ? quiet : deadline, when_full);
+  std::optional<IdLock> lock = acquire(patient ? quiet : deadline);
   if (!lock && patient) {
     base::say_info("waiting for " + base::quoted(id) + ": " + describe_conflict(store, id));
-    lock = IdLock::acquire(store, id, mode, deadline, when_full);
+    lock = acquire(deadline);
   }
   return lock;
 }

@@ -2,6 +2,8 @@
 // The lock on one id of the store: shared for forks in progress, exclusive for changes.
 #pragma once
 
+#include <sys/types.h>
+
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +19,13 @@ enum class LockMode { shared, exclusive };
 
 // What to do if the disk has no space for the lock file of an id that has none.
 enum class WhenFull { fail, lock_directory };
+
+// A descriptor that another process opened on the lock file of an id, and for which this process
+// takes the lock. Both share the open file description, so the lock stays with the other process.
+struct CallersFile {
+  int fd = -1;
+  pid_t owner = 0;  // the other process; its pid is recorded for `holders`
+};
 
 // flock(2) on <root>/.snapfork/locks/<id>.lock. The lock belongs to the open file description:
 // children inherit it, and it ends when the last process that has it ends, for any reason.
@@ -49,6 +58,23 @@ class IdLock {
   static std::optional<IdLock> acquire(const Store& store, std::string_view id, LockMode mode,
                                        const base::Deadline& deadline,
                                        WhenFull when_full = WhenFull::fail);
+  // The same for a descriptor of another process. That process must not create the lock file,
+  // because only a program that has locked the directory locks/ may do that. On a full disk `file`
+  // may be the directory. The result has a duplicate of the descriptor; closing it does not release
+  // the lock, `release` does.
+  //
+  // Throws TryAgain, without the lock, if the path of the lock file, looked up without following a
+  // link, does not name `file`. The lock file then exists, unless the disk is full and the caller
+  // should open the directory. Throws BadData if it is not a regular file.
+  static std::optional<IdLock> acquire_for(const CallersFile& file, const Store& store,
+                                           std::string_view id, LockMode mode,
+                                           const base::Deadline& deadline,
+                                           WhenFull when_full = WhenFull::fail);
+  void release() const;
+  // Returns whether `file` is what acquire_for needs: the lock file, or on a full disk the
+  // directory. If it is not, creates the lock file, without waiting, for the caller to open.
+  static bool is_lock_file(const CallersFile& file, const Store& store, std::string_view id,
+                           WhenFull when_full);
 
   // The locked descriptor (close-on-exec), to pass on or to keep.
   int fd() const { return fd_.get(); }
@@ -60,9 +86,11 @@ class IdLock {
 };
 
 // IdLock::acquire, and a message that names the holders if it waits longer than 1 s.
+// With `file`, IdLock::acquire_for.
 std::optional<IdLock> acquire_and_report(const Store& store, std::string_view id, LockMode mode,
                                          const base::Deadline& deadline,
-                                         WhenFull when_full = WhenFull::fail);
+                                         WhenFull when_full = WhenFull::fail,
+                                         const std::optional<CallersFile>& file = {});
 
 // Returns the mode of the lock on `id` that this process has inherited. That is one of the
 // descriptors listed in SNAPFORK_LOCK_FD ("7" or "7,9") that is open on the id's lock file and that

@@ -36,11 +36,16 @@ bool names_file(const std::string& path, int fd);
 // has inherited the lock shows the position in its fdinfo, even after the process that took the
 // lock has ended, and the record ends with the lock. Nothing is written to disk. If the filesystem
 // does not allow such a position, there is no record.
-void note_time(int fd);
+//
+// A process that takes the lock for another one, `owner`, records that process as well. The kernel
+// reports the process that called flock(2), which has ended by then. ext4 has no position that
+// large; there the time has a resolution of 32 s.
+void note_time(int fd, pid_t owner = 0);
 
 struct HeldLock {
   LockMode mode = LockMode::shared;
-  pid_t taker = 0;                  // the process that took the lock; 0 if not known
+  pid_t taker = 0;                  // the process that took the lock, or for which a helper took
+                                    // it (see note_time); 0 if not known
   std::optional<int64_t> since_ms;  // milliseconds since 1970
 };
 // Returns the flock that fdinfo (proc(5)) shows ("lock:\t1: FLOCK  ADVISORY  WRITE 4711 ...");

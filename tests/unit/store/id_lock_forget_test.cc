@@ -2,6 +2,7 @@
 // Removing lock files while other processes hold the lock, wait for it, or create it again.
 #include "store/id_lock_forget.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/file.h>
@@ -39,6 +40,30 @@ class IdLockForgetTest : public testing::Test {
  protected:
   std::optional<IdLock> acquire(LockMode mode, milliseconds limit = milliseconds(0)) const {
     return IdLock::acquire(store, "base", mode, Deadline::after(limit));
+  }
+  // As template-lock --fd and its caller do: the caller opens the file, or if it does not exist the
+  // directory. Closing the descriptor releases the lock.
+  struct CallersLock {
+    base::Fd file;
+    bool locked = false;
+  };
+  CallersLock acquire_as_caller(LockMode mode, milliseconds patience,
+                                store::WhenFull when_full = store::WhenFull::fail) const {
+    const Deadline deadline = Deadline::after(patience);
+    for (;;) {
+      base::Fd file(::open(lock.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+      if (!file) {
+        file = base::open_file(store.locks_dir(), O_RDONLY | O_DIRECTORY);
+      }
+      try {
+        const store::CallersFile callers{.fd = file.get(), .owner = ::getpid()};
+        const bool locked =
+            IdLock::acquire_for(callers, store, "base", mode, deadline, when_full).has_value();
+        return {.file = std::move(file), .locked = locked};
+      } catch (const base::TryAgain&) {
+        file.reset();
+      }
+    }
   }
   bool has_lock() const { return std::filesystem::exists(lock); }
   bool has_gate() const { return std::filesystem::exists(gate); }
@@ -182,8 +207,15 @@ TEST_F(IdLockForgetTest, ThousandsOfRoundsOfWaitersAndRemoversKeepTheLockExclusi
       for (int round = 0; round < kRounds; ++round) {
         // Every second one does not wait: it too must not be refused because files are removed, but
         // it is when another holds the lock.
-        const auto mine = acquire(mode, round % 2 == 0 ? kLong : milliseconds(0));
-        if (mine) {
+        const milliseconds patience = round % 2 == 0 ? kLong : milliseconds(0);
+        std::optional<IdLock> own;
+        CallersLock callers;
+        if (round % 4 < 2) {
+          own = acquire(mode, patience);
+        } else {
+          callers = acquire_as_caller(mode, patience);
+        }
+        if (own || callers.locked) {
           mode == LockMode::shared ? enter_as_reader(race) : enter_as_writer(race);
         } else if (round % 2 == 0) {
           ++race.refused;
@@ -235,9 +267,9 @@ class FullDiskLockTest : public IdLockForgetTest {
     return IdLock::acquire(store, "base", LockMode::exclusive, Deadline::after(limit),
                            store::WhenFull::lock_directory);
   }
-  static bool is_directory(const IdLock& held) {
+  static bool is_directory(int fd) {
     struct stat st {};
-    return ::fstat(held.fd(), &st) == 0 && S_ISDIR(st.st_mode);
+    return ::fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
   }
 };
 
@@ -253,7 +285,7 @@ TEST_F(FullDiskLockTest, OnAFullDiskTheDirectoryIsLocked) {
     const auto held =
         IdLock::acquire(store, "new", LockMode::exclusive, Deadline::after(milliseconds(0)),
                         store::WhenFull::lock_directory);
-    SNAPFORK_CHECK(held && is_directory(*held));
+    SNAPFORK_CHECK(held && is_directory(held->fd()));
     // No other process can lock this id, or another id without a lock file, even if files fit.
     ::unlink(filler(0).c_str());
     ::unlink(filler(1).c_str());
@@ -290,12 +322,20 @@ TEST_F(FullDiskLockTest, ThousandsOfRoundsOnADiskThatIsSometimesFullKeepTheLockE
         // Runs until enough of both occurred, because the disk is full at random times.
         const auto is_race = [&] { return race.removed > 10 && by_directory > 10; };
         for (int round = 0; round < kRounds || (!is_race() && round < 40 * kRounds); ++round) {
-          const auto mine = acquire_full(round % 2 == 0 ? kLong : milliseconds(0));
-          if (mine) {
+          const milliseconds patience = round % 2 == 0 ? kLong : milliseconds(0);
+          std::optional<IdLock> own;
+          CallersLock callers;
+          if (round % 4 < 2) {
+            own = acquire_full(patience);
+          } else {
+            callers =
+                acquire_as_caller(LockMode::exclusive, patience, store::WhenFull::lock_directory);
+          }
+          if (own || callers.locked) {
             race.broken += race.writers.fetch_add(1) != 0 ? 1 : 0;
             ::sched_yield();
             --race.writers;
-            by_directory += is_directory(*mine) ? 1 : 0;
+            by_directory += is_directory(own ? own->fd() : callers.file.get()) ? 1 : 0;
           } else if (round % 2 == 0) {
             ++race.refused;
           }

@@ -282,6 +282,52 @@ TEST_F(IdLockTest, WaitingForAFreeLockDoesNotBlockNewHolders) {
   EXPECT_TRUE(acquire(LockMode::exclusive));
 }
 
+TEST_F(IdLockTest, ALockThatAHelperTookShowsItsTimeAndItsOwner) {
+  const auto now_ms = [] {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<milliseconds>(now).count();
+  };
+  acquire(LockMode::shared).reset();
+  const base::Fd file = base::open_file(lock_file(), O_RDWR);
+  const auto take_in_helper = [&](pid_t owner) {
+    ChildProcess helper([&](const auto& /*ready*/) {
+      const store::CallersFile callers{.fd = file.get(), .owner = owner};
+      SNAPFORK_CHECK(IdLock::acquire_for(callers, store, "base", LockMode::exclusive,
+                                         base::Deadline::never()));
+    });
+    EXPECT_EQ(helper.wait(), 0);
+    return store::lock_holders(store, "base").at(0);
+  };
+  const int64_t before = now_ms();
+  const store::LockHolder mine = take_in_helper(::getpid());
+  EXPECT_EQ(mine.pid, ::getpid());
+  EXPECT_EQ(mine.orphaned_by, 0);
+  EXPECT_EQ(mine.mode, LockMode::exclusive);
+  EXPECT_GE(mine.since_ms.value_or(0), before - 32'000);
+  EXPECT_LE(mine.since_ms.value_or(0), now_ms());
+  EXPECT_EQ(take_in_helper(4'194'303).orphaned_by, 4'194'303) << "the owner has ended";
+  EXPECT_FALSE(acquire(LockMode::shared)) << "the lock stays with this process";
+}
+
+// Positions as on XFS and as on ext4, on which files have at most 16 TiB.
+TEST(IdLockFileTest, APositionHasTheTimeAndTheOwner) {
+  const auto held_at = [](const std::string& position) {
+    return store::lock_in_fdinfo("pos:\t" + position +
+                                 "\nlock:\t1: FLOCK  ADVISORY  WRITE 4711 fe:00:1 0 EOF\n");
+  };
+  EXPECT_EQ(held_at("1790000000000")->since_ms, 1'790'000'000'000);
+  EXPECT_EQ(held_at("1790000000000")->taker, 4711);
+  const std::string position = std::to_string(int64_t{1'790'000'000'000 / 16} << 22U | 815);
+  EXPECT_EQ(held_at(position)->since_ms, 1'790'000'000'000);
+  EXPECT_EQ(held_at(position)->taker, 815);
+  const auto on_ext4 = held_at(std::to_string(int64_t{1} << 43U | int64_t{2} << 22U | 815));
+  const auto later = held_at(std::to_string(int64_t{1} << 43U | int64_t{4} << 22U | 815));
+  EXPECT_NEAR(static_cast<double>(*later->since_ms - *on_ext4->since_ms), 64'000, 1000);
+  EXPECT_EQ(on_ext4->taker, 815);
+  EXPECT_EQ(held_at("0")->since_ms, std::nullopt);
+  EXPECT_EQ(held_at("0")->taker, 4711);
+}
+
 TEST_F(IdLockTest, ALockShowsItsTimeAndTheProcessThatOrphanedIt) {
   const auto now_ms = [] {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
