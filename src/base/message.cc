@@ -3,11 +3,14 @@
 #include "base/message.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <climits>
 #include <cstdint>
+#include <cstdlib>
 #include <ctime>
 #include <mutex>
 #include <string>
@@ -15,6 +18,7 @@
 #include "base/background_writer.h"
 #include "base/error.h"
 #include "base/json_line.h"
+#include "base/number.h"
 #include "base/output.h"
 #include "base/time_text.h"
 #include "base/utf8.h"
@@ -81,6 +85,28 @@ void write_line(std::string_view prefix, std::string_view message) {
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
+// Writes to the pipe SNAPFORK_ERROR_FD without waiting. poll(2) reports a pipe as writable if it
+// has room for PIPE_BUF bytes.
+void write_to_caller(std::string_view line) {
+  const char* value = std::getenv("SNAPFORK_ERROR_FD");
+  const std::optional<int> fd = parse_number<int>(value != nullptr ? value : "");
+  struct stat st {};
+  if (!fd || *fd <= STDERR_FILENO || ::fstat(*fd, &st) != 0 || !S_ISFIFO(st.st_mode)) {
+    return;
+  }
+  while (!line.empty()) {
+    struct pollfd pipe {
+      .fd = *fd, .events = POLLOUT, .revents = 0
+    };
+    const std::string_view part = line.substr(0, PIPE_BUF);
+    if (::poll(&pipe, 1, 0) != 1 || pipe.revents != POLLOUT ||
+        ::write(*fd, part.data(), part.size()) != static_cast<ssize_t>(part.size())) {
+      return;
+    }
+    line.remove_prefix(part.size());
+  }
+}
+
 }  // namespace
 
 MessageStyle& message_style() {
@@ -122,13 +148,15 @@ void flush_messages() {
 
 void report_failure(ExitCode code, std::string_view message, std::optional<int> exit_status) {
   say_error(message);
+  const std::string record = JsonLine("error")
+                                 .text("program", message_style().program)
+                                 .number("exit_code", exit_status.value_or(static_cast<int>(code)))
+                                 .text("code", exit_code_name(code))
+                                 .text("message", message)
+                                 .str();
+  write_to_caller(record + "\n");
   if (message_style().json) {
-    write_line_out(JsonLine("error")
-                       .text("program", message_style().program)
-                       .number("exit_code", exit_status.value_or(static_cast<int>(code)))
-                       .text("code", exit_code_name(code))
-                       .text("message", message)
-                       .str());
+    write_line_out(record);
   }
 }
 

@@ -40,6 +40,10 @@ void flush_messages();
 // Reports the failure that ends a program: say_error, and with --json also the record
 // {"type":"error","v":1,"program","exit_code","code","message"} on standard output. `exit_status`
 // is the exit status of the program if it differs from the number of the code.
+//
+// If SNAPFORK_ERROR_FD is the number of a descriptor that is open on a pipe, the record is also
+// written there, with or without --json, as far as the pipe has room: a caller can report the
+// failure of a program whose standard output it does not pass on.
 void report_failure(ExitCode code, std::string_view message, std::optional<int> exit_status = {});
 
 }  // namespace base

@@ -45,6 +45,7 @@ constexpr std::array kVerbs{
     Verb{"merge-diff", meta::merge_diff_command},
     Verb{"host-paths", meta::host_paths_command},
     Verb{"session-name", meta::session_name_command},
+    Verb{"new-ids", meta::new_ids_command},
 };
 
 constexpr const char* kFooter =
@@ -71,6 +72,7 @@ constexpr const char* kFooter =
   merge-diff DIFF MEMORY           write a Diff memory file into its base
   host-paths ID                    print the host paths that loading it opens
   session-name ID...               print its session name at the page server
+  new-ids BASE COUNT               print ids that no guest has
 
 SNAPFORK_ROOT is the directory of the store (default: /var/lib/snapfork).
 Exit status: 0 done, 1 the answer is no, 2 usage, 3 unsupported, 4 bad data,

@@ -136,6 +136,20 @@ teardown() { common_teardown; }
   assert_equal "$(json .uffd_socket_path)" "/p/s/$(snapshot-meta session-name f).sock"
 }
 
+@test "new-ids prints ids that differ and that no guest has" {
+  local long
+  init_guest a
+  run -0 snapshot-meta new-ids a 200
+  assert_equal "$(sort -u <<<"$output" | grep -cxE 'a-[a-z]{6}')" 200
+  [[ ! -e $SNAPFORK_ROOT/.snapfork/locks/${lines[0]}.lock ]]
+  long=$(printf 'x%.0s' {1..64})
+  run -0 snapshot-meta new-ids --json "$long" 1
+  [[ $(json .id) =~ ^x{57}-[a-z]{6}$ ]] || fail 'the id is not cut'
+  for count in 0 -1 x 100001 1.5 ''; do run -2 snapshot-meta new-ids a "$count"; done
+  run -2 snapshot-meta new-ids ../a 1
+  run -2 snapshot-meta new-ids a
+}
+
 @test "session-name prints ID@HHHHHHHH, which differs between stores" {
   init_guest a
   init_guest b

@@ -33,5 +33,6 @@ int rewrite_paths_command(int argc, char** argv);
 int merge_diff_command(int argc, char** argv);
 int host_paths_command(int argc, char** argv);
 int session_name_command(int argc, char** argv);
+int new_ids_command(int argc, char** argv);
 
 }  // namespace meta
