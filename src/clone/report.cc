@@ -257,7 +257,7 @@ std::optional<std::string> CopyNotice::text(base::Effect effect) const {
   }
   return why_ + ": " + human_bytes(copied_) +
          (base::is_dry_run(effect) ? " would be copied" : " are copied") +
-         "; --reflink=always refuses to copy";
+         "; 'reflink-clone --reflink=always' refuses to copy";
 }
 
 std::string file_lines(const CloneReport& report, int64_t smallest) {

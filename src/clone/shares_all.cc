@@ -55,7 +55,7 @@ void require_all_shared(const SourceFile& src, int made, const std::string& dst_
     throw base::Error(base::ExitCode::system,
                       "cannot reflink " + base::quoted(src.path) + " to " + base::quoted(dst_path) +
                           ": the filesystem reports success, but the clone " + what +
-                          "; use --reflink=never");
+                          "; use 'reflink-clone --reflink=never'");
   };
   const off_t least = std::min(src.st.st_size, now.st_size);
   if (clone.st_size < least) {

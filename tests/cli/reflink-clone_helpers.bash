@@ -45,7 +45,7 @@ can_reflink() { # <filesystem>
 assert_only_copy_warning() { # <filesystem> <amount> <standard error>
   local expected=''
   can_reflink "$1" \
-    || expected="reflink-clone: warning: $1 cannot share blocks: $2 are copied; --reflink=always refuses to copy"
+    || expected="reflink-clone: warning: $1 cannot share blocks: $2 are copied; 'reflink-clone --reflink=always' refuses to copy"
   assert_equal "$3" "$expected"
 }
 
