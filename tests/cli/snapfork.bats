@@ -208,6 +208,70 @@ refuses() { # <exit status> <part of the message> <arguments...>
   assert_contains "$(json .message)" "cannot lock 'c'"
 }
 
+# A program that ends as the test wants, in place of one of the suite or of the system.
+stand_in() { # <program> <script>
+  mkdir -p stand-ins
+  printf '#!/bin/bash\n%s\n' "$2" >"stand-ins/$1"
+  chmod +x "stand-ins/$1"
+}
+
+record() {
+  json '[.type, .program, .exit_code, .code, .message] | map(tostring) | join("|")'
+}
+
+@test "--json: the record is that of the program that ended the command, of whatever kind" {
+  make_fake_guest a
+  printf '{"Id":' >"$SNAPFORK_ROOT/guests/a/metadata.json"
+  run -4 --separate-stderr snapfork --json promote a
+  assert_equal "$(wc -l <<<"$output")" 1
+  assert_equal "$(record)" "error|snapshot-meta|4|bad_data|${stderr#snapshot-meta: }"
+  # A message with more than one line, or with a form that the driver does not know, is not parsed.
+  stand_in snapshot-meta 'echo "a line: cannot read: it" >&2; exit 4'
+  PATH=$PWD/stand-ins:$PATH run -4 --separate-stderr snapfork --json promote a
+  assert_equal "$(record)" 'error|snapshot-meta|4|bad_data|cannot promote: snapshot-meta failed; standard error has its message'
+  stand_in snapshot-meta 'kill -KILL $$'
+  PATH=$PWD/stand-ins:$PATH run -5 --separate-stderr snapfork --json promote a
+  assert_equal "$(record)" "error|snapfork|5|system|'snapshot-meta' was killed by signal 9"
+  # mkdir is not a program of snapfork.
+  make_fake_guest b
+  local fixture
+  fixture=$(realpath "$BATS_TEST_DIRNAME/../fixtures/plain")
+  zstd -q -d --long=27 "$fixture/memory.zst" -o memory
+  rm -f stand-ins/snapshot-meta
+  stand_in mkdir 'echo "mkdir: no" >&2; exit 1'
+  PATH=$PWD/stand-ins:$PATH run -5 --separate-stderr snapfork --json import c --state "$fixture/state" --memory memory
+  assert_equal "$(record)" 'error|mkdir|5|system|cannot import: mkdir failed; standard error has its message'
+}
+
+@test "--json: delete of several ids prints a record for each" {
+  make_fake_guest a
+  make_fake_guest b
+  run -1 --separate-stderr snapfork --json delete a nosuch b
+  assert_equal "$(json '[.type, .id // .code] | join(" ")')" $'delete a\nerror no\ndelete b'
+}
+
+@test "SNAPFORK_ERROR_FD: a failure writes its record to the caller's pipe, and never waits for it" {
+  local pipe line
+  exec {pipe}<> <(:)
+  SNAPFORK_ERROR_FD=$pipe run -1 --separate-stderr snapshot-meta state nosuch
+  assert_equal "$output" ''
+  IFS= read -r line <&"$pipe"
+  assert_equal "$(jq -r '[.program, .exit_code] | join(" ")' <<<"$line")" 'snapshot-meta 1'
+  SNAPFORK_ERROR_FD=$pipe run -1 --separate-stderr snapfork delete nosuch
+  IFS= read -r line <&"$pipe"
+  assert_equal "$(jq -r '[.program, .exit_code] | join(" ")' <<<"$line")" 'snapfork 1'
+  head -c 65536 /dev/zero >&"$pipe"
+  SNAPFORK_ERROR_FD=$pipe run -1 timeout 20 snapshot-meta state nosuch
+  # Only a pipe: the variable may be older than the descriptor.
+  SNAPFORK_ERROR_FD=9 run -1 snapshot-meta state nosuch 9>file
+  assert_equal "$(<file)" ''
+}
+
+@test "snapfork mount is not a verb, although the program snapfork-mount exists" {
+  run -2 --separate-stderr snapfork mount a -- true
+  assert_contains "$stderr" "unknown verb 'mount'"
+}
+
 hold_lock() { # <id>
   spawn template-lock "$1" -- tail -f /dev/null
   wait_until_held "$1"
@@ -228,7 +292,7 @@ hold_lock() { # <id>
   [[ ! -e $SNAPFORK_ROOT/guests/a ]]
 }
 
-@test "refuses --locked without an inherited lock" {
+@test "--locked is not an option: the driver takes its locks itself" {
   run -2 --separate-stderr snapfork --locked delete nosuch
   assert_contains "$stderr" "unknown option '--locked'"
 }

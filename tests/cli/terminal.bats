@@ -94,3 +94,21 @@ on_terminal() { # <command>
   run --separate-stderr snapfork -v import a --state "$hostile" --memory m
   assert_harmless "$output$stderr"
 }
+
+@test "snapfork on a terminal lets a clone show its progress, and with -q does not" {
+  require_cmd script
+  local fixture
+  fixture=$(realpath "$BATS_TEST_DIRNAME/../fixtures/plain")
+  zstd -q -d --long=27 "$fixture/memory.zst" -o memory
+  mkdir stand-ins
+  printf '#!/bin/sh\necho "$*" >>%q\nexec %q "$@"\n' "$PWD/calls" "$(type -P reflink-clone)" >stand-ins/reflink-clone
+  chmod +x stand-ins/reflink-clone
+  PATH=$PWD/stand-ins:$PATH on_terminal "snapfork import a --state '$fixture/state' --memory memory"
+  assert_contains "$output" "snapfork: 'a' is imported"
+  refute_contains "$(<calls)" '--progress never'
+  rm calls
+  PATH=$PWD/stand-ins:$PATH on_terminal "snapfork -q import b --state '$fixture/state' --memory memory"
+  # A warning, for example that ext4 cannot share blocks, is not an informational message.
+  refute_contains "$(grep -v ': warning: ' <<<"$output")" ' '
+  assert_equal "$(grep -cv -e '--progress never' calls)" 0
+}

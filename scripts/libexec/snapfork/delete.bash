@@ -17,11 +17,12 @@ delete() {
     for id in "${operands[@]}"; do
       call_self "${options[@]}" delete "$id" || note_failure $?
     done
+    reported=1 # by each call
     exit "$first_failure"
   fi
   has_name "${operands[0]}" || has_leftovers "${operands[0]}" || require_guest "${operands[0]}"
-  under_locks template-lock --exclusive --no-wait "${operands[0]}" -- ::: "${operands[0]}"
-  forget_lock "${operands[0]}" # reached in a dry run only: under_locks executes otherwise
+  under_locks --exclusive --no-wait "${operands[0]}" ::: "${operands[0]}"
+  ((!dry_run)) || forget_lock "${operands[0]}" # after the END of the plan
 }
 
 delete_locked() { # <id>

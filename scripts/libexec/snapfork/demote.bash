@@ -4,7 +4,7 @@
 
 demote() {
   require_guest "${operands[0]}"
-  under_locks template-lock --exclusive "${operands[0]}" -- ::: "${operands[0]}"
+  under_locks --exclusive "${operands[0]}" ::: "${operands[0]}"
 }
 
 demote_locked() { # <id>

@@ -17,15 +17,17 @@ fork() {
   require_guest "${operands[0]}"
   [[ -z $trace ]] || check_trace
   ids=("${operands[@]:1}")
-  ((${#ids[@]})) || choose_ids ids "${operands[0]}" $((count ? count : 1))
+  if ((!${#ids[@]})); then
+    ask new snapshot-meta new-ids "${operands[0]}" $((count ? count : 1))
+    mapfile -t ids <<<"$new"
+  fi
   [[ $backend == file ]] || require_run_dir "fork '${operands[0]}'"
   for new in "${ids[@]}"; do
     [[ $backend == file ]] || check_socket_path "$run_dir/s/$new@hhhhhhhh.sock"
     refuse_guest "$new"
   done
   ((${#ids[@]} < 500)) || ulimit -S -n "$(ulimit -H -n)"
-  under_locks template-lock --shared "${operands[0]}" --exclusive --no-wait "${ids[@]}" -- \
-    ::: "${operands[0]}" "${ids[@]}"
+  under_locks --shared "${operands[0]}" --exclusive --no-wait "${ids[@]}" ::: "${operands[0]}" "${ids[@]}"
 }
 
 # Refuses before the forks exist what the page server would refuse afterwards.
@@ -34,24 +36,6 @@ check_trace() {
   [[ $trace == */* ]] || directory=.
   [[ -d ${directory:-/} ]] || fail 5 "cannot write trace '$trace': the directory '${directory:-/}' does not exist"
   [[ ! -L $trace && (! -e $trace || -f $trace) ]] || fail 4 "cannot write trace '$trace': it is not a regular file"
-}
-
-# Chooses ids ID-abcdef that are not in the store and differ from each other. A long ID is cut: the limit is 64 characters.
-choose_ids() { # <array> <id> <count>
-  local -n chosen=$1
-  local letters=abcdefghijklmnopqrstuvwxyz number id i
-  local -A seen=()
-  while ((${#chosen[@]} < $3)); do
-    number=$SRANDOM id=${2:0:57}-
-    for i in 1 2 3 4 5 6; do
-      id+=${letters:number%26:1}
-      number=$((number / 26))
-    done
-    if [[ ! -v seen[$id] && ! -e $root/guests/$id ]]; then
-      seen[$id]=1
-      chosen+=("$id")
-    fi
-  done
 }
 
 # Makes several forks at once. Each part continues with the forks that the part before it made; the exit status is that

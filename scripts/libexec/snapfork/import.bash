@@ -13,7 +13,7 @@ import() {
   done
   attend snapshot-meta init --dry-run --of-copies "${operands[0]}" --state "$state_file" --memory "$memory_file" \
     "${disks[@]}" >/dev/null
-  under_locks template-lock --exclusive --no-wait "${operands[0]}" -- ::: "${operands[0]}"
+  under_locks --exclusive --no-wait "${operands[0]}" ::: "${operands[0]}"
 }
 
 import_locked() { # <id>

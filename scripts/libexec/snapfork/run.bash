@@ -16,7 +16,7 @@ run() {
     [[ $program != */* || ! -e $program ]] || fail 126 "cannot run '$program': it is not executable"
     fail 127 "cannot run '$program': no such program"
   fi
-  under_locks template-lock --exclusive --no-wait "${operands[0]}" -- ::: "${operands[0]}"
+  under_locks --exclusive --no-wait "${operands[0]}" ::: "${operands[0]}"
 }
 
 # Runs in one process, which becomes CMD. The guest is Running in the store before the lock is released, so that no

@@ -25,7 +25,7 @@ state_of() { # <variable> <id>
 }
 
 value_of() { # <id> <key>: nothing when there is none
-  snapshot-meta get "$1" "$2" 2>/dev/null || true
+  SNAPFORK_ERROR_FD='' snapshot-meta get "$1" "$2" 2>/dev/null || true
 }
 
 # Moves a guest out of guests/, then removes it and all leftovers of its id.

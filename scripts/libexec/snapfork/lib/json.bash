@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-# json.bash: JSON strings, the record of a failure, and a whole call with --json.
+# json.bash: JSON strings, and the record of a failure.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-readonly code_names=('' no usage unsupported bad_data system)
+readonly code_names=('' no usage unsupported bad_data system) # as exit_code_name in base/error.cc
+
+errors=''      # with --json: the descriptor of the pipe that failed programs write their records to
+step_error=''  # the record of the last step that failed
+first_error='' # the record of the first of several failures; see note_failure
+failed_step='' # the last step that failed and wrote no record, for example mkdir
+reported=0     # 1: the failure has its record on standard output
 
 json_string() { # <variable> <text>: sets it to the text as a JSON string, quotes included
   local escaped=${2//\\/\\\\}
@@ -20,28 +26,47 @@ error_record() { # <program> <exit status> <message>
     "$program" "$2" "${code_names[$2]-unknown}" "$message" 2>/dev/null || true
 }
 
-# Runs the same call without --json, and makes a record of its message if it fails.
-with_error_record() { # <arguments...>
-  local out said line message='' status=0
-  exec {out}>&1
-  child_undoes=1
-  ask said snapfork_to "$out" "$@" || status=$?
-  [[ -z $said ]] || printf '%s\n' "$said" >&2
-  if ((status)); then
-    # The last refusal is the reason; lines before it are informational, for example about a wait.
-    while IFS= read -r line; do
-      [[ $line != [a-z]*': cannot '* && ($line != [a-z]*': '* || $message == *': cannot '* || $line == *': try '*) ]] \
-        || [[ $line == *': warning: '* ]] || message=$line
-    done <<<"$said"
-    error_record "${message%%: *}" "$status" "${message#*: }"
-  elif ((!dry_run)) && [[ $verb == @(import|promote|demote|delete) ]]; then
-    printf "{\"type\":\"$verb\",\"v\":1,\"id\":\"%s\"}\n" "${operands[@]}" 2>/dev/null \
-      || fail 5 "cannot write 'standard output'"
-  fi
-  exit "$status"
+# With --json, the exit trap prints one record for the failure of this process. Each program of snapfork, and this
+# process, writes its record to the pipe SNAPFORK_ERROR_FD; the record of the step that ended the flow is the one.
+collect_errors() {
+  exec {errors}<> <(:)
+  export SNAPFORK_ERROR_FD=$errors
 }
 
-snapfork_to() { # <descriptor for standard output> <arguments...>: messages go to standard output
-  local out=$1
-  exec "$BASH" "$self" "${@:2}" 2>&1 >&"$out" {out}>&-
+# The record of a failure of this process. Its caller collects it, or it goes to standard output.
+fail_record() { # <exit status> <message>
+  if [[ -n ${SNAPFORK_ERROR_FD-} && -p /dev/fd/$SNAPFORK_ERROR_FD ]]; then
+    error_record snapfork "$1" "$2" >&"$SNAPFORK_ERROR_FD"
+    first_error=''
+  fi
+  if ((json)) && [[ -z $errors && $verb != run ]]; then error_record snapfork "$1" "$2"; fi
+}
+
+# Reads the records that a step wrote. The last one is the reason if it failed.
+take_error() { # <program>
+  local line
+  [[ -n $errors ]] || return 0
+  step_error='' failed_step=$1
+  while read -r -t 0 -u "$errors" && IFS= read -r -t 1 -u "$errors" line; do
+    step_error=$line failed_step=''
+  done
+}
+
+# Prints the record of the failure that ends this process.
+report_failure() { # <exit status> <message of this process, or nothing>
+  local record=${first_error:-$step_error}
+  if [[ -n $2 ]]; then
+    error_record snapfork "$1" "$2"
+  elif [[ -n $record ]]; then
+    printf '%s\n' "$record" 2>/dev/null || true
+  else
+    error_record "${failed_step:-snapfork}" "$1" "cannot $verb: ${failed_step:-a command} failed; standard error has its message"
+  fi
+}
+
+# With --json, the records of a flow that did its work.
+print_done() {
+  ((json && !dry_run)) && [[ $verb == @(import|promote|demote|delete) ]] || return 0
+  printf "{\"type\":\"$verb\",\"v\":1,\"id\":\"%s\"}\n" "${operands[@]}" 2>/dev/null \
+    || fail 5 "cannot write 'standard output'"
 }

@@ -2,51 +2,80 @@
 # locks.bash: runs a flow under the locks of its guests, with template-lock.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-# Becomes `snapfork --locked VERB OPERANDS` under locks. The locks end with the last process of the flow, so an orphaned
-# step of a killed driver still excludes all other flows. The process id stays the same, so a signal reaches the flow.
-under_locks() { # <template-lock call, "--" at its end...> ::: <operands...>
-  local call=()
+readonly lock_file_replaced=75 # exit status of template-lock --fd: open the lock file again
+readonly most_attempts=100     # to lock a file that others remove in between
+
+lock_fds=()                      # the locks of this process; its steps inherit them
+outer_locks=${SNAPFORK_LOCK_FD-} # the locks of the caller
+
+# Runs VERB_locked OPERANDS under locks. The locks end with the last process of the flow, so an orphaned step of a killed
+# driver still excludes all other flows.
+under_locks() { # <options and ids of template-lock...> ::: <operands...>
+  local wanted=() call=(template-lock)
   until [[ $1 == ::: ]]; do
-    [[ $1 == --no-wait && -n $lock_patience ]] || call+=("$1")
+    [[ $1 == --no-wait && -n $lock_patience ]] || wanted+=("$1")
     shift
   done
   shift
-  ((!quiet)) || call=("${call[0]}" -q "${call[@]:1}")
-  [[ -z $lock_patience ]] || call=("${call[0]}" --timeout "$lock_patience" "${call[@]:1}")
+  ((!quiet)) || call+=(-q)
+  [[ -z $lock_patience ]] || call+=(--timeout "$lock_patience")
   if ((dry_run)); then
-    attend "${call[0]}" --dry-run "${call[@]:1}" true
-    after="-euo pipefail <<'END'" show "${call[@]}" bash
+    attend "${call[@]}" --failure-exit-code 5 --dry-run "${wanted[@]}" -- true
+    after="-euo pipefail <<'END'" show "${call[@]}" "${wanted[@]}" -- bash
     room_needed=0
     "${verb}_locked" "$@"
     plan_line END
     return
   fi
-  show "${call[@]}" bash
-  # If template-lock itself fails, for example on a full disk, nothing has begun: status 5, not 125 as of a wrapper.
-  [[ $verb == run ]] || call=("${call[0]}" --failure-exit-code 5 "${call[@]:1}")
-  call+=("$BASH" "$self" --locked "--outer-locks=${SNAPFORK_LOCK_FD-}" "${options[@]}" "$verb" "$@")
-  [[ $verb != run ]] || call+=(-- "${command[@]}")
-  exec "${call[@]}"
+  take_locks
+  "${verb}_locked" "$@"
 }
 
-# Refuses --locked from anybody but `under_locks`: a flow without its locks could delete what another flow uses.
-require_locks() {
-  local fd fds=()
-  IFS=, read -ra fds <<<"${SNAPFORK_LOCK_FD-}"
-  for fd in "${fds[@]}"; do
-    [[ ! /proc/self/fd/$fd -ef $root/.snapfork/locks ]] || return 0 # see id_lock.h, "A full disk"
-    [[ ! /proc/self/fd/$fd -ef $root/.snapfork/locks/${operands[0]}.lock ]] || return 0
+# Takes the locks `wanted` with `call`. If a lock file does not exist, the first attempt only creates it.
+take_locks() {
+  local word status opened missing fd attempt with_fds
+  for ((attempt = 0; attempt < most_attempts; attempt++)); do
+    lock_fds=() missing=() status=0 with_fds=("${call[@]}")
+    for word in "${wanted[@]}"; do
+      if [[ $word != --* ]]; then
+        open_lock "$word"
+        lock_fds+=("$opened")
+        with_fds+=(--fd "$opened")
+      fi
+      with_fds+=("$word")
+    done
+    ((!${#missing[@]})) || with_fds=(template-lock -q "${with_fds[@]:1}")
+    show "${with_fds[@]}"
+    attend "${with_fds[@]}" || status=$?
+    ((status == lock_file_replaced)) || break
+    close_locks
   done
-  usage_error "unknown option '--locked'"
+  ((status != lock_file_replaced)) || fail 5 "cannot lock ${wanted[*]}: other processes remove the lock files again and again"
+  ((!status)) || exit "$status"
+  printf -v fd '%s,' "${lock_fds[@]}"
+  export SNAPFORK_LOCK_FD=${outer_locks:+$outer_locks,}${fd%,}
 }
 
-# Closes the locks that this run took. Locks of an outer template-lock belong to the caller; CMD keeps them.
+# Sets `opened` to a descriptor of the lock file, for template-lock to lock. Only template-lock creates lock files. If the
+# file does not exist, opens the directory of lock files, which template-lock locks on a full disk.
+open_lock() { # <id>
+  local path=$root/.snapfork/locks/$1.lock
+  if [[ ! -f $path || -L $path ]]; then
+    missing+=("$1") path=${path%/*}
+  fi
+  { exec {opened}<"$path"; } 2>/dev/null || exec {opened}</dev/null
+  ((!verbose)) || printf '+ exec %d<%q\n' "$opened" "$path" >&2
+}
+
+close_locks() {
+  local fd
+  for fd in "${lock_fds[@]}"; do exec {fd}<&-; done
+  lock_fds=()
+}
+
+# Releases the locks of this process. Locks of an outer template-lock belong to the caller; CMD of `run` keeps them.
 release_locks() {
-  local fd fds=()
-  IFS=, read -ra fds <<<"${SNAPFORK_LOCK_FD-}"
-  for fd in "${fds[@]}"; do
-    [[ ,$outer_locks, == *,$fd,* ]] || exec {fd}>&-
-  done
+  close_locks
   unset SNAPFORK_LOCK_FD
   [[ -z $outer_locks ]] || export SNAPFORK_LOCK_FD=$outer_locks
 }

@@ -25,7 +25,7 @@ fail() { # <exit status> <message>
   local shown
   printable "$2"
   printf 'snapfork: %s\n' "$shown" >&2
-  ((!json)) || error_record snapfork "$1" "$2"
+  fail_record "$1" "$2"
   exit "$1"
 }
 
@@ -33,7 +33,7 @@ usage_error() { # <message>
   local shown
   printable "$1"
   printf "snapfork: %s\nsnapfork: try 'snapfork --help' for more information\n" "$shown" >&2
-  ((!usage_records)) || error_record snapfork 2 "$1"
+  if ((usage_records)) && [[ -z $errors ]]; then error_record snapfork 2 "$1"; else fail_record 2 "$1"; fi
   exit 2
 }
 
@@ -61,7 +61,7 @@ show() { # <command...>: prints the call as a line for a shell, followed by `aft
 # Without the "+ " before them, the lines of a dry run are a script that has the same effect.
 plan_line() { # <text>
   local text
-  if ((as_records)); then
+  if ((json)); then
     json_string text "$1"
     printf '{"type":"plan","v":1,"command":%s}\n' "$text" >&"$plan"
   else

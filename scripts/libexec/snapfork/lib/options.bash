@@ -41,7 +41,7 @@ take_value() { # <option> <value>
   printf -v "${option_variable[$1]}" '%s' "$2"
 }
 
-# Sets the variables of the table, and `options`: the options that the flow gets again under its locks.
+# Sets the variables of the table, and `options`: those that `delete` passes on for each of several ids.
 parse() { # <arguments...>
   local word option before=() given=() disk waits force=0 taken
   usage_records=0
@@ -50,7 +50,7 @@ parse() { # <arguments...>
     [[ $word != --json ]] || usage_records=1
   done
   verb='' operands=() options=() forced=() command=() disk_files=() disk_paths=()
-  progress=() quiet=0 verbose=0 dry_run=0 json=0 locked=0 outer_locks='' ignore_int=0 as_records=0 lock_patience='' stop=0 durable=0 count=0
+  progress=() quiet=0 verbose=0 dry_run=0 json=0 ignore_int=0 lock_patience='' stop=0 durable=0 count=0
   state_file='' memory_file='' base_file='' name='' backend='' reflink=auto trace=''
   while (($#)); do
     word=$1
@@ -58,8 +58,6 @@ parse() { # <arguments...>
     if [[ $word == -- ]]; then
       if [[ $verb == run ]]; then command=("$@"); else operands+=("$@"); fi
       break
-    elif [[ $word == --outer-locks=* ]]; then
-      outer_locks=${word#*=}
     elif [[ $word == -?* ]]; then
       take_option "$@"
       [[ $option == --ignore-int ]] || before+=("$word" "${@:1:taken}")
@@ -109,7 +107,7 @@ take_option() { # <the words after it...>
   elif [[ -n ${option_variable[$option]-} ]]; then
     printf -v "${option_variable[$option]}" 1
     [[ $option != --wait ]] || lock_patience=$no_limit
-    [[ $option == @(--json|--locked) ]] || options+=("$option")
+    options+=("$option")
   else
     usage_error "unknown option '$word'"
   fi
@@ -127,7 +125,7 @@ check_options() {
     list_words "${verbs[@]}"
     usage_error "unknown verb '$verb': $listed is needed"
   fi
-  allowed=" ${verb_options[$verb]} ${common_options[*]} --locked --records --ignore-int "
+  allowed=" ${verb_options[$verb]} ${common_options[*]} --ignore-int "
   for option in "${given[@]}"; do
     [[ $allowed == *" $option "* ]] || usage_error "the option $option is not for $verb"
   done

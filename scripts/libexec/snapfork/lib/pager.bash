@@ -43,6 +43,7 @@ ask_health() {
   health=''
   [[ -S $pager ]] || return 1
   ask health all_of uffd-ctl --control "$pager" --timeout "$answer_patience" health || status=$?
+  step_error='' # an answer
   return "$status"
 }
 
@@ -101,7 +102,7 @@ has_session() { # <id>
 }
 
 session_exists() { # <session>
-  attend uffd-ctl --control "$pager" session "$1" >/dev/null 2>&1
+  probe uffd-ctl --control "$pager" session "$1"
 }
 
 # Closes the session of a guest that does not run, and removes files that a killed page server left of it.

@@ -51,19 +51,31 @@ at_exit() {
   hold_signals
   set +e
   child_undoes=0
+  local with_record=0 message=''
+  if ((status && !reported)) && [[ -n $errors ]]; then
+    with_record=1
+    # What this process itself wrote, after the last step that failed.
+    if read -r -t 0 -u "$errors"; then take_error snapfork; fi
+  fi
+  unset SNAPFORK_ERROR_FD
+  [[ -z $signal ]] || message="cannot finish '$verb': ended by SIG$signal"
   if [[ -n $undo ]]; then
-    [[ -z $signal ]] || printf "snapfork: cannot finish '%s': ended by SIG%s; what it did is undone\n" "$verb" "$signal" >&2
-    ("$undo")
+    message+=${signal:+; what it did is undone}
+    [[ -z $signal ]] || printf 'snapfork: %s\n' "$message" >&2
+    (json=0 && "$undo")
   fi
   # run uses the statuses of env(1): 3 to 5 would look like an exit status of CMD.
   [[ $verb != run || $status != [345] ]] || status=125
   case $signal in
     HUP) status=129 ;;
     TERM) status=143 ;;
+    INT) status=130 ;;
+  esac
+  ((!with_record)) || report_failure "$status" "$message"
+  case $signal in
     INT)
       trap - INT EXIT
       kill -s INT "$BASHPID" # a shell that called us ends itself by SIGINT only if we end by it
-      status=130
       ;;
   esac
   exit "$status"
@@ -116,8 +128,11 @@ end_step() { # <program>
   child=''
   if ((status > 128 && !child_undoes)); then
     printf "snapfork: '%s' was killed by signal %d\n" "$1" $((status - 128)) >&2
+    fail_record 5 "'$1' was killed by signal $((status - 128))"
     status=5
   fi
+  take_error "$1"
+  ((status)) || step_error='' failed_step=''
   return "$status"
 }
 
@@ -147,7 +162,15 @@ capture() { # <variable> <its value in a dry run> <command...>
 }
 
 note_failure() { # <exit status>
-  ((first_failure)) || first_failure=$1
+  ((first_failure)) || first_failure=$1 first_error=$step_error
+}
+
+# Runs a step whose failure is an answer, and prints nothing.
+probe() { # <command...>
+  local status=0
+  attend "$@" >/dev/null 2>&1 || status=$?
+  step_error='' failed_step=''
+  return "$status"
 }
 
 # In a dry run, fails if the store has no room for the blocks that cannot be shared and would be copied.

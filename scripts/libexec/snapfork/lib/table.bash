@@ -34,9 +34,8 @@ declare -rA option_variable=(
   [--timeout]=lock_patience [--backend]=backend [--reflink]=reflink
   [--wait]=waits [--force]=force [--stop]=stop [--durable]=durable
   [--verbose]=verbose [--quiet]=quiet [--json]=json ['--dry-run']=dry_run
-  # The driver calls itself with these. --records: plans are records, see with_error_record. --ignore-int: SIGINT was ignored
-  # when the driver started.
-  [--locked]=locked [--records]=as_records ['--ignore-int']=ignore_int
+  # The driver calls itself with this one: SIGINT was ignored when the driver started.
+  ['--ignore-int']=ignore_int
 )
 
 declare -rA option_letter=([-v]=--verbose [-q]=--quiet [-h]=--help [-V]=--version)
