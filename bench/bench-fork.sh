@@ -13,7 +13,8 @@ source tests/vmstate.bash
 
 cleanup() {
   snapfork -q delete keeps-the-page-server 2>/dev/null || true
-  umount "$dir/fs" 2>/dev/null || true
+  # The page server ends soon after its last session.
+  until umount "$dir/fs" 2>/dev/null || ! mountpoint -q "$dir/fs"; do sleep 0.1; done
   rm -rf "$dir"
 }
 
@@ -39,19 +40,20 @@ prepare() {
   snapfork -q fork base keeps-the-page-server >/dev/null
 }
 
-# The programs that `snapfork fork base f` calls, with nothing between them. The socket and the session have names that
-# the driver would have to ask for.
+# The programs that `snapfork fork base f` calls, with as little as possible between them.
 write_script() { # <file> <uffd|file>
-  local tmp=$SNAPFORK_ROOT/.snapfork/tmp/fork.f
-  {
-    printf '#!/bin/sh -e\nsnapshot-meta fork-begin base f >/dev/null\n'
-    printf 'reflink-clone --profile vm --memory=link --reflink=auto --json %q %q >%q\n' \
-      "$SNAPFORK_ROOT/guests/base" "$tmp" "$dir/report"
-    printf 'snapshot-meta fork-publish base f --backend %s --clone-report %q\n' "$2" "$dir/report"
-    # shellcheck disable=SC2016 # expands there
-    [[ $2 == file ]] || printf 'uffd-ctl --control %q create "$(snapshot-meta session-name f)"=%q >/dev/null\n' \
-      "$SNAPFORK_PAGER" "$SNAPFORK_ROOT/guests/f/snapshots/snapshot-latest/memory"
-  } >"$1"
+  cat >"$1" <<SCRIPT
+#!/bin/sh -e
+snapshot-meta fork-begin base f >/dev/null
+reflink-clone --profile vm --memory=link --reflink=auto --json "$SNAPFORK_ROOT/guests/base" \
+  "$SNAPFORK_ROOT/.snapfork/tmp/fork.f" >"$dir/report"
+record=\$(snapshot-meta fork-publish base f --backend $2 --clone-report "$dir/report")
+echo "\$record"
+[ $2 = uffd ] || exit 0
+session=\${record#*'"session_id":"'}
+uffd-ctl --control "$SNAPFORK_PAGER" create \
+  "\${session%%'"'*}=$SNAPFORK_ROOT/guests/f/snapshots/snapshot-latest/memory" >/dev/null
+SCRIPT
   chmod +x "$1"
 }
 

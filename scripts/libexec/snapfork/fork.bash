@@ -109,16 +109,16 @@ fork_publish() {
 }
 
 fork_serve() {
-  local call=() hot=$root/guests/$fork_source/template/hot.hpl sessions=() i
+  local call=() hot=$root/guests/$fork_source/template/hot.hpl i
   [[ ! -f $hot ]] || call+=(--hot "$hot")
   [[ -z $trace ]] || call+=(--trace "$trace")
   if ((dry_run)); then
     plan_sessions "${call[@]}"
     return
   fi
-  name_sessions "${made[@]}"
   for i in "${!made[@]}"; do
-    call+=("${sessions[i]}=$root/guests/${made[i]}/snapshots/snapshot-latest/memory")
+    [[ ${records[i]} =~ \"session_id\":\"([^\"]+)\" ]] || fail 5 "cannot read the session of '${made[i]}': ${records[i]}"
+    call+=("${BASH_REMATCH[1]}=$root/guests/${made[i]}/snapshots/snapshot-latest/memory")
   done
   create_sessions "${call[@]}" || note_failure $?
   ((!first_failure)) || keep_made has_session

@@ -42,6 +42,7 @@ run_locked() { # <id>
   show "${view[@]}" "${command[@]}"
   release_locks
   ((!ignore_int)) || trap '' INT
+  [[ -z $answers ]] || exec {answers}<&-
   exec "${view[@]}" "${command[@]}"
 }
 

@@ -90,12 +90,6 @@ name_session() { # <id>
   ask session snapshot-meta session-name "$1"
 }
 
-name_sessions() { # <id...>: sets `sessions`
-  local names
-  ask names snapshot-meta session-name "$@"
-  mapfile -t sessions <<<"$names"
-}
-
 has_session() { # <id>
   local session
   name_session "$1" && session_exists "$session"

@@ -5,6 +5,7 @@
 readonly step_patience=5 # seconds from SIGTERM to SIGKILL of a step
 
 answer=''      # see `ask`
+answers=''     # the pipe of `ask`
 child=''       # the current step
 last_child=''  # the previous step
 starting=0     # 1: a step is being started, and `child` is not set to it yet
@@ -96,17 +97,17 @@ call_self() { # <arguments...>
 
 # Runs a step as `attend` does, and sets a variable to its standard output. `answer` also has the newline at its end.
 ask() { # <variable> <command...>
-  local pipe from part text='' status=0
-  # A child as in `attend`: bash 5.2 sometimes loses the exit status of a process substitution.
-  exec {pipe}<> <(:)
-  exec {from}<"/dev/fd/$pipe"
+  local pipe part text='' status=0
+  # A child as in `attend`: bash 5.2 sometimes loses the exit status of a process substitution. The pipe of the first
+  # call serves all: its reading end reports the end of file when the last writer of a call has closed it.
+  [[ -n $answers ]] || exec {answers}< <(:)
+  exec {pipe}>"/dev/fd/$answers"
   begin_child
-  exec_or_call "${@:2}" <&0 >"/dev/fd/$pipe" {pipe}>&- {from}<&- &
+  exec_or_call "${@:2}" <&0 >&"$pipe" {pipe}>&- {answers}<&- &
   child=$! starting=0
   exec {pipe}>&-
   # No trap runs during $(...), so `read` is used; with -N, it does not read the pipe byte by byte.
-  while IFS= read -r -N 65536 part <&"$from" || [[ -n $part ]]; do text+=$part; done
-  exec {from}<&-
+  while IFS= read -r -N 65536 part <&"$answers" || [[ -n $part ]]; do text+=$part; done
   end_step "$2" || status=$?
   answer=$text
   printf -v "$1" '%s' "${text%$'\n'}"
