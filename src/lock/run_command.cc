@@ -89,7 +89,7 @@ int run_without_command(int argc, char** argv) {
   try {
     const store::Store store = store::Store::from_environment();
     store.require_root();
-    if (request->effect == base::Effect::dry_run) {
+    if (base::is_dry_run(request->effect)) {
       require_free(store, request->locks);
     } else {
       LockSet::take(store, request->locks, request->deadline);

@@ -267,6 +267,14 @@ record() {
   assert_equal "$(<file)" ''
 }
 
+@test "advice about an option names the program that has it" {
+  # The steps of the driver are in these folders. --force and --dry-run are options of the driver, too.
+  local sources=$BATS_TEST_DIRNAME/../../src
+  run -1 grep -rnE '"; ?(use |give |try )?--[a-z]' "$sources/clone" "$sources/lock" "$sources/meta/flows" "$sources/meta/guest" \
+    "$sources/meta/image" "$sources/meta/forks" "$sources/file" "$sources/store"
+  assert_equal "$output" ''
+}
+
 @test "snapfork mount is not a verb, although the program snapfork-mount exists" {
   run -2 --separate-stderr snapfork mount a -- true
   assert_contains "$stderr" "unknown verb 'mount'"
