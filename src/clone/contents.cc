@@ -73,7 +73,7 @@ void measure_shared(int fd, Detail detail, FileReport& report) {
 void warn_of_many_extents(const SourceFile& src, int64_t extents) {
   if (extents > file::kManyExtents) {
     base::say_warning(base::quoted(src.path) + " has " + std::to_string(extents) + " extents, " +
-                      cost_text(src, extents) + "; --defrag rewrites it densely");
+                      cost_text(src, extents) + "; 'reflink-clone --defrag' rewrites it densely");
   }
 }
 
