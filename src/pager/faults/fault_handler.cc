@@ -164,7 +164,7 @@ Answer FaultHandler::unreadable(Fault& fault, const PageTable::RegionPages& in, 
 }
 
 // The errno of UFFDIO_POISON, which is repeated while it meets a removal in progress.
-int FaultHandler::poison(uint64_t address, uint64_t size) {
+int FaultHandler::poison(uint64_t address, uint64_t size) const {
   int error = 0;
   int repeats = kRemovalRetries;
   do {

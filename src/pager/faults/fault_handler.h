@@ -64,7 +64,7 @@ class FaultHandler {
   Answer wait_for_memory(uint64_t page_size);
   Answer unreadable(Fault& fault, const PageTable::RegionPages& in, int error);
   Answer give_up(const Fault& fault, const PageTable::RegionPages* in, const std::string& why);
-  int poison(uint64_t address, uint64_t size);
+  int poison(uint64_t address, uint64_t size) const;
 
   FaultLoopParts loop_;
   Parts parts_;
