@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pager: its loop, its end, its sessions, and the orders to them.
+// Pager: its loop, its end, and its session table.
 #include "pager/serve/pager.h"
 
 #include <fcntl.h>
@@ -51,19 +51,25 @@ Pager::Pager(Settings settings)
       records_(settings_.record_dir),
       epoll_(owned(::epoll_create1(EPOLL_CLOEXEC), "an epoll descriptor")),
       notify_(make_event_fd()),
-      spare_(open_spare()),
-      idle_start_(base::Deadline::after(settings_.idle_start)) {
-  watch(notify_.get(), kNotifyKey);
+      idle_start_(base::Deadline::after(settings_.idle_start)),
+      endpoints_(
+          epoll_.get(), settings_.handshake_timeout, closer_,
+          {.connect = [this](
+                          Key key, PendingHandshake& pending,
+                          HandshakeReader::Result& handshake) { connect(key, pending, handshake); },
+           .stopped = [this](Key key,
+                             const Endpoint& endpoint) { forget_endpoint(key, endpoint); }}) {
+  endpoints_.watch(notify_.get(), kNotifyKey);
   if (settings_.signals >= 0) {
-    watch(settings_.signals, kSignalKey);
+    endpoints_.watch(settings_.signals, kSignalKey);
   }
 }
 
 Pager::~Pager() {
   {
     const std::lock_guard lock(mutex_);
-    shut_all();
-    refuse_all(pending_of(0), "the server ends");
+    endpoints_.shut_all();
+    endpoints_.refuse_pending("the server ends");
   }
   for (const auto& [key, connected] : connected_) {
     if (!connected.session->ended()) {
@@ -84,15 +90,6 @@ Pager::~Pager() {
   }
 }
 
-void Pager::watch(int fd, Key key) const {
-  struct epoll_event event {};
-  event.events = EPOLLIN;
-  event.data.u64 = key;
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-    base::throw_errno("cannot watch a descriptor");
-  }
-}
-
 void Pager::run() {
   std::array<struct epoll_event, 64> events{};
   while (!finished()) {
@@ -103,16 +100,28 @@ void Pager::run() {
     for (int i = 0; i < n; ++i) {
       handle(events[static_cast<size_t>(i)].data.u64);
     }
-    expire_handshakes();
-    expire_endpoints();
-    resume_paused();
-    record_again();
+    handle_time();
+  }
+}
+
+void Pager::handle_time() {
+  const std::lock_guard lock(mutex_);
+  endpoints_.expire_handshakes();
+  expire_endpoints();
+  endpoints_.resume_paused();
+  record_again();
+}
+
+// The endpoint accepts no further VMM, so its id is free, unless a session has it now.
+void Pager::forget_endpoint(Key key, const Endpoint& endpoint) {
+  if (const auto entry = ids_.find(endpoint.id); entry != ids_.end() && entry->second == key) {
+    ids_.erase(entry);
   }
 }
 
 bool Pager::end_is_reached() const {
-  const bool nobody = connected_.empty() && pending_.empty();
-  const bool idle = nobody && waiting_.empty();
+  const bool nobody = connected_.empty() && !endpoints_.has_pending();
+  const bool idle = nobody && endpoints_.waiting().empty();
   return stop_ || (draining_ && idle) ||
          (settings_.end == End::when_idle && idle && (had_session_ || idle_start_.passed())) ||
          (settings_.end == End::after_last_client && had_session_ && nobody);
@@ -125,23 +134,17 @@ bool Pager::finished() {
   }
   draining_ = true;  // refuses new requests instead of losing them
   // A VMM may have connected since the check above. After shut_all() none can.
-  shut_all();
+  endpoints_.shut_all();
   return end_is_reached();
 }
 
 int Pager::timeout_ms() const {
   const std::lock_guard lock(mutex_);
-  base::Deadline next = base::Deadline::never();
-  if (!pending_.empty()) {
-    next = pending_.begin()->second.deadline;  // the oldest; all have the same timeout
-  }
-  if (!waiting_.empty()) {
-    next = std::min(next, waiting_.begin()->second.deadline);
-  }
-  if (settings_.end == End::when_idle && !had_session_ && waiting_.empty()) {
+  base::Deadline next = endpoints_.next_deadline();
+  if (settings_.end == End::when_idle && !had_session_ && endpoints_.waiting().empty()) {
     next = std::min(next, idle_start_);
   }
-  return std::min({next, record_again_, resume_at_}).poll_timeout();
+  return std::min(next, record_again_).poll_timeout();
 }
 
 void Pager::handle(Key key) {
@@ -160,11 +163,7 @@ void Pager::handle(Key key) {
     return;
   }
   const std::lock_guard lock(mutex_);
-  if (endpoint_of(key) != nullptr) {
-    accept_pending(key);
-  } else {
-    read_handshake(key);
-  }
+  endpoints_.handle(key);
 }
 
 void Pager::terminate() {
@@ -173,9 +172,9 @@ void Pager::terminate() {
   draining_ = true;
   // From now on the kernel refuses VMMs that connect. VMMs that have connected may still finish
   // their handshake within its timeout, unless this is the second signal.
-  shut_all();
+  endpoints_.shut_all();
   if (stop_) {
-    refuse_all(pending_of(0), "the server ends");
+    endpoints_.refuse_pending("the server ends");
   } else if (!connected_.empty()) {
     base::say_info("serving " + std::to_string(connected_.size()) +
                    (connected_.size() == 1 ? " guest until it ends" : " guests until they end") +
@@ -219,7 +218,7 @@ std::string Pager::free_old_id(const std::string& id, Key key) const {
 // Closes the session that has this id, so that a new endpoint can use it.
 void Pager::supersede(const std::string& id) {
   if (const auto found = ids_.find(id); found != ids_.end()) {
-    shut(found->second);  // this may complete a handshake and create a session
+    endpoints_.shut(found->second);  // this may complete a handshake and create a session
   }
   const auto found = ids_.find(id);
   if (found == ids_.end()) {
@@ -244,8 +243,7 @@ bool Pager::waits_already(const Endpoint& endpoint, Existing existing) {
   if (found == ids_.end() || existing == Existing::replace) {
     return false;
   }
-  accept_pending(found->second);
-  read_pending_of(found->second);
+  endpoints_.accept_and_read(found->second);
   found = ids_.find(endpoint.id);
   if (found == ids_.end()) {
     return false;
@@ -256,7 +254,7 @@ bool Pager::waits_already(const Endpoint& endpoint, Existing existing) {
     throw Occupied(session + "it serves process " +
                    std::to_string(connected->second.session->vmm_pid()) + advice);
   }
-  const Endpoint& waiting = waiting_.at(found->second).endpoint;
+  const Endpoint& waiting = endpoints_.waiting().at(found->second).endpoint;
   if (!same_file(*waiting.image, *endpoint.image)) {
     throw Occupied(session + "it waits with a different memory file, " +
                    base::quoted(waiting.image->path()) + advice);
@@ -278,7 +276,7 @@ Pager::Opened Pager::open(Endpoint endpoint, Existing existing) {
     if (waits_already(endpoint, existing)) {
       return Opened::waits;
     }
-    refuse_when_scarce(base::Fd(::fcntl(epoll_.get(), F_DUPFD_CLOEXEC, 0)).get());
+    Endpoints::refuse_when_scarce(base::Fd(::fcntl(epoll_.get(), F_DUPFD_CLOEXEC, 0)).get());
   }
   const bool in_our_directory = endpoint.claim == base::SocketClaim::directory_is_ours;
   base::UnixListener listener =
@@ -289,8 +287,8 @@ Pager::Opened Pager::open(Endpoint endpoint, Existing existing) {
   if (waits_already(endpoint, existing)) {
     return Opened::waits;  // another client created it first
   }
-  const Key key = next_key_++;
-  watch(listener.fd(), key);
+  const Key key = endpoints_.new_key();
+  endpoints_.watch(listener.fd(), key);
   if (in_our_directory) {
     listener.publish();
   }
@@ -300,7 +298,7 @@ Pager::Opened Pager::open(Endpoint endpoint, Existing existing) {
     ids_[endpoint.id] = key;
   }
   const bool is_unlimited = endpoint.many || settings_.connect_timeout.count() == 0;
-  waiting_.emplace(
+  endpoints_.add(
       key, Waiting{.endpoint = std::move(endpoint),
                    .listener = std::move(listener),
                    .deadline = is_unlimited ? base::Deadline::never()
@@ -317,7 +315,7 @@ bool Pager::close(std::string_view id) {
     const std::lock_guard lock(mutex_);
     if (const auto entry = ids_.find(id); entry != ids_.end()) {
       found = true;
-      shut(entry->second);  // VMMs that have connected are still served
+      endpoints_.shut(entry->second);  // VMMs that have connected are still served
     }
     if (const auto entry = ids_.find(id); entry != ids_.end()) {
       connected_.at(entry->second).closing = true;
@@ -325,57 +323,6 @@ bool Pager::close(std::string_view id) {
   }
   signal_event(notify_.get());  // run() may return now
   return found;
-}
-
-Pager::Ordered Pager::find_connected(std::string_view id, Session*& session) const {
-  const auto entry = ids_.find(id);
-  if (entry == ids_.end()) {
-    return Ordered::unknown;
-  }
-  const auto connected = connected_.find(entry->second);
-  if (connected == connected_.end()) {
-    return Ordered::not_connected;
-  }
-  session = connected->second.session.get();
-  return Ordered::yes;
-}
-
-Pager::CompletionOrder Pager::complete(std::string_view id, uint64_t bytes_per_second, bool wait) {
-  const std::lock_guard lock(mutex_);
-  Session* session = nullptr;
-  CompletionOrder order{.ordered = find_connected(id, session)};
-  if (session != nullptr) {
-    order.completion = session->complete(bytes_per_second, wait);
-    order.ordered = order.completion ? Ordered::yes : Ordered::under_way;
-  }
-  return order;
-}
-
-Pager::Ordered Pager::prefetch(std::string_view id, std::shared_ptr<const HotFile> list) {
-  const std::lock_guard lock(mutex_);
-  Session* session = nullptr;
-  Ordered ordered = find_connected(id, session);
-  if (session != nullptr && !session->prefetch(std::move(list))) {
-    ordered = Ordered::under_way;
-  }
-  return ordered;
-}
-
-Pager::Ordered Pager::pause_prefetch(std::string_view id) {
-  const std::lock_guard lock(mutex_);
-  Session* session = nullptr;
-  const Ordered ordered = find_connected(id, session);
-  if (session != nullptr) {
-    session->pause();
-  }
-  return ordered;
-}
-
-std::shared_ptr<const Image> Pager::image_of(std::string_view id) const {
-  const std::lock_guard lock(mutex_);
-  Session* session = nullptr;
-  static_cast<void>(find_connected(id, session));
-  return session != nullptr ? session->shared_image() : nullptr;
 }
 
 void Pager::drain() {
@@ -393,7 +340,7 @@ bool Pager::draining() const {
 
 size_t Pager::active() const {
   const std::lock_guard lock(mutex_);
-  return waiting_.size() + connected_.size();
+  return endpoints_.waiting().size() + connected_.size();
 }
 
 }  // namespace pager

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The page server: endpoints where VMMs connect, and the sessions of connected VMMs.
+// The page server: the table of its sessions, waiting and connected.
 #pragma once
 
 #include <sys/types.h>
@@ -11,40 +11,21 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/deadline.h"
 #include "base/fd.h"
-#include "base/unix_listener.h"
-#include "base/unix_socket.h"
 #include "pager/protocol/handshake.h"
 #include "pager/serve/closer.h"
+#include "pager/serve/endpoints.h"
 #include "pager/serve/refused_peer.h"
-#include "pager/serve/serving_options.h"
 #include "pager/serve/session.h"
 #include "pager/serve/vmm_records.h"
 
 namespace pager {
-
-// A socket, and how a VMM that connects there is served.
-struct Endpoint {
-  std::string id;
-  std::string instance_id;  // labels, shown and not used
-  std::string cache_key;
-  std::string socket_path;
-  base::SocketClaim claim = base::SocketClaim::directory_is_ours;
-  // True: any number of VMMs, as sessions "1", "2", ... False: one VMM; the server then closes the
-  // socket.
-  bool many = false;
-
-  std::shared_ptr<const Image> image;
-  std::shared_ptr<const HotFile> hot;  // may be null
-  bool hot_refused = false;            // the requested list cannot be used
-  ServingOptions serving;              // a second session and later ones use trace PATH.SESSION
-  bool traced = false;                 // a session already uses the trace
-};
 
 // A snapshot of one session.
 struct SessionInfo {
@@ -168,24 +149,9 @@ class Pager {
   ServerInfo info() const;
 
  private:
-  using Key = uint64_t;
-  struct Waiting {
-    Endpoint endpoint;
-    base::UnixListener listener;
-    base::Deadline deadline;
-    std::shared_ptr<Refusals> refusals = std::make_shared<Refusals>();
-    bool emptied = false;  // all peers that connected before the shutdown are accepted
-    bool taken = false;    // its one VMM is connected
-    bool paused = false;   // not polled: too many of its connections are being closed
-  };
-  // A connection whose handshake is incomplete.
-  struct PendingHandshake {
-    Key endpoint = 0;
-    base::Fd socket;
-    Vmm vmm;
-    HandshakeReader reader;
-    base::Deadline deadline = base::Deadline::never();
-  };
+  using Key = Endpoints::Key;
+  using Waiting = Endpoints::Waiting;
+  using PendingHandshake = Endpoints::PendingHandshake;
   struct Connected {
     std::string id;
     std::string instance_id;
@@ -197,25 +163,16 @@ class Pager {
   };
 
   void handle(Key key);
-  Waiting* endpoint_of(Key key);
-  void accept_pending(Key key);
-  void accept_without_descriptors(Waiting& waiting);
-  void admit(Key endpoint, base::Fd socket);
-  void limit_pending(Key endpoint);
-  void read_handshake(Key key);
-  void connect(Key key, PendingHandshake& pending, HandshakeReader::Result& handshake);
-  static ServingPlan plan_for(Endpoint& endpoint, const std::string& session_id);
-  void read_pending_of(Key endpoint);
-  std::vector<Key> pending_of(Key endpoint) const;
-  void refuse(PendingHandshake pending, const std::string& reason, base::Fd uffd = {});
-  void drop(Key endpoint, RefusedPeer peer, const std::string& reason);
-  void refuse_all(const std::vector<Key>& handshakes, const std::string& reason);
-  void expire_handshakes();
+  void handle_time();
   void expire_endpoints();
-  void shut(Key endpoint);
-  void shut_all();
-  void forget_if_done(Key endpoint);
-  void resume_paused();
+  void forget_endpoint(Key key, const Endpoint& endpoint);
+  static std::optional<std::string> problem_of(const Waiting& waiting,
+                                               std::span<const hot::Region> regions);
+  std::string new_session_id(const Endpoint& endpoint, Key endpoint_key, Key key);
+  void connect(Key key, PendingHandshake& pending, HandshakeReader::Result& handshake);
+  bool start_session(Key key, const std::string& id, Waiting& waiting, PendingHandshake& pending,
+                     HandshakeReader::Result& handshake);
+  static ServingPlan plan_for(Endpoint& endpoint, const std::string& session_id);
   std::string free_old_id(const std::string& id, Key key) const;
   void record(Key key, const std::string& id, VmmRecords::Record vmm);
   void record_again();
@@ -224,10 +181,6 @@ class Pager {
   bool finished();
   bool end_is_reached() const;
   int timeout_ms() const;
-  void watch(int fd, Key key) const;
-  static base::Fd open_spare();
-  static bool descriptors_are_scarce(int fd);
-  static void refuse_when_scarce(int fd);
   bool waits_already(const Endpoint& endpoint, Existing existing);
   void supersede(const std::string& id);
   Ordered find_connected(std::string_view id, Session*& session) const;
@@ -238,23 +191,13 @@ class Pager {
   VmmRecords records_;
   base::Fd epoll_;
   base::Fd notify_;  // eventfd: a session has ended, or run() must check its deadlines
-  base::Fd spare_;   // closed briefly, when no descriptor is left, to reject a peer
   base::Deadline idle_start_;
 
   mutable std::mutex mutex_;  // protects all members below, except closer_
-  // Events carry a key instead of a descriptor or a pointer, so a late event finds no entry. Keys
-  // are never reused.
-  Key next_key_ = 2;
-  std::map<Key, Waiting> waiting_;
-  // Endpoints that accept no further VMM. After each peer that has connected is served or refused,
-  // the endpoint is removed.
-  std::map<Key, Waiting> leaving_;
-  std::map<Key, PendingHandshake> pending_;
   std::map<Key, Connected> connected_;
   std::map<std::string, Key, std::less<>> ids_;  // of waiting and connected sessions
   std::set<Key> unrecorded_;                     // connected, but their record is not written yet
   base::Deadline record_again_ = base::Deadline::never();
-  base::Deadline resume_at_ = base::Deadline::never();  // paused endpoints
   uint64_t many_count_ = 0;
   Totals ended_totals_;
   base::Log2Histogram ended_latency_{};
@@ -263,6 +206,7 @@ class Pager {
   bool had_session_ = false;
 
   Closer closer_;  // has its own lock
+  Endpoints endpoints_;
 };
 
 }  // namespace pager

@@ -60,7 +60,7 @@ SessionInfo Pager::info_of(const Connected& connected) {
 std::vector<SessionInfo> Pager::sessions() const {
   const std::lock_guard lock(mutex_);
   std::vector<SessionInfo> infos;
-  for (const auto& [key, waiting] : waiting_) {
+  for (const auto& [key, waiting] : endpoints_.waiting()) {
     infos.push_back(info_of(waiting));
   }
   for (const auto& [key, connected] : connected_) {
@@ -78,13 +78,13 @@ std::optional<SessionInfo> Pager::session(std::string_view id) const {
   }
   const auto connected = connected_.find(entry->second);
   return connected != connected_.end() ? info_of(connected->second)
-                                       : info_of(waiting_.at(entry->second));
+                                       : info_of(endpoints_.waiting().at(entry->second));
 }
 
 ServerInfo Pager::info() const {
   const std::lock_guard lock(mutex_);
   ServerInfo info{.draining = draining_,
-                  .waiting = waiting_.size(),
+                  .waiting = endpoints_.waiting().size(),
                   .totals = ended_totals_,
                   .latency = ended_latency_};
   for (const auto& [key, connected] : connected_) {
