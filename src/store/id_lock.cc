@@ -140,10 +140,9 @@ bool lock_callers_directory(const Store& store, const std::string& path, int fd,
   return true;
 }
 
-// The file of the caller is not the lock file. Creates that, so that the caller can open it; on a
-// full disk locks the directory, if the caller opened that. Returns false if other processes held
-// the directory until `deadline`; throws TryAgain if the caller should open the file, or the
-// directory if the file does not exist.
+// The caller's file is not the lock file. Creates that; on a full disk locks the directory, if the
+// caller opened it. Returns false if other processes held the directory until `deadline`; throws
+// TryAgain if the caller should open the file, or the directory if there is no file.
 bool lock_other_file(const Store& store, const std::string& path, int fd, LockMode mode,
                      const base::Deadline& deadline, WhenFull when_full) {
   try {
