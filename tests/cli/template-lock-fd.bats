@@ -52,6 +52,7 @@ refused_by_another() {
     "$locks/base.lock" &
   spawned+=("$!")
   wait_until_held base
+  wait_until 10 test -s caller
   is_tail() { child=$(pgrep -f -n 'tail -f /dev/null' -P "$(<caller)"); }
   wait_until 10 is_tail
   spawned+=("$child")
@@ -150,6 +151,7 @@ refused_by_another() {
   # template-lock is killed: the exit status shows the caller that it has no lock.
   spawn bash -c 'exec {fd}<"$0"; template-lock --timeout 60 --fd "$fd" base & echo $! >helper; wait $!; echo $? >status' "$locks/base.lock"
   wait_until 10 has_waiter "$locks/base.lock"
+  wait_until 10 test -s helper # written after its start
   kill -KILL "$(<helper)"
   wait_until 10 test -s status
   assert_equal "$(<status)" 137
