@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/message.h"
+#include "base/process.h"
 #include "pager/kernel/event_fd.h"
 
 namespace pager {
@@ -42,6 +43,15 @@ base::Fd owned(int fd, const char* what) {
     base::throw_errno(std::string("cannot create ") + what);
   }
   return base::Fd(fd);
+}
+
+// Whether the VMM of a session has ended, although its thread may not have noticed yet. A manager
+// that has waited for its VMM may create the next session of the id at once. A VMM that is not
+// visible counts as running.
+bool has_ended(const Session& session) {
+  return session.ended() ||
+         (session.vmm_pid() > 0 && session.vmm_start_time() != 0 &&
+          base::process_start_time(session.vmm_pid()) != session.vmm_start_time());
 }
 
 }  // namespace
@@ -251,6 +261,9 @@ bool Pager::waits_already(const Endpoint& endpoint, Existing existing) {
   const std::string session = "session " + base::quoted(endpoint.id) + " already exists: ";
   const std::string advice = "; close it, or replace it";
   if (const auto connected = connected_.find(found->second); connected != connected_.end()) {
+    if (has_ended(*connected->second.session)) {
+      return false;
+    }
     throw Occupied(session + "it serves process " +
                    std::to_string(connected->second.session->vmm_pid()) + advice);
   }

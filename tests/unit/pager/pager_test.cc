@@ -159,6 +159,17 @@ TEST_F(PagerTest, AReplacedSessionStillServesItsGuest) {
   EXPECT_TRUE(wait_for_true([&] { return pager.sessions().empty(); }));
 }
 
+TEST_F(PagerTest, ASessionWhoseVmmHasEndedDoesNotOccupyItsId) {
+  Pager& pager = start();
+  for (int round = 0; round < 30; ++round) {
+    ASSERT_EQ(pager.open(endpoint("vm")), Pager::Opened::made) << round;
+    FakeVmm vmm(dir_ / "vm.sock", kPages, verify_all);
+    ASSERT_TRUE(vmm.wait_ready());
+    ASSERT_TRUE(vmm.ended_well());
+  }
+  EXPECT_TRUE(wait_for_true([&] { return pager.sessions().empty(); }));
+}
+
 TEST_F(PagerTest, AReplacedSessionDoesNotTakeAnIdOfAClient) {
   Pager& pager = start();
   pager.open(endpoint("vm"));
