@@ -11,10 +11,13 @@
 #include "base/atomic_file.h"
 #include "base/effect.h"
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/input.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/output.h"
+#include "hot/hot_list.h"
+#include "hot/hpl1.h"
 #include "hot/trace.h"
 
 namespace hot {
@@ -34,7 +37,7 @@ std::optional<uint64_t> page_in_file(const HotPage& page, const HotListLayout& l
 }  // namespace
 
 std::vector<HotPage> read_hot_list(const std::string& path) {
-  return decode_hpl1(base::read_input(path, kMaxHotListBytes), base::input_name(path));
+  return decode_hot_list(base::read_input(path, kMaxHotListBytes), base::input_name(path));
 }
 
 void record_hot_list(const RecordRequest& request) {
@@ -120,10 +123,7 @@ HotListStat stat_hot_list(std::span<const HotPage> pages, uint64_t page_size) {
 
 void check_hot_list_for_file(std::span<const HotPage> pages, const std::string& name,
                              const HotListLayout& layout, const std::string& memory_path) {
-  struct stat st {};
-  if (::stat(memory_path.c_str(), &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(memory_path));
-  }
+  const struct stat st = base::stat_path(memory_path);
   if (!S_ISREG(st.st_mode)) {
     throw base::BadData("cannot use memory file " + base::quoted(memory_path) +
                         ": it is not a regular file");

@@ -3,14 +3,12 @@
 #include "hot/hpl1.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/error.h"
 
 namespace hot {
 namespace {
-
-constexpr std::string_view kMagic = "HPL1";
-constexpr uint64_t kSmallestPage = 4096;
 
 void append_leb128(std::string& out, uint64_t value) {
   constexpr unsigned kMore = 0x80;
@@ -54,13 +52,29 @@ class Reader {
 
  private:
   std::string_view data_;
-  size_t at_ = kMagic.size();
+  size_t at_ = kHpl1Magic.size();
 };
 
-std::vector<HotPage> read_pages(std::string_view data, uint64_t most_entries) {
-  if (!data.starts_with(kMagic)) {
-    throw base::BadData(data.empty() ? "the file is empty" : "the file does not start with HPL1");
+}  // namespace
+
+size_t largest_hpl1(uint64_t entries, size_t limit) {
+  constexpr size_t kNumber = 10;  // bytes of the largest LEB128 number of 64 bits
+  constexpr size_t kEntry = 5 + kNumber;
+  return entries > limit / kEntry ? limit
+                                  : std::min(limit, kHpl1Magic.size() + kNumber + entries * kEntry);
+}
+
+std::string encode_hpl1(std::span<const HotPage> pages) {
+  std::string out(kHpl1Magic);
+  append_leb128(out, pages.size());
+  for (const HotPage& page : pages) {
+    append_leb128(out, page.region);
+    append_leb128(out, page.offset);
   }
+  return out;
+}
+
+std::vector<HotPage> read_hpl1(std::string_view data, uint64_t most_entries) {
   Reader reader(data);
   const uint64_t count = reader.leb128("the count");
   constexpr size_t kSmallestEntry = 2;
@@ -86,57 +100,6 @@ std::vector<HotPage> read_pages(std::string_view data, uint64_t most_entries) {
     reader.fail(std::to_string(reader.left()) + " bytes follow the last entry");
   }
   return pages;
-}
-
-}  // namespace
-
-size_t largest_hpl1(uint64_t entries) {
-  constexpr size_t kNumber = 10;  // bytes of the largest LEB128 number of 64 bits
-  constexpr size_t kEntry = 5 + kNumber;
-  return entries > kMaxHotListBytes / kEntry
-             ? kMaxHotListBytes
-             : std::min(kMaxHotListBytes, kMagic.size() + kNumber + entries * kEntry);
-}
-
-std::string encode_hpl1(std::span<const HotPage> pages) {
-  std::string out(kMagic);
-  append_leb128(out, pages.size());
-  for (const HotPage& page : pages) {
-    append_leb128(out, page.region);
-    append_leb128(out, page.offset);
-  }
-  return out;
-}
-
-Decoded try_decode_hpl1(std::string_view data, uint64_t most_entries) {
-  try {
-    return {.pages = read_pages(data, most_entries), .problem = {}};
-  } catch (const base::BadData& error) {
-    return {.pages = {}, .problem = error.what()};
-  }
-}
-
-std::vector<HotPage> decode_hpl1(std::string_view data, std::string_view name,
-                                 uint64_t most_entries) {
-  Decoded decoded = try_decode_hpl1(data, most_entries);
-  if (!decoded.problem.empty()) {
-    throw base::BadData("cannot use hot list " + base::quoted(name) + ": " + decoded.problem);
-  }
-  return std::move(decoded.pages);
-}
-
-std::string bounds_problem(std::span<const HotPage> pages, uint64_t memory_bytes) {
-  const auto bad = std::ranges::find_if(pages, [&](const HotPage& page) {
-    return page.offset >= memory_bytes || page.offset % kSmallestPage != 0;
-  });
-  if (bad == pages.end()) {
-    return "";
-  }
-  return "entry " + std::to_string(bad - pages.begin()) + " is at byte " +
-         std::to_string(bad->offset) +
-         (bad->offset >= memory_bytes ? ", and the memory has " + std::to_string(memory_bytes) +
-                                            " bytes; the list is for a larger image"
-                                      : ", which is not a multiple of 4096");
 }
 
 }  // namespace hot

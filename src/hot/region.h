@@ -11,6 +11,11 @@
 
 namespace hot {
 
+// The sizes of a page of guest memory. kSmallPage is also the unit of image.json and of hot lists.
+// Nothing else defines them.
+inline constexpr uint64_t kSmallPage = 4096;
+inline constexpr uint64_t kHugePage = uint64_t{2} << 20U;
+
 // One region, as in Firecracker's handshake (GuestRegionUffdMapping). All fields are in bytes.
 // `base` is an address in the VMM. `offset` is the position in the memory file; for x86 guests
 // above 3 GiB it differs from the guest's physical address. A copy never crosses the end of a
@@ -19,15 +24,12 @@ struct Region {
   uint64_t base = 0;
   uint64_t size = 0;
   uint64_t offset = 0;
-  uint64_t page_size = 4096;
+  uint64_t page_size = kSmallPage;
 
   uint64_t end() const { return base + size; }
   bool contains(uint64_t address) const { return address >= base && address - base < size; }
   bool operator==(const Region&) const = default;
 };
-
-inline constexpr uint64_t kSmallPage = 4096;
-inline constexpr uint64_t kHugePage = uint64_t{2} << 20U;
 
 // Returns the region that contains `address`, or nullptr. The search is linear because a guest has
 // few regions.

@@ -236,7 +236,7 @@ in_order() { # <guest>
   mismatch a "its hot list '$hot' is not for this memory: the list has 513 entries, but the memory has 512 pages"
   for junk in junk HPL2; do
     echo $junk >"$hot"
-    mismatch a "its hot list '$hot' is not for this memory: the file does not start with HPL1"
+    mismatch a "its hot list '$hot' is not for this memory: the file starts with '$junk', not with HPL1"
   done
   printf 'HPL1\1\0\x80\x80\0' >"$hot" # two spellings of one number: uffd-serve refuses them, too
   mismatch a "its hot list '$hot' is not for this memory: at byte 9: malformed number for an offset"

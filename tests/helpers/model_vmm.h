@@ -20,6 +20,7 @@
 #include "base/json_line.h"
 #include "base/unix_socket.h"
 #include "hot/hot_list.h"
+#include "hot/hpl1.h"
 #include "http/client.h"
 #include "model_plan.h"
 #include "pager/kernel/clock.h"

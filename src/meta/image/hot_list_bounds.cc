@@ -4,20 +4,20 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "hot/hpl1.h"
+#include "hot/hot_list.h"
+#include "hot/region.h"
 
 namespace meta {
 
 std::string hot_list_problem(int fd, std::string_view name, uint64_t memory_bytes) {
-  constexpr uint64_t kSmallestPage = 4096;
-  const uint64_t most = memory_bytes / kSmallestPage;
+  const uint64_t most = memory_bytes / hot::kSmallPage;
   std::string text;
   try {
-    text = base::read_all(fd, hot::largest_hpl1(most), name);
+    text = base::read_all(fd, hot::largest_hot_list(most), name);
   } catch (const base::BadData& error) {
     return error.what();
   }
-  const hot::Decoded decoded = hot::try_decode_hpl1(text, most);
+  const hot::Decoded decoded = hot::try_decode_hot_list(text, most);
   return decoded.problem.empty() ? hot::bounds_problem(decoded.pages, memory_bytes)
                                  : decoded.problem;
 }

@@ -9,7 +9,7 @@
 namespace meta {
 
 // Returns why the list behind `fd` cannot belong to `memory_bytes` of memory. Empty if it can.
-// hot::try_decode_hpl1 and hot::bounds_problem decide; the page server refuses the same lists.
+// hot::try_decode_hot_list and hot::bounds_problem decide; the page server refuses the same lists.
 std::string hot_list_problem(int fd, std::string_view name, uint64_t memory_bytes);
 
 }  // namespace meta

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 
 namespace pager {
 namespace {
@@ -17,9 +18,7 @@ namespace {
 // O_NONBLOCK keeps the open of a FIFO from blocking. The FIFO is rejected after the open.
 base::Fd open_list(const std::string& path, struct stat& st) {
   base::Fd fd = base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  if (::fstat(fd.get(), &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
+  st = base::stat_fd(fd.get(), path);
   if (!S_ISREG(st.st_mode)) {
     throw base::BadData("cannot use hot list " + base::quoted(path) + ": it is not a regular file");
   }
@@ -45,8 +44,8 @@ std::shared_ptr<const HotFile> HotListCache::open(const std::string& path, const
   // image. A cached list may have been read for another image, so its length is checked again.
   const uint64_t most = image.size() / hot::kSmallPage;
   if (!file || file->pages.size() > most) {
-    const std::string data = base::read_all(fd.get(), hot::largest_hpl1(most), path);
-    HotFile read{.path = path, .pages = hot::decode_hpl1(data, path, most)};
+    const std::string data = base::read_all(fd.get(), hot::largest_hot_list(most), path);
+    HotFile read{.path = path, .pages = hot::decode_hot_list(data, path, most)};
     read.sorted = read.pages;
     std::ranges::sort(read.sorted, HotFile::is_before);
     file = std::make_shared<const HotFile>(std::move(read));

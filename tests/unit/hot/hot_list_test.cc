@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "hot/hpl1.h"
 
 namespace hot {
 namespace {
@@ -24,7 +25,7 @@ std::string bytes(const char (&literal)[N]) {  // NOLINT(modernize-avoid-c-array
 // The error of decoding `data`; empty if there is none.
 std::string complaint(const std::string& data) {
   try {
-    decode_hpl1(data, "x.hpl");
+    decode_hot_list(data, "x.hpl");
   } catch (const base::BadData& error) {
     return error.what();
   }
@@ -38,14 +39,14 @@ TEST(HotList, IsWrittenByteForByteAsByHypeman) {
 }
 
 TEST(HotList, KeepsOrderAndRepeats) {
-  EXPECT_EQ(decode_hpl1(encode_hpl1(kPages), "x.hpl"),
+  EXPECT_EQ(decode_hot_list(encode_hpl1(kPages), "x.hpl"),
             std::vector<HotPage>(kPages.begin(), kPages.end()));
-  EXPECT_TRUE(decode_hpl1(bytes("HPL1\x00"), "x.hpl").empty());
+  EXPECT_TRUE(decode_hot_list(bytes("HPL1\x00"), "x.hpl").empty());
 }
 
 TEST(HotList, LargestNumbersFit) {
   const std::vector<HotPage> pages = {{UINT32_MAX, UINT64_MAX}};
-  EXPECT_EQ(decode_hpl1(encode_hpl1(pages), "x.hpl"), pages);
+  EXPECT_EQ(decode_hot_list(encode_hpl1(pages), "x.hpl"), pages);
 }
 
 TEST(HotList, RefusesEveryTruncation) {
@@ -56,7 +57,10 @@ TEST(HotList, RefusesEveryTruncation) {
 }
 
 TEST(HotList, RefusesOtherFormats) {
-  EXPECT_NE(complaint(bytes("HPL2\x00")).find("does not start"), std::string::npos);
+  EXPECT_NE(complaint(bytes("HPL2\x00")).find("the file starts with 'HPL2', not with HPL1"),
+            std::string::npos);
+  EXPECT_NE(complaint("HPL").find("the file starts with 'HPL', not with HPL1"), std::string::npos);
+  EXPECT_NE(complaint("").find("the file is empty"), std::string::npos);
   EXPECT_NE(complaint(bytes("HPL1\x00\x00")).find("1 bytes follow the last entry"),
             std::string::npos);
   EXPECT_NE(complaint(bytes("HPL1\x01\x80\x80\x80\x80\x10\x00"))
@@ -66,7 +70,7 @@ TEST(HotList, RefusesOtherFormats) {
 
 TEST(HotList, RefusesNumbersBeyond64BitsOrWithRedundantBytes) {
   const std::string entry = bytes("HPL1\x01\x00") + std::string(9, '\xff');
-  EXPECT_EQ(decode_hpl1(entry + "\x01", "x").front().offset, UINT64_MAX);
+  EXPECT_EQ(decode_hot_list(entry + "\x01", "x").front().offset, UINT64_MAX);
   EXPECT_NE(complaint(entry + "\x02").find("malformed number"), std::string::npos);
   EXPECT_NE(complaint(entry + bytes("\x81\x00")).find("malformed number"), std::string::npos);
   EXPECT_NE(complaint(bytes("HPL1\x01\x00\x80\x00")).find("malformed number for an offset"),

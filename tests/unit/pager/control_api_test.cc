@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests the requests of the control interface and their replies.
 #include "pager/serve/control_api.h"
+#include "hot/hpl1.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
