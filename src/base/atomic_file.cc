@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/file_status.h"
+#include "base/hex.h"
 #include "base/open_files.h"
 
 namespace base {
@@ -192,11 +193,9 @@ std::string temporary_name(std::string_view name) {
     for (const char c : name) {
       hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
     }
-    constexpr int kHexDigits = 16;
+    constexpr unsigned kHexDigits = 16;
     middle.resize(room - kHexDigits);
-    for (int digit = 0; digit < kHexDigits; ++digit, hash <<= 4) {
-      middle += "0123456789abcdef"[hash >> 60];
-    }
+    middle += hex_text(hash, kHexDigits);
   }
   return "." + middle + std::string(kTemporarySuffix);
 }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file_status.h"
+#include "base/hex.h"
 
 namespace store {
 namespace {
@@ -25,14 +26,8 @@ uint32_t hash_in(uint32_t hash, uint64_t number) {
 }  // namespace
 
 std::string session_name(std::string_view id, const struct stat& guest_dir) {
-  constexpr const char* kDigits = "0123456789abcdef";
   const uint32_t hash = hash_in(hash_in(kFnvOffset, guest_dir.st_dev), guest_dir.st_ino);
-  std::string name(id);
-  name += '@';
-  for (int shift = 28; shift >= 0; shift -= 4) {
-    name += kDigits[hash >> static_cast<unsigned>(shift) & 0xfU];
-  }
-  return name;
+  return std::string(id) + "@" + base::hex_text(hash, 8);
 }
 
 std::string session_name(std::string_view id, const std::string& path) {
