@@ -75,7 +75,7 @@ void print_record(const std::string& id, const std::string& intent,
     line.text("reason", answer.reason);
   }
   base::write_line_out(line.raw("forks", base::json_array(answer.forks))
-                           .raw("under_way", base::json_array(answer.under_way))
+                           .raw("under_way", base::json_array(answer.pending))
                            .raw("stale", base::json_array(answer.stale))
                            .raw("unreadable", base::json_array(answer.unreadable))
                            .str());
@@ -115,7 +115,7 @@ int run_guard(int argc, char** argv) {
   }
   for (const std::string& fork : answer.forks) {
     base::say_detail("fork " + base::quoted(fork) +
-                     (std::ranges::find(answer.under_way, fork) == answer.under_way.end()
+                     (std::ranges::find(answer.pending, fork) == answer.pending.end()
                           ? " lives"
                           : " is in progress, or a leftover"));
   }

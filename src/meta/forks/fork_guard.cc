@@ -89,11 +89,10 @@ std::string count_and_names(const std::vector<std::string>& ids, const std::stri
 // Why the forks do not allow it, without the start of the sentence. Empty if they do.
 std::string objection_of_forks(const GuardAnswer& answer) {
   std::vector<std::string> live;
-  std::ranges::set_difference(answer.forks, answer.under_way, std::back_inserter(live));
+  std::ranges::set_difference(answer.forks, answer.pending, std::back_inserter(live));
   std::string text = live.empty() ? "" : count_and_names(live, "live");
-  if (!answer.under_way.empty()) {
-    text +=
-        (text.empty() ? "" : ", ") + count_and_names(answer.under_way, "being made or left over");
+  if (!answer.pending.empty()) {
+    text += (text.empty() ? "" : ", ") + count_and_names(answer.pending, "being made or left over");
   }
   if (!answer.unreadable.empty()) {
     text += (text.empty() ? "" : ", ") + count_and_names(answer.unreadable, "unreadable") +
@@ -164,7 +163,7 @@ GuardAnswer guard(const store::Store& store, std::string_view id, Intent intent,
       answer.unreadable.push_back(std::move(record.id));
     } else if (record.state == ForkState::live || !alone) {
       if (record.state != ForkState::live) {
-        answer.under_way.push_back(record.id);
+        answer.pending.push_back(record.id);
       }
       answer.forks.push_back(std::move(record.id));
     } else {

@@ -16,8 +16,8 @@ struct GuardAnswer {
   bool allowed = false;
   // If refused: "cannot delete template 'base': 3 forks live (a1, b7, c2); delete them first".
   std::string reason;
-  std::vector<std::string> forks;       // live; without the exclusive lock also `under_way`
-  std::vector<std::string> under_way;   // the forks that do not exist yet, or no longer exist
+  std::vector<std::string> forks;       // live; without the exclusive lock also `pending`
+  std::vector<std::string> pending;     // the forks that do not exist yet, or no longer exist
   std::vector<std::string> stale;       // entries without a fork, seen under the exclusive lock
   std::vector<std::string> unreadable;  // count as live
 };

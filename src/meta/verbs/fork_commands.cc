@@ -70,13 +70,13 @@ int forks_command(int argc, char** argv) {
   }
   const auto& [parsed, id, effect, store] = *call;
   std::vector<std::string> live;
-  std::vector<std::string> under_way;
+  std::vector<std::string> absent;
   std::vector<std::string> unreadable;
   for (const ForkRecord& fork : forks_of(store, id, Metadata::of_guest(store, id))) {
     if (fork.state == ForkState::live) {
       live.push_back(fork.id);
     } else if (fork.state == ForkState::absent) {
-      under_way.push_back(fork.id);
+      absent.push_back(fork.id);
     } else if (fork.state == ForkState::unreadable) {
       unreadable.push_back(fork.id);
       base::say_error("cannot read fork " + base::quoted(fork.id) + " of " + base::quoted(id) +
@@ -87,7 +87,7 @@ int forks_command(int argc, char** argv) {
     base::write_line_out(base::JsonLine("forks")
                              .text("id", id)
                              .raw("forks", base::json_array(live))
-                             .raw("absent", base::json_array(under_way))
+                             .raw("absent", base::json_array(absent))
                              .raw("unreadable", base::json_array(unreadable))
                              .str());
   } else {

@@ -79,11 +79,11 @@ TEST_F(ForkGuardTest, AnEntryWithoutItsForkCountsUnlessTheExclusiveLockIsHeld) {
   make_fork(store, "elsewhere", "other");
   enter({"gone", "elsewhere"});
   EXPECT_EQ(ask(Intent::remove).forks, (Ids{"elsewhere", "gone"}));
-  EXPECT_EQ(ask(Intent::remove).under_way, (Ids{"elsewhere", "gone"}));
+  EXPECT_EQ(ask(Intent::remove).pending, (Ids{"elsewhere", "gone"}));
   const GuardAnswer alone = ask(Intent::remove, true);
   EXPECT_TRUE(alone.allowed);
   EXPECT_EQ(alone.stale, (Ids{"elsewhere", "gone"}));
-  EXPECT_TRUE(alone.forks.empty() && alone.under_way.empty());
+  EXPECT_TRUE(alone.forks.empty() && alone.pending.empty());
 }
 
 TEST_F(ForkGuardTest, OnlyAnInheritedExclusiveLockMakesEntriesStale) {
