@@ -65,14 +65,11 @@ Fd claim_path(const std::string& path) {
 // Removes the socket of a server that has ended. The socket of a live server without our lock file
 // is not touched.
 void remove_leftover(const std::string& path) {
-  struct stat st {};
-  if (::lstat(path.c_str(), &st) != 0) {
-    if (errno == ENOENT) {
-      return;
-    }
-    throw_errno("cannot stat " + base::quoted(path));
+  const std::optional<struct stat> st = try_lstat_path(path);
+  if (!st) {
+    return;
   }
-  if (!S_ISSOCK(st.st_mode)) {
+  if (!S_ISSOCK(st->st_mode)) {
     throw_error_number(EEXIST, "cannot listen on " + base::quoted(path) + ": it is not a socket");
   }
   if (connect_unix(path, Deadline::after(std::chrono::seconds(1)))) {
@@ -156,8 +153,7 @@ void UnixListener::listen_at(int directory, const std::string& name, std::option
         error, "cannot listen on " + base::quoted(path_) +
                    (owner ? ", with user " + std::to_string(*owner) + " as its owner" : ""));
   }
-  device_ = st.st_dev;
-  inode_ = st.st_ino;
+  id_ = file_id(st);
 }
 
 UnixListener UnixListener::prepare(const std::string& path, std::optional<uid_t> owner) {
@@ -199,8 +195,7 @@ UnixListener::UnixListener(const std::string& path, SocketClaim claim, std::opti
     UnixListener prepared = prepare(path, owner);
     prepared.publish();
     fd_ = std::move(prepared.fd_);
-    device_ = prepared.device_;
-    inode_ = prepared.inode_;
+    id_ = prepared.id_;
     return;
   }
   lock_ = claim_path(path);
@@ -223,8 +218,7 @@ UnixListener::UnixListener(UnixListener&& other) noexcept
       name_(std::exchange(other.name_, {})),
       lock_(std::move(other.lock_)),
       fd_(std::move(other.fd_)),
-      device_(other.device_),
-      inode_(other.inode_) {}
+      id_(other.id_) {}
 
 UnixListener::~UnixListener() {
   if (fd_) {
@@ -234,8 +228,7 @@ UnixListener::~UnixListener() {
 
 void UnixListener::unlink_own() {
   struct stat st {};
-  if (!name_.empty() && ::lstat(name_.c_str(), &st) == 0 && st.st_dev == device_ &&
-      st.st_ino == inode_) {
+  if (!name_.empty() && ::lstat(name_.c_str(), &st) == 0 && file_id(st) == id_) {
     ::unlink(name_.c_str());
   }
   name_.clear();

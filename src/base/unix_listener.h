@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/fd.h"
+#include "base/file_status.h"
 
 namespace base {
 
@@ -55,8 +56,7 @@ class UnixListener {
   std::string name_;  // its present path: path_, or a temporary name beside it
   Fd lock_;
   Fd fd_;
-  dev_t device_ = 0;
-  ino_t inode_ = 0;
+  FileId id_;
 };
 
 }  // namespace base

@@ -221,8 +221,8 @@ void ContentCloner::copy(const SourceFile& src, int dst, FileReport& report) {
 
 // Returns the zeros of the clone `made`. If the source certainly has the contents that were shared,
 // it is searched, because its pages are often in the cache; else the clone is.
-std::vector<file::Range> ContentCloner::zeros_of(const SourceFile& src, int made,
-                                                 const FileReport& report) {
+std::vector<file::ByteRange> ContentCloner::zeros_of(const SourceFile& src, int made,
+                                                     const FileReport& report) {
   const file::FileLease lease(src.fd.get(), file::FileLease::Kind::read);
   const auto is_steady = [&] { return lease.is_held() && !is_modified(src); };
   const auto find_in = [&](int fd) {
@@ -230,7 +230,7 @@ std::vector<file::Range> ContentCloner::zeros_of(const SourceFile& src, int made
                         [] {});
   };
   if (is_steady()) {
-    std::vector<file::Range> holes = find_in(src.fd.get());
+    std::vector<file::ByteRange> holes = find_in(src.fd.get());
     if (is_steady()) {
       return holes;
     }
@@ -241,7 +241,7 @@ std::vector<file::Range> ContentCloner::zeros_of(const SourceFile& src, int made
 // `made` has the contents already. In a dry run it is the source.
 void ContentCloner::dig(const SourceFile& src, int made, FileReport& report) {
   const PhaseTimer timer(report.phases.dig);
-  const std::vector<file::Range> holes = zeros_of(src, made, report);
+  const std::vector<file::ByteRange> holes = zeros_of(src, made, report);
   report.dug = bytes_of(holes);
   if (!base::is_dry_run(request_.effect)) {
     dig_holes(made, holes, report.size, report.path, [] {});

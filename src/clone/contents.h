@@ -52,7 +52,7 @@ class ContentCloner {
   void copy(const SourceFile& src, int dst, FileReport& report);
   static void copy_unsized(const SourceFile& src, int dst, ReflinkMode mode, FileReport& report);
   void dig(const SourceFile& src, int made, FileReport& report);
-  std::vector<file::Range> zeros_of(const SourceFile& src, int made, const FileReport& report);
+  std::vector<file::ByteRange> zeros_of(const SourceFile& src, int made, const FileReport& report);
   Progress& progress_for(const SourceFile& src);
 
   const Request& request_;

@@ -33,29 +33,30 @@ namespace {
 }
 
 // Returns the largest holes, and one of length 0 at the end.
-std::vector<file::Range> holes_to_keep(const SourceFile& src) {
+std::vector<file::ByteRange> holes_to_keep(const SourceFile& src) {
   const off_t size = src.st.st_size;
-  std::vector<file::Range> holes;
+  std::vector<file::ByteRange> holes;
   off_t at = 0;
-  for (std::optional<file::Range> data = file::next_data(src.fd.get(), 0, size, src.path); data;
+  for (std::optional<file::ByteRange> data = file::next_data(src.fd.get(), 0, size, src.path); data;
        data = file::next_data(src.fd.get(), at, size, src.path)) {
     holes.push_back({.begin = at, .end = data->begin});
     at = data->end;
   }
   holes.push_back({.begin = at, .end = size});
-  std::erase_if(
-      holes, [](const file::Range& hole) { return hole.end - hole.begin < file::kSmallestHole; });
+  std::erase_if(holes, [](const file::ByteRange& hole) {
+    return hole.end - hole.begin < file::kSmallestHole;
+  });
   holes = file::longest(std::move(holes), file::kMostHoles);
   holes.push_back({.begin = size, .end = size});
   return holes;
 }
 
 // Returns the ranges between the holes.
-file::NextRange between(const std::vector<file::Range>& holes) {
-  return [&](off_t from) -> std::optional<file::Range> {
-    for (const file::Range& hole : holes) {
+file::NextRange between(const std::vector<file::ByteRange>& holes) {
+  return [&](off_t from) -> std::optional<file::ByteRange> {
+    for (const file::ByteRange& hole : holes) {
       if (from < hole.begin) {
-        return file::Range{.begin = from, .end = hole.begin};
+        return file::ByteRange{.begin = from, .end = hole.begin};
       }
       from = std::max(from, hole.end);
     }
@@ -65,7 +66,7 @@ file::NextRange between(const std::vector<file::Range>& holes) {
 
 void write_densely(const SourceFile& src, int dst, const file::FileLease& lease,
                    Progress& progress) {
-  const std::vector<file::Range> holes = holes_to_keep(src);
+  const std::vector<file::ByteRange> holes = holes_to_keep(src);
   const int64_t bytes = src.st.st_size - bytes_of(holes);
   check_space(dst, bytes, src.path);
   if (::ftruncate(dst, src.st.st_size) != 0) {

@@ -60,11 +60,8 @@ void Destination::require_free() const {
 }
 
 bool Destination::is_inside(int dir) const {
-  struct stat wanted {};
-  struct stat here {};
-  if (::fstat(dir, &wanted) != 0 || ::fstat(parent(), &here) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path_));
-  }
+  const struct stat wanted = base::stat_fd(dir, path_);
+  struct stat here = base::stat_fd(parent(), path_);
   base::Fd climber = base::open_at(parent(), ".", O_PATH | O_DIRECTORY);
   for (;;) {
     if (base::is_same_file(here, wanted)) {
@@ -76,9 +73,7 @@ bool Destination::is_inside(int dir) const {
       return false;  // a walk that starts higher cannot get through here either
     }
     climber = std::move(above);
-    if (::fstat(climber.get(), &here) != 0) {
-      base::throw_errno("cannot stat the directories above " + base::quoted(path_));
-    }
+    here = base::stat_fd(climber.get(), path_ + "/..");
     if (base::is_same_file(here, below)) {
       return false;  // the root directory is its own parent
     }
@@ -87,14 +82,11 @@ bool Destination::is_inside(int dir) const {
 
 void Destination::remove_leftover() const {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    struct stat st {};
-    if (::fstatat(parent(), temporary_.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
-      if (errno == ENOENT) {
-        return;
-      }
-      base::throw_errno("cannot stat " + base::quoted(temporary_));
+    const std::optional<struct stat> st = base::try_lstat_at(parent(), temporary_, temporary_);
+    if (!st) {
+      return;
     }
-    if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) {
+    if (S_ISREG(st->st_mode) || S_ISDIR(st->st_mode)) {
       const base::Fd leftover(::openat(parent(), temporary_.c_str(), O_RDONLY | file::kNoFollow));
       if (!leftover) {
         if (errno == ENOENT) {

@@ -34,11 +34,7 @@ using Clock = std::chrono::steady_clock;
 }
 
 struct stat stat_of_name(const Destination& destination) {
-  struct stat st {};
-  if (::fstatat(destination.parent(), destination.name().c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
-    base::throw_errno("cannot look up " + base::quoted(destination.path()));
-  }
-  return st;
+  return base::lstat_at(destination.parent(), destination.name(), destination.path());
 }
 
 enum class Reason {
@@ -133,7 +129,7 @@ bool dig_alone(const Destination& destination, const Request& request, Progress&
   };
   {
     const PhaseTimer timer(report.phases.dig);
-    const std::vector<file::Range> holes = holes_to_dig(
+    const std::vector<file::ByteRange> holes = holes_to_dig(
         fd.get(), fd.get(), st.st_size, request.jobs, progress, destination.path(), require_lease);
     report.dug = bytes_of(holes);
     if (base::is_dry_run(request.effect)) {

@@ -32,10 +32,10 @@ bool has_data(const SourceFile& src, off_t begin, off_t end) {
 
 // Returns the first byte of data in the source that is a hole in the clone.
 std::optional<off_t> first_missing(const SourceFile& src, int made, off_t size) {
-  for (std::optional<file::Range> data = file::next_data(src.fd.get(), 0, size, src.path); data;
+  for (std::optional<file::ByteRange> data = file::next_data(src.fd.get(), 0, size, src.path); data;
        data = file::next_data(src.fd.get(), data->end, size, src.path)) {
     for (off_t at = data->begin; at < data->end;) {
-      const std::optional<file::Range> shared = file::next_data(made, at, size, src.path);
+      const std::optional<file::ByteRange> shared = file::next_data(made, at, size, src.path);
       const off_t hole_end = shared ? std::min(shared->begin, data->end) : data->end;
       if (hole_end > at && has_data(src, at, hole_end)) {
         return at;

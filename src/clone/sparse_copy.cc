@@ -39,7 +39,7 @@ constexpr off_t kWorthPreallocating = 128 << 10;
 
 constexpr int64_t kBlockUnit = 512;  // of st_blocks, for every block size
 
-void punch(int fd, const file::Range& hole, off_t size, std::string_view path) {
+void punch(int fd, const file::ByteRange& hole, off_t size, std::string_view path) {
   // A partial last block is only freed if the hole covers all of it.
   const off_t beyond = hole.end == size ? static_cast<off_t>(file::kHoleBlock) : 0;
   if (::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, hole.begin,
@@ -85,7 +85,7 @@ class SparseCopy {
     if (::fstatfs(dst_, &fs) != 0 || fs.f_type != EXT4_SUPER_MAGIC) {
       return;
     }
-    for (std::optional<file::Range> range = file::next_data(src_, 0, size, src_path_); range;
+    for (std::optional<file::ByteRange> range = file::next_data(src_, 0, size, src_path_); range;
          range = file::next_data(src_, range->end, size, src_path_)) {
       const off_t length = range->end - range->begin;
       if (length < kWorthPreallocating ||
@@ -118,7 +118,7 @@ class SparseCopy {
     const auto write_until = [&](off_t end) {
       write(at, data.subspan(static_cast<size_t>(at - begin), static_cast<size_t>(end - at)));
     };
-    for (const file::Range& hole : zeros.holes()) {
+    for (const file::ByteRange& hole : zeros.holes()) {
       write_until(hole.begin);
       dug_ += hole.end - hole.begin;
       at = hole.end;
@@ -181,8 +181,9 @@ int64_t stream_copy(int src, int dst, std::string_view src_path, std::string_vie
   }
 }
 
-std::vector<file::Range> holes_to_dig(int src, int dst, off_t size, int jobs, Progress& progress,
-                                      std::string_view path, const RequireSteady& require_steady) {
+std::vector<file::ByteRange> holes_to_dig(int src, int dst, off_t size, int jobs,
+                                          Progress& progress, std::string_view path,
+                                          const RequireSteady& require_steady) {
   progress.begin(path, allocated_bytes(base::stat_fd(src, path)));
   file::ZeroRuns zeros;
   file::read_pieces(src, file::data_of(src, size, path), size, jobs, path,
@@ -197,17 +198,17 @@ std::vector<file::Range> holes_to_dig(int src, int dst, off_t size, int jobs, Pr
   return zeros.holes(static_cast<size_t>(std::max<int64_t>(most, 0)));
 }
 
-void dig_holes(int dst, std::span<const file::Range> holes, off_t size, std::string_view path,
+void dig_holes(int dst, std::span<const file::ByteRange> holes, off_t size, std::string_view path,
                const RequireSteady& require_steady) {
-  for (const file::Range& hole : holes) {
+  for (const file::ByteRange& hole : holes) {
     require_steady();
     punch(dst, hole, size, path);
   }
 }
 
-int64_t bytes_of(std::span<const file::Range> ranges) {
+int64_t bytes_of(std::span<const file::ByteRange> ranges) {
   int64_t bytes = 0;
-  for (const file::Range& range : ranges) {
+  for (const file::ByteRange& range : ranges) {
     bytes += range.end - range.begin;
   }
   return bytes;

@@ -54,15 +54,16 @@ using RequireSteady = std::function<void()>;
 // contents, `size` bytes, and its own extents; both may be the same descriptor. Calls
 // `require_steady` after each piece. Throws what that throws; Refused if `src` is too short;
 // std::system_error.
-std::vector<file::Range> holes_to_dig(int src, int dst, off_t size, int jobs, Progress& progress,
-                                      std::string_view path, const RequireSteady& require_steady);
+std::vector<file::ByteRange> holes_to_dig(int src, int dst, off_t size, int jobs,
+                                          Progress& progress, std::string_view path,
+                                          const RequireSteady& require_steady);
 
 // Punches these holes and calls `require_steady` before each one. The contents never change, so it
 // may stop at any point. Throws Unsupported if the filesystem has no holes; std::system_error.
-void dig_holes(int dst, std::span<const file::Range> holes, off_t size, std::string_view path,
+void dig_holes(int dst, std::span<const file::ByteRange> holes, off_t size, std::string_view path,
                const RequireSteady& require_steady);
 
-int64_t bytes_of(std::span<const file::Range> ranges);
+int64_t bytes_of(std::span<const file::ByteRange> ranges);
 
 // Throws base::Error (exit status 5) if the filesystem of `dst` has fewer than `needed` free bytes.
 void check_space(int dst, int64_t needed, std::string_view dst_path);

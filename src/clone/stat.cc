@@ -25,7 +25,7 @@ void count_holes(int fd, StatReport& report) {
       report.hole_bytes += end - at;
     }
   };
-  for (std::optional<file::Range> data = file::next_data(fd, 0, report.size, report.path); data;
+  for (std::optional<file::ByteRange> data = file::next_data(fd, 0, report.size, report.path); data;
        data = file::next_data(fd, at, report.size, report.path)) {
     add(data->begin);
     at = data->end;

@@ -165,8 +165,7 @@ void TreeCloner::clone_file(const Step& step) {
     return;
   }
   if (src.st.st_nlink > 1) {
-    const auto [sibling, is_first] =
-        seen_.try_emplace({src.st.st_dev, src.st.st_ino}, step.relative);
+    const auto [sibling, is_first] = seen_.try_emplace(base::file_id(src.st), step.relative);
     if (!is_first) {
       report = link_to_sibling(step, src, sibling->second, path);
       report.elapsed = Clock::now() - begun;
@@ -245,10 +244,7 @@ FileReport TreeCloner::link_memory(const Step& step, const SourceFile& src,
     throw_with_advice(errno,
                       "cannot link " + base::quoted(src.path) + " to " + base::quoted(dst_path));
   }
-  struct stat made {};
-  if (::fstatat(step.dst_dir, step.name.c_str(), &made, AT_SYMLINK_NOFOLLOW) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(dst_path));
-  }
+  const struct stat made = base::lstat_at(step.dst_dir, step.name, dst_path);
   if (!base::is_same_file(made, src.st) || !store::is_sealed(made)) {
     throw base::Refused("cannot link " + base::quoted(src.path) +
                         ": it was unsealed or replaced during the clone; try again");

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "base/file_status.h"
 #include "base/parallel.h"
 #include "clone/attributes.h"
 #include "clone/contents.h"
@@ -68,7 +69,7 @@ class TreeCloner {
   CloneReport& report_;
   int dst_root_ = -1;
   // Inodes with several links, and the path of the first of them in the destination.
-  std::map<std::pair<dev_t, ino_t>, std::string> seen_;
+  std::map<base::FileId, std::string> seen_;
   base::TaskPool pool_;
 };
 

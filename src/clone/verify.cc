@@ -22,17 +22,17 @@ namespace {
 // Returns the ranges in which either file has data.
 file::NextRange data_of_both(int src, int dst, off_t size, const std::string& src_path,
                              const std::string& dst_path) {
-  return [=](off_t from) -> std::optional<file::Range> {
-    const std::optional<file::Range> a = file::next_data(src, from, size, src_path);
-    const std::optional<file::Range> b = file::next_data(dst, from, size, dst_path);
+  return [=](off_t from) -> std::optional<file::ByteRange> {
+    const std::optional<file::ByteRange> a = file::next_data(src, from, size, src_path);
+    const std::optional<file::ByteRange> b = file::next_data(dst, from, size, dst_path);
     if (!a || !b) {
       return a ? a : b;
     }
-    const file::Range& first = a->begin <= b->begin ? *a : *b;
-    const file::Range& second = a->begin <= b->begin ? *b : *a;
+    const file::ByteRange& first = a->begin <= b->begin ? *a : *b;
+    const file::ByteRange& second = a->begin <= b->begin ? *b : *a;
     return second.begin > first.end
                ? first
-               : file::Range{.begin = first.begin, .end = std::max(first.end, second.end)};
+               : file::ByteRange{.begin = first.begin, .end = std::max(first.end, second.end)};
   };
 }
 

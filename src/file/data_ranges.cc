@@ -19,9 +19,9 @@ NextRange data_of(int fd, off_t size, std::string_view name) {
   return [=](off_t from) { return next_data(fd, from, size, name); };
 }
 
-std::vector<Range> pieces_of(const NextRange& next, off_t from, off_t longest, size_t most) {
-  std::vector<Range> pieces;
-  for (std::optional<Range> range = next(from); range; range = next(range->end)) {
+std::vector<ByteRange> pieces_of(const NextRange& next, off_t from, off_t longest, size_t most) {
+  std::vector<ByteRange> pieces;
+  for (std::optional<ByteRange> range = next(from); range; range = next(range->end)) {
     for (off_t at = range->begin; at < range->end; at = pieces.back().end) {
       if (pieces.size() == most) {
         return pieces;
@@ -35,12 +35,12 @@ std::vector<Range> pieces_of(const NextRange& next, off_t from, off_t longest, s
 
 void read_pieces(int fd, const NextRange& next, off_t size, int jobs, std::string_view name,
                  const UsePiece& use, off_t longest) {
-  for (std::vector<Range> pieces = pieces_of(next, 0, longest); !pieces.empty();
+  for (std::vector<ByteRange> pieces = pieces_of(next, 0, longest); !pieces.empty();
        pieces = pieces_of(next, pieces.back().end, longest)) {
     base::for_each_index(jobs, pieces.size(), [&] {
       return [&,
               buffer = std::vector<std::byte>(static_cast<size_t>(longest))](size_t index) mutable {
-        const Range& piece = pieces[index];
+        const ByteRange& piece = pieces[index];
         const std::span<std::byte> data =
             std::span(buffer).first(static_cast<size_t>(piece.end - piece.begin));
         if (base::pread_full(fd, data, piece.begin, name) < data.size()) {

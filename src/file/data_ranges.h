@@ -16,7 +16,7 @@
 namespace file {
 
 // Returns the first range at or after its argument; nothing at the end.
-using NextRange = std::function<std::optional<Range>(off_t from)>;
+using NextRange = std::function<std::optional<ByteRange>(off_t from)>;
 NextRange data_of(int fd, off_t size, std::string_view name);
 
 // Returns the ranges from `from` on, in order, cut into pieces of at most `longest` bytes. It
@@ -24,8 +24,8 @@ NextRange data_of(int fd, off_t size, std::string_view name);
 // not cross a multiple of `longest`.
 inline constexpr off_t kPiece = 1 << 20;
 inline constexpr size_t kMostPieces = 1 << 16;
-std::vector<Range> pieces_of(const NextRange& next, off_t from, off_t longest,
-                             size_t most = kMostPieces);
+std::vector<ByteRange> pieces_of(const NextRange& next, off_t from, off_t longest,
+                                 size_t most = kMostPieces);
 
 // Throws Refused if the file is shorter than `size`, because a truncated end looks like a hole.
 void require_length(int fd, off_t size, std::string_view name);

@@ -10,11 +10,11 @@
 namespace file {
 namespace {
 
-off_t length_of(const Range& range) {
+off_t length_of(const ByteRange& range) {
   return range.end - range.begin;
 }
 
-bool is_before(const Range& a, const Range& b) {
+bool is_before(const ByteRange& a, const ByteRange& b) {
   return a.begin < b.begin;
 }
 
@@ -27,7 +27,7 @@ void ZeroRuns::add(off_t offset, std::span<const std::byte> data) {
     const size_t at = block * kHoleBlock;
     return base::is_zero(data.subspan(at, std::min(kHoleBlock, data.size() - at)));
   };
-  std::vector<Range> found;
+  std::vector<ByteRange> found;
   const auto note = [&](size_t begin, size_t end) {
     found.push_back({.begin = offset + static_cast<off_t>(begin * kHoleBlock),
                      .end = offset + static_cast<off_t>(std::min(end * kHoleBlock, data.size()))});
@@ -67,24 +67,25 @@ void ZeroRuns::add(off_t offset, std::span<const std::byte> data) {
   runs_.insert(runs_.end(), found.begin(), found.end());
 }
 
-std::vector<Range> ZeroRuns::holes(size_t most) {
+std::vector<ByteRange> ZeroRuns::holes(size_t most) {
   std::sort(runs_.begin(), runs_.end(), is_before);
-  std::vector<Range> whole;
-  for (const Range& run : runs_) {
+  std::vector<ByteRange> whole;
+  for (const ByteRange& run : runs_) {
     if (!whole.empty() && whole.back().end == run.begin) {
       whole.back().end = run.end;
     } else {
       whole.push_back(run);
     }
   }
-  std::erase_if(whole, [](const Range& run) { return length_of(run) < kSmallestHole; });
+  std::erase_if(whole, [](const ByteRange& run) { return length_of(run) < kSmallestHole; });
   return longest(std::move(whole), most);
 }
 
-std::vector<Range> longest(std::vector<Range> ranges, size_t most) {
+std::vector<ByteRange> longest(std::vector<ByteRange> ranges, size_t most) {
   if (ranges.size() > most) {
-    std::nth_element(ranges.begin(), ranges.begin() + static_cast<ptrdiff_t>(most), ranges.end(),
-                     [](const Range& a, const Range& b) { return length_of(a) > length_of(b); });
+    std::nth_element(
+        ranges.begin(), ranges.begin() + static_cast<ptrdiff_t>(most), ranges.end(),
+        [](const ByteRange& a, const ByteRange& b) { return length_of(a) > length_of(b); });
     ranges.resize(most);
     std::sort(ranges.begin(), ranges.end(), is_before);
   }

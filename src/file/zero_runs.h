@@ -9,12 +9,13 @@
 #include <span>
 #include <vector>
 
-#include "file/data_ranges.h"
+#include "file/byte_range.h"
 #include "file/extents.h"
 
 namespace file {
 
-// The unit of the search for zeros: a page of guest memory and the usual filesystem block.
+// The unit of the search for zeros: the usual block of a filesystem. (The unit of image.json is the
+// page of the guest, hot::kSmallPage.)
 inline constexpr size_t kHoleBlock = 4096;
 inline constexpr off_t kSmallestHole = 64 << 10;
 // A dense file with this many holes has as many extents as can be cloned without a warning.
@@ -31,14 +32,14 @@ class ZeroRuns {
   // `offset` is a multiple of kHoleBlock. Where no run is long, this reads few of the blocks.
   void add(off_t offset, std::span<const std::byte> data);
   // Returns the runs that are worth a hole, at most `most` of them, in order.
-  std::vector<Range> holes(size_t most = kMostHoles);
+  std::vector<ByteRange> holes(size_t most = kMostHoles);
 
  private:
   std::mutex mutex_;
-  std::vector<Range> runs_;
+  std::vector<ByteRange> runs_;
 };
 
 // Returns the `most` longest of `ranges`, in order of their offsets.
-std::vector<Range> longest(std::vector<Range> ranges, size_t most);
+std::vector<ByteRange> longest(std::vector<ByteRange> ranges, size_t most);
 
 }  // namespace file

@@ -9,11 +9,11 @@ namespace {
 void check(std::string_view text) {
   const meta::ImageRecord record = meta::parse_image_record(text, "fuzzed");
   uint64_t end = 0;
-  for (const meta::PageRun& run : record.zero_runs) {
+  for (const meta::ZeroRun& run : record.zero_runs) {
     FUZZ_REQUIRE(run.count > 0 && run.first >= end && run.first + run.count > run.first);
     end = run.first + run.count;
   }
-  FUZZ_REQUIRE(end <= record.memory_bytes / meta::kZeroMapPage + 1);
+  FUZZ_REQUIRE(end <= record.memory_bytes / hot::kSmallPage + 1);
   const std::string written = meta::to_json(record);
   const meta::ImageRecord again = meta::parse_image_record(written, "written");
   FUZZ_REQUIRE(meta::to_json(again) == written);

@@ -29,7 +29,7 @@
 
 namespace {
 
-using file::Range;
+using file::ByteRange;
 
 // ---- making
 
@@ -272,7 +272,7 @@ class Comparison {
 
   static std::vector<std::pair<off_t, off_t>> data_map(int fd, off_t size) {
     std::vector<std::pair<off_t, off_t>> map;
-    for (std::optional<Range> range = file::next_data(fd, 0, size, "file"); range;
+    for (std::optional<ByteRange> range = file::next_data(fd, 0, size, "file"); range;
          range = file::next_data(fd, range->end, size, "file")) {
       map.emplace_back(range->begin, range->end);
     }

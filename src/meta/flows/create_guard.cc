@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/open_files.h"
 #include "base/process.h"
 #include "meta/flows/promote.h"
@@ -16,6 +17,7 @@
 #include "meta/guest/metadata.h"
 #include "meta/vmstate/vmstate.h"
 #include "store/files.h"
+#include "store/seal.h"
 
 namespace meta {
 namespace {
@@ -71,26 +73,23 @@ class CreateGuard {
       refuse(link.what());
       return;
     }
-    struct stat memory {};
-    if (::stat(answer_.memory_path.c_str(), &memory) != 0) {
-      if (errno != ENOENT) {
-        base::throw_errno("cannot stat " + base::quoted(answer_.memory_path));
-      }
+    const std::optional<struct stat> memory = base::try_stat_path(answer_.memory_path);
+    if (!memory) {
       refuse_diff_without_base();
       return;
     }
-    answer_.memory_links = memory.st_nlink;
-    if (memory.st_nlink > 1) {
-      refuse("its memory file has " + std::to_string(memory.st_nlink) +
+    answer_.memory_links = memory->st_nlink;
+    if (memory->st_nlink > 1) {
+      refuse("its memory file has " + std::to_string(memory->st_nlink) +
              " links, so the snapshot would overwrite other guests; unshare it first "
              "(reflink-clone --unshare " +
              answer_.memory_path + ")");
     }
-    check_readers(memory);
-    if (const std::string why = seal_problem(memory, true); why.empty()) {
+    check_readers(*memory);
+    if (store::is_sealed(*memory)) {
       refuse("its memory file is sealed; unseal it first (template-lock unseal " + id_ + ")");
     }
-    check_length(memory);
+    check_length(*memory);
   }
 
   void refuse_diff_without_base() {

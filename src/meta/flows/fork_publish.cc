@@ -10,6 +10,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
+#include "base/hex.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/unix_socket.h"
@@ -29,22 +31,11 @@ namespace {
 constexpr const char* kStateInGuest = "/snapshots/snapshot-latest/state";
 constexpr const char* kMemoryInGuest = "/snapshots/snapshot-latest/memory";
 
-struct stat stat_of(const std::string& path) {
-  struct stat st {};
-  if (::lstat(path.c_str(), &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
-  return st;
-}
-
 // The CRC of the state, its last eight bytes, in hexadecimal. It distinguishes two snapshots.
 std::string cache_key_of(std::string_view state_bytes) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
   std::string key = "snapfork-";
   for (const char c : state_bytes.substr(state_bytes.size() - 8)) {
-    const auto byte = static_cast<unsigned char>(c);
-    key += kDigits[byte >> 4U];
-    key += kDigits[byte & 0xfU];
+    key += base::hex_text(static_cast<unsigned char>(c), 2);
   }
   return key;
 }
@@ -77,14 +68,13 @@ class Publisher {
       throw base::Refused(what + "the index of template " + base::quoted(source_id_) +
                           " does not have it; start again with fork-begin");
     }
-    const struct stat memory = stat_of(clone + kMemoryInGuest);
-    const struct stat source_memory = stat_of(store_.memory_path(source_id_));
+    const struct stat memory = base::lstat_path(clone + kMemoryInGuest);
+    const struct stat source_memory = base::lstat_path(store_.memory_path(source_id_));
     if (!S_ISREG(memory.st_mode) || memory.st_size != source_memory.st_size) {
       throw base::BadData(what + base::quoted(clone + kMemoryInGuest) +
                           " is not a whole copy of the source's memory");
     }
-    if (!is_template_ && memory.st_ino == source_memory.st_ino &&
-        memory.st_dev == source_memory.st_dev) {
+    if (!is_template_ && base::is_same_file(memory, source_memory)) {
       throw base::Refused(what + "its memory is a link to that of " + base::quoted(source_id_) +
                           ", which is not a template; start again with fork-begin");
     }

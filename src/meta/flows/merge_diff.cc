@@ -22,10 +22,10 @@
 #include "base/open_files.h"
 #include "file/file_lease.h"
 #include "file/next_data.h"
-#include "meta/flows/promote.h"
+#include "hot/region.h"
 #include "meta/guest/guest_vmm.h"
-#include "meta/image/zero_map.h"
 #include "store/files.h"
+#include "store/seal.h"
 #include "store/store_path.h"
 
 namespace meta {
@@ -34,27 +34,15 @@ namespace {
 constexpr size_t kCopyBytes = size_t{1} << 20U;
 
 struct stat stat_regular(const base::Fd& fd, const std::string& path) {
-  struct stat st {};
-  if (::fstat(fd.get(), &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
+  const struct stat st = base::stat_fd(fd.get(), path);
   if (!S_ISREG(st.st_mode)) {
     throw base::BadData("cannot merge " + base::quoted(path) + ": it is not a regular file");
   }
   return st;
 }
 
-std::vector<file::Range> data_extents(const base::Fd& fd, off_t size, const std::string& path) {
-  std::vector<file::Range> extents;
-  for (std::optional<file::Range> data = file::next_data(fd.get(), 0, size, path); data;
-       data = file::next_data(fd.get(), data->end, size, path)) {
-    extents.push_back(*data);
-  }
-  return extents;
-}
-
 // Copies with copy_file_range(2). If that fails or stops, copies the rest with read and write.
-void copy_extent(const base::Fd& from, const base::Fd& to, const file::Range& extent,
+void copy_extent(const base::Fd& from, const base::Fd& to, const file::ByteRange& extent,
                  const std::string& diff, const std::string& memory) {
   off_t at = extent.begin;
   while (at < extent.end) {
@@ -100,7 +88,7 @@ void require_own_memory(const std::string& diff, const struct stat& diff_st,
     throw base::Refused(what + ": it has " + std::to_string(memory_st.st_nlink) +
                         " links, and other guests would see the change; merge into a copy");
   }
-  if (seal_problem(memory_st, true).empty()) {
+  if (store::is_sealed(memory_st)) {
     throw base::Refused(what + ": it is sealed; merge into a copy");
   }
 }
@@ -148,13 +136,13 @@ void require_unused(const base::Fd& fd, const std::string& path, const struct st
                       " has it open; end that process first, or merge into a copy");
 }
 
-bool has_zero_page(const base::Fd& fd, const file::Range& extent, const std::string& path) {
+bool has_zero_page(const base::Fd& fd, const file::ByteRange& extent, const std::string& path) {
   std::vector<std::byte> buffer(kCopyBytes);
   for (off_t at = extent.begin; at < extent.end;) {
     const size_t wanted = std::min(buffer.size(), static_cast<size_t>(extent.end - at));
     const size_t got = base::pread_full(fd.get(), std::span(buffer).first(wanted), at, path);
-    for (size_t page = 0; page + kZeroMapPage <= got; page += kZeroMapPage) {
-      if (base::is_zero(std::span(buffer).subspan(page, kZeroMapPage))) {
+    for (size_t page = 0; page + hot::kSmallPage <= got; page += hot::kSmallPage) {
+      if (base::is_zero(std::span(buffer).subspan(page, hot::kSmallPage))) {
         return true;
       }
     }
@@ -169,10 +157,10 @@ bool has_zero_page(const base::Fd& fd, const file::Range& extent, const std::str
 // A guest writes zeros into pages, so a Diff usually has zero pages that are data. Programs that
 // turn zeros into holes (zstd, tar --sparse, cp --sparse=always, rsync -S) destroy that
 // information, because a hole means "as in the base".
-void warn_without_zeros(const base::Fd& from, const std::vector<file::Range>& extents,
+void warn_without_zeros(const base::Fd& from, const std::vector<file::ByteRange>& extents,
                         const std::string& diff) {
   const bool found = std::ranges::any_of(
-      extents, [&](const file::Range& extent) { return has_zero_page(from, extent, diff); });
+      extents, [&](const file::ByteRange& extent) { return has_zero_page(from, extent, diff); });
   if (!found && !extents.empty()) {
     base::say_warning(
         base::quoted(diff) +
@@ -206,10 +194,10 @@ MergedDiff merge_diff(const store::Store& store, const std::string& diff, const 
   if (writes_memory) {
     require_unused(to, memory, memory_st);
   }
-  const std::vector<file::Range> extents = data_extents(from, diff_st.st_size, diff);
+  const std::vector<file::ByteRange> extents = file::list_data(from.get(), diff_st.st_size, diff);
   MergedDiff result{.bytes = 0, .extents = extents.size()};
-  for (const file::Range& extent : extents) {
-    result.bytes += static_cast<uint64_t>(extent.end - extent.begin);
+  for (const file::ByteRange& extent : extents) {
+    result.bytes += static_cast<uint64_t>(extent.size());
   }
   if (result.bytes == static_cast<uint64_t>(diff_st.st_size)) {
     throw base::BadData(
@@ -221,7 +209,7 @@ MergedDiff merge_diff(const store::Store& store, const std::string& diff, const 
   if (base::is_dry_run(effect)) {
     return result;
   }
-  for (const file::Range& extent : extents) {
+  for (const file::ByteRange& extent : extents) {
     copy_extent(from, to, extent, diff, memory);
   }
   base::sync_fd(to.get(), memory);

@@ -4,15 +4,16 @@
 
 #include <fcntl.h>
 
-#include <array>
-#include <cstdio>
 #include <optional>
 #include <utility>
 
 #include "base/effect.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "base/message.h"
+#include "file/extents.h"
+#include "hot/region.h"
 #include "meta/forks/fork_guard.h"
 #include "meta/forks/fork_index.h"
 #include "meta/guest/disks.h"
@@ -27,23 +28,13 @@
 namespace meta {
 namespace {
 
-constexpr uint64_t kHugePage = uint64_t{2} << 20U;
-
-struct stat stat_fd(int fd, const std::string& path) {
-  struct stat st {};
-  if (::fstat(fd, &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
-  return st;
-}
-
 bool is_unchanged(const struct stat& a, const struct stat& b) {
-  return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_size == b.st_size &&
+  return base::is_same_file(a, b) && a.st_size == b.st_size &&
          a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
 }
 
-void require_seal(const std::string& id, const struct stat& memory, bool may_have_links) {
-  if (const std::string problem = seal_problem(memory, may_have_links); !problem.empty()) {
+void require_seal(const std::string& id, const struct stat& memory, store::Links links) {
+  if (const std::string problem = store::seal_problem(memory, links); !problem.empty()) {
     throw base::Refused("cannot promote " + base::quoted(id) + ": its memory is not sealed: " +
                         problem + "; run 'template-lock seal " + id + "' first");
   }
@@ -89,30 +80,18 @@ class NewTemplateDir {
 
 ImageRecord make_record(int fd, const std::string& path, vmstate::PageSize page_size) {
   ImageScan scan = scan_image(fd, path);
+  const std::optional<int64_t> extents = file::count_extents(fd, file::Flush::yes, path);
   return {.digest = std::move(scan.digest),
           .memory_bytes = scan.bytes,
-          .page_size = page_size == vmstate::PageSize::huge_2m ? kHugePage : kZeroMapPage,
+          .page_size = page_size == vmstate::PageSize::huge_2m ? hot::kHugePage : hot::kSmallPage,
           .data_pages = scan.data_pages,
           .zero_pages = scan.zeros.pages(),
-          .extents = count_extents(fd),
+          .extents = extents ? std::optional(static_cast<uint64_t>(*extents)) : std::nullopt,
           .zero_runs_from_pages = scan.zeros.complete_from(),
           .zero_runs = scan.zeros.runs()};
 }
 
 }  // namespace
-
-std::string seal_problem(const struct stat& memory, bool may_have_links) {
-  if (!store::is_sealed(memory)) {
-    std::array<char, 64> text{};
-    static_cast<void>(std::snprintf(text.data(), text.size(), "it is writable (mode %04o)",
-                                    memory.st_mode & 07777U));
-    return text.data();
-  }
-  if (!may_have_links && memory.st_nlink > 1) {
-    return "its inode has " + std::to_string(memory.st_nlink) + " links";
-  }
-  return "";
-}
 
 void promote(const store::Store& store, const std::string& id, Force force, base::Effect effect) {
   require_guest(store, id);
@@ -126,8 +105,9 @@ void promote(const store::Store& store, const std::string& id, Force force, base
   const bool is_template = metadata.is_template();
   const std::string memory_path = store.memory_path(id);
   const base::Fd memory = base::open_file(memory_path, O_RDONLY);
-  const struct stat before = stat_fd(memory.get(), memory_path);
-  require_seal(id, before, is_template);
+  const store::Links links = is_template ? store::Links::many : store::Links::one;
+  const struct stat before = base::stat_fd(memory.get(), memory_path);
+  require_seal(id, before, links);
   const std::string record_path = image_record_path(store, id);
   if (base::is_dry_run(effect) ||
       (is_template && state.state != State::stale && has_good_record(record_path, before))) {
@@ -143,8 +123,8 @@ void promote(const store::Store& store, const std::string& id, Force force, base
   base::write_file_atomic(record_path, to_json(record), 0644, base::Durable::yes);
 
   const base::Fd again = base::open_file(memory_path, O_RDONLY);
-  const struct stat after = stat_fd(again.get(), memory_path);
-  require_seal(id, after, is_template);
+  const struct stat after = base::stat_fd(again.get(), memory_path);
+  require_seal(id, after, links);
   if (!is_unchanged(before, after)) {
     throw base::Refused("cannot promote " + base::quoted(id) +
                         ": its memory changed while it was read; seal it and try again");

@@ -2,8 +2,6 @@
 // Promotes a guest in Standby to a template, and demotes a template to Standby.
 #pragma once
 
-#include <sys/stat.h>
-
 #include <string>
 
 #include "base/effect.h"
@@ -11,10 +9,6 @@
 #include "store/store.h"
 
 namespace meta {
-
-// Why the memory is not sealed: "it is writable (mode 0644)", "its inode has 2 links". Empty if it
-// is sealed. With `may_have_links`, links are allowed: forks of a template link its memory.
-std::string seal_problem(const struct stat& memory, bool may_have_links);
 
 // Writes the fork index and template/image.json, checks the seal again, and sets IsTemplate; each
 // step is durable before the next. A crash leaves the guest in Standby or as a template, and

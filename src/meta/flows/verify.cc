@@ -21,6 +21,7 @@
 #include "meta/guest/metadata.h"
 #include "meta/image/image_record.h"
 #include "meta/image/image_scan.h"
+#include "store/seal.h"
 
 namespace meta {
 namespace {
@@ -121,7 +122,7 @@ class Verifier {
     if (!memory || ::fstat(memory->get(), &st) != 0) {
       return;  // check_snapshot reports it
     }
-    if (const std::string why = seal_problem(st, true); !why.empty()) {
+    if (const std::string why = store::seal_problem(st, store::Links::many); !why.empty()) {
       problem("its memory is not sealed: " + why);
     }
     try {

@@ -21,6 +21,7 @@
 #include "meta/guest/metadata.h"
 #include "meta/image/image_record.h"
 #include "store/files.h"
+#include "store/seal.h"
 
 namespace meta {
 namespace {
@@ -62,7 +63,7 @@ bool was_template(const store::Store& store, const std::string& id) {
       ::stat(store.memory_path(id).c_str(), &memory) != 0) {
     return false;
   }
-  return seal_problem(memory, true).empty();
+  return store::is_sealed(memory);
 }
 
 Metadata fork_metadata(const store::Store& store, const std::string& id,
@@ -87,10 +88,7 @@ Metadata plain_metadata(const store::Store& store, const std::string& id) {
 
 // Gives the damaged file a second name, so that it survives an interruption of the next steps.
 std::string keep_aside(const std::string& path) {
-  struct stat damaged {};
-  if (::lstat(path.c_str(), &damaged) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
+  const struct stat damaged = base::lstat_path(path);
   for (int number = 1;; ++number) {
     std::string aside = path + ".damaged-" + std::to_string(number);
     struct stat st {};

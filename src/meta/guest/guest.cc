@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "base/json_object.h"
 #include "meta/guest/fork_relation.h"
 #include "store/files.h"
@@ -19,16 +20,10 @@ namespace {
 // Returns nothing if the name does not exist. Throws base::BadData if it is not a directory.
 std::optional<struct stat> stat_guest(const store::Store& store, std::string_view id) {
   const std::string dir = store.guest_dir(id);
-  struct stat st {};
-  if (::lstat(dir.c_str(), &st) != 0) {
-    if (errno == ENOENT) {
-      return std::nullopt;
-    }
-    base::throw_errno("cannot stat " + base::quoted(dir));
-  }
-  if (!S_ISDIR(st.st_mode)) {
+  const std::optional<struct stat> st = base::try_lstat_path(dir);
+  if (st && !S_ISDIR(st->st_mode)) {
     throw base::BadData("cannot use guest " + base::quoted(id) + ": " + base::quoted(dir) + " is " +
-                        (S_ISLNK(st.st_mode) ? "a symbolic link" : "not a directory") +
+                        (S_ISLNK(st->st_mode) ? "a symbolic link" : "not a directory") +
                         ", and a guest must be a directory; remove that name, or move the guest's "
                         "directory there");
   }

@@ -11,6 +11,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "base/process_identity.h"
 #include "meta/guest/disks.h"
 #include "meta/guest/recorded_vmm.h"
@@ -28,20 +29,9 @@ bool has_entries(const std::string& path) {
   return names && !names->empty();
 }
 
-std::optional<struct stat> stat_file(const std::string& path) {
-  struct stat st {};
-  if (::stat(path.c_str(), &st) != 0) {
-    if (errno == ENOENT) {
-      return std::nullopt;
-    }
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
-  return st;
-}
-
 // Reads the state file into `facts` and `bytes`. Returns what is wrong with it; empty for nothing.
 std::string inspect_vmstate(const std::string& path, SnapshotFacts& facts, std::string& bytes) {
-  if (!stat_file(path)) {
+  if (!base::try_stat_path(path)) {
     return "it has no state file";
   }
   try {
@@ -123,7 +113,7 @@ SnapshotFacts inspect_snapshot(const store::Store& store, std::string_view id) {
   }
   const std::string memory_path = store.memory_path(id);
   const std::string dir = memory_path.substr(0, memory_path.rfind('/'));
-  const std::optional<struct stat> memory = stat_file(memory_path);
+  const std::optional<struct stat> memory = base::try_stat_path(memory_path);
   std::string bytes;
   facts.problem = inspect_vmstate(store.state_path(id), facts, bytes);
   if (!facts.vmstate && !memory && !has_entries(dir)) {
@@ -138,7 +128,7 @@ SnapshotFacts inspect_snapshot(const store::Store& store, std::string_view id) {
   } else {
     constexpr std::array<std::string_view, 2> kCompressed{"memory.zst", "memory.lz4"};
     const auto* const found = std::ranges::find_if(kCompressed, [&](std::string_view name) {
-      return stat_file(dir + "/" + std::string(name)).has_value();
+      return base::try_stat_path(dir + "/" + std::string(name)).has_value();
     });
     facts.compressed = found != kCompressed.end() ? *found : "";
   }

@@ -30,13 +30,13 @@ class Fields {
     }
     return *std::move(value);
   }
-  std::vector<PageRun> runs(std::string_view key) const {
+  std::vector<ZeroRun> runs(std::string_view key) const {
     const std::optional<std::vector<std::string_view>> elements =
         base::json_elements(required(key));
     if (!elements) {
       refuse(key);
     }
-    std::vector<PageRun> runs;
+    std::vector<ZeroRun> runs;
     for (const std::string_view element : *elements) {
       const std::optional<std::vector<std::string_view>> pair = base::json_elements(element);
       if (!pair || pair->size() != 2) {
@@ -79,7 +79,7 @@ std::string image_record_path(const store::Store& store, std::string_view id) {
 
 std::string to_json(const ImageRecord& record) {
   base::JsonList runs;
-  for (const PageRun& run : record.zero_runs) {
+  for (const ZeroRun& run : record.zero_runs) {
     runs.add(base::JsonList().add(std::to_string(run.first)).add(std::to_string(run.count)).str());
   }
   base::JsonObject object;
@@ -109,9 +109,9 @@ ImageRecord parse_image_record(std::string_view text, const std::string& path) {
   record.extents = fields.optional_number("extents");
   record.zero_runs_from_pages = fields.number("zero_runs_from_pages");
   record.zero_runs = fields.runs("zero_runs");
-  const uint64_t pages = record.memory_bytes / kZeroMapPage + 1;  // the last page may be partial
+  const uint64_t pages = record.memory_bytes / hot::kSmallPage + 1;  // the last page may be partial
   uint64_t end = 0;
-  for (const PageRun& run : record.zero_runs) {
+  for (const ZeroRun& run : record.zero_runs) {
     if (run.count == 0 || run.count > pages || run.first > pages - run.count || run.first < end) {
       fields.refuse("zero_runs");
     }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/atomic_file.h"
+#include "hot/region.h"
 #include "meta/image/image_scan.h"
 #include "meta/image/zero_map.h"
 #include "store/store.h"
@@ -16,14 +17,14 @@
 namespace meta {
 
 struct ImageRecord {
-  std::string digest;         // ImageScan::digest
-  uint64_t memory_bytes = 0;  // length of the memory file
-  uint64_t page_size = 4096;  // of the guest's memory: 4096 bytes, or 2 MiB for hugetlbfs
-  uint64_t data_pages = 0;    // of 4096 bytes, as all page counts in this struct
+  std::string digest;                    // ImageScan::digest
+  uint64_t memory_bytes = 0;             // length of the memory file
+  uint64_t page_size = hot::kSmallPage;  // of the guest's memory; hot::kHugePage for hugetlbfs
+  uint64_t data_pages = 0;  // of hot::kSmallPage bytes, as all page counts in this struct
   uint64_t zero_pages = 0;
   std::optional<uint64_t> extents;    // of the memory file when it was promoted
   uint64_t zero_runs_from_pages = 1;  // zero_runs has all runs of at least this many pages
-  std::vector<PageRun> zero_runs;     // ascending, not adjacent
+  std::vector<ZeroRun> zero_runs;     // ascending, not adjacent
 };
 
 std::string image_record_path(const store::Store& store, std::string_view id);

@@ -3,17 +3,11 @@
 #include "meta/image/image_scan.h"
 
 #include <fcntl.h>
-#include <linux/fiemap.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <sys/types.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstddef>
-#include <cstdio>
 #include <vector>
 
 // The hash is compiled in, so that the program does not load the library at each start.
@@ -22,9 +16,12 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
+#include "base/hex.h"
 #include "base/is_zero.h"
 #include "base/little_endian.h"
 #include "file/next_data.h"
+#include "hot/region.h"
 
 namespace meta {
 namespace {
@@ -49,11 +46,7 @@ class Digest {
   std::string finish() {
     end_run();
     const XXH128_hash_t hash = XXH3_128bits_digest(&state_);
-    std::array<char, 33> hex{};
-    static_cast<void>(std::snprintf(hex.data(), hex.size(), "%016llx%016llx",
-                                    static_cast<unsigned long long>(hash.high64),
-                                    static_cast<unsigned long long>(hash.low64)));
-    return std::string("xxh3-128:") + hex.data();
+    return "xxh3-128:" + base::hex_text(hash.high64, 16) + base::hex_text(hash.low64, 16);
   }
 
  private:
@@ -76,27 +69,19 @@ class Digest {
 };
 
 uint64_t pages_up(uint64_t bytes) {
-  return (bytes + kZeroMapPage - 1) / kZeroMapPage;
-}
-
-off_t size_of(int fd, std::string_view name) {
-  struct stat st {};
-  if (::fstat(fd, &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(name));
-  }
-  return st.st_size;
+  return (bytes + hot::kSmallPage - 1) / hot::kSmallPage;
 }
 
 class Scanner {
  public:
   Scanner(int fd, std::string_view name)
-      : name_(name), size_(size_of(fd, name)), fd_(fd), buffer_(kReadBytes) {}
+      : name_(name), size_(base::stat_fd(fd, name).st_size), fd_(fd), buffer_(kReadBytes) {}
 
   ImageScan run() {
     off_t at = 0;
     while (at < size_) {
       const auto [start, end] = file::next_data(fd_, at, size_, name_)
-                                    .value_or(file::Range{.begin = size_, .end = size_});
+                                    .value_or(file::ByteRange{.begin = size_, .end = size_});
       // On a filesystem with blocks smaller than a page, a hole may start inside a page.
       const off_t page_start = start / kPage * kPage;
       if (page_start > at) {
@@ -108,7 +93,7 @@ class Scanner {
         at += read_piece(at, page_end);
       }
     }
-    if (size_of(fd_, name_) != size_) {
+    if (base::stat_fd(fd_, name_).st_size != size_) {
       throw base::BadData("cannot read " + base::quoted(name_) +
                           ": its size changed while it was read");
     }
@@ -118,10 +103,10 @@ class Scanner {
   }
 
  private:
-  static constexpr off_t kPage = kZeroMapPage;
+  static constexpr off_t kPage = hot::kSmallPage;
 
   void add_zeros(off_t from, off_t to) {
-    scan_.zeros.add(static_cast<uint64_t>(from) / kZeroMapPage,
+    scan_.zeros.add(static_cast<uint64_t>(from) / hot::kSmallPage,
                     pages_up(static_cast<uint64_t>(to - from)));
   }
 
@@ -136,8 +121,8 @@ class Scanner {
     const std::span<const std::byte> piece = std::span(buffer_).first(got);
     // Adjacent data pages go into the digest in one call.
     size_t data_from = 0;
-    for (size_t page = 0; page < got; page += kZeroMapPage) {
-      const size_t length = std::min<size_t>(kZeroMapPage, got - page);
+    for (size_t page = 0; page < got; page += hot::kSmallPage) {
+      const size_t length = std::min<size_t>(hot::kSmallPage, got - page);
       if (!base::is_zero(piece.subspan(page, length))) {
         ++scan_.data_pages;
         continue;
@@ -170,16 +155,6 @@ ImageScan scan_image(int fd, std::string_view name) {
   // This is only a hint. If it fails, the file is read without it.
   static_cast<void>(::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL));
   return Scanner(fd, name).run();
-}
-
-std::optional<uint64_t> count_extents(int fd) {
-  struct fiemap request {};
-  request.fm_length = FIEMAP_MAX_OFFSET;
-  request.fm_flags = FIEMAP_FLAG_SYNC;
-  if (::ioctl(fd, FS_IOC_FIEMAP, &request) != 0) {
-    return std::nullopt;
-  }
-  return request.fm_mapped_extents;
 }
 
 }  // namespace meta

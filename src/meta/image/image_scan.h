@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,9 +24,5 @@ struct ImageScan {
 // page. Throws std::system_error, and base::BadData if the size of the file changes during the
 // scan.
 ImageScan scan_image(int fd, std::string_view name);
-
-// The number of extents of the file: FICLONE takes microseconds for each. Returns nothing if the
-// filesystem does not support FIEMAP.
-std::optional<uint64_t> count_extents(int fd);
 
 }  // namespace meta

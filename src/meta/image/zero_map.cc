@@ -26,11 +26,11 @@ void ZeroMap::add(uint64_t first, uint64_t count) {
 }
 
 void ZeroMap::forget_short_runs() {
-  const PageRun last = runs_.back();
+  const ZeroRun last = runs_.back();
   runs_.pop_back();
   while (runs_.size() >= most_runs_ && shortest_ < UINT64_MAX / 2) {
     shortest_ *= 2;
-    std::erase_if(runs_, [&](const PageRun& run) { return run.count < shortest_; });
+    std::erase_if(runs_, [&](const ZeroRun& run) { return run.count < shortest_; });
   }
   runs_.push_back(last);
 }

@@ -9,12 +9,11 @@
 
 namespace meta {
 
-inline constexpr uint64_t kZeroMapPage = 4096;
-
-struct PageRun {
+// A run of zero pages of hot::kSmallPage bytes.
+struct ZeroRun {
   uint64_t first;  // page number in the file
   uint64_t count;
-  bool operator==(const PageRun&) const = default;
+  bool operator==(const ZeroRun&) const = default;
 };
 
 // Collects runs of zero pages in the order of the file. It keeps at most `most_runs` runs. If there
@@ -27,7 +26,7 @@ class ZeroMap {
   // Runs must come in ascending order. A run adjacent to the previous one is joined to it.
   void add(uint64_t first, uint64_t count);
 
-  const std::vector<PageRun>& runs() const { return runs_; }
+  const std::vector<ZeroRun>& runs() const { return runs_; }
   // The map has all runs of at least this many pages, except for the part that is not added yet.
   uint64_t complete_from() const { return shortest_; }
   // The number of zero pages, including those of dropped runs.
@@ -36,7 +35,7 @@ class ZeroMap {
  private:
   void forget_short_runs();
 
-  std::vector<PageRun> runs_;
+  std::vector<ZeroRun> runs_;
   size_t most_runs_;
   uint64_t shortest_ = 1;
   uint64_t pages_ = 0;

@@ -11,6 +11,7 @@
 #include "base/effect.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "base/input.h"
 #include "base/json_line.h"
 #include "base/message.h"
@@ -49,14 +50,6 @@ std::vector<vmstate::PathChange> changes_of(const base::ParsedOptions& parsed) {
 }
 
 constexpr mode_t kDefaultMode = 0600;  // if IN is standard input
-
-mode_t mode_of(const std::string& path) {
-  struct stat st {};
-  if (::stat(path.c_str(), &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
-  return st.st_mode & 0777U;
-}
 
 // Writes the state to standard output, instead of the list of changes.
 void write_to_standard_output(const vmstate::RewrittenState& result) {
@@ -122,7 +115,7 @@ int rewrite_paths_command(int argc, char** argv) {
   const bool replaces = parsed->has("force");
   bool written = out == "-" || replaces || !store::path_exists(out);
   if (written && base::effect_of(*parsed) == base::Effect::real) {
-    const mode_t mode = in == "-" ? kDefaultMode : mode_of(in);
+    const mode_t mode = in == "-" ? kDefaultMode : base::stat_path(in).st_mode & 0777U;
     if (replaces) {
       base::write_file_atomic(out, result.bytes, mode, base::Durable::yes);
     } else {

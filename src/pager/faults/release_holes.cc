@@ -25,23 +25,7 @@ void release_holes(int uffd, PageTable& table, const Image& image, Counters& cou
         table.mark_removed(start, end);  // like removed pages, they read as zeros
       }
     };
-    uint64_t at = region.offset;
-    const uint64_t end = region.offset + region.size;
-    for (const Extent& extent : image.data().extents()) {
-      if (extent.end <= at) {
-        continue;
-      }
-      if (extent.start >= end) {
-        break;
-      }
-      if (extent.start > at) {
-        release(at, extent.start);
-      }
-      at = extent.end;
-    }
-    if (at < end) {
-      release(at, end);
-    }
+    image.data().for_each_hole(region.offset, region.offset + region.size, release);
   }
 }
 

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/message.h"
 #include "hot/region.h"
 #include "pager/image/known_zeros.h"
@@ -29,19 +30,11 @@ int64_t nanoseconds(const struct timespec& time) {
   return static_cast<int64_t>(time.tv_sec) * kPerSecond + time.tv_nsec;
 }
 
-struct stat stat_of(int fd, const std::string& path) {
-  struct stat st {};
-  if (::fstat(fd, &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
-  return st;
-}
-
 // O_NONBLOCK keeps the open of a FIFO from blocking the server. The FIFO is rejected after the
 // open.
 base::Fd open_checked(const std::string& path, struct stat& st) {
   base::Fd fd = base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  st = stat_of(fd.get(), path);
+  st = base::stat_fd(fd.get(), path);
   const std::string start = "cannot serve " + base::quoted(path) + ": ";
   if (!S_ISREG(st.st_mode)) {
     throw base::BadData(start + "it is not a regular file");
@@ -50,8 +43,9 @@ base::Fd open_checked(const std::string& path, struct stat& st) {
     throw base::BadData(start + "it is empty");
   }
   if (st.st_size % static_cast<off_t>(hot::kSmallPage) != 0) {
-    throw base::BadData(start + "size " + std::to_string(st.st_size) +
-                        " is not a multiple of 4096; the file is truncated or not a memory file");
+    throw base::BadData(start + "size " + std::to_string(st.st_size) + " is not a multiple of " +
+                        std::to_string(hot::kSmallPage) +
+                        "; the file is truncated or not a memory file");
   }
   return fd;
 }
@@ -87,7 +81,7 @@ std::shared_ptr<const Image> Image::open(const std::string& path) {
       // The identity is the one read before the clone. A write between the two gives the file
       // another identity at the next open; the clone is atomic and can only be newer than its
       // identity.
-      const struct stat copied = stat_of(copy->get(), path);
+      const struct stat copied = base::stat_fd(copy->get(), path);
       if (copied.st_size != st.st_size) {
         throw base::BadData("cannot serve " + base::quoted(path) +
                             ": its size changed while it was opened");

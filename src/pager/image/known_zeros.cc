@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/file_status.h"
 #include "base/message.h"
+#include "hot/region.h"
 #include "meta/guest/metadata.h"
 #include "meta/image/image_record.h"
 #include "store/seal.h"
@@ -68,26 +69,30 @@ std::string objection(const meta::ImageRecord& record, const fs::path& record_pa
   return "";
 }
 
-DataMap without(const DataMap& data, const std::vector<meta::PageRun>& zero_runs) {
-  std::vector<Extent> left;
+file::ByteRange bytes_of(const meta::ZeroRun& run) {
+  return {.begin = static_cast<off_t>(run.first * hot::kSmallPage),
+          .end = static_cast<off_t>((run.first + run.count) * hot::kSmallPage)};
+}
+
+DataMap without(const DataMap& data, const std::vector<meta::ZeroRun>& zero_runs) {
+  std::vector<file::ByteRange> left;
   auto run = zero_runs.begin();
-  for (Extent extent : data.extents()) {
-    while (run != zero_runs.end() &&
-           (run->first + run->count) * meta::kZeroMapPage <= extent.start) {
+  for (file::ByteRange range : data.ranges()) {
+    while (run != zero_runs.end() && bytes_of(*run).end <= range.begin) {
       ++run;
     }
-    for (auto next = run; next != zero_runs.end() && extent.start < extent.end; ++next) {
-      const uint64_t zero_start = next->first * meta::kZeroMapPage;
-      if (zero_start >= extent.end) {
+    for (auto next = run; next != zero_runs.end() && range.begin < range.end; ++next) {
+      const file::ByteRange zeros = bytes_of(*next);
+      if (zeros.begin >= range.end) {
         break;
       }
-      if (zero_start > extent.start) {
-        left.push_back({.start = extent.start, .end = zero_start});
+      if (zeros.begin > range.begin) {
+        left.push_back({.begin = range.begin, .end = zeros.begin});
       }
-      extent.start = std::max(extent.start, zero_start + next->count * meta::kZeroMapPage);
+      range.begin = std::max(range.begin, zeros.end);
     }
-    if (extent.start < extent.end) {
-      left.push_back(extent);
+    if (range.begin < range.end) {
+      left.push_back(range);
     }
   }
   return DataMap(std::move(left));

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/file_status.h"
 
 namespace pager {
 namespace {
@@ -22,10 +23,7 @@ MemoryFile::MemoryFile(const std::string& path, uint64_t page_size)
     : path_(path),
       page_size_(page_size),
       fd_(base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY)) {
-  struct stat st {};
-  if (::fstat(fd_.get(), &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
+  const struct stat st = base::stat_fd(fd_.get(), path);
   const std::string subject = "cannot use memory file " + base::quoted(path) + ": ";
   if (!S_ISREG(st.st_mode)) {
     throw base::BadData(subject + "it is not a regular file");

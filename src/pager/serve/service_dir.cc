@@ -13,6 +13,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "base/message.h"
 #include "pager/serve/vmm_records.h"
 #include "store/files.h"
@@ -71,10 +72,7 @@ base::Fd claim_sessions_dir(const std::string& dir) {
     base::throw_errno("cannot create " + base::quoted(dir));
   }
   base::Fd fd = base::open_file(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  struct stat st {};
-  if (::fstat(fd.get(), &st) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(dir));
-  }
+  const struct stat st = base::stat_fd(fd.get(), dir);
   if (st.st_uid != ::geteuid()) {
     throw base::Refused("cannot use " + base::quoted(dir) + ": it belongs to user " +
                         std::to_string(st.st_uid));

@@ -41,7 +41,21 @@ TEST(FileStatus, AFailureNamesTheFile) {
         << error.what();
   }
   EXPECT_THROW(base::lstat_path(dir / "absent"), std::system_error);
+  EXPECT_THROW(base::lstat_at(AT_FDCWD, dir / "absent", "absent"), std::system_error);
   EXPECT_THROW(base::stat_fd(-1, "closed"), std::system_error);
+}
+
+TEST(FileStatus, AnAbsentFileIsNothingAndOtherFailuresThrow) {
+  const ScratchDir dir;
+  base::open_file(dir / "a", O_WRONLY | O_CREAT, 0600);
+  std::filesystem::create_symlink("absent", dir / "dangling");
+  EXPECT_TRUE(base::try_stat_path(dir / "a"));
+  EXPECT_FALSE(base::try_stat_path(dir / "absent"));
+  EXPECT_FALSE(base::try_stat_path(dir / "dangling"));
+  EXPECT_TRUE(base::try_lstat_path(dir / "dangling"));
+  EXPECT_FALSE(base::try_lstat_at(AT_FDCWD, dir / "absent", "absent"));
+  EXPECT_THROW(base::try_stat_path(dir / "a/below-a-file"), std::system_error);  // ENOTDIR
+  EXPECT_THROW(base::try_lstat_path(dir / "a/below-a-file"), std::system_error);
 }
 
 }  // namespace

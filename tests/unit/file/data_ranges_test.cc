@@ -54,11 +54,11 @@ TEST(DataRanges, FindsDataBetweenHoles) {
   const base::Fd file = make_file(8 * kMiB);
   fill(file.get(), 2 * kMiB, kMiB, 'a');
   fill(file.get(), 5 * kMiB, kMiB, 'b');
-  const std::optional<Range> first = next_data(file.get(), 0, 8 * kMiB, "f");
+  const std::optional<ByteRange> first = next_data(file.get(), 0, 8 * kMiB, "f");
   ASSERT_TRUE(first.has_value());
   EXPECT_EQ(first->begin, 2 * kMiB);
   EXPECT_EQ(first->end, 3 * kMiB);
-  const std::optional<Range> second = next_data(file.get(), first->end, 8 * kMiB, "f");
+  const std::optional<ByteRange> second = next_data(file.get(), first->end, 8 * kMiB, "f");
   ASSERT_TRUE(second.has_value());
   EXPECT_EQ(second->begin, 5 * kMiB);
   EXPECT_EQ(second->end, 6 * kMiB);
@@ -73,23 +73,23 @@ TEST(DataRanges, AnEmptyFileAndAHoleHaveNoData) {
 TEST(DataRanges, DataIsCutAtTheGivenSize) {
   const base::Fd file = make_file(0);
   fill(file.get(), 0, 3 * kMiB, 'a');
-  const std::optional<Range> range = next_data(file.get(), 0, kMiB + 5, "f");
+  const std::optional<ByteRange> range = next_data(file.get(), 0, kMiB + 5, "f");
   ASSERT_TRUE(range.has_value());
   EXPECT_EQ(range->end, kMiB + 5);
 }
 
 TEST(PiecesOf, AreCutAtMultiplesAndGoOnWhereTheyEnded) {
-  const NextRange next = [](off_t from) -> std::optional<Range> {
+  const NextRange next = [](off_t from) -> std::optional<ByteRange> {
     return from < 3 * kMiB
-               ? std::optional(Range{.begin = std::max<off_t>(from, kMiB / 2), .end = 3 * kMiB})
+               ? std::optional(ByteRange{.begin = std::max<off_t>(from, kMiB / 2), .end = 3 * kMiB})
                : std::nullopt;
   };
-  const std::vector<Range> first = pieces_of(next, 0, kMiB, 2);
+  const std::vector<ByteRange> first = pieces_of(next, 0, kMiB, 2);
   ASSERT_EQ(first.size(), 2U);
   EXPECT_EQ(first[0].begin, kMiB / 2);
   EXPECT_EQ(first[0].end, kMiB);
   EXPECT_EQ(first[1].end, 2 * kMiB);
-  const std::vector<Range> rest = pieces_of(next, first[1].end, kMiB, 2);
+  const std::vector<ByteRange> rest = pieces_of(next, first[1].end, kMiB, 2);
   ASSERT_EQ(rest.size(), 1U);
   EXPECT_EQ(rest[0].end, 3 * kMiB);
   EXPECT_TRUE(pieces_of(next, rest[0].end, kMiB, 2).empty());
@@ -97,14 +97,14 @@ TEST(PiecesOf, AreCutAtMultiplesAndGoOnWhereTheyEnded) {
 
 TEST(PiecesOf, AnExabyteTakesNoMoreMemoryThanAGigabyte) {
   constexpr off_t kExabyte = off_t{1} << 60;
-  const NextRange all = [](off_t from) { return Range{.begin = from, .end = kExabyte}; };
+  const NextRange all = [](off_t from) { return ByteRange{.begin = from, .end = kExabyte}; };
   EXPECT_EQ(pieces_of(all, 0, kMiB).size(), kMostPieces);
 }
 
 TEST(DigHoles, NothingIsPunchedOnceTheFileMayHaveChanged) {
   const base::Fd file = make_file(0);
   fill(file.get(), 0, kMiB, '\0');
-  const std::vector<Range> holes{{.begin = 0, .end = kMiB}};
+  const std::vector<ByteRange> holes{{.begin = 0, .end = kMiB}};
   const blkcnt_t blocks = stat_of(file.get()).st_blocks;
   EXPECT_THROW(
       cloning::dig_holes(file.get(), holes, kMiB, "file", [] { throw base::Refused("changed"); }),
@@ -172,7 +172,7 @@ TEST(DigHoles, PunchesZerosAndNothingElse) {
   cloning::Progress progress;
   const off_t size = stat_of(file.get()).st_size;
   const blkcnt_t blocks = stat_of(file.get()).st_blocks;
-  const std::vector<Range> holes =
+  const std::vector<ByteRange> holes =
       cloning::holes_to_dig(file.get(), file.get(), size, 1, progress, "file", [] {});
   const int64_t expected = 4 * kMiB + 100 - static_cast<int64_t>(kHoleBlock);
   EXPECT_EQ(cloning::bytes_of(holes), expected);

@@ -21,9 +21,9 @@ std::vector<std::byte> data(size_t length) {
   return std::vector<std::byte>(length, std::byte{1});
 }
 
-std::string text(const std::vector<Range>& ranges) {
+std::string text(const std::vector<ByteRange>& ranges) {
   std::string found;
-  for (const Range& range : ranges) {
+  for (const ByteRange& range : ranges) {
     found += std::to_string(range.begin) + "-" + std::to_string(range.end) + " ";
   }
   return found;
@@ -67,7 +67,7 @@ TEST(ZeroRuns, FindsEveryLongRun) {
     const unsigned zeros_in_100 = 50 + static_cast<unsigned>(round % 50);
     const size_t length = kBlocks * kHoleBlock - random() % (2 * kHoleBlock);
     std::vector<std::byte> bytes = zeros(length);
-    std::vector<Range> expected;
+    std::vector<ByteRange> expected;
     size_t run = 0;
     for (size_t at = 0; at < length; at += kHoleBlock) {
       const size_t end = std::min(at + kHoleBlock, length);
@@ -84,7 +84,7 @@ TEST(ZeroRuns, FindsEveryLongRun) {
       }
     }
     // A last run of kLong blocks with a partial last block is just too short.
-    std::erase_if(expected, [](const Range& at) { return at.end - at.begin < kSmallestHole; });
+    std::erase_if(expected, [](const ByteRange& at) { return at.end - at.begin < kSmallestHole; });
     ZeroRuns runs;
     runs.add(0, bytes);
     ASSERT_EQ(text(runs.holes()), text(expected)) << "round " << round;
@@ -92,10 +92,10 @@ TEST(ZeroRuns, FindsEveryLongRun) {
 }
 
 TEST(Longest, KeepsTheOrderOfOffsets) {
-  const std::vector<Range> ranges{{.begin = 0, .end = 1},
-                                  {.begin = 10, .end = 15},
-                                  {.begin = 20, .end = 22},
-                                  {.begin = 30, .end = 33}};
+  const std::vector<ByteRange> ranges{{.begin = 0, .end = 1},
+                                      {.begin = 10, .end = 15},
+                                      {.begin = 20, .end = 22},
+                                      {.begin = 30, .end = 33}};
   EXPECT_EQ(text(longest(ranges, 3)), "10-15 20-22 30-33 ");
   EXPECT_EQ(text(longest(ranges, 9)), "0-1 10-15 20-22 30-33 ");
 }

@@ -16,10 +16,10 @@
 
 namespace {
 
-using meta::PageRun;
-using Runs = std::vector<PageRun>;
+using meta::ZeroRun;
+using Runs = std::vector<ZeroRun>;
 
-constexpr size_t kPage = meta::kZeroMapPage;
+constexpr size_t kPage = hot::kSmallPage;
 
 // Makes a file of pages: '.' is a hole, 'z' is a page of written zeros, other letters are data.
 class ImageFile {
@@ -65,7 +65,7 @@ TEST(ZeroMap, DropsShortRunsIfThereAreTooMany) {
   EXPECT_LE(map.runs().size(), 9U);
   EXPECT_GT(map.complete_from(), 3U);
   size_t long_runs = 0;
-  for (const PageRun& run : map.runs()) {
+  for (const ZeroRun& run : map.runs()) {
     long_runs += run.count == 20 ? 1 : 0;
   }
   EXPECT_EQ(long_runs, 4U);
@@ -79,7 +79,7 @@ TEST(ZeroMap, KeepsAShortLastRunThatMayGrow) {
   ASSERT_GT(map.complete_from(), 4U);
   map.add(1000, 1);
   map.add(1001, 99);
-  EXPECT_EQ(map.runs().back(), (PageRun{1000, 100}));
+  EXPECT_EQ(map.runs().back(), (ZeroRun{1000, 100}));
 }
 
 TEST(ImageScan, FindsZeroPagesInHolesAndInData) {

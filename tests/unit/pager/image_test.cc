@@ -22,11 +22,12 @@ TEST(DataMap, FindsTheHolesOfAFile) {
   write_memory_file(dir / "memory", 64, {0, 1, 2, 3, 4, 5, 6, 7, 20, 21, 22, 23, 63});
   const base::Fd fd = base::open_file(dir / "memory", O_RDONLY);
   const DataMap map = DataMap::read(fd.get(), 64 * hot::kSmallPage, "memory");
-  if (map.data_bytes() == 64 * hot::kSmallPage) {
+  if (map.data_bytes(0, 64 * hot::kSmallPage) == 64 * hot::kSmallPage) {
     GTEST_SKIP() << "this filesystem knows no holes";
   }
-  EXPECT_EQ(map.extents(), (std::vector<Extent>{{8 * hot::kSmallPage, 20 * hot::kSmallPage},
-                                                {24 * hot::kSmallPage, 63 * hot::kSmallPage}}));
+  constexpr off_t kPage = hot::kSmallPage;
+  EXPECT_EQ(map.ranges(),
+            (std::vector<file::ByteRange>{{8 * kPage, 20 * kPage}, {24 * kPage, 63 * kPage}}));
 }
 
 TEST(DataMap, ARangeHasDataWhereItMeetsAnExtent) {
@@ -40,10 +41,35 @@ TEST(DataMap, ARangeHasDataWhereItMeetsAnExtent) {
   EXPECT_FALSE(DataMap({}).has_data(0, 1000));
 }
 
+std::vector<std::pair<uint64_t, uint64_t>> holes_in(const DataMap& map, uint64_t start,
+                                                    uint64_t end) {
+  std::vector<std::pair<uint64_t, uint64_t>> holes;
+  map.for_each_hole(start, end, [&](uint64_t from, uint64_t to) { holes.emplace_back(from, to); });
+  return holes;
+}
+
+TEST(DataMap, NamesTheHolesOfARange) {
+  using Holes = std::vector<std::pair<uint64_t, uint64_t>>;
+  const DataMap map({{100, 200}, {300, 400}});
+  EXPECT_EQ(holes_in(map, 0, 500), (Holes{{0, 100}, {200, 300}, {400, 500}}));
+  EXPECT_EQ(holes_in(map, 150, 250), (Holes{{200, 250}}));
+  EXPECT_EQ(holes_in(map, 200, 300), (Holes{{200, 300}}));
+  EXPECT_EQ(holes_in(map, 100, 200), Holes());
+  EXPECT_EQ(holes_in(map, 350, 500), (Holes{{400, 500}}));
+  EXPECT_EQ(holes_in(DataMap({}), 10, 20), (Holes{{10, 20}}));
+}
+
+TEST(DataMap, CountsAFileOnAFilesystemThatReportsNoHolesAsData) {
+  // lseek(2) on this file fails with EINVAL for SEEK_DATA.
+  const base::Fd fd = base::open_file("/proc/self/status", O_RDONLY);
+  const DataMap map = DataMap::read(fd.get(), 2 * hot::kSmallPage, "status");
+  EXPECT_EQ(map.data_bytes(0, 2 * hot::kSmallPage), 2 * hot::kSmallPage);
+}
+
 TEST(DataMap, HandlesAnEmptyFileAndASingleHole) {
   const ScratchDir dir;
   const base::Fd fd = base::open_file(dir / "hole", O_RDWR | O_CREAT, 0600);
-  EXPECT_TRUE(DataMap::read(fd.get(), 0, "hole").extents().empty());
+  EXPECT_TRUE(DataMap::read(fd.get(), 0, "hole").ranges().empty());
   ASSERT_EQ(::ftruncate(fd.get(), 1 << 20), 0);
   EXPECT_FALSE(DataMap::read(fd.get(), 1 << 20, "hole").has_data(0, 1 << 20));
 }

@@ -1,21 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-// A file is sealed if nobody has the write permission.
+// Tests which modes and numbers of links are a seal.
 #include "store/seal.h"
 
 #include <gtest/gtest.h>
 
+namespace store {
 namespace {
 
-TEST(Seal, AnyWritePermissionMeansNotSealed) {
-  struct stat file {};
-  for (const mode_t mode : {0444U, 0400U, 0000U, 0555U}) {
-    file.st_mode = S_IFREG | mode;
-    EXPECT_TRUE(store::is_sealed(file)) << std::oct << mode;
-  }
-  for (const mode_t mode : {0644U, 0464U, 0446U, 0200U}) {
-    file.st_mode = S_IFREG | mode;
-    EXPECT_FALSE(store::is_sealed(file)) << std::oct << mode;
+struct stat file_with(mode_t mode, nlink_t links) {
+  struct stat st {};
+  st.st_mode = S_IFREG | mode;
+  st.st_nlink = links;
+  return st;
+}
+
+TEST(Seal, EachWriteBitBreaksIt) {
+  EXPECT_TRUE(is_sealed(file_with(0444, 1)));
+  EXPECT_TRUE(is_sealed(file_with(0, 1)));
+  EXPECT_TRUE(is_sealed(file_with(07555, 1)));
+  for (const mode_t bit : {S_IWUSR, S_IWGRP, S_IWOTH}) {
+    EXPECT_FALSE(is_sealed(file_with(0444 | bit, 1))) << bit;
+    EXPECT_NE(seal_problem(file_with(0444 | bit, 1), Links::many), "") << bit;
   }
 }
 
+TEST(Seal, TheProblemNamesTheModeOrTheLinks) {
+  EXPECT_EQ(seal_problem(file_with(0644, 1), Links::one), "it is writable (mode 0644)");
+  EXPECT_EQ(seal_problem(file_with(0444, 2), Links::one), "its inode has 2 links");
+  EXPECT_EQ(seal_problem(file_with(0444, 2), Links::many), "");
+  EXPECT_EQ(seal_problem(file_with(0444, 1), Links::one), "");
+}
+
 }  // namespace
+}  // namespace store
