@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/file_status.h"
 
 namespace file {
 namespace {
@@ -21,11 +22,7 @@ mode_t type_of(int dir, const struct dirent& entry, const std::string& path) {
   if (entry.d_type != DT_UNKNOWN) {
     return DTTOIF(static_cast<mode_t>(entry.d_type));
   }
-  struct stat st {};
-  if (::fstatat(dir, entry.d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
-    base::throw_errno("cannot stat " + base::quoted(path + "/" + entry.d_name));
-  }
-  return st.st_mode & S_IFMT;
+  return base::lstat_at(dir, entry.d_name, path + "/" + entry.d_name).st_mode & S_IFMT;
 }
 
 }  // namespace
@@ -60,6 +57,21 @@ std::vector<Entry> list_directory(int dir, const std::string& path) {
   std::sort(entries.begin(), entries.end(),
             [](const Entry& a, const Entry& b) { return a.name < b.name; });
   return entries;
+}
+
+void walk_tree(int dir, const std::string& path, const Visit& visit) {
+  for (const Entry& entry : list_directory(dir, path)) {
+    const std::string entry_path = path + "/" + entry.name;
+    if (!visit(dir, entry, entry_path) || entry.type != S_IFDIR) {
+      continue;
+    }
+    const base::Fd fd(::openat(dir, entry.name.c_str(), O_RDONLY | O_DIRECTORY | kNoFollow));
+    if (fd) {
+      walk_tree(fd.get(), entry_path, visit);
+    } else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
+      base::throw_errno("cannot open " + base::quoted(entry_path));
+    }
+  }
 }
 
 void sync_tree(int dir, const std::string& path) {

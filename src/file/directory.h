@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <sys/types.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +26,13 @@ struct Entry {
 // Returns all entries except "." and "..", sorted by name. Moves the position of the descriptor.
 // `path` is for messages. Throws std::system_error.
 std::vector<Entry> list_directory(int dir, const std::string& path);
+
+// Calls visit(dir, entry, path) for every entry below `dir`: `dir` is the open directory that has
+// the entry, `path` its path for messages. If `visit` returns true for a directory, its entries
+// follow. Directories are opened without following links. A directory that another process removed
+// or replaced during the walk is skipped. Throws std::system_error, and what `visit` throws.
+using Visit = std::function<bool(int dir, const Entry& entry, const std::string& path)>;
+void walk_tree(int dir, const std::string& path, const Visit& visit);
 
 // Calls fsync(2) for every regular file and directory of the tree, and for `dir` last. The first
 // fsync writes the journal, and the others find little to do. This is why the tree is flushed after

@@ -18,6 +18,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
+#include "file/directory.h"
 
 namespace file {
 namespace {
@@ -50,31 +52,6 @@ base::Fd open_child_dir(int dir, const std::string& name, int flags) {
   return base::Fd(static_cast<int>(::syscall(SYS_openat2, dir, name.c_str(), &how, sizeof how)));
 }
 
-std::vector<std::string> names_in(int dir, const std::string& shown) {
-  base::Fd own(::openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(own ? ::fdopendir(own.get()) : nullptr,
-                                                   ::closedir);
-  if (stream == nullptr) {
-    base::throw_errno("cannot read directory " + base::quoted(shown));
-  }
-  own.release();
-  std::vector<std::string> names;
-  for (;;) {
-    errno = 0;
-    const struct dirent* entry = ::readdir(stream.get());
-    if (entry == nullptr) {
-      if (errno != 0) {
-        base::throw_errno("cannot read directory " + base::quoted(shown));
-      }
-      return names;
-    }
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") {
-      names.emplace_back(name);
-    }
-  }
-}
-
 // Visits a tree with one open directory at a time. It returns to the parent through "..", and
 // compares the identity of that directory with the one that it came from, because another process
 // may move a directory during the walk.
@@ -99,9 +76,8 @@ class TreeWalk {
  private:
   struct Level {
     std::string name;
-    dev_t dev;
-    ino_t ino;
-    std::vector<std::string> left;
+    base::FileId id;
+    std::vector<Entry> left;
   };
 
   std::string path_of(const std::string& name) const {
@@ -151,8 +127,8 @@ class TreeWalk {
     if (!opened || ::fstat(opened.get(), &st) != 0) {
       base::throw_errno("cannot open directory " + base::quoted(path));
     }
-    std::vector<std::string> names = names_in(opened.get(), path);
-    levels_.push_back({.name = name, .dev = st.st_dev, .ino = st.st_ino, .left = std::move(names)});
+    levels_.push_back(
+        {.name = name, .id = base::file_id(st), .left = list_directory(opened.get(), path)});
     at_ = std::move(opened);
     return true;
   }
@@ -173,7 +149,7 @@ class TreeWalk {
   void step() {
     Level& level = levels_.back();
     if (!level.left.empty()) {
-      const std::string name = std::move(level.left.back());
+      const std::string name = std::move(level.left.back().name);
       level.left.pop_back();
       visit(at_.get(), name);
       return;
@@ -196,8 +172,7 @@ class TreeWalk {
     }
     at_ = base::open_at(at_.get(), "..", O_RDONLY | O_DIRECTORY);
     struct stat st {};
-    if (::fstat(at_.get(), &st) != 0 || st.st_dev != levels_.back().dev ||
-        st.st_ino != levels_.back().ino) {
+    if (::fstat(at_.get(), &st) != 0 || base::file_id(st) != levels_.back().id) {
       throw base::Refused("cannot remove " + base::quoted(path) +
                           ": another process moved it; try again");
     }

@@ -15,7 +15,9 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "file/cross_device.h"
+#include "file/directory.h"
 #include "file/remove_tree.h"
 #include "store/id_lock_holders.h"
 
@@ -31,29 +33,11 @@ std::string name_of(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
 }
 
-// Returns the names sorted, without "." and "..". The stream takes over `dir`.
-std::vector<std::string> names_in(base::Fd dir, const std::string& path) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(dir.get()), ::closedir);
-  if (stream == nullptr) {
-    base::throw_errno("cannot read directory " + base::quoted(path));
-  }
-  dir.release();
+std::vector<std::string> names_in(const base::Fd& dir, const std::string& path) {
   std::vector<std::string> names;
-  for (;;) {
-    errno = 0;  // readdir(3): only errno distinguishes an error from the end
-    const struct dirent* entry = ::readdir(stream.get());
-    if (entry == nullptr) {
-      if (errno != 0) {
-        base::throw_errno("cannot read directory " + base::quoted(path));
-      }
-      break;
-    }
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") {
-      names.emplace_back(name);
-    }
+  for (file::Entry& entry : file::list_directory(dir.get(), path)) {
+    names.push_back(std::move(entry.name));
   }
-  std::ranges::sort(names);
   return names;
 }
 
@@ -102,30 +86,23 @@ std::string path_in(const std::string& dir, const std::string& name) {
 }
 
 bool path_exists(const std::string& path) {
-  struct stat st {};
-  if (::lstat(path.c_str(), &st) == 0) {
-    return true;
-  }
-  if (errno != ENOENT) {
-    base::throw_errno("cannot stat " + base::quoted(path));
-  }
-  return false;
+  return base::try_lstat_path(path).has_value();
 }
 
 std::optional<std::vector<std::string>> list_names(const std::string& path) {
-  base::Fd dir(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const base::Fd dir(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!dir) {
     if (errno == ENOENT) {
       return std::nullopt;
     }
     base::throw_errno("cannot open " + base::quoted(path));
   }
-  return names_in(std::move(dir), path);
+  return names_in(dir, path);
 }
 
 std::optional<std::vector<std::string>> list_names(const Store& store, const std::string& path) {
-  std::optional<base::Fd> dir = store.try_open_below(path, O_RDONLY | O_DIRECTORY);
-  return dir ? std::optional(names_in(std::move(*dir), path)) : std::nullopt;
+  const std::optional<base::Fd> dir = store.try_open_below(path, O_RDONLY | O_DIRECTORY);
+  return dir ? std::optional(names_in(*dir, path)) : std::nullopt;
 }
 
 std::vector<std::string> list_ids(const Store& store, const std::string& path) {

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds what killed programs left in .snapfork/tmp, .snapfork/trash and guests/.
-#include <filesystem>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <exception>
 #include <optional>
 #include <string>
-#include <system_error>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/fd.h"
+#include "base/file_status.h"
+#include "file/directory.h"
 #include "meta/flows/leftovers.h"
 #include "meta/fsck/fsck_candidate.h"
 #include "store/files.h"
@@ -64,22 +69,20 @@ void check_trash(const FsckRun& run) {
   }
 }
 
-// Adds all temporary names below `dir`. Symbolic links are not followed.
-void find_temporaries(const std::string& dir, std::vector<std::string>& found) {
-  std::error_code error;
-  for (std::filesystem::directory_iterator at(dir, error), end; !error && at != end;
-       at.increment(error)) {
-    const std::string path = at->path().string();
-    std::error_code ignored;  // another process may have removed it
-    if (base::is_temporary_name(at->path().filename().string())) {
-      found.push_back(path);
-    } else if (at->symlink_status(ignored).type() == std::filesystem::file_type::directory) {
-      find_temporaries(path, found);
-    }
+// Returns the paths of all temporary names below `path`, a directory of the store.
+std::vector<std::string> find_temporaries(const store::Store& store, const std::string& path) {
+  std::vector<std::string> found;
+  const std::optional<base::Fd> dir = store.try_open_below(path, O_RDONLY | O_DIRECTORY);
+  if (dir) {
+    file::walk_tree(dir->get(), path, [&](int, const file::Entry& entry, const std::string& at) {
+      const bool is_temporary = base::is_temporary_name(entry.name);
+      if (is_temporary) {
+        found.push_back(at);
+      }
+      return !is_temporary;
+    });
   }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    base::throw_error_number(error.value(), "cannot read " + base::quoted(dir));
-  }
+  return found;
 }
 
 void check_guest_dirs(const FsckRun& run) {
@@ -104,7 +107,7 @@ void check_guest_dirs(const FsckRun& run) {
       resolve(id, path);
       continue;
     }
-    if (std::filesystem::symlink_status(path).type() != std::filesystem::file_type::directory) {
+    if (const auto st = base::try_lstat_path(path); !st || !S_ISDIR(st->st_mode)) {
       run.leave(
           "not_a_guest", id, path,
           "it is not a directory, so it is not a guest; remove it, or put the guest's directory in "
@@ -113,8 +116,8 @@ void check_guest_dirs(const FsckRun& run) {
     }
     std::vector<std::string> found;
     try {
-      find_temporaries(path, found);
-    } catch (const std::system_error& error) {
+      found = find_temporaries(store, path);
+    } catch (const std::exception& error) {
       run.leave("unreadable", id, path, error.what());
     }
     for (const std::string& temporary : found) {

@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <charconv>
 #include <climits>
-#include <filesystem>
 #include <string_view>
 
 #include "base/atomic_file.h"
@@ -19,6 +18,7 @@
 #include "base/fd.h"
 #include "base/open_files.h"
 #include "base/process.h"
+#include "file/directory.h"
 #include "file/file_lease.h"
 #include "meta/guest/disks.h"
 #include "store/files.h"
@@ -72,7 +72,23 @@ pid_t visible_writer(const struct stat& st) {
   return 0;
 }
 
-// The process that has the file open for writing. Returns nothing if no process has.
+// The process that has the regular file `fd` open for writing. Returns nothing if no process has.
+std::optional<FileUser> writer_of(int fd, const struct stat& st, const std::string& path) {
+  switch (file::FileLease(fd, file::FileLease::Kind::read).state()) {
+    case file::FileLease::State::held:
+      return std::nullopt;
+    case file::FileLease::State::refused:
+      return FileUser{.path = path, .pid = visible_writer(st)};
+    case file::FileLease::State::denied:
+    case file::FileLease::State::unsupported:
+      break;
+  }
+  const pid_t pid = visible_writer(st);
+  return pid != 0 ? std::optional(FileUser{.path = path, .pid = pid}) : std::nullopt;
+}
+
+// The same for the file at `path`, which need not exist. A file that cannot be opened counts as
+// used.
 std::optional<FileUser> writer_of(const std::string& path) {
   struct stat st {};
   if (::stat(path.c_str(), &st) != 0) {
@@ -88,17 +104,28 @@ std::optional<FileUser> writer_of(const std::string& path) {
   if (!fd) {
     return errno == ENOENT ? std::nullopt : std::optional(FileUser{.path = path});
   }
-  switch (file::FileLease(fd.get(), file::FileLease::Kind::read).state()) {
-    case file::FileLease::State::held:
-      return std::nullopt;
-    case file::FileLease::State::refused:
-      return FileUser{.path = path, .pid = visible_writer(st)};
-    case file::FileLease::State::denied:
-    case file::FileLease::State::unsupported:
-      break;
+  return writer_of(fd.get(), base::stat_fd(fd.get(), path), path);
+}
+
+// The process that uses the regular file `name` of the directory `dir`; see find_user.
+std::optional<FileUser> user_of(int dir, const std::string& name, const std::string& path) {
+  const base::Fd fd(::openat(dir, name.c_str(), O_RDONLY | file::kNoFollow));
+  if (!fd) {
+    const bool is_gone = errno == ENOENT || errno == ELOOP;
+    return is_gone ? std::nullopt : std::optional(FileUser{.path = path});
   }
-  const pid_t pid = visible_writer(st);
-  return pid != 0 ? std::optional(FileUser{.path = path, .pid = pid}) : std::nullopt;
+  const struct stat st = base::stat_fd(fd.get(), path);
+  if (!S_ISREG(st.st_mode)) {
+    return std::nullopt;
+  }
+  if (st.st_nlink == 1) {
+    for (const base::OpenFile& open : base::find_open_files(st)) {
+      if (!is_ours_or_page_server(open.pid)) {
+        return FileUser{.path = path, .pid = open.pid};
+      }
+    }
+  }
+  return writer_of(fd.get(), st, path);
 }
 
 // The target of a link in /proc; empty when it cannot be read.
@@ -137,23 +164,15 @@ std::optional<FileUser> find_writer(const std::vector<std::string>& files) {
 }
 
 std::optional<FileUser> find_user(const std::string& dir) {
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir)) {
-    struct stat st {};
-    if (::lstat(entry.path().c_str(), &st) != 0 || !S_ISREG(st.st_mode)) {
-      continue;
+  const base::Fd root = base::open_file(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  std::optional<FileUser> user;
+  file::walk_tree(root.get(), dir, [&](int at, const file::Entry& entry, const std::string& path) {
+    if (!user && entry.type == S_IFREG) {
+      user = user_of(at, entry.name, path);
     }
-    if (st.st_nlink == 1) {
-      for (const base::OpenFile& open : base::find_open_files(st)) {
-        if (!is_ours_or_page_server(open.pid)) {
-          return FileUser{.path = entry.path().string(), .pid = open.pid};
-        }
-      }
-    }
-    if (std::optional<FileUser> writer = writer_of(entry.path().string())) {
-      return writer;
-    }
-  }
-  return std::nullopt;
+    return !user;
+  });
+  return user;
 }
 
 MemoryUsers::MemoryUsers() {
@@ -172,8 +191,7 @@ MemoryUsers::MemoryUsers() {
       // snapshot-base/memory: hypeman renames the directory while the guest runs.
       if (path.ends_with("/memory") && ::stat(link.c_str(), &st) == 0 && S_ISREG(st.st_mode) &&
           !is_ours_or_page_server(pid)) {
-        entries_.push_back(
-            {.device = st.st_dev, .inode = st.st_ino, .path = std::move(path), .pid = pid});
+        entries_.push_back({.id = base::file_id(st), .path = std::move(path), .pid = pid});
       }
     }
   }
@@ -187,8 +205,7 @@ std::optional<FileUser> MemoryUsers::of(const store::Store& store, const std::st
   }
   const std::string own_end = "/guests/" + id + std::string(kMemoryInGuest);
   for (const Entry& entry : entries_) {
-    if (entry.inode == st.st_ino && entry.device == st.st_dev &&
-        (st.st_nlink == 1 || entry.path.ends_with(own_end))) {
+    if (entry.id == base::file_id(st) && (st.st_nlink == 1 || entry.path.ends_with(own_end))) {
       return FileUser{.path = memory, .pid = entry.pid};
     }
   }

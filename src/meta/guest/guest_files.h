@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file_status.h"
 #include "meta/guest/metadata.h"
 #include "store/store.h"
 
@@ -46,8 +47,7 @@ class MemoryUsers {
 
  private:
   struct Entry {
-    dev_t device;
-    ino_t inode;
+    base::FileId id;
     std::string path;  // as /proc shows it
     pid_t pid;
   };
