@@ -14,7 +14,7 @@ namespace {
 
 class RunDir : public testing::Test {
  protected:
-  ~RunDir() override {
+  void TearDown() override {
     if (before_) {
       ::setenv("SNAPFORK_PAGER", before_->c_str(), 1);
     } else {
