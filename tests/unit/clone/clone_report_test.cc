@@ -79,9 +79,11 @@ TEST(Report, ACallThatCopiesNamesTheReasonAndTheSum) {
   notice.add(report);
   notice.add(report);
   EXPECT_EQ(notice.text(base::Effect::real),
-            "ext4 cannot share blocks: 8.0 MiB are copied; --reflink=always refuses to copy");
+            "ext4 cannot share blocks: 8.0 MiB are copied; 'reflink-clone --reflink=always' "
+            "refuses to copy");
   EXPECT_EQ(notice.text(base::Effect::dry_run),
-            "ext4 cannot share blocks: 8.0 MiB would be copied; --reflink=always refuses to copy");
+            "ext4 cannot share blocks: 8.0 MiB would be copied; 'reflink-clone --reflink=always' "
+            "refuses to copy");
 }
 
 TEST(Report, ARequestedCopyIsNotReported) {
