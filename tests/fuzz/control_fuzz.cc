@@ -30,11 +30,12 @@ void check_request(std::string_view body, bool needs_cache_key) {
   FUZZ_REQUIRE(!request.id.empty() && request.id[0] != '.');
   FUZZ_REQUIRE(request.id.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                             "0123456789._-") == std::string::npos);
-  FUZZ_REQUIRE(!request.memory_path.empty() && request.trace_path != "-");
-  for (const std::string& path : {request.memory_path, request.hot_list_path, request.trace_path}) {
+  FUZZ_REQUIRE(!request.memory_path.empty() && request.serving.trace_path != "-");
+  for (const std::string& path :
+       {request.memory_path, request.serving.hot_list_path, request.serving.trace_path}) {
     FUZZ_REQUIRE(path.find('\0') == std::string::npos);
   }
-  FUZZ_REQUIRE(request.peer_uid != std::numeric_limits<uid_t>::max());
+  FUZZ_REQUIRE(request.serving.peer_uid != std::numeric_limits<uid_t>::max());
   FUZZ_REQUIRE(!needs_cache_key || !request.cache_key.empty());
 }
 
