@@ -29,7 +29,7 @@ void check_request(std::string_view body, bool needs_cache_key) {
   const pager::SessionRequest request = pager::parse_session_request(body, needs_cache_key);
   FUZZ_REQUIRE(!request.id.empty() && request.id[0] != '.');
   FUZZ_REQUIRE(request.id.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                            "0123456789._-") == std::string::npos);
+                                            "0123456789._@-") == std::string::npos);
   FUZZ_REQUIRE(!request.memory_path.empty() && request.serving.trace_path != "-");
   for (const std::string& path :
        {request.memory_path, request.serving.hot_list_path, request.serving.trace_path}) {
