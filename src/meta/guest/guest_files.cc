@@ -16,6 +16,7 @@
 #include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "base/open_files.h"
 #include "base/process.h"
 #include "file/directory.h"
@@ -164,6 +165,10 @@ std::optional<FileUser> find_writer(const std::vector<std::string>& files) {
 }
 
 std::optional<FileUser> find_user(const std::string& dir) {
+  const std::optional<struct stat> st = base::try_lstat_path(dir);
+  if (!st || !S_ISDIR(st->st_mode)) {
+    return std::nullopt;  // a link has no files of its own
+  }
   const base::Fd root = base::open_file(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   std::optional<FileUser> user;
   file::walk_tree(root.get(), dir, [&](int at, const file::Entry& entry, const std::string& path) {
