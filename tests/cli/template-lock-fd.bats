@@ -14,10 +14,10 @@ setup() {
 teardown() { common_teardown; }
 
 # Starts a shell that locks base by --fd and keeps the lock until it is killed.
-keep() { # <option...>
+keep() {
   rm -f held
-  spawn bash -c 'exec {fd}<"$0" && template-lock "${@:2}" --fd "$fd" "$1" && touch held && read -r <> <(:)' \
-    "$locks/base.lock" base "$@"
+  spawn bash -c 'exec {fd}<"$0" && template-lock --fd "$fd" "$1" && touch held && read -r <> <(:)' \
+    "$locks/base.lock" base
   wait_until 10 test -e held
 }
 
