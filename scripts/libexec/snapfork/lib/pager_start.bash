@@ -64,16 +64,15 @@ reset_limits() {
 # Opens a regular file of the run directory for appending, and refuses a link. Only this user may write to the directory,
 # so no other user can replace the file between the check and the open.
 open_in_run_dir() { # <variable for the descriptor> <name>
-  local path=$run_dir/$2 mode mask
+  local path=$run_dir/$2 mode
   [[ -d $run_dir ]] || (umask 077 && mkdir -p -- "$run_dir") || exit 5
-  read -r mode < <(stat --format='%F %u %a' -- "$run_dir")
+  # No $(...) here: a signal that comes while bash 5.2 expands one ends the flow with a syntax error of its trap.
+  ask mode stat --format='%F %u %a' -- "$run_dir" || exit 5
   [[ $mode == "directory $EUID "*([0-7])[0145][0145] ]] \
     || fail 5 "cannot use the run directory '$run_dir': others can write there, or it is not yours; set SNAPFORK_PAGER to a path in a directory of mode 700"
   [[ ! -L $path && (! -e $path || -f $path) ]] || fail 5 "cannot open '$path': it is not a regular file"
-  mask=$(umask)
-  umask 077 # the log has the paths and process ids of all guests
-  { exec {opened}>>"$path"; } 2>/dev/null || fail 5 "cannot open '$path': no permission to write there"
-  umask "$mask"
+  # The log has the paths and process ids of all guests.
+  { (umask 077 && : >>"$path") && exec {opened}>>"$path"; } 2>/dev/null || fail 5 "cannot open '$path': no permission to write there"
   printf -v "$1" '%s' "$opened"
 }
 
@@ -91,7 +90,7 @@ start_one() {
   after='&' show uffd-serve --control "$pager" --exit-when-idle
   open_in_run_dir lock start.lock
   open_in_run_dir log pager.log
-  logged=$(stat --format=%s -- "$run_dir/pager.log")
+  ask logged stat --format=%s -- "$run_dir/pager.log" || exit 5
   attend flock --timeout "$pager_patience" "$lock" \
     || fail 5 "a page server has been starting for $pager_patience s: see 'fuser $run_dir/start.lock'"
   if ! pager_serves && ! read -r -t "$pager_patience" < <(become_pager) && ! pager_serves; then

@@ -95,12 +95,15 @@ call_self() { # <arguments...>
   attend "$BASH" "$self" "$@"
 }
 
+open_answers() {
+  exec {answers}< <(:)
+}
+
 # Runs a step as `attend` does, and sets a variable to its standard output. `answer` also has the newline at its end.
 ask() { # <variable> <command...>
   local pipe part text='' status=0
-  # A child as in `attend`: bash 5.2 sometimes loses the exit status of a process substitution. The pipe of the first
-  # call serves all: its reading end reports the end of file when the last writer of a call has closed it.
-  [[ -n $answers ]] || exec {answers}< <(:)
+  # A child as in `attend`: bash 5.2 sometimes loses the exit status of a process substitution. One pipe serves all calls:
+  # its reading end reports the end of file when the last writer of a call has closed it.
   exec {pipe}>"/dev/fd/$answers"
   begin_child
   exec_or_call "${@:2}" <&0 >&"$pipe" {pipe}>&- {answers}<&- &
