@@ -5,7 +5,6 @@
 #include <dirent.h>
 
 #include <algorithm>
-#include <charconv>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -13,6 +12,7 @@
 
 #include "base/fd.h"
 #include "base/file_status.h"
+#include "base/number.h"
 
 namespace base {
 namespace {
@@ -53,8 +53,7 @@ std::vector<std::string> numeric_names(const std::string& path) {
 std::vector<OpenFile> find_open_files(const struct stat& file) {
   std::vector<OpenFile> found;
   for (const std::string& name : numeric_names("/proc")) {
-    pid_t pid = 0;
-    std::from_chars(name.data(), name.data() + name.size(), pid);
+    const pid_t pid = parse_number<pid_t>(name).value_or(0);
     const std::string process = "/proc/" + name;
     for (const std::string& fd : numeric_names(process + "/fd")) {
       if (std::optional<std::string> info = fdinfo_of(process, fd, file)) {
@@ -73,8 +72,8 @@ bool is_writable(const OpenFile& open) {
   const size_t digits = open.fdinfo.find_first_of("01234567", key);
   unsigned flags = 0;
   if (key != std::string::npos && digits != std::string::npos) {
-    std::from_chars(open.fdinfo.data() + digits, open.fdinfo.data() + open.fdinfo.size(), flags,
-                    kOctal);
+    std::string_view rest = std::string_view(open.fdinfo).substr(digits);
+    flags = take_number<unsigned>(rest, kOctal).value_or(0);
   }
   return (flags & O_ACCMODE) != O_RDONLY;
 }

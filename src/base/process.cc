@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 
 #include "base/error.h"
+#include "base/number.h"
 
 namespace base {
 namespace {
@@ -23,7 +23,7 @@ pid_t number_in_proc(pid_t pid) {
     return pid;
   }
   const Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  pid_t number = 0;
+  std::optional<pid_t> number;
   if (pidfd) {
     constexpr std::string_view kKey = "\nPid:\t";
     constexpr size_t kMaxFdinfo = 4096;
@@ -31,10 +31,11 @@ pid_t number_in_proc(pid_t pid) {
         read_file("/proc/self/fdinfo/" + std::to_string(pidfd.get()), kMaxFdinfo);
     const size_t at = info.find(kKey);
     if (at != std::string::npos) {
-      std::from_chars(info.data() + at + kKey.size(), info.data() + info.size(), number);
+      std::string_view rest = std::string_view(info).substr(at + kKey.size());
+      number = take_number<pid_t>(rest);
     }
   }
-  return std::max<pid_t>(number, 0);
+  return std::max<pid_t>(number.value_or(0), 0);
 }
 
 // Returns the contents of /proc/PID/NAME, or nothing if the process has ended.
@@ -91,9 +92,8 @@ std::optional<uint64_t> process_start_time(pid_t pid) {
     }
     ++at;
   }
-  uint64_t ticks = 0;
-  const auto [end, error] = std::from_chars(stat->data() + at, stat->data() + stat->size(), ticks);
-  return error == std::errc() ? std::optional(ticks) : std::nullopt;
+  std::string_view rest = std::string_view(*stat).substr(at);
+  return take_number<uint64_t>(rest);
 }
 
 bool process_is_stopped(pid_t pid) {

@@ -8,13 +8,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/number.h"
 #include "base/open_files.h"
 #include "base/process.h"
 
@@ -54,15 +54,15 @@ std::vector<pid_t> numbers_of(const std::string& process) {
     const std::string status = read_file(process + "/status", kMaxProcFile);
     constexpr std::string_view kKey = "\nNSpid:";
     const size_t line = status.find(kKey);
-    const char* at = status.data() + std::min(line, status.size() - kKey.size()) + kKey.size();
-    const char* const end = status.data() + status.size();
-    for (pid_t pid = 0; line != std::string::npos && at != end && *at != '\n';) {
-      const auto [stop, error] = std::from_chars(++at, end, pid);
-      if (error != std::errc()) {
+    std::string_view rest =
+        line == std::string::npos ? "" : std::string_view(status).substr(line + kKey.size());
+    while (rest.starts_with('\t')) {
+      rest.remove_prefix(1);
+      const std::optional<pid_t> pid = take_number<pid_t>(rest);
+      if (!pid) {
         break;
       }
-      numbers.push_back(pid);
-      at = stop;
+      numbers.push_back(*pid);
     }
   } catch (const std::exception&) {
     numbers.clear();

@@ -75,7 +75,7 @@ void print_record(const std::string& id, const std::string& intent,
     line.text("reason", answer.reason);
   }
   base::write_line_out(line.raw("forks", base::json_array(answer.forks))
-                           .raw("under_way", base::json_array(answer.pending))
+                           .raw("pending", base::json_array(answer.pending))
                            .raw("stale", base::json_array(answer.stale))
                            .raw("unreadable", base::json_array(answer.unreadable))
                            .str());

@@ -143,8 +143,8 @@ std::optional<LockRequest> parse_lock_request(int argc, char** argv) {
   if (options->has("timeout") && std::ranges::none_of(request.locks, &WantedLock::waits)) {
     throw base::UsageError("--timeout and --no-wait exclude each other");
   }
-  const int64_t patience_ms = options->seconds_as_ms("timeout", kDefaultTimeoutMs);
-  request.deadline = base::Deadline::after(std::chrono::milliseconds(patience_ms));
+  const int64_t timeout_ms = options->seconds_as_ms("timeout", kDefaultTimeoutMs);
+  request.deadline = base::Deadline::after(std::chrono::milliseconds(timeout_ms));
   constexpr int kMaxStatus = 255;
   request.conflict_status = static_cast<int>(
       options->number("conflict-exit-code", 0, kMaxStatus, static_cast<int>(base::ExitCode::no)));

@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <ctime>
 
 #include "base/file_status.h"
+#include "base/number.h"
 #include "base/open_files.h"
 
 namespace store {
@@ -37,9 +37,7 @@ static_assert(kLockSuffix.size() == kGateSuffix.size());
 template <typename Number>
 std::optional<Number> number_at(std::string_view text) {
   text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
-  Number value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() ? std::optional(value) : std::nullopt;
+  return base::take_number<Number>(text);
 }
 
 }  // namespace

@@ -4,12 +4,12 @@
 
 #include <unistd.h>
 
-#include <charconv>
 #include <sstream>
 #include <system_error>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/number.h"
 
 namespace store {
 
@@ -33,15 +33,16 @@ std::optional<base::ProcessIdentity> read_vmm_record(const std::string& path) {
     throw;
   }
   base::ProcessIdentity vmm;
-  const char* end = text.data() + text.size();
-  const auto pid = std::from_chars(text.data(), end, vmm.pid);
-  const auto time = pid.ec == std::errc() && pid.ptr != end
-                        ? std::from_chars(pid.ptr + 1, end, vmm.start_time)
-                        : pid;
-  if (pid.ec != std::errc() || pid.ptr == end || time.ec != std::errc() || vmm.pid < 0) {
+  std::string_view rest = text;
+  const std::optional<pid_t> pid = base::take_number<pid_t>(rest);
+  rest.remove_prefix(std::min<size_t>(rest.size(), 1));
+  const std::optional<uint64_t> start_time = base::take_number<uint64_t>(rest);
+  if (!pid || !start_time || *pid < 0) {
     throw base::BadData("cannot use " + base::quoted(path) + ": not the record of a VMM");
   }
-  std::istringstream(std::string(time.ptr, end)) >> vmm.boot_id >> vmm.pid_namespace;
+  vmm.pid = *pid;
+  vmm.start_time = *start_time;
+  std::istringstream(std::string(rest)) >> vmm.boot_id >> vmm.pid_namespace;
   return vmm;
 }
 

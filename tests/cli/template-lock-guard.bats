@@ -38,7 +38,7 @@ teardown() { common_teardown; }
   run -1 template-lock guard --for demote plain
   run -0 template-lock guard --for delete plain --json
   assert_equal "$output" \
-    '{"type":"guard","v":1,"id":"plain","for":"delete","allowed":true,"reason":null,"forks":[],"under_way":[],"stale":[],"unreadable":[]}'
+    '{"type":"guard","v":1,"id":"plain","for":"delete","allowed":true,"reason":null,"forks":[],"pending":[],"stale":[],"unreadable":[]}'
   run -1 template-lock guard --for delete nobody
   assert_contains "$output" "no such guest 'nobody'"
   SNAPFORK_ROOT=$PWD/absent run -5 template-lock guard --for delete base
@@ -77,7 +77,7 @@ teardown() { common_teardown; }
   run -1 template-lock guard --for delete base
   assert_contains "$output" "1 fork live (a1), 1 fork being made or left over (gone); delete them first"
   run -1 --separate-stderr template-lock guard --for delete base --json
-  assert_equal "$(json '[.forks, .under_way, .stale] | map(join("+")) | join(" ")')" 'a1+gone gone '
+  assert_equal "$(json '[.forks, .pending, .stale] | map(join("+")) | join(" ")')" 'a1+gone gone '
   run -1 template-lock -v guard --for delete base
   assert_contains "$output" "fork 'a1' lives"
   rm -r "$SNAPFORK_ROOT/guests/a1" "$SNAPFORK_ROOT/guests/base/template/forks/a1"

@@ -38,17 +38,17 @@ class Verifier {
   std::vector<std::string> run() {
     const GuestState state = derive_state(store_, id_, metadata_);
     check_snapshot(state);
-    add(check_disks(store_, id_, metadata_));
+    add(disk_problems(store_, id_, metadata_));
     if (force_ == Force::no) {
       for (const std::string& change : changed_disks(metadata_, store_.guest_dir(id_))) {
         add_once(change);
       }
     }
-    add(check_memory_links(store_, id_, metadata_));
+    add(memory_link_problems(store_, id_, metadata_));
     check_parent();
     if (metadata_.is_template()) {
       check_template();
-      add(check_hot_list(store_, id_, metadata_, state));
+      add(hot_list_problems(store_, id_, metadata_, state));
     } else if (depth_ == Depth::deep) {
       check_contents();
     }
@@ -58,7 +58,7 @@ class Verifier {
  private:
   void problem(const std::string& text) { problems_.push_back(base::quoted(id_) + ": " + text); }
 
-  // check_disks also reports a missing disk.
+  // disk_problems also reports a missing disk.
   void add_once(const std::string& text) {
     const std::string whole = base::quoted(id_) + ": " + text;
     if (std::ranges::find(problems_, whole) == problems_.end()) {

@@ -109,13 +109,13 @@ class DiskChecker {
 
 }  // namespace
 
-std::vector<std::string> check_disks(const store::Store& store, const std::string& id,
-                                     const Metadata& metadata) {
+std::vector<std::string> disk_problems(const store::Store& store, const std::string& id,
+                                       const Metadata& metadata) {
   return DiskChecker(store, id, metadata).run();
 }
 
-std::vector<std::string> check_hot_list(const store::Store& store, const std::string& id,
-                                        const Metadata& metadata, const GuestState& state) {
+std::vector<std::string> hot_list_problems(const store::Store& store, const std::string& id,
+                                           const Metadata& metadata, const GuestState& state) {
   std::vector<std::string> problems;
   const std::string named = metadata.text("HotPagesPath");
   if (!named.empty() &&
@@ -133,8 +133,8 @@ std::vector<std::string> check_hot_list(const store::Store& store, const std::st
   return problems;
 }
 
-std::vector<std::string> check_memory_links(const store::Store& store, const std::string& id,
-                                            const Metadata& metadata) {
+std::vector<std::string> memory_link_problems(const store::Store& store, const std::string& id,
+                                              const Metadata& metadata) {
   const std::optional<struct stat> memory = stat_of(store.memory_path(id));
   if (!memory || memory->st_nlink < 2) {
     return {};

@@ -198,7 +198,7 @@ std::string shared_memory_problem(const store::Store& store, const std::string& 
     return "";
   }
   const std::vector<std::string> problems =
-      check_memory_links(store, id, Metadata::of_guest(store, id));
+      memory_link_problems(store, id, Metadata::of_guest(store, id));
   return problems.empty() ? "" : problems.front();
 }
 

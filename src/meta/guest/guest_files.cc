@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <climits>
 #include <string_view>
 
@@ -17,6 +16,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/file_status.h"
+#include "base/number.h"
 #include "base/open_files.h"
 #include "base/process.h"
 #include "file/directory.h"
@@ -183,8 +183,7 @@ std::optional<FileUser> find_user(const std::string& dir) {
 MemoryUsers::MemoryUsers() {
   constexpr std::string_view kDeleted = " (deleted)";
   for (const std::string& name : base::numeric_names("/proc")) {
-    pid_t pid = 0;
-    std::from_chars(name.data(), name.data() + name.size(), pid);
+    const pid_t pid = base::parse_number<pid_t>(name).value_or(0);
     const std::string fds = "/proc/" + name + "/fd/";
     for (const std::string& fd : base::numeric_names(fds)) {
       const std::string link = fds + fd;

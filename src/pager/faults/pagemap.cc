@@ -8,11 +8,12 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <system_error>
 
+#include "base/number.h"
 #include "base/process.h"
 #include "hot/region.h"
 #include "pager/kernel/features.h"
@@ -27,17 +28,18 @@ std::optional<bool> maps_regions(const Vmm& vmm, std::span<const hot::Region> re
   std::ifstream maps("/proc/" + std::to_string(vmm.pid()) + "/maps");
   std::vector<AddressRange> mapped;  // in order; adjacent mappings are joined
   for (std::string line; std::getline(maps, line);) {
-    AddressRange range;
-    const char* end = line.data() + line.size();
-    const auto first = std::from_chars(line.data(), end, range.start, 16);
-    if (first.ec != std::errc() || first.ptr == end ||
-        std::from_chars(first.ptr + 1, end, range.end, 16).ec != std::errc()) {
+    constexpr int kHexadecimal = 16;
+    std::string_view rest = line;
+    const auto start = base::take_number<uint64_t>(rest, kHexadecimal);
+    rest.remove_prefix(std::min<size_t>(rest.size(), 1));  // "-"
+    const auto end = base::take_number<uint64_t>(rest, kHexadecimal);
+    if (!start || !end) {
       return std::nullopt;
     }
-    if (!mapped.empty() && mapped.back().end == range.start) {
-      mapped.back().end = range.end;
+    if (!mapped.empty() && mapped.back().end == *start) {
+      mapped.back().end = *end;
     } else {
-      mapped.push_back(range);
+      mapped.push_back({.start = *start, .end = *end});
     }
   }
   // A process that has ended has no maps, and its pid may have been reused.

@@ -3,12 +3,12 @@
 #include "pager/probe/order.h"
 
 #include <algorithm>
-#include <charconv>
 #include <numeric>
 #include <utility>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/number.h"
 #include "hot/trace.h"
 #include "pager/probe/random.h"
 
@@ -86,10 +86,8 @@ Pattern parse_pattern(std::string_view text) {
     return {.kind = Pattern::Kind::sequential, .stride = 1, .trace_path = {}};
   }
   if (text.starts_with(kStride)) {
-    const std::string_view number = text.substr(kStride.size());
-    uint64_t stride = 0;
-    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), stride);
-    if (error == std::errc() && end == number.data() + number.size() && stride > 0) {
+    const uint64_t stride = base::parse_number<uint64_t>(text.substr(kStride.size())).value_or(0);
+    if (stride > 0) {
       return {.kind = Pattern::Kind::stride, .stride = stride, .trace_path = {}};
     }
   }

@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/deadline.h"
@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/json_line.h"
 #include "base/message.h"
+#include "base/number.h"
 #include "base/output.h"
 #include "pager/probe/baseline.h"
 #include "pager/probe/child.h"
@@ -40,8 +41,8 @@ void require_huge_pages(uint64_t needed) {
   const std::string path = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
   const std::optional<base::Fd> file = base::try_open(path, O_RDONLY);
   const std::string text = file ? base::read_all(file->get(), 64, path) : std::string("0");
-  uint64_t free_pages = 0;
-  std::from_chars(text.data(), text.data() + text.size(), free_pages);
+  std::string_view rest = text;
+  const uint64_t free_pages = base::take_number<uint64_t>(rest).value_or(0);
   if (free_pages < needed) {
     throw base::Unsupported("cannot use 2 MiB pages: " + std::to_string(needed) +
                             " are needed and " + std::to_string(free_pages) +

@@ -34,7 +34,7 @@ HttpReply ordered_reply(Pager::Ordered ordered) {
       return error_reply(kNotFound, "session not found");
     case Pager::Ordered::not_connected:
       return error_reply(kConflict, "no VMM is connected to the session");
-    case Pager::Ordered::under_way:
+    case Pager::Ordered::already_running:
       return error_reply(kConflict, "completion already in progress");
     case Pager::Ordered::yes:
       break;
@@ -195,7 +195,7 @@ HttpReply ControlApi::prefetch(const Call& call) {
     list = hot_files_.open(path, *image);
   }
   const Pager::Ordered ordered = pager_.prefetch(id, std::move(list));
-  return ordered == Pager::Ordered::under_way
+  return ordered == Pager::Ordered::already_running
              ? error_reply(kConflict,
                            std::to_string(SessionState::kHotLists) +
                                " hot lists of the session are being installed; try again later")

@@ -322,12 +322,12 @@ void Endpoints::drop(Key endpoint, RefusedPeer peer, const std::string& reason) 
                              static_cast<int>(base::kMaxReceivedFds))) {
     closer_.post(endpoint,
                  [held = std::make_shared<RefusedPeer>(std::move(peer)), reason]() mutable {
-                   held->settle(reason);
+                   held->enforce(reason);
                    held.reset();
                  });
     return;
   }
-  peer.settle(reason);
+  peer.enforce(reason);
   closer_.take(endpoint, std::move(peer));
 }
 

@@ -125,7 +125,7 @@ class Pager {
   // unknown.
   bool close(std::string_view id);
   // The result of an order to a session.
-  enum class Ordered { yes, unknown, not_connected, under_way };
+  enum class Ordered { yes, unknown, not_connected, already_running };
   struct CompletionOrder {
     Ordered ordered = Ordered::unknown;
     std::shared_ptr<Completion> completion{};  // set if `ordered` is `yes`

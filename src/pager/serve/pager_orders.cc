@@ -25,7 +25,7 @@ Pager::CompletionOrder Pager::complete(std::string_view id, uint64_t bytes_per_s
   CompletionOrder order{.ordered = find_connected(id, session)};
   if (session != nullptr) {
     order.completion = session->complete(bytes_per_second, wait);
-    order.ordered = order.completion ? Ordered::yes : Ordered::under_way;
+    order.ordered = order.completion ? Ordered::yes : Ordered::already_running;
   }
   return order;
 }
@@ -35,7 +35,7 @@ Pager::Ordered Pager::prefetch(std::string_view id, std::shared_ptr<const HotFil
   Session* session = nullptr;
   Ordered ordered = find_connected(id, session);
   if (session != nullptr && !session->prefetch(std::move(list))) {
-    ordered = Ordered::under_way;
+    ordered = Ordered::already_running;
   }
   return ordered;
 }

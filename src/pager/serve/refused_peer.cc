@@ -60,7 +60,7 @@ std::string RefusedPeer::outcome() const {
   return kill && vmm.kill() ? "killed" : "hangs";
 }
 
-void RefusedPeer::settle(const std::string& reason) {
+void RefusedPeer::enforce(const std::string& reason) {
   if (socket) {
     // Later sends of the peer fail, so the reads below see everything that it sent.
     static_cast<void>(::shutdown(socket.get(), SHUT_RD));

@@ -55,7 +55,7 @@ struct RefusedPeer {
   // it has and on_refusal requires it, and logs the result. A process that sent no userfaultfd
   // notices the refusal and is never killed; nor is a process without a pidfd, or this process.
   // Closes nothing.
-  void settle(const std::string& reason);
+  void enforce(const std::string& reason);
 
  private:
   void receive_pending();

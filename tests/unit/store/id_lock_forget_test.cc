@@ -47,9 +47,9 @@ class IdLockForgetTest : public testing::Test {
     base::Fd file;
     bool locked = false;
   };
-  CallersLock acquire_as_caller(LockMode mode, milliseconds patience,
+  CallersLock acquire_as_caller(LockMode mode, milliseconds timeout,
                                 store::WhenFull when_full = store::WhenFull::fail) const {
-    const Deadline deadline = Deadline::after(patience);
+    const Deadline deadline = Deadline::after(timeout);
     for (;;) {
       base::Fd file(::open(lock.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
       if (!file) {
@@ -207,13 +207,13 @@ TEST_F(IdLockForgetTest, ThousandsOfRoundsOfWaitersAndRemoversKeepTheLockExclusi
       for (int round = 0; round < kRounds; ++round) {
         // Every second one does not wait: it too must not be refused because files are removed, but
         // it is when another holds the lock.
-        const milliseconds patience = round % 2 == 0 ? kLong : milliseconds(0);
+        const milliseconds timeout = round % 2 == 0 ? kLong : milliseconds(0);
         std::optional<IdLock> own;
         CallersLock callers;
         if (round % 4 < 2) {
-          own = acquire(mode, patience);
+          own = acquire(mode, timeout);
         } else {
-          callers = acquire_as_caller(mode, patience);
+          callers = acquire_as_caller(mode, timeout);
         }
         if (own || callers.locked) {
           mode == LockMode::shared ? enter_as_reader(race) : enter_as_writer(race);
@@ -322,14 +322,14 @@ TEST_F(FullDiskLockTest, ThousandsOfRoundsOnADiskThatIsSometimesFullKeepTheLockE
         // Runs until enough of both occurred, because the disk is full at random times.
         const auto is_race = [&] { return race.removed > 10 && by_directory > 10; };
         for (int round = 0; round < kRounds || (!is_race() && round < 40 * kRounds); ++round) {
-          const milliseconds patience = round % 2 == 0 ? kLong : milliseconds(0);
+          const milliseconds timeout = round % 2 == 0 ? kLong : milliseconds(0);
           std::optional<IdLock> own;
           CallersLock callers;
           if (round % 4 < 2) {
-            own = acquire_full(patience);
+            own = acquire_full(timeout);
           } else {
             callers =
-                acquire_as_caller(LockMode::exclusive, patience, store::WhenFull::lock_directory);
+                acquire_as_caller(LockMode::exclusive, timeout, store::WhenFull::lock_directory);
           }
           if (own || callers.locked) {
             race.broken += race.writers.fetch_add(1) != 0 ? 1 : 0;
