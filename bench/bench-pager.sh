@@ -123,13 +123,15 @@ bench_zero_runs() {
 
 # Compares the back ends as users see them: which is faster, and when.
 bench_backends() {
-  local cache i file uffd hot
+  local cache i file ahead uffd hot
   for ((i = 0; i < 65536; i += 3)); do echo "$i"; done | sed '1i# snapfork-trace 1 page_size=4096 memory_bytes=268435456 regions=0+268435456' >"$dir/trace"
   hotpage-record record "$dir/trace" >"$dir/hot"
   for cache in warm cold; do
     for ((i = 0; i < rounds; ++i)); do
       forget "$cache"
       touched total_ns --step 3 --pages "$pages" >>"$dir/file.ms"
+      forget "$cache"
+      touched_after_readahead >>"$dir/ahead.ms"
       start_ours
       forget "$cache"
       touched total_ns --socket "$dir/ours" --step 3 --pages "$pages" >>"$dir/uffd.ms"
@@ -140,10 +142,20 @@ bench_backends() {
       stop_servers
     done
     file=$(median <"$dir/file.ms") uffd=$(median <"$dir/uffd.ms") hot=$(median <"$dir/hot.ms")
-    row "$pages random pages, $cache page cache: file mapping, uffd, uffd with a list (ms)" \
-      "$((file / 1000000)), $((uffd / 1000000)), $((hot / 1000000))" '-' "\`bench-pager touch --step 3\`"
+    ahead=$(median <"$dir/ahead.ms")
+    row "$pages random pages, $cache page cache: file mapping, file mapping after \`hotpage-record readahead\` (with its time), uffd, uffd with a list (ms)" \
+      "$((file / 1000000)), $((ahead / 1000000)), $((uffd / 1000000)), $((hot / 1000000))" '-' "\`bench-pager touch --step 3\`"
     rm -f "$dir"/*.ms
   done
+}
+
+# Prints the nanoseconds of the readahead and of the touches that follow.
+touched_after_readahead() {
+  local started=${EPOCHREALTIME/./} touch
+  hotpage-record readahead --mem "$dir/memory" "$dir/hot"
+  started=$((${EPOCHREALTIME/./} - started))
+  touch=$(touched total_ns --step 3 --pages "$pages")
+  echo $((started * 1000 + touch))
 }
 
 forget() { # <warm|cold>

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// hotpage-record: makes hot lists from traces, and prints and checks hot lists.
+// hotpage-record: makes hot lists from traces; prints, checks and uses hot lists.
+#include <array>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/effect.h"
 #include "base/error.h"
@@ -11,6 +14,7 @@
 #include "base/output.h"
 #include "base/program.h"
 #include "hot/hotpage_commands.h"
+#include "hot/readahead.h"
 #include "hot/trace.h"
 
 namespace {
@@ -97,6 +101,14 @@ int stat(int argc, char** argv) {
   return 0;
 }
 
+std::string required_memory(const Parsed& parsed) {
+  const std::optional<std::string> memory = parsed.value("mem");
+  if (!memory) {
+    throw base::UsageError("--mem is needed");
+  }
+  return *memory;
+}
+
 int check(int argc, char** argv) {
   base::Options options("hotpage-record check", "[options] --mem FILE LIST|-",
                         "Check that a hot list fits a memory file. Exits with 4 if it does not.");
@@ -104,13 +116,10 @@ int check(int argc, char** argv) {
   add_layout(options);
   if (const std::optional<Parsed> parsed = options.parse(argc, argv)) {
     parsed->require_operands(1, 1, "LIST");
-    const std::optional<std::string> memory = parsed->value("mem");
-    if (!memory) {
-      throw base::UsageError("--mem is needed");
-    }
+    const std::string memory = required_memory(*parsed);
     const std::string& path = parsed->operands()[0];
     const std::vector<hot::HotPage> pages = hot::read_hot_list(path);
-    hot::check_hot_list_for_file(pages, path, parse_layout(*parsed), *memory);
+    hot::check_hot_list_for_file(pages, path, parse_layout(*parsed), memory);
     if (base::message_style().json) {
       base::write_line_out(base::JsonLine("hot_list_check")
                                .path("path", path)
@@ -118,6 +127,31 @@ int check(int argc, char** argv) {
                                .number("entries", static_cast<int64_t>(pages.size()))
                                .str());
     }
+  }
+  return 0;
+}
+
+int readahead(int argc, char** argv) {
+  base::Options options("hotpage-record readahead", "[options] --mem FILE LIST|-",
+                        "Read the pages of a hot list from a memory file into the page cache.");
+  options.value("mem", "FILE", "the memory file");
+  add_layout(options);
+  if (const std::optional<Parsed> parsed = options.parse(argc, argv)) {
+    parsed->require_operands(1, 1, "LIST");
+    const std::string memory = required_memory(*parsed);
+    const std::string& path = parsed->operands()[0];
+    const std::vector<hot::HotPage> pages = hot::read_hot_list(path);
+    const hot::Readahead done = hot::read_ahead(pages, path, parse_layout(*parsed), memory);
+    if (base::message_style().json) {
+      base::write_line_out(base::JsonLine("hot_list_readahead")
+                               .path("path", path)
+                               .number("entries", static_cast<int64_t>(pages.size()))
+                               .number("ranges", static_cast<int64_t>(done.ranges))
+                               .number("bytes", static_cast<int64_t>(done.bytes))
+                               .str());
+    }
+    base::say_detail("reads " + std::to_string(done.bytes) + " bytes in " +
+                     std::to_string(done.ranges) + " ranges");
   }
   return 0;
 }
@@ -131,27 +165,31 @@ int help(int argc, char** argv) {
       "  show LIST                      print its entries\n"
       "  stat LIST                      print counts\n"
       "  check LIST --mem FILE          exit 4 if it does not fit the memory file\n"
+      "  readahead LIST --mem FILE      read its pages into the page cache\n"
       "\n"
       "Exit: 0 ok; 2 usage; 4 bad list or trace; 5 system. See hotpage-record(1).");
   if (const std::optional<Parsed> parsed = options.parse(argc, argv)) {
-    parsed->require_operands(1, 0, "a command: record, show, stat or check");
+    parsed->require_operands(1, 0, "a command: record, show, stat, check or readahead");
   }
   return 0;
 }
 
+struct Command {
+  std::string_view name;
+  int (*function)(int argc, char** argv);
+};
+constexpr std::array<Command, 5> kCommands{{{"record", record},
+                                            {"show", show},
+                                            {"stat", stat},
+                                            {"check", check},
+                                            {"readahead", readahead}}};
+
 int run(int argc, char** argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
-  if (command == "record") {
-    return record(argc - 1, argv + 1);
-  }
-  if (command == "show") {
-    return show(argc - 1, argv + 1);
-  }
-  if (command == "stat") {
-    return stat(argc - 1, argv + 1);
-  }
-  if (command == "check") {
-    return check(argc - 1, argv + 1);
+  for (const auto& [name, function] : kCommands) {
+    if (command == name) {
+      return function(argc - 1, argv + 1);
+    }
   }
   if (!command.empty() && command.front() != '-') {
     throw base::UsageError("unknown command " + base::quoted(command));

@@ -16,13 +16,13 @@ teardown() { common_teardown; }
 list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
 
 @test "hotpage-record: help, version, unknown options, closed streams" {
-  standard_cases hotpage-record record show stat check
+  standard_cases hotpage-record record show stat check readahead
 }
 
 @test "hotpage-record: without a command, or with an unknown one, is a usage error" {
   run --separate-stderr -2 hotpage-record
   assert_equal "$output" ""
-  assert_contains "$stderr" "record, show, stat or check"
+  assert_contains "$stderr" "record, show, stat, check or readahead"
   run --separate-stderr -2 hotpage-record frobnicate
   assert_contains "$stderr" "'frobnicate'"
 }
@@ -175,4 +175,34 @@ list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
     assert_equal "$output" ""
     assert_contains "$stderr" "'$list'"
   done
+}
+
+# The number of pages of a file in the page cache.
+cached_pages() { # <file>
+  fincore --noheadings --output PAGES "$1" | tr -d ' '
+}
+
+@test "readahead: reads the pages of the list and small gaps, and no others" {
+  head -c 8M /dev/urandom >memory
+  printf '# snapfork-trace 1 page_size=4096 memory_bytes=8388608 regions=0+8388608\n1000\n10\n1010\n' >trace
+  hotpage-record record -o list trace
+  sync memory
+  dd if=memory iflag=nocache count=0 status=none
+  (($(cached_pages memory) == 0)) || skip 'this filesystem keeps the pages of a file in memory'
+  run -0 hotpage-record readahead --json --mem memory list
+  assert_equal "$(json '[.type, .v, .path, .entries, .ranges, .bytes] | @csv')" \
+    '"hot_list_readahead",1,"list",3,2,49152'
+  wait_until 10 eval '(($(cached_pages memory) == 12))'
+}
+
+@test "readahead: a list of another image, a pipe and a missing file are refused by name" {
+  head -c 8K /dev/urandom >memory
+  hotpage-record record -o list two.trace
+  run --separate-stderr -4 hotpage-record readahead --mem memory --regions 0+4096,4096+4096 list
+  assert_contains "$stderr" "'list'"
+  mkfifo pipe
+  run --separate-stderr -4 timeout 10 hotpage-record readahead --mem pipe list
+  assert_contains "$stderr" "'pipe': it is not a regular file"
+  run --separate-stderr -5 hotpage-record readahead --mem missing list
+  assert_contains "$stderr" "'missing'"
 }

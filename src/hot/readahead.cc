@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sorts and joins hot pages, and queues reads of them by readahead(2).
+#include "hot/readahead.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/file_status.h"
+
+namespace hot {
+namespace {
+
+// The most that one call of readahead(2) reads on a device with default settings (read_ahead_kb);
+// the kernel cuts longer requests without saying so.
+constexpr uint64_t kMaxCall = 128 * 1024;
+constexpr uint64_t kFirstRegion = uint64_t{3} << 30U;
+
+}  // namespace
+
+std::vector<Region> usual_regions(uint64_t file_size, uint64_t page_size) {
+  const uint64_t first = std::min(file_size, kFirstRegion);
+  std::vector<Region> regions{{.base = 0, .size = first, .offset = 0, .page_size = page_size}};
+  if (file_size > first) {
+    regions.push_back(
+        {.base = first, .size = file_size - first, .offset = first, .page_size = page_size});
+  }
+  return regions;
+}
+
+std::vector<FileRange> readahead_ranges(std::span<const HotPage> pages,
+                                        std::span<const Region> regions) {
+  std::vector<FileRange> ranges;
+  ranges.reserve(pages.size());
+  for (const HotPage& page : pages) {
+    const Region& region = regions[page.region];
+    const uint64_t begin = region.offset + page.offset;
+    ranges.push_back({.begin = begin, .end = begin + region.page_size});
+  }
+  std::ranges::sort(ranges, {}, &FileRange::begin);
+  size_t last = 0;
+  for (size_t i = 1; i < ranges.size(); ++i) {
+    if (ranges[i].begin <= ranges[last].end + kReadaheadGap) {
+      ranges[last].end = std::max(ranges[last].end, ranges[i].end);
+    } else {
+      ranges[++last] = ranges[i];
+    }
+  }
+  ranges.resize(std::min(ranges.size(), last + 1));
+  return ranges;
+}
+
+Readahead read_ahead(std::span<const HotPage> pages, const std::string& name, HotListLayout layout,
+                     const std::string& memory_path) {
+  const base::Fd memory = base::open_file(memory_path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  if (layout.regions.empty()) {
+    const struct stat st = base::stat_fd(memory.get(), memory_path);
+    layout.regions = usual_regions(static_cast<uint64_t>(st.st_size), layout.page_size);
+  }
+  check_hot_list_for_file(pages, name, layout, memory_path);
+  Readahead done;
+  for (const FileRange& range : readahead_ranges(pages, layout.regions)) {
+    for (uint64_t at = range.begin; at < range.end; at += kMaxCall) {
+      if (::readahead(memory.get(), static_cast<off64_t>(at), std::min(kMaxCall, range.end - at)) !=
+          0) {
+        base::throw_errno("cannot read " + base::quoted(memory_path) + " ahead");
+      }
+    }
+    ++done.ranges;
+    done.bytes += range.end - range.begin;
+  }
+  return done;
+}
+
+}  // namespace hot
