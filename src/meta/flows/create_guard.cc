@@ -15,6 +15,7 @@
 #include "meta/flows/promote.h"
 #include "meta/guest/guest_state.h"
 #include "meta/guest/metadata.h"
+#include "meta/vmstate/formats.h"
 #include "meta/vmstate/vmstate.h"
 #include "store/files.h"
 #include "store/seal.h"
@@ -170,7 +171,7 @@ class CreateGuard {
     // Firecracker issue 5705.
     if (state && state->arch == vmstate::Arch::x86_64 &&
         state->mem_size_mib > vmstate::kOneRegionMib &&
-        vmstate::is_older_than(*state, vmstate::Release::v1_15)) {
+        vmstate::is_older_than(state->snapshot_version, {1, 15, 0})) {
       warn(
           "before Firecracker 1.15, a Diff of a guest with more than 3 GiB may be wrong; write a "
           "Full snapshot");

@@ -21,6 +21,8 @@
 #include "meta/guest/metadata.h"
 #include "meta/image/image_record.h"
 #include "meta/image/image_scan.h"
+#include "meta/vmstate/formats.h"
+#include "meta/vmstate/vmstate.h"
 #include "store/seal.h"
 
 namespace meta {
@@ -90,7 +92,7 @@ class Verifier {
         return;
       }
     }
-    if (vmstate::releases_of(version).empty()) {
+    if (vmstate::formats_of(version).empty()) {
       problem("the snapshot version " + base::quoted(version) + " of its state file is not known");
     }
   }

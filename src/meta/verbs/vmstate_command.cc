@@ -12,7 +12,8 @@
 #include "base/output.h"
 #include "meta/verbs/command_line.h"
 #include "meta/verbs/commands.h"
-#include "meta/vmstate/releases.h"
+#include "meta/vmstate/formats.h"
+#include "meta/vmstate/restore_bugs.h"
 #include "meta/vmstate/vmstate.h"
 
 namespace meta {

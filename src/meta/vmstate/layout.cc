@@ -1,39 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Holds the layout of the devices for each release, one member function for each Rust struct.
+// Builds the layouts of the devices, one member function for each Rust struct.
 //
 // The source of each layout is the set of structs that derive serde's Serialize at the release's
 // tag: src/vmm/src/persist.rs, device_manager/ and devices/ (for 1.13 also src/pci). Comments name
 // struct members where that helps to find them. docs/vmstate.md describes how to add a release.
 #include "meta/vmstate/layout.h"
 
-#include <algorithm>
-#include <array>
 #include <utility>
-
-#include "base/number.h"
 
 namespace meta::vmstate {
 namespace {
-
-struct VersionEntry {
-  std::string_view version;
-  Release first;
-  Release last;
-};
-constexpr std::array<VersionEntry, 9> kVersions{{
-    {"3.0.0", Release::v1_10, Release::v1_10},
-    {"4.0.0", Release::v1_10, Release::v1_10},
-    {"5.0.0", Release::v1_11, Release::v1_11},
-    {"6.0.0", Release::v1_12, Release::v1_12},
-    {"8.0.0", Release::v1_13, Release::v1_14},
-    {"9.0.0", Release::v1_15, Release::v1_15},
-    {"10.0.0", Release::v1_16, Release::v1_16},
-    {"11.0.0", Release::v1_16, Release::after_v1_16},
-    {"12.0.0", Release::v1_17, Release::v1_17},
-}};
-constexpr std::array<Release, 10> kReleases{
-    Release::v1_10, Release::v1_11, Release::v1_12,   Release::v1_13,       Release::v1_14,
-    Release::v1_15, Release::v1_16, Release::v1_16_2, Release::after_v1_16, Release::v1_17};
 
 // The devices of Firecracker, in the order of `enum VirtioDeviceType` (1.15 and later), with the
 // device types of the virtio specification (before 1.15).
@@ -53,19 +29,19 @@ constexpr size_t kDeviceTypes = 7;
 // MMIO_LEN of device_manager/mmio.rs, in all releases: the size of each window.
 constexpr uint64_t kMmioLength = 0x1000;
 
-// Builds the types of one release. Each member function is named after a Rust struct.
+// Builds the types of one layout. Each member function is named after a Rust struct.
 class Devices {
  public:
-  Devices(TypeArena& arena, Release release, Arch arch)
-      : arena_(arena), release_(release), arch_(arch) {}
+  Devices(TypeArena& arena, Layout layout, Arch arch)
+      : arena_(arena), layout_(layout), arch_(arch) {}
 
-  DevicesLayout layout() {
-    if (release_ < Release::v1_13) {  // MicrovmState.device_states, acpi_dev_state
+  DevicesLayout types() {
+    if (layout_ < Layout::v1_13) {  // MicrovmState.device_states, acpi_dev_state
       return {.virtio = mmio_devices(), .tail = acpi(), .has_clock = has_clock()};
     }
-    if (release_ < Release::after_v1_16) {
+    if (layout_ < Layout::after_v1_16) {
       return {.virtio = mmio_devices(),
-              .tail = tuple({acpi(), pci_devices(), since(Release::v1_16, option(serial()))}),
+              .tail = tuple({acpi(), pci_devices(), since(Layout::v1_16, option(serial()))}),
               .has_clock = has_clock()};
     }
     return {.virtio = choice({mmio_devices(), pci_devices()}),
@@ -83,7 +59,7 @@ class Devices {
   const Type* u64() { return leaf(Kind::u64); }
   const Type* boolean() { return leaf(Kind::boolean); }
   const Type* text(Role role = Role::none) { return leaf(Kind::text, role); }
-  // A null part is one that this release does not have.
+  // A null part is one that this layout does not have.
   const Type* tuple(Parts parts) {
     std::erase(parts, nullptr);
     return arena_.make(Kind::tuple, std::move(parts));
@@ -94,41 +70,41 @@ class Devices {
   const Type* choice(Parts parts) { return arena_.make(Kind::choice, std::move(parts)); }
   const Type* variants(size_t count) { return choice(Parts(count, tuple({}))); }
 
-  const Type* since(Release first, const Type* type) { return release_ >= first ? type : nullptr; }
-  const Type* until(Release last, const Type* type) { return release_ <= last ? type : nullptr; }
+  const Type* since(Layout first, const Type* type) { return layout_ >= first ? type : nullptr; }
+  const Type* until(Layout last, const Type* type) { return layout_ <= last ? type : nullptr; }
 
   const Type* mmio_devices() {
-    const bool has_legacy = arch_ == Arch::aarch64 && release_ < Release::after_v1_16;
+    const bool has_legacy = arch_ == Arch::aarch64 && layout_ < Layout::after_v1_16;
     return tuple({has_legacy ? sequence(tuple({device_kind(), mmio_info()})) : nullptr,
                   virtio_devices([&](const Type* state) { return mmio_device(state); })});
   }
 
   const Type* pci_devices() {
-    return tuple({until(Release::v1_16, boolean()),  // pci_enabled
+    return tuple({until(Layout::v1_16, boolean()),  // pci_enabled
                   virtio_devices([&](const Type* state) { return pci_device(state); })});
   }
 
   bool has_clock() const {
-    return release_ >= (arch_ == Arch::x86_64 ? Release::v1_14 : Release::v1_15);
+    return layout_ >= (arch_ == Arch::x86_64 ? Layout::v1_14 : Layout::v1_15);
   }
 
   // DeviceStates (MMIO) and PciDevicesState have the same list of devices.
   template <typename Connect>
   const Type* virtio_devices(const Connect& connected) {
-    const Type* mmds = release_ < Release::v1_13 ? variants(2) : tuple({variants(2), boolean()});
+    const Type* mmds = layout_ < Layout::v1_13 ? variants(2) : tuple({variants(2), boolean()});
     return tuple({sequence(connected(block())), sequence(connected(net())),
                   option(connected(vsock())), option(connected(balloon())), option(mmds),
-                  option(connected(entropy())), since(Release::v1_14, sequence(connected(pmem()))),
-                  since(Release::v1_14, option(connected(memory())))});
+                  option(connected(entropy())), since(Layout::v1_14, sequence(connected(pmem()))),
+                  since(Layout::v1_14, option(connected(memory())))});
   }
 
   const Type* mmio_device(const Type* state) {
     return tuple({text(), state, mmio_transport(), mmio_info()});
   }
-  const Type* mmio_transport() { return times(release_ < Release::v1_13 ? 5 : 6, u32()); }
+  const Type* mmio_transport() { return times(layout_ < Layout::v1_13 ? 5 : 6, u32()); }
   const Type* mmio_info() {
     return tuple({u64(), arena_.make_constant(Kind::u64, kMmioLength),
-                  release_ == Release::v1_10 ? sequence(u32()) : option(u32())});
+                  layout_ == Layout::v1_10 ? sequence(u32()) : option(u32())});
   }
   const Type* device_kind() { return choice({u32(), tuple({}), tuple({}), tuple({})}); }
   const Type* mmio_platform() {
@@ -139,31 +115,30 @@ class Devices {
     return tuple({text(), u32(), state, pci_transport()});
   }
   const Type* pci_transport() {
-    const Type* address =
-        release_ < Release::v1_16 ? text() : u32();  // PciBdf writes "0000:00:01.0"
-    const Type* offset = release_ < Release::v1_16 ? u64() : u16();
+    const Type* address = layout_ < Layout::v1_16 ? text() : u32();  // PciBdf writes "0000:00:01.0"
+    const Type* offset = layout_ < Layout::v1_16 ? u64() : u16();
     const Type* common = tuple({u8(), u8(), u32(), u32(), u16(), u16(), sequence(u16())});
     return tuple({address, boolean(), offset, sequence(u8()), pci_configuration(), common, msix(),
-                  until(Release::v1_13, sequence(u32())),    // msi_vector_group
-                  pci_bars(), since(Release::v1_16, u16()),  // msix_config_cap_offset
-                  since(Release::after_v1_16, u64())});      // bar_address
+                  until(Layout::v1_13, sequence(u32())),    // msi_vector_group
+                  pci_bars(), since(Layout::v1_16, u16()),  // msix_config_cap_offset
+                  since(Layout::after_v1_16, u64())});      // bar_address
   }
   const Type* pci_bars() {
-    switch (release_) {
-      case Release::v1_13:  // PciBarConfiguration
+    switch (layout_) {
+      case Layout::v1_13:  // PciBarConfiguration
         return tuple({u64(), u64(), u64(), variants(3), variants(2)});
-      case Release::v1_14:
-      case Release::v1_15:  // bar_address
+      case Layout::v1_14:
+      case Layout::v1_15:  // bar_address
         return u64();
       default:
         return times(6, tuple({u32(), u32(), boolean()}));
     }
   }
   const Type* pci_configuration() {
-    if (release_ >= Release::v1_16) {
+    if (layout_ >= Layout::v1_16) {
       return tuple({sequence(u32()), sequence(u32()), option(tuple({u8(), u8()}))});
     }
-    const bool is_1_13 = release_ == Release::v1_13;
+    const bool is_1_13 = layout_ == Layout::v1_13;
     const Type* bar = tuple({u32(), u32(), boolean(), is_1_13 ? option(variants(3)) : nullptr});
     const Type* rom_bar = is_1_13 ? tuple({u32(), u32(), boolean()}) : nullptr;
     return tuple({sequence(u32()), sequence(u32()), sequence(bar), rom_bar,
@@ -171,18 +146,18 @@ class Devices {
   }
   const Type* msix() {
     return tuple({sequence(times(4, u32())), sequence(u64()), boolean(), boolean(),
-                  since(Release::v1_14, sequence(u32()))});
+                  since(Layout::v1_14, sequence(u32()))});
   }
 
   // VirtioDeviceState of devices/virtio/persist.rs.
   const Type* virtio(const DeviceType& device) {
     const Type* type =
-        release_ < Release::v1_15
+        layout_ < Layout::v1_15
             ? arena_.make_constant(Kind::u32, device.virtio_id)
             : arena_.make_constant(Kind::choice, device.variant, Parts(kDeviceTypes, tuple({})));
     const Type* queue = tuple({u16(), u16(), boolean(), u64(), u64(), u64(), u16(), u16(), u16()});
     return tuple({type, u64(), u64(), sequence(queue),
-                  until(Release::v1_12, u32()),  // interrupt_status
+                  until(Layout::v1_11, u32()),  // interrupt_status
                   boolean()});
   }
   const Type* rate_limiter() {
@@ -195,9 +170,9 @@ class Devices {
     const Parts common{text(), option(text()), variants(2), boolean()};
     Parts file = common;
     file.insert(file.end(), {text(Role::drive), virtio(kBlock), rate_limiter(), variants(2),
-                             since(Release::v1_17, u32()),  // blk_size
-                             since(Release::v1_17, block_topology()),
-                             since(Release::v1_17, u32())});  // discard_sector_alignment
+                             since(Layout::v1_17, u32()),  // blk_size
+                             since(Layout::v1_17, block_topology()),
+                             since(Layout::v1_17, u32())});  // discard_sector_alignment
     Parts vhost_user = common;
     vhost_user.insert(vhost_user.end(),
                       {text(Role::vhost_user_block), u64(), sequence(u8()), virtio(kBlock)});
@@ -208,25 +183,25 @@ class Devices {
 
   const Type* net() {
     const Type* mmds_stack = tuple(
-        {times(6, u8()), u32(), u16(), until(Release::v1_10, u64()), until(Release::v1_10, u64())});
-    const Type* config = tuple({option(text()), since(Release::v1_16, option(u16()))});
+        {times(6, u8()), u32(), u16(), until(Layout::v1_10, u64()), until(Layout::v1_10, u64())});
+    const Type* config = tuple({option(text()), since(Layout::v1_16, option(u16()))});
     return tuple({text(Role::iface_id), text(Role::tap), rate_limiter(), rate_limiter(),
                   option(mmds_stack), config, virtio(kNet),
-                  until(Release::v1_12, tuple({u16(), u16(), u32()}))});  // rx_buffers_state
+                  until(Layout::v1_11, tuple({u16(), u16(), u32()}))});  // rx_buffers_state
   }
 
   const Type* vsock() {
     const Type* backend =
-        release_ < Release::v1_15 ? choice({text(Role::vsock)}) : tuple({text(Role::vsock), u32()});
-    return tuple({backend, tuple({u64(), virtio(kVsock), since(Release::v1_16_2, boolean())})});
+        layout_ < Layout::v1_15 ? choice({text(Role::vsock)}) : tuple({text(Role::vsock), u32()});
+    return tuple({backend, tuple({u64(), virtio(kVsock), since(Layout::v1_16_2, boolean())})});
   }
 
   const Type* balloon() {
-    const Type* statistics = times(release_ < Release::v1_14 ? 10 : 16, option(u64()));
+    const Type* statistics = times(layout_ < Layout::v1_14 ? 10 : 16, option(u64()));
     const Type* hinting = tuple({u32(), u32(), option(u32()), boolean()});
     const Type* polling_interval = leaf(Kind::u16, Role::balloon);
     return tuple({polling_interval, option(u16()), statistics, tuple({u32(), u32()}),
-                  since(Release::v1_14, hinting), virtio(kBalloon)});
+                  since(Layout::v1_14, hinting), virtio(kBalloon)});
   }
 
   const Type* entropy() { return tuple({virtio(kEntropy), rate_limiter()}); }
@@ -234,9 +209,9 @@ class Devices {
   const Type* pmem() {
     const Type* bucket = tuple({u64(), option(u64()), u64()});
     const Type* config = tuple({text(), text(Role::pmem), boolean(), boolean(),
-                                since(Release::v1_16, option(times(2, option(bucket))))});
+                                since(Layout::v1_16, option(times(2, option(bucket))))});
     const Type* config_space = tuple({u64(), leaf(Kind::u64, Role::pmem_bytes)});
-    return tuple({virtio(kPmem), config_space, config, since(Release::v1_16, rate_limiter())});
+    return tuple({virtio(kPmem), config_space, config, since(Layout::v1_16, rate_limiter())});
   }
 
   const Type* memory() {
@@ -246,56 +221,24 @@ class Devices {
 
   const Type* acpi() {
     const Type* generation = tuple({u32(), u64()});
-    if (release_ < Release::v1_14) {
+    if (layout_ < Layout::v1_14) {
       return option(generation);
     }
     const Type* abi = tuple({arena_.make_constant(Kind::u32, kClockMagic), u32(), u16(), u8(), u8(),
                              u32(), u64(), u64(), times(2, u8()), u8(), u8(), u16(), u8(), u8(),
-                             times(8, u64()), since(Release::v1_15, u64())});
+                             times(8, u64()), since(Layout::v1_15, u64())});
     return tuple(
-        {generation, has_clock() ? tuple({u64(), since(Release::v1_15, u32()), abi}) : nullptr});
+        {generation, has_clock() ? tuple({u64(), since(Layout::v1_15, u32()), abi}) : nullptr});
   }
 
   const Type* serial() { return tuple({times(9, u8()), sequence(u8())}); }
 
   TypeArena& arena_;
-  Release release_;
+  Layout layout_;
   Arch arch_;
 };
 
 }  // namespace
-
-Encoding encoding_of(Release release) {
-  return release < Release::v1_15 ? Encoding::bincode : Encoding::bitcode;
-}
-
-std::span<const Release> releases_of(std::string_view version) {
-  const auto* const entry = std::ranges::find(kVersions, version, &VersionEntry::version);
-  if (entry == kVersions.end()) {
-    return {};
-  }
-  const auto first = static_cast<size_t>(entry->first);
-  return std::span(kReleases).subspan(first, static_cast<size_t>(entry->last) - first + 1);
-}
-
-std::span<const Release> all_releases() {
-  return kReleases;
-}
-
-bool is_newer_version(std::string_view version) {
-  const auto major = [](std::string_view text) {
-    return base::parse_number<unsigned>(text.substr(0, text.find('.'))).value_or(0);
-  };
-  return major(version) > major(kVersions.back().version);
-}
-
-bool is_assumed(std::string_view version, Release release) {
-  const std::span<const Release> releases = releases_of(version);
-  const bool is_known = std::ranges::find(releases, release) != releases.end();
-  // Two layouts have this number. Which changes 1.16.2 took is not published.
-  constexpr std::string_view kTwoLayouts = "11.0.0";
-  return !is_known || (version == kTwoLayouts && release != Release::after_v1_16);
-}
 
 const Type* header_type(TypeArena& arena) {
   const auto text = [&](Role role) { return arena.make(Kind::text, {}, role); };
@@ -312,8 +255,8 @@ const Type* header_type(TypeArena& arena) {
        arena.make(Kind::choice, std::vector<const Type*>(kPageSizes, unit), Role::huge_pages)});
 }
 
-DevicesLayout devices_layout(TypeArena& arena, Release release, Arch arch) {
-  return Devices(arena, release, arch).layout();
+DevicesLayout devices_layout(TypeArena& arena, Layout layout, Arch arch) {
+  return Devices(arena, layout, arch).types();
 }
 
 }  // namespace meta::vmstate

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Describes the parts of a state file that are read, for each release: the header and the devices.
+// Describes the parts of a state file that are read: the header, and the devices in each layout.
 #pragma once
 
-#include <span>
-#include <string_view>
-#include <vector>
+#include <cstddef>
+#include <cstdint>
 
 #include "meta/vmstate/type.h"
 
@@ -13,31 +12,19 @@ namespace meta::vmstate {
 enum class Encoding { bincode, bitcode };
 enum class Arch { x86_64, aarch64 };
 
-// The releases whose layouts differ, oldest first. The comment has the snapshot version, which is
-// the version of the format that the state file contains.
-enum class Release {
-  v1_10,        // 3.0.0 and, with the same layout, 4.0.0 (1.10.1)
-  v1_11,        // 5.0.0
-  v1_12,        // 6.0.0
-  v1_13,        // 8.0.0
-  v1_14,        // also 8.0.0, with more devices
-  v1_15,        // 9.0.0
-  v1_16,        // 10.0.0
-  v1_16_2,      // 11.0.0: 1.16 with changes that are not published yet; assumed
-  after_v1_16,  // 11.0.0: the main branch of August 2026
-  v1_17,        // 12.0.0
+// The layouts of the devices, oldest first, each with the name of the first release that has it.
+// Which snapshot version has which layout: formats.cc.
+enum class Layout {
+  v1_10,  // also of 1.9
+  v1_11,  // also of 1.12
+  v1_13,
+  v1_14,
+  v1_15,
+  v1_16,
+  v1_16_2,      // 1.16 with a change that is not published yet; assumed
+  after_v1_16,  // the main branch of August 2026
+  v1_17,
 };
-
-Encoding encoding_of(Release release);
-// The releases that write snapshot version `version` ("8.0.0"), oldest first. Empty if the version
-// is not known.
-std::span<const Release> releases_of(std::string_view version);
-// All releases, oldest first.
-std::span<const Release> all_releases();
-// Whether `version` is newer than all known ones.
-bool is_newer_version(std::string_view version);
-// Whether `release` is only assumed to write `version`.
-bool is_assumed(std::string_view version, Release release);
 
 // The start of every state: magic, version, memory size, SMT, CPU template, kernel, initrd, boot
 // arguments, page size. It is the same in all releases.
@@ -52,7 +39,7 @@ struct DevicesLayout {
   // Whether `tail` contains kClockMagic, at most kClockMagicReach bytes from its start.
   bool has_clock;
 };
-DevicesLayout devices_layout(TypeArena& arena, Release release, Arch arch);
+DevicesLayout devices_layout(TypeArena& arena, Layout layout, Arch arch);
 
 // The first member of a VMClock page: "VCLK" (vmclock-abi.h of Linux).
 inline constexpr uint32_t kClockMagic = 0x4b4c4356;

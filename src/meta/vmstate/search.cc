@@ -17,6 +17,7 @@
 #include "base/little_endian.h"
 #include "meta/vmstate/bincode_reader.h"
 #include "meta/vmstate/bitcode_reader.h"
+#include "meta/vmstate/formats.h"
 
 namespace meta::vmstate {
 namespace {
@@ -176,19 +177,19 @@ bool may_contain_path(std::string_view text) {
   return false;
 }
 
-// Searches with the layouts of some releases.
+// Searches with several layouts.
 class Search {
  public:
   Search(std::string_view body, Encoding encoding, Arch arch)
       : body_(body), encoding_(encoding), arch_(arch) {}
 
-  // The readings of `release`; empty if it does not fit.
-  std::vector<Reading> with(Release release) {
-    if (encoding_of(release) != encoding_) {
+  // The readings of `format`; empty if it does not fit.
+  std::vector<Reading> with(const Format& format) {
+    if (format.encoding != encoding_) {
       return {};
     }
     TypeArena arena;
-    return all_readings(body_, devices_layout(arena, release, arch_), encoding_, budget_);
+    return all_readings(body_, devices_layout(arena, format.layout, arch_), encoding_, budget_);
   }
   bool is_exhausted() const { return budget_.left == 0; }
 
@@ -204,14 +205,14 @@ class Search {
 std::optional<FoundDevices> search_devices(std::string_view body, size_t header_bytes,
                                            std::string_view version, Encoding encoding, Arch arch) {
   const bool is_newer = is_newer_version(version);
-  const std::span<const Release> releases = is_newer ? all_releases() : releases_of(version);
-  const std::vector<Release> newest_first(releases.rbegin(), releases.rend());
+  const std::span<const Format> formats = is_newer ? all_formats() : formats_of(version);
+  const std::vector<Format> newest_first(formats.rbegin(), formats.rend());
   Search search(body, encoding, arch);
   std::optional<FoundDevices> result;
-  // The newest release is tried first. Zeros at the end of a 1.14 state can be read as an empty
+  // The newest layout is tried first. Zeros at the end of a 1.14 state can be read as an empty
   // 1.13 state. Only bytes with the clock's magic number can be read as a 1.14 state.
-  for (const Release release : newest_first) {
-    const std::vector<Reading> readings = search.with(release);
+  for (const Format& format : newest_first) {
+    const std::vector<Reading> readings = search.with(format);
     if (search.is_exhausted()) {
       return std::nullopt;
     }
@@ -221,7 +222,7 @@ std::optional<FoundDevices> search_devices(std::string_view body, size_t header_
     if (!first_contains_others(body, readings)) {
       return std::nullopt;
     }
-    const bool is_assumed = meta::vmstate::is_assumed(version, release);
+    const bool is_assumed = is_newer || format.is_assumed;
     const std::string_view before =
         body.substr(0, readings[0].offset).substr(std::min(header_bytes, readings[0].offset));
     if (is_assumed && may_contain_path(before)) {

@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <charconv>
 #include <string>
 
 #include "base/error.h"
@@ -14,6 +13,7 @@
 #include "meta/vmstate/bincode_reader.h"
 #include "meta/vmstate/bitcode_reader.h"
 #include "meta/vmstate/crc64.h"
+#include "meta/vmstate/formats.h"
 #include "meta/vmstate/search.h"
 
 namespace meta::vmstate {
@@ -44,23 +44,20 @@ std::optional<Arch> arch_at(std::string_view bytes, size_t offset) {
                               : std::nullopt;
 }
 
-// The major number of a version such as "10.0.0". Returns nothing for any other string. The letters
-// allow a suffix such as "-alpha", "-beta", "-dev", "-rc" or a commit in hexadecimal.
-std::optional<unsigned> major_version(std::string_view version) {
-  unsigned major = 0;
-  const auto [end, error] = std::from_chars(version.data(), version.data() + version.size(), major);
-  const bool good = error == std::errc() && end != version.data() + version.size() && *end == '.' &&
-                    version.find_first_not_of("0123456789.abcdeflphrtv-") == std::string_view::npos;
-  return good ? std::optional(major) : std::nullopt;
+// Whether `text` is a version such as "10.0.0". The letters allow a suffix such as "-alpha",
+// "-beta", "-dev", "-rc" or a commit in hexadecimal.
+bool is_version(std::string_view text) {
+  const size_t digits = text.find_first_not_of("0123456789");
+  return digits > 0 && digits < text.size() && text[digits] == '.' &&
+         text.find_first_not_of("0123456789.abcdeflphrtv-") == std::string_view::npos;
 }
 
-// The variants are None and 2M; from snapshot version 11 on they are None, Transparent and 2M.
-PageSize page_size_of(uint64_t variant, unsigned major) {
-  constexpr unsigned kFirstWithTransparent = 11;
+PageSize page_size_of(uint64_t variant, PageSizes sizes) {
   if (variant == 0) {
     return PageSize::normal;
   }
-  return major >= kFirstWithTransparent && variant == 1 ? PageSize::transparent : PageSize::huge_2m;
+  return sizes == PageSizes::none_transparent_2m && variant == 1 ? PageSize::transparent
+                                                                 : PageSize::huge_2m;
 }
 
 EmbeddedText embedded_text(std::string_view bytes, const Field& part) {
@@ -120,14 +117,13 @@ VmState parse_vmstate(std::string_view bytes, std::string_view name) {
       page_size_variant = part.value;
     }
   }
-  const std::optional<unsigned> major = major_version(state.snapshot_version);
-  if (!major) {
+  if (!is_version(state.snapshot_version)) {
     refuse("it has no snapshot version");
   }
   if (state.mem_size_mib == 0 || state.mem_size_mib > kMaxMemoryMib) {
     refuse("its memory size is " + std::to_string(state.mem_size_mib) + " MiB");
   }
-  state.page_size = page_size_of(page_size_variant, *major);
+  state.page_size = page_size_of(page_size_variant, format_like(state.snapshot_version).page_sizes);
   return state;
 }
 
@@ -191,14 +187,6 @@ std::optional<VmState> try_read_vmstate(const std::string& path) {
   } catch (const std::system_error&) {
     return std::nullopt;
   }
-}
-
-bool is_older_than(const VmState& state, Release release) {
-  const std::span<const Release> releases = releases_of(state.snapshot_version);
-  if (releases.empty()) {
-    return state.encoding == Encoding::bincode && encoding_of(release) == Encoding::bitcode;
-  }
-  return releases.back() < release;
 }
 
 std::string assumed_layout_warning(const VmState& state) {

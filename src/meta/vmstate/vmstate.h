@@ -71,10 +71,6 @@ std::string read_vmstate_file(const std::string& path);
 // not a state. For callers whose user gets that error from another check.
 std::optional<VmState> try_read_vmstate(const std::string& path);
 
-// Whether a release before `release` wrote the state. If the snapshot version is not known, only
-// the encoding decides.
-bool is_older_than(const VmState& state, Release release);
-
 // The warning about a state whose layout is assumed, without the name of the file; "" for others.
 std::string assumed_layout_warning(const VmState& state);
 

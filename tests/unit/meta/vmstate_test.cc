@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/little_endian.h"
+#include "meta/vmstate/formats.h"
 #include "meta/vmstate/rewrite_paths.h"
 #include "tests/unit/meta/real_states.h"
 #include "tests/unit/meta/vmstate_writer.h"
@@ -214,7 +215,7 @@ TEST(SyntheticVmState, PageSizeVariantsDependOnTheVersion) {
 
 TEST(SyntheticVmState, IsOlderThanTheReleasesAfterItsOwn) {
   const auto is_older_than_1_15 = [](const StatePlan& plan) {
-    return vmstate::is_older_than(parse_whole(make_state(plan)), vmstate::Release::v1_15);
+    return vmstate::is_older_than(parse_whole(make_state(plan)).snapshot_version, {1, 15, 0});
   };
   for (const ReleaseFacts& release : kWriterReleases) {
     EXPECT_EQ(is_older_than_1_15({.release = std::string(release.name)}), !release.is_bitcode)
@@ -222,8 +223,8 @@ TEST(SyntheticVmState, IsOlderThanTheReleasesAfterItsOwn) {
   }
   EXPECT_TRUE(is_older_than_1_15({.release = "1.14", .version = "7.0.0"}));
   EXPECT_FALSE(is_older_than_1_15({.release = "1.17", .version = "99.0.0"}));
-  const vmstate::VmState state = parse_whole(make_state({.release = "1.13"}));
-  EXPECT_FALSE(vmstate::is_older_than(state, vmstate::Release::v1_14)) << "8.0.0 is 1.14 as well";
+  EXPECT_FALSE(vmstate::is_older_than("8.0.0", {1, 14, 0})) << "1.14 writes 8.0.0 as well";
+  EXPECT_TRUE(vmstate::is_older_than("8.0.0", {1, 14, 5}));
 }
 
 TEST(VmState, ThatCannotBeReadIsNothingToTryReadVmstate) {

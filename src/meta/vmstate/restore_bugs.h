@@ -1,29 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Says which Firecracker releases load a state, and what is known to go wrong when they do.
+// Says what is known to go wrong when the releases that load a state do so.
 #pragma once
 
-#include <string>
 #include <string_view>
-#include <tuple>
 #include <vector>
 
+#include "meta/vmstate/formats.h"
 #include "meta/vmstate/vmstate.h"
 
 namespace meta::vmstate {
-
-struct ReleaseNumber {
-  unsigned major;
-  unsigned minor;
-  unsigned patch;
-  bool operator<(const ReleaseNumber& other) const {
-    return std::tie(major, minor, patch) < std::tie(other.major, other.minor, other.patch);
-  }
-  std::string text() const;  // "1.16.0"
-};
-
-// The releases that write and load snapshot version `version`, oldest first. Empty if the version
-// is not known.
-std::vector<ReleaseNumber> releases_that_load(std::string_view version);
 
 // A bug of Firecracker that a restored guest meets.
 struct RestoreBug {
