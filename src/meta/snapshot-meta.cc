@@ -33,6 +33,7 @@ constexpr std::array kVerbs{
     Verb{"fork-publish", meta::fork_publish_command},
     Verb{"fork-end", meta::fork_end_command},
     Verb{"accept", meta::accept_command},
+    Verb{"load-request", meta::load_request_command},
     Verb{"run-begin", meta::run_begin_command},
     Verb{"stop", meta::stop_command},
     Verb{"trash", meta::trash_command},
@@ -60,6 +61,7 @@ constexpr const char* kFooter =
   fork-publish SOURCE NEW...       make guests of their clones
   fork-end TEMPLATE FORK...        remove clones and index entries of forks
   accept ID                        accept the changed disks of a Stale guest
+  load-request ID                  print the body of PUT /snapshot/load
   run-begin ID, stop ID            record the VMM of a guest, end it
   trash ID                         move a guest out of the store
   purge ID                         remove the leftovers of an id

@@ -28,7 +28,7 @@ teardown() { common_teardown; }
   assert_equal "$(jq -c 'del(.snapshot_load, .clone)' <<<"${lines[0]}")" \
     '{"type":"fork","v":1,"id":"f1","name":"f1","template":"a","source":"a","dir":"'"$(guest_dir f1)"'","state_path":"'"$(state_of f1)"'","memory_path":"'"$(memory_of f1)"'","backend":"uffd","uffd_socket_path":"/s/'"$session"'.sock","session_id":"'"$session"'","needs_run":false}'
   assert_equal "$(jq -c .snapshot_load <<<"${lines[0]}")" \
-    '{"snapshot_path":"'"$(state_of f1)"'","mem_backend":{"backend_type":"Uffd","backend_path":"/s/'"$session"'.sock"},"resume_vm":true}'
+    '{"snapshot_path":"'"$(state_of f1)"'","mem_backend":{"backend_type":"Uffd","backend_path":"/s/'"$session"'.sock"},"clock_realtime":true,"resume_vm":true}'
   assert_equal "$(jq -c .clone <<<"${lines[0]}")" null
   assert_equal "$(jq -c .clone.method <<<"${lines[1]}")" '"reflink"'
   assert_contains "${lines[1]}" '"bytes_shared":1.0'
@@ -40,6 +40,22 @@ teardown() { common_teardown; }
   assert_equal "$(snapshot-meta get f1 FirecrackerSnapshotCacheKey)" "$(snapshot-meta get f2 FirecrackerSnapshotCacheKey)"
   assert_equal "$(snapshot-meta state f1)" Standby
   assert_equal "$(find "$tmp" -mindepth 1)" ''
+}
+
+@test "the load of a fork's record has the fields that the recorded Firecracker knows" {
+  local version
+  init_template a
+  run -0 make_fork a f1
+  assert_equal "$(json .snapshot_load.clock_realtime)" true
+  for version in 1.15.0 1.15.1; do
+    rm -rf "$(guest_dir a)"
+    init_guest a
+    "$HELPERS/write-vmstate" "$(state_of a)" 9.0.0 2
+    snapshot-meta set a 'snapfork.vmm:={"version":"'$version'","from":"import"}'
+    run -0 make_fork a "f-$version"
+    assert_equal "$(json '.snapshot_load.clock_realtime | tostring')" "$([[ $version == 1.15.0 ]] && echo null || echo true)"
+    assert_equal "$(snapshot-meta get "f-$version" snapfork.vmm.version)" "$version"
+  done
 }
 
 @test "a fork of a Standby guest has its own memory file" {

@@ -9,7 +9,7 @@ setup() { common_setup; }
 teardown() { common_teardown; }
 
 @test "snapshot-meta has --help, --version and a man page, and refuses unknown options" {
-  standard_cases snapshot-meta init show get set unset guard-create list state promote demote forks fork-begin \
+  standard_cases snapshot-meta init show get set unset guard-create list state promote demote forks fork-begin load-request \
     fork-publish fork-end trash purge verify fsck vmstate rewrite-paths merge-diff host-paths session-name new-ids
 }
 

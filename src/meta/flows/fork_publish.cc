@@ -13,14 +13,17 @@
 #include "base/file_status.h"
 #include "base/hex.h"
 #include "base/json_line.h"
+#include "base/kernel_release.h"
 #include "base/message.h"
 #include "base/unix_socket.h"
 #include "meta/flows/fork_lifecycle.h"
+#include "meta/flows/load_request.h"
 #include "meta/forks/fork_index.h"
 #include "meta/forks/fork_metadata.h"
 #include "meta/guest/disks.h"
 #include "meta/guest/guest_state.h"
 #include "meta/guest/metadata.h"
+#include "meta/guest/snapshot_record.h"
 #include "meta/vmstate/vmstate.h"
 #include "store/files.h"
 #include "store/session_name.h"
@@ -143,14 +146,14 @@ class Publisher {
     if (needs_run) {
       line.null("snapshot_load");
     } else {
-      base::JsonLine backend;
-      backend.text("backend_type", options_.uses_uffd ? "Uffd" : "File")
-          .text("backend_path", options_.uses_uffd ? socket_of(id) : memory_path);
-      base::JsonLine load;
-      load.text("snapshot_path", state_path)
-          .raw("mem_backend", backend.str())
-          .boolean("resume_vm", true);
-      line.raw("snapshot_load", load.str());
+      line.raw(
+          "snapshot_load",
+          load_body(vmstate_, {.id = id,
+                               .state_path = state_path,
+                               .uses_uffd = options_.uses_uffd,
+                               .backend_path = options_.uses_uffd ? socket_of(id) : memory_path,
+                               .vmm_version = snapshot_vmm(metadata_),
+                               .host_kernel = base::kernel_release()}));
     }
     const auto report = options_.clone_reports.find(clone_name(id));
     report != options_.clone_reports.end() ? line.raw("clone", report->second) : line.null("clone");

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Chooses the fields of the load by the version of the VMM, and writes them.
+#include "meta/flows/load_request.h"
+
+#include <net/if.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "base/error.h"
+#include "base/json_line.h"
+#include "base/kernel_release.h"
+#include "base/utf8.h"
+#include "meta/guest/snapshot_record.h"
+#include "meta/vmstate/formats.h"
+#include "meta/vmstate/load_fields.h"
+
+namespace meta {
+namespace {
+
+using vmstate::LoadField;
+using vmstate::ReleaseNumber;
+
+std::string cannot_load(const LoadRequest& request) {
+  return "cannot load " + base::quoted(request.id) + ": ";
+}
+
+std::string list_releases(const std::vector<ReleaseNumber>& releases) {
+  std::string text;
+  for (size_t i = 0; i < releases.size(); ++i) {
+    const char* const separator = i == 0 ? "" : i + 1 < releases.size() ? ", " : " or ";
+    text += separator + releases[i].text();
+  }
+  return text;
+}
+
+void require_loadable(const vmstate::VmState& state, const LoadRequest& request,
+                      ReleaseNumber release) {
+  const std::string_view loads = vmstate::version_of(release);
+  const ReleaseNumber oldest = *vmstate::all_formats().front().first;
+  if (loads == state.snapshot_version || (loads.empty() && release > oldest)) {
+    return;
+  }
+  const std::vector<ReleaseNumber> good = vmstate::releases_that_load(state.snapshot_version);
+  throw base::Refused(
+      cannot_load(request) + "Firecracker " + release.text() + " loads " +
+      (loads.empty() ? "older snapshot versions" : "snapshot version " + std::string(loads)) +
+      ", and its state has " + base::printable(state.snapshot_version) +
+      (good.empty() ? "" : "; use Firecracker " + list_releases(good)));
+}
+
+std::string overrides_json(const vmstate::VmState& state, const LoadRequest& request) {
+  base::JsonList list;
+  for (const TapName& tap : request.taps) {
+    if (tap.tap.empty() || tap.tap.size() >= IFNAMSIZ) {
+      throw base::UsageError("bad tap name " + base::quoted(tap.tap) + ": 1 to " +
+                             std::to_string(IFNAMSIZ - 1) + " bytes are required");
+    }
+    const bool is_known = std::ranges::find(state.taps, tap.iface_id,
+                                            &vmstate::EmbeddedText::iface_id) != state.taps.end();
+    if (!is_known && state.paths_problem.empty()) {
+      std::string names;
+      for (const vmstate::EmbeddedText& other : state.taps) {
+        names += (names.empty() ? "; its interfaces are " : ", ") + base::quoted(other.iface_id);
+      }
+      throw base::Refused(cannot_load(request) + "it has no network interface " +
+                          base::quoted(tap.iface_id) + names);
+    }
+    base::JsonLine line;
+    line.text("iface_id", tap.iface_id).text("host_dev_name", tap.tap);
+    list.add(line.str());
+  }
+  return list.str();
+}
+
+}  // namespace
+
+std::string load_body(const vmstate::VmState& state, const LoadRequest& request) {
+  const std::optional<ReleaseNumber> release = vmstate::parse_release(request.vmm_version);
+  if (release) {
+    require_loadable(state, request, *release);
+  }
+  const auto knows = [&](LoadField field) {
+    return release ? vmstate::knows_load_field(*release, field)
+                   : vmstate::all_know_load_field(state.snapshot_version, field);
+  };
+  base::JsonLine backend;
+  backend.text("backend_type", request.uses_uffd ? "Uffd" : "File")
+      .text("backend_path", request.backend_path);
+  base::JsonLine body;
+  body.text("snapshot_path", request.state_path).raw("mem_backend", backend.str());
+  if (request.tracks_dirty_pages) {
+    body.boolean(
+        knows(LoadField::track_dirty_pages) ? "track_dirty_pages" : "enable_diff_snapshots", true);
+  }
+  if (!request.taps.empty()) {
+    if (!knows(LoadField::network_overrides)) {
+      throw base::Refused(
+          cannot_load(request) +
+          "only Firecracker 1.12 or later takes other taps than those in the state");
+    }
+    body.raw("network_overrides", overrides_json(state, request));
+  }
+  if (!request.keeps_clock && state.arch == vmstate::Arch::x86_64 &&
+      knows(LoadField::clock_realtime) && base::is_kernel_at_least(request.host_kernel, 5, 16)) {
+    body.boolean("clock_realtime", true);
+  }
+  return body.boolean("resume_vm", request.resumes).str();
+}
+
+std::string load_body_of_guest(const store::Store& store, LoadRequest request) {
+  const Metadata metadata = Metadata::of_guest(store, request.id);
+  request.state_path = store.state_path(request.id);
+  request.host_kernel = base::kernel_release();
+  if (!request.uses_uffd) {
+    request.backend_path = store.memory_path(request.id);
+  }
+  if (request.vmm_version.empty()) {
+    request.vmm_version = snapshot_vmm(metadata);
+  }
+  const std::string bytes = vmstate::read_vmstate_file(request.state_path);
+  vmstate::VmState state = vmstate::parse_vmstate(bytes, request.state_path);
+  vmstate::read_devices(bytes, state);
+  require_known_paths(state, metadata, "cannot load " + base::quoted(request.id));
+  return load_body(state, request);
+}
+
+void require_known_paths(const vmstate::VmState& state, const Metadata& metadata,
+                         const std::string& what) {
+  if (!state.paths_problem.empty() && !assumes_no_paths(metadata)) {
+    throw base::Unsupported(
+        what + ": " + state.paths_problem +
+        ", so loading it may open disks of another guest; if it has none, import it again with "
+        "--assume-no-paths");
+  }
+}
+
+}  // namespace meta

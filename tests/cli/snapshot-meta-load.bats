@@ -1,0 +1,115 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# snapshot-meta load-request: the body of PUT /snapshot/load for the Firecracker that loads a guest.
+# shellcheck disable=SC2154 # output, stderr and status are set by run
+
+load helpers
+load snapshot-meta_helpers
+
+setup() { common_setup; }
+teardown() { common_teardown; }
+
+# Replaces the state of a guest: the same machine in another snapshot version.
+set_version() { # <id> <version> [KIND=TEXT]...
+  "$HELPERS/write-vmstate" "$(state_of "$1")" "$2" 2 "${@:3}"
+}
+
+@test "load-request prints the body on one line, for the memory file" {
+  init_guest a
+  set_version a 8.0.0
+  run -0 --separate-stderr snapshot-meta load-request --backend file a
+  assert_equal "$output" \
+    '{"snapshot_path":"'"$(state_of a)"'","mem_backend":{"backend_type":"File","backend_path":"'"$(memory_of a)"'"},"resume_vm":true}'
+  run -0 snapshot-meta load-request --json --backend file --no-resume a
+  assert_equal "$(json '.resume_vm | tostring')" false
+}
+
+@test "load-request names the socket of the guest's session, or the given one" {
+  init_guest a
+  SNAPFORK_PAGER=$PWD/p.sock run -0 snapshot-meta load-request --backend uffd a
+  assert_equal "$(json '.mem_backend | tojson')" \
+    '{"backend_type":"Uffd","backend_path":"'"$PWD/s/$(snapshot-meta session-name a)"'.sock"}'
+  run -0 snapshot-meta load-request --backend uffd --socket x.sock a
+  assert_equal "$(json .mem_backend.backend_path)" "$PWD/x.sock"
+  run -2 --separate-stderr snapshot-meta load-request --backend uffd --socket "/$(printf 's%.0s' {1..107})" a
+  assert_contains "$stderr" 'has 108 bytes, not 1 to 107'
+  run -2 --separate-stderr snapshot-meta load-request --backend file --socket x.sock a
+  assert_contains "$stderr" '--socket requires --backend uffd'
+}
+
+@test "load-request has the fields that the given Firecracker knows" {
+  init_guest a
+  run -0 snapshot-meta load-request --backend file --vmm-version 1.16.1 a
+  assert_equal "$(json .clock_realtime)" true
+  run -0 snapshot-meta load-request --backend file --vmm-version 1.16.1 --clock keep --track-dirty-pages a
+  assert_equal "$(json '[.clock_realtime, .track_dirty_pages] | map(tostring) | join(" ")')" 'null true'
+  set_version a 9.0.0
+  run -0 snapshot-meta load-request --backend file --vmm-version 1.15.0 a
+  assert_equal "$(json '.clock_realtime | tostring')" null
+  run -0 snapshot-meta load-request --backend file --vmm-version 1.15.1 a
+  assert_equal "$(json .clock_realtime)" true
+  set_version a 6.0.0
+  run -0 snapshot-meta load-request --backend file --vmm-version 1.12.1 --track-dirty-pages a
+  assert_equal "$(json 'del(.snapshot_path, .mem_backend) | tojson')" '{"enable_diff_snapshots":true,"resume_vm":true}'
+}
+
+@test "load-request uses the recorded Firecracker, and without a record fields that all releases know" {
+  init_guest a
+  set_version a 9.0.0
+  run -0 snapshot-meta load-request --backend file a
+  assert_equal "$(json '.clock_realtime | tostring')" null
+  snapshot-meta set a 'snapfork.vmm:={"version":"1.15.1","from":"import"}'
+  run -0 snapshot-meta load-request --backend file a
+  assert_equal "$(json .clock_realtime)" true
+}
+
+@test "load-request refuses a Firecracker that loads another snapshot version" {
+  init_guest a
+  run -1 --separate-stderr snapshot-meta load-request --backend file --vmm-version 1.17.0 a
+  assert_contains "$stderr" \
+    "cannot load 'a': Firecracker 1.17.0 loads snapshot version 12.0.0, and its state has 10.0.0; use Firecracker 1.16.0 or 1.16.1"
+}
+
+@test "load-request gives an interface another tap, from 1.12 on" {
+  init_guest a tap=tap0
+  local iface
+  iface=$(snapshot-meta vmstate --json "$(state_of a)" | jq -r '.taps[0].iface_id')
+  run -0 snapshot-meta load-request --backend file --tap "$iface=tap=7" a
+  assert_equal "$(json '.network_overrides | tojson')" '[{"iface_id":"'"$iface"'","host_dev_name":"tap=7"}]'
+  run -1 --separate-stderr snapshot-meta load-request --backend file --tap eth9=tap7 a
+  assert_contains "$stderr" "cannot load 'a': it has no network interface 'eth9'; its interfaces are '$iface'"
+  local bad
+  for bad in tap7 =tap7 "$iface=" "$iface=sixteen-bytes-xx"; do
+    run -2 --separate-stderr snapshot-meta load-request --backend file --tap "$bad" a
+  done
+  set_version a 5.0.0 tap=tap0
+  run -1 --separate-stderr snapshot-meta load-request --backend file --tap "$iface=tap7" a
+  assert_contains "$stderr" 'only Firecracker 1.12 or later takes other taps'
+}
+
+@test "load-request refuses bad options and guests" {
+  init_guest a
+  run -2 --separate-stderr snapshot-meta load-request a
+  assert_contains "$stderr" '--backend uffd|file is required'
+  local bad
+  for bad in '' 1.16 v1.16.0 $'1.16.0-\n' latest; do
+    run -2 --separate-stderr snapshot-meta load-request --backend file --vmm-version "$bad" a
+    assert_contains "$stderr" 'for --vmm-version: a version such as 1.16.0 is required'
+  done
+  run -2 snapshot-meta load-request --backend nbd a
+  run -2 snapshot-meta load-request --backend file --clock now a
+  run -1 snapshot-meta load-request --backend file nobody
+  run -1 snapshot-meta load-request --backend uffd nobody
+  echo x >"$(state_of a)"
+  run -4 snapshot-meta load-request --backend file a
+}
+
+@test "load-request refuses a state whose paths are not known, unless the import assumed that it has none" {
+  init_guest a
+  set_version a 7.0.0
+  run -3 --separate-stderr snapshot-meta load-request --backend file a
+  assert_contains "$stderr" "cannot load 'a': the devices of snapshot version '7.0.0' cannot be read"
+  assert_contains "$stderr" '--assume-no-paths'
+  snapshot-meta set a snapfork.assume_no_paths:=true
+  run -0 snapshot-meta load-request --backend file a
+}
