@@ -29,7 +29,7 @@ ALL_CXX := -std=c++20 -pthread $(WARN) -fstack-protector-strong
 # A program loads only the libraries that it uses: its start time is part of the time of a fork.
 ALL_LD  := -pthread -Wl,--as-needed
 # A fork starts these, one after the other, so they load none: see CONTRIBUTING. "make STATIC=" links them dynamically.
-STATIC  ?= reflink-clone snapshot-meta template-lock uffd-ctl fc-api
+STATIC  ?= reflink-clone snapshot-meta template-lock uffd-ctl fc-api fc-run
 STATIC_PKGS := libxxhash
 ifdef SAN
 STATIC  :=
