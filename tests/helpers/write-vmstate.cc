@@ -2,8 +2,8 @@
 // Writes a synthetic state file, for tests that need a small memory, or paths that no fixture has.
 //
 // VERSION is that of a snapshot format. If no release has it, the layout of the newest one is used.
-//| write-vmstate FILE VERSION MIB [drive=PATH|vhost-user=PATH|pmem=PATH|vsock=PATH|tap=NAME|pmem-bytes=N|balloon=1|
-//|                               boot-args=TEXT]...
+//| write-vmstate FILE VERSION MIB [drive=PATH|ro-drive=PATH|vhost-user=PATH|pmem=PATH|ro-pmem=PATH|
+//|                               vsock=PATH|tap=NAME|pmem-bytes=N|balloon=1|boot-args=TEXT]...
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -38,6 +38,12 @@ int run(int argc, char** argv) {
     const std::string text = argument.substr(equals + 1);
     if (kind == "drive") {
       plan.drives.push_back(text);
+    } else if (kind == "ro-drive") {
+      plan.drives.push_back(text);
+      plan.read_only.insert(text);
+    } else if (kind == "ro-pmem") {
+      plan.pmems.push_back(text);
+      plan.read_only.insert(text);
     } else if (kind == "boot-args") {
       plan.boot_args = text;
     } else if (kind == "vhost-user") {

@@ -60,6 +60,9 @@ std::string to_json(const vmstate::VmState& state, const std::string& path) {
           .text("kind", vmstate::role_name(text.role))
           .number("offset", static_cast<int64_t>(text.offset))
           .number("length", static_cast<int64_t>(text.text.size()));
+      if (text.role == vmstate::Role::drive || text.role == vmstate::Role::pmem) {
+        line.boolean("read_only", text.is_read_only);
+      }
       if (text.role == vmstate::Role::tap) {
         line.text("iface_id", text.iface_id);
       }

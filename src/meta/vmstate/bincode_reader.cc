@@ -33,6 +33,7 @@ class BincodeReader {
         return number(type, 8);
       case Kind::boolean: {
         const std::optional<uint64_t> value = take(1);
+        note(type, 0, value.value_or(0));
         return value && *value <= 1;
       }
       case Kind::text:

@@ -101,6 +101,9 @@ bool BitcodeReader::read_value(size_t column) {
       }
       return true;
     case Kind::boolean:
+      if (needs_values(*c.type)) {
+        note(0, c.small[c.next++]);
+      }
       return true;
     case Kind::text: {
       const uint64_t length = next_length(c);
@@ -152,7 +155,7 @@ bool BitcodeReader::unpack(size_t column) {
       return unpack_numbers(width_of(c.type->kind), c.count,
                             needs_values(*c.type) ? &c.wide : nullptr);
     case Kind::boolean:
-      return unpack_booleans(c.count);
+      return unpack_booleans(c.count, needs_values(*c.type) ? &c.small : nullptr);
     case Kind::text: {
       uint64_t sum = 0;
       c.lengths_at = at_;
@@ -344,11 +347,18 @@ bool BitcodeReader::unpack_numbers(size_t width, uint64_t count, std::vector<uin
   return true;
 }
 
-bool BitcodeReader::unpack_booleans(uint64_t count) {
+bool BitcodeReader::unpack_booleans(uint64_t count, std::vector<uint8_t>* values) {
   const uint64_t bytes = (count + kMostValuesPerByte - 1) / kMostValuesPerByte;
   const uint64_t in_last = count - (bytes - 1) * kMostValuesPerByte;
-  if (!budget_->spend(bytes) || !skip(bytes)) {
+  if (values != nullptr) {
+    values->clear();
+  }
+  if (!budget_->spend(values != nullptr ? count : bytes) || !skip(bytes)) {
     return false;
+  }
+  for (uint64_t i = 0; values != nullptr && i < count; ++i) {
+    const auto byte = static_cast<unsigned char>(bytes_[at_ - bytes + i / kMostValuesPerByte]);
+    values->push_back((byte >> i % kMostValuesPerByte & 1U) != 0 ? 1 : 0);
   }
   return count == 0 || static_cast<unsigned char>(bytes_[at_ - 1]) >> in_last == 0;
 }

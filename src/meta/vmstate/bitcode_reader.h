@@ -50,7 +50,7 @@ class BitcodeReader {
   template <unsigned factor, unsigned per_byte>
   bool unpack_dense(uint64_t count, uint64_t offset, std::vector<uint8_t>& values);
   bool unpack_numbers(size_t width, uint64_t count, std::vector<uint64_t>* values);
-  bool unpack_booleans(uint64_t count);
+  bool unpack_booleans(uint64_t count, std::vector<uint8_t>* values);
   static uint64_t next_length(Column& column);
   std::optional<uint64_t> take(size_t width);
   bool skip(uint64_t bytes);

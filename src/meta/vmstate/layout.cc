@@ -150,13 +150,13 @@ class Devices {
   }
 
   // VirtioDeviceState of devices/virtio/persist.rs.
-  const Type* virtio(const DeviceType& device) {
+  const Type* virtio(const DeviceType& device, Role features = Role::none) {
     const Type* type =
         layout_ < Layout::v1_15
             ? arena_.make_constant(Kind::u32, device.virtio_id)
             : arena_.make_constant(Kind::choice, device.variant, Parts(kDeviceTypes, tuple({})));
     const Type* queue = tuple({u16(), u16(), boolean(), u64(), u64(), u64(), u16(), u16(), u16()});
-    return tuple({type, u64(), u64(), sequence(queue),
+    return tuple({type, leaf(Kind::u64, features), u64(), sequence(queue),
                   until(Layout::v1_11, u32()),  // interrupt_status
                   boolean()});
   }
@@ -169,8 +169,8 @@ class Devices {
     // id, partuuid, cache_type, root_device
     const Parts common{text(), option(text()), variants(2), boolean()};
     Parts file = common;
-    file.insert(file.end(), {text(Role::drive), virtio(kBlock), rate_limiter(), variants(2),
-                             since(Layout::v1_17, u32()),  // blk_size
+    file.insert(file.end(), {text(Role::drive), virtio(kBlock, Role::drive_features),
+                             rate_limiter(), variants(2), since(Layout::v1_17, u32()),  // blk_size
                              since(Layout::v1_17, block_topology()),
                              since(Layout::v1_17, u32())});  // discard_sector_alignment
     Parts vhost_user = common;
@@ -208,8 +208,9 @@ class Devices {
 
   const Type* pmem() {
     const Type* bucket = tuple({u64(), option(u64()), u64()});
-    const Type* config = tuple({text(), text(Role::pmem), boolean(), boolean(),
-                                since(Layout::v1_16, option(times(2, option(bucket))))});
+    const Type* config =
+        tuple({text(), text(Role::pmem), boolean(), leaf(Kind::boolean, Role::pmem_read_only),
+               since(Layout::v1_16, option(times(2, option(bucket))))});
     const Type* config_space = tuple({u64(), leaf(Kind::u64, Role::pmem_bytes)});
     return tuple({virtio(kPmem), config_space, config, since(Layout::v1_16, rate_limiter())});
   }

@@ -40,6 +40,8 @@ enum class Role : uint8_t {
   vsock,             // socket that Firecracker creates
   iface_id,          // name of a network interface in Firecracker's API; precedes its tap
   tap,               // name of a host network interface; not a path
+  drive_features,    // virtio features of a block device; follows its file
+  pmem_read_only,    // whether a pmem device cannot be written; follows its file
   pmem_bytes,        // size of a pmem device; precedes its file
   balloon,           // present if the guest has a balloon
   hotplug_bytes,     // size of the hot-plug region, which the memory file also contains

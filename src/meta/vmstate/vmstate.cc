@@ -34,6 +34,10 @@ constexpr uint64_t kHeaderBudget = uint64_t{1} << 24U;
 // 64 TiB, more than any host has. In bytes it does not overflow an int64_t.
 constexpr uint64_t kMaxMemoryMib = uint64_t{1} << 26U;
 
+// VIRTIO_BLK_F_RO of the virtio specification. Firecracker opens the file of a drive with it for
+// reading only.
+constexpr uint64_t kBlockReadOnly = uint64_t{1} << 5U;
+
 std::optional<Arch> arch_at(std::string_view bytes, size_t offset) {
   if (bytes.size() < offset + kMagicBytes) {
     return std::nullopt;
@@ -140,25 +144,31 @@ void read_devices(std::string_view bytes, VmState& state) {
   state.layout_is_assumed = found->is_assumed;
   std::string_view iface_id;
   for (const Field& part : found->fields) {
-    if (part.role == Role::hotplug_bytes) {
-      state.hotplug_bytes = part.value;
-      continue;
-    }
-    if (part.role == Role::pmem_bytes) {
-      state.pmem_bytes.push_back(part.value);
-      continue;
-    }
-    if (part.role == Role::balloon) {
-      state.has_balloon = true;
-      continue;
-    }
-    if (part.role == Role::iface_id) {
-      iface_id = bytes.substr(part.offset, part.value);
-      continue;
-    }
-    (part.role == Role::tap ? state.taps : state.paths).push_back(embedded_text(bytes, part));
-    if (part.role == Role::tap) {
-      state.taps.back().iface_id = iface_id;
+    switch (part.role) {
+      case Role::hotplug_bytes:
+        state.hotplug_bytes = part.value;
+        break;
+      case Role::pmem_bytes:
+        state.pmem_bytes.push_back(part.value);
+        break;
+      case Role::balloon:
+        state.has_balloon = true;
+        break;
+      case Role::drive_features:
+        state.paths.back().is_read_only = (part.value & kBlockReadOnly) != 0;
+        break;
+      case Role::pmem_read_only:
+        state.paths.back().is_read_only = part.value != 0;
+        break;
+      case Role::iface_id:
+        iface_id = bytes.substr(part.offset, part.value);
+        break;
+      case Role::tap:
+        state.taps.push_back(embedded_text(bytes, part));
+        state.taps.back().iface_id = iface_id;
+        break;
+      default:
+        state.paths.push_back(embedded_text(bytes, part));
     }
   }
   std::ranges::stable_sort(state.paths, {}, &EmbeddedText::offset);

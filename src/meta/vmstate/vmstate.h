@@ -26,8 +26,9 @@ struct EmbeddedText {
   Role role;  // drive, vhost_user_block, pmem, vsock, tap; kernel, initrd
   std::string text;
   size_t offset;
-  size_t lengths_at;       // offset of its length; in bitcode, of the lengths of its whole column
-  std::string iface_id{};  // of a tap: the interface's name in Firecracker's API
+  size_t lengths_at;  // offset of its length; in bitcode, of the lengths of its whole column
+  bool is_read_only = false;  // of a drive or pmem: Firecracker opens the file for reading only
+  std::string iface_id{};     // of a tap: the interface's name in Firecracker's API
 };
 
 struct VmState {

@@ -79,6 +79,7 @@ void expect_read_as_its_strings_say(const RealState& real) {
       EXPECT_LT(text.lengths_at, text.offset);
       EXPECT_EQ(text.role == Role::vsock, text.text.ends_with(".sock"));
       EXPECT_EQ(text.role == Role::tap, text.text.starts_with("hype-"));
+      EXPECT_EQ(text.is_read_only, text.text.ends_with("config.ext4")) << text.text;
     }
   }
   std::ranges::sort(expected);
@@ -141,6 +142,7 @@ StatePlan full_plan(const ReleaseFacts& release, bool arm, bool pci, bool everyt
     plan.pmem_bytes = 2 << 20;
     plan.hotplug_bytes = uint64_t{1} << 30U;
   }
+  plan.read_only = {"relative.img", "/d/666", "/d/pmem"};
   plan.balloon = !arm || everything;
   return plan;
 }
@@ -164,6 +166,9 @@ void expect_read_whole(const StatePlan& plan, const std::string& version) {
   expected.insert(expected.end(), plan.pmems.begin(), plan.pmems.end());
   EXPECT_EQ(texts_of(state.paths), expected);
   EXPECT_EQ(texts_of(state.taps), plan.taps);
+  for (const vmstate::EmbeddedText& path : state.paths) {
+    EXPECT_EQ(path.is_read_only, plan.read_only.contains(path.text)) << path.text;
+  }
 }
 
 TEST(SyntheticVmState, OfEveryReleaseHasItsPaths) {

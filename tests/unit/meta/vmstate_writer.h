@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -75,6 +76,7 @@ struct StatePlan {
   std::vector<std::string> drives{};
   std::vector<std::string> vhost_users{};  // used instead of drives
   std::vector<std::string> pmems{};
+  std::set<std::string> read_only{};  // which of the drives and pmems
   std::vector<std::string> taps{};
   std::optional<std::string> vsock{};
   bool balloon = false;
@@ -172,15 +174,24 @@ class StateValueMaker {
     constexpr uint64_t kMagicX86 = 0x0710198486640000;
     constexpr uint64_t kMagicArm = 0x07101984aaaa0000;
     constexpr uint64_t kVmClock = 0x4b4c4356;  // "VCLK"
-    return role == "magic"           ? (plan_.arm ? kMagicArm : kMagicX86)
-           : role == "mem_size"      ? plan_.mem_size_mib
-           : role == "hotplug_bytes" ? plan_.hotplug_bytes
-           : role == "pmem_bytes"    ? plan_.pmem_bytes
-           : role == "vclk"          ? kVmClock
-           : role == "virtio_id"     ? device_->virtio_id
-           : role == "mmio_length"   ? 0x1000
-           : bytes == 4              ? 5
-                                     : 0;
+    return role == "magic"            ? (plan_.arm ? kMagicArm : kMagicX86)
+           : role == "mem_size"       ? plan_.mem_size_mib
+           : role == "hotplug_bytes"  ? plan_.hotplug_bytes
+           : role == "pmem_bytes"     ? plan_.pmem_bytes
+           : role == "vclk"           ? kVmClock
+           : role == "features"       ? features()
+           : role == "pmem_read_only" ? (is_read_only(plan_.pmems.at(next_pmem_ - 1)) ? 1 : 0)
+           : role == "virtio_id"      ? device_->virtio_id
+           : role == "mmio_length"    ? 0x1000
+           : bytes == 4               ? 5
+                                      : 0;
+  }
+  bool is_read_only(const std::string& path) const { return plan_.read_only.contains(path); }
+  // VERSION_1, EVENT_IDX and, of a read-only drive, VIRTIO_BLK_F_RO.
+  uint64_t features() const {
+    constexpr uint64_t kCommon = uint64_t{1} << 32U | uint64_t{1} << 29U;
+    const bool is_drive = device_->state == "VirtioBlockState";
+    return kCommon | (is_drive && is_read_only(plan_.drives.at(next_drive_ - 1)) ? 1U << 5U : 0U);
   }
   std::string text_of(std::string_view role) {
     return role == "version"      ? plan_.version.value_or(facts_.version)
