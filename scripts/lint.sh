@@ -24,6 +24,9 @@ main() {
   printf 'words to avoid\n'
   scripts/check-words.sh || failed=1
 
+  printf 'expansions in the driver where a trap can run\n'
+  scripts/check-traps.sh || failed=1
+
   printf 'tests: conditions of wait_until that are evaluated only once\n'
   ! git grep -nE '(wait_until|retry) [0-9]+ (test|\[) [^|]*\$\(' -- 'tests/*.bats' 'tests/*.bash' || failed=1
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# scripts/check-words.sh and scripts/check-headers.sh, which `make lint` calls: what they find and what they accept.
+# scripts/check-words.sh, check-headers.sh and check-traps.sh, which `make lint` calls: what they find and what they accept.
 # shellcheck disable=SC2154 # run sets output and stderr
 
 load helpers
@@ -12,7 +12,7 @@ setup() {
   git init -q repository
   cd repository || return 1
   mkdir -p scripts docs src/new
-  cp "$BATS_TEST_DIRNAME"/../../scripts/{check-words.sh,check-headers.sh,words-to-avoid.txt} scripts/
+  cp "$BATS_TEST_DIRNAME"/../../scripts/{check-words.sh,check-headers.sh,check-traps.sh,words-to-avoid.txt} scripts/
 }
 teardown() { common_teardown; }
 
@@ -58,4 +58,34 @@ teardown() { common_teardown; }
   assert_equal "$(cut -d: -f1,2 <<<"$stderr" | sort -u | tr '\n' ' ')" 'late.cc:1 late.cc:2 silent.cc:2 silent.sh:3 '
   run -1 --separate-stderr scripts/check-headers.sh
   assert_contains "$stderr" late.cc:1
+}
+
+@test "check-traps finds each expansion of a command that bash parses again, unless it is in a subshell or marked" {
+  require_cmd shfmt jq
+  cat >found.bash <<'END'
+f() {
+  x=$(a)
+  read -r x < <(a)
+  a "b $(c "$(d)")"
+  x=$(<file)
+  a > >(b)
+}
+cat <<END2
+$(a)
+END2
+END
+  cat >accepted.bash <<'END'
+f() { # without traps: it runs in a subshell
+  a <<<"$(b)"
+}
+(x=$(a))
+{ x=$(a); } &
+x=$(a) # without traps: none is set yet
+x='$(a)' y=$((1 + 1)) # $(a)
+END
+  run -0 scripts/check-traps.sh accepted.bash
+  assert_equal "$output" ''
+  run -1 --separate-stderr scripts/check-traps.sh accepted.bash found.bash
+  assert_equal "$(cut -d: -f1,2 <<<"$stderr" | tr '\n' ' ')" \
+    'found.bash:2 found.bash:3 found.bash:4 found.bash:5 found.bash:6 found.bash:9 '
 }

@@ -132,6 +132,34 @@ create" fork -n 5 base
   undone_at "snapshot-meta fork-publish" --json fork --backend file base f
 }
 
+@test "promote --json: a signal during a step whose output is not printed has a record" {
+  snapfork -q import new --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
+  stop_flow TERM before "reflink-clone --durable --unshare" --json promote new
+  assert_equal "$status" 143
+  run -0 jq -r '[.type, .program, .exit_code, .message] | @csv' "$BATS_TEST_TMPDIR/said"
+  assert_equal "$output" "\"error\",\"snapfork\",143,\"cannot finish 'promote': ended by SIGTERM\""
+}
+
+@test "undo reads only what its own steps write, even if a signal came while a step was being started" {
+  local lib
+  lib=$(dirname "$(type -P snapfork)")/libexec/snapfork/lib
+  cat >driver.bash <<END
+source "$lib/message.bash"
+source "$lib/json.bash"
+source "$lib/steps.bash"
+verb=fork json=0 verbose=0 dry_run=0
+undo_all() { ask state echo Standby && echo "the state is '\$state'" >undone; }
+open_pipe answers
+trap at_exit EXIT
+undo=undo_all
+exec {pipe}>"/dev/fd/\$answers" # as 'ask' does
+printf Temp >&"\$pipe"
+exit 1
+END
+  run -1 timeout -s KILL 20 bash driver.bash
+  assert_equal "$(<undone)" "the state is 'Standby'"
+}
+
 @test "run: a signal before CMD leaves no session, and CMD is not started" {
   snapfork -q fork base f >/dev/null
   uffd-ctl close "$(snapshot-meta session-name f)"

@@ -39,7 +39,7 @@ delete_locked() { # <id>
   step template-lock guard --for delete "$id"
   ((!stop)) || step snapshot-meta stop "$id"
   # A running guest is refused before its session is closed.
-  ((stop && dry_run)) || attend snapshot-meta trash --dry-run "$id" >/dev/null
+  ((stop && dry_run)) || attend without_output snapshot-meta trash --dry-run "$id"
   close_session "$id"
   hold_signals # a delete that has begun is finished, not undone
   discard "$id"

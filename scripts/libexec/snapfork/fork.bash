@@ -26,7 +26,7 @@ fork() {
     [[ $backend == file ]] || check_socket_path "$run_dir/s/$new@hhhhhhhh.sock"
     refuse_guest "$new"
   done
-  ((${#ids[@]} < 500)) || ulimit -S -n "$(ulimit -H -n)"
+  ((${#ids[@]} < 500)) || ulimit -S -n hard
   under_locks --shared "${operands[0]}" --exclusive --no-wait "${ids[@]}" ::: "${operands[0]}" "${ids[@]}"
 }
 

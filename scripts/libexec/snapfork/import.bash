@@ -11,8 +11,8 @@ import() {
   for i in "${!disk_files[@]}"; do
     disks+=(--disk "${disk_files[i]}=${disk_paths[i]}")
   done
-  attend snapshot-meta init --dry-run --of-copies "${operands[0]}" --state "$state_file" --memory "$memory_file" \
-    "${disks[@]}" >/dev/null
+  attend without_output snapshot-meta init --dry-run --of-copies "${operands[0]}" --state "$state_file" --memory "$memory_file" \
+    "${disks[@]}"
   under_locks --exclusive --no-wait "${operands[0]}" ::: "${operands[0]}"
 }
 
@@ -24,12 +24,12 @@ import_locked() { # <id>
   import_id=$id importing=$id undo=undo_import
   step snapshot-meta purge "$id"
   step mkdir -p -- "$staging/disks" || exit 5 # mkdir printed the reason
-  step reflink-clone "${progress[@]}" --durable --steady "$state_file" "$staging/state" >/dev/null
-  step reflink-clone "${progress[@]}" --durable --steady "${base_file:-$memory_file}" "$staging/memory" >/dev/null
+  step without_output reflink-clone "${progress[@]}" --durable --steady "$state_file" "$staging/state"
+  step without_output reflink-clone "${progress[@]}" --durable --steady "${base_file:-$memory_file}" "$staging/memory"
   [[ -z $base_file ]] || step chmod u+w -- "$staging/memory" # the memory of a template is sealed
   [[ -z $base_file ]] || step snapshot-meta merge-diff "$memory_file" "$staging/memory"
   for i in "${!disk_files[@]}"; do
-    step reflink-clone "${progress[@]}" --durable --steady "${disk_files[i]}" "$staging/disks/${disk_files[i]##*/}" >/dev/null
+    step without_output reflink-clone "${progress[@]}" --durable --steady "${disk_files[i]}" "$staging/disks/${disk_files[i]##*/}"
     disks+=(--disk "$staging/disks/${disk_files[i]##*/}=${disk_paths[i]}")
   done
   [[ -z $name ]] || disks+=(--name "$name")

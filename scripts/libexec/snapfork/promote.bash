@@ -8,19 +8,21 @@ promote() {
 }
 
 promote_locked() { # <id>
-  local id=$1 state memory=$root/guests/$1/snapshots/snapshot-latest/memory
+  local id=$1 is_template state links memory=$root/guests/$1/snapshots/snapshot-latest/memory
   require_guest "$id"
   # Checked before the seal: undo_promote removes the seal, and so would unseal a guest that is a template already.
-  [[ $(value_of "$id" IsTemplate) != true ]] || fail 1 "cannot promote '$id': its state is Template, not Standby"
+  get_value is_template "$id" IsTemplate
+  [[ $is_template != true ]] || fail 1 "cannot promote '$id': its state is Template, not Standby"
   state_of state "$id"
   [[ $state != Running ]] || fail 1 "cannot promote '$id': its state is Running, not Standby"
   step snapshot-meta purge "$id" # leftovers may hold a link to the memory
-  look snapshot-meta verify "${forced[@]}" "$id" >/dev/null
+  look without_output snapshot-meta verify "${forced[@]}" "$id"
   # Refuses a guest that cannot be forked, for example one with a disk that is a symbolic link.
-  look reflink-clone -q --dry-run --profile vm "$root/guests/$id" "$root/.dry-run" >/dev/null
+  look without_output reflink-clone -q --dry-run --profile vm "$root/guests/$id" "$root/.dry-run"
   check reflink-clone --dry-run --unshare --dig "$memory"
-  step reflink-clone "${progress[@]}" --durable --unshare --dig "$memory" >/dev/null
-  [[ $(stat --format=%h -- "$memory") != 1 ]] || check template-lock seal --dry-run "$id"
+  step without_output reflink-clone "${progress[@]}" --durable --unshare --dig "$memory"
+  ask links stat --format=%h -- "$memory"
+  [[ $links != 1 ]] || check template-lock seal --dry-run "$id"
   promoting=$id undo=undo_promote
   step template-lock seal "$id"
   step snapshot-meta promote "${forced[@]}" "$id"

@@ -22,14 +22,15 @@ run() {
 # Runs in one process, which becomes CMD. The guest is Running in the store before the lock is released, so that no
 # second run and no delete can start in between.
 run_locked() { # <id>
-  local id=$1 view=() host_paths
+  local id=$1 view=() host_paths namespace
   require_guest "$id"
   attend snapshot-meta run-begin "${forced[@]}" --pid "$$" --dry-run "$id" >/dev/null
   # Unknown paths could be disks of the source, so CMD must not start.
   ask host_paths snapshot-meta host-paths "$id" || fail 125 "cannot run '$id': it is not known which host paths its vmstate names"
   if [[ -n $host_paths ]]; then
     unshare --mount true || fail 125 "cannot run '$id': its vmstate names host paths, so a mount namespace is needed"
-    view=(env "SNAPFORK_OUTER_MNT=$(readlink /proc/self/ns/mnt)" unshare --mount --propagation private -- snapfork-mount)
+    ask namespace readlink /proc/self/ns/mnt
+    view=(env "SNAPFORK_OUTER_MNT=$namespace" unshare --mount --propagation private -- snapfork-mount)
     ((!verbose)) || view+=(--verbose)
     view+=("$id" --)
   fi
@@ -57,7 +58,7 @@ plan_run() { # <id> <command...>
 
 # Exports the variables that CMD needs to load the fork, and makes its session at the page server if it uses one.
 export_load_call() { # <id>
-  local id=$1 state memory source back_end load_from session call=() hot
+  local id=$1 state memory source back_end load_from session call=() template
   state=$root/guests/$id/snapshots/snapshot-latest/state
   memory=${state%/state}/memory
   export SNAPFORK_FORK=$id SNAPFORK_STATE=$state SNAPFORK_MEMORY=$memory
@@ -67,8 +68,8 @@ export_load_call() { # <id>
     name_session "$id"
     export SNAPFORK_UFFD_SOCKET=$run_dir/s/$session.sock
     check_socket_path "$SNAPFORK_UFFD_SOCKET"
-    hot=$root/guests/$(value_of "$id" ForkOfTemplate)/template/hot.hpl
-    [[ ! -f $hot ]] || call+=(--hot "$hot")
+    get_value template "$id" ForkOfTemplate
+    [[ ! -f $root/guests/$template/template/hot.hpl ]] || call+=(--hot "$root/guests/$template/template/hot.hpl")
     if ! session_exists "$session"; then
       run_made=$id undo=undo_run
       create_sessions "${call[@]}" "$session=$memory"
@@ -91,13 +92,15 @@ export_load_call() { # <id>
 # Chooses uffd for the first restore of a fork. A fork that was run but has not loaded its memory still has its session,
 # in state waiting.
 choose_backend() { # <id>
-  local session
+  local session wanted pid shown=''
   backend='file'
-  [[ $(value_of "$1" FirecrackerUseUFFDOnNextRestore) == true ]] || return 0
-  if [[ $(value_of "$1" HypervisorPID) == @(|null) ]]; then
+  get_value wanted "$1" FirecrackerUseUFFDOnNextRestore
+  [[ $wanted == true ]] || return 0
+  get_value pid "$1" HypervisorPID
+  if [[ $pid == @(|null) ]]; then
     backend=uffd
-  elif [[ -n $run_dir ]] && name_session "$1" \
-    && [[ $(uffd-ctl --control "$pager" session "$session" 2>/dev/null) == *'"state":"waiting"'* ]]; then
+  elif [[ -n $run_dir ]] && name_session "$1" && ask shown without_messages uffd-ctl --control "$pager" session "$session" \
+    && [[ $shown == *'"state":"waiting"'* ]]; then
     backend=uffd
   else
     step snapshot-meta set "$1" FirecrackerUseUFFDOnNextRestore:=false

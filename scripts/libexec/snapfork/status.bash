@@ -27,11 +27,11 @@ status() {
 
 report_server() { # <serves|none|silent> <its answer>
   local pid='' user='' cgroup='' server_version='' record
-  [[ $1 == none ]] || pid=$(lock_owner "$pager.lock")
+  [[ $1 == none ]] || find_lock_owner "$pager.lock"
   [[ ! $2 =~ \"version\":\"([^\"]*)\" ]] || server_version=${BASH_REMATCH[1]}
   if [[ -n $pid && -d /proc/$pid ]]; then
-    user=$(stat --format=%U -- "/proc/$pid")
-    cgroup=$(foreign_cgroup "$pid")
+    ask user without_messages stat --format=%U -- "/proc/$pid" || true # it ended in between
+    find_foreign_cgroup "$pid"
   fi
   if ((json)); then
     local control
@@ -55,28 +55,29 @@ report_server() { # <serves|none|silent> <its answer>
       "$server_version" "$version" >&2
 }
 
-# Prints the process that holds the flock on a file; nothing if it is not known.
-lock_owner() { # <file>
-  local device inode kind pid where
-  read -r device inode < <(stat --format='%d %i' -- "$1" 2>/dev/null) || return 0
+# Sets `pid` to the process that holds the flock on a file, if it is known.
+find_lock_owner() { # <file>
+  local device inode file kind owner where
+  ask file without_messages stat --format='%d %i' -- "$1" || return 0
+  read -r device inode <<<"$file"
   printf -v where '%02x:%02x:%d' $((device >> 8 & 0xfff)) $((device & 0xff | device >> 12 & 0xfff00)) "$inode"
-  while read -r _ kind _ _ pid device _; do
+  while read -r _ kind _ _ owner device _; do
     if [[ $kind == FLOCK && $device == "$where" ]]; then
-      printf '%s' "$pid"
+      pid=$owner
       return
     fi
   done </proc/locks
 }
 
-# Prints the cgroup of a page server that could not leave that of its starter; nothing if it has its own.
-foreign_cgroup() { # <pid>
+# Sets `cgroup` to that of a page server that could not leave the cgroup of its starter.
+find_foreign_cgroup() { # <pid>
   local path
   while IFS=: read -r _ _ path; do
     if [[ $path != / && ${path##*/} != snapfork ]]; then
-      printf '%s' "$path"
+      cgroup=$path
       return
     fi
-  done <"/proc/$1/cgroup"
+  done 2>/dev/null <"/proc/$1/cgroup" || true # it ended in between
 }
 
 report_sessions() {
@@ -96,7 +97,7 @@ report_hung() { # <records of `uffd-ctl --json hung`>
     ((pid)) || process="its VMM, which cannot be seen from here," since=null
     id=${session%@*}
     # A guest of another store is reported by the name of its session.
-    name=$(snapshot-meta session-name "$id" 2>/dev/null) || true
+    ask name without_messages snapshot-meta session-name "$id" || true
     [[ $name == "$session" ]] || id=$session
     if ((json)); then
       report+='{"type":"hang","v":1,"id":"'$id'","session_id":"'$session'","pid":'$pid',"start_time":'$since'}'$'\n'

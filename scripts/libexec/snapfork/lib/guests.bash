@@ -24,13 +24,14 @@ state_of() { # <variable> <id>
   ask "$1" snapshot-meta state "$2"
 }
 
-value_of() { # <id> <key>: nothing when there is none
-  SNAPFORK_ERROR_FD='' snapshot-meta get "$1" "$2" 2>/dev/null || true
+# Sets a variable to a value in the metadata of a guest; to nothing if there is none. Later steps refuse bad metadata.
+get_value() { # <variable> <id> <key>
+  ask "$1" without_messages snapshot-meta get "$2" "$3" || step_error='' failed_step=''
 }
 
 # Moves a guest out of guests/, then removes it and all leftovers of its id.
 discard() { # <id>
-  step snapshot-meta trash "$1" >/dev/null
+  step without_output snapshot-meta trash "$1"
   step snapshot-meta purge "$1"
 }
 
@@ -44,11 +45,11 @@ has_leftovers() { # <id>
 # Removes forks of a template that a crash interrupted. While this flow holds the lock of the template, no fork of it is
 # in progress. If the lock of the fork itself is held, another flow of that id handles the leftovers.
 clear_interrupted_forks() { # <template>
-  local entry
+  local entry child_undoes=1
   for entry in "$root/guests/$1"/template/forks/*; do
     if [[ ! -e $root/guests/${entry##*/} ]]; then
       show "$self" delete "${entry##*/}"
-      ((dry_run)) || call_self -q delete "${entry##*/}" 2>/dev/null || true
+      ((dry_run)) || attend without_messages "$BASH" "$self" -q delete "${entry##*/}" || true
     fi
   done
 }

@@ -29,7 +29,9 @@ error_record() { # <program> <exit status> <message>
 # With --json, the exit trap prints one record for the failure of this process. Each program of snapfork, and this
 # process, writes its record to the pipe SNAPFORK_ERROR_FD; the record of the step that ended the flow is the one.
 collect_errors() {
-  exec {errors}<> <(:)
+  local pipe
+  open_pipe pipe
+  exec {errors}<>"/dev/fd/$pipe" {pipe}<&-
   export SNAPFORK_ERROR_FD=$errors
 }
 

@@ -46,6 +46,7 @@ say() { # <message>: informational
 show() { # <command...>: prints the call as a line for a shell, followed by `after`
   ((verbose || dry_run)) || return 0
   local line
+  [[ $1 != with*_* ]] || shift # see without_output
   printf -v line ' %q' "$@"
   local shown
   printable "$line"

@@ -29,7 +29,7 @@ take_value() { # <option> <value>
       if [[ $2 == *=/* && ! -e $2 ]]; then
         disk_files+=("${2%%=/*}") disk_paths+=("/${2#*=/}")
       else
-        disk_files+=("$2") disk_paths+=("$(realpath --no-symlinks -- "$2")")
+        disk_files+=("$2") disk_paths+=("$(realpath --no-symlinks -- "$2")") # without traps: catch_signals comes later
       fi
       ;;
   esac
@@ -137,8 +137,10 @@ check_operands() {
   local id least most
   read -r least most _ <<<"${verb_ids[$verb]}"
   ((${#operands[@]} >= least)) || usage_error "$verb: an id is needed"
-  ((${#operands[@]} <= most)) \
-    || usage_error "$verb: unexpected operand '${operands[most]}'$([[ $verb != run ]] || echo "; put '--' before the command")"
+  if ((${#operands[@]} > most)); then
+    [[ $verb != run ]] || usage_error "run: unexpected operand '${operands[most]}'; put '--' before the command"
+    usage_error "$verb: unexpected operand '${operands[most]}'"
+  fi
   for id in "${operands[@]}"; do check_id "$id"; done
 }
 

@@ -42,13 +42,9 @@ ask_health() {
   local status=0
   health=''
   [[ -S $pager ]] || return 1
-  ask health all_of uffd-ctl --control "$pager" --timeout "$answer_patience" health || status=$?
+  ask health with_messages uffd-ctl --control "$pager" --timeout "$answer_patience" health || status=$?
   step_error='' # an answer
   return "$status"
-}
-
-all_of() { # <command...>
-  exec "$@" 2>&1
 }
 
 # Returns whether a server serves. Fails if one exists and does not answer: a second one cannot replace it.
@@ -73,16 +69,11 @@ create_sessions() { # <options of `uffd-ctl create`, ID=MEMORY...>
     show "${call[@]}"
     ((!dry_run)) || return 0
     status=0
-    ask said messages_of "${call[@]}" || status=$?
+    ask said with_only_messages "${call[@]}" || status=$?
     ((status == 1)) || break
   done
   [[ -z $said ]] || printf '%s\n' "$said" >&2
   return "$status"
-}
-
-messages_of() { # <command...>
-  # shellcheck disable=SC2069 # not its standard output
-  exec "$@" 2>&1 >/dev/null
 }
 
 # Sets `session` to the name of a guest's session. A guest of another store with this id has another session.
@@ -105,7 +96,7 @@ close_session() { # <id>
   [[ -n $run_dir ]] || return 0
   name_session "$1"
   if [[ ! -S $pager && ! -e $run_dir/s/$session.sock && ! -e $run_dir/s/$session.vmm ]]; then return; fi
-  if step uffd-ctl --control "$pager" close "$session" 2>/dev/null; then
+  if step without_messages uffd-ctl --control "$pager" close "$session"; then
     # The files below are those of a killed server, and the guest has ended.
     if ((dry_run)) || session_exists "$session"; then return; fi
   elif session_exists "$session"; then

@@ -8,7 +8,7 @@ most_descriptors=524288 # of a page server, as systemd gives to services
 # Becomes the page server: a daemon that exits with its last session, and that serves guests of other callers, too. So it
 # inherits nothing from its starter: no lock, no descriptor but its log and the one for readiness, no variable, limit,
 # priority or cgroup that would end it or slow it down.
-become_pager() {
+become_pager() { # without traps: it runs in a subshell
   local path fd
   for path in /proc/self/fd/*; do
     fd=${path##*/}
@@ -25,7 +25,7 @@ become_pager() {
 
 # Enters the cgroup "snapfork" beside each of our cgroups except the root, where that is permitted. The end of a job or of
 # a service ends all processes in its cgroup.
-leave_cgroups() {
+leave_cgroups() { # without traps: part of become_pager
   local id controllers path mount target setting line
   while IFS=: read -r id controllers path; do
     [[ $path != / && ${path##*/} != snapfork ]] || continue
@@ -47,7 +47,7 @@ leave_cgroups() {
   done <<<"$(</proc/self/cgroup)" # read once: it changes with each step
 } 2>/dev/null
 
-reset_limits() {
+reset_limits() { # without traps: part of become_pager
   local limit
   for limit in d f l m t v u; do
     ulimit -H "-$limit" unlimited || true
@@ -66,7 +66,6 @@ reset_limits() {
 open_in_run_dir() { # <variable for the descriptor> <name>
   local path=$run_dir/$2 mode
   [[ -d $run_dir ]] || (umask 077 && mkdir -p -- "$run_dir") || exit 5
-  # No $(...) here: a signal that comes while bash 5.2 expands one ends the flow with a syntax error of its trap.
   ask mode stat --format='%F %u %a' -- "$run_dir" || exit 5
   [[ $mode == "directory $EUID "*([0-7])[0145][0145] ]] \
     || fail 5 "cannot use the run directory '$run_dir': others can write there, or it is not yours; set SNAPFORK_PAGER to a path in a directory of mode 700"
@@ -76,15 +75,30 @@ open_in_run_dir() { # <variable for the descriptor> <name>
   printf -v "$1" '%s' "$opened"
 }
 
+# Starts a page server and waits until it serves. Returns 1 if it ends before that, or needs too long.
+start_and_wait() {
+  local ready pipe status=0
+  open_pipe ready
+  exec {pipe}>"/dev/fd/$ready"
+  become_pager >&"$pipe" &
+  disown # bash would print that it was killed
+  exec {pipe}>&-
+  read -r -t "$pager_patience" -u "$ready" || status=1
+  exec {ready}<&-
+  return "$status"
+}
+
 # Starts a page server unless one serves. Of two starters, the second waits and finds the server of the first.
 start_one() {
-  local lock log logged said daemon opened
+  local lock log logged said daemon directory log_file opened
   if ((dry_run)); then
     printf -v daemon ' %q' "${daemon_call[@]}"
     # The server closes the locks that it inherits.
     daemon=${daemon/ LANG=C/" LANG=C \"SNAPFORK_LOCK_FD=\$SNAPFORK_LOCK_FD\""}
-    plan_line "mkdir -p -m 700 $(printf %q "$run_dir")"
-    plan_line "read -r < <(cd / && exec$daemon 3>&1 </dev/null >>$(printf %q "$run_dir/pager.log") 2>&1)"
+    printf -v directory %q "$run_dir"
+    printf -v log_file %q "$run_dir/pager.log"
+    plan_line "mkdir -p -m 700 $directory"
+    plan_line "read -r < <(cd / && exec$daemon 3>&1 </dev/null >>$log_file 2>&1)"
     return
   fi
   after='&' show uffd-serve --control "$pager" --exit-when-idle
@@ -93,8 +107,9 @@ start_one() {
   ask logged stat --format=%s -- "$run_dir/pager.log" || exit 5
   attend flock --timeout "$pager_patience" "$lock" \
     || fail 5 "a page server has been starting for $pager_patience s: see 'fuser $run_dir/start.lock'"
-  if ! pager_serves && ! read -r -t "$pager_patience" < <(become_pager) && ! pager_serves; then
-    said=$(tail -c "+$((logged + 1))" -- "$run_dir/pager.log" | tail -n 1)
+  if ! pager_serves && ! start_and_wait && ! pager_serves; then
+    ask said tail -c "+$((logged + 1))" -- "$run_dir/pager.log"
+    said=${said##*$'\n'}
     fail 5 "no page server came up at '$pager'${said:+: $said}; see '$run_dir/pager.log'"
   fi
   exec {lock}>&- {log}>&-

@@ -5,7 +5,7 @@
 readonly step_patience=5 # seconds from SIGTERM to SIGKILL of a step
 
 answer=''      # see `ask`
-answers=''     # the pipe of `ask`
+answers=''     # the pipe of `ask`; main opens it
 child=''       # the current step
 last_child=''  # the previous step
 starting=0     # 1: a step is being started, and `child` is not set to it yet
@@ -52,6 +52,7 @@ at_exit() {
   hold_signals
   set +e
   child_undoes=0
+  open_pipe answers # the signal may have come while this process had the pipe open for writing
   local with_record=0 message=''
   if ((status && !reported)) && [[ -n $errors ]]; then
     with_record=1
@@ -86,7 +87,7 @@ at_exit() {
 attend() { # <command...>
   begin_child
   "$@" <&0 &
-  end_step "$1"
+  end_step "$@"
 }
 
 # Runs a flow of another guest as a step of this flow.
@@ -95,11 +96,19 @@ call_self() { # <arguments...>
   attend "$BASH" "$self" "$@"
 }
 
-open_answers() {
-  exec {answers}< <(:)
+# Opens a pipe for reading; a writer opens /dev/fd/N. bash makes a pipe for a short here-string. <(:) also starts a
+# process, which takes 0.4 ms.
+open_pipe() { # <variable for the descriptor>
+  local read_end
+  exec {read_end}<<<''
+  [[ -p /dev/fd/$read_end ]] || fail 3 'cannot make a pipe: bash 5.1 or later is needed'
+  read -r -u "$read_end"
+  printf -v "$1" '%d' "$read_end"
 }
 
 # Runs a step as `attend` does, and sets a variable to its standard output. `answer` also has the newline at its end.
+# `$(...)` must not be used where a trap can run: bash 5.2 then parses the trap as a part of it ("unexpected EOF while
+# looking for matching `)'"), and the flow ends with status 2 or continues. scripts/check-traps.sh finds it.
 ask() { # <variable> <command...>
   local pipe part text='' status=0
   # A child as in `attend`: bash 5.2 sometimes loses the exit status of a process substitution. One pipe serves all calls:
@@ -109,9 +118,9 @@ ask() { # <variable> <command...>
   exec_or_call "${@:2}" <&0 >&"$pipe" {pipe}>&- {answers}<&- &
   child=$! starting=0
   exec {pipe}>&-
-  # No trap runs during $(...), so `read` is used; with -N, it does not read the pipe byte by byte.
+  # With -N, `read` does not read the pipe byte by byte.
   while IFS= read -r -N 65536 part <&"$answers" || [[ -n $part ]]; do text+=$part; done
-  end_step "$2" || status=$?
+  end_step "${@:2}" || status=$?
   answer=$text
   printf -v "$1" '%s' "${text%$'\n'}"
   return "$status"
@@ -125,8 +134,18 @@ begin_child() {
   last_child=${!-} starting=1
 }
 
-end_step() { # <program>
+# One of these words before the program of a step redirects its output. A redirection of `step` itself would also be that
+# of a trap that runs while the step does, so the messages and the record of the trap would be lost.
+without_output() { exec "$@" >/dev/null; }
+without_messages() { exec "$@" 2>/dev/null; }
+without_both() { exec "$@" >/dev/null 2>&1; }
+with_messages() { exec "$@" 2>&1; }
+# shellcheck disable=SC2069 # not the standard output
+with_only_messages() { exec "$@" 2>&1 >/dev/null; }
+
+end_step() { # <command...>
   local status=0
+  [[ $1 != with*_* ]] || shift # see without_output
   child=$! starting=0
   wait "$child" 2>/dev/null || status=$? # bash would print that the child was killed
   child=''
@@ -142,7 +161,7 @@ end_step() { # <program>
 
 # In a dry run, refuses what the real call would refuse.
 check() { # <command...>
-  ((!dry_run)) || attend "$@" >/dev/null
+  ((!dry_run)) || attend without_output "$@"
 }
 
 # Runs a step that changes nothing, in a dry run as well.
@@ -172,21 +191,22 @@ note_failure() { # <exit status>
 # Runs a step whose failure is an answer, and prints nothing.
 probe() { # <command...>
   local status=0
-  attend "$@" >/dev/null 2>&1 || status=$?
+  attend without_both "$@" || status=$?
   step_error='' failed_step=''
   return "$status"
 }
 
 # In a dry run, fails if the store has no room for the blocks that cannot be shared and would be copied.
 check_room() { # <how many times> <options, FILE or DIR of reflink-clone...>
-  local report record free reserved_free size
+  local report record space free reserved_free size
   ((dry_run)) || return 0
   ask report reflink-clone --dry-run --json "${@:2}" "$root/.dry-run" || exit $?
   while IFS= read -r record; do
     [[ $record != '{"type":"total",'* || ! $record =~ \"bytes_copied\":([0-9]+) ]] \
       || room_needed=$((room_needed + BASH_REMATCH[1] * $1))
   done <<<"$report"
-  read -r free reserved_free size < <(stat --file-system --format='%f %a %S' -- "$root")
+  ask space stat --file-system --format='%f %a %S' -- "$root"
+  read -r free reserved_free size <<<"$space"
   ((EUID == 0)) || free=$reserved_free
   ((room_needed <= free * size)) \
     || fail 5 "cannot copy to '$root': it needs $((room_needed >> 20)) MiB, $((free * size >> 20)) MiB are free"
