@@ -192,7 +192,8 @@ cached_pages() { # <file>
   run -0 hotpage-record readahead --json --mem memory list
   assert_equal "$(json '[.type, .v, .path, .entries, .ranges, .bytes] | @csv')" \
     '"hot_list_readahead",1,"list",3,2,49152'
-  wait_until 10 eval '(($(cached_pages memory) == 12))'
+  all_are_read() { (($(cached_pages memory) == 12)); }
+  wait_until 10 all_are_read
 }
 
 @test "readahead: a list of another image, a pipe and a missing file are refused by name" {

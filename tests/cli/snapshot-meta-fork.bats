@@ -12,7 +12,7 @@ teardown() { common_teardown; }
   init_template a
   run -0 snapshot-meta fork-begin a f1 f2
   tmp=$SNAPFORK_ROOT/.snapfork/tmp
-  assert_equal "$output" $'f1\t'"$tmp"$'/fork.f1\tlink\nf2\t'"$tmp"$'/fork.f2\tlink'
+  assert_equal "$output" $'f1\t'"$tmp"$'/fork.f1\tlink\tfile\nf2\t'"$tmp"$'/fork.f2\tlink\tfile'
   assert_equal "$(ls "$(guest_dir a)/template/forks")" $'f1\nf2'
   assert_equal "$(snapshot-meta forks a)" ''
   run -0 snapshot-meta forks --json a
@@ -21,12 +21,12 @@ teardown() { common_teardown; }
   clone a f2 link
   report='{"type":"file","v":1}
 {"type":"total","v":1,"src":"s","dst":"'$tmp'/fork.f2","method":"reflink","bytes_shared":1.0}'
-  run -0 snapshot-meta fork-publish a f1 f2 --socket-dir /s --clone-report - <<<"$report"
+  run -0 snapshot-meta fork-publish a f1 f2 --backend uffd --socket-dir /s --clone-report - <<<"$report"
   assert_equal "${#lines[@]}" 2
   local session
   session=$(snapshot-meta session-name f1)
   assert_equal "$(jq -c 'del(.snapshot_load, .clone)' <<<"${lines[0]}")" \
-    '{"type":"fork","v":1,"id":"f1","name":"f1","template":"a","source":"a","dir":"'"$(guest_dir f1)"'","state_path":"'"$(state_of f1)"'","memory_path":"'"$(memory_of f1)"'","backend":"uffd","uffd_socket_path":"/s/'"$session"'.sock","session_id":"'"$session"'","needs_run":false}'
+    '{"type":"fork","v":1,"id":"f1","name":"f1","template":"a","source":"a","dir":"'"$(guest_dir f1)"'","state_path":"'"$(state_of f1)"'","memory_path":"'"$(memory_of f1)"'","backend":"uffd","backend_reason":"requested","uffd_socket_path":"/s/'"$session"'.sock","session_id":"'"$session"'","needs_run":false}'
   assert_equal "$(jq -c .snapshot_load <<<"${lines[0]}")" \
     '{"snapshot_path":"'"$(state_of f1)"'","mem_backend":{"backend_type":"Uffd","backend_path":"/s/'"$session"'.sock"},"clock_realtime":true,"resume_vm":true}'
   assert_equal "$(jq -c .clone <<<"${lines[0]}")" null
@@ -139,7 +139,7 @@ teardown() { common_teardown; }
   snapshot-meta fork-begin a f g >/dev/null
   clone a f link
   clone a g link
-  run --separate-stderr -2 snapshot-meta fork-publish a f --socket-dir "/$(printf 'x%.0s' {1..107})"
+  run --separate-stderr -2 snapshot-meta fork-publish a f --backend uffd --socket-dir "/$(printf 'x%.0s' {1..107})"
   assert_contains "$stderr" 107
   run --separate-stderr -2 snapshot-meta fork-publish a f g --name both
   assert_contains "$stderr" 'single fork'
@@ -148,8 +148,30 @@ teardown() { common_teardown; }
   assert_contains "$stderr" 'standard input'
   run --separate-stderr -5 snapshot-meta fork-publish a f --clone-report none
   [[ ! -e $(guest_dir f) && ! -e $(guest_dir g) ]]
-  SNAPFORK_PAGER=/p/pager.sock run -0 snapshot-meta fork-publish a f
+  SNAPFORK_PAGER=/p/pager.sock run -0 snapshot-meta fork-publish a f --backend uffd
   assert_equal "$(json .uffd_socket_path)" "/p/s/$(snapshot-meta session-name f).sock"
+}
+
+@test "--backend auto: the page server for memory in 2 MiB pages, else the file" {
+  init_template small
+  init_template huge huge-pages=2M
+  run -0 snapshot-meta fork-begin small f1
+  [[ $output == *$'\tlink\tfile' ]]
+  run -0 snapshot-meta fork-begin huge f2
+  [[ $output == *$'\tlink\tuffd' ]]
+  clone small f1 link
+  clone huge f2 link
+  run -0 snapshot-meta fork-publish small f1
+  assert_equal "$(json '[.backend, .backend_reason, .snapshot_load.mem_backend.backend_type] | join("; ")')" \
+    'file; its memory is a local file; File'
+  run -0 snapshot-meta fork-publish huge f2
+  assert_equal "$(json '[.backend, .backend_reason, .snapshot_load.mem_backend.backend_type] | join("; ")')" \
+    'uffd; its memory has 2 MiB pages; Uffd'
+  assert_equal "$(snapshot-meta get f2 snapfork.backend_reason)" 'its memory has 2 MiB pages'
+  run --separate-stderr -1 snapshot-meta fork-begin --backend file huge f3
+  assert_contains "$stderr" "'huge': its memory has 2 MiB pages"
+  run --separate-stderr -1 snapshot-meta fork-publish --backend file huge f3
+  assert_contains "$stderr" '--backend uffd'
 }
 
 @test "new-ids prints ids that differ and that no guest has" {

@@ -49,7 +49,7 @@ clone() { # <source> <new> link|reflink
 make_fork() { # <source> <new>...
   local source=$1 id _ memory
   shift
-  while IFS=$'\t' read -r id _ memory; do
+  while IFS=$'\t' read -r id _ memory _; do
     clone "$source" "$id" "$memory"
   done < <(snapshot-meta fork-begin "$source" "$@")
   snapshot-meta fork-publish "$source" "$@" --backend file

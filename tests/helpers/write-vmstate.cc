@@ -3,7 +3,7 @@
 //
 // VERSION is that of a snapshot format. If no release has it, the layout of the newest one is used.
 //| write-vmstate FILE VERSION MIB [drive=PATH|ro-drive=PATH|vhost-user=PATH|pmem=PATH|ro-pmem=PATH|
-//|                               vsock=PATH|tap=NAME|pmem-bytes=N|balloon=1|boot-args=TEXT]...
+//|                               vsock=PATH|tap=NAME|pmem-bytes=N|balloon=1|boot-args=TEXT|huge-pages=2M]...
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -46,6 +46,8 @@ int run(int argc, char** argv) {
       plan.read_only.insert(text);
     } else if (kind == "boot-args") {
       plan.boot_args = text;
+    } else if (kind == "huge-pages") {
+      plan.huge_pages = 1;  // the index of 2M before 11.0.0
     } else if (kind == "vhost-user") {
       plan.vhost_users.push_back(text);
     } else if (kind == "tap") {

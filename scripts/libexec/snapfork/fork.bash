@@ -80,6 +80,7 @@ fork_clone() {
   show snapshot-meta fork-begin "${forced[@]}" "$fork_source" "${made[@]}"
   ((!dry_run)) || begin+=(--dry-run)
   ask begun "${begin[@]}" "${forced[@]}" "$fork_source" "${made[@]}"
+  begun=${begun%$'\t'*}   # the last column is the back end
   memory=${begun##*$'\t'} # the same for all forks: it depends on the source
   check_room "${#made[@]}" --profile vm "--memory=$memory" "--reflink=$reflink" "$root/guests/$fork_source"
   ((!dry_run)) || plan_line "$plan_report"

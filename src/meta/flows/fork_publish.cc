@@ -111,8 +111,10 @@ class Publisher {
                                        .source_dir = store_.guest_dir(source_id_),
                                        .fork_dir = store_.guest_dir(id),
                                        .template_id = is_template_ ? source_id_ : "",
+                                       .backend = backend_name(options_.backend.backend),
+                                       .backend_reason = options_.backend.reason,
                                        .cache_key = cache_key_of(state_bytes_),
-                                       .session = options_.uses_uffd ? session_of(id) : ""});
+                                       .session = options_.uses_uffd() ? session_of(id) : ""});
     record_disks(metadata, clone);  // the clone's times may differ from the source's
     metadata.write(clone + "/metadata.json", base::Durable::no);
   }
@@ -136,8 +138,9 @@ class Publisher {
         .path("dir", store_.guest_dir(id))
         .path("state_path", state_path)
         .path("memory_path", memory_path)
-        .text("backend", options_.uses_uffd ? "uffd" : "file");
-    if (options_.uses_uffd) {
+        .text("backend", backend_name(options_.backend.backend))
+        .text("backend_reason", options_.backend.reason);
+    if (options_.uses_uffd()) {
       line.path("uffd_socket_path", socket_of(id)).text("session_id", session_of(id));
     } else {
       line.null("uffd_socket_path").null("session_id");
@@ -150,8 +153,8 @@ class Publisher {
           "snapshot_load",
           load_body(vmstate_, {.id = id,
                                .state_path = state_path,
-                               .uses_uffd = options_.uses_uffd,
-                               .backend_path = options_.uses_uffd ? socket_of(id) : memory_path,
+                               .uses_uffd = options_.uses_uffd(),
+                               .backend_path = options_.uses_uffd() ? socket_of(id) : memory_path,
                                .vmm_version = snapshot_vmm(metadata_),
                                .host_kernel = base::kernel_release()}));
     }
@@ -201,7 +204,7 @@ PublishResult publish_forks(const store::Store& store, const std::string& source
   require_guest(store, source_id);
   require_new_forks(store, source_id, fork_ids);
   Publisher publisher(store, source_id, options);
-  if (options.uses_uffd) {
+  if (options.uses_uffd()) {
     for (const std::string& id : fork_ids) {
       // This name has the length of the real name, which is known only after the clone exists.
       const std::string name = store::session_name(id, (struct stat){});

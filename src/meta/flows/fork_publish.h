@@ -9,17 +9,20 @@
 #include <vector>
 
 #include "base/effect.h"
+#include "meta/flows/backend.h"
 #include "meta/guest/guest_state.h"
 #include "store/store.h"
 
 namespace meta {
 
 struct PublishOptions {
-  bool uses_uffd = true;    // if false, the fork's first restore maps its memory file
+  BackendChoice backend;    // of the fork's first restore
   std::string socket_dir;   // directory of the page server's session sockets
   std::string name;         // of a single fork; if empty, its id
   Force force = Force::no;  // if yes, the source may be Stale
   std::map<std::string, std::string, std::less<>> clone_reports;  // JSON by clone_name
+
+  bool uses_uffd() const { return backend.backend == Backend::uffd; }
 };
 
 struct PublishResult {

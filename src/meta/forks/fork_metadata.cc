@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "base/json_line.h"
 #include "base/version.h"
 #include "meta/guest/recorded_vmm.h"
 
@@ -69,6 +70,12 @@ Metadata make_fork_metadata(const Metadata& source, const ForkIdentity& fork) {
   metadata.set_text("HotPagesPath", "");
   if (source.text("FirecrackerSnapshotCacheKey").empty()) {
     metadata.set_text("FirecrackerSnapshotCacheKey", fork.cache_key);
+  }
+  if (!fork.backend.empty()) {
+    auto& json = metadata.json();
+    static_cast<void>(json.set_path("snapfork.backend", base::json_string(fork.backend)));
+    static_cast<void>(
+        json.set_path("snapfork.backend_reason", base::json_string(fork.backend_reason)));
   }
   metadata.set_flag("FirecrackerUseUFFDOnNextRestore", !fork.session.empty());
   metadata.set_text("FirecrackerUFFDSessionID", fork.session);

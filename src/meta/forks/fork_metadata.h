@@ -15,8 +15,10 @@ struct ForkIdentity {
   std::string source_dir;   // the guest directory, absolute
   std::string fork_dir;     // the guest directory, absolute
   std::string template_id;  // the source if it is a template, else empty
-  std::string cache_key;    // used if the source has none
-  std::string session;      // at the page server; empty if the first restore maps the memory file
+  std::string backend{};    // "file" or "uffd"; not recorded if empty
+  std::string backend_reason{};
+  std::string cache_key;  // used if the source has none
+  std::string session;    // at the page server; empty if the first restore maps the memory file
 };
 
 // Does what hypeman's ForkInstance (fork.go) does. The fork gets a new identity. It does not get

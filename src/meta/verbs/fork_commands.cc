@@ -17,6 +17,7 @@
 #include "base/options.h"
 #include "base/output.h"
 #include "base/utf8.h"
+#include "meta/flows/backend.h"
 #include "meta/flows/fork_lifecycle.h"
 #include "meta/flows/fork_publish.h"
 #include "meta/forks/fork_count.h"
@@ -57,6 +58,12 @@ std::map<std::string, std::string, std::less<>> read_clone_reports(const std::st
     reports[destination->substr(destination->rfind('/') + 1)] = object.compact();
   }
   return reports;
+}
+
+constexpr const char* kBackends = "auto|uffd|file";
+
+std::string requested_backend(const base::ParsedOptions& parsed) {
+  return parsed.choice("backend", {"auto", "uffd", "file"});
 }
 
 }  // namespace
@@ -101,6 +108,7 @@ int forks_command(int argc, char** argv) {
 int fork_begin_command(int argc, char** argv) {
   base::Options options("snapshot-meta fork-begin", "[OPTION]... SOURCE NEW...",
                         "Add forks to the index of their template; print where to clone each.");
+  options.value("backend", kBackends, "back end of the first restore (default: auto)");
   add_force(options);
   base::add_dry_run(options);
   const std::optional<GuestCall> call =
@@ -112,6 +120,7 @@ int fork_begin_command(int argc, char** argv) {
   const std::vector<std::string> ids = id_operands(parsed, 1);
   const BegunForks begun = begin_forks(store, source, ids, force_of(parsed), effect);
   const std::string memory = begun.links_memory ? "link" : "reflink";
+  const BackendChoice choice = choose_backend(store, source, requested_backend(parsed));
   for (const std::string& id : ids) {
     const std::string dir = clone_dir(store, id);
     std::string line = id;
@@ -120,9 +129,11 @@ int fork_begin_command(int argc, char** argv) {
                  .text("id", id)
                  .path("clone_dir", dir)
                  .text("memory", memory)
+                 .text("backend", backend_name(choice.backend))
                  .str();
     } else {
       line.append("\t").append(dir).append("\t").append(memory);
+      line.append("\t").append(backend_name(choice.backend));
     }
     base::write_out(line.append("\n"));
   }
@@ -132,7 +143,7 @@ int fork_begin_command(int argc, char** argv) {
 int fork_publish_command(int argc, char** argv) {
   base::Options options("snapshot-meta fork-publish", "[OPTION]... SOURCE NEW...",
                         "Make guests of the clones that fork-begin announced.");
-  options.value("backend", "uffd|file", "memory of the first restore (default: uffd)")
+  options.value("backend", kBackends, "back end of the first restore (default: auto)")
       .value("socket-dir", "DIR",
              "directory of the page server's session sockets (default: its own)")
       .value("clone-report", "FILE", "output of 'reflink-clone --json'; - is standard input")
@@ -146,7 +157,7 @@ int fork_publish_command(int argc, char** argv) {
   }
   const auto& [parsed, source, effect, store] = *call;
   const std::vector<std::string> ids = id_operands(parsed, 1);
-  PublishOptions publish{.uses_uffd = parsed.choice("backend", {"uffd", "file"}) == "uffd",
+  PublishOptions publish{.backend = choose_backend(store, source, requested_backend(parsed)),
                          .socket_dir = "",
                          .name = parsed.value_or("name", ""),
                          .force = force_of(parsed),
@@ -157,7 +168,7 @@ int fork_publish_command(int argc, char** argv) {
   if (!base::is_utf8(publish.name)) {
     throw base::UsageError("the name is not UTF-8");
   }
-  if (publish.uses_uffd) {
+  if (publish.uses_uffd()) {
     publish.socket_dir =
         store::absolute_path(parsed.value_or("socket-dir", store::default_socket_dir()));
   }
