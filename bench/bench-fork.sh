@@ -37,7 +37,7 @@ prepare() {
   done
   snapfork -q promote base
   sync -f "$dir/fs"
-  snapfork -q fork base keeps-the-page-server >/dev/null
+  snapfork -q fork --backend uffd base keeps-the-page-server >/dev/null
 }
 
 # The programs that `snapfork fork base f` calls, with as little as possible between them.
@@ -87,7 +87,7 @@ ratio_row() { # <what> <uffd|file>
 
 main() {
   if ((EUID != 0)); then
-    printf '| snapfork fork | skipped: needs root | | |\n'
+    printf '| snapfork fork --backend uffd | skipped: needs root | | |\n'
     return
   fi
   dir=$(mktemp -d /tmp/snapfork-bench.XXXXXX)
@@ -97,9 +97,9 @@ main() {
   local i
   ratio_row 'fork of a template, served by uffd' uffd
   ratio_row 'fork of a template, memory from the file' file
-  for ((i = 0; i < 3; i++)); do time_run "$dir/hundred" snapfork fork -n 100 base; done
+  for ((i = 0; i < 3; i++)); do time_run "$dir/hundred" snapfork fork --backend uffd -n 100 base; done
   # shellcheck disable=SC2016 # Markdown
-  printf '| 100 forks of a template, served by uffd | %s ms | 500 ms | `snapfork fork -n 100 base` |\n' \
+  printf '| 100 forks of a template, served by uffd | %s ms | 500 ms | `snapfork fork --backend uffd -n 100 base` |\n' \
     "$(sort -n "$dir/hundred" | awk 'NR == 1 { printf "%.0f", $1 / 1000 }')"
 }
 

@@ -230,7 +230,7 @@ fork_three() {
   before=$(disk_in_use)
   try snapfork -q fork --trace "$place/trace" base first >"$place/forks"
   printf '  %s s, with the start of the page server\n' "$seconds"
-  try snapfork -q fork -n 2 base >>"$place/forks"
+  try snapfork -q fork --backend uffd -n 2 base >>"$place/forks"
   printf '  %s s for two\n\n' "$seconds"
   mapfile -t records <"$place/forks"
   printf '  %-12s %16s %16s %14s\n' fork 'memory, linked' 'disk, shared' copied
@@ -246,7 +246,7 @@ use_hot_pages() {
   heading '4. The hot pages of the first are sent to the fourth before it asks'
   snapfork -q delete first
   try hotpage-record record "$place/trace" >"$SNAPFORK_ROOT/guests/base/template/hot.hpl"
-  record=$(try snapfork -q fork base fourth)
+  record=$(try snapfork -q fork --backend uffd base fourth)
   "${back_end}_serve_again" "$record"
   printf '  %d faults instead of %d: %d of them saved; no byte wrong\n' "$faults" "$first_faults" \
     $((first_faults - faults))

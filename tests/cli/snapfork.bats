@@ -66,7 +66,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
   refuses 1 "cannot promote 'nobody': no such guest" promote nobody
   refuses 1 "cannot demote 'nobody': no such guest" demote nobody
   SNAPFORK_ROOT=$BATS_TEST_TMPDIR/nowhere refuses 5 nowhere fork nobody
-  run -1 --separate-stderr snapfork --json fork nobody
+  run -1 --separate-stderr snapfork --json fork --backend uffd nobody
   assert_equal "$(json '[.type, .v, .program, .exit_code, .code] | @csv')" '"error",1,"snapfork",1,"no"'
   assert_contains "$(json .message)" "cannot fork 'nobody'"
   [[ ! -e $SNAPFORK_ROOT/.snapfork ]] # not even a lock file for what does not exist
@@ -88,7 +88,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
 
 @test "a socket path longer than 107 bytes exits with 2 and changes nothing" {
   make_fake_template base
-  SNAPFORK_PAGER=$BATS_TEST_TMPDIR/$(printf 'r%.0s' {1..100})/p.sock refuses 2 '107' fork base a
+  SNAPFORK_PAGER=$BATS_TEST_TMPDIR/$(printf 'r%.0s' {1..100})/p.sock refuses 2 '107' fork --backend uffd base a
   [[ ! -e $SNAPFORK_ROOT/.snapfork ]]
 }
 
@@ -109,13 +109,13 @@ refuses() { # <exit status> <part of the message> <arguments...>
   truncate -s 1M "$SNAPFORK_ROOT/guests/a/snapshots/snapshot-latest/memory"
   local before
   before=$(find "$SNAPFORK_ROOT" -printf '%P %T@\n' | sort)
-  run -0 --separate-stderr snapfork --dry-run fork a b
+  run -0 --separate-stderr snapfork --dry-run fork --backend uffd a b
   assert_contains "$output" '+ template-lock --shared a --exclusive --no-wait b -- bash'
-  assert_contains "$output" '+ snapshot-meta fork-begin a b'
+  assert_contains "$output" '+ snapshot-meta fork-begin --backend uffd a b'
   assert_contains "$output" '+ reflink-clone --profile vm --memory=reflink'
   assert_contains "$output" '+ snapshot-meta fork-publish a b --backend uffd'
   assert_contains "$output" '+ uffd-ctl'
-  run -0 --separate-stderr snapfork --dry-run fork --durable a b
+  run -0 --separate-stderr snapfork --dry-run fork --backend uffd --durable a b
   assert_contains "$output" '+ reflink-clone --profile vm --durable'
   run -0 --separate-stderr snapfork --dry-run delete a
   assert_contains "$output" '+ snapshot-meta trash a'

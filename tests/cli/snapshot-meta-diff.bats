@@ -103,7 +103,7 @@ make_diff() {
   run --separate-stderr -4 snapfork -q import b --state state --memory memory --base base-of-another
   assert_equal "$(snapshot-meta list -q --json | jq -r .id)" a
   assert_equal "$(find "$SNAPFORK_ROOT/.snapfork/tmp" -mindepth 1)" ''
-  run --separate-stderr -2 snapfork fork a --base base
+  run --separate-stderr -2 snapfork fork --backend uffd a --base base
   assert_contains "$stderr" '--base is not for fork'
 }
 

@@ -34,7 +34,7 @@ fork_is_understood() {
   if [[ -e $SNAPFORK_ROOT/guests/f ]]; then
     is_live_fork && snapshot-meta verify f >/dev/null || return
   else
-    snapfork fork "${back_end[@]}" base f >/dev/null || return
+    snapfork fork --backend uffd "${back_end[@]}" base f >/dev/null || return
   fi
   local refused=0
   snapfork delete base 2>/dev/null || refused=$?
@@ -58,7 +58,7 @@ rest_goes_with_the_template() {
 }
 
 fork_exists() {
-  [[ -e $SNAPFORK_ROOT/guests/f ]] || snapfork -q fork "${back_end[@]}" base f >/dev/null
+  [[ -e $SNAPFORK_ROOT/guests/f ]] || snapfork -q fork --backend uffd "${back_end[@]}" base f >/dev/null
 }
 
 # The fork is unchanged, or it does not exist and the next delete removes the rest.
@@ -77,7 +77,7 @@ delete_is_understood() {
 
 # From here on forks have sessions, at a page server that runs already for the fork `other`.
 with_page_server() {
-  snapfork -q fork base other >/dev/null
+  snapfork -q fork --backend uffd base other >/dev/null
   baseline=$(store_listing)
   back_end=(--backend uffd)
   sessions=other
@@ -110,7 +110,7 @@ with_page_server() {
 
 @test "fork and delete with a session killed at each change and each message to the page server: the next command finishes" {
   with_page_server
-  KILL_ALL=1 at_each_place nothing_to_prepare fork_is_understood snapfork fork base f
+  KILL_ALL=1 at_each_place nothing_to_prepare fork_is_understood snapfork fork --backend uffd base f
   KILL_ALL=1 at_each_place fork_exists delete_is_understood snapfork delete f
 }
 
@@ -118,17 +118,17 @@ with_page_server() {
   with_page_server
   # shellcheck disable=SC2034 # of places
   only=uffd-ctl
-  KILL_ALL='' at_each_place nothing_to_prepare fork_is_understood snapfork fork base f
+  KILL_ALL='' at_each_place nothing_to_prepare fork_is_understood snapfork fork --backend uffd base f
   KILL_ALL='' at_each_place fork_exists delete_is_understood snapfork delete f
 }
 
 @test "driver killed at each step of fork and delete with a session: the next command finishes" {
   with_page_server
-  at_each_step nothing_to_prepare fork_is_understood snapfork fork base f
+  at_each_step nothing_to_prepare fork_is_understood snapfork fork --backend uffd base f
   at_each_step fork_exists delete_is_understood snapfork delete f
 }
 
 @test "driver killed at each step of the fork that starts the page server: the next command finishes" {
   back_end=(--backend uffd)
-  at_each_step nothing_to_prepare fork_is_understood snapfork fork base f
+  at_each_step nothing_to_prepare fork_is_understood snapfork fork --backend uffd base f
 }

@@ -25,7 +25,7 @@ kill_server() {
   env RUNNER_TRACKING_ID=github_1 SECRET_TOKEN=hunter2 nice -n 19 bash -c '
     ulimit -S -v 8000000 -t 100000
     echo 500 >/proc/self/oom_score_adj
-    cd "$0" && exec snapfork -q fork base f' "$BATS_TEST_TMPDIR" >/dev/null 3>&- 4>&-
+    cd "$0" && exec snapfork -q fork --backend uffd base f' "$BATS_TEST_TMPDIR" >/dev/null 3>&- 4>&-
   local pid
   pid=$(pager_pids)
   tr '\0' '\n' <"/proc/$pid/environ" | grep -Ev '^(PATH|LANG|LD_LIBRARY_PATH|[A-Z]*SAN_OPTIONS)=' >"$BATS_TEST_TMPDIR/environment" || true
@@ -42,7 +42,7 @@ kill_server() {
 
 @test "page server survives a hang-up and the end of the job that started it" {
   # Kill as a CI runner does: every process with the variable, then the whole process group.
-  RUNNER_TRACKING_ID=job-1 setsid --wait snapfork -q fork base f >"$BATS_TEST_TMPDIR/record" 3>&- 4>&-
+  RUNNER_TRACKING_ID=job-1 setsid --wait snapfork -q fork --backend uffd base f >"$BATS_TEST_TMPDIR/record" 3>&- 4>&-
   local pid file
   pid=$(pager_pids)
   for file in /proc/[0-9]*/environ; do
@@ -58,7 +58,7 @@ kill_server() {
   mount=$(awk '$(NF - 2) == "cgroup2" { print $5; exit }' /proc/self/mountinfo)
   job=$mount/snapfork-test-$$/job
   mkdir -p "$job" 2>/dev/null || skip 'no cgroup can be made here'
-  bash -c 'echo $$ >"$0/cgroup.procs" && exec snapfork -q fork base f' "$job" >/dev/null 3>&- 4>&- \
+  bash -c 'echo $$ >"$0/cgroup.procs" && exec snapfork -q fork --backend uffd base f' "$job" >/dev/null 3>&- 4>&- \
     || skip 'no process can be moved into a cgroup here'
   assert_equal "$(<"$job/cgroup.procs")" ''
   [[ $(<"/proc/$(pager_pids)/cgroup") == *"0::${job#"$mount"}"* ]] && fail 'it is in the cgroup of the job'
@@ -71,7 +71,7 @@ kill_server() {
 }
 
 @test "status names the process, user and version of the server, and warns of another version" {
-  snapfork -q fork base f >/dev/null
+  snapfork -q fork --backend uffd base f >/dev/null
   run -0 --separate-stderr snapfork status
   assert_contains "$output" "page server at $SNAPFORK_PAGER: process $(pager_pids) of user root, version "
   assert_contains "$output" "$(snapshot-meta session-name f)"$'\twaiting'
@@ -103,10 +103,10 @@ kill_server() {
 
 @test "status names a guest that hangs also when a new server runs, until its VMM ends" {
   local vmm record
-  hold_vmm "$(snapfork -q fork base f | jq -r .uffd_socket_path)"
+  hold_vmm "$(snapfork -q fork --backend uffd base f | jq -r .uffd_socket_path)"
   record=$BATS_TEST_TMPDIR/run/s/$(snapshot-meta session-name f)
   kill_server
-  snapfork -q fork base other >/dev/null
+  snapfork -q fork --backend uffd base other >/dev/null
   run -1 snapfork status
   assert_contains "$output" "f hangs: pid $vmm "
   assert_contains "$output" 'page server at'
@@ -119,7 +119,7 @@ kill_server() {
 }
 
 @test "status reports a server that does not answer" {
-  snapfork -q fork base f >/dev/null
+  snapfork -q fork --backend uffd base f >/dev/null
   local pid
   pid=$(pager_pids)
   kill -STOP "$pid"
@@ -140,20 +140,20 @@ kill_server() {
   for name in pager.log start.lock; do
     rm -f "$run"/*
     ln -s "$BATS_TEST_TMPDIR/victim" "$run/$name"
-    run -5 --separate-stderr snapfork fork base f
+    run -5 --separate-stderr snapfork fork --backend uffd base f
     assert_contains "$stderr" "cannot open '$run/$name': it is not a regular file"
     rm "$run/$name"
     mkfifo "$run/$name"
-    run -5 --separate-stderr snapfork fork base f
+    run -5 --separate-stderr snapfork fork --backend uffd base f
     rm "$run/$name"
   done
   assert_equal "$(<"$BATS_TEST_TMPDIR/victim")" ''
   chmod 777 "$run"
-  run -5 --separate-stderr snapfork fork base f
+  run -5 --separate-stderr snapfork fork --backend uffd base f
   assert_contains "$stderr" "cannot use the run directory '$run'"
   rmdir "$run"
   : >"$run"
-  run -5 --separate-stderr snapfork fork base f
+  run -5 --separate-stderr snapfork fork --backend uffd base f
   refute_contains "$stderr" unbound
   run -0 snapshot-meta forks base
   assert_equal "$output" a
@@ -161,7 +161,7 @@ kill_server() {
 
 @test "log of the page server is readable by its owner only, whatever the umask is" {
   umask 0
-  run -0 snapfork -q fork base f
+  run -0 snapfork -q fork --backend uffd base f
   assert_equal "$(stat -c '%a %n' "$BATS_TEST_TMPDIR"/run/{pager.log,start.lock} | cut -d ' ' -f 1 | sort -u)" 600
   assert_equal "$(umask)" 0000
 }
@@ -177,14 +177,14 @@ kill_server() {
   run -0 "${as_user[@]}" fork --backend file base f
   run -0 "${as_user[@]}" run f -- true
   run -0 "${as_user[@]}" delete f
-  run -5 --separate-stderr "${as_user[@]}" fork base f
+  run -5 --separate-stderr "${as_user[@]}" fork --backend uffd base f
   assert_contains "$stderr" "cannot fork 'base': no run directory"
   refute_contains "$stderr" '--help'
   run -5 "${as_user[@]}" status
 }
 
 @test "run: a CMD that loads nothing leaves the first restore to the page server" {
-  snapfork -q fork base f >/dev/null
+  snapfork -q fork --backend uffd base f >/dev/null
   # shellcheck disable=SC2016 # of the command
   local command=(snapfork run f -- sh -c 'echo "${SNAPFORK_UFFD_SOCKET-file}"')
   run -0 "${command[@]}"

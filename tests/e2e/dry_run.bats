@@ -50,8 +50,8 @@ changes_nothing() { # <status> <program> <arguments...>
   local import=(--state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory")
   changes_nothing 0 snapfork import new "${import[@]}"
   changes_nothing 0 snapfork promote plain
-  changes_nothing 0 snapfork fork base new
-  changes_nothing 0 snapfork fork -n 5 base
+  changes_nothing 0 snapfork fork --backend uffd base new
+  changes_nothing 0 snapfork fork --backend uffd -n 5 base
   changes_nothing 0 snapfork fork --backend file plain new
   changes_nothing_plain 0 snapfork run f -- true
   changes_nothing 0 snapfork delete f
@@ -69,14 +69,14 @@ changes_nothing() { # <status> <program> <arguments...>
   changes_nothing 0 snapfork demote plain # sealed as the memory that it was cloned from: unsealed
   changes_nothing 1 snapfork promote base
   changes_nothing_plain 1 snapfork run base -- true
-  changes_nothing 1 snapfork fork base f
+  changes_nothing 1 snapfork fork --backend uffd base f
   changes_nothing 1 snapfork import f --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
   spawn template-lock f plain base new -- tail -f /dev/null
   wait_until_held plain # the last of the ids in lock order
   changes_nothing 1 snapfork delete plain
   changes_nothing 1 snapfork promote plain
   changes_nothing_plain 1 snapfork run f -- true
-  changes_nothing 1 snapfork fork plain other
+  changes_nothing 1 snapfork fork --backend uffd plain other
   changes_nothing 1 snapfork import new --state "$SNAPSHOT/state" --memory "$SNAPSHOT/memory"
 }
 
@@ -223,14 +223,14 @@ type_plan() { # <arguments of snapfork...>
   type_plan promote new
   run -0 snapshot-meta state new
   assert_equal "$output" Template
-  run -0 type_plan fork new typed
+  run -0 type_plan fork --backend uffd new typed
   assert_equal "$(jq -r .session_id <<<"$(grep '^{"type":"fork"' <<<"$output")")" "$(snapshot-meta session-name typed)"
   run -0 template-lock holders typed
   assert_equal "$output" ''
   run -0 uffd-probe --socket "$BATS_TEST_TMPDIR/run/s/$(snapshot-meta session-name typed).sock" \
     --mem "$SNAPSHOT/memory" --pages 20000 --json
   assert_equal "$(field 'select(.type == "probe") | [.wrong_pages, .touched] | @csv')" '0,20000'
-  type_plan fork new typed2
+  type_plan fork --backend uffd new typed2
   run -0 snapfork -q delete typed
   # shellcheck disable=SC2016 # of the typed shell
   run -0 type_plan run --backend file typed2 -- sh -c 'echo "$SNAPFORK_FORK"; echo "$SNAPFORK_LOAD"; template-lock holders typed2; snapshot-meta state -q typed2'

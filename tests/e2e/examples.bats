@@ -77,7 +77,7 @@ make_place() {
   make_store xfs
   make_stand_ins
   unset SNAPFORK_ROOT
-  mkdir "$BATS_TEST_TMPDIR/work"
+  mkdir "$BATS_TEST_TMPDIR"/{work,run}
   cd "$BATS_TEST_TMPDIR/work" || return 1
   ln -s "$SNAPSHOT/state" "$SNAPSHOT/memory" .
 }
@@ -94,7 +94,7 @@ run_example() { # <text>
   text=$(blocks_of "$pages/snapfork.1.scd" | sed '/^snapfork import web/,/^  --disk/d')
   # The forks that are deleted at the end include that of the plan.
   run_example "$text"
-  assert_contains "$output" '"backend_type":"Uffd"'
+  assert_contains "$output" '"backend_type":"File"'
   [[ -z $(find "$BATS_TEST_TMPDIR/fs/store/guests" -mindepth 1) ]]
 }
 
@@ -106,7 +106,7 @@ run_example() { # <text>
   blocks_of "$pages/snapfork.1.scd" | sed -n "/^cat >load-fork/,/^chmod/p" | sed "s|/run/\\\$|$BATS_TEST_TMPDIR/run/\$|g" | bash -e
   # Four forks instead of a hundred, to delete them faster.
   run_example "${text/fork -n 100/fork -n 4}"
-  assert_contains "$output" '"backend_type":"Uffd"'
+  assert_contains "$output" '"backend_type":"File"'
   assert_contains "$stderr" "cannot delete template 'base': 5 forks live"
   # shellcheck disable=SC2046 # ids
   SNAPFORK_ROOT=$BATS_TEST_TMPDIR/fs/store snapfork -q delete $(SNAPFORK_ROOT=$BATS_TEST_TMPDIR/fs/store snapshot-meta forks base)

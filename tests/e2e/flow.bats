@@ -24,7 +24,7 @@ teardown() {
   run -0 snapshot-meta state base
   assert_equal "$output" Template
 
-  run -0 --separate-stderr snapfork fork -n 3 base
+  run -0 --separate-stderr snapfork fork --backend uffd -n 3 base
   local ids sockets=() path
   mapfile -t ids < <(field .id)
   ((${#ids[@]} == 3))
@@ -58,7 +58,7 @@ teardown() {
 fork_and_delete_on() { # <filesystem> <how a disk is cloned>
   make_store "$1"
   make_template
-  run -0 --separate-stderr snapfork fork base a
+  run -0 --separate-stderr snapfork fork --backend uffd base a
   assert_equal "$(field .clone.method)" "$2"
   run -0 uffd-probe --socket "$(field .uffd_socket_path)" --mem "$SNAPSHOT/memory" --json --pages 12000
   assert_equal "$(field 'select(.type == "probe") | [.wrong_pages, .touched] | @csv')" '0,12000'
@@ -103,12 +103,12 @@ faults_of_work() { # <socket>
   make_template
   mkfifo pipe
   mkdir dir
-  run -5 --separate-stderr snapfork fork --trace missing/trace base a
+  run -5 --separate-stderr snapfork fork --backend uffd --trace missing/trace base a
   assert_contains "$stderr" "cannot write trace 'missing/trace': the directory 'missing' does not exist"
   run -5 snapfork fork --dry-run --trace missing/trace base a
-  run -4 snapfork fork --trace pipe base a
-  run -4 snapfork fork --trace dir base a
-  run -2 snapfork fork --trace - base a
+  run -4 snapfork fork --backend uffd --trace pipe base a
+  run -4 snapfork fork --backend uffd --trace dir base a
+  run -2 snapfork fork --backend uffd --trace - base a
   [[ ! -e $SNAPFORK_ROOT/guests/a ]]
   no_pager
 }
@@ -116,15 +116,37 @@ faults_of_work() { # <socket>
 @test "fork --trace writes a trace, and a hot list made from it is used in each later session" {
   make_store xfs
   make_template
-  run -0 --separate-stderr snapfork fork --trace first.trace base a
+  run -0 --separate-stderr snapfork fork --backend uffd --trace first.trace base a
   local first second
   first=$(faults_of_work "$(field .uffd_socket_path)")
   ((first > 1900))
   snapfork -q delete a
   hotpage-record record first.trace >"$SNAPFORK_ROOT/guests/base/template/hot.hpl"
-  run -0 --separate-stderr snapfork fork base b
+  run -0 --separate-stderr snapfork fork --backend uffd base b
   second=$(faults_of_work "$(field .uffd_socket_path)")
   ((second < first / 2)) || fail "$second faults with the list, $first without"
   snapfork -q delete b base
   assert_nothing_left
+}
+
+@test "fork without --backend: the file, or the page server for memory in 2 MiB pages and for a trace" {
+  make_store xfs
+  make_template
+  run -0 snapfork -q fork base small
+  assert_equal "$(field '[.backend, .backend_reason, .session_id] | @json')" '["file","its memory is a local file",null]'
+  [[ ! -e $SNAPFORK_PAGER ]]
+  run -0 snapfork -q fork --trace "$BATS_TEST_TMPDIR/trace" base traced
+  assert_equal "$(field .backend)" uffd
+  "$HELPERS/write-vmstate" "$BATS_TEST_TMPDIR/state" 10.0.0 2 huge-pages=2M
+  head -c 2M /dev/urandom >"$BATS_TEST_TMPDIR/memory"
+  snapfork -q import huge --state "$BATS_TEST_TMPDIR/state" --memory "$BATS_TEST_TMPDIR/memory"
+  snapfork -q promote huge
+  run -0 snapfork -q fork huge large
+  assert_equal "$(field '[.backend, .backend_reason] | @json')" '["uffd","its memory has 2 MiB pages"]'
+  [[ -S $(field .uffd_socket_path) ]]
+  # The sockets of its session would have too long a path: nothing is left of the fork.
+  SNAPFORK_PAGER=$BATS_TEST_TMPDIR/$(printf 'r%.0s' {1..100})/p.sock run -2 --separate-stderr snapfork -q fork huge other
+  assert_contains "$stderr" 107
+  [[ ! -e $SNAPFORK_ROOT/guests/other ]]
+  assert_equal "$(snapshot-meta forks huge)" large
 }

@@ -154,7 +154,7 @@ own_and_delete() { # <name> <rounds>
   make_template
   local i pids starters=()
   for i in 1 2 3 4; do
-    snapfork -q fork base "f$i" >"$BATS_TEST_TMPDIR/record.$i" 3>&- 4>&- &
+    snapfork -q fork --backend uffd base "f$i" >"$BATS_TEST_TMPDIR/record.$i" 3>&- 4>&- &
     starters+=($!)
   done
   wait "${starters[@]}" # without operands, wait would also wait for the runner's time limit
@@ -177,7 +177,7 @@ own_and_delete() { # <name> <rounds>
   make_store xfs
   make_template
   exec {mine}<"$SNAPFORK_ROOT"
-  snapfork -q fork base f >/dev/null
+  snapfork -q fork --backend uffd base f >/dev/null
   exec {mine}<&-
   local pid
   pid=$(pager_pids)
@@ -194,7 +194,7 @@ own_and_delete() { # <name> <rounds>
 @test "after a page server was killed, status names the guests that hang, and the next fork gets a new one" {
   make_store xfs
   make_template
-  snapfork -q fork -n 2 base >"$BATS_TEST_TMPDIR/forks"
+  snapfork -q fork --backend uffd -n 2 base >"$BATS_TEST_TMPDIR/forks"
   local socket id other vmm
   { read -r id socket && read -r other _; } < <(jq -r '"\(.id) \(.uffd_socket_path)"' "$BATS_TEST_TMPDIR/forks")
   hold_vmm "$socket"
@@ -210,7 +210,7 @@ own_and_delete() { # <name> <rounds>
   kill -KILL "$vmm"
   wait_until 10 is_gone "$vmm"
   run -0 snapfork status
-  run -0 --separate-stderr snapfork fork base after
+  run -0 --separate-stderr snapfork fork --backend uffd base after
   run -0 uffd-probe --socket "$(field .uffd_socket_path)" --mem "$SNAPSHOT/memory" --pages 100
   snapfork -q delete "$id" "$other" after base
   assert_nothing_left
@@ -224,7 +224,7 @@ own_and_delete() { # <name> <rounds>
   mkdir "$BATS_TEST_TMPDIR/bin"
   printf '#!/bin/bash\necho "uffd-serve: no userfaultfd here" >&2\nexit 3\n' >"$BATS_TEST_TMPDIR/bin/uffd-serve"
   chmod +x "$BATS_TEST_TMPDIR/bin/uffd-serve"
-  PATH=$BATS_TEST_TMPDIR/bin:$PATH run -5 --separate-stderr snapfork fork -n 3 base
+  PATH=$BATS_TEST_TMPDIR/bin:$PATH run -5 --separate-stderr snapfork fork --backend uffd -n 3 base
   assert_equal "$output" ''
   assert_contains "$stderr" 'no userfaultfd here'
   assert_equal "$(store_listing)" "$before"

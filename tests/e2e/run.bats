@@ -32,7 +32,7 @@ three_forks_write_to_their_own_disks() { # <version of Firecracker>
   import_machine
   local before
   before=$(sha256sum "$MACHINE"/* "$SNAPFORK_ROOT"/guests/base/*.{raw,ext4})
-  run -0 --separate-stderr snapfork fork -n 3 base
+  run -0 --separate-stderr snapfork fork --backend uffd -n 3 base
   local ids id pids=()
   mapfile -t ids < <(field .id)
   assert_equal "$(field '[.needs_run, .snapshot_load] | @json' | uniq)" '[true,null]'
@@ -146,7 +146,7 @@ make_plain_machine() {
 @test "run exits with the status of the command, or with that of a wrapper" {
   make_store xfs
   make_template
-  snapfork -q fork base f >/dev/null
+  snapfork -q fork --backend uffd base f >/dev/null
   run -42 snapfork run f -- sh -c 'exit 42'
   run -127 --separate-stderr snapfork run f -- no-such-program
   assert_contains "$stderr" "no-such-program"

@@ -26,7 +26,7 @@ make_fork() { # <option of fork>...
   snapfork -q import base --state "$BATS_TEST_TMPDIR/state" --memory "$BATS_TEST_TMPDIR/memory" \
     --disk "$BATS_TEST_TMPDIR/root.ext4=/srv/vm/root.ext4" 2>/dev/null
   snapfork -q promote base
-  snapfork -q fork "$@" base f >/dev/null
+  snapfork -q fork --backend uffd "$@" base f >/dev/null
 }
 
 state_is() { # <state>

@@ -117,14 +117,14 @@ snapshot-meta demote base" demote base
   undone_at "snapshot-meta fork-begin
 reflink-clone --profile
 snapshot-meta fork-publish
-create" fork base f
+create" fork --backend uffd base f
 }
 
 @test "fork -n: a signal at any step leaves no fork and no session; others keep theirs" {
-  snapfork -q fork base other >/dev/null
+  snapfork -q fork --backend uffd base other >/dev/null
   undone_at "reflink-clone --profile
 snapshot-meta fork-publish
-create" fork -n 5 base
+create" fork --backend uffd -n 5 base
   snapfork -q delete other
 }
 
@@ -161,7 +161,7 @@ END
 }
 
 @test "run: a signal before CMD leaves no session, and CMD is not started" {
-  snapfork -q fork base f >/dev/null
+  snapfork -q fork --backend uffd base f >/dev/null
   uffd-ctl close "$(snapshot-meta session-name f)"
   wait_until 10 no_pager
   undone_at "snapshot-meta host-paths

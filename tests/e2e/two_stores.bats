@@ -45,8 +45,8 @@ assert_served() { # <record> <memory file>
 
 @test "forks with one id in two stores read the memory of their own store, whichever was first" {
   local mine other
-  mine=$(snapfork -q fork base x)
-  other=$(in_theirs fork base x)
+  mine=$(snapfork -q fork --backend uffd base x)
+  other=$(in_theirs fork --backend uffd base x)
   [[ $(jq -r .session_id <<<"$mine") != "$(jq -r .session_id <<<"$other")" ]]
   run -0 uffd-ctl sessions
   ((${#lines[@]} == 2))
@@ -66,13 +66,13 @@ assert_served() { # <record> <memory file>
 
 @test "delete, and a fork that fails, close only the sessions of their own store" {
   local other
-  snapfork -q fork base x >/dev/null
-  other=$(in_theirs fork base x)
+  snapfork -q fork --backend uffd base x >/dev/null
+  other=$(in_theirs fork --backend uffd base x)
   snapfork -q delete x
   run -0 uffd-ctl sessions
   assert_equal "$output" "$(jq -r .session_id <<<"$other")"$'\twaiting\t0'
   # The record cannot be written, so the fork is undone.
-  run -5 --separate-stderr bash -c 'exec snapfork -q fork base x >/dev/full'
+  run -5 --separate-stderr bash -c 'exec snapfork -q fork --backend uffd base x >/dev/full'
   run -0 uffd-ctl sessions
   assert_equal "${#lines[@]}" 1
   assert_served "$other" "$other_memory"

@@ -19,7 +19,7 @@ snapfork() {
 
 # Makes forks; the records are in $BATS_TEST_TMPDIR/forks, the ids in $forks.
 fork_guests() { # <options and operands of `snapfork fork`...>
-  snapfork fork "$@" >"$BATS_TEST_TMPDIR/forks"
+  snapfork fork --backend uffd "$@" >"$BATS_TEST_TMPDIR/forks"
   # shellcheck disable=SC2034 # for the tests
   mapfile -t forks < <(jq -r .id "$BATS_TEST_TMPDIR/forks")
 }

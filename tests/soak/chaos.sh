@@ -100,10 +100,10 @@ start_flow() {
       ;;
     [4-7]) start "$store" snapfork promote "$template" ;;
     8) start "$store" snapfork demote "$template" ;;
-    9 | 1[0-3]) start "$store" snapfork fork "$template" "$fork" ;;
+    9 | 1[0-3]) start "$store" snapfork fork --backend uffd "$template" "$fork" ;;
     14) start "$store" snapfork fork --backend file "$template" "$fork" ;;
-    15) start "$store" snapfork fork -n 3 "$template" ;;
-    16 | 17) pick f1 f2 f3 f4 && start "$store" snapfork fork "$fork" "$picked" ;;
+    15) start "$store" snapfork fork --backend uffd -n 3 "$template" ;;
+    16 | 17) pick f1 f2 f3 f4 && start "$store" snapfork fork --backend uffd "$fork" "$picked" ;;
     1[89] | 20) start "$store" snapfork run "$fork" -- "$here/chaos_vmm.sh" "$dir" "$store" "$fork" ;;
     21) start "$store" snapfork delete "$template" ;;
     22 | 23) start "$store" snapfork delete "$fork" ;;

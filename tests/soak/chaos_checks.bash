@@ -74,7 +74,7 @@ check_served() {
     export SNAPFORK_ROOT=$dir/$store
     for template in t1 t2; do
       [[ $(snapshot-meta state "$template" 2>/dev/null) == Template ]] || continue
-      record=$(snapfork -q fork "$template" served 2>"$dir/why") || broken "fork of $store/$template: $(<"$dir/why")"
+      record=$(snapfork -q fork --backend uffd "$template" served 2>"$dir/why") || broken "fork of $store/$template: $(<"$dir/why")"
       said=$(uffd-probe --json --mem "$dir/host/$store.$template.memory" \
         --socket "$(sed -E 's/.*"uffd_socket_path":"([^"]*)".*/\1/' <<<"$record")" 2>&1) || broken "$store/$template is served wrong: $said"
       snapfork -q delete served 2>"$dir/why" || broken "delete of $store/served: $(<"$dir/why")"

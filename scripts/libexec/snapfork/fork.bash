@@ -13,7 +13,8 @@ fork() {
   ((!count || ${#operands[@]} == 1)) || usage_error 'fork: -n makes up the ids, NEW cannot be given'
   [[ -z $trace ]] || ((count <= 1)) || usage_error 'fork: --trace is for one fork'
   [[ -z $name ]] || ((count <= 1)) || usage_error 'fork: --name is for one fork'
-  [[ -z $trace || $backend == uffd ]] || usage_error 'fork: --trace needs --backend uffd'
+  [[ -z $trace || $backend != file ]] || usage_error 'fork: --trace needs --backend uffd'
+  [[ -z $trace ]] || backend=uffd # only a page server sees faults
   require_guest "${operands[0]}"
   [[ -z $trace ]] || check_trace
   ids=("${operands[@]:1}")
@@ -21,13 +22,17 @@ fork() {
     ask new snapshot-meta new-ids "${operands[0]}" $((count ? count : 1))
     mapfile -t ids <<<"$new"
   fi
-  [[ $backend == file ]] || require_run_dir "fork '${operands[0]}'"
-  for new in "${ids[@]}"; do
-    [[ $backend == file ]] || check_socket_path "$run_dir/s/$new@hhhhhhhh.sock"
-    refuse_guest "$new"
-  done
+  [[ $backend != uffd ]] || check_sockets "${ids[@]}"
+  for new in "${ids[@]}"; do refuse_guest "$new"; done
   ((${#ids[@]} < 500)) || ulimit -S -n hard
   under_locks --shared "${operands[0]}" --exclusive --no-wait "${ids[@]}" ::: "${operands[0]}" "${ids[@]}"
+}
+
+# Refuses what the page server would refuse later.
+check_sockets() { # <new...>
+  local new
+  require_run_dir "fork '${operands[0]}'"
+  for new; do check_socket_path "$run_dir/s/$new@hhhhhhhh.sock"; done
 }
 
 # Refuses before the forks exist what the page server would refuse afterwards.
@@ -42,13 +47,13 @@ check_trace() {
 # of the first failure. Forks whose records were not printed are removed.
 fork_locked() { # <source> <new...>
   local new
-  fork_source=$1 made=("${@:2}") records=() clone_report='' first_failure=0 undoable=()
+  fork_source=$1 made=("${@:2}") records=() clone_report='' chosen='' first_failure=0 undoable=()
   require_guest "$fork_source"
   for new in "${made[@]}"; do refuse_guest "$new"; done
   undoable=("${made[@]}") undo=undo_forks
   fork_clone
   fork_publish
-  [[ $backend == file ]] || fork_serve
+  [[ $chosen == file ]] || fork_serve
   fork_print
   return "$first_failure"
 }
@@ -75,13 +80,15 @@ require_made() {
 is_cloned() { [[ -d $root/.snapfork/tmp/fork.$1 ]]; } # a clone gets this name when it is complete
 
 fork_clone() {
-  local begun memory=reflink begin=(snapshot-meta fork-begin) call=(reflink-clone "${progress[@]}" --profile vm)
+  local begun memory=reflink begin=(snapshot-meta fork-begin --backend "$backend") call=(reflink-clone "${progress[@]}" --profile vm)
   ((!durable)) || call+=(--durable)
-  show snapshot-meta fork-begin "${forced[@]}" "$fork_source" "${made[@]}"
+  show "${begin[@]}" "${forced[@]}" "$fork_source" "${made[@]}"
   ((!dry_run)) || begin+=(--dry-run)
   ask begun "${begin[@]}" "${forced[@]}" "$fork_source" "${made[@]}"
-  begun=${begun%$'\t'*}   # the last column is the back end
-  memory=${begun##*$'\t'} # the same for all forks: it depends on the source
+  # The last columns are the same for all forks: they depend on the source.
+  chosen=${begun##*$'\t'} begun=${begun%$'\t'*}
+  memory=${begun##*$'\t'}
+  [[ $chosen == file || $backend == uffd ]] || check_sockets "${made[@]}"
   check_room "${#made[@]}" --profile vm "--memory=$memory" "--reflink=$reflink" "$root/guests/$fork_source"
   ((!dry_run)) || plan_line "$plan_report"
   after=$to_report capture clone_report '' "${call[@]}" "--memory=$memory" "--reflink=$reflink" --json \
@@ -91,7 +98,7 @@ fork_clone() {
 
 fork_publish() {
   local call=(snapshot-meta fork-publish "${forced[@]}" "$fork_source" "${made[@]}" --backend "$backend")
-  [[ $backend == file ]] || call+=(--socket-dir "$run_dir/s")
+  [[ $chosen == file ]] || call+=(--socket-dir "$run_dir/s")
   [[ -z $name ]] || call+=(--name "$name")
   after=$from_report capture _ '' "${call[@]}" --clone-report - <<<"$clone_report" || note_failure $?
   if ((dry_run)); then

@@ -62,7 +62,7 @@ export_load_call() { # <id>
   state=$root/guests/$id/snapshots/snapshot-latest/state
   memory=${state%/state}/memory
   export SNAPFORK_FORK=$id SNAPFORK_STATE=$state SNAPFORK_MEMORY=$memory
-  [[ -n $backend ]] || choose_backend "$id"
+  [[ $backend != auto ]] || choose_backend "$id"
   if [[ $backend == uffd ]]; then
     require_run_dir "run '$id'"
     name_session "$id"

@@ -51,7 +51,7 @@ parse() { # <arguments...>
   done
   verb='' operands=() options=() forced=() command=() disk_files=() disk_paths=()
   progress=() quiet=0 verbose=0 dry_run=0 json=0 ignore_int=0 lock_patience='' stop=0 durable=0 count=0
-  state_file='' memory_file='' base_file='' name='' backend='' reflink=auto trace=''
+  state_file='' memory_file='' base_file='' name='' backend=auto reflink=auto trace=''
   while (($#)); do
     word=$1
     shift
@@ -71,7 +71,6 @@ parse() { # <arguments...>
   done
   ((!force)) || forced=(--force)
   check_options
-  [[ $verb != fork || -n $backend ]] || backend=uffd
 }
 
 # Takes the option `word`. Sets `taken`: how many of the words after it are its value.

@@ -25,7 +25,7 @@ declare -rA verb_options=(
 # Options with a value: the name of the value, or the possible words.
 declare -rA option_value=(
   [--state]=FILE [--memory]=FILE [--disk]='FILE[=PATH]' [--base]=FILE [--trace]=FILE [--name]=NAME [-n]=COUNT
-  [--timeout]=SECONDS [--backend]='uffd|file' [--reflink]='auto|always|never'
+  [--timeout]=SECONDS [--backend]='auto|uffd|file' [--reflink]='auto|always|never'
 )
 
 # The variable that each option sets, to its value or to 1.

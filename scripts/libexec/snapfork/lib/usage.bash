@@ -20,13 +20,13 @@ declare -grA verb_help=(
 declare -grA option_help=(
   ['import --base']='the memory is a Diff, to be merged over this file'
   ['promote --force']='promote, fork, run: also when it is Stale'
-  ['fork --backend']='where its memory comes from (default uffd)'
+  ['fork --backend']='where its memory comes from (default auto)'
   ['fork -n']='this many, with generated ids'
   ['fork --name']='its name; its id when not given'
   ['fork --reflink']='fail rather than copy disks and memory'
   ['fork --durable']='flush it to the disk: it survives a power cut'
   ['fork --trace']='record the pages that the guest reads'
-  ['run --backend']='default: uffd the first time, the file later'
+  ['run --backend']='default: what the fork recorded, the file later'
   ['delete --stop']='end its virtual machine first'
 )
 declare -grA option_shown=([--reflink]='--reflink=always')
