@@ -36,6 +36,9 @@ constexpr std::array kVerbs{
     Verb{"load-request", meta::load_request_command},
     Verb{"run-begin", meta::run_begin_command},
     Verb{"stop", meta::stop_command},
+    Verb{"standby-begin", meta::standby_begin_command},
+    Verb{"standby-publish", meta::standby_publish_command},
+    Verb{"standby-end", meta::standby_end_command},
     Verb{"trash", meta::trash_command},
     Verb{"purge", meta::purge_command},
     Verb{"verify", meta::verify_command},
@@ -63,6 +66,9 @@ constexpr const char* kFooter =
   accept ID                        accept the changed disks of a Stale guest
   load-request ID                  print the body of PUT /snapshot/load
   run-begin ID, stop ID            record the VMM of a guest, end it
+  standby-begin ID                 make the directory for a new snapshot
+  standby-publish ID               make it the snapshot of the guest
+  standby-end ID                   remove what an interrupted standby left
   trash ID                         move a guest out of the store
   purge ID                         remove the leftovers of an id
   guard-create ID --type full|diff check whether a snapshot may be written now

@@ -9,6 +9,7 @@
 #include "meta/fsck/metadata_rebuild.h"
 #include "meta/guest/fork_relation.h"
 #include "meta/guest/guest.h"
+#include "meta/guest/snapshot_change.h"
 
 namespace meta {
 namespace {
@@ -37,6 +38,24 @@ void check_id(const FsckRun& run, const std::string& id) {
   }
 }
 
+// Metadata that a killed standby-publish did not finish. Readers resolve them the same way.
+void check_standby(const FsckRun& run, const std::string& id) {
+  const store::Store& store = run.store();
+  const auto is_left = [&] { return settle_metadata(store, id, base::Effect::dry_run); };
+  if (is_left()) {
+    run.resolve({.problem = "unfinished_standby",
+                 .id = id,
+                 .path = store.metadata_path(id),
+                 .text = "left by a killed standby",
+                 .locks = exclusively(id),
+                 .is_present = is_left,
+                 .repair = [&] {
+                   settle_metadata(store, id, base::Effect::real);
+                   return "finished";
+                 }});
+  }
+}
+
 void check_guest(const FsckRun& run, const std::string& id) {
   const store::Store& store = run.store();
   const std::string path = store.metadata_path(id);
@@ -52,6 +71,7 @@ void check_guest(const FsckRun& run, const std::string& id) {
   }
   check_id(run, id);
   if (problem.empty()) {
+    check_standby(run, id);
     return;
   }
   run.resolve({.problem = "bad_metadata",

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/json_line.h"
 #include "base/time_text.h"
+#include "meta/guest/snapshot_change.h"
 
 namespace meta {
 namespace {
@@ -106,6 +107,7 @@ Metadata Metadata::of_guest(const store::Store& store, std::string_view id) {
   }
   Metadata metadata = parse(*text, store.metadata_path(id));
   check_recorded_id(store, id, metadata.text("Id"));
+  resolve_snapshot_change(store, id, metadata);
   return metadata;
 }
 

@@ -24,7 +24,8 @@ class Metadata {
   static Metadata parse(std::string_view text, const std::string& path);
   // Reads the file `path`. Throws std::system_error if it cannot be read.
   static Metadata read(const std::string& path);
-  // Reads the metadata of the guest `id` with read_metadata_text. Throws as require_guest does.
+  // Reads the metadata of the guest `id` with read_metadata_text, and resolves a change that an
+  // interrupted standby left (snapshot_change.h). Throws as require_guest does.
   static Metadata of_guest(const store::Store& store, std::string_view id);
 
   // Each throws base::BadData if the value has another type.

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makes the directory of a new snapshot, checks what the VMM wrote, and publishes it by one rename.
+#include "meta/flows/standby.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/file_status.h"
+#include "file/directory.h"
+#include "meta/flows/leftovers.h"
+#include "meta/guest/disks.h"
+#include "meta/guest/guest_state.h"
+#include "meta/guest/metadata.h"
+#include "meta/guest/metadata_update.h"
+#include "meta/guest/snapshot_change.h"
+#include "meta/guest/snapshot_record.h"
+#include "meta/vmstate/formats.h"
+#include "meta/vmstate/vmstate.h"
+#include "store/files.h"
+#include "store/seal.h"
+#include "store/vmm_names.h"
+
+namespace meta {
+namespace {
+
+constexpr const char* kState = "state";
+constexpr const char* kMemory = "memory";
+// The state of a snapshot has some 15 KiB; a guest with many devices has more.
+constexpr uint64_t kStateBytes = uint64_t{1} << 20U;
+
+std::string new_dir(const store::Store& store, const std::string& id) {
+  return store::path_in(store.tmp_dir(), "standby." + id);
+}
+
+// The new directory until the exchange, and the old one after it. So publish_standby never takes
+// the old snapshot, which an interrupted call left, for a new one.
+std::string exchanged_dir(const store::Store& store, const std::string& id) {
+  return store::path_in(store.tmp_dir(), "standby-old." + id);
+}
+
+std::string latest_dir(const store::Store& store, const std::string& id) {
+  return store.guest_dir(id) + "/snapshots/snapshot-latest";
+}
+
+std::string what(const std::string& id) {
+  return "cannot write a snapshot of " + base::quoted(id) + ": ";
+}
+
+void refuse_template(const Metadata& metadata, const std::string& id) {
+  if (metadata.is_template()) {
+    throw base::Refused(what(id) + "it is a template, which is never written");
+  }
+}
+
+// Firecracker writes the pages of a Diff over a copy of the base.
+void check_base(const store::Store& store, const std::string& id, const GuestState& state) {
+  const SnapshotFacts& snapshot = state.snapshot;
+  if (!snapshot.problem.empty() || !snapshot.memory_bytes) {
+    throw base::Refused(what(id) + "a Diff needs a whole snapshot as its base; write a Full one");
+  }
+  if (snapshot.memory_links > 1 || snapshot.memory_sealed) {
+    throw base::Refused(what(id) +
+                        "its memory file is that of a template, and a Diff needs a base of the "
+                        "guest's own; write a Full one");
+  }
+  const std::optional<vmstate::VmState> vmstate = vmstate::try_read_vmstate(store.state_path(id));
+  if (!vmstate || !vmstate->paths_problem.empty() || vmstate->has_balloon) {
+    throw base::Refused(what(id) +
+                        "a Diff does not have the pages that a balloon has discarded, and the "
+                        "guest has a balloon, or its devices are not known; write a Full one");
+  }
+  // Firecracker issue 5705.
+  if (vmstate->arch == vmstate::Arch::x86_64 && vmstate->mem_size_mib > vmstate::kOneRegionMib &&
+      vmstate::is_older_than(vmstate->snapshot_version, {1, 15, 0})) {
+    throw base::Refused(what(id) +
+                        "before Firecracker 1.15, a Diff of a guest with more than 3 GiB may be "
+                        "wrong; write a Full one");
+  }
+}
+
+uint64_t memory_bytes_of(const GuestState& state, const Metadata& metadata) {
+  const int64_t bytes = state.snapshot.expected_bytes.value_or(metadata.number("Size").value_or(0));
+  return static_cast<uint64_t>(std::max<int64_t>(bytes, 0));
+}
+
+[[noreturn]] void fail_for_space(const store::Store& store, const std::string& id, uint64_t needed,
+                                 uint64_t free) {
+  constexpr unsigned kMib = 20;
+  const auto mib = [](uint64_t bytes) {
+    return std::to_string((bytes + (1U << kMib) - 1) >> kMib);
+  };
+  base::throw_error_number(ENOSPC, what(id) + "it needs " + mib(needed) + " MiB in " +
+                                       base::quoted(store.root()) + ", " +
+                                       std::to_string(free >> kMib) + " MiB are free, " +
+                                       mib(needed - std::min(free, needed)) + " MiB are missing");
+}
+
+uint64_t free_bytes(const store::Store& store) {
+  struct statvfs fs {};
+  if (::statvfs(store.root().c_str(), &fs) != 0) {
+    base::throw_errno("cannot read the free space of " + base::quoted(store.root()));
+  }
+  return uint64_t{fs.f_frsize} * (::geteuid() == 0 ? fs.f_bfree : fs.f_bavail);
+}
+
+// Firecracker writes into a file of the right length in place, so the reserved blocks are used.
+void reserve(const store::Store& store, const std::string& id, const std::string& path,
+             uint64_t bytes) {
+  const base::Fd memory = store.open_below(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  if (bytes == 0 || ::fallocate(memory.get(), 0, 0, static_cast<off_t>(bytes)) == 0 ||
+      errno == EOPNOTSUPP) {
+    return;
+  }
+  if (errno == ENOSPC || errno == EDQUOT) {
+    fail_for_space(store, id, bytes + kStateBytes, free_bytes(store));
+  }
+  base::throw_errno("cannot reserve " + std::to_string(bytes) + " bytes for " + base::quoted(path));
+}
+
+void flush_disks(const store::Store& store, const std::string& id, const Metadata& metadata) {
+  for (const Disk& disk : disks_of(metadata)) {
+    const std::string path = store::path_in(store.guest_dir(id), disk.file);
+    if (const std::optional<base::Fd> file = store.try_open_below(path, O_RDONLY | O_NONBLOCK)) {
+      base::sync_fd(file->get(), path);
+    }
+  }
+}
+
+// Opens a file that the VMM wrote. Another name of it could be used to write to it later.
+base::Fd open_written(const store::Store& store, const std::string& id, const char* name) {
+  const std::string path = store::path_in(new_dir(store, id), name);
+  std::optional<base::Fd> file = store.try_open_below(path, O_RDONLY | O_NONBLOCK);
+  if (!file) {
+    throw base::BadData(what(id) + base::quoted(path) + " does not exist");
+  }
+  const struct stat st = base::stat_fd(file->get(), path);
+  if (!S_ISREG(st.st_mode) || st.st_nlink != 1) {
+    throw base::BadData(what(id) + base::quoted(path) + " is not a regular file with one link");
+  }
+  return std::move(*file);
+}
+
+// Throws base::BadData unless the state and the memory are whole.
+void check_written(const store::Store& store, const std::string& id) {
+  const base::Fd state_file = open_written(store, id, kState);
+  const base::Fd memory_file = open_written(store, id, kMemory);
+  const std::string path = store::path_in(new_dir(store, id), kState);
+  const std::string bytes = base::read_regular(state_file.get(), vmstate::kMaxVmStateBytes, path);
+  vmstate::VmState state = vmstate::parse_vmstate(bytes, path);
+  if (!state.crc_ok) {
+    throw base::BadData(what(id) + "the CRC of " + base::quoted(path) + " is wrong");
+  }
+  vmstate::read_devices(bytes, state);
+  constexpr unsigned kMib = 20;
+  const auto expected = static_cast<int64_t>((state.mem_size_mib << kMib) + state.hotplug_bytes);
+  const std::string memory = store::path_in(new_dir(store, id), kMemory);
+  const int64_t actual = base::stat_fd(memory_file.get(), memory).st_size;
+  if (actual != expected) {
+    throw base::BadData(what(id) + base::quoted(memory) + " has " + mib_text(actual) +
+                        " instead of " + mib_text(expected));
+  }
+}
+
+bool is_of_old_memory(const std::string& name) {
+  constexpr std::array<std::string_view, 4> kNames{"state", "memory", "memory.zst", "memory.lz4"};
+  return std::ranges::find(kNames, name) != kNames.end() || base::is_temporary_name(name) ||
+         store::is_half_compressed_name(name) || store::is_socket_name(name);
+}
+
+// Links the files of the old snapshot's directory that other programs put there, such as the
+// config.json of a manager. A publish that was interrupted may have linked some already.
+void keep_other_files(const store::Store& store, const std::string& id, int target) {
+  const std::optional<base::Fd> old =
+      store.try_open_below(latest_dir(store, id), O_RDONLY | O_DIRECTORY);
+  if (!old) {
+    return;
+  }
+  for (const file::Entry& entry : file::list_directory(old->get(), latest_dir(store, id))) {
+    if (entry.type == S_IFREG && !is_of_old_memory(entry.name) &&
+        ::linkat(old->get(), entry.name.c_str(), target, entry.name.c_str(), 0) != 0 &&
+        errno != EEXIST) {
+      base::throw_errno("cannot keep " + base::quoted(entry.name) + " of the old snapshot of " +
+                        base::quoted(id));
+    }
+  }
+  const struct stat st = base::stat_fd(old->get(), latest_dir(store, id));
+  if (::fchmod(target, st.st_mode & 07777U) != 0 ||
+      (::geteuid() == 0 && ::fchown(target, st.st_uid, st.st_gid) != 0)) {
+    base::throw_errno("cannot change the mode of the new snapshot of " + base::quoted(id));
+  }
+}
+
+void make_parent(const store::Store& store, const std::string& id) {
+  const std::string parent = store.guest_dir(id) + "/snapshots";
+  if (!store::path_exists(parent)) {
+    store::make_dirs(parent, 0755);
+    store::sync_dir(store.guest_dir(id));
+  }
+}
+
+// Exchanges the new directory with the old one; if there is none, renames it.
+void exchange(const store::Store& store, const std::string& id) {
+  const std::string from = exchanged_dir(store, id);
+  if (!store::rename_new(store, new_dir(store, id), from)) {
+    throw base::Refused(what(id) + base::quoted(from) + " exists; start with standby-begin");
+  }
+  if (store::rename_new(store, from, latest_dir(store, id))) {
+    return;
+  }
+  const base::Fd tmp = store.open_below(store.tmp_dir(), O_PATH | O_DIRECTORY);
+  const base::Fd snapshots =
+      store.open_below(store.guest_dir(id) + "/snapshots", O_PATH | O_DIRECTORY);
+  if (::renameat2(tmp.get(), ("standby-old." + id).c_str(), snapshots.get(), "snapshot-latest",
+                  RENAME_EXCHANGE) != 0) {
+    base::throw_errno("cannot exchange " + base::quoted(from) + " with " +
+                      base::quoted(latest_dir(store, id)));
+  }
+}
+
+// The metadata once the new snapshot is the guest's.
+Metadata after_publish(const store::Store& store, const std::string& id, const Metadata& before,
+                       const std::string& vmm_version) {
+  Metadata after = before;
+  record_disks(after, store.guest_dir(id));
+  if (!vmm_version.empty()) {
+    set_snapshot_vmm(after, vmm_version, "standby");
+  } else if (!snapshot_vmm(after).empty()) {
+    static_cast<void>(after.json().set_path("snapfork.vmm", "null"));
+  }
+  after.clear("FirecrackerSnapshotCacheKey");
+  after.clear("FirecrackerUFFDSessionID");
+  after.clear("FirecrackerUFFDPagerVersion");
+  after.set_flag("FirecrackerUseUFFDOnNextRestore", false);
+  return after;
+}
+
+// The keys that after_publish may change.
+constexpr std::array<std::string_view, 6> kChangedKeys{"snapfork.disks",
+                                                       "snapfork.vmm",
+                                                       "FirecrackerSnapshotCacheKey",
+                                                       "FirecrackerUFFDSessionID",
+                                                       "FirecrackerUFFDPagerVersion",
+                                                       "FirecrackerUseUFFDOnNextRestore"};
+
+// Removes what an earlier standby left. The caller holds the guest's lock.
+bool remove_rest(const store::Store& store, const std::string& id, base::Effect effect) {
+  bool found = settle_metadata(store, id, effect);
+  for (const std::string& dir : {new_dir(store, id), exchanged_dir(store, id)}) {
+    found = found || store::path_exists(dir);
+    if (effect == base::Effect::real) {
+      remove_leftover(store, dir);
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+StandbyFiles begin_standby(const store::Store& store, const std::string& id, SnapshotType type,
+                           base::Effect effect) {
+  require_guest(store, id);
+  std::optional<store::GuestLocks> lock;
+  if (effect == base::Effect::real) {
+    lock.emplace(store, id);
+    remove_rest(store, id, effect);
+  } else {
+    store::require_free(store, id);
+  }
+  const Metadata metadata = Metadata::of_guest(store, id);
+  const GuestState state = derive_state(store, id, metadata);
+  refuse_template(metadata, id);
+  if (state.state != State::running) {
+    throw base::Refused(what(id) + "its state is " + state_name(state.state) + ", not Running");
+  }
+  if (type == SnapshotType::diff) {
+    check_base(store, id, state);
+  }
+  const uint64_t bytes = memory_bytes_of(state, metadata);
+  if (const uint64_t free = free_bytes(store); free < bytes + kStateBytes) {
+    fail_for_space(store, id, bytes + kStateBytes, free);
+  }
+  const std::string dir = new_dir(store, id);
+  const StandbyFiles files{.state_path = store::path_in(dir, kState),
+                           .memory_path = store::path_in(dir, kMemory)};
+  if (base::is_dry_run(effect)) {
+    return files;
+  }
+  store.create_layout();
+  const base::Fd tmp = store.open_below(store.tmp_dir(), O_RDONLY | O_DIRECTORY);
+  if (::mkdirat(tmp.get(), ("standby." + id).c_str(), 0700) != 0) {
+    base::throw_errno("cannot create " + base::quoted(dir));
+  }
+  try {
+    if (type == SnapshotType::full) {
+      reserve(store, id, files.memory_path, bytes);
+    }
+    flush_disks(store, id, metadata);
+  } catch (...) {
+    store::remove_tree(store, dir);
+    throw;
+  }
+  return files;
+}
+
+void publish_standby(const store::Store& store, const std::string& id,
+                     const std::string& vmm_version, base::Effect effect) {
+  require_guest(store, id);
+  std::optional<store::GuestLocks> lock;
+  std::optional<MetadataUpdate> update;
+  if (effect == base::Effect::real) {
+    lock.emplace(store, id);
+    update.emplace(store, id);
+  } else {
+    store::require_free(store, id);
+  }
+  Metadata metadata = Metadata::of_guest(store, id);
+  refuse_template(metadata, id);
+  const std::string dir = new_dir(store, id);
+  if (!store::path_exists(dir)) {
+    throw base::Refused(what(id) + base::quoted(dir) + " does not exist; start with standby-begin");
+  }
+  check_written(store, id);
+  if (base::is_dry_run(effect)) {
+    return;
+  }
+  const base::Fd target = store.open_below(dir, O_RDONLY | O_DIRECTORY);
+  keep_other_files(store, id, target.get());
+  file::sync_tree(target.get(), dir);
+  flush_disks(store, id, metadata);
+  make_parent(store, id);
+  const std::string path = store.metadata_path(id);
+  const Metadata after = after_publish(store, id, metadata, vmm_version);
+  record_snapshot_change(metadata, after, kChangedKeys, base::stat_fd(target.get(), dir).st_ino);
+  metadata.write(path, base::Durable::yes);
+  exchange(store, id);
+  store::sync_dir(store.guest_dir(id) + "/snapshots");
+  store::sync_dir(store.tmp_dir());
+  after.write(path, base::Durable::yes);
+  store::remove_tree(store, exchanged_dir(store, id));
+}
+
+bool end_standby(const store::Store& store, const std::string& id, base::Effect effect) {
+  require_guest(store, id);
+  std::optional<store::GuestLocks> lock;
+  if (effect == base::Effect::real) {
+    lock.emplace(store, id);
+  }
+  return remove_rest(store, id, effect);
+}
+
+}  // namespace meta

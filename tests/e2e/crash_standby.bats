@@ -1,0 +1,110 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# kill -9 of the verbs of a standby at each system call that writes: the guest has its old snapshot or the new one, with
+# the record of the disks that belongs to it.
+# shellcheck disable=SC2154 # variables of the helpers
+
+load helpers
+load crash_helpers
+
+setup() {
+  require_root
+  require_cmd strace
+  make_small_store
+  set +T # the trace of bats takes longer than the programs
+}
+
+teardown() {
+  drop_store
+}
+
+# Makes a guest `g` of 1 MiB with a disk, a new snapshot of it in $NEW, and a copy of all in $BATS_TEST_TMPDIR/fs/pristine.
+make_small_store() {
+  common_setup
+  mount_fs xfs "$BATS_TEST_TMPDIR/fs" 300
+  export SNAPFORK_ROOT=$BATS_TEST_TMPDIR/fs/store SNAPFORK_PAGER=$BATS_TEST_TMPDIR/run/p.sock
+  SOURCE=$BATS_TEST_TMPDIR/fs/source NEW=$BATS_TEST_TMPDIR/fs/new
+  mkdir "$SNAPFORK_ROOT" "$SOURCE" "$NEW"
+  "$HELPERS/write-vmstate" "$SOURCE/state" 10.0.0 1 drive="$SNAPFORK_ROOT/guests/g/disk.raw"
+  "$HELPERS/write-vmstate" "$NEW/state" 10.0.0 1 drive="$SNAPFORK_ROOT/guests/g/disk.raw" boot-args=new
+  head -c 1M /dev/urandom >"$SOURCE/memory"
+  head -c 1M /dev/urandom >"$NEW/memory"
+  printf 'old' >"$SOURCE/disk.raw"
+  snapfork -q import g --state "$SOURCE/state" --memory "$SOURCE/memory" \
+    --disk "$SOURCE/disk.raw=$SNAPFORK_ROOT/guests/g/disk.raw"
+  printf '{}' >"$SNAPFORK_ROOT/guests/g/snapshots/snapshot-latest/config.json"
+  cp -a --reflink=always "$SNAPFORK_ROOT" "$BATS_TEST_TMPDIR/fs/pristine"
+}
+
+restore_store() {
+  rm -rf "$SNAPFORK_ROOT"
+  cp -a --reflink=always "$BATS_TEST_TMPDIR/fs/pristine" "$SNAPFORK_ROOT"
+}
+
+# As a guest that ran, wrote to its disk, and whose VMM wrote a snapshot.
+with_new_snapshot() {
+  local tmp=$SNAPFORK_ROOT/.snapfork/tmp/standby.g
+  restore_store
+  mkdir -m 700 "$tmp"
+  cp --reflink=always "$NEW/state" "$NEW/memory" "$tmp"
+  printf 'new' >"$SNAPFORK_ROOT/guests/g/disk.raw"
+}
+
+# Sets `has` to old or new; fails unless the files of the snapshot are all of one of them.
+which_snapshot() {
+  local latest=$SNAPFORK_ROOT/guests/g/snapshots/snapshot-latest source=$SOURCE
+  has=old
+  if cmp -s "$latest/memory" "$NEW/memory"; then has=new source=$NEW; fi
+  cmp "$latest/memory" "$source/memory" && cmp "$latest/state" "$source/state" && [[ $(<"$latest/config.json") == '{}' ]]
+}
+
+snapshot_is_one_of_both() {
+  local has expected=Stale has_before
+  which_snapshot || fail "mixed: $has" || return
+  [[ $has == old ]] || expected=Standby
+  [[ $(snapshot-meta state g) == "$expected" ]] || fail "$has: $(snapshot-meta state g 2>&1)" || return
+  has_before=$has
+  if [[ $has == new ]]; then
+    # The old snapshot is never published in place of the new one.
+    ! snapshot-meta standby-publish g 2>/dev/null || fail 'published twice' || return
+  fi
+  snapshot-meta fsck --repair >/dev/null && snapshot-meta fsck || return
+  which_snapshot && [[ $has == "$has_before" && $(snapshot-meta state g) == "$expected" ]] || fail "after fsck: $has" || return
+  [[ -z $(find "$SNAPFORK_ROOT/.snapfork/tmp" -mindepth 1) ]] || fail leftovers || return
+  [[ $has == old ]] || [[ $(snapshot-meta get g snapfork.vmm.version) == 1.16.1 ]] || fail 'no VMM' || return
+  ! grep -q snapshot_inode "$SNAPFORK_ROOT/guests/g/metadata.json"
+}
+
+@test "standby-publish killed at each write: the old snapshot or the new one is whole" {
+  at_each_call with_new_snapshot snapshot_is_one_of_both snapshot-meta standby-publish --vmm-version 1.16.1 g
+}
+
+# After the exchange, before the metadata are written again.
+with_killed_publish() {
+  local status=0
+  with_new_snapshot
+  strace -f -qq -o /dev/null -e trace=renameat2,fsync -e "inject=fsync:signal=SIGKILL:when=8" -- \
+    snapshot-meta standby-publish --vmm-version 1.16.1 g >/dev/null 2>&1 || status=$?
+  ((status == 137))
+}
+
+@test "standby-end killed at each write, after a publish that was killed: nothing is lost" {
+  at_each_call with_killed_publish snapshot_is_one_of_both snapshot-meta standby-end g
+}
+
+# Recorded in another PID namespace than the program's, so the guest is Running.
+with_running_guest() {
+  restore_store
+  snapshot-meta run-begin --pid "$BASHPID" g
+}
+
+begin_is_understood() {
+  local has
+  which_snapshot && [[ $has == old && $(snapshot-meta state g) == Running ]] || fail "$has" || return
+  snapshot-meta standby-begin g >/dev/null && snapshot-meta standby-end g || return
+  [[ -z $(find "$SNAPFORK_ROOT/.snapfork/tmp" -mindepth 1) ]]
+}
+
+@test "standby-begin killed at each write: the next one begins anew" {
+  at_each_call with_running_guest begin_is_understood snapshot-meta standby-begin g
+}
