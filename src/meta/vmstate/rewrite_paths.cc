@@ -25,12 +25,22 @@ std::vector<EmbeddedText> all_paths(const VmState& state) {
   return paths;
 }
 
-VmState read_state(std::string_view bytes, std::string_view name) {
-  VmState state = parse_vmstate(bytes, name);
+void require_crc(const VmState& state, std::string_view name) {
   if (!state.crc_ok) {
     throw base::BadData("cannot rewrite " + base::quoted(name) +
                         ": its CRC is wrong; it is truncated or damaged");
   }
+}
+
+void require_devices(const VmState& state, std::string_view name) {
+  if (!state.paths_problem.empty()) {
+    throw base::Unsupported("cannot rewrite " + base::quoted(name) + ": " + state.paths_problem);
+  }
+}
+
+VmState read_state(std::string_view bytes, std::string_view name) {
+  VmState state = parse_vmstate(bytes, name);
+  require_crc(state, name);
   read_devices(bytes, state);
   return state;
 }
@@ -148,16 +158,10 @@ void check_result(const VmState& before, const VmState& after,
   }
 }
 
-}  // namespace
-
-RewrittenState rewrite_paths(std::string_view bytes, std::string_view name,
-                             std::span<const PathChange> changes) {
-  const VmState state = read_state(bytes, name);
-  if (!state.paths_problem.empty()) {
-    throw base::Unsupported("cannot rewrite " + base::quoted(name) + ": " + state.paths_problem);
-  }
-  const std::vector<EmbeddedText> paths = all_paths(state);
-  const std::vector<std::string> strings = new_strings(paths, changes, name);
+// Writes `strings` in the place of `paths`, which are all paths of the state.
+RewrittenState with_strings(std::string_view bytes, std::string_view name, const VmState& state,
+                            const std::vector<EmbeddedText>& paths,
+                            const std::vector<std::string>& strings) {
   const std::string_view body = bytes.substr(0, bytes.size() - sizeof(uint64_t));
   RewrittenState result{.bytes = splice(body, make_columns(paths, strings, name), state.encoding),
                         .changes = {}};
@@ -174,6 +178,37 @@ RewrittenState rewrite_paths(std::string_view bytes, std::string_view name,
     }
   }
   return result;
+}
+
+bool is_boot_path(const EmbeddedText& path) {
+  return path.role == Role::kernel || path.role == Role::initrd;
+}
+
+}  // namespace
+
+RewrittenState rewrite_paths(std::string_view bytes, std::string_view name,
+                             std::span<const PathChange> changes) {
+  const VmState state = read_state(bytes, name);
+  require_devices(state, name);
+  const std::vector<EmbeddedText> paths = all_paths(state);
+  return with_strings(bytes, name, state, paths, new_strings(paths, changes, name));
+}
+
+RewrittenState set_paths(std::string_view bytes, std::string_view name, const VmState& state,
+                         std::span<const std::string> new_paths) {
+  require_crc(state, name);
+  require_devices(state, name);
+  SNAPFORK_CHECK(new_paths.size() == state.paths.size());
+  const std::vector<EmbeddedText> paths = all_paths(state);
+  std::vector<std::string> strings;
+  auto next = new_paths.begin();
+  for (const EmbeddedText& path : paths) {
+    strings.push_back(is_boot_path(path) ? path.text : *next++);
+    if (strings.back() != path.text) {
+      check_new_path(path.role, strings.back());
+    }
+  }
+  return with_strings(bytes, name, state, paths, strings);
 }
 
 }  // namespace meta::vmstate

@@ -39,4 +39,9 @@ struct RewrittenState {
 RewrittenState rewrite_paths(std::string_view bytes, std::string_view name,
                              std::span<const PathChange> changes);
 
+// The same with one new path for each of `state.paths`, in their order. `state` is the result of
+// parse_vmstate and read_devices for `bytes`. The paths of the kernel and the initrd stay.
+RewrittenState set_paths(std::string_view bytes, std::string_view name, const VmState& state,
+                         std::span<const std::string> new_paths);
+
 }  // namespace meta::vmstate
