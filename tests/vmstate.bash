@@ -23,16 +23,6 @@ renew_crc() { # <state file>
   printf '%b' "$text" | dd of="$file" bs=1 seek="$length" conv=notrunc status=none
 }
 
-# Replaces a string by another one of the same length, everywhere.
-replace_text() { # <state file> <text> <new text>
-  local offset
-  ((${#2} == ${#3})) || return
-  while IFS=: read -r offset _; do
-    printf '%s' "$3" | dd of="$1" bs=1 seek="$offset" conv=notrunc status=none
-  done < <(grep -abo -F -- "$2" "$1")
-  renew_crc "$1"
-}
-
 # Changes the memory size in a state of Firecracker 1.16 from 128 MiB to 3584 MiB. (Regions and devices stay.)
 enlarge_memory() { # <state file>
   local file=$1 at

@@ -160,6 +160,12 @@ void update_file_atomic(const std::string& path, std::string_view content, mode_
   static_cast<void>(write_whole(path, content, mode, durable, true, old));
 }
 
+void write_file_like(const std::string& path, std::string_view content, const std::string& like,
+                     Durable durable) {
+  const Fd model = open_file(like, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  static_cast<void>(write_whole(path, content, 0600, durable, true, model));
+}
+
 bool create_file_atomic(const std::string& path, std::string_view content, mode_t mode,
                         Durable durable) {
   return write_whole(path, content, mode, durable, false, Fd());

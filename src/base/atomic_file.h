@@ -27,6 +27,11 @@ void write_file_atomic(const std::string& path, std::string_view content, mode_t
 void update_file_atomic(const std::string& path, std::string_view content, mode_t mode,
                         Durable durable);
 
+// write_file_atomic with the mode, the extended attributes, and, if the caller may set them, the
+// owner and group of the file `like`.
+void write_file_like(const std::string& path, std::string_view content, const std::string& like,
+                     Durable durable);
+
 // For a check before any work, and for a dry run. Throws std::system_error if no file can get the
 // name `path`, because its directory does not exist or is not writable, or because `path` is a
 // directory.

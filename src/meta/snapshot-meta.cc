@@ -47,7 +47,7 @@ constexpr std::array kVerbs{
     Verb{"vmstate", meta::vmstate_command},
     Verb{"rewrite-paths", meta::rewrite_paths_command},
     Verb{"merge-diff", meta::merge_diff_command},
-    Verb{"host-paths", meta::host_paths_command},
+    Verb{"own-paths", meta::own_paths_command},
     Verb{"session-name", meta::session_name_command},
     Verb{"new-ids", meta::new_ids_command},
 };
@@ -78,7 +78,7 @@ constexpr const char* kFooter =
   vmstate FILE                     print the facts of a state file
   rewrite-paths IN OUT             copy a state file and change its paths
   merge-diff DIFF MEMORY           write a Diff memory file into its base
-  host-paths ID                    print the host paths that loading it opens
+  own-paths ID                     make its state name its own files
   session-name ID...               print its session name at the page server
   new-ids BASE COUNT               print ids that no guest has
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds the sockets of the page server in the environment.
+// Finds the run directory in the environment.
 #include "store/run_dir.h"
 
 #include <unistd.h>
@@ -18,6 +18,11 @@ std::string environment(const char* name) {
   return value != nullptr ? value : "";
 }
 
+std::string beside(const std::string& control, std::string_view name) {
+  const std::string path = absolute_path(control);
+  return path.substr(0, path.rfind('/') + 1) + std::string(name);
+}
+
 }  // namespace
 
 std::string find_control_socket() {
@@ -32,8 +37,7 @@ std::string find_control_socket() {
 }
 
 std::string socket_dir_of(const std::string& control) {
-  const std::string path = absolute_path(control);
-  return path.substr(0, path.rfind('/')) + "/s";
+  return beside(control, "s");
 }
 
 std::string find_socket_dir() {
@@ -49,6 +53,11 @@ std::string default_socket_dir() {
         "SNAPFORK_PAGER or XDG_RUNTIME_DIR");
   }
   return dir;
+}
+
+std::string find_vsock_dir() {
+  const std::string control = find_control_socket();
+  return control.empty() ? "" : beside(control, "v");
 }
 
 }  // namespace store

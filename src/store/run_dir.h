@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sockets of the page server: where they are if no option names them.
+// The sockets in the run directory: where they are if no option names them.
 #pragma once
 
 #include <string>
@@ -15,5 +15,10 @@ std::string socket_dir_of(const std::string& control);
 std::string find_socket_dir();
 // The same. Throws base::UsageError if it is not known.
 std::string default_socket_dir();
+
+// Returns the directory for the vsock sockets of guests whose own directory has a path that is too
+// long: v/ beside the control socket, as an absolute path. Returns an empty string if that is not
+// known.
+std::string find_vsock_dir();
 
 }  // namespace store

@@ -71,24 +71,6 @@ teardown() { common_teardown; }
   [[ ! -e $(guest_dir a)/template ]]
 }
 
-@test "a fork whose state has paths outside of its directory has needs_run" {
-  init_template a drive=/d/one
-  run -0 make_fork a f
-  assert_equal "$(json '[.needs_run, .snapshot_load] | map(tostring) | join(" ")')" 'true null'
-  init_template b vsock=/v.sock
-  run -0 make_fork b g
-  assert_equal "$(json .needs_run)" true
-  # Devices that cannot be read may have any path.
-  init_guest c
-  "$HELPERS/write-vmstate" "$(state_of c)" 7.0.0 2
-  run -0 make_fork c h
-  assert_equal "$(json .needs_run)" true
-  # A path in the fork's own directory is not foreign.
-  init_template e "drive=$(guest_dir i)/disk"
-  run -0 make_fork e i
-  assert_equal "$(jq -r .needs_run <<<"$output")" false
-}
-
 @test "fork-begin refuses invalid sources and existing ids" {
   init_template a
   init_guest b

@@ -37,7 +37,7 @@ make_aliases() {
   before=$(store_picture)
   for id in alias outside copy; do
     for call in "show $id" "state $id" "get $id Id" "set $id X=1" "unset $id X" "forks $id" "trash $id" \
-      "promote $id" "demote $id" "verify $id" "host-paths $id" "guard-create --type full $id" "fork-begin $id new"; do
+      "promote $id" "demote $id" "verify $id" "own-paths $id" "guard-create --type full $id" "fork-begin $id new"; do
       # shellcheck disable=SC2086 # the words are meant
       run --separate-stderr snapshot-meta $call
       ((status == 4)) || fail "$call: status $status"

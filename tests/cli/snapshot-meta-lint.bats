@@ -16,7 +16,7 @@ names() { jq -rs 'map(.name) | join(" ")' <<<"$output"; }
   run -1 --separate-stderr snapshot-meta lint a
   assert_equal "${#lines[@]}" 2
   assert_contains "${lines[0]}" "network: its interface 'id5' (tap 'tap0') has the same MAC address"
-  assert_contains "${lines[1]}" "drive: its drive '/host/disk' belongs to the host, and all forks open it; import"
+  assert_contains "${lines[1]}" "drive: its drive '/host/disk' belongs to the host, so the guest cannot be forked; import"
   run -1 snapshot-meta lint --json a
   assert_equal "$(jq -c '[.type, .v, .id, .name]' <<<"${lines[0]}")" '["hazard",1,"a","network"]'
 }

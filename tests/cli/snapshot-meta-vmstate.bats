@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# State files: snapshot-meta vmstate, rewrite-paths and host-paths.
+# State files: snapshot-meta vmstate and rewrite-paths.
 # shellcheck disable=SC2154 # output, stderr and lines are set by run
 load helpers
 load snapshot-meta_helpers
@@ -179,26 +179,4 @@ teardown() { common_teardown; }
     done
   done
   assert_equal "$(ls -A)" $'memory\nold\nout\nroot\nstate'
-}
-
-# ---- host-paths
-
-@test "host-paths prints kind, path and own file of each path outside of the guest" {
-  echo disk >one.raw
-  make_snapshot drive=/d/one.raw drive=/x/guests/src/two.raw "drive=$(guest_dir a)/own.raw" vsock=/v.sock
-  snapshot-meta init a --state state --memory memory --disk one.raw=/d/one.raw
-  : >"$(guest_dir a)/two.raw"
-  run -0 snapshot-meta host-paths a
-  assert_equal "$output" $'drive\t/d/one.raw\tone.raw\ndrive\t/x/guests/src/two.raw\ttwo.raw\nvsock\t/v.sock\t'
-  run -0 snapshot-meta host-paths --json a
-  assert_equal "$(jq -sr 'map(.kind + " " + (.file // "-")) | join(",")' <<<"$output")" \
-    'drive one.raw,drive two.raw,vsock -'
-}
-
-@test "host-paths refuses a state whose devices cannot be read" {
-  init_guest a
-  "$HELPERS/write-vmstate" "$(state_of a)" 7.0.0 2 drive=/d/one
-  run --separate-stderr -3 snapshot-meta host-paths a
-  assert_equal "$output" ''
-  assert_contains "$stderr" "snapshot version '7.0.0'"
 }

@@ -35,13 +35,16 @@ assert_records_are_the_forks() {
   assert_equal "$(find "$SNAPFORK_ROOT"/.snapfork/{tmp,trash} -mindepth 1)" ''
 }
 
-# A publish of three forks flushes nine times: the clones, the index, guests/ and tmp/.
+# On XFS, a publish of three forks writes five files without a flush, and flushes seven times: the last file, the clones, the
+# index, guests/ and tmp/.
 @test "fork-publish that fails at each flush leaves no unreported fork, and never succeeds without one" {
-  local n back_end
+  local n back_end call
   for back_end in file uffd; do
-    for ((n = 1; n <= 9; n++)); do
-      inject fsync "error=EIO:when=$n" fork --backend "$back_end" -n 3 base
-      ((status == 5)) || fail "status $status at flush $n"
+    for ((n = 1; n <= 12; n++)); do
+      call=fsync:when=$n
+      ((n <= 7)) || call=sync_file_range:when=$((n - 7))
+      inject "${call%%:*}" "error=EIO:${call#*:}" fork --backend "$back_end" -n 3 base
+      ((status == 5)) || fail "status $status at $call"
       assert_records_are_the_forks
       # shellcheck disable=SC2046 # ids
       [[ -z $output ]] || snapfork -q delete $(snapshot-meta forks base)
@@ -51,10 +54,10 @@ assert_records_are_the_forks() {
 
 @test "fork-publish killed at each rename and after it leaves no fork and no session, status 5" {
   local n call
-  for call in renameat2 fsync; do
-    for n in 1 2 3 8 9; do
+  for call in renameat2 fsync sync_file_range; do
+    for n in 1 2 3 6 7; do
       inject "$call" "signal=KILL:when=$n" fork -n 3 base
-      [[ $status == 0 && $call == renameat2 && $n -gt 3 ]] || {
+      [[ $status == 0 && $call != fsync && $n -gt 3 ]] || {
         ((status == 5)) || fail "status $status at $call $n"
         assert_equal "$output" ''
         assert_contains "$stderr" 'was killed by signal 9'

@@ -68,7 +68,6 @@ served_pid() { # <id>
 }
 
 @test "guest is Running while its VMM is served, although its launcher ended" {
-  require_namespaces --mount # for run
   make_fork
   make_launcher
   run -0 snapfork run f -- "$BATS_TEST_TMPDIR/launch" "$BATS_TEST_TMPDIR"
@@ -84,7 +83,6 @@ served_pid() { # <id>
 }
 
 @test "guest that hangs because its page server was killed is Running, and delete --stop ends it" {
-  require_namespaces --mount # for run
   make_fork
   make_launcher
   run -0 snapfork run f -- "$BATS_TEST_TMPDIR/launch" "$BATS_TEST_TMPDIR"
@@ -100,7 +98,6 @@ served_pid() { # <id>
 }
 
 @test "guest is Running while an unrecorded process has its disk open, and --stop names and does not end it" {
-  require_namespaces --mount # for run
   make_fork --backend file
   # shellcheck disable=SC2016 # for the shell in there
   run -0 snapfork run f -- bash -c 'exec 9<>"$0"; setsid tail -f /dev/null >/dev/null 2>&1 3>&- 4>&- & echo $! >"$1"' \
@@ -159,11 +156,10 @@ run_in_namespace() { # <option of unshare>...
 }
 
 @test "running guest with damaged metadata is not deleted, and --stop ends its VMM" {
-  require_namespaces --mount # for run
   make_fork --backend file
   spawn "$(type -P snapfork)" run f -- tail -f /dev/null
   local vmm=$spawned_pid
-  wait_until 10 runs_as "$vmm" tail # before that, the mounts need the metadata
+  wait_until 10 runs_as "$vmm" tail
   sed -i 's/^}$/,,/' "$SNAPFORK_ROOT/guests/f/metadata.json"
   run -1 --separate-stderr snapfork delete f
   assert_contains "$stderr" "process $vmm ("
@@ -208,7 +204,6 @@ run_in_namespace() { # <option of unshare>...
 }
 
 @test "run keeps the locks of an outer template-lock, and no lock of its own" {
-  require_namespaces --mount # for run
   make_fork --backend file
   # shellcheck disable=SC2016 # for the shell in there
   run -0 template-lock --shared base -- "$(type -P snapfork)" run f -- \

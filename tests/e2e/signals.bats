@@ -164,7 +164,7 @@ END
   snapfork -q fork --backend uffd base f >/dev/null
   uffd-ctl close "$(snapshot-meta session-name f)"
   wait_until 10 no_pager
-  undone_at "snapshot-meta host-paths
+  undone_at "snapshot-meta own-paths f
 create" run f -- touch "$BATS_TEST_TMPDIR/ran"
   stop_flow TERM before 'snapshot-meta run-begin --pid +([0-9]) f' run f -- touch "$BATS_TEST_TMPDIR/ran"
   assert_equal "$status" 143

@@ -5,6 +5,7 @@
 # shellcheck source=scripts/libexec/snapfork/lib/pager.bash
 source "$libexec/lib/pager.bash"
 
+readonly state_in_guest=/snapshots/snapshot-latest/state
 # shellcheck disable=SC2016 # of a plan, not of this script
 readonly plan_report='report=$(mktemp)' to_report='>"$report"' from_report='<"$report"' remove_report='rm "$report"' plan_session='%s "$(snapshot-meta session-name %q)"=%q'
 
@@ -81,6 +82,7 @@ is_cloned() { [[ -d $root/.snapfork/tmp/fork.$1 ]]; } # a clone gets this name w
 
 fork_clone() {
   local begun memory=reflink begin=(snapshot-meta fork-begin --backend "$backend") call=(reflink-clone "${progress[@]}" --profile vm)
+  call+=(--exclude "$state_in_guest") # fork-publish writes the fork's own
   ((!durable)) || call+=(--durable)
   show "${begin[@]}" "${forced[@]}" "$fork_source" "${made[@]}"
   ((!dry_run)) || begin+=(--dry-run)
@@ -89,7 +91,7 @@ fork_clone() {
   chosen=${begun##*$'\t'} begun=${begun%$'\t'*}
   memory=${begun##*$'\t'}
   [[ $chosen == file || $backend == uffd ]] || check_sockets "${made[@]}"
-  check_room "${#made[@]}" --profile vm "--memory=$memory" "--reflink=$reflink" "$root/guests/$fork_source"
+  check_room "${#made[@]}" --profile vm --exclude "$state_in_guest" "--memory=$memory" "--reflink=$reflink" "$root/guests/$fork_source"
   ((!dry_run)) || plan_line "$plan_report"
   after=$to_report capture clone_report '' "${call[@]}" "--memory=$memory" "--reflink=$reflink" --json \
     "$root/guests/$fork_source" "${made[@]/#/$root/.snapfork/tmp/fork.}" || note_failure $?

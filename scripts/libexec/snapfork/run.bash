@@ -22,29 +22,23 @@ run() {
 # Runs in one process, which becomes CMD. The guest is Running in the store before the lock is released, so that no
 # second run and no delete can start in between.
 run_locked() { # <id>
-  local id=$1 view=() host_paths namespace
+  local id=$1
   require_guest "$id"
   attend snapshot-meta run-begin "${forced[@]}" --pid "$$" --dry-run "$id" >/dev/null
-  # Unknown paths could be disks of the source, so CMD must not start.
-  ask host_paths snapshot-meta host-paths "$id" || fail 125 "cannot run '$id': it is not known which host paths its vmstate names"
-  if [[ -n $host_paths ]]; then
-    unshare --mount true || fail 125 "cannot run '$id': its vmstate names host paths, so a mount namespace is needed"
-    ask namespace readlink /proc/self/ns/mnt
-    view=(env "SNAPFORK_OUTER_MNT=$namespace" unshare --mount --propagation private -- snapfork-mount)
-    ((!verbose)) || view+=(--verbose)
-    view+=("$id" --)
-  fi
+  # The state of an imported guest, or of one whose store was moved, may name files of the host.
+  check snapshot-meta own-paths --dry-run "$id"
+  step snapshot-meta own-paths "$id" >/dev/null
   export_load_call "$id"
   if ((dry_run)); then
-    plan_run "$id" "${view[@]}" "${command[@]}"
+    plan_run "$id" "${command[@]}"
     return
   fi
   step snapshot-meta run-begin "${forced[@]}" --pid "$$" "$id"
-  show "${view[@]}" "${command[@]}"
+  show "${command[@]}"
   release_locks
   ((!ignore_int)) || trap '' INT
   [[ -z $answers ]] || exec {answers}<&-
-  exec "${view[@]}" "${command[@]}"
+  exec "${command[@]}"
 }
 
 # The shell that reads the plan becomes CMD, so run-begin records that shell.

@@ -9,11 +9,15 @@
 #include "base/atomic_file.h"
 #include "base/effect.h"
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/message.h"
 #include "meta/forks/fork_index.h"
 #include "meta/guest/guest_state.h"
 #include "meta/guest/metadata.h"
+#include "meta/vmstate/vmstate.h"
 #include "store/files.h"
+#include "store/run_dir.h"
+#include "store/session_name.h"
 
 namespace meta {
 namespace {
@@ -38,6 +42,21 @@ void remove_clones(const store::Store& store, const std::vector<std::string>& fo
   }
 }
 
+// Throws if the state of the source names files that the forks would not have.
+void require_own_paths(const store::Store& store, const std::string& source_id,
+                       const Metadata& metadata, const std::vector<std::string>& fork_ids) {
+  const std::string path = store.state_path(source_id);
+  const std::string bytes = vmstate::read_vmstate_file(path);
+  vmstate::VmState state = vmstate::parse_vmstate(bytes, path);
+  vmstate::read_devices(bytes, state);
+  const GuestPaths paths(metadata);
+  for (const std::string& id : fork_ids) {
+    static_cast<void>(paths.own_paths(store, state,
+                                      fork_place(store, id, store.guest_dir(source_id)),
+                                      "cannot fork " + base::quoted(source_id)));
+  }
+}
+
 }  // namespace
 
 std::string clone_name(std::string_view fork_id) {
@@ -46,6 +65,15 @@ std::string clone_name(std::string_view fork_id) {
 
 std::string clone_dir(const store::Store& store, std::string_view fork_id) {
   return store.tmp_dir() + "/" + clone_name(fork_id);
+}
+
+GuestPlace fork_place(const store::Store& store, std::string_view id,
+                      const std::string& files_dir) {
+  const std::optional<struct stat> clone = base::try_lstat_path(clone_dir(store, id));
+  return {.dir = store.guest_dir(id),
+          .files_dir = files_dir,
+          .vsock_dir = store::find_vsock_dir(),
+          .session = store::session_name(id, clone.value_or((struct stat){}))};
 }
 
 store::GuestLocks lock_for_forks(const store::Store& store, const std::string& source_id,
@@ -84,6 +112,7 @@ BegunForks begin_forks(const store::Store& store, const std::string& source_id,
   }
   const Metadata metadata = Metadata::of_guest(store, source_id);
   require_whole_snapshot(derive_state(store, source_id, metadata), source_id, "fork", force);
+  require_own_paths(store, source_id, metadata, fork_ids);
   const bool is_template = metadata.is_template();
   if (effect == base::Effect::real) {
     remove_clones(store, fork_ids);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/effect.h"
+#include "meta/guest/guest_paths.h"
 #include "meta/guest/guest_state.h"
 #include "store/files.h"
 #include "store/store.h"
@@ -18,12 +19,16 @@ namespace meta {
 //| step     what it writes                          what a crash after it leaves
 //| begin    index entries of a template             entries without guests: stale without the locks
 //| (clone)  .snapfork/tmp/fork.NEW                  the same, and a directory that is not a guest
-//| publish  metadata, flushed; one rename per fork  whole guests that the index counts
+//| publish  state, metadata; one rename per fork    whole guests that the index counts
 //| end      removes clones, then index entries      an index that over-counts, never under-counts
 
 // The directory where the clone of a fork is made.
 std::string clone_dir(const store::Store& store, std::string_view fork_id);
 std::string clone_name(std::string_view fork_id);  // its last component
+
+// Where the fork will be, for GuestPaths::own_paths. `files_dir` has its files now. Before the
+// clone exists, `session` is not the name that the fork will have, but as long.
+GuestPlace fork_place(const store::Store& store, std::string_view id, const std::string& files_dir);
 
 // Takes the locks for begin and publish: shared on the source, exclusive on each fork.
 store::GuestLocks lock_for_forks(const store::Store& store, const std::string& source_id,
@@ -36,7 +41,8 @@ struct BegunForks {
   bool links_memory = false;  // the source is a template, so forks link its memory file
 };
 // Adds the index entries and removes old clones. Throws base::Refused if the source is neither
-// Standby nor Template (nor Stale with Force::yes), its memory is compressed, or a fork exists.
+// Standby nor Template (nor Stale with Force::yes), its memory is compressed, or a fork exists; and
+// as GuestPaths::own_paths does, before anything is cloned in vain.
 BegunForks begin_forks(const store::Store& store, const std::string& source_id,
                        const std::vector<std::string>& fork_ids, Force force, base::Effect effect);
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks the clones, writes their metadata, flushes them, and renames each into guests/.
+// Checks the clones, writes their states and metadata, flushes them, renames each into guests/.
 #include "meta/flows/fork_publish.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <map>
 #include <optional>
 #include <utility>
 
+#include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/file_status.h"
@@ -16,14 +18,18 @@
 #include "base/kernel_release.h"
 #include "base/message.h"
 #include "base/unix_socket.h"
+#include "file/sync_files.h"
 #include "meta/flows/fork_lifecycle.h"
 #include "meta/flows/load_request.h"
 #include "meta/forks/fork_index.h"
 #include "meta/forks/fork_metadata.h"
 #include "meta/guest/disks.h"
+#include "meta/guest/guest_paths.h"
 #include "meta/guest/guest_state.h"
 #include "meta/guest/metadata.h"
 #include "meta/guest/snapshot_record.h"
+#include "meta/guest/vsock_socket.h"
+#include "meta/vmstate/rewrite_paths.h"
 #include "meta/vmstate/vmstate.h"
 #include "store/files.h"
 #include "store/session_name.h"
@@ -31,6 +37,7 @@
 namespace meta {
 namespace {
 
+constexpr const char* kSnapshotInGuest = "/snapshots/snapshot-latest";
 constexpr const char* kStateInGuest = "/snapshots/snapshot-latest/state";
 constexpr const char* kMemoryInGuest = "/snapshots/snapshot-latest/memory";
 
@@ -41,6 +48,13 @@ std::string cache_key_of(std::string_view state_bytes) {
     key += base::hex_text(static_cast<unsigned char>(c), 2);
   }
   return key;
+}
+
+bool is_same_time(const struct timespec& a, const struct timespec& b) {
+  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+bool is_before(const struct timespec& a, const struct timespec& b) {
+  return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
 }
 
 class Publisher {
@@ -57,6 +71,7 @@ class Publisher {
     state_bytes_ = vmstate::read_vmstate_file(store_.state_path(source_id_));
     vmstate_ = vmstate::parse_vmstate(state_bytes_, store_.state_path(source_id_));
     vmstate::read_devices(state_bytes_, vmstate_);
+    source_paths_.emplace(metadata_);
   }
 
   // Throws if the clone of `id` cannot become a guest.
@@ -77,28 +92,34 @@ class Publisher {
       throw base::BadData(what + base::quoted(clone + kMemoryInGuest) +
                           " is not a whole copy of the source's memory");
     }
-    if (!is_template_ && base::is_same_file(memory, source_memory)) {
-      throw base::Refused(what + "its memory is a link to that of " + base::quoted(source_id_) +
-                          ", which is not a template; start again with fork-begin");
+    if (!is_template_) {
+      require_unchanged(memory, source_memory, what);
     }
   }
 
-  // Whether loading the clone's state opens paths outside of the fork, so that `snapfork run` is
-  // needed. Usually the clone's state equals the source's.
-  bool needs_run(const std::string& id) const {
-    const std::string path = clone_dir(store_, id) + kStateInGuest;
-    const std::string bytes = vmstate::read_vmstate_file(path);
-    const std::string own_dir = store_.guest_dir(id);
-    if (bytes == state_bytes_) {
-      return vmstate::names_foreign_paths(vmstate_, own_dir);
+  // Decides the paths in the state of the fork. Throws if it would open files that are not its own.
+  void plan_paths(const std::string& id) {
+    paths_[id] =
+        source_paths_->own_paths(store_, vmstate_, fork_place(store_, id, clone_dir(store_, id)),
+                                 "cannot fork " + base::quoted(source_id_));
+  }
+
+  // Writes the state into the clone. A template's state never changes, so it is the source of all
+  // its forks' states.
+  void write_state(const std::string& id) const {
+    const std::string clone = clone_dir(store_, id);
+    const auto& paths = paths_.at(id);
+    const GuestPlace place = fork_place(store_, id, clone);
+    if (paths && uses_vsock_dir(place, *paths)) {
+      make_vsock_dir(place.vsock_dir);
     }
-    vmstate::VmState state = vmstate::parse_vmstate(bytes, path);
-    if (!state.crc_ok) {
-      throw base::BadData("cannot publish fork " + base::quoted(id) + ": the CRC of " +
-                          base::quoted(path) + " is wrong");
-    }
-    vmstate::read_devices(bytes, state);
-    return vmstate::names_foreign_paths(state, own_dir);
+    // The name of this directory is not a link that leads elsewhere.
+    static_cast<void>(store_.open_below(clone + kSnapshotInGuest, O_PATH | O_DIRECTORY));
+    const std::string path = store_.state_path(source_id_);
+    base::write_file_like(
+        clone + kStateInGuest,
+        paths ? vmstate::set_paths(state_bytes_, path, vmstate_, *paths).bytes : state_bytes_, path,
+        base::Durable::no);
   }
 
   void write_metadata(const std::string& id) const {
@@ -116,6 +137,9 @@ class Publisher {
                                        .cache_key = cache_key_of(state_bytes_),
                                        .session = options_.uses_uffd() ? session_of(id) : ""});
     record_disks(metadata, clone);  // the clone's times may differ from the source's
+    if (const auto& paths = paths_.at(id)) {
+      record_own_paths(metadata, vmstate_, *paths, store_.guest_dir(id));
+    }
     metadata.write(clone + "/metadata.json", base::Durable::no);
   }
 
@@ -128,7 +152,7 @@ class Publisher {
     return options_.socket_dir + "/" + session_of(id) + ".sock";
   }
 
-  std::string record(const std::string& id, bool needs_run) const {
+  std::string record(const std::string& id) const {
     const std::string state_path = store_.state_path(id);
     const std::string memory_path = store_.memory_path(id);
     base::JsonLine line("fork");
@@ -145,19 +169,15 @@ class Publisher {
     } else {
       line.null("uffd_socket_path").null("session_id");
     }
-    line.boolean("needs_run", needs_run);
-    if (needs_run) {
-      line.null("snapshot_load");
-    } else {
-      line.raw(
-          "snapshot_load",
-          load_body(vmstate_, {.id = id,
-                               .state_path = state_path,
-                               .uses_uffd = options_.uses_uffd(),
-                               .backend_path = options_.uses_uffd() ? socket_of(id) : memory_path,
-                               .vmm_version = snapshot_vmm(metadata_),
-                               .host_kernel = base::kernel_release()}));
-    }
+    line.boolean("needs_run", false);
+    line.raw(
+        "snapshot_load",
+        load_body(vmstate_, {.id = id,
+                             .state_path = state_path,
+                             .uses_uffd = options_.uses_uffd(),
+                             .backend_path = options_.uses_uffd() ? socket_of(id) : memory_path,
+                             .vmm_version = snapshot_vmm(metadata_),
+                             .host_kernel = base::kernel_release()}));
     const auto report = options_.clone_reports.find(clone_name(id));
     report != options_.clone_reports.end() ? line.raw("clone", report->second) : line.null("clone");
     return line.str();
@@ -168,6 +188,22 @@ class Publisher {
     return options_.name.empty() ? id : options_.name;
   }
 
+  // The clone has the source's memory at the time of reflink-clone, and the fork gets the source's
+  // state as it is now. Throws if another program may have written a snapshot in between.
+  void require_unchanged(const struct stat& memory, const struct stat& source_memory,
+                         const std::string& what) const {
+    if (base::is_same_file(memory, source_memory)) {
+      throw base::Refused(what + "its memory is a link to that of " + base::quoted(source_id_) +
+                          ", which is not a template; start again with fork-begin");
+    }
+    const struct stat state = base::lstat_path(store_.state_path(source_id_));
+    if (!is_same_time(memory.st_mtim, source_memory.st_mtim) ||
+        is_before(memory.st_ctim, state.st_ctim)) {
+      throw base::Refused(what + "the snapshot of " + base::quoted(source_id_) +
+                          " was written after the memory was cloned; start again with fork-begin");
+    }
+  }
+
   const store::Store& store_;
   const std::string& source_id_;
   const PublishOptions& options_;
@@ -175,6 +211,9 @@ class Publisher {
   bool is_template_ = false;
   std::string state_bytes_;
   vmstate::VmState vmstate_;
+  std::optional<GuestPaths> source_paths_;
+  // By id. Nothing: the state stays as it is (GuestPaths::own_paths).
+  std::map<std::string, std::optional<std::vector<std::string>>> paths_;
 };
 
 // Renames the clones in order until one fails. Returns the number of renamed clones.
@@ -220,18 +259,23 @@ PublishResult publish_forks(const store::Store& store, const std::string& source
   std::vector<std::string> records;
   for (const std::string& id : fork_ids) {
     publisher.check_clone(id);
-    records.push_back(publisher.record(id, publisher.needs_run(id)));
+    publisher.plan_paths(id);
+    records.push_back(publisher.record(id));
   }
   if (base::is_dry_run(effect)) {
     return {.records = std::move(records), .failure = nullptr};
   }
-  for (const std::string& id : fork_ids) {
-    publisher.write_metadata(id);
-  }
   // Everything is written before the first flush, including the index entries. Then the journal
   // writes it in one transaction. Flushes of the device are the largest cost of a fork.
+  std::vector<std::string> files;
   for (const std::string& id : fork_ids) {
-    store::sync_file(clone_dir(store, id) + "/metadata.json");
+    publisher.write_state(id);
+    publisher.write_metadata(id);
+    files.push_back(clone_dir(store, id) + kStateInGuest);
+    files.push_back(clone_dir(store, id) + "/metadata.json");
+  }
+  file::sync_files(files);
+  for (const std::string& id : fork_ids) {
     store::sync_dir(clone_dir(store, id));
   }
   if (publisher.is_template()) {

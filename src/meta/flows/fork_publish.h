@@ -30,11 +30,13 @@ struct PublishResult {
   std::exception_ptr failure;        // the first failure; null if all forks are durably published
 };
 
-// Makes guests of the clones of all ids (clone_dir). Checks each clone, rewrites its metadata,
-// flushes it, and renames it into guests/, never over an existing name; then flushes guests/. If
-// nothing was published, throws: base::Refused if begin_forks was not called or the source has
-// changed since; base::UsageError if a socket path is too long; base::BadData if a clone is not a
-// copy of the source's snapshot.
+// Makes guests of the clones of all ids (clone_dir). Checks each clone, writes the source's state
+// into it with the paths of the fork's own files, rewrites its metadata, flushes it, and renames it
+// into guests/, never over an existing name; then flushes guests/. If nothing was published,
+// throws: base::Refused if begin_forks was not called, the source has changed since, or its state
+// names a path that the fork has no file for (GuestPaths::own_paths); base::UsageError if a socket
+// path is too long; base::BadData if a clone is not a copy of the source's memory;
+// base::Unsupported if the devices of the state cannot be read.
 PublishResult publish_forks(const store::Store& store, const std::string& source_id,
                             const std::vector<std::string>& fork_ids, const PublishOptions& options,
                             base::Effect effect);

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/json_object.h"
-#include "meta/guest/disks.h"
+#include "meta/guest/guest_paths.h"
 #include "meta/guest/metadata.h"
 #include "meta/vmstate/vmstate.h"
 
@@ -48,7 +48,7 @@ bool is_secret_name(std::string_view name) {
 class Lint {
  public:
   Lint(const store::Store& store, const std::string& id)
-      : dir_(store.guest_dir(id)), metadata_(Metadata::of_guest(store, id)) {
+      : metadata_(Metadata::of_guest(store, id)) {
     const std::string path = store.state_path(id);
     const std::string bytes = vmstate::read_vmstate_file(path);
     state_ = vmstate::parse_vmstate(bytes, path);
@@ -127,14 +127,16 @@ class Lint {
           "compare its drives with those of the machine before it is forked");
       return;
     }
-    const std::vector<Disk> disks = disks_of(metadata_);
+    const GuestPaths paths(metadata_);
     for (const vmstate::EmbeddedText& path : state_.paths) {
       const bool is_file = path.role == vmstate::Role::drive || path.role == vmstate::Role::pmem;
-      if (is_file && vmstate::is_foreign_path(path.text, dir_) &&
-          std::ranges::find(disks, path.text, &Disk::embedded_path) == disks.end()) {
-        add("drive",
-            "its " + std::string(vmstate::role_name(path.role)) + " " + base::quoted(path.text) +
-                " belongs to the host, and all forks open it",
+      const std::string name =
+          "its " + std::string(vmstate::role_name(path.role)) + " " + base::quoted(path.text);
+      if (is_file && paths.is_shared(path.text)) {
+        add("drive", name + " belongs to the host, and all forks open it",
+            "import the guest with --disk, so that each fork has a copy");
+      } else if (is_file && !paths.file_for(path.text)) {
+        add("drive", name + " belongs to the host, so the guest cannot be forked",
             "import the guest with --disk, so that each fork has a copy");
       }
     }
@@ -153,7 +155,6 @@ class Lint {
     }
   }
 
-  std::string dir_;
   Metadata metadata_;
   vmstate::VmState state_;
   std::vector<Hazard> hazards_;

@@ -11,6 +11,7 @@
 #include "base/json_line.h"
 #include "base/kernel_release.h"
 #include "base/utf8.h"
+#include "meta/guest/guest_paths.h"
 #include "meta/guest/snapshot_record.h"
 #include "meta/vmstate/formats.h"
 #include "meta/vmstate/load_fields.h"
@@ -128,10 +129,7 @@ std::string load_body_of_guest(const store::Store& store, LoadRequest request) {
 void require_known_paths(const vmstate::VmState& state, const Metadata& metadata,
                          const std::string& what) {
   if (!state.paths_problem.empty() && !assumes_no_paths(metadata)) {
-    throw base::Unsupported(
-        what + ": " + state.paths_problem +
-        ", so loading it may open disks of another guest; if it has none, import it again with "
-        "--assume-no-paths");
+    throw_unknown_paths(state, what);
   }
 }
 

@@ -3,18 +3,23 @@
 #include "meta/flows/trash.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <optional>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "base/message.h"
 #include "meta/flows/leftovers.h"
 #include "meta/forks/fork_guard.h"
 #include "meta/guest/guest.h"
 #include "meta/guest/guest_vmm.h"
 #include "meta/guest/metadata.h"
+#include "meta/guest/vsock_socket.h"
 #include "store/files.h"
+#include "store/run_dir.h"
+#include "store/session_name.h"
 
 namespace meta {
 namespace {
@@ -47,6 +52,18 @@ void refuse_running(const store::Store& store, const std::string& id,
   }
 }
 
+// Removes the vsock socket that a VMM left in the run directory. One in the guest's directory is
+// removed with it.
+void remove_vsock_socket(const store::Store& store, const std::string& id, base::Effect effect) {
+  const std::string dir = store::find_vsock_dir();
+  const std::string path =
+      store::path_in(dir, store::session_name(id, store.guest_dir(id)) + ".sock");
+  if (const auto st = base::try_lstat_path(path); !dir.empty() && st && S_ISSOCK(st->st_mode)) {
+    clear_vsock_socket(path, "cannot delete " + base::quoted(id),
+                       base::is_dry_run(effect) ? Leftover::keep : Leftover::remove);
+  }
+}
+
 }  // namespace
 
 Trashed trash_guest(const store::Store& store, const std::string& id, base::Effect effect) {
@@ -72,6 +89,7 @@ Trashed trash_guest(const store::Store& store, const std::string& id, base::Effe
   const std::optional<Metadata> metadata = try_read(store, store.metadata_path(id));
   refuse_running(store, id, metadata);
   result.parent_template = parent_of(metadata);
+  remove_vsock_socket(store, id, effect);
   if (base::is_dry_run(effect)) {
     return result;
   }

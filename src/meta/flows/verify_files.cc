@@ -14,6 +14,7 @@
 #include "meta/flows/fork_lifecycle.h"
 #include "meta/forks/fork_count.h"
 #include "meta/guest/disks.h"
+#include "meta/guest/guest_paths.h"
 #include "meta/image/hot_list_bounds.h"
 #include "meta/vmstate/vmstate.h"
 #include "store/files.h"
@@ -34,6 +35,7 @@ class DiskChecker {
   DiskChecker(const store::Store& store, const std::string& id, const Metadata& metadata)
       : dir_(store.guest_dir(id)),
         disks_(disks_of(metadata)),
+        paths_(metadata),
         vmstate_(vmstate::try_read_vmstate(store.state_path(id))) {}
 
   std::vector<std::string> run() {
@@ -72,11 +74,8 @@ class DiskChecker {
 
   // The guest's own file for a path of the state. Returns nothing if the path belongs to the host.
   std::optional<std::string> own_file(const std::string& path) const {
-    const auto disk = std::ranges::find(disks_, path, &Disk::embedded_path);
-    if (disk != disks_.end()) {
-      return dir_ + "/" + disk->file;
-    }
-    return vmstate::is_foreign_path(path, dir_) ? std::nullopt : std::optional(path);
+    const std::optional<std::string> file = paths_.file_for(path);
+    return file && !paths_.is_shared(path) ? std::optional(dir_ + "/" + *file) : std::nullopt;
   }
 
   void check_named() {
@@ -103,6 +102,7 @@ class DiskChecker {
 
   std::string dir_;
   std::vector<Disk> disks_;
+  GuestPaths paths_;
   std::optional<vmstate::VmState> vmstate_;
   std::vector<std::string> problems_;
 };

@@ -4,6 +4,9 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <array>
+
 #include "base/error.h"
 #include "base/json_line.h"
 
@@ -31,6 +34,13 @@ int64_t mtime_of(const struct stat& st) {
 }
 
 }  // namespace
+
+bool is_reserved_name(std::string_view name) {
+  constexpr std::array<std::string_view, 4> kDirectories{"snapshots", "template", "logs", "uffd"};
+  // Damaged metadata get names that start with that of the metadata.
+  return name.starts_with("metadata.json") ||
+         std::ranges::find(kDirectories, name) != kDirectories.end();
+}
 
 std::vector<Disk> disks_of(const Metadata& metadata) {
   std::vector<Disk> disks;

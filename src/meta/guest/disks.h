@@ -20,6 +20,9 @@ struct Disk {
   std::optional<int64_t> mtime_ns{};  // modification time, after 1970
 };
 
+// Whether `name`, in a guest's directory, is that of a file or directory that is not a disk.
+bool is_reserved_name(std::string_view name);
+
 // Throws base::BadData if the value has another form, or if `file` is not a plain file name.
 std::vector<Disk> disks_of(const Metadata& metadata);
 void set_disks(Metadata& metadata, const std::vector<Disk>& disks);

@@ -40,24 +40,18 @@ bool is_ours_or_page_server(pid_t pid) {
          base_name.find("uffd-pager") != std::string_view::npos;
 }
 
-// Whether `name` is a directory of a guest that holds no disks.
-bool has_no_disks(std::string_view name) {
-  constexpr std::array<std::string_view, 4> kNames{"snapshots", "template", "logs", "uffd"};
-  return std::ranges::find(kNames, name) != kNames.end();
-}
-
 // Adds the regular files in `dir` and, up to `depth` levels deeper, in its directories.
 void add_regular_files(const std::string& dir, int depth, std::vector<std::string>& files) {
   for (const std::string& name : store::list_names(dir).value_or(std::vector<std::string>())) {
     const std::string path = store::path_in(dir, name);
     struct stat st {};
-    if (name.starts_with("metadata.json") || base::is_temporary_name(name) ||
+    if (is_reserved_name(name) || base::is_temporary_name(name) ||
         ::lstat(path.c_str(), &st) != 0) {
       continue;
     }
     if (S_ISREG(st.st_mode)) {
       files.push_back(path);
-    } else if (S_ISDIR(st.st_mode) && depth > 0 && !has_no_disks(name)) {
+    } else if (S_ISDIR(st.st_mode) && depth > 0) {
       add_regular_files(path, depth - 1, files);
     }
   }

@@ -247,16 +247,4 @@ const char* role_name(Role role) {
   }
 }
 
-bool is_foreign_path(std::string_view path, std::string_view own_dir) {
-  return !path.starts_with(std::string(own_dir) + "/") ||
-         path.find("/../") != std::string_view::npos || path.ends_with("/..");
-}
-
-bool names_foreign_paths(const VmState& state, std::string_view own_dir) {
-  return !state.paths_problem.empty() ||
-         std::ranges::any_of(state.paths, [&](const EmbeddedText& path) {
-           return is_foreign_path(path.text, own_dir);
-         });
-}
-
 }  // namespace meta::vmstate

@@ -81,10 +81,4 @@ const char* encoding_name(Encoding encoding);
 const char* arch_name(Arch arch);
 const char* role_name(Role role);
 
-// Whether `path` lies outside of `own_dir` (absolute, without a trailing slash).
-bool is_foreign_path(std::string_view path, std::string_view own_dir);
-// Whether loading this state opens host paths outside of `own_dir` (absolute, without a trailing
-// slash). True if that is not known.
-bool names_foreign_paths(const VmState& state, std::string_view own_dir);
-
 }  // namespace meta::vmstate

@@ -194,7 +194,6 @@ TEST(SyntheticVmState, OfEveryReleaseWithoutDevicesIsCompleteAndEmpty) {
     const vmstate::VmState state = parse_whole(bytes);
     EXPECT_EQ(state.paths_problem, "");
     EXPECT_TRUE(state.paths.empty());
-    EXPECT_FALSE(vmstate::names_foreign_paths(state, "/root/guests/a"));
   }
 }
 
@@ -246,7 +245,6 @@ TEST(SyntheticVmState, OfAnUnknownVersionIsNotComplete) {
   EXPECT_EQ(state.snapshot_version, "7.0.0");
   EXPECT_EQ(state.mem_size_mib, 128U);
   EXPECT_NE(state.paths_problem, "");
-  EXPECT_TRUE(vmstate::names_foreign_paths(state, "/d"));
 }
 
 TEST(SyntheticVmState, OfANewerVersionIsReadWithAnAssumedLayout) {
@@ -341,18 +339,6 @@ TEST(SyntheticVmState, WithZerosBetweenItsDevicesIsReadFromTheirStart) {
     EXPECT_EQ(state.paths_problem, "");
     EXPECT_EQ(texts_of(state.paths), plan.drives);
   }
-}
-
-TEST(VmState, DistinguishesOwnPathsFromForeignOnes) {
-  StatePlan plan;
-  plan.drives = {"/root/guests/a/disk.raw"};
-  const vmstate::VmState state = parse_whole(make_state(plan, filler()));
-  EXPECT_FALSE(vmstate::names_foreign_paths(state, "/root/guests/a"));
-  EXPECT_TRUE(vmstate::names_foreign_paths(state, "/root/guests/ab"));
-  EXPECT_TRUE(vmstate::names_foreign_paths(state, "/root/guests/b"));
-  plan.drives = {"/root/guests/a/../b/disk.raw"};
-  EXPECT_TRUE(
-      vmstate::names_foreign_paths(parse_whole(make_state(plan, filler())), "/root/guests/a"));
 }
 
 }  // namespace
