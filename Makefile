@@ -58,7 +58,7 @@ LIB_SRCS := $(filter-out $(MAINS),$(SRCS))
 TESTS    := $(wildcard tests/unit/*/*_test.cc)
 HELPERS  := $(wildcard tests/helpers/*-*.cc)
 PROGS    := $(addprefix $(BIN)/,$(notdir $(MAINS:%.cc=%)))
-DRIVER   := $(addprefix $(BIN)/,snapfork snapfork-mount)
+DRIVER   := $(BIN)/snapfork
 # The driver's verbs and library: beside it in $(BIN), and in $(libexecdir) when installed.
 LIBEXEC  := $(patsubst scripts/%,%,$(wildcard scripts/libexec/snapfork/*.bash scripts/libexec/snapfork/lib/*.bash))
 VERSION   = $(shell sed -n 's/.*kVersion = "\(.*\)".*/\1/p' src/base/version.h)
@@ -77,7 +77,7 @@ FUZZ_OBJS := $(FUZZ_SRCS:%.cc=$(FUZZ)/%.o)
 endif
 FUZZ_CXX := -std=c++20 -pthread -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 MANS     := $(patsubst man/%.scd,$(O)/man/%,$(wildcard man/*.scd))
-SHELL_SRCS = scripts/snapfork scripts/snapfork-mount scripts/bootstrap scripts/commit-msg $(addprefix scripts/,$(LIBEXEC)) $(wildcard scripts/*.sh scripts/*.bash tests/*.bash \
+SHELL_SRCS = scripts/snapfork scripts/bootstrap scripts/commit-msg $(addprefix scripts/,$(LIBEXEC)) $(wildcard scripts/*.sh scripts/*.bash tests/*.bash \
   tests/*.sh tests/*/*.bash tests/*/*.sh tests/*/*.bats bench/*.sh completions/*) .ci/run
 Q        := $(if $(V),,@)
 # STEPS, STEPS_FILE: how many files are built, and a file with a byte for each that is (scripts/build.sh).

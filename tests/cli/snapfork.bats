@@ -22,7 +22,6 @@ refuses() { # <exit status> <part of the message> <arguments...>
 
 @test "help, version, unknown options and closed streams" {
   standard_cases snapfork
-  standard_cases snapfork-mount
   run -0 snapfork --version
   local mine=${output#* }
   run -0 snapshot-meta --version
@@ -95,7 +94,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
 @test "names a program that is missing" {
   mkdir bin
   local program
-  for program in bash dirname snapshot-meta template-lock flock setsid unshare uffd-serve uffd-ctl snapfork-mount; do
+  for program in bash dirname snapshot-meta template-lock flock setsid uffd-serve uffd-ctl; do
     ln -s "$(type -P "$program")" "bin/$program"
   done
   copy_driver bin
@@ -112,11 +111,11 @@ refuses() { # <exit status> <part of the message> <arguments...>
   run -0 --separate-stderr snapfork --dry-run fork --backend uffd a b
   assert_contains "$output" '+ template-lock --shared a --exclusive --no-wait b -- bash'
   assert_contains "$output" '+ snapshot-meta fork-begin --backend uffd a b'
-  assert_contains "$output" '+ reflink-clone --profile vm --memory=reflink'
+  assert_contains "$output" '+ reflink-clone --profile vm --exclude /snapshots/snapshot-latest/state --memory=reflink'
   assert_contains "$output" '+ snapshot-meta fork-publish a b --backend uffd'
   assert_contains "$output" '+ uffd-ctl'
   run -0 --separate-stderr snapfork --dry-run fork --backend uffd --durable a b
-  assert_contains "$output" '+ reflink-clone --profile vm --durable'
+  assert_contains "$output" '+ reflink-clone --profile vm --exclude /snapshots/snapshot-latest/state --durable'
   run -0 --separate-stderr snapfork --dry-run delete a
   assert_contains "$output" '+ snapshot-meta trash a'
   assert_equal "$(find "$SNAPFORK_ROOT" -printf '%P %T@\n' | sort)" "$before"
@@ -131,18 +130,6 @@ refuses() { # <exit status> <part of the message> <arguments...>
   run -1 --separate-stderr snapfork delete nobody a
   assert_contains "$stderr" "'a' is deleted"
   [[ ! -e $SNAPFORK_ROOT/guests/a ]]
-}
-
-@test "snapfork-mount refuses the host's mount namespace, and an unknown one" {
-  require_root
-  make_fake_guest a
-  cp /proc/self/mountinfo before
-  # /proc/1/ns/mnt cannot be read everywhere; and within a container it is the container's.
-  run -125 --separate-stderr snapfork-mount a -- true
-  assert_contains "$stderr" 'the mount namespace of the host'
-  SNAPFORK_OUTER_MNT=$(readlink /proc/self/ns/mnt) run -125 --separate-stderr snapfork-mount a -- true
-  assert_contains "$stderr" 'this is the mount namespace of the host'
-  cmp before /proc/self/mountinfo
 }
 
 @test "snapfork, started by its path, uses the programs in its directory" {
@@ -273,11 +260,6 @@ record() {
   run -1 grep -rnE '"; ?(use |give |try )?--[a-z]' "$sources/clone" "$sources/lock" "$sources/meta/flows" "$sources/meta/guest" \
     "$sources/meta/image" "$sources/meta/forks" "$sources/file" "$sources/store"
   assert_equal "$output" ''
-}
-
-@test "snapfork mount is not a verb, although the program snapfork-mount exists" {
-  run -2 --separate-stderr snapfork mount a -- true
-  assert_contains "$stderr" "unknown verb 'mount'"
 }
 
 hold_lock() { # <id>

@@ -49,9 +49,6 @@ on_terminal() { # <command>
     assert_harmless "$output$stderr"
     [[ $stderr == *'a?[31m?31m?b?c'* || $stderr == *'usage'* ]] || fail "$words: $stderr"
   done
-  run --separate-stderr -2 snapfork-mount "--$hostile"
-  assert_harmless "$stderr"
-  assert_contains "$stderr" 'a?[31m?31m?b?c'
 }
 
 @test "a table shows hostile names harmlessly, also in a pipe" {
