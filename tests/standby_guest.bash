@@ -6,10 +6,10 @@
 readonly WORK_PAGES=3 # that the guest writes to whenever it is resumed
 
 # Makes a guest in Standby, with random memory and a disk of its own. Its inputs stay in $BATS_TEST_TMPDIR/ID.
-make_guest() { # <id> [MiB]
+make_guest() { # <id> [MiB] [argument of write-vmstate]...
   local id=$1 mib=${2:-4} source=$BATS_TEST_TMPDIR/$1
   mkdir -p "$source"
-  "$HELPERS/write-vmstate" "$source/state" 10.0.0 "$mib" drive="$SNAPFORK_ROOT/guests/$id/disk.raw"
+  "$HELPERS/write-vmstate" "$source/state" 10.0.0 "$mib" drive="$SNAPFORK_ROOT/guests/$id/disk.raw" "${@:3}"
   head -c 1M /dev/urandom >"$source/memory"
   truncate -s "${mib}M" "$source/memory"
   printf '%4096s' x >"$source/disk.raw"
@@ -26,7 +26,7 @@ own_paths() { # <fork>
 }
 
 # Starts a VMM for it, from its file or from the session at the page server.
-run_guest() { # <id> [socket of the session]
+run_guest() { # <id> [socket of the session] [object: more fields of the load]
   local latest=$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest type=File
   [[ -z ${2-} ]] || type=Uffd
   FAKE_WORK=$WORK_PAGES fake_start "$1"

@@ -58,6 +58,31 @@ teardown() {
   snapshot-meta fsck
 }
 
+@test "a Diff is written over a clone of the base, once for each VMM, and only over memory of the guest's own" {
+  make_guest g
+  run_guest g '' '{"track_dirty_pages":true}'
+  local new=$SNAPFORK_ROOT/.snapfork/tmp/standby.g
+  snapshot-meta standby-begin --type diff g >/dev/null
+  [[ ! -e $new/memory ]]
+  cp --reflink=auto "$SNAPFORK_ROOT/guests/g/snapshots/snapshot-latest/memory" "$new/memory"
+  pause_and_write g Diff
+  # It could be published now. If it is not, the next one cannot be a Diff.
+  run -1 --separate-stderr snapshot-meta standby-begin --type diff g
+  [[ $stderr == *'its VMM may have written one that was not published, '*'; write a Full one' ]]
+  snapshot-meta standby-publish g
+  snapshot-meta stop g
+  guest_worked g
+  run -1 snapshot-meta get g snapfork.snapshot_begun
+}
+
+@test "standby-begin refuses a Diff of a guest with a balloon" {
+  make_guest g 4 balloon=1
+  run_guest g
+  run -1 --separate-stderr snapshot-meta standby-begin --type diff g
+  [[ $stderr == *'the guest has a balloon'* ]]
+  snapshot-meta standby-begin g >/dev/null
+}
+
 @test "standby-begin refuses a guest that does not run, and a template" {
   make_guest g
   run -1 --separate-stderr snapshot-meta standby-begin g

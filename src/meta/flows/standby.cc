@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "base/file_status.h"
 #include "file/directory.h"
+#include "meta/flows/diff_base.h"
 #include "meta/flows/leftovers.h"
 #include "meta/guest/disks.h"
 #include "meta/guest/guest_state.h"
@@ -27,10 +28,8 @@
 #include "meta/guest/metadata_update.h"
 #include "meta/guest/snapshot_change.h"
 #include "meta/guest/snapshot_record.h"
-#include "meta/vmstate/formats.h"
 #include "meta/vmstate/vmstate.h"
 #include "store/files.h"
-#include "store/seal.h"
 #include "store/vmm_names.h"
 
 namespace meta {
@@ -62,32 +61,6 @@ std::string what(const std::string& id) {
 void refuse_template(const Metadata& metadata, const std::string& id) {
   if (metadata.is_template()) {
     throw base::Refused(what(id) + "it is a template, which is never written");
-  }
-}
-
-// Firecracker writes the pages of a Diff over a copy of the base.
-void check_base(const store::Store& store, const std::string& id, const GuestState& state) {
-  const SnapshotFacts& snapshot = state.snapshot;
-  if (!snapshot.problem.empty() || !snapshot.memory_bytes) {
-    throw base::Refused(what(id) + "a Diff needs a whole snapshot as its base; write a Full one");
-  }
-  if (snapshot.memory_links > 1 || snapshot.memory_sealed) {
-    throw base::Refused(what(id) +
-                        "its memory file is that of a template, and a Diff needs a base of the "
-                        "guest's own; write a Full one");
-  }
-  const std::optional<vmstate::VmState> vmstate = vmstate::try_read_vmstate(store.state_path(id));
-  if (!vmstate || !vmstate->paths_problem.empty() || vmstate->has_balloon) {
-    throw base::Refused(what(id) +
-                        "a Diff does not have the pages that a balloon has discarded, and the "
-                        "guest has a balloon, or its devices are not known; write a Full one");
-  }
-  // Firecracker issue 5705.
-  if (vmstate->arch == vmstate::Arch::x86_64 && vmstate->mem_size_mib > vmstate::kOneRegionMib &&
-      vmstate::is_older_than(vmstate->snapshot_version, {1, 15, 0})) {
-    throw base::Refused(what(id) +
-                        "before Firecracker 1.15, a Diff of a guest with more than 3 GiB may be "
-                        "wrong; write a Full one");
   }
 }
 
@@ -240,6 +213,7 @@ Metadata after_publish(const store::Store& store, const std::string& id, const M
   } else if (!snapshot_vmm(after).empty()) {
     static_cast<void>(after.json().set_path("snapfork.vmm", "null"));
   }
+  clear_snapshot_begun(after);
   after.clear("FirecrackerSnapshotCacheKey");
   after.clear("FirecrackerUFFDSessionID");
   after.clear("FirecrackerUFFDPagerVersion");
@@ -275,7 +249,6 @@ StandbyFiles begin_standby(const store::Store& store, const std::string& id, Sna
   std::optional<store::GuestLocks> lock;
   if (effect == base::Effect::real) {
     lock.emplace(store, id);
-    remove_rest(store, id, effect);
   } else {
     store::require_free(store, id);
   }
@@ -286,8 +259,9 @@ StandbyFiles begin_standby(const store::Store& store, const std::string& id, Sna
     throw base::Refused(what(id) + "its state is " + state_name(state.state) + ", not Running");
   }
   if (type == SnapshotType::diff) {
-    check_base(store, id, state);
+    require_diff_base(store, id, metadata, state);
   }
+  remove_rest(store, id, effect);
   const uint64_t bytes = memory_bytes_of(state, metadata);
   if (const uint64_t free = free_bytes(store); free < bytes + kStateBytes) {
     fail_for_space(store, id, bytes + kStateBytes, free);
@@ -308,6 +282,7 @@ StandbyFiles begin_standby(const store::Store& store, const std::string& id, Sna
       reserve(store, id, files.memory_path, bytes);
     }
     flush_disks(store, id, metadata);
+    record_snapshot_begun(store, id, metadata);
   } catch (...) {
     store::remove_tree(store, dir);
     throw;
@@ -316,7 +291,7 @@ StandbyFiles begin_standby(const store::Store& store, const std::string& id, Sna
 }
 
 void publish_standby(const store::Store& store, const std::string& id,
-                     const std::string& vmm_version, base::Effect effect) {
+                     const PublishStandby& request, base::Effect effect) {
   require_guest(store, id);
   std::optional<store::GuestLocks> lock;
   std::optional<MetadataUpdate> update;
@@ -338,11 +313,13 @@ void publish_standby(const store::Store& store, const std::string& id,
   }
   const base::Fd target = store.open_below(dir, O_RDONLY | O_DIRECTORY);
   keep_other_files(store, id, target.get());
-  file::sync_tree(target.get(), dir);
-  flush_disks(store, id, metadata);
+  if (request.flushes) {
+    file::sync_tree(target.get(), dir);
+    flush_disks(store, id, metadata);
+  }
   make_parent(store, id);
   const std::string path = store.metadata_path(id);
-  const Metadata after = after_publish(store, id, metadata, vmm_version);
+  const Metadata after = after_publish(store, id, metadata, request.vmm_version);
   record_snapshot_change(metadata, after, kChangedKeys, base::stat_fd(target.get(), dir).st_ino);
   metadata.write(path, base::Durable::yes);
   exchange(store, id);

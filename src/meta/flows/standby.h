@@ -22,15 +22,20 @@ struct StandbyFiles {
 // guest's disks, so that publish_standby, while the guest is paused, finds little to flush.
 //
 // Throws base::Refused if the guest is not Running, is a template, or, for a Diff, if its memory
-// is not its own or does not have the whole base. Throws std::system_error (ENOSPC), with the
-// bytes that are missing, if the filesystem has no space for the snapshot. Takes the guest's
-// exclusive lock.
+// is not its own or does not have the whole base, or if this VMM has written a snapshot before.
+// Throws std::system_error (ENOSPC), with the bytes that are missing, if the filesystem has no
+// space for the snapshot. Takes the guest's exclusive lock.
 StandbyFiles begin_standby(const store::Store& store, const std::string& id, SnapshotType type,
                            base::Effect effect);
 
+struct PublishStandby {
+  std::string vmm_version;  // empty if it is not known
+  bool flushes = true;      // if false, a power cut may damage the snapshot
+};
+
 // Checks that the VMM wrote a whole snapshot, flushes it and the guest's disks, and exchanges it
-// with snapshots/snapshot-latest in one rename. Records the disks and `vmm_version` (not if it is
-// empty), and clears the record of the page server. Other files of the old snapshot's directory
+// with snapshots/snapshot-latest in one rename. Records the disks and the version of the VMM, and
+// clears the record of the page server. Other files of the old snapshot's directory
 // are linked into the new one, except images of its memory. Removes the old snapshot.
 //
 // The VMM must be paused, or have ended. If the process is killed at any point, the guest has its
@@ -38,7 +43,7 @@ StandbyFiles begin_standby(const store::Store& store, const std::string& id, Sna
 //
 // Throws base::Refused if begin_standby was not called, base::BadData if a file is not whole.
 void publish_standby(const store::Store& store, const std::string& id,
-                     const std::string& vmm_version, base::Effect effect);
+                     const PublishStandby& request, base::Effect effect);
 
 // Removes what begin_standby made and what an interrupted publish_standby left. Returns whether
 // there was something.

@@ -48,6 +48,7 @@ int standby_publish_command(int argc, char** argv) {
   base::Options options("snapshot-meta standby-publish", "[OPTION]... ID",
                         "Make the new snapshot that of the guest, whose VMM is paused.");
   options.value("vmm-version", "V", "record V as the Firecracker that wrote it");
+  options.flag("no-flush", "do not flush the files: a power cut may damage the snapshot");
   base::add_dry_run(options);
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
@@ -59,7 +60,7 @@ int standby_publish_command(int argc, char** argv) {
     throw base::UsageError("bad value " + base::quoted(version) +
                            " for --vmm-version: a version such as 1.16.0 is required");
   }
-  publish_standby(store, id, version, effect);
+  publish_standby(store, id, {.vmm_version = version, .flushes = !parsed.has("no-flush")}, effect);
   announce(effect, "publish the new snapshot of '" + id + "'");
   return 0;
 }
