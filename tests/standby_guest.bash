@@ -17,18 +17,11 @@ make_guest() { # <id> [MiB] [argument of write-vmstate]...
     --disk "$source/disk.raw=$SNAPFORK_ROOT/guests/$id/disk.raw"
 }
 
-# Makes the state of a fork name the fork's own disk.
-own_paths() { # <fork>
-  local state=$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/state
-  grep -qa "/guests/$1/disk.raw" "$state" || {
-    snapshot-meta rewrite-paths --from "$SNAPFORK_ROOT/guests/base" --to "$SNAPFORK_ROOT/guests/$1" --force "$state" "$state"
-  }
-}
-
 # Starts a VMM for it, from its file or from the session at the page server.
 run_guest() { # <id> [socket of the session] [object: more fields of the load]
   local latest=$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest type=File
   [[ -z ${2-} ]] || type=Uffd
+  snapshot-meta unset "$1" SocketPath # of its last VMM, which has the same
   FAKE_WORK=$WORK_PAGES fake_start "$1"
   snapshot-meta run-begin --pid "${fake_pid[$1]}" "$1"
   snapshot-meta set "$1" "SocketPath=$(fake_dir "$1")/api.sock"

@@ -43,7 +43,6 @@ teardown() {
   snapfork -q fork --backend file base f >/dev/null
   local memory=$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory digest
   digest=$(sha256sum <"$memory")
-  own_paths f
   run_guest f
   run -1 snapshot-meta standby-begin --type diff f
   [[ $output == *'its memory file is that of a template'* ]]

@@ -80,7 +80,7 @@ nothing_is_left() {
   local left
   left=$(find "$SNAPFORK_ROOT" -mindepth 1 ! -path "$SNAPFORK_ROOT/.snapfork/locks/*" ! -type d)
   left+=$(find "$SNAPFORK_ROOT/guests" "$SNAPFORK_ROOT"/.snapfork/{tmp,trash} -mindepth 1 2>/dev/null || true)
-  left+=$(find "$BATS_TEST_TMPDIR/run" ! -type d ! -name pager.log ! -name start.lock ! -name '*.lock')
+  [[ ! -d $BATS_TEST_TMPDIR/run ]] || left+=$(find "$BATS_TEST_TMPDIR/run" ! -type d ! -name pager.log ! -name start.lock ! -name '*.lock')
   left+=$(grep -F "$BATS_TEST_TMPDIR/" /proc/self/mountinfo || true)
   [[ -z $left ]] || fail 'left behind:' "$left"
 }

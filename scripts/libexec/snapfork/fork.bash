@@ -18,6 +18,7 @@ fork() {
   [[ -z $trace ]] || backend=uffd # only a page server sees faults
   require_guest "${operands[0]}"
   [[ -z $trace ]] || check_trace
+  ((!share_memory)) || promote_once "${operands[0]}"
   ids=("${operands[@]:1}")
   if ((!${#ids[@]})); then
     ask new snapshot-meta new-ids "${operands[0]}" $((count ? count : 1))
@@ -27,6 +28,21 @@ fork() {
   for new in "${ids[@]}"; do refuse_guest "$new"; done
   ((${#ids[@]} < 500)) || ulimit -S -n hard
   under_locks --shared "${operands[0]}" --exclusive --no-wait "${ids[@]}" ::: "${operands[0]}" "${ids[@]}"
+}
+
+# Makes the source a template, unless it is one. It stays one if the fork fails.
+promote_once() { # <source>
+  local state child_undoes=1 call=("$BASH" "$self" -q "${forced[@]}")
+  ask state snapshot-meta state -q "$1"
+  [[ $state != Template ]] || return 0
+  [[ -z $lock_patience ]] || call+=(--timeout "$lock_patience")
+  if ((dry_run)); then
+    attend without_output "${call[@]}" --dry-run promote "$1"
+    show snapfork -q "${forced[@]}" promote "$1"
+    return
+  fi
+  show snapfork -q "${forced[@]}" promote "$1"
+  attend without_output "${call[@]}" promote "$1"
 }
 
 # Refuses what the page server would refuse later.
@@ -92,6 +108,7 @@ fork_clone() {
   memory=${begun##*$'\t'}
   [[ $chosen == file || $backend == uffd ]] || check_sockets "${made[@]}"
   check_room "${#made[@]}" --profile vm --exclude "$state_in_guest" "--memory=$memory" "--reflink=$reflink" "$root/guests/$fork_source"
+  ((!dry_run || !share_memory)) || memory='link' # the source of the plan is not a template yet
   ((!dry_run)) || plan_line "$plan_report"
   after=$to_report capture clone_report '' "${call[@]}" "--memory=$memory" "--reflink=$reflink" --json \
     "$root/guests/$fork_source" "${made[@]/#/$root/.snapfork/tmp/fork.}" || note_failure $?

@@ -5,7 +5,7 @@
 # --help lists the options of a verb that have a line in option_help.
 declare -grA verb_operands=(
   [import]='ID --state FILE --memory FILE [--disk FILE[=PATH]]... [--name NAME]'
-  [promote]=ID [demote]=ID [fork]='ID [NEW]' [run]='FORK -- CMD...' [delete]='ID...' [list]='' [status]=''
+  [promote]=ID [demote]=ID [fork]='ID [NEW]' [run]='FORK -- CMD...' [standby]=ID [delete]='ID...' [list]='' [status]=''
 )
 declare -grA verb_help=(
   [import]="clone a snapshot into the store; PATH: the vmstate's name"
@@ -13,6 +13,7 @@ declare -grA verb_help=(
   [demote]='make a template an ordinary snapshot again'
   [fork]='a copy, ready to run; prints a JSON record for each'
   [run]="CMD with the fork's files at the paths of the vmstate"
+  [standby]='write a snapshot of it, and end its virtual machine'
   [delete]='refused for a template with live forks'
   [list]='all guests'
   [status]='the page server, its sessions, guests that hang'
@@ -25,8 +26,12 @@ declare -grA option_help=(
   ['fork --name']='its name; its id when not given'
   ['fork --reflink']='fail rather than copy disks and memory'
   ['fork --durable']='flush it to the disk: it survives a power cut'
+  ['fork --share-memory']='promote ID first, unless it is a template'
   ['fork --trace']='record the pages that the guest reads'
   ['run --backend']='default: what the fork recorded, the file later'
+  ['standby --type']='a Diff is quicker; it needs dirty-page tracking'
+  ['standby --sync']='no: a power cut may damage the snapshot'
+  ['standby --socket']='the API socket of its VMM, if not recorded'
   ['delete --stop']='end its virtual machine first'
 )
 declare -grA option_shown=([--reflink]='--reflink=always')
