@@ -87,9 +87,18 @@ fork_setup() {
   before=$(store_listing)
 }
 
-@test "fork -n on a full disk keeps and prints the forks that fit, and exits with 5" {
+@test "fork -n on a full disk makes none of the forks, and exits with 5" {
   fork_setup
   run -5 --separate-stderr snapfork fork --backend file -n 5 base
+  assert_equal "$output" ''
+  assert_contains "$stderr" 'No space left on device'
+  assert_contains "$stderr" 'one of 5 forks failed, so none is made; --keep-going keeps the others'
+  assert_equal "$(store_listing)" "$before"
+}
+
+@test "fork -n --keep-going on a full disk keeps and prints the forks that fit, and exits with 5" {
+  fork_setup
+  run -5 --separate-stderr snapfork fork --backend file -n 5 --keep-going base
   assert_contains "$stderr" 'No space left on device'
   local made
   made=$(field .id | sort)

@@ -45,6 +45,10 @@ assert_records_are_the_forks() {
       ((n <= 7)) || call=sync_file_range:when=$((n - 7))
       inject "${call%%:*}" "error=EIO:${call#*:}" fork --backend "$back_end" -n 3 base
       ((status == 5)) || fail "status $status at $call"
+      assert_equal "$output" ''
+      assert_records_are_the_forks
+      inject "${call%%:*}" "error=EIO:${call#*:}" fork --backend "$back_end" -n 3 --keep-going base
+      ((status == 5)) || fail "status $status at $call with --keep-going"
       assert_records_are_the_forks
       # shellcheck disable=SC2046 # ids
       [[ -z $output ]] || snapfork -q delete $(snapshot-meta forks base)

@@ -60,11 +60,12 @@ check_trace() {
   [[ ! -L $trace && (! -e $trace || -f $trace) ]] || fail 4 "cannot write trace '$trace': it is not a regular file"
 }
 
-# Makes several forks at once. Each part continues with the forks that the part before it made; the exit status is that
-# of the first failure. Forks whose records were not printed are removed.
+# Makes several forks at once: all, or with --keep-going those that can be made. Then each part continues with the forks
+# that the part before it made, and the exit status is that of the first failure. Forks whose records were not printed are
+# removed.
 fork_locked() { # <source> <new...>
   local new
-  fork_source=$1 made=("${@:2}") records=() clone_report='' chosen='' first_failure=0 undoable=()
+  fork_source=$1 made=("${@:2}") fork_count=$(($# - 1)) records=() clone_report='' chosen='' first_failure=0 undoable=()
   require_guest "$fork_source"
   for new in "${made[@]}"; do refuse_guest "$new"; done
   undoable=("${made[@]}") undo=undo_forks
@@ -87,10 +88,11 @@ keep_made() { # <test of an id...>: leaves in `made` (and `records`) those that 
   require_made
 }
 
-# `first_failure` is 0 if no step failed, but another process removed the clones.
+# `first_failure` is 0 if no step failed, but another process removed clones.
 require_made() {
-  ((${#made[@]})) && return
+  ((keep_going ? ${#made[@]} : !first_failure && ${#made[@]} == fork_count)) && return
   ((first_failure)) || fail 5 "cannot fork '$fork_source': what was being made was removed by another process"
+  ((fork_count == 1 || !${#made[@]})) || say "one of $fork_count forks failed, so none is made; --keep-going keeps the others"
   exit "$first_failure"
 }
 

@@ -50,7 +50,7 @@ parse() { # <arguments...>
     [[ $word != --json ]] || usage_records=1
   done
   verb='' operands=() options=() forced=() command=() disk_files=() disk_paths=()
-  progress=() quiet=0 verbose=0 dry_run=0 json=0 ignore_int=0 lock_patience='' stop=0 durable=0 count=0
+  progress=() quiet=0 verbose=0 dry_run=0 json=0 ignore_int=0 lock_patience='' stop=0 durable=0 count=0 keep_going=0
   state_file='' memory_file='' base_file='' name='' backend=auto reflink=auto trace=''
   type=full sync=yes socket='' share_memory=0
   while (($#)); do

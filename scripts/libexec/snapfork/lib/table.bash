@@ -16,7 +16,7 @@ declare -rA verb_options=(
   [import]='--state --memory --disk --base --name --timeout --wait'
   [promote]='--force --timeout --wait'
   [demote]='--timeout --wait'
-  [fork]='--backend -n --name --reflink --durable --trace --share-memory --force --timeout --wait'
+  [fork]='--backend -n --keep-going --name --reflink --durable --trace --share-memory --force --timeout --wait'
   [run]='--backend --force --timeout --wait'
   [standby]='--type --sync --socket --timeout --wait'
   [delete]='--stop --timeout --wait'
@@ -35,7 +35,7 @@ declare -rA option_variable=(
   [--state]=state_file [--memory]=memory_file [--disk]=disk [--base]=base_file [--trace]=trace [--name]=name [-n]=count
   [--timeout]=lock_patience [--backend]=backend [--reflink]=reflink
   ['--share-memory']=share_memory [--type]=type [--sync]=sync [--socket]=socket
-  [--wait]=waits [--force]=force [--stop]=stop [--durable]=durable
+  [--wait]=waits [--force]=force [--stop]=stop [--durable]=durable ['--keep-going']=keep_going
   [--verbose]=verbose [--quiet]=quiet [--json]=json ['--dry-run']=dry_run
   # The driver calls itself with this one: SIGINT was ignored when the driver started.
   ['--ignore-int']=ignore_int

@@ -21,20 +21,21 @@ declare -grA verb_help=(
 declare -grA option_help=(
   ['import --base']='the memory is a Diff, to be merged over this file'
   ['promote --force']='promote, fork, run: also when it is Stale'
-  ['fork --backend']='where its memory comes from (default auto)'
+  ['fork --backend']='where its memory comes from: auto, uffd or file'
   ['fork -n']='this many, with generated ids'
+  ['fork --keep-going']='with -n: keep the forks that succeed; default: none'
   ['fork --name']='its name; its id when not given'
   ['fork --reflink']='fail rather than copy disks and memory'
   ['fork --durable']='flush it to the disk: it survives a power cut'
   ['fork --share-memory']='promote ID first, unless it is a template'
   ['fork --trace']='record the pages that the guest reads'
-  ['run --backend']='default: what the fork recorded, the file later'
+  ['run --backend']='auto (as recorded, the file later), uffd or file'
   ['standby --type']='a Diff is quicker; it needs dirty-page tracking'
   ['standby --sync']='no: a power cut may damage the snapshot'
   ['standby --socket']='the API socket of its VMM, if not recorded'
   ['delete --stop']='end its virtual machine first'
 )
-declare -grA option_shown=([--reflink]='--reflink=always')
+declare -grA option_shown=([--reflink]='--reflink=always' [--backend]='--backend WHICH')
 
 usage() {
   cat <<'USAGE'
