@@ -101,6 +101,7 @@ start_one() {
     plan_line "read -r < <(cd / && exec$daemon 3>&1 </dev/null >>$log_file 2>&1)"
     return
   fi
+  check_programs flock setsid
   after='&' show uffd-serve --control "$pager" --exit-when-idle
   open_in_run_dir lock start.lock
   open_in_run_dir log pager.log

@@ -52,7 +52,7 @@ at_exit() {
   hold_signals
   set +e
   child_undoes=0
-  open_pipe answers # the signal may have come while this process had the pipe open for writing
+  [[ -z $undo ]] || open_pipe answers # the signal may have come while this process had the pipe open for writing
   local with_record=0 message=''
   if ((status && !reported)) && [[ -n $errors ]]; then
     with_record=1
