@@ -16,6 +16,7 @@
 #include "lock/verbs.h"
 #include "store/id_lock.h"
 #include "store/id_lock_holders.h"
+#include "store/inherited_locks.h"
 
 namespace lock {
 namespace {

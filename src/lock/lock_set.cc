@@ -12,6 +12,7 @@
 #include "base/descriptor_limit.h"
 #include "base/error.h"
 #include "store/id_lock_holders.h"
+#include "store/inherited_locks.h"
 
 namespace lock {
 namespace {

@@ -20,6 +20,7 @@
 #include "file/directory.h"
 #include "file/remove_tree.h"
 #include "store/id_lock_holders.h"
+#include "store/inherited_locks.h"
 
 namespace store {
 namespace {

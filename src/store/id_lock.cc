@@ -7,21 +7,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
-#include <climits>
-#include <cstdlib>
 #include <system_error>
 
 #include "base/error.h"
 #include "base/file_status.h"
 #include "base/message.h"
-#include "base/number.h"
-#include "base/open_files.h"
 #include "base/timed_flock.h"
 #include "store/id_lock_file.h"
 #include "store/id_lock_holders.h"
+#include "store/inherited_locks.h"
 
 namespace store {
 namespace {
@@ -31,19 +26,45 @@ namespace {
 constexpr std::chrono::milliseconds kGateTimeout{500};
 constexpr std::chrono::milliseconds kQuietWait{1000};  // a longer wait is reported
 
-// Opens a file of an id; creates it if it does not exist. Returns nothing if another process has
-// locked the directory until `deadline`.
-std::optional<base::Fd> open_lock_file(const Store& store, const std::string& path,
-                                       const base::Deadline& deadline) {
+base::Deadline deadline_at_gate(const base::Deadline& deadline) {
+  return deadline.passed() ? base::Deadline::after(kGateTimeout) : deadline;
+}
+
+// Opens a file of an id; creates it if it does not exist.
+base::Fd open_lock_file(const Store& store, const std::string& path) {
   if (std::optional<base::Fd> fd = store.try_open_below(path, kLockFileFlags)) {
-    return fd;
+    return std::move(*fd);
   }
   store.create_layout();
-  const base::Fd dir = store.open_below(store.locks_dir(), O_RDONLY | O_DIRECTORY);
-  if (!base::lock_file(dir.get(), LOCK_SH, deadline, store.locks_dir())) {
-    return std::nullopt;
-  }
   return store.open_below(path, kLockFileFlags | O_CREAT, 0600);
+}
+
+enum class Check { mark, observe };
+
+// Locks a lock file, and checks it if no process has done that yet (see IdLock). Returns false if
+// other processes held the file, or the directory in its place, until `deadline`.
+bool lock_and_check(const Store& store, const std::string& path, int fd, int operation,
+                    const base::Deadline& deadline, Check check = Check::mark) {
+  for (;;) {
+    if (!base::lock_file(fd, operation, deadline, path)) {
+      return false;
+    }
+    if (is_checked(base::stat_fd(fd, path))) {
+      return true;
+    }
+    const base::Fd dir = store.open_below(store.locks_dir(), O_RDONLY | O_DIRECTORY);
+    if (base::lock_file(dir.get(), LOCK_SH, base::Deadline::after(std::chrono::milliseconds(0)),
+                        store.locks_dir())) {
+      if (check == Check::mark) {
+        mark_checked(fd, path);
+      }
+      return true;
+    }
+    ::flock(fd, LOCK_UN);
+    if (!base::lock_file(dir.get(), LOCK_SH, deadline_at_gate(deadline), store.locks_dir())) {
+      return false;
+    }
+  }
 }
 
 // Opens and locks a file of an id. Starts again if forget_lock removed the file while this process
@@ -51,34 +72,29 @@ std::optional<base::Fd> open_lock_file(const Store& store, const std::string& pa
 std::optional<base::Fd> lock_current(const Store& store, const std::string& path, int operation,
                                      const base::Deadline& deadline) {
   for (;;) {
-    std::optional<base::Fd> fd = open_lock_file(store, path, deadline);
-    if (!fd || !base::lock_file(fd->get(), operation, deadline, path)) {
+    base::Fd fd = open_lock_file(store, path);
+    if (!lock_and_check(store, path, fd.get(), operation, deadline)) {
       return std::nullopt;
     }
-    if (names_file(path, fd->get())) {
+    if (names_file(path, fd.get())) {
       return fd;
     }
   }
 }
 
 // Takes the gate. The result has no descriptor if the gate does not exist and cannot be created,
-// because the disk is full or the directory is locked: the gate only keeps the order of the
-// waiters. Returns nothing if other processes held it until `deadline`.
+// because the disk is full: the gate only keeps the order of the waiters. Returns nothing if other
+// processes held it until `deadline`.
 std::optional<base::Fd> pass_gate(const Store& store, const std::string& path,
                                   const base::Deadline& deadline) {
   for (;;) {
     base::Fd gate;
     try {
-      if (auto opened =
-              open_lock_file(store, path, base::Deadline::after(std::chrono::milliseconds(0)))) {
-        gate = std::move(*opened);
-      }
+      gate = open_lock_file(store, path);
     } catch (const std::system_error& error) {
       if (!is_no_space(error)) {
         throw;
       }
-    }
-    if (!gate) {
       return gate;
     }
     if (!base::lock_file(gate.get(), LOCK_EX, deadline, path)) {
@@ -96,10 +112,11 @@ std::optional<base::Fd> pass_gate(const Store& store, const std::string& path,
 std::optional<base::Fd> lock_directory(const Store& store, const std::string& path,
                                        const base::Deadline& deadline) {
   base::Fd dir = store.open_below(store.locks_dir(), O_RDONLY | O_DIRECTORY);
-  if (!base::lock_file(dir.get(), LOCK_EX, deadline, store.locks_dir())) {
+  // Processes that check a file hold the directory for microseconds.
+  if (!base::lock_file(dir.get(), LOCK_EX, deadline_at_gate(deadline), store.locks_dir())) {
     return std::nullopt;
   }
-  // From here on no other process can create the file.
+  // From here on no other process can check the file.
   const bool is_ours =
       names_file(store.locks_dir(), dir.get()) && !store.try_open_below(path, O_PATH);
   return is_ours ? std::move(dir) : base::Fd();
@@ -130,7 +147,7 @@ std::optional<base::Fd> lock_id(const Store& store, const std::string& path, Loc
 // Locks the directory, open as `fd`, on a full disk. See lock_directory.
 bool lock_callers_directory(const Store& store, const std::string& path, int fd,
                             const base::Deadline& deadline) {
-  if (!base::lock_file(fd, LOCK_EX, deadline, store.locks_dir())) {
+  if (!base::lock_file(fd, LOCK_EX, deadline_at_gate(deadline), store.locks_dir())) {
     return false;
   }
   if (!names_file(store.locks_dir(), fd) || store.try_open_below(path, O_PATH)) {
@@ -146,9 +163,7 @@ bool lock_callers_directory(const Store& store, const std::string& path, int fd,
 bool lock_other_file(const Store& store, const std::string& path, int fd, LockMode mode,
                      const base::Deadline& deadline, WhenFull when_full) {
   try {
-    if (!open_lock_file(store, path, deadline)) {
-      return false;
-    }
+    open_lock_file(store, path);
   } catch (const std::system_error& error) {
     if (!is_no_space(error) || when_full == WhenFull::fail || mode == LockMode::shared) {
       throw;
@@ -168,7 +183,7 @@ bool lock_callers_file(const Store& store, const std::string& path, int fd, Lock
   if (!S_ISREG(base::stat_fd(fd, path).st_mode)) {
     throw base::BadData("cannot lock " + base::quoted(path) + ": it is not a regular file");
   }
-  if (!base::lock_file(fd, mode == LockMode::shared ? LOCK_SH : LOCK_EX, deadline, path)) {
+  if (!lock_and_check(store, path, fd, mode == LockMode::shared ? LOCK_SH : LOCK_EX, deadline)) {
     return false;
   }
   if (!names_file(path, fd)) {
@@ -177,37 +192,6 @@ bool lock_callers_file(const Store& store, const std::string& path, int fd, Lock
   }
   return true;
 }
-
-base::Deadline deadline_at_gate(const base::Deadline& deadline) {
-  return deadline.passed() ? base::Deadline::after(kGateTimeout) : deadline;
-}
-
-// Returns the numbers in SNAPFORK_LOCK_FD; skips everything that is not a number.
-std::vector<int> listed_fds() {
-  const char* list = std::getenv("SNAPFORK_LOCK_FD");
-  std::vector<int> fds;
-  for (std::string_view rest = list != nullptr ? list : ""; !rest.empty();) {
-    const size_t comma = std::min(rest.find(','), rest.size());
-    if (const std::optional<int> fd = base::parse_number<int>(rest.substr(0, comma))) {
-      fds.push_back(*fd);
-    }
-    rest.remove_prefix(std::min(comma + 1, rest.size()));
-  }
-  return fds;
-}
-
-// Returns whether one of the descriptors is the directory of lock files, locked exclusively.
-bool holds_directory(const Store& store, const std::vector<int>& fds) {
-  struct stat dir {};
-  return !fds.empty() && ::stat(store.locks_dir().c_str(), &dir) == 0 &&
-         std::ranges::any_of(fds, [&](int fd) {
-           const std::optional<HeldLock> held = lock_in_fdinfo(base::own_fdinfo(fd, dir));
-           return held && held->mode == LockMode::exclusive;
-         });
-}
-
-// Sorts after every id.
-constexpr const char* kDirectory = "~";
 
 }  // namespace
 
@@ -251,8 +235,8 @@ bool IdLock::is_lock_file(const CallersFile& file, const Store& store, std::stri
     return true;
   }
   try {
-    // If another process has locked the directory, acquire_for waits for it.
-    return !open_lock_file(store, path, base::Deadline::after(std::chrono::milliseconds(0)));
+    open_lock_file(store, path);
+    return false;
   } catch (const std::system_error& error) {
     if (!is_no_space(error) || when_full == WhenFull::fail) {
       throw;
@@ -263,64 +247,6 @@ bool IdLock::is_lock_file(const CallersFile& file, const Store& store, std::stri
 
 void IdLock::release() const {
   ::flock(fd_.get(), LOCK_UN);
-}
-
-std::optional<LockMode> inherited_lock(const Store& store, std::string_view id) {
-  struct stat wanted {};
-  const std::vector<int> fds = listed_fds();
-  if (fds.empty()) {
-    return std::nullopt;
-  }
-  if (::stat(lock_path(store, id).c_str(), &wanted) != 0) {
-    return errno == ENOENT && holds_directory(store, fds) ? std::optional(LockMode::exclusive)
-                                                          : std::nullopt;
-  }
-  for (const int fd : fds) {
-    if (const std::optional<HeldLock> held = lock_in_fdinfo(base::own_fdinfo(fd, wanted))) {
-      return held->mode;
-    }
-  }
-  return std::nullopt;
-}
-
-std::vector<std::string> inherited_ids(const Store& store) {
-  std::vector<std::string> ids;
-  for (const int fd : listed_fds()) {
-    std::array<char, PATH_MAX> target{};
-    const ssize_t length =
-        ::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), target.data(), target.size());
-    std::string_view name(target.data(), static_cast<size_t>(std::max<ssize_t>(length, 0)));
-    name.remove_prefix(name.find_last_of('/') + 1);
-    name.remove_suffix(name.ends_with(kLockSuffix) ? kLockSuffix.size() : 0);
-    // The name is only a hint: a parent may have reached the store by another path.
-    struct stat file {};
-    if (is_valid_id(name) && ::stat(lock_path(store, name).c_str(), &file) == 0 &&
-        lock_in_fdinfo(base::own_fdinfo(fd, file))) {
-      ids.emplace_back(name);
-    }
-  }
-  std::ranges::sort(ids);
-  return ids;
-}
-
-void close_inherited_locks() {
-  for (const int fd : listed_fds()) {
-    // Closes locks only: the variable may be older than the descriptors.
-    struct stat file {};
-    if (fd > STDERR_FILENO && ::fstat(fd, &file) == 0 &&
-        lock_in_fdinfo(base::own_fdinfo(fd, file))) {
-      ::close(fd);
-    }
-  }
-  ::unsetenv("SNAPFORK_LOCK_FD");
-}
-
-std::string last_inherited_id(const Store& store) {
-  if (holds_directory(store, listed_fds())) {
-    return kDirectory;
-  }
-  const std::vector<std::string> ids = inherited_ids(store);
-  return ids.empty() ? "" : ids.back();
 }
 
 std::optional<IdLock> acquire_and_report(const Store& store, std::string_view id, LockMode mode,
@@ -361,21 +287,13 @@ std::optional<IdLock> require_lock(const Store& store, std::string_view id, Lock
   return lock;
 }
 
-std::string why_not_waited_for(std::string_view held) {
-  if (held == kDirectory) {
-    return "did not wait, because the directory of lock files is locked: the disk was full";
-  }
-  return "did not wait, because the lock on " + base::quoted(held) +
-         " is held already; take both in one call of template-lock";
-}
-
 bool wait_until_free(const Store& store, std::string_view id, const base::Deadline& deadline) {
   check_id(id);
   const std::string path = lock_path(store, id);
   // Does not take the gate: a process that only observes must not delay others.
   for (;;) {
     if (const std::optional<base::Fd> fd = store.try_open_below(path, kLockFileFlags)) {
-      if (!base::lock_file(fd->get(), LOCK_EX, deadline, path)) {
+      if (!lock_and_check(store, path, fd->get(), LOCK_EX, deadline, Check::observe)) {
         return false;
       }
       if (names_file(path, fd->get())) {

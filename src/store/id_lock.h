@@ -39,11 +39,21 @@ struct CallersFile {
 // file was replaced starts again with the new one. Exclusion depends on <id>.lock alone; the gate
 // only keeps the order.
 //
-// Full disk: a lock file is created under the shared lock on the directory locks/ itself, which no
-// other step takes. A process that wants one exclusive lock and cannot create its file (ENOSPC,
-// EDQUOT), as `delete` does, locks the directory exclusively instead. While it holds that lock, no
-// lock file can be created: it holds every id that has no lock file. It then waits for no other
-// lock, because other processes may wait for the directory while they hold any lock.
+// Full disk: a process that wants one exclusive lock and cannot create its file (ENOSPC, EDQUOT),
+// as `delete` does, locks the directory locks/ exclusively instead. It then holds every id without
+// a lock file, and waits for no other lock.
+//
+// A lock file may be created at any time, also by the caller of template-lock --fd. So the first
+// process that locks it checks that no other process holds the directory: it locks the directory
+// shared, marks the file as checked (the sticky bit), and releases the directory. Until a file is
+// checked, its lock does not count. Proof that no two processes hold one id: a file is marked only
+// while no process holds the directory. A process that locks the directory later finds the file,
+// and waits for its lock. A process that holds the directory holds only ids whose file does not
+// exist or is not checked; the locks of these do not count until it releases the directory. A file
+// is removed only under its own exclusive lock. The one that replaces it is not checked.
+//
+// A process that cannot check a file releases its lock before it waits for the directory, because
+// the holder of the directory may be about to lock the file.
 //
 // Several ids: take them in the order of the ids, as template-lock does. No process upgrades a
 // lock: a failed flock upgrade loses the shared lock.
@@ -58,10 +68,9 @@ class IdLock {
   static std::optional<IdLock> acquire(const Store& store, std::string_view id, LockMode mode,
                                        const base::Deadline& deadline,
                                        WhenFull when_full = WhenFull::fail);
-  // The same for a descriptor of another process. That process must not create the lock file,
-  // because only a program that has locked the directory locks/ may do that. On a full disk `file`
-  // may be the directory. The result has a duplicate of the descriptor; closing it does not release
-  // the lock, `release` does.
+  // The same for a descriptor of another process, which may have created the lock file. On a full
+  // disk `file` may be the directory. The result has a duplicate of the descriptor; closing it does
+  // not release the lock, `release` does.
   //
   // Throws TryAgain, without the lock, if the path of the lock file, looked up without following a
   // link, does not name `file`. The lock file then exists, unless the disk is full and the caller
@@ -91,26 +100,6 @@ std::optional<IdLock> acquire_and_report(const Store& store, std::string_view id
                                          const base::Deadline& deadline,
                                          WhenFull when_full = WhenFull::fail,
                                          const std::optional<CallersFile>& file = {});
-
-// Returns the mode of the lock on `id` that this process has inherited. That is one of the
-// descriptors listed in SNAPFORK_LOCK_FD ("7" or "7,9") that is open on the id's lock file and that
-// /proc/self/fdinfo shows as locked. For an id without a lock file it may also be the directory of
-// lock files, locked exclusively. Returns nothing if there is none.
-std::optional<LockMode> inherited_lock(const Store& store, std::string_view id);
-
-// Closes every inherited lock and removes SNAPFORK_LOCK_FD from the environment. For daemons, which
-// would otherwise hold the locks until they exit.
-void close_inherited_locks();
-
-// Returns the ids whose locks this process has inherited, sorted.
-std::vector<std::string> inherited_ids(const Store& store);
-
-// Returns the last of these ids; empty if there are none; a string that sorts after every id if the
-// directory of lock files is locked. A process does not wait for an id that sorts before this one,
-// because the holder of that id may wait for this one. `why_not_waited_for` returns the clause for
-// a refusal.
-std::string last_inherited_id(const Store& store);
-std::string why_not_waited_for(std::string_view held);
 
 // A program calls this before it changes `id`. If an inherited lock covers the id, returns nothing
 // at once. Else takes the lock (acquire_and_report) and returns it; the caller keeps it until the

@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <ctime>
 
+#include "base/error.h"
 #include "base/file_status.h"
+#include "base/message.h"
 #include "base/number.h"
 #include "base/open_files.h"
 
@@ -63,6 +65,16 @@ bool names_file(const std::string& path, int fd) {
   struct stat named {};
   return ::fstat(fd, &open) == 0 && ::lstat(path.c_str(), &named) == 0 &&
          base::is_same_file(open, named);
+}
+
+bool is_checked(const struct stat& file) {
+  return (file.st_mode & S_ISVTX) != 0;
+}
+
+void mark_checked(int fd, const std::string& path) {
+  if (::fchmod(fd, S_ISVTX | S_IRUSR | S_IWUSR) != 0) {
+    base::throw_errno("cannot mark " + base::quoted(path));
+  }
 }
 
 void note_time(int fd, pid_t owner) {

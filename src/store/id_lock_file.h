@@ -3,6 +3,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -30,6 +31,12 @@ inline constexpr int kLockFileFlags = O_RDONLY | O_NONBLOCK;
 // Returns whether `path` names the file that is open as `fd`. Callers check this after flock(2),
 // because forget_lock removes files that other processes have open and wait for.
 bool names_file(const std::string& path, int fd);
+
+// Returns whether a process that locked the file found that no other process held the directory in
+// its place (see IdLock). The mark is the sticky bit, which has no meaning for files and which no
+// umask sets.
+bool is_checked(const struct stat& file);
+void mark_checked(int fd, const std::string& path);
 
 // Records the time in a locked descriptor. The record is the file position: no program reads a lock
 // file, and the position belongs to the open file description, as the lock does. Every process that

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/open_files.h"
 #include "base/process.h"
@@ -57,13 +58,14 @@ std::string list_of(const std::vector<LockHolder>& holders) {
 
 std::vector<LockHolder> lock_holders(const Store& store, std::string_view id) {
   struct stat file {};
-  if (::stat(lock_path(store, id).c_str(), &file) == 0) {
-    return holders_of(lock_path(store, id));
+  const bool exists = ::stat(lock_path(store, id).c_str(), &file) == 0;
+  std::vector<LockHolder> holders = holders_of(lock_path(store, id));
+  if (!exists || !is_checked(file)) {
+    // On a full disk the directory is locked in its place. Processes that check a file lock the
+    // directory shared.
+    std::ranges::copy_if(holders_of(store.locks_dir()), std::back_inserter(holders),
+                         [](const LockHolder& h) { return h.mode == LockMode::exclusive; });
   }
-  // A process that could not create the lock file has locked the directory. Processes that are
-  // creating one hold the directory shared.
-  std::vector<LockHolder> holders = holders_of(store.locks_dir());
-  std::erase_if(holders, [](const LockHolder& h) { return h.mode == LockMode::shared; });
   return holders;
 }
 

@@ -63,6 +63,14 @@ refused_by_another() {
   assert_equal "$(json '[.pid, .orphaned_by] | map(tostring) | join(" ")')" "$child $caller"
 }
 
+@test "--fd locks a file that the caller created, and marks it as checked" {
+  exec {fd}>"$locks/new.lock"
+  run -0 template-lock --no-wait --fd "$fd" new
+  run -1 --separate-stderr template-lock --no-wait new -- true
+  assert_contains "$stderr" "cannot lock 'new': held exclusively by $BASHPID ("
+  [[ -k $locks/new.lock && ! -s $locks/new.lock ]]
+}
+
 @test "--fd exits with 2 for a descriptor that is not open, and for a wrong command line" {
   local arguments
   for arguments in '--fd 99 base' '--fd x base' '--fd -1 base' '--fd 0' '--fd 0 --fd 1 base' '--fd 0 base copy' \

@@ -15,7 +15,7 @@
 #include "meta/forks/fork_index.h"
 #include "meta/guest/fork_relation.h"
 #include "meta/guest/guest.h"
-#include "store/id_lock.h"
+#include "store/inherited_locks.h"
 #include "store/seal.h"
 
 namespace meta {

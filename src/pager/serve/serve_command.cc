@@ -22,7 +22,7 @@
 #include "pager/serve/server_process.h"
 #include "pager/serve/service_dir.h"
 #include "pager/serve/session_report.h"
-#include "store/id_lock.h"
+#include "store/inherited_locks.h"
 
 namespace pager {
 namespace {

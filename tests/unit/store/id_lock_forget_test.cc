@@ -19,9 +19,11 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file_status.h"
 #include "store/id_lock.h"
 #include "store/id_lock_file.h"
 #include "store/id_lock_holders.h"
+#include "store/inherited_locks.h"
 #include "tests/unit/child_process.h"
 #include "tests/unit/scratch_dir.h"
 #include "tests/unit/store/lock_waiter.h"
@@ -41,17 +43,18 @@ class IdLockForgetTest : public testing::Test {
   std::optional<IdLock> acquire(LockMode mode, milliseconds limit = milliseconds(0)) const {
     return IdLock::acquire(store, "base", mode, Deadline::after(limit));
   }
-  // As template-lock --fd and its caller do: the caller opens the file, or if it does not exist the
-  // directory. Closing the descriptor releases the lock.
+  // As template-lock --fd and its caller do: the caller opens or creates the file, or on a full
+  // disk opens the directory. Closing the descriptor releases the lock.
   struct CallersLock {
     base::Fd file;
     bool locked = false;
   };
   CallersLock acquire_as_caller(LockMode mode, milliseconds timeout,
-                                store::WhenFull when_full = store::WhenFull::fail) const {
+                                store::WhenFull when_full = store::WhenFull::fail,
+                                int flags = O_CREAT) const {
     const Deadline deadline = Deadline::after(timeout);
     for (;;) {
-      base::Fd file(::open(lock.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+      base::Fd file(::open(lock.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | flags, 0600));
       if (!file) {
         file = base::open_file(store.locks_dir(), O_RDONLY | O_DIRECTORY);
       }
@@ -293,6 +296,9 @@ TEST_F(FullDiskLockTest, OnAFullDiskTheDirectoryIsLocked) {
     EXPECT_FALSE(other(LockMode::shared));
     EXPECT_FALSE(store::wait_until_free(store, "new", Deadline::after(milliseconds(0))));
     EXPECT_EQ(store::lock_holders(store, "new").size(), 1U);
+    // The refused processes made its file, which they could not check.
+    EXPECT_FALSE(store::is_checked(base::stat_path(store::lock_path(store, "other"))));
+    EXPECT_EQ(store::lock_holders(store, "other").size(), 1U);
     EXPECT_TRUE(acquire(LockMode::exclusive)) << "one that has its file is not concerned";
     // A process that inherits it holds both, and waits for no other lock.
     ::setenv("SNAPFORK_LOCK_FD", std::to_string(held->fd()).c_str(), 1);
@@ -300,6 +306,9 @@ TEST_F(FullDiskLockTest, OnAFullDiskTheDirectoryIsLocked) {
     EXPECT_EQ(store::inherited_lock(store, "other"), LockMode::exclusive);
     EXPECT_FALSE(store::inherited_lock(store, "base"));
     EXPECT_GT(store::last_inherited_id(store), "zzz");
+    ::flock(held->fd(), LOCK_UN);
+    EXPECT_TRUE(other(LockMode::shared));
+    EXPECT_TRUE(store::is_checked(base::stat_path(store::lock_path(store, "other"))));
     if (testing::Test::HasFailure()) {
       throw std::runtime_error("see above");
     }
@@ -329,7 +338,8 @@ TEST_F(FullDiskLockTest, ThousandsOfRoundsOnADiskThatIsSometimesFullKeepTheLockE
             own = acquire_full(timeout);
           } else {
             callers =
-                acquire_as_caller(LockMode::exclusive, timeout, store::WhenFull::lock_directory);
+                acquire_as_caller(LockMode::exclusive, timeout, store::WhenFull::lock_directory,
+                                  round % 32 < 4 ? O_CREAT : 0);
           }
           if (own || callers.locked) {
             race.broken += race.writers.fetch_add(1) != 0 ? 1 : 0;

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "store/id_lock_file.h"
 #include "store/id_lock_holders.h"
+#include "store/inherited_locks.h"
 #include "tests/unit/child_process.h"
 #include "tests/unit/store/id_lock_fixture.h"
 #include "tests/unit/store/lock_waiter.h"

@@ -31,11 +31,11 @@ under_locks() { # <options and ids of template-lock...> ::: <operands...>
   "${verb}_locked" "$@"
 }
 
-# Takes the locks `wanted` with `call`. If a lock file does not exist, the first attempt only creates it.
+# Takes the locks `wanted` with `call`.
 take_locks() {
-  local word status opened missing fd attempt with_fds
+  local word status opened unusable fd attempt with_fds
   for ((attempt = 0; attempt < most_attempts; attempt++)); do
-    lock_fds=() missing=() status=0 with_fds=("${call[@]}")
+    lock_fds=() status=0 unusable=0 with_fds=("${call[@]}")
     for word in "${wanted[@]}"; do
       if [[ $word != --* ]]; then
         open_lock "$word"
@@ -44,7 +44,7 @@ take_locks() {
       fi
       with_fds+=("$word")
     done
-    ((!${#missing[@]})) || with_fds=(template-lock -q "${with_fds[@]:1}")
+    ((!unusable)) || with_fds=(template-lock -q "${with_fds[@]:1}")
     show "${with_fds[@]}"
     attend "${with_fds[@]}" || status=$?
     ((status == lock_file_replaced)) || break
@@ -56,15 +56,29 @@ take_locks() {
   export SNAPFORK_LOCK_FD=${outer_locks:+$outer_locks,}${fd%,}
 }
 
-# Sets `opened` to a descriptor of the lock file, for template-lock to lock. Only template-lock creates lock files. If the
-# file does not exist, opens the directory of lock files, which template-lock locks on a full disk.
+# Sets `opened` to a descriptor of the lock file, for template-lock to lock; creates the file if it does not exist. If that
+# fails, opens the directory of lock files, which template-lock locks on a full disk, or nothing: then template-lock makes
+# the directory, or reports why it cannot lock, and the lock file is opened again.
 open_lock() { # <id>
-  local path=$root/.snapfork/locks/$1.lock
-  if [[ ! -f $path || -L $path ]]; then
-    missing+=("$1") path=${path%/*}
+  local path=$root/.snapfork/locks/$1.lock redirection='<'
+  if [[ ! -e $path && ! -L $path ]] && create_lock "$path"; then
+    redirection='>'
+  else
+    [[ -f $path && ! -L $path ]] || unusable=1 path=${path%/*}
+    { exec {opened}<"$path"; } 2>/dev/null || exec {opened}</dev/null
   fi
-  { exec {opened}<"$path"; } 2>/dev/null || exec {opened}</dev/null
-  ((!verbose)) || printf '+ exec %d<%q\n' "$opened" "$path" >&2
+  ((!verbose)) || printf '+ exec %d%s%q\n' "$opened" "$redirection" "$path" >&2
+}
+
+# With noclobber, bash neither follows a link nor opens a file that another process has just created.
+create_lock() { # <path>
+  local -
+  [[ $own_status =~ Umask:$'\t'([0-7]+) ]] || return 1 # `$(umask)` would start a process
+  set -o noclobber
+  umask 077
+  { exec {opened}>"$1"; } 2>/dev/null || opened=''
+  umask "${BASH_REMATCH[1]}"
+  [[ -n $opened ]]
 }
 
 close_locks() {
