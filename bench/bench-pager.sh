@@ -158,6 +158,24 @@ touched_after_readahead() {
   echo $((started * 1000 + touch))
 }
 
+# Memory that a guest has for itself after it touched the same pages. Firecracker's File back end is a mapping like the
+# first one.
+bench_private_memory() {
+  local file lazy window
+  file=$(touched private_kib --pages "$pages")
+  start_ours --lazy
+  lazy=$(touched private_kib --socket "$dir/ours" --pages "$pages")
+  stop_servers
+  start_ours
+  window=$(touched private_kib --socket "$dir/ours" --pages "$pages")
+  stop_servers
+  row "private memory of a guest that read $pages random pages: file mapping, as a share of these pages" \
+    "$(ratio "$file" $((pages * 4))) ($((file / 1024)) MiB)" 0.05 "\`bench-pager touch\`"
+  row 'the same, by uffd --lazy' "$(ratio "$lazy" $((pages * 4))) ($((lazy / 1024)) MiB)" 1.05 "\`bench-pager touch\`"
+  row 'the same, by uffd with the automatic window' "$(ratio "$window" $((pages * 4))) ($((window / 1024)) MiB)" - \
+    "\`bench-pager touch\`"
+}
+
 forget() { # <warm|cold>
   if [[ $1 == cold ]]; then
     dd if="$dir/memory" iflag=nocache count=0 status=none
@@ -374,6 +392,7 @@ main() {
   bench_idle
   bench_farewell
   bench_backends
+  bench_private_memory
   bench_client
 }
 

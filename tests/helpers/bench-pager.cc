@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json_line.h"
+#include "base/number.h"
 #include "base/options.h"
 #include "base/output.h"
 #include "base/process.h"
@@ -211,6 +212,15 @@ uint64_t zero_run_ns_per_page(const pager::Image& image) {
   return hot_list_ns(image, list_of_runs(pages, kSmallPage, pages, pages), kSmallPage) / pages;
 }
 
+// Memory of this process that no file backs, in KiB: what a guest costs beyond the page cache.
+int64_t private_kib() {
+  const std::string status = base::read_file("/proc/self/status", size_t{1} << 16U);
+  constexpr std::string_view kKey = "\nRssAnon:";
+  std::string_view rest = std::string_view(status).substr(status.find(kKey) + kKey.size());
+  rest.remove_prefix(rest.find_first_not_of(" \t"));
+  return base::take_number<int64_t>(rest).value_or(0);
+}
+
 struct Touching {
   uint64_t pages = 0;
   uint64_t step = 1;   // touch every step-th page
@@ -254,6 +264,7 @@ void touch(const std::string& memory, const std::string& socket_path, const Touc
   order.resize(std::min<uint64_t>(order.size(), touching.pages));
   std::vector<uint64_t> took;
   took.reserve(order.size());
+  const int64_t private_before = private_kib();
   const uint64_t start = pager::monotonic_ns();
   uint64_t before = start;
   for (const uint64_t page : order) {
@@ -262,6 +273,7 @@ void touch(const std::string& memory, const std::string& socket_path, const Touc
     took.push_back(now - before);
     before = now;
   }
+  const int64_t private_after = private_kib();
   std::ranges::sort(took);
   // A present page only costs the clock. Percentiles use the pages that were waited for.
   constexpr uint64_t kWaited = 2000;
@@ -277,6 +289,7 @@ void touch(const std::string& memory, const std::string& socket_path, const Touc
                            .number("total_ns", static_cast<int64_t>(before - start))
                            .number("p50_ns", static_cast<int64_t>(share(50)))
                            .number("p99_ns", static_cast<int64_t>(share(99)))
+                           .number("private_kib", private_after - private_before)
                            .str());
 }
 
