@@ -35,16 +35,16 @@ pause_and_write() { # <id> [Full|Diff]
     "{\"snapshot_type\":\"${2:-Full}\",\"snapshot_path\":\"$new/state\",\"mem_file_path\":\"$new/memory\"}"
 }
 
-# Checks that the guest's snapshot is that of a guest which was resumed once: the first word of each page that it writes
-# to is greater by 1, and nothing else differs.
-guest_worked() { # <id> [the memory before]
+# Checks that the guest's snapshot is that of a guest which was resumed so often: the first word of each page that it
+# writes to is greater by that number, and nothing else differs.
+guest_worked() { # <id> [the memory before] [how often: 1]
   local memory=$SNAPFORK_ROOT/guests/$1/snapshots/snapshot-latest/memory before=${2:-} page size i
   [[ -n $before ]] || before=$BATS_TEST_TMPDIR/$1/memory
   [[ -e $before ]] || before=$BATS_TEST_TMPDIR/base/memory
   size=$(stat --format=%s "$memory")
   cp -- "$before" "$BATS_TEST_TMPDIR/expected"
-  for ((i = 0; i < WORK_PAGES; i++)); do
-    page=$((i * (size / 4096 / WORK_PAGES)))
+  for ((i = 0; i < WORK_PAGES * ${3:-1}; i++)); do
+    page=$((i % WORK_PAGES * (size / 4096 / WORK_PAGES)))
     add_one "$BATS_TEST_TMPDIR/expected" $((page * 4096))
   done
   cmp "$memory" "$BATS_TEST_TMPDIR/expected"

@@ -1,11 +1,13 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# kill -9 of the verbs of a standby at each system call that writes: the guest has its old snapshot or the new one, with
+# kill -9 of a standby, and of its verbs at each system call that writes: the guest has its old snapshot or the new one, with
 # the record of the disks that belongs to it.
 # shellcheck disable=SC2154 # variables of the helpers
 
 load helpers
 load crash_helpers
+load ../fake_firecracker
+load ../standby_guest
 
 setup() {
   require_root
@@ -15,6 +17,7 @@ setup() {
 }
 
 teardown() {
+  fake_kill_all
   drop_store
 }
 
@@ -107,4 +110,44 @@ begin_is_understood() {
 
 @test "standby-begin killed at each write: the next one begins anew" {
   at_each_call with_running_guest begin_is_understood snapshot-meta standby-begin g
+}
+
+# A guest with a VMM that is a test double.
+with_vmm() {
+  fake_kill_all
+  fake_pid=()
+  restore_store
+  run_guest g
+}
+
+# The VMM lives and the next standby succeeds, or the guest has its new snapshot.
+standby_is_understood() {
+  local latest=$SNAPFORK_ROOT/guests/g/snapshots/snapshot-latest
+  mkdir -p "$BATS_TEST_TMPDIR/g"
+  cp "$SOURCE/memory" "$BATS_TEST_TMPDIR/g/memory"
+  if kill -0 "${fake_pid[g]}" 2>/dev/null && fake_api g GET / >/dev/null 2>&1; then
+    [[ $(snapshot-meta state -q g) == Running ]] || fail "state: $(snapshot-meta state g 2>&1)" || return
+    cmp -s "$latest/memory" "$SOURCE/memory" || guest_worked g >/dev/null || guest_worked g '' 2 || fail 'mixed' || return
+    snapfork -q standby g || fail 'the next standby' || return
+  fi
+  [[ $(snapshot-meta state -q g) == Standby ]] || fail "state: $(snapshot-meta state g 2>&1)" || return
+  # A guest that was paused in vain works once more when it is resumed.
+  guest_worked g >/dev/null || guest_worked g '' 2 || fail 'mixed' || return
+  snapshot-meta verify g >/dev/null || return
+  snapshot-meta fsck --repair >/dev/null && snapshot-meta fsck
+}
+
+@test "standby whose driver is killed at each step: the VMM lives, or the new snapshot is published" {
+  make_stand_ins
+  at_each_step with_vmm standby_is_understood snapfork standby g
+}
+
+@test "standby killed at each call of each program: the VMM lives, or the new snapshot is published" {
+  make_stand_ins
+  KILL_ALL=1 at_each_place with_vmm standby_is_understood snapfork standby g
+}
+
+@test "standby one of whose programs is killed at each of its calls: the guest is resumed, or in standby" {
+  make_stand_ins
+  at_each_place with_vmm standby_is_understood snapfork standby g
 }

@@ -159,20 +159,54 @@ paused_in_store() {
   [[ -s $SNAPFORK_ROOT/.snapfork/tmp/standby.g/state ]]
 }
 
-@test "SIGTERM during the snapshot resumes the guest; a second standby can follow" {
-  make_guest g
-  FAKE_FAIL=hang-create run_guest g
-  snapfork standby g 2>"$BATS_TEST_TMPDIR/said" &
-  local driver=$!
+# Starts a standby in the background and sends SIGTERM to it while Firecracker writes; its pid is in $driver.
+end_standby_by_sigterm() {
+  command snapfork standby g 3>&- 4>&- 2>"$BATS_TEST_TMPDIR/said" &
+  driver=$!
   wait_until 20 paused_in_store
-  kill -TERM "$(pgrep -P "$driver" -x bash || echo "$driver")"
-  # The double never answers again, so the guest cannot be resumed, and the driver reports that.
+  kill -TERM "$driver"
+}
+
+ended_by_sigterm() {
   local status=0
   wait "$driver" || status=$?
-  ((status == 143))
-  grep -q 'what it did is undone' "$BATS_TEST_TMPDIR/said"
+  ((status == 143)) || fail "status $status"
+  grep -q "cannot finish 'standby': ended by SIGTERM; what it did is undone" "$BATS_TEST_TMPDIR/said"
+}
+
+@test "SIGTERM while Firecracker writes the snapshot resumes the guest" {
+  make_guest g
+  mkfifo "$BATS_TEST_TMPDIR/gate"
+  FAKE_FAIL=gate-create FAKE_GATE=$BATS_TEST_TMPDIR/gate run_guest g
+  end_standby_by_sigterm
+  : >"$BATS_TEST_TMPDIR/gate"
+  ended_by_sigterm
+  runs_on g
+}
+
+@test "SIGTERM to a standby whose VMM dies leaves the old snapshot, and reports that the guest was not resumed" {
+  make_guest g
+  FAKE_FAIL=hang-create run_guest g
+  end_standby_by_sigterm
+  kill -KILL "${fake_pid[g]}"
+  ended_by_sigterm
+  grep -q "'g' may be paused" "$BATS_TEST_TMPDIR/said"
   [[ -z $(find "$SNAPFORK_ROOT/.snapfork/tmp" -mindepth 1) ]]
   cmp "$BATS_TEST_TMPDIR/g/memory" "$(latest g)/memory"
+}
+
+@test "a second standby of a guest is refused while the first runs" {
+  make_guest g
+  mkfifo "$BATS_TEST_TMPDIR/gate"
+  FAKE_FAIL=gate-create FAKE_GATE=$BATS_TEST_TMPDIR/gate run_guest g
+  command snapfork -q standby g 3>&- 4>&- &
+  driver=$!
+  wait_until 20 paused_in_store
+  run -1 --separate-stderr snapfork standby --timeout 0.1 g
+  [[ $stderr == *"cannot lock 'g'"* ]] || fail "$stderr"
+  : >"$BATS_TEST_TMPDIR/gate"
+  wait "$driver"
+  guest_worked g
 }
 
 @test "a guest that was paused before a standby that fails stays paused" {

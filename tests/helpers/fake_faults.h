@@ -4,7 +4,8 @@
 // FAKE_FAIL is a list of words, separated by commas. A word is a fault alone ("flood", "clock",
 // "ignore-term", "ignore-ctrl-alt-del", "mmds"), or a request ("load", "create", "pause", "resume")
 // that is refused; with a prefix, "die-load" ends the process by SIGKILL during the request, and
-// "hang-load" never answers it. "late-create" fails after half of the memory was written.
+// "hang-load" never answers it, and "gate-load" waits until a process opens the FIFO FAKE_GATE for
+// writing. "late-create" fails after half of the memory was written.
 // "die-start" and "hang-start" apply before the API socket exists.
 #pragma once
 
@@ -12,6 +13,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
 #include <string>
 
 inline std::string fake_setting(const char* name) {
@@ -24,12 +26,15 @@ inline bool fails(const std::string& fault) {
   return faults.find("," + fault + ",") != std::string::npos;
 }
 
-// Dies or hangs if that is the fault of `request`.
+// Dies, hangs or waits if that is the fault of `request`.
 inline void maybe_stop_at(const std::string& request) {
   if (fails("die-" + request)) {
     ::kill(::getpid(), SIGKILL);
   }
   while (fails("hang-" + request)) {
     ::pause();
+  }
+  if (fails("gate-" + request)) {
+    const std::ifstream gate(fake_setting("FAKE_GATE"));
   }
 }
