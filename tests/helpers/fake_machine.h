@@ -114,9 +114,8 @@ class FakeMachine {
                                     "required");
     }
     const FakeRequest backend(
-        by_path
-            ? "{\"backend_type\":\"File\",\"backend_path\":" + request.raw("mem_file_path") + "}"
-            : request.raw("mem_backend"),
+        by_path ? R"({"backend_type":"File","backend_path":)" + request.raw("mem_file_path") + "}"
+                : request.raw("mem_backend"),
         {"backend_path", "backend_type"});
     const bool by_uffd = backend.choice("backend_type", {"File", "Uffd"}) == "Uffd";
     const std::string memory_path = backend.text("backend_path");

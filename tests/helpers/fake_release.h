@@ -50,7 +50,7 @@ struct FakeRelease {
   std::vector<std::string_view> create_fields() const {
     std::vector<std::string_view> fields{"snapshot_type", "snapshot_path", "mem_file_path"};
     if (!is_before(1, 17, 0)) {
-      fields.push_back("sync_snapshot_files");
+      fields.emplace_back("sync_snapshot_files");
     }
     return fields;
   }

@@ -71,7 +71,7 @@ class FakeRequest {
   }
   // One of `words`. Throws FakeRefusal for another value.
   std::string choice(std::string_view field, std::initializer_list<std::string_view> words) const {
-    const std::string value = text(field);
+    std::string value = text(field);
     if (std::ranges::find(words, value) == words.end()) {
       refuse("unknown variant `" + value + "`, expected one of " +
              list(std::span(words.begin(), words.size())));

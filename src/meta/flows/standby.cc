@@ -267,8 +267,8 @@ StandbyFiles begin_standby(const store::Store& store, const std::string& id, Sna
     fail_for_space(store, id, bytes + kStateBytes, free);
   }
   const std::string dir = new_dir(store, id);
-  const StandbyFiles files{.state_path = store::path_in(dir, kState),
-                           .memory_path = store::path_in(dir, kMemory)};
+  StandbyFiles files{.state_path = store::path_in(dir, kState),
+                     .memory_path = store::path_in(dir, kMemory)};
   if (base::is_dry_run(effect)) {
     return files;
   }
