@@ -33,6 +33,7 @@ constexpr std::array kVerbs{
     Verb{"fork-publish", meta::fork_publish_command},
     Verb{"fork-end", meta::fork_end_command},
     Verb{"accept", meta::accept_command},
+    Verb{"taps", meta::taps_command},
     Verb{"load-request", meta::load_request_command},
     Verb{"run-begin", meta::run_begin_command},
     Verb{"stop", meta::stop_command},
@@ -65,6 +66,7 @@ constexpr const char* kFooter =
   fork-end TEMPLATE FORK...        remove clones and index entries of forks
   accept ID                        accept the changed disks of a Stale guest
   load-request ID                  print the body of PUT /snapshot/load
+  taps ID                          print the taps that it will use
   run-begin ID, stop ID            record the VMM of a guest, end it
   standby-begin ID                 make the directory for a new snapshot
   standby-publish ID               make it the snapshot of the guest

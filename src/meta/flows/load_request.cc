@@ -2,9 +2,6 @@
 // Chooses the fields of the load by the version of the VMM, and writes them.
 #include "meta/flows/load_request.h"
 
-#include <net/if.h>
-
-#include <algorithm>
 #include <optional>
 
 #include "base/error.h"
@@ -23,7 +20,7 @@ using vmstate::LoadField;
 using vmstate::ReleaseNumber;
 
 std::string cannot_load(const LoadRequest& request) {
-  return "cannot load " + base::quoted(request.id) + ": ";
+  return "cannot load " + base::quoted(request.id);
 }
 
 std::string list_releases(const std::vector<ReleaseNumber>& releases) {
@@ -44,29 +41,15 @@ void require_loadable(const vmstate::VmState& state, const LoadRequest& request,
   }
   const std::vector<ReleaseNumber> good = vmstate::releases_that_load(state.snapshot_version);
   throw base::Refused(
-      cannot_load(request) + "Firecracker " + release.text() + " loads " +
+      cannot_load(request) + ": Firecracker " + release.text() + " loads " +
       (loads.empty() ? "older snapshot versions" : "snapshot version " + std::string(loads)) +
       ", and its state has " + base::printable(state.snapshot_version) +
       (good.empty() ? "" : "; use Firecracker " + list_releases(good)));
 }
 
-std::string overrides_json(const vmstate::VmState& state, const LoadRequest& request) {
+std::string overrides_json(const std::vector<TapName>& taps) {
   base::JsonList list;
-  for (const TapName& tap : request.taps) {
-    if (tap.tap.empty() || tap.tap.size() >= IFNAMSIZ) {
-      throw base::UsageError("bad tap name " + base::quoted(tap.tap) + ": 1 to " +
-                             std::to_string(IFNAMSIZ - 1) + " bytes are required");
-    }
-    const bool is_known = std::ranges::find(state.taps, tap.iface_id,
-                                            &vmstate::EmbeddedText::iface_id) != state.taps.end();
-    if (!is_known && state.paths_problem.empty()) {
-      std::string names;
-      for (const vmstate::EmbeddedText& other : state.taps) {
-        names += (names.empty() ? "; its interfaces are " : ", ") + base::quoted(other.iface_id);
-      }
-      throw base::Refused(cannot_load(request) + "it has no network interface " +
-                          base::quoted(tap.iface_id) + names);
-    }
+  for (const TapName& tap : taps) {
     base::JsonLine line;
     line.text("iface_id", tap.iface_id).text("host_dev_name", tap.tap);
     list.add(line.str());
@@ -98,9 +81,10 @@ std::string load_body(const vmstate::VmState& state, const LoadRequest& request)
     if (!knows(LoadField::network_overrides)) {
       throw base::Refused(
           cannot_load(request) +
-          "only Firecracker 1.12 or later takes other taps than those in the state");
+          ": only Firecracker 1.12 or later takes other taps than those in the state");
     }
-    body.raw("network_overrides", overrides_json(state, request));
+    check_taps(request.taps, state, cannot_load(request));
+    body.raw("network_overrides", overrides_json(request.taps));
   }
   if (!request.keeps_clock && state.arch == vmstate::Arch::x86_64 &&
       knows(LoadField::clock_realtime) && base::is_kernel_at_least(request.host_kernel, 5, 16)) {
@@ -116,6 +100,7 @@ std::string load_body_of_guest(const store::Store& store, LoadRequest request) {
   if (!request.uses_uffd) {
     request.backend_path = store.memory_path(request.id);
   }
+  request.taps = chosen_taps(metadata, request.taps);
   if (request.vmm_version.empty()) {
     request.vmm_version = snapshot_vmm(metadata);
   }

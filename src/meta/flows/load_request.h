@@ -6,15 +6,11 @@
 #include <vector>
 
 #include "meta/guest/metadata.h"
+#include "meta/guest/taps.h"
 #include "meta/vmstate/vmstate.h"
 #include "store/store.h"
 
 namespace meta {
-
-struct TapName {
-  std::string iface_id;  // the interface's name in Firecracker's API
-  std::string tap;       // on the host
-};
 
 struct LoadRequest {
   std::string id;  // for messages
@@ -39,7 +35,8 @@ struct LoadRequest {
 // empty or longer than 15 bytes.
 std::string load_body(const vmstate::VmState& state, const LoadRequest& request);
 
-// Reads the state of the guest request.id and calls load_body. Sets state_path, host_kernel, for
+// Reads the state of the guest request.id and calls load_body, with the taps in its metadata
+// (chosen_taps). Sets state_path, host_kernel, for
 // the File back end backend_path, and, if vmm_version is empty, the recorded version. Throws also
 // as require_guest and vmstate::parse_vmstate do, and base::Unsupported if the paths in the state
 // are not known (require_known_paths).

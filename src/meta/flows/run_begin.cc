@@ -31,7 +31,7 @@ void begin_run(const store::Store& store, const std::string& id, const RunReques
                base::Effect effect) {
   change_metadata(store, id, effect, [&](Metadata& metadata) {
     require_runnable(derive_state(store, id, metadata), id, metadata.is_template(), request.force);
-    record_vmm(metadata, base::identify_process(request.pid));
+    record_vmm(metadata, base::identify_process(request.pid), request.api_socket);
   });
 }
 

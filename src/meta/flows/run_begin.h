@@ -13,8 +13,9 @@
 namespace meta {
 
 struct RunRequest {
-  pid_t pid = 0;            // the process that becomes or starts the VMM
-  Force force = Force::no;  // if yes, the guest may be Stale
+  pid_t pid = 0;             // the process that becomes or starts the VMM
+  std::string api_socket{};  // of the VMM; empty if it is not known
+  Force force = Force::no;   // if yes, the guest may be Stale
 };
 
 // Records the process as the guest's VMM durably, under the guest's exclusive lock. The guest is

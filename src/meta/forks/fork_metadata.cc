@@ -58,6 +58,7 @@ Metadata make_fork_metadata(const Metadata& source, const ForkIdentity& fork) {
     metadata.clear(key);
   }
   static_cast<void>(metadata.json().erase_path(kPidNamespaceKey));
+  static_cast<void>(metadata.json().erase_path(kApiSocketKey));
   // The paths of a source that was moved still start with its old directory, which is in DataDir.
   const std::array<std::string, 2> old_dirs{source.text("DataDir"), fork.source_dir};
   for (const std::string_view key : kPaths) {

@@ -74,12 +74,16 @@ RecordedVmm recorded_vmm_in_text(std::string_view damaged) {
       .api_socket = text_after(damaged, "SocketPath")};
 }
 
-void record_vmm(Metadata& metadata, const base::ProcessIdentity& process) {
+void record_vmm(Metadata& metadata, const base::ProcessIdentity& process,
+                const std::string& api_socket) {
   metadata.set_number("HypervisorPID", process.pid);
   metadata.set_number("HypervisorStartTime", static_cast<int64_t>(process.start_time));
   metadata.set_text("HypervisorBootID", process.boot_id);
   static_cast<void>(
       metadata.json().set_path(kPidNamespaceKey, base::json_string(process.pid_namespace)));
+  static_cast<void>(api_socket.empty()
+                        ? metadata.json().erase_path(kApiSocketKey)
+                        : metadata.json().set_path(kApiSocketKey, base::json_string(api_socket)));
 }
 
 }  // namespace meta

@@ -21,10 +21,14 @@ RecordedVmm recorded_vmm(const Metadata& metadata);
 // The same keys, searched in text that is not valid JSON.
 RecordedVmm recorded_vmm_in_text(std::string_view damaged);
 
-// Records `process` as the guest's VMM.
-void record_vmm(Metadata& metadata, const base::ProcessIdentity& process);
+// Records `process` as the guest's VMM, and its API socket (empty if it is not known).
+void record_vmm(Metadata& metadata, const base::ProcessIdentity& process,
+                const std::string& api_socket);
 
 // snapfork's own key: the PID namespace that HypervisorPID belongs to.
 inline constexpr std::string_view kPidNamespaceKey = "snapfork.pid_namespace";
+// The API socket of that process, for calls to it. Unlike SocketPath, it does not decide whether
+// the guest runs: another VMM may listen there that waits for a snapshot.
+inline constexpr std::string_view kApiSocketKey = "snapfork.api_socket";
 
 }  // namespace meta

@@ -21,6 +21,9 @@
 namespace meta {
 namespace {
 
+// A process in the kernel, for instance in a write to a slow disk, ends late.
+constexpr std::chrono::seconds kKillLimit{5};
+
 struct Target {
   base::Fd pidfd;
   pid_t pid;
@@ -74,7 +77,7 @@ std::optional<LiveVmm> find_vmm(const store::Store& store, const std::string& id
 
 }  // namespace
 
-void stop_vmm(const store::Store& store, const std::string& id, std::chrono::seconds timeout,
+void stop_vmm(const store::Store& store, const std::string& id, const StopLimits& limits,
               base::Effect effect) {
   require_guest(store, id);
   VmmFinder finder(store);
@@ -88,10 +91,12 @@ void stop_vmm(const store::Store& store, const std::string& id, std::chrono::sec
     return;
   }
   const char* const what = "cannot stop ";
-  send(targets, SIGTERM);
-  if (!all_end(targets, base::Deadline::after(timeout))) {
+  if (!all_end(targets, base::Deadline::after(limits.alone))) {
+    send(targets, SIGTERM);
+  }
+  if (!all_end(targets, base::Deadline::after(limits.signal))) {
     send(targets, SIGKILL);
-    if (!all_end(targets, base::Deadline::after(timeout))) {
+    if (!all_end(targets, base::Deadline::after(kKillLimit))) {
       base::throw_error_number(ETIMEDOUT,
                                what + base::quoted(id) + ": its VMM did not end after SIGKILL");
     }

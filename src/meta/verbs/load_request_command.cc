@@ -16,20 +16,6 @@
 #include "store/session_name.h"
 
 namespace meta {
-namespace {
-
-// Parses IFACE=TAP. A tap name may contain "=", an interface name may not.
-TapName parse_tap(const std::string& text) {
-  const size_t cut = text.find('=');
-  if (cut == std::string::npos || cut == 0) {
-    throw base::UsageError("bad value " + base::quoted(text) +
-                           " for --tap: IFACE=TAP is required, such as eth0=tap7");
-  }
-  return {.iface_id = text.substr(0, cut), .tap = text.substr(cut + 1)};
-}
-
-}  // namespace
-
 int load_request_command(int argc, char** argv) {
   base::Options options("snapshot-meta load-request", "--backend uffd|file [OPTION]... ID",
                         "Print the body of PUT /snapshot/load for a guest.");

@@ -14,6 +14,7 @@
 #include "meta/guest/stop_vmm.h"
 #include "meta/verbs/command_line.h"
 #include "meta/verbs/commands.h"
+#include "store/files.h"
 
 namespace meta {
 namespace {
@@ -37,7 +38,8 @@ int number_option(const base::ParsedOptions& parsed, const std::string& option, 
 int run_begin_command(int argc, char** argv) {
   base::Options options("snapshot-meta run-begin", "[OPTION]... ID",
                         "Record the calling process as the VMM of a guest in Standby.");
-  options.value("pid", "PID", "a process in this PID namespace (default: the caller)");
+  options.value("pid", "PID", "a process in this PID namespace (default: the caller)")
+      .value("api-socket", "PATH", "the API socket of the VMM");
   add_force(options);
   base::add_dry_run(options);
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
@@ -46,16 +48,22 @@ int run_begin_command(int argc, char** argv) {
   }
   const auto& [parsed, id, effect, store] = *call;
   const pid_t pid = number_option(parsed, "pid", ::getppid());
-  begin_run(store, id, {.pid = pid, .force = force_of(parsed)}, effect);
+  const std::optional<std::string> api_socket = parsed.value("api-socket");
+  begin_run(store, id,
+            {.pid = pid,
+             .api_socket = api_socket ? store::absolute_path(*api_socket) : "",
+             .force = force_of(parsed)},
+            effect);
   announce(effect, "record process " + std::to_string(pid) + " as the VMM of '" + id + "'");
   return 0;
 }
 
 int stop_command(int argc, char** argv) {
-  constexpr int kTimeoutSeconds = 5;
+  constexpr int64_t kTimeoutMs = 5'000;
   base::Options options("snapshot-meta stop", "[OPTION]... ID",
                         "End the VMM of a guest: SIGTERM, then SIGKILL.");
-  options.value("timeout", "SECONDS", "time to wait after each signal (default: 5)");
+  options.value("timeout", "SECONDS", "time to wait after each signal (default: 5)")
+      .value("ends-within", "SECONDS", "first wait that long without a signal (default: 0)");
   base::add_dry_run(options);
   options.footer(
       "Signals only the recorded process and the processes that the page server serves\n"
@@ -65,8 +73,11 @@ int stop_command(int argc, char** argv) {
     return 0;
   }
   const auto& [parsed, id, effect, store] = *call;
-  const int timeout = number_option(parsed, "timeout", kTimeoutSeconds);
-  stop_vmm(store, id, std::chrono::seconds(timeout), effect);
+  const auto limit = [&options = parsed](const char* name, int64_t otherwise) {
+    return std::chrono::milliseconds(options.seconds_as_ms(name, otherwise));
+  };
+  stop_vmm(store, id, {.alone = limit("ends-within", 0), .signal = limit("timeout", kTimeoutMs)},
+           effect);
   announce(effect, "end the VMM of '" + id + "'");
   return 0;
 }
