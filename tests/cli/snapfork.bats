@@ -45,7 +45,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
   refuses 2 'the option --stop is not for fork' fork --stop a
   refuses 2 '--state FILE and --memory FILE are needed' import a --state x
   refuses 2 'the option --json is not for run' --json run a -- true
-  refuses 2 "a command after '--' is needed" run a
+  refuses 2 "a command after '--' is needed" run a --
   refuses 2 "unexpected operand 'true'; put '--' before the command" run a true
   refuses 2 "bad value '-' for --trace" fork --trace - a
   refuses 2 "the id 'a' is given twice" delete a b a

@@ -134,7 +134,6 @@ three_forks_write_to_their_own_disks() {
   run -1 --separate-stderr snapfork run base -- true
   assert_contains "$stderr" template
   run -1 snapfork run nobody -- true
-  run -2 snapfork run f
   run -2 snapfork run f --
   SNAPFORK_ROOT=$BATS_TEST_TMPDIR/nowhere run -125 --separate-stderr snapfork run f -- true
   assert_contains "$stderr" nowhere

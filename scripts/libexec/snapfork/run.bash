@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# snapfork run: becomes a command that loads a fork.
+# snapfork run: starts a Firecracker and loads a fork into it, or becomes a command that does so.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
 # shellcheck source=scripts/libexec/snapfork/lib/pager.bash
@@ -9,6 +9,25 @@ source "$libexec/lib/pager.bash"
 readonly plan_release='for fd in ${SNAPFORK_LOCK_FD//,/ }; do exec {fd}>&-; done; unset SNAPFORK_LOCK_FD'
 
 run() {
+  if ((has_command)); then
+    check_command
+  else
+    # shellcheck source=scripts/libexec/snapfork/lib/vmm.bash
+    source "$libexec/lib/vmm.bash"
+    [[ -z $socket || -z $firecracker$netns && ${#firecracker_args[@]} -eq 0 ]] \
+      || usage_error 'run: --socket uses a VMM that runs: --firecracker, --firecracker-arg and --netns cannot be given'
+    [[ -z $socket ]] || ((!prepare)) || usage_error 'run: --prepare and --socket exclude each other'
+    require_guest "${operands[0]}"
+  fi
+  under_locks --exclusive --no-wait "${operands[0]}" ::: "${operands[0]}"
+}
+
+run_locked() { # <id>
+  require_guest "$1"
+  if ((has_command)); then become_command "$1"; else start_guest "$1"; fi
+}
+
+check_command() {
   local program=${command[0]-}
   [[ -n $program ]] || usage_error "run: a command after '--' is needed"
   require_guest "${operands[0]}"
@@ -16,18 +35,16 @@ run() {
     [[ $program != */* || ! -e $program ]] || fail 126 "cannot run '$program': it is not executable"
     fail 127 "cannot run '$program': no such program"
   fi
-  under_locks --exclusive --no-wait "${operands[0]}" ::: "${operands[0]}"
 }
 
 # Runs in one process, which becomes CMD. The guest is Running in the store before the lock is released, so that no
 # second run and no delete can start in between.
-run_locked() { # <id>
+become_command() { # <id>
   local id=$1
-  require_guest "$id"
-  attend snapshot-meta run-begin "${forced[@]}" --pid "$$" --dry-run "$id" >/dev/null
+  attend without_output snapshot-meta run-begin "${forced[@]}" --pid "$$" --dry-run "$id"
   # The state of an imported guest, or of one whose store was moved, may name files of the host.
   check snapshot-meta own-paths --dry-run "$id"
-  step snapshot-meta own-paths "$id" >/dev/null
+  step without_output snapshot-meta own-paths "$id"
   export_load_call "$id"
   if ((dry_run)); then
     plan_run "$id" "${command[@]}"
@@ -52,7 +69,7 @@ plan_run() { # <id> <command...>
 
 # Exports the variables that CMD needs to load the fork, and makes its session at the page server if it uses one.
 export_load_call() { # <id>
-  local id=$1 state memory source back_end load_from session call=() template
+  local id=$1 state memory session load=() call=() template
   state=$root/guests/$id/snapshots/snapshot-latest/state
   memory=${state%/state}/memory
   export SNAPFORK_FORK=$id SNAPFORK_STATE=$state SNAPFORK_MEMORY=$memory
@@ -68,37 +85,14 @@ export_load_call() { # <id>
       run_made=$id undo=undo_run
       create_sessions "${call[@]}" "$session=$memory"
     fi
-    back_end=Uffd load_from=$SNAPFORK_UFFD_SOCKET
+    load=(--socket "$SNAPFORK_UFFD_SOCKET")
   else
     unset SNAPFORK_UFFD_SOCKET
-    back_end=File load_from=$memory
   fi
-  json_string source "$state"
-  json_string load_from "$load_from"
   export SNAPFORK_LOAD
-  printf -v SNAPFORK_LOAD \
-    '{"snapshot_path":%s,"mem_backend":{"backend_type":"%s","backend_path":%s},"resume_vm":true}' \
-    "$source" "$back_end" "$load_from"
+  ask SNAPFORK_LOAD snapshot-meta load-request --backend "$backend" "${load[@]}" "$id"
   show export SNAPFORK_FORK="$id" SNAPFORK_STATE="$state" SNAPFORK_MEMORY="$memory" \
     ${SNAPFORK_UFFD_SOCKET+SNAPFORK_UFFD_SOCKET="$SNAPFORK_UFFD_SOCKET"} SNAPFORK_LOAD="$SNAPFORK_LOAD"
-}
-
-# Chooses uffd for the first restore of a fork. A fork that was run but has not loaded its memory still has its session,
-# in state waiting.
-choose_backend() { # <id>
-  local session wanted pid shown=''
-  backend='file'
-  get_value wanted "$1" FirecrackerUseUFFDOnNextRestore
-  [[ $wanted == true ]] || return 0
-  get_value pid "$1" HypervisorPID
-  if [[ $pid == @(|null) ]]; then
-    backend=uffd
-  elif [[ -n $run_dir ]] && name_session "$1" && ask shown without_messages uffd-ctl --control "$pager" session "$session" \
-    && [[ $shown == *'"state":"waiting"'* ]]; then
-    backend=uffd
-  else
-    step snapshot-meta set "$1" FirecrackerUseUFFDOnNextRestore:=false
-  fi
 }
 
 undo_run() {

@@ -14,9 +14,11 @@ list_words() { # <word...>
 take_value() { # <option> <value>
   local listed words=()
   case $1 in
-    --timeout)
-      [[ $2 =~ ^[0-9]{1,8}(\.[0-9]{1,3})?$ ]] || usage_error "bad value '$2' for --timeout: seconds such as 5 or 0.5 are needed"
+    --timeout | --load-timeout | --graceful)
+      [[ $2 =~ ^[0-9]{1,8}(\.[0-9]{1,3})?$ ]] || usage_error "bad value '$2' for $1: seconds such as 5 or 0.5 are needed"
       ;;
+    --tap) tap_options+=(--tap "$2") ;; # the programs parse it
+    --firecracker-arg) firecracker_args+=("$2") ;;
     --trace)
       [[ $2 != - ]] || usage_error "bad value '-' for --trace: a file is needed, because the page server writes it"
       ;;
@@ -51,13 +53,15 @@ parse() { # <arguments...>
   done
   verb='' operands=() options=() forced=() command=() disk_files=() disk_paths=()
   progress=() quiet=0 verbose=0 dry_run=0 json=0 ignore_int=0 lock_patience='' stop=0 durable=0 count=0 keep_going=0
+  firecracker='' firecracker_args=() netns='' tap_options=() clock=auto mmds='' after_load='' on_ready=''
+  load_timeout=30 graceful='' detach=0 prepare=0 track_dirty_pages=0 has_command=0
   state_file='' memory_file='' base_file='' name='' backend=auto reflink=auto trace=''
   type=full sync=yes socket='' share_memory=0
   while (($#)); do
     word=$1
     shift
     if [[ $word == -- ]]; then
-      if [[ $verb == run ]]; then command=("$@"); else operands+=("$@"); fi
+      if [[ $verb == run ]]; then has_command=1 command=("$@"); else operands+=("$@"); fi
       break
     elif [[ $word == -?* ]]; then
       take_option "$@"
@@ -83,7 +87,7 @@ take_option() { # <the words after it...>
     --help)
       # shellcheck source=scripts/libexec/snapfork/lib/usage.bash
       source "$libexec/lib/usage.bash"
-      usage 2>/dev/null || fail 5 "cannot write 'standard output'"
+      usage "$verb" 2>/dev/null || fail 5 "cannot write 'standard output'"
       exit 0
       ;;
     --version)
@@ -129,8 +133,14 @@ check_options() {
   for option in "${given[@]}"; do
     [[ $allowed == *" $option "* ]] || usage_error "the option $option is not for $verb"
   done
-  [[ $verb != run ]] || usage_records=0
-  ((!json)) || [[ $verb != run ]] || usage_error 'the option --json is not for run: its output is that of CMD'
+  ((has_command)) || return 0
+  usage_records=0
+  ((!json)) || usage_error 'the option --json is not for run with CMD: its output is that of CMD'
+  allowed=' --backend --force --timeout --wait '
+  for option in "${given[@]}"; do
+    [[ " ${verb_options[run]} " != *" $option "* || $allowed == *" $option "* ]] \
+      || usage_error "the option $option is not for run with CMD, which starts the virtual machine itself"
+  done
 }
 
 check_operands() {

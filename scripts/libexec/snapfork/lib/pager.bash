@@ -95,14 +95,50 @@ close_session() { # <id>
   local session
   [[ -n $run_dir ]] || return 0
   name_session "$1"
+  close_named_session "$session"
+  remove_vmm "$session"
+}
+
+# Ends a VMM that waits for the load of a guest, and removes the files of one that has ended.
+remove_vmm() { # <session>
+  [[ ! -e $run_dir/vm/$1 ]] || step fc-run --end --dir "$run_dir/vm/$1"
+}
+
+close_named_session() { # <session>
+  local session=$1
   if [[ ! -S $pager && ! -e $run_dir/s/$session.sock && ! -e $run_dir/s/$session.vmm ]]; then return; fi
   if step without_messages uffd-ctl --control "$pager" close "$session"; then
     # The files below are those of a killed server, and the guest has ended.
     if ((dry_run)) || session_exists "$session"; then return; fi
   elif session_exists "$session"; then
-    fail 5 "cannot close the session of '$1' at '$pager'; try again"
+    fail 5 "cannot close the session '$session' at '$pager'; try again"
   fi
   step rm -f -- "$run_dir/s/$session.sock" "$run_dir/s/$session.vmm"
+}
+
+# Chooses uffd for the first restore of a fork. A fork that was run but has not loaded its memory still has its session,
+# in state waiting.
+choose_backend() { # <id>
+  local session wanted pid shown=''
+  backend='file'
+  get_value wanted "$1" FirecrackerUseUFFDOnNextRestore
+  [[ $wanted == true ]] || return 0
+  get_value pid "$1" HypervisorPID
+  if [[ $pid == @(|null) ]]; then
+    backend=uffd
+  elif [[ -n $run_dir ]] && name_session "$1" && ask shown without_messages uffd-ctl --control "$pager" session "$session" \
+    && [[ $shown == *'"state":"waiting"'* ]]; then
+    backend=uffd
+  else
+    step snapshot-meta set "$1" FirecrackerUseUFFDOnNextRestore:=false
+  fi
+}
+
+# A fork uses the page server until its memory was loaded once; a later load reads the file.
+use_file_from_now_on() { # <id>
+  local wanted
+  get_value wanted "$1" FirecrackerUseUFFDOnNextRestore
+  [[ $wanted != true ]] || step snapshot-meta set "$1" FirecrackerUseUFFDOnNextRestore:=false
 }
 
 find_pager

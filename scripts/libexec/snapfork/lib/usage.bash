@@ -2,73 +2,98 @@
 # usage.bash: prints --help and --list-options from the table of verbs and options. A fork does not read it.
 # shellcheck shell=bash disable=SC2154 # the table is table.bash
 
-# --help lists the options of a verb that have a line in option_help.
 declare -grA verb_operands=(
-  [import]='ID --state FILE --memory FILE [--disk FILE[=PATH]]... [--name NAME]'
-  [promote]=ID [demote]=ID [fork]='ID [NEW]' [run]='FORK -- CMD...' [standby]=ID [delete]='ID...' [list]='' [status]=''
+  [import]='ID --state FILE --memory FILE' [promote]=ID [demote]=ID [fork]='ID [NEW]' [run]='FORK [-- CMD...]'
+  [restore]=ID [standby]=ID [stop]=ID [delete]='ID...' [list]='' [status]=''
 )
 declare -grA verb_help=(
-  [import]="clone a snapshot into the store; PATH: the vmstate's name"
+  [import]='clone a snapshot into the store'
   [promote]='make it a template: verified, sealed, not written again'
   [demote]='make a template an ordinary snapshot again'
   [fork]='a copy, ready to run; prints a JSON record for each'
-  [run]="CMD with the fork's files at the paths of the vmstate"
+  [run]='start a Firecracker for the fork, or a CMD that does'
+  [restore]='run it in the background, from its memory file'
   [standby]='write a snapshot of it, and end its virtual machine'
+  [stop]='end its virtual machine'
   [delete]='refused for a template with live forks'
   [list]='all guests'
   [status]='the page server, its sessions, guests that hang'
 )
 declare -grA option_help=(
-  ['import --base']='the memory is a Diff, to be merged over this file'
-  ['promote --force']='promote, fork, run: also when it is Stale'
-  ['fork --backend']='where its memory comes from: auto, uffd or file'
-  ['fork -n']='this many, with generated ids'
-  ['fork --keep-going']='with -n: keep the forks that succeed; default: none'
-  ['fork --name']='its name; its id when not given'
-  ['fork --reflink']='fail rather than copy disks and memory'
-  ['fork --durable']='flush it to the disk: it survives a power cut'
-  ['fork --share-memory']='promote ID first, unless it is a template'
-  ['fork --trace']='record the pages that the guest reads'
-  ['run --backend']='auto (as recorded, the file later), uffd or file'
-  ['standby --type']='a Diff is quicker; it needs dirty-page tracking'
-  ['standby --sync']='no: a power cut may damage the snapshot'
+  [--state]='the vmstate that Firecracker wrote'
+  [--memory]='the memory that Firecracker wrote'
+  [--disk]="a disk; PATH: the vmstate's name of it"
+  [--base]='the memory is a Diff, to be merged over this file'
+  [--force]='also when it is Stale'
+  [--backend]='where its memory comes from (default auto)'
+  [-n]='this many, with generated ids'
+  ['--keep-going']='with -n: keep the forks that succeed; default: none'
+  ['--share-memory']='promote ID first, unless it is a template'
+  [--type]='a Diff is quicker; it needs dirty-page tracking'
+  [--sync]='no: a power cut may damage the snapshot'
+  [--name]='its name; its id when not given'
+  [--reflink]='always: fail rather than copy disks and memory'
+  [--durable]='flush it to the disk: it survives a power cut'
+  [--trace]='record the pages that the guest reads'
+  [--detach]='return once the guest runs'
+  [--prepare]='start a Firecracker that waits, and load nothing'
+  [--socket]='load into the Firecracker that waits at SOCK'
+  [--firecracker]='the program (default: firecracker, from the PATH)'
+  ['--firecracker-arg']='an argument for it; may be repeated'
+  [--netns]='start it in this network namespace'
+  [--tap]='use TAP for the interface IFACE; may be repeated'
+  [--clock]='keep: do not set the clock of the guest forward'
+  [--mmds]='fill MMDS with this JSON'
+  ['--after-load']='a command, while the guest is loaded and paused'
+  ['--on-ready']='a command, once the guest runs'
+  ['--load-timeout']='limit for the load (default 30)'
+  ['--track-dirty-pages']='so that a Diff snapshot can be made'
+  [--graceful]='first press Ctrl-Alt-Del, and wait that long'
+  [--stop]='end its virtual machine first'
+  [--timeout]='limit of the wait for locks that others hold'
+  [--wait]='wait for locks without a limit'
   ['standby --socket']='the API socket of its VMM, if not recorded'
-  ['delete --stop']='end its virtual machine first'
+  ['stop --timeout']='from SIGTERM to SIGKILL (default 5)'
 )
-declare -grA option_shown=([--reflink]='--reflink=always' [--backend]='--backend WHICH')
 
 usage() {
+  local verb
+  if is_verb "${1-}"; then
+    usage_of "$1"
+    return
+  fi
   cat <<'USAGE'
 Usage: snapfork [options] VERB [operands]
 Fork Firecracker snapshots: disks by reflink, memory page by page on demand.
 
 USAGE
-  local verb
-  for verb in "${verbs[@]}"; do usage_of "$verb"; done
+  for verb in "${verbs[@]}"; do
+    printf '  %-21s %s\n' "$verb${verb_operands[$verb]:+ ${verb_operands[$verb]%% --state*}}" "${verb_help[$verb]}"
+  done
   cat <<'USAGE'
 
+'snapfork VERB --help' lists the options of a verb.
 Common options: -v show each call; --dry-run only show them;
   -q no informational messages;
   --json records, of failures too; -h --help; -V --version
   --timeout SECONDS or --wait: for locks that others hold
 Environment: SNAPFORK_ROOT (/var/lib/snapfork), SNAPFORK_PAGER (its socket)
 Exit status: 0 done, 1 refused, 2 usage, 3 unsupported, 4 bad data, 5 system;
-  run: that of CMD, or 125, 126, 127.   Manual: snapfork(1), snapfork(7)
+  run: that of Firecracker or CMD, or 125, 126, 127.
+Manual: snapfork(1), snapfork(7)
 USAGE
 }
 
 usage_of() { # <verb>
-  local head="$1${verb_operands[$1]:+ ${verb_operands[$1]}}" option help
-  if ((${#head} > 20)); then
-    printf '  %s\n' "$head"
-    head=''
-  fi
-  printf '  %-20s %s\n' "$head" "${verb_help[$1]}"
+  local option
+  printf 'Usage: snapfork %s [options]%s\n' "$1" "${verb_operands[$1]:+ ${verb_operands[$1]}}"
+  printf '%s.\n' "${verb_help[$1]^}"
+  [[ -z ${verb_options[$1]} ]] || printf '\n'
   for option in ${verb_options[$1]}; do
-    help=${option_help["$1 $option"]-}
-    option=${option_shown[$option]-$option ${option_value[$option]-}}
-    [[ -z $help ]] || printf '    %-20s %s\n' "${option% }" "$help"
+    printf '  %-24s %s\n' "$option${option_value[$option]+ ${option_value[$option]}}" \
+      "${option_help["$1 $option"]-${option_help[$option]}}"
   done
+  printf "\nCommon options: %s\nManual: snapfork(1)\n" "${common_options[*]}"
 }
 
 # Prints the table for completions/snapfork, as lines "verb NAME new|guest|none OPTION...", "value OPTION VALUE" and

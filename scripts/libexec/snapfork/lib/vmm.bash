@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+# vmm.bash: starts a Firecracker for a guest, loads the guest, and undoes that after a failure.
+# shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
+
+readonly vmm_record_form='"pid":([0-9]+),"api_socket":.*,"console":("([^"\]|\\.)*"|null),"version":"([^"\]*)","firecracker_id":("[^"\]*")'
+
+vmm_id=''      # the guest
+vmm_session='' # its session name
+vmm_dir=''     # RUN/vm/SESSION
+vmm_runner=''  # the process fc-run, a child of this process
+vmm_pid=''     # of the Firecracker
+vmm_recorded=0 # 1: run-begin has recorded it
+vmm_vsock=''   # the socket that the load makes
+vmm_taps=()    # the taps that the guest will use, as options of fc-run
+made_session=0 # 1: this flow has made the session
+passed=''      # the last signal that was passed on to the VMM
+marked=0       # see `mark`
+
+# Starts a VMM, loads the guest and resumes it. The guest is Running in the store before the load, and the lock is held
+# until the load is done, so no other command can start in between.
+start_guest() { # <id>
+  local id=$1
+  prepare_guest "$id"
+  if ((prepare)); then
+    if ((dry_run)); then
+      show "${vmm_start[@]}" --detach
+      return
+    fi
+    start_vmm
+    release_locks
+    printf '%s\n' "$vmm_record" 2>/dev/null || fail 125 "cannot write 'standard output'"
+    finish_start
+    return
+  fi
+  [[ $backend != auto ]] || choose_backend "$id"
+  if ((dry_run)); then
+    plan_start "$id"
+    return
+  fi
+  if [[ $backend == uffd ]]; then open_session "$id"; else read_hot_pages "$id"; fi
+  mark ''
+  if [[ -n $socket ]]; then use_waiting_vmm; else start_vmm; fi
+  mark start
+  load_guest "$id"
+  mark load
+  [[ $verb != restore ]] || use_file_from_now_on "$id"
+  release_locks
+  fill_mmds
+  run_hook --after-load "$after_load"
+  mark hooks
+  resume_guest
+  mark resume
+  run_hook --on-ready "$on_ready"
+  print_run_record
+  finish_start
+}
+
+# The checks before anything is started. Sets vmm_id, vmm_session, vmm_dir, vmm_vsock and vmm_taps.
+prepare_guest() { # <id>
+  local id=$1 lines session kind path call=()
+  require_run_dir "run '$id'"
+  attend without_output snapshot-meta run-begin "${forced[@]}" --pid "$$" --dry-run "$id"
+  [[ -z $mmds || -r $mmds ]] || fail 5 "cannot read '$mmds' for --mmds"
+  # The state of an imported guest, or of one whose store was moved, may name files of the host.
+  call=(snapshot-meta own-paths)
+  show "${call[@]}" "$id"
+  ((!dry_run)) || call+=(--dry-run)
+  ask lines "${call[@]}" "$id"
+  while IFS=$'\t' read -r kind path; do
+    [[ $kind != vsock ]] || vmm_vsock=$path
+  done <<<"$lines"
+  ask lines snapshot-meta taps "${tap_options[@]}" "$id"
+  vmm_taps=()
+  while IFS=$'\t' read -r _ path; do
+    [[ -z $path ]] || vmm_taps+=(--tap "$path")
+  done <<<"$lines"
+  name_session "$id"
+  vmm_id=$id vmm_session=$session vmm_dir=$run_dir/vm/$session
+  if [[ -z $socket ]]; then
+    vmm_call
+    attend without_output "${vmm_start[@]}" --dry-run
+  fi
+  ((dry_run)) || undo=undo_start
+}
+
+# Sets vmm_start to the call of fc-run.
+vmm_call() {
+  local arg
+  vmm_start=(fc-run --dir "$vmm_dir" --id "$vmm_id")
+  [[ -z $firecracker ]] || vmm_start+=(--firecracker "$firecracker")
+  for arg in "${firecracker_args[@]}"; do vmm_start+=(--arg "$arg"); done
+  [[ -z $netns ]] || vmm_start+=(--netns "$netns")
+  [[ -z $vmm_vsock ]] || vmm_start+=(--vsock "$vmm_vsock")
+  vmm_start+=("${vmm_taps[@]}")
+}
+
+# Sets seconds_NAME to the seconds since the last call.
+mark() { # <name>
+  local now=${EPOCHREALTIME/[.,]/}
+  printf -v "seconds_$1" '%d.%06d' $(((now - marked) / 1000000)) $(((now - marked) % 1000000))
+  marked=$now
+}
+
+open_session() { # <id>
+  local id=$1 call=() template
+  check_socket_path "$run_dir/s/$vmm_session.sock"
+  session_exists "$vmm_session" && return
+  get_value template "$id" ForkOfTemplate
+  [[ -z $template || ! -f $root/guests/$template/template/hot.hpl ]] \
+    || call=(--hot "$root/guests/$template/template/hot.hpl")
+  made_session=1
+  create_sessions "${call[@]}" "$vmm_session=$root/guests/$id/snapshots/snapshot-latest/memory"
+}
+
+# Reads the hot pages of the memory file into the page cache, in large reads.
+read_hot_pages() { # <id>
+  local template list
+  get_value template "$1" ForkOfTemplate
+  list=$root/guests/$template/template/hot.hpl
+  [[ -z $template || ! -f $list ]] \
+    || step hotpage-record readahead "$list" --mem "$root/guests/$1/snapshots/snapshot-latest/memory" || true
+}
+
+# Starts fc-run, which stays as a child, and reads its record.
+start_vmm() {
+  local pipe rest status=0 call=("${vmm_start[@]}" --caller "$$")
+  vmm_record=''
+  show "${vmm_start[@]}"
+  exec {pipe}>"/dev/fd/$answers"
+  begin_child
+  exec_or_call "${call[@]}" <&0 >&"$pipe" {pipe}>&- {answers}<&- &
+  child=$! starting=0
+  exec {pipe}>&-
+  IFS= read -r vmm_record <&"$answers" || true
+  if [[ -z $vmm_record ]]; then
+    end_step "${call[@]}" || status=$?
+    exit $((status ? status : 125))
+  fi
+  vmm_runner=$child child=''
+  # It closes its standard output after the record.
+  while IFS= read -r rest <&"$answers"; do :; done
+  read_vmm_record
+}
+
+# Uses a VMM that waits for a snapshot. It is not a child of this process.
+use_waiting_vmm() {
+  capture vmm_record '' fc-run --socket "$socket"
+  read_vmm_record
+}
+
+read_vmm_record() {
+  [[ $vmm_record =~ $vmm_record_form ]] || fail 125 "cannot read the record of the VMM: $vmm_record"
+  vmm_pid=${BASH_REMATCH[1]} vmm_console=${BASH_REMATCH[2]}
+  vmm_version=${BASH_REMATCH[4]} vmm_firecracker_id=${BASH_REMATCH[5]}
+  vmm_api=${socket:-$vmm_dir/api.sock}
+  [[ $vmm_api == /* ]] || vmm_api=$PWD/$vmm_api
+}
+
+# Loads the guest, paused. If the clock in the state cannot be set forward, Firecracker says so only when it loads, and it
+# is dead then: a new one loads without that.
+load_guest() { # <id>
+  local id=$1
+  if try_load "$id"; then return; fi
+  if [[ -z $socket && $load_messages == *'clock_realtime requested'* ]]; then
+    printf "snapfork: warning: '%s' continues with the clock of its snapshot: its state has no time of the host\n" "$id" >&2
+    end_runner
+    [[ $backend == file ]] || renew_session "$id"
+    start_vmm
+    clock=keep
+    if try_load "$id"; then return; fi
+  fi
+  fail 125 "cannot run '$id': its VMM did not load it${socket:+, and cannot be used again}: ${load_messages##*$'\n'}"
+}
+
+# Returns 1 if Firecracker refuses the load, with the messages in load_messages. Called in a condition, so no failure
+# ends the flow by itself.
+try_load() { # <id>
+  local id=$1 body call=()
+  ask body load_request "$id" || exit $?
+  call=(snapshot-meta run-begin "${forced[@]}" --pid "$vmm_pid" --api-socket "$vmm_api" "$id")
+  step "${call[@]}" || exit $?
+  vmm_recorded=1
+  call=(fc-api --timeout "$load_timeout" "$vmm_api" PUT /snapshot/load "$body")
+  show "${call[@]}"
+  ask load_messages with_messages "${call[@]}" && return
+  step_error='' failed_step=''
+  return 1
+}
+
+load_request() { # <id>
+  local call=(snapshot-meta load-request --no-resume --backend "$backend" --clock "$clock" "${tap_options[@]}")
+  [[ -z $vmm_version ]] || call+=(--vmm-version "$vmm_version")
+  ((!track_dirty_pages)) || call+=(--track-dirty-pages)
+  exec "${call[@]}" "$1"
+}
+
+# The session of a VMM that has ended.
+renew_session() { # <id>
+  close_named_session "$vmm_session"
+  open_session "$1"
+}
+
+resume_guest() {
+  step fc-api --timeout "$load_timeout" "$vmm_api" PATCH /vm '{"state":"Resumed"}' \
+    || fail 125 "cannot run '$vmm_id': its VMM does not resume it"
+}
+
+# No snapshot has the contents of MMDS.
+fill_mmds() {
+  [[ -n $mmds ]] || return 0
+  show fc-api "$vmm_api" PUT /mmds - "<$mmds"
+  attend mmds_call || fail 125 "cannot run '$vmm_id': its VMM does not take '$mmds' for MMDS"
+}
+
+mmds_call() {
+  exec fc-api --timeout "$load_timeout" "$vmm_api" PUT /mmds - <"$mmds"
+}
+
+# Runs a command of the user with the facts of the guest in its environment.
+run_hook() { # <option> <command>
+  local status=0
+  [[ -n $2 ]] || return 0
+  show bash -c "$2"
+  attend become_hook "$2" || status=$?
+  ((!status)) || fail 125 "cannot run '$vmm_id': the command of $1 ended with status $status"
+}
+
+become_hook() { # <command>
+  export SNAPFORK_FORK=$vmm_id SNAPFORK_VMM_PID=$vmm_pid SNAPFORK_API_SOCKET=$vmm_api SNAPFORK_VMM_VERSION=$vmm_version \
+    SNAPFORK_STATE=$root/guests/$vmm_id/snapshots/snapshot-latest/state SNAPFORK_NETNS=$netns SNAPFORK_VSOCK=$vmm_vsock \
+    SNAPFORK_MEMORY=$root/guests/$vmm_id/snapshots/snapshot-latest/memory SNAPFORK_BACKEND=$backend
+  exec bash -c "$1" >&2
+}
+
+print_run_record() {
+  local api vsock=null
+  json_string api "$vmm_api"
+  [[ -z $vmm_vsock ]] || json_string vsock "$vmm_vsock"
+  hold_signals
+  trap '' PIPE
+  printf '{"type":"run","v":1,"id":"%s","pid":%d,"api_socket":%s,"vsock_path":%s,"console":%s,"version":"%s","firecracker_id":%s,"backend":"%s","seconds":{"start":%s,"load":%s,"hooks":%s,"resume":%s}}\n' \
+    "$vmm_id" "$vmm_pid" "$api" "$vsock" "$vmm_console" "$vmm_version" "$vmm_firecracker_id" "$backend" \
+    "$seconds_start" "$seconds_load" "$seconds_hooks" "$seconds_resume" 2>/dev/null \
+    || fail 125 "cannot write 'standard output'"
+}
+
+# The guest runs: leaves it, or stays until its VMM ends, and exits with its status.
+finish_start() {
+  undo=''
+  if [[ -n $socket ]]; then return; fi
+  if ((detach)); then
+    kill -s USR1 "$vmm_runner" 2>/dev/null || true # it may have ended by now
+    return
+  fi
+  local status=0 signal
+  for signal in HUP INT TERM; do
+    # shellcheck disable=SC2064 # the signal of now
+    trap "passed=$signal; kill -s $signal $vmm_runner 2>/dev/null || true" "$signal"
+  done
+  while
+    passed=''
+    wait "$vmm_runner" 2>/dev/null || status=$?
+    [[ -n $passed ]] && kill -0 "$vmm_runner" 2>/dev/null
+  do :; done
+  trap - EXIT
+  exit "$status"
+}
+
+# Ends the VMM that fc-run started, and removes its directory.
+end_runner() {
+  step fc-run --end --dir "$vmm_dir"
+  vmm_runner=''
+}
+
+# Undoes a start: no VMM, socket, session or directory is left. The guest may be deleted by now.
+undo_start() {
+  ((dry_run)) && return
+  if [[ -n $vmm_runner ]]; then
+    fc-run --end --dir "$vmm_dir"
+  elif [[ -n $socket ]] && ((vmm_recorded)); then
+    without_both snapshot-meta stop "$vmm_id" &
+    wait $!
+  fi
+  # The session that `fork` made waits for the next run, unless a VMM has used it.
+  if [[ $backend == uffd ]] && ((made_session || vmm_recorded)); then
+    (close_named_session "$vmm_session") || true
+  fi
+}
+
+# The VMM of the plan is detached: the shell that reads the plan has no such child.
+plan_start() { # <id>
+  local id=$1 api=$vmm_dir/api.sock call=() line
+  [[ -z $socket ]] || api=$socket
+  [[ $backend == file ]] || open_session "$id"
+  [[ -n $socket ]] || show "${vmm_start[@]}" --detach
+  # shellcheck disable=SC2016 # of the plan
+  plan_line "snapshot-meta run-begin${forced:+ $forced} --pid \"\$(cut -d ' ' -f 1 $vmm_dir/pid)\" $id"
+  vmm_version=''
+  printf -v line ' %q' snapshot-meta load-request --no-resume --backend "$backend" --clock "$clock" "${tap_options[@]}" "$id"
+  printf -v api '%q' "$api"
+  plan_line "fc-api $api PUT /snapshot/load \"\$(${line# })\""
+  [[ -z $mmds ]] || plan_line "fc-api $api PUT /mmds - <$mmds"
+  [[ -z $after_load ]] || show bash -c "$after_load"
+  plan_line "fc-api $api PATCH /vm '{\"state\":\"Resumed\"}'"
+  [[ -z $on_ready ]] || show bash -c "$on_ready"
+}

@@ -1,0 +1,323 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# snapfork run, restore and stop with fake-firecracker, a test double: options, bad input, and kills at every step.
+# tests/firecracker/run.bats has the same with a real Firecracker.
+# shellcheck disable=SC2154 # output, stderr and status are set by run
+
+load helpers
+
+setup() {
+  common_setup
+  require_root
+  fake=$HELPERS/fake-firecracker
+  export SNAPFORK_PAGER=$BATS_TEST_TMPDIR/run/p.sock FAKE_OPENED=$BATS_TEST_TMPDIR/opened
+}
+
+teardown() {
+  local pid
+  for pid in $(processes); do kill -KILL "$pid" 2>/dev/null || true; done
+  common_teardown
+}
+
+# Page servers, VMMs and drivers of this test.
+processes() {
+  pgrep -f -- "$BATS_TEST_TMPDIR/(run|root|bin)/" | grep -vx "$$" || true
+}
+
+snapfork() { # without the descriptors of bats
+  command snapfork -q "$@" 3>&- 4>&-
+}
+
+# Makes a template `base` with a memory of 4 MiB.
+make_template() { # [device of write-vmstate]...
+  "$HELPERS/write-vmstate" state 10.0.0 4 "$@"
+  head -c 4M /dev/urandom >memory
+  snapfork import base --state state --memory memory
+  snapfork promote base
+}
+
+make_fork() { # <id> [option of fork]...
+  snapfork fork --backend file "${@:2}" base "$1" >/dev/null 2>&1
+}
+
+run_fork() { # <id> [option]...
+  snapfork run --detach --firecracker "$fake" "${@:2}" "$1"
+}
+
+vm_dir() { # <id>
+  printf '%s/run/vm/%s' "$BATS_TEST_TMPDIR" "$(snapshot-meta session-name "$1")"
+}
+
+no_vmm() {
+  ! pgrep -f -- "--api-sock $BATS_TEST_TMPDIR/|fc-run .*--dir $BATS_TEST_TMPDIR/" >/dev/null
+}
+
+# The fork is as before the run: no VMM, session, socket or directory.
+assert_clean() { # <id>
+  wait_until 20 no_vmm
+  assert_equal "$(snapshot-meta state "$1")" Standby
+  [[ ! -e $(vm_dir "$1") ]] || fail "left: $(find "$(vm_dir "$1")")"
+  assert_equal "$(find "$BATS_TEST_TMPDIR/run/s" -name "$1@*" 2>/dev/null)" ''
+}
+
+@test "run prints one record, and the guest is Running until stop" {
+  make_template
+  make_fork a
+  run -0 --separate-stderr run_fork a
+  assert_equal "$(json 'del(.pid, .seconds)' | jq -c .)" \
+    "{\"type\":\"run\",\"v\":1,\"id\":\"a\",\"api_socket\":\"$(vm_dir a)/api.sock\",\"vsock_path\":null,\"console\":\"$(vm_dir a)/console\",\"version\":\"1.16.1\",\"firecracker_id\":\"a\",\"backend\":\"file\"}"
+  assert_equal "$(fc-api "$(vm_dir a)/api.sock" GET / | jq -r .state)" Running
+  assert_equal "$(snapshot-meta state a 2>/dev/null)" Running
+  run -1 --separate-stderr run_fork a
+  assert_contains "$stderr" 'it is already Running'
+  run -1 --separate-stderr snapfork delete a
+  run -0 snapfork stop a
+  assert_clean a
+}
+
+@test "run --dry-run prints a script that does the same" {
+  make_template
+  make_fork a
+  run -0 --separate-stderr snapfork run --dry-run --firecracker "$fake" --after-load 'echo paused' --on-ready 'echo ready' a
+  [[ ! -e run/vm && $(snapshot-meta state a) == Standby ]]
+  printf '%s\n' "${lines[@]#+ }" >plan
+  run -0 bash plan 3>&- 4>&-
+  assert_contains "$output" $'paused\nready'
+  assert_equal "$(snapshot-meta state a 2>/dev/null)" Running
+  assert_equal "$(fc-api "$(vm_dir a)/api.sock" GET / | jq -r .state)" Running
+  snapfork stop a
+  run -0 --separate-stderr snapfork run --dry-run --json --firecracker "$fake" a
+  jq -e '.type == "plan"' <<<"$output"
+  run -127 snapfork run --dry-run --firecracker "$PWD/absent" a
+}
+
+@test "run refuses options that exclude each other, and those that CMD cannot have" {
+  make_template
+  make_fork a
+  run -2 snapfork run --socket x --prepare a
+  run -2 snapfork run --socket x --netns n a
+  run -2 snapfork run --detach a -- true
+  assert_contains "$output" 'the option --detach is not for run with CMD'
+  run -2 snapfork run --json a -- true
+  run -2 snapfork run --clock never a
+  run -2 snapfork run --load-timeout soon a
+  run -2 snapfork run --tap eth0 a
+  run -2 snapfork run a --
+  run -2 snapfork run -- a
+  run -2 snapfork run --firecracker "$fake"
+}
+
+@test "run refuses a Firecracker that is missing, not executable, or not one" {
+  make_template
+  make_fork a
+  run -127 --separate-stderr run_fork a --firecracker "$PWD/absent"
+  assert_contains "$stderr" "cannot run '$PWD/absent'"
+  run -126 run_fork a --firecracker "$PWD/state"
+  run -125 --separate-stderr run_fork a --firecracker /bin/false
+  assert_contains "$stderr" "cannot start '/bin/false': it ended with exit status 1"
+  FAKE_FAIL=die-start run -125 --separate-stderr run_fork a
+  assert_contains "$stderr" 'it was killed by signal 9'
+  run -125 --separate-stderr run_fork a --firecracker-arg --nonsense
+  assert_contains "$stderr" "Found argument 'nonsense'"
+  assert_clean a
+}
+
+@test "run refuses a Firecracker that is too old or too new for the state, before it loads" {
+  make_template
+  make_fork a
+  local version
+  for version in 1.15.1 1.17.0; do
+    FAKE_VERSION=$version run -1 --separate-stderr run_fork a
+    assert_contains "$stderr" "Firecracker $version loads"
+    assert_clean a
+  done
+  [[ ! -s opened ]]
+  # A release that snapfork does not know decides itself.
+  FAKE_VERSION=2.0.0 run -125 --separate-stderr run_fork a
+  assert_contains "$stderr" "cannot run 'a': its VMM did not load it: "
+  assert_clean a
+}
+
+@test "run shows why Firecracker refused a load, and leaves nothing" {
+  make_template
+  make_fork a
+  FAKE_FAIL=load run -125 --separate-stderr run_fork a
+  assert_contains "$stderr" "cannot run 'a': its VMM did not load it: "
+  assert_contains "$stderr" '400: Load snapshot error: Failed to restore from snapshot: FAKE_FAIL'
+  assert_clean a
+  FAKE_FAIL=die-load run -125 run_fork a
+  assert_clean a
+  FAKE_FAIL=hang-load run -125 --separate-stderr run_fork a --load-timeout 0.3
+  assert_contains "$stderr" 'timed out'
+  assert_clean a
+  FAKE_FAIL=hang-load,ignore-term run -125 --separate-stderr run_fork a --load-timeout 0.3
+  assert_clean a
+  FAKE_FAIL=resume run -125 run_fork a
+  assert_clean a
+  FAKE_FAIL=load run -125 --separate-stderr snapfork --json run --detach --firecracker "$fake" a
+  jq -e '.type == "error" and .exit_code == 125' <<<"$output"
+}
+
+@test "run with the page server: the guest reads its memory, and a failure closes the session" {
+  require_userfaultfd
+  make_template
+  snapfork fork --backend uffd base a >/dev/null
+  FAKE_VERIFY=$PWD/memory run -0 --separate-stderr run_fork a
+  assert_equal "$(json .backend)" uffd
+  assert_equal "$(uffd-ctl session "$(snapshot-meta session-name a)" | jq -r .vmm_pid)" "$(json .pid)"
+  snapfork stop a
+  run -0 --separate-stderr run_fork a
+  assert_equal "$(json .backend)" file
+  snapfork stop a
+  for FAKE_FAIL in load hang-load die-load; do
+    export FAKE_FAIL
+    run -125 run_fork a --backend uffd --load-timeout 0.3
+    assert_clean a
+  done
+  run -125 run_fork a --backend uffd --after-load false
+}
+
+@test "run starts a second VMM if the clock of the state cannot be set forward" {
+  make_template
+  make_fork a
+  FAKE_FAIL=clock run -0 --separate-stderr run_fork a
+  assert_contains "$stderr" "warning: 'a' continues with the clock of its snapshot"
+  assert_equal "$(snapshot-meta state a 2>/dev/null)" Running
+  assert_equal "$(json .pid)" "$(cut -d ' ' -f 1 "$(vm_dir a)/pid")"
+  snapfork stop a
+  FAKE_FAIL=clock run -0 --separate-stderr run_fork a --clock keep
+  assert_equal "$stderr" ''
+  snapfork stop a
+  assert_clean a
+  snapfork fork --backend uffd base b >/dev/null
+  FAKE_FAIL=clock FAKE_VERIFY=$PWD/memory run -0 --separate-stderr run_fork b
+  assert_equal "$(json .backend)" uffd
+  snapfork stop b
+}
+
+@test "run --mmds fills MMDS before the guest runs" {
+  make_template
+  make_fork a
+  printf '{"latest":{"token":"x"}}' >mmds.json
+  # shellcheck disable=SC2016 # for the command
+  run -0 run_fork a --mmds mmds.json --after-load 'fc-api "$SNAPFORK_API_SOCKET" GET /mmds >mmds.read'
+  assert_equal "$(<mmds.read)" "$(<mmds.json)"
+  snapfork stop a
+  FAKE_FAIL=mmds run -125 run_fork a --mmds mmds.json
+  assert_clean a
+  run -125 --separate-stderr run_fork a --mmds absent
+  assert_contains "$stderr" "cannot read 'absent'"
+}
+
+@test "run checks the taps of the guest in its network namespace before it starts anything" {
+  require_namespaces --net
+  make_template tap=tap-of-base
+  make_fork a
+  run -1 --separate-stderr run_fork a
+  assert_contains "$stderr" "cannot use the tap 'tap-of-base': it does not exist"
+  run -1 --separate-stderr run_fork a --netns snapfork-absent
+  assert_contains "$stderr" "cannot use the network namespace 'snapfork-absent'"
+  run -1 --separate-stderr run_fork a --tap eth9=tap0
+  assert_contains "$stderr" "it has no network interface 'eth9'"
+  run -2 run_fork a --tap id1=a-name-that-is-too-long
+  [[ ! -e run/vm ]]
+  cat >in-namespace <<'SH'
+    ip tuntap add t0 mode tap || exit 77
+    snapfork -q run --detach --firecracker "$1" --tap id1=t0 a >record || exit 1
+    snapfork -q stop a
+SH
+  run -0 unshare --net bash in-namespace "$fake" 3>&- 4>&-
+  assert_equal "$(jq -r .type record)" run
+}
+
+@test "run uses a hash for an id that Firecracker refuses" {
+  make_template
+  make_fork web_1.x
+  run -0 --separate-stderr run_fork web_1.x
+  [[ $(json .firecracker_id) =~ ^snapfork-[0-9a-f]{16}$ ]]
+  snapfork stop web_1.x
+}
+
+@test "run refuses an API socket path that is too long, and names its length" {
+  make_template
+  make_fork a
+  SNAPFORK_PAGER=$PWD/$(printf 'x%.0s' {1..80})/p.sock
+  run -2 --separate-stderr run_fork a
+  assert_contains "$stderr" 'not 1 to 107'
+}
+
+@test "stop ends a VMM that ignores SIGTERM, and --graceful presses Ctrl-Alt-Del first" {
+  make_template
+  make_fork a
+  FAKE_FAIL=ignore-term run_fork a
+  run -0 snapfork stop --timeout 0.2 a
+  assert_clean a
+  FAKE_FAIL=ignore-term run_fork a
+  run -0 snapfork stop --graceful 20 a # the double ends by itself
+  assert_clean a
+  FAKE_FAIL=ignore-ctrl-alt-del run_fork a
+  run -0 snapfork stop --graceful 0.2 a
+  assert_clean a
+  run -0 snapfork stop a
+  run -1 snapfork stop nobody
+}
+
+@test "restore of a guest that is not a fork runs it; of a template or a running guest it is refused" {
+  make_template
+  snapfork import plain --state state --memory memory
+  snapfork restore --firecracker "$fake" plain
+  run -1 snapfork restore --firecracker "$fake" plain
+  run -1 snapfork restore --firecracker "$fake" base
+  snapfork stop plain
+  assert_clean plain
+}
+
+@test "the guest is gone when its command is done: run fails, and leaves nothing" {
+  make_template
+  make_fork a
+  run -125 run_fork a --after-load 'snapfork delete --stop a'
+  wait_until 20 no_vmm
+  assert_equal "$(find run/vm -mindepth 1)" ''
+}
+
+@test "a record that cannot be written ends the VMM" {
+  make_template
+  make_fork a
+  # shellcheck disable=SC2016 # for that shell
+  run -125 bash -c 'snapfork -q run --detach --firecracker "$0" a >/dev/full' "$fake"
+  assert_clean a
+}
+
+@test "a signal at any step of run leaves nothing" {
+  make_template
+  make_fork a
+  local step signal=TERM
+  mkdir bin
+  for step in run-begin own-paths taps session-name load-request fc-run load hook resume; do
+    write_stoppers "$step"
+    rm -f reached
+    PATH=$PWD/bin:$PATH spawn_to out "$(type -P snapfork)" -q run --detach --firecracker "$fake" --after-load ': hook; [[ ! -e stop-hook ]] || { touch reached; sleep 1000; }' a
+    wait_until 20 test -e reached || fail "$step: $(<out)"
+    kill -s "$signal" "$spawned_pid"
+    wait_until 20 is_gone "$spawned_pid"
+    rm -f stop-hook
+    assert_clean a
+  done
+}
+
+# Programs in bin/ that stop at one step until they are ended.
+write_stoppers() { # <step>
+  local program
+  for program in snapshot-meta fc-run fc-api; do
+    cat >"bin/$program" <<SH
+#!/bin/bash
+if [[ " $program \$* " == *" $1 "* || "$1 \$*" == "load "*"/snapshot/load"* || "$1 \$*" == "resume "*Resumed* ]]; then
+  touch '$PWD/reached'
+  exec sleep 1000
+fi
+exec '$(type -P "$program")' "\$@"
+SH
+    chmod +x "bin/$program"
+  done
+  if [[ $1 == hook ]]; then : >stop-hook; fi
+}
