@@ -45,7 +45,7 @@ write_script() { # <file> <uffd|file>
   cat >"$1" <<SCRIPT
 #!/bin/sh -e
 snapshot-meta fork-begin base f >/dev/null
-reflink-clone --profile vm --memory=link --reflink=auto --json "$SNAPFORK_ROOT/guests/base" \
+reflink-clone --profile vm --exclude /snapshots/snapshot-latest/state --memory=link --reflink=auto --json "$SNAPFORK_ROOT/guests/base" \
   "$SNAPFORK_ROOT/.snapfork/tmp/fork.f" >"$dir/report"
 record=\$(snapshot-meta fork-publish base f --backend $2 --clone-report "$dir/report")
 echo "\$record"

@@ -115,7 +115,7 @@ ask() { # <variable> <command...>
   # its reading end reports the end of file when the last writer of a call has closed it.
   exec {pipe}>"/dev/fd/$answers"
   begin_child
-  exec_or_call "${@:2}" <&0 >&"$pipe" {pipe}>&- {answers}<&- &
+  "${@:2}" <&0 >&"$pipe" {pipe}>&- {answers}<&- &
   child=$! starting=0
   exec {pipe}>&-
   # With -N, `read` does not read the pipe byte by byte.
@@ -124,10 +124,6 @@ ask() { # <variable> <command...>
   answer=$text
   printf -v "$1" '%s' "${text%$'\n'}"
   return "$status"
-}
-
-exec_or_call() { # <command...>: a function's own exec is what makes the child the program
-  if declare -F "$1" >/dev/null; then "$@"; else exec "$@"; fi
 }
 
 begin_child() {
