@@ -34,6 +34,7 @@ constexpr std::array kVerbs{
     Verb{"fork-end", meta::fork_end_command},
     Verb{"accept", meta::accept_command},
     Verb{"taps", meta::taps_command},
+    Verb{"host-check", meta::host_check_command},
     Verb{"load-request", meta::load_request_command},
     Verb{"run-begin", meta::run_begin_command},
     Verb{"stop", meta::stop_command},
@@ -65,6 +66,7 @@ constexpr const char* kFooter =
   fork-publish SOURCE NEW...       make guests of their clones
   fork-end TEMPLATE FORK...        remove clones and index entries of forks
   accept ID                        accept the changed disks of a Stale guest
+  host-check ID                    compare this host with that of the snapshot
   load-request ID                  print the body of PUT /snapshot/load
   taps ID                          print the taps that it will use
   run-begin ID, stop ID            record the VMM of a guest, end it

@@ -4,14 +4,22 @@
 
 #include "base/effect.h"
 #include "base/error.h"
+#include "base/message.h"
 #include "base/process_identity.h"
 #include "meta/guest/guest_state.h"
+#include "meta/guest/host_record.h"
 #include "meta/guest/metadata.h"
 #include "meta/guest/metadata_update.h"
 #include "meta/guest/recorded_vmm.h"
 
 namespace meta {
 namespace {
+
+void warn_of_other_host(const std::string& id, const Metadata& metadata) {
+  for (const std::string& text : host_differences(metadata, this_host())) {
+    base::say_warning(base::quoted(id) + ": " + text);
+  }
+}
 
 void require_runnable(const GuestState& state, const std::string& id, bool is_template,
                       Force force) {
@@ -31,6 +39,7 @@ void begin_run(const store::Store& store, const std::string& id, const RunReques
                base::Effect effect) {
   change_metadata(store, id, effect, [&](Metadata& metadata) {
     require_runnable(derive_state(store, id, metadata), id, metadata.is_template(), request.force);
+    warn_of_other_host(id, metadata);
     record_vmm(metadata, base::identify_process(request.pid), request.api_socket);
   });
 }

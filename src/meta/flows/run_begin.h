@@ -20,6 +20,8 @@ struct RunRequest {
 
 // Records the process as the guest's VMM durably, under the guest's exclusive lock. The guest is
 // Running before the lock is released, so neither a second run nor a delete can come in between.
+// Warns if the snapshot was made on another CPU or kernel (host_differences).
+//
 // Throws base::Refused if the guest is not in Standby (or Stale with Force::yes), or if the process
 // has ended.
 void begin_run(const store::Store& store, const std::string& id, const RunRequest& request,
