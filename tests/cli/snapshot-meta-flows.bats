@@ -31,8 +31,7 @@ teardown() { common_teardown; }
 
 @test "init refuses files that do not match, and changes nothing" {
   echo disk >disk.raw
-  make_snapshot drive=/d/one
-  snapshot-meta init taken --state state --memory memory
+  init_guest taken
   make_snapshot drive=/d/one
   cp state good-state
   before=$(store_picture && sha256sum ./*.raw state memory)
@@ -103,7 +102,7 @@ teardown() { common_teardown; }
   assert_contains "$stderr" 'not sealed: it is writable (mode 0'
   assert_contains "$stderr" "template-lock seal a"
   chmod a-w "$(memory_of a)"
-  run -0 snapshot-meta promote a
+  run -0 --separate-stderr snapshot-meta promote a
   assert_equal "$output" ''
   assert_equal "$(snapshot-meta state a)" Template
   image=$(guest_dir a)/template/image.json

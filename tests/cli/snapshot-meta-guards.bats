@@ -164,8 +164,9 @@ in_order() { # <guest>
   echo disk >disk.raw
   truncate -s 3M pmem.raw
   dir=$(guest_dir a)
-  make_snapshot drive=/d/disk.raw "drive=$dir/own.raw" pmem=/d/pmem.raw pmem-bytes=4194304
+  make_snapshot drive=/d/disk.raw pmem=/d/pmem.raw pmem-bytes=4194304
   snapshot-meta init a --state state --memory memory --disk disk.raw=/d/disk.raw --disk pmem.raw=/d/pmem.raw
+  replace_state a 10.0.0 drive=/d/disk.raw "drive=$dir/own.raw" pmem=/d/pmem.raw pmem-bytes=4194304
   mismatch a "its drive '$dir/own.raw' is missing"
   echo own >"$dir/own.raw"
   in_order a

@@ -9,14 +9,9 @@ load snapshot-meta_helpers
 setup() { common_setup; }
 teardown() { common_teardown; }
 
-# Replaces the state of a guest: the same machine in another snapshot version.
-set_version() { # <id> <version> [KIND=TEXT]...
-  "$HELPERS/write-vmstate" "$(state_of "$1")" "$2" 2 "${@:3}"
-}
-
 @test "load-request prints the body on one line, for the memory file" {
   init_guest a
-  set_version a 8.0.0
+  replace_state a 8.0.0
   run -0 --separate-stderr snapshot-meta load-request --backend file a
   assert_equal "$output" \
     '{"snapshot_path":"'"$(state_of a)"'","mem_backend":{"backend_type":"File","backend_path":"'"$(memory_of a)"'"},"resume_vm":true}'
@@ -43,19 +38,19 @@ set_version() { # <id> <version> [KIND=TEXT]...
   assert_equal "$(json .clock_realtime)" true
   run -0 snapshot-meta load-request --backend file --vmm-version 1.16.1 --clock keep --track-dirty-pages a
   assert_equal "$(json '[.clock_realtime, .track_dirty_pages] | map(tostring) | join(" ")')" 'null true'
-  set_version a 9.0.0
+  replace_state a 9.0.0
   run -0 snapshot-meta load-request --backend file --vmm-version 1.15.0 a
   assert_equal "$(json '.clock_realtime | tostring')" null
   run -0 snapshot-meta load-request --backend file --vmm-version 1.15.1 a
   assert_equal "$(json .clock_realtime)" true
-  set_version a 6.0.0
+  replace_state a 6.0.0
   run -0 snapshot-meta load-request --backend file --vmm-version 1.12.1 --track-dirty-pages a
   assert_equal "$(json 'del(.snapshot_path, .mem_backend) | tojson')" '{"enable_diff_snapshots":true,"resume_vm":true}'
 }
 
 @test "load-request uses the recorded Firecracker, and without a record fields that all releases know" {
   init_guest a
-  set_version a 9.0.0
+  replace_state a 9.0.0
   run -0 snapshot-meta load-request --backend file a
   assert_equal "$(json '.clock_realtime | tostring')" null
   snapshot-meta set a 'snapfork.vmm:={"version":"1.15.1","from":"import"}'
@@ -82,7 +77,7 @@ set_version() { # <id> <version> [KIND=TEXT]...
   for bad in tap7 =tap7 "$iface=" "$iface=sixteen-bytes-xx"; do
     run -2 --separate-stderr snapshot-meta load-request --backend file --tap "$bad" a
   done
-  set_version a 5.0.0 tap=tap0
+  replace_state a 5.0.0 tap=tap0
   run -1 --separate-stderr snapshot-meta load-request --backend file --tap "$iface=tap7" a
   assert_contains "$stderr" 'only Firecracker 1.12 or later takes other taps'
 }
@@ -106,7 +101,7 @@ set_version() { # <id> <version> [KIND=TEXT]...
 
 @test "load-request refuses a state whose paths are not known, unless the import assumed that it has none" {
   init_guest a
-  set_version a 7.0.0
+  replace_state a 7.0.0
   run -3 --separate-stderr snapshot-meta load-request --backend file a
   assert_contains "$stderr" "cannot load 'a': the devices of snapshot version '7.0.0' cannot be read"
   assert_contains "$stderr" '--assume-no-paths'

@@ -83,7 +83,8 @@ teardown() { common_teardown; }
   run -0 --separate-stderr snapshot-meta vmstate state
   assert_contains "$output" 'layout: assumed'
   truncate -s 2M memory
-  run -0 --separate-stderr snapshot-meta init a --state state --memory memory
+  echo disk >disk.raw
+  run -0 --separate-stderr snapshot-meta init a --state state --memory memory --disk disk.raw=/d/one
   assert_contains "$stderr" "snapshot version '13.0.0' is assumed"
   run -0 --separate-stderr snapshot-meta verify a
   assert_equal "$output" ok

@@ -9,7 +9,7 @@ setup() { common_setup; }
 teardown() { common_teardown; }
 
 @test "snapshot-meta has --help, --version and a man page, and refuses unknown options" {
-  standard_cases snapshot-meta init show get set unset guard-create list state promote demote forks fork-begin load-request \
+  standard_cases snapshot-meta init show get set unset guard-create list state promote demote forks fork-begin load-request host-check \
     fork-publish fork-end trash purge verify fsck vmstate rewrite-paths merge-diff own-paths session-name new-ids
 }
 
@@ -206,10 +206,10 @@ teardown() { common_teardown; }
     assert_equal "${output,,}" "$id"
   done
   run -0 --separate-stderr snapshot-meta list
-  assert_equal "${lines[0]}" 'ID        STATE     FORKS  TEMPLATE  NAME'
-  assert_equal "${lines[1]}" 'broken    Broken    -      -         broken'
-  assert_equal "${lines[2]}" 'fork      Standby   -      template  fork'
-  assert_equal "${lines[6]}" 'template  Template  1      -         template'
+  assert_equal "${lines[0]}" 'ID        STATE     FORKS  TEMPLATE  VMM  NAME'
+  assert_equal "${lines[1]}" 'broken    Broken    -      -         -    broken'
+  assert_equal "${lines[2]}" 'fork      Standby   -      template  -    fork'
+  assert_equal "${lines[6]}" 'template  Template  1      -         -    template'
   assert_contains "$stderr" "guest 'broken' is Broken: its memory file has 1 MiB, but its state file requires 2 MiB"
   run -0 --separate-stderr snapshot-meta list --json
   assert_equal "$(jq -sr 'map(.id + "=" + .state + (if .template then "<" + .template else "" end)) | join(" ")' <<<"$output")" \
@@ -267,7 +267,7 @@ teardown() { common_teardown; }
 
 @test "list of an empty store prints only the header" {
   run -0 snapshot-meta list
-  assert_equal "$output" 'ID  STATE  FORKS  TEMPLATE  NAME'
+  assert_equal "$output" 'ID  STATE  FORKS  TEMPLATE  VMM  NAME'
   run -0 snapshot-meta list --json
   assert_equal "$output" ''
 }

@@ -10,12 +10,15 @@ make_snapshot() { # [KIND=TEXT]...: what the state names
   truncate -s 2M memory
 }
 
-# Makes a guest in Standby from that snapshot.
+# Makes a guest in Standby from that snapshot. Its drives have no files, as in a guest that another program made.
 init_guest() { # <id> [KIND=TEXT]...
-  local id=$1
-  shift
-  make_snapshot "$@"
-  snapshot-meta init "$id" --state state --memory memory
+  make_snapshot
+  snapshot-meta init "$1" --state state --memory memory
+  if (($# > 1)); then replace_state "$1" 10.0.0 "${@:2}"; fi
+}
+
+replace_state() { # <id> <snapshot version> [KIND=TEXT]...
+  "$HELPERS/write-vmstate" "$(state_of "$1")" "$2" 2 "${@:3}"
 }
 
 guest_dir() { # <id>

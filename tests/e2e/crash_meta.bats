@@ -28,9 +28,10 @@ make_small_store() {
   "$HELPERS/write-vmstate" "$SOURCE/state" 10.0.0 1 drive=/srv/a/disk.raw vsock=/srv/a/v.sock
   { head -c 300000 /dev/urandom && head -c 200000 /dev/zero && head -c 548576 /dev/urandom; } >"$SOURCE/memory"
   digest=$(sha256sum <"$SOURCE/memory")
+  echo disk >"$SOURCE/disk.raw"
   local id
   for id in g base; do
-    snapfork -q import "$id" --state "$SOURCE/state" --memory "$SOURCE/memory"
+    snapfork -q import "$id" --state "$SOURCE/state" --memory "$SOURCE/memory" --disk "$SOURCE/disk.raw=/srv/a/disk.raw"
   done
   snapfork -q promote base
   snapfork -q fork --backend file base f >/dev/null

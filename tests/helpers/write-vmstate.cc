@@ -39,11 +39,11 @@ int run(int argc, char** argv) {
     if (kind == "drive") {
       plan.drives.push_back(text);
     } else if (kind == "ro-drive") {
+      plan.read_only_drives.insert(plan.drives.size());
       plan.drives.push_back(text);
-      plan.read_only.insert(text);
     } else if (kind == "ro-pmem") {
+      plan.read_only_pmems.insert(plan.pmems.size());
       plan.pmems.push_back(text);
-      plan.read_only.insert(text);
     } else if (kind == "boot-args") {
       plan.boot_args = text;
     } else if (kind == "huge-pages") {

@@ -3,21 +3,25 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
 import() {
-  local disks=() i
+  local id=${operands[0]} call=(snapshot-meta init --dry-run --of-copies) found i
   [[ -n $state_file && -n $memory_file ]] || usage_error '--state FILE and --memory FILE are needed for import'
   require_store
-  refuse_guest "${operands[0]}"
-  # Refuses before anything is copied what init would refuse afterwards.
-  for i in "${!disk_files[@]}"; do
-    disks+=(--disk "${disk_files[i]}=${disk_paths[i]}")
+  refuse_guest "$id"
+  ((!assume_no_paths)) || import_options+=(--assume-no-paths)
+  [[ -z $firecracker ]] || import_options+=(--firecracker "$firecracker")
+  call+=("$id" --state "$state_file" --memory "$memory_file" "${disk_options[@]}" "${import_options[@]}")
+  # Refuses before anything is copied what init would refuse afterwards. init prints the warnings again.
+  if ((dry_run && !quiet)); then attend without_output "${call[@]}"; else attend without_output "${call[@]}" -q; fi
+  mapfile -d '' -t found < <(exec "${call[@]}" -q --print-disks)
+  disk_files=() disk_paths=()
+  for ((i = 0; i < ${#found[@]}; i += 2)); do
+    disk_files+=("${found[i]}") disk_paths+=("${found[i + 1]}")
   done
-  attend without_output snapshot-meta init --dry-run --of-copies "${operands[0]}" --state "$state_file" --memory "$memory_file" \
-    "${disks[@]}"
-  under_locks --exclusive --no-wait "${operands[0]}" ::: "${operands[0]}"
+  under_locks --exclusive --no-wait "$id" ::: "$id"
 }
 
 import_locked() { # <id>
-  local id=$1 disks=() i file staging=$root/.snapfork/tmp/import.$1
+  local id=$1 call=(snapshot-meta init) i file staging=$root/.snapfork/tmp/import.$1
   refuse_guest "$id"
   for file in "$state_file" "${base_file:-$memory_file}" "${disk_files[@]}"; do check_room 1 "$file"; done
   [[ -z $base_file ]] || check snapshot-meta merge-diff --dry-run --of-copy "$memory_file" "$base_file"
@@ -28,12 +32,14 @@ import_locked() { # <id>
   step without_output reflink-clone "${progress[@]}" --durable --steady "${base_file:-$memory_file}" "$staging/memory"
   [[ -z $base_file ]] || step chmod u+w -- "$staging/memory" # the memory of a template is sealed
   [[ -z $base_file ]] || step snapshot-meta merge-diff "$memory_file" "$staging/memory"
+  call+=("$id" --state "$staging/state" --memory "$staging/memory" "${import_options[@]}")
   for i in "${!disk_files[@]}"; do
     step without_output reflink-clone "${progress[@]}" --durable --steady "${disk_files[i]}" "$staging/disks/${disk_files[i]##*/}"
-    disks+=(--disk "$staging/disks/${disk_files[i]##*/}=${disk_paths[i]}")
+    call+=(--disk "$staging/disks/${disk_files[i]##*/}=${disk_paths[i]}")
   done
-  [[ -z $name ]] || disks+=(--name "$name")
-  step snapshot-meta init "$id" --state "$staging/state" --memory "$staging/memory" "${disks[@]}"
+  [[ -z $name ]] || call+=(--name "$name")
+  ((!quiet)) || call+=(-q)
+  step "${call[@]}"
   hold_signals
   importing=''
   if ((dry_run)); then undo='' && undo_import; fi

@@ -8,7 +8,7 @@ promote() {
 }
 
 promote_locked() { # <id>
-  local id=$1 is_template state links memory=$root/guests/$1/snapshots/snapshot-latest/memory
+  local id=$1 call=(snapshot-meta promote "${forced[@]}" "$1") is_template state links memory=$root/guests/$1/snapshots/snapshot-latest/memory
   require_guest "$id"
   # Checked before the seal: undo_promote removes the seal, and so would unseal a guest that is a template already.
   get_value is_template "$id" IsTemplate
@@ -25,7 +25,8 @@ promote_locked() { # <id>
   [[ $links != 1 ]] || check template-lock seal --dry-run "$id"
   promoting=$id undo=undo_promote
   step template-lock seal "$id"
-  step snapshot-meta promote "${forced[@]}" "$id"
+  ((!quiet)) || call+=(-q)
+  step "${call[@]}"
   hold_signals
   undo=''
   say "'$id' is a template"

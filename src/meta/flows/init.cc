@@ -7,30 +7,24 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <utility>
 
-#include "base/atomic_file.h"
 #include "base/error.h"
 #include "base/message.h"
 #include "file/cross_device.h"
+#include "meta/flows/init_check.h"
 #include "meta/guest/disks.h"
-#include "meta/vmstate/vmstate.h"
+#include "meta/guest/host_record.h"
+#include "meta/guest/snapshot_record.h"
 #include "store/files.h"
 #include "store/store_path.h"
-#include "store/vmm_names.h"
 
 namespace meta {
 namespace {
 
 constexpr int64_t kMib = int64_t{1} << 20U;
-
-// Names in a guest's directory that a disk cannot have.
-constexpr std::array<std::string_view, 5> kReservedNames{"metadata.json", "snapshots", "template",
-                                                         "logs", "uffd"};
 
 std::string real_path(const std::string& path) {
   std::error_code error;
@@ -39,109 +33,6 @@ std::string real_path(const std::string& path) {
     base::throw_error_number(error.value(), "cannot import " + base::quoted(path));
   }
   return real.string();
-}
-
-std::string base_name(const std::string& path) {
-  return path.substr(path.rfind('/') + 1);
-}
-
-struct stat stat_regular(const std::string& path) {
-  struct stat st {};
-  if (::stat(path.c_str(), &st) != 0) {
-    base::throw_errno("cannot import " + base::quoted(path));
-  }
-  if (!S_ISREG(st.st_mode)) {
-    throw base::BadData("cannot import " + base::quoted(path) + ": it is not a regular file");
-  }
-  return st;
-}
-
-// Firecracker saves no state of these devices, and a fork would use the back end of its source.
-void refuse_vhost_user(const InitRequest& request, const vmstate::VmState& state) {
-  for (const vmstate::EmbeddedText& path : state.paths) {
-    if (path.role == vmstate::Role::vhost_user_block) {
-      throw base::Unsupported("cannot import " + base::quoted(request.state) +
-                              ": it has a vhost-user device, " + base::quoted(path.text) +
-                              ", which Firecracker cannot restore");
-    }
-  }
-}
-
-// Checks the state and the size of the memory. Returns the state with its devices.
-vmstate::VmState check_snapshot(const InitRequest& request) {
-  stat_regular(request.state);
-  const std::string bytes = vmstate::read_vmstate_file(request.state);
-  vmstate::VmState state = vmstate::parse_vmstate(bytes, request.state);
-  if (!state.crc_ok) {
-    throw base::BadData("cannot import " + base::quoted(request.state) +
-                        ": its CRC is wrong; it is truncated or damaged");
-  }
-  vmstate::read_devices(bytes, state);
-  if (state.layout_is_assumed) {
-    base::say_warning(base::quoted(request.state) + ": " + vmstate::assumed_layout_warning(state));
-  }
-  refuse_vhost_user(request, state);
-  const int64_t expected =
-      static_cast<int64_t>(state.mem_size_mib) * kMib + static_cast<int64_t>(state.hotplug_bytes);
-  const int64_t actual = stat_regular(request.memory).st_size;
-  if (actual != expected) {
-    throw base::BadData("cannot import " + base::quoted(request.memory) + ": it has " +
-                        std::to_string(actual) + " bytes, but " + base::quoted(request.state) +
-                        " requires " + std::to_string(expected));
-  }
-  return state;
-}
-
-bool names_drive(const vmstate::VmState& state, const std::string& path) {
-  return std::ranges::any_of(state.paths, [&](const vmstate::EmbeddedText& embedded) {
-    return embedded.text == path &&
-           (embedded.role == vmstate::Role::drive || embedded.role == vmstate::Role::pmem);
-  });
-}
-
-// The drives that the state contains, as advice for --disk.
-std::string drives_text(const vmstate::VmState& state) {
-  std::string names;
-  for (const auto& embedded : state.paths) {
-    if (embedded.role == vmstate::Role::drive || embedded.role == vmstate::Role::pmem) {
-      names += (names.empty() ? "" : ", ") + base::quoted(embedded.text);
-    }
-  }
-  if (!state.paths_problem.empty()) {
-    return "'snapshot-meta vmstate' prints what can be read of its version";
-  }
-  return names.empty() ? "it has no drives" : "its drives are " + names;
-}
-
-std::vector<Disk> check_disks(const InitRequest& request, const vmstate::VmState& state) {
-  std::vector<Disk> disks;
-  for (const InitDisk& disk_request : request.disks) {
-    const struct stat st = stat_regular(disk_request.file);
-    Disk disk{.file = base_name(disk_request.file),
-              .embedded_path =
-                  disk_request.embedded_path.value_or(store::absolute_path(disk_request.file)),
-              .bytes = st.st_size};
-    const bool is_taken = std::ranges::find(kReservedNames, disk.file) != kReservedNames.end() ||
-                          std::ranges::find(disks, disk.file, &Disk::file) != disks.end();
-    if (is_taken) {
-      throw base::UsageError("the disk " + base::quoted(disk_request.file) +
-                             " cannot keep its name " + base::quoted(disk.file) +
-                             ": the name is already used");
-    }
-    if (base::is_temporary_name(disk.file) || store::is_socket_name(disk.file) ||
-        store::is_half_compressed_name(disk.file)) {
-      throw base::UsageError("the disk " + base::quoted(disk_request.file) +
-                             " cannot keep its name " + base::quoted(disk.file) +
-                             ": forks do not copy files with such names; rename it");
-    }
-    if (!names_drive(state, disk.embedded_path)) {
-      throw base::BadData("cannot import " + base::quoted(disk_request.file) + ": " +
-                          base::quoted(request.state) + " has no drive " +
-                          base::quoted(disk.embedded_path) + "; " + drives_text(state));
-    }
-    disks.push_back(std::move(disk));
-  }
-  return disks;
 }
 
 [[noreturn]] void refuse_other_filesystem(const std::string& file, const std::string& dir) {
@@ -182,14 +73,29 @@ void link_into(const std::string& file, const std::string& target) {
   base::throw_errno(what);
 }
 
+// Records what later loads of the snapshot need to know about it.
+void record_snapshot(Metadata& metadata, const InitRequest& request, const CheckedImport& checked) {
+  if (!request.firecracker.empty()) {
+    set_snapshot_vmm(metadata, request.firecracker, "import");
+  }
+  record_host(metadata, this_host());
+  if (!request.shared_files.empty()) {
+    set_shared_files(metadata, request.shared_files);
+  }
+  if (request.assumes_no_paths && !checked.state.paths_problem.empty()) {
+    set_assumes_no_paths(metadata);
+  }
+}
+
 // Builds the guest in `dir`, which is outside of guests/.
-void build(const std::string& dir, const InitRequest& request, Metadata& metadata) {
+void build(const std::string& dir, const InitRequest& request, const std::vector<Disk>& disks,
+           Metadata& metadata) {
   const std::string snapshot = dir + "/snapshots/snapshot-latest";
   store::make_dirs(snapshot, 0755);
   std::vector<std::pair<std::string, std::string>> links{{request.state, snapshot + "/state"},
                                                          {request.memory, snapshot + "/memory"}};
-  for (const InitDisk& disk : request.disks) {
-    links.emplace_back(disk.file, dir + "/" + base_name(disk.file));
+  for (size_t i = 0; i < disks.size(); ++i) {
+    links.emplace_back(request.disks[i].file, dir + "/" + disks[i].file);
   }
   for (const auto& [file, target] : links) {
     base::say_detail("linking " + base::quoted(file) + " to " + base::quoted(target));
@@ -251,7 +157,8 @@ Metadata new_guest_metadata(std::string_view id, std::string_view name, int64_t 
   return metadata;
 }
 
-void init_guest(const store::Store& store, const InitRequest& request, base::Effect effect) {
+std::vector<Disk> init_guest(const store::Store& store, const InitRequest& request,
+                             base::Effect effect) {
   const auto refuse_existing = [&] {
     if (guest_exists(store, request.id)) {
       throw base::Refused("cannot create guest " + base::quoted(request.id) +
@@ -259,8 +166,7 @@ void init_guest(const store::Store& store, const InitRequest& request, base::Eff
     }
   };
   refuse_existing();
-  const vmstate::VmState state = check_snapshot(request);
-  const std::vector<Disk> disks = check_disks(request, state);
+  CheckedImport checked = check_import(store, request);
   // Symbolic links are resolved, because unlink_source must remove the second name of each inode.
   std::vector<std::string> sources{real_path(request.state), real_path(request.memory)};
   for (const InitDisk& disk : request.disks) {
@@ -278,7 +184,7 @@ void init_guest(const store::Store& store, const InitRequest& request, base::Eff
       }
       require_same_filesystem(store, sources);
     }
-    return;
+    return std::move(checked.disks);
   }
   store.create_layout();
   const store::GuestLocks lock(store, request.id);
@@ -288,9 +194,10 @@ void init_guest(const store::Store& store, const InitRequest& request, base::Eff
   try {
     Metadata metadata =
         new_guest_metadata(request.id, request.name.empty() ? request.id : request.name,
-                           static_cast<int64_t>(state.mem_size_mib) * kMib);
-    set_disks(metadata, disks);
-    build(dir, request, metadata);
+                           static_cast<int64_t>(checked.state.mem_size_mib) * kMib);
+    set_disks(metadata, checked.disks);
+    record_snapshot(metadata, request, checked);
+    build(dir, request, checked.disks, metadata);
     if (!store::rename_new(store, dir, store.guest_dir(request.id))) {
       throw base::Refused("cannot create guest " + base::quoted(request.id) +
                           ": the guest already exists");
@@ -308,6 +215,7 @@ void init_guest(const store::Store& store, const InitRequest& request, base::Eff
   for (const std::string& source : sources) {
     unlink_source(source, request.id);
   }
+  return std::move(checked.disks);
 }
 
 }  // namespace meta

@@ -132,10 +132,7 @@ class Lint {
       const bool is_file = path.role == vmstate::Role::drive || path.role == vmstate::Role::pmem;
       const std::string name =
           "its " + std::string(vmstate::role_name(path.role)) + " " + base::quoted(path.text);
-      if (is_file && paths.is_shared(path.text)) {
-        add("drive", name + " belongs to the host, and all forks open it",
-            "import the guest with --disk, so that each fork has a copy");
-      } else if (is_file && !paths.file_for(path.text)) {
+      if (is_file && !paths.is_shared(path.text) && !paths.file_for(path.text)) {
         add("drive", name + " belongs to the host, so the guest cannot be forked",
             "import the guest with --disk, so that each fork has a copy");
       }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Implements snapshot-meta init, promote, demote and trash.
-#include <filesystem>
 #include <optional>
 #include <string>
-#include <system_error>
+#include <vector>
 
 #include "base/effect.h"
 #include "base/error.h"
@@ -13,8 +12,11 @@
 #include "base/output.h"
 #include "base/utf8.h"
 #include "meta/flows/init.h"
+#include "meta/flows/init_check.h"
+#include "meta/flows/lint.h"
 #include "meta/flows/promote.h"
 #include "meta/flows/trash.h"
+#include "meta/guest/firecracker_version.h"
 #include "meta/verbs/command_line.h"
 #include "meta/verbs/commands.h"
 #include "store/files.h"
@@ -22,14 +24,25 @@
 namespace meta {
 namespace {
 
-// Parses FILE or FILE=PATH. Cuts at the first "=/" unless a file with the whole name exists.
-InitDisk parse_disk(const std::string& text) {
-  std::error_code ignored;
-  const size_t cut = text.find("=/");
-  if (cut == std::string::npos || std::filesystem::exists(text, ignored)) {
-    return {.file = text, .embedded_path = std::nullopt};
+// Prints FILE and PATH of each disk, each with a NUL after it, because names may contain all other
+// bytes.
+void print_disks(const InitRequest& request, const std::vector<Disk>& disks) {
+  for (size_t i = 0; i < disks.size(); ++i) {
+    base::write_out(request.disks[i].file + '\0' + disks[i].embedded_path + '\0');
   }
-  return {.file = text.substr(0, cut), .embedded_path = text.substr(cut + 1)};
+}
+
+// promote succeeds in spite of hazards, and if the state cannot be read.
+void warn_of_hazards(const store::Store& store, const std::string& id) {
+  try {
+    for (const Hazard& hazard : find_hazards(store, id)) {
+      base::say_warning(base::quoted(id) + ": " + hazard.name + ": " + hazard.what + "; " +
+                        hazard.advice);
+    }
+  } catch (const std::exception& error) {
+    base::say_warning("cannot look for what forks of " + base::quoted(id) +
+                      " share: " + error.what());
+  }
 }
 
 std::string required(const base::ParsedOptions& parsed, const std::string& option) {
@@ -51,8 +64,13 @@ int init_command(int argc, char** argv) {
       .value(
           "disk", "FILE[=PATH]",
           "file of a drive, and its path in the state (default: the path of FILE); may be repeated")
+      .value("shared-file", "PATH",
+             "a read-only drive in the state whose file all forks open; may be repeated")
+      .flag("assume-no-paths", "if the devices in the state cannot be read: it has no drives")
+      .value("firecracker", "PATH|VERSION", "the Firecracker that made the snapshot")
       .value("name", "NAME", "the guest's name (default: ID)")
-      .flag("of-copies", "with --dry-run: check copies of the files that will be made");
+      .flag("of-copies", "with --dry-run: check copies of the files that will be made")
+      .flag("print-disks", "with --dry-run: print FILE and PATH of each disk, each with a NUL");
   base::add_dry_run(options);
   const std::optional<base::ParsedOptions> parsed =
       parse_operands(options, argc, argv, {1, 1, "ID"});
@@ -68,15 +86,26 @@ int init_command(int argc, char** argv) {
     throw base::UsageError("the name is not UTF-8");
   }
   for (const std::string& disk : parsed->values("disk")) {
-    request.disks.push_back(parse_disk(disk));
+    request.disks.push_back(divide_disk(disk));
+  }
+  request.shared_files = parsed->values("shared-file");
+  request.assumes_no_paths = parsed->has("assume-no-paths");
+  if (parsed->has("firecracker")) {
+    request.firecracker = firecracker_version(required(*parsed, "firecracker"));
   }
   const base::Effect effect = base::effect_of(*parsed);
   request.of_copies = parsed->has("of-copies");
-  if (request.of_copies && effect == base::Effect::real) {
-    throw base::UsageError("--of-copies requires --dry-run");
+  for (const char* option : {"of-copies", "print-disks"}) {
+    if (parsed->has(option) && effect == base::Effect::real) {
+      throw base::UsageError("--" + std::string(option) + " requires --dry-run");
+    }
   }
   const store::Store store = store::open_store();
-  init_guest(store, request, effect);
+  const std::vector<Disk> disks = init_guest(store, request, effect);
+  if (parsed->has("print-disks")) {
+    print_disks(request, disks);
+    return 0;
+  }
   announce(effect, "move " + std::to_string(2 + request.disks.size()) + " files into " +
                        store.guest_dir(request.id));
   return 0;
@@ -93,6 +122,7 @@ int promote_command(int argc, char** argv) {
   }
   const auto& [parsed, id, effect, store] = *call;
   promote(store, id, force_of(parsed), effect);
+  warn_of_hazards(store, id);
   announce(effect, "read the memory of '" + id + "', write " + store.template_dir(id) +
                        "/image.json and set IsTemplate");
   return 0;

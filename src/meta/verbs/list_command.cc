@@ -17,6 +17,7 @@
 #include "meta/forks/fork_count.h"
 #include "meta/guest/guest_state.h"
 #include "meta/guest/metadata.h"
+#include "meta/guest/snapshot_record.h"
 #include "meta/verbs/command_line.h"
 #include "meta/verbs/commands.h"
 #include "store/files.h"
@@ -33,6 +34,7 @@ struct Row {
   std::string parent;
   size_t forks = 0;
   bool mem_locked = false;
+  std::string vmm;  // version of the Firecracker that made the snapshot; may be empty
 };
 
 // The conditions for a row. An empty member accepts all guests.
@@ -82,7 +84,7 @@ Filter filter_of(const base::ParsedOptions& parsed) {
 // deleted.
 std::optional<Row> make_row(const store::Store& store, const std::string& id, const Filter& filter,
                             VmmFinder& finder) {
-  Row row{.id = id, .name = "", .reason = "", .parent = ""};
+  Row row{.id = id, .name = "", .reason = "", .parent = "", .vmm = ""};
   try {
     const Metadata metadata = Metadata::of_guest(store, id);
     if (!filter.takes(metadata)) {
@@ -99,6 +101,7 @@ std::optional<Row> make_row(const store::Store& store, const std::string& id, co
     row.reason = state.reason;
     row.forks = count_forks(store, id, metadata);
     row.mem_locked = is_memory_locked(state, metadata);
+    row.vmm = snapshot_vmm(metadata);
     return row;
   } catch (const std::exception& error) {
     row.reason = error.what();
@@ -135,19 +138,20 @@ std::string to_json(const Row& row) {
   row.reason.empty() ? line.null("reason") : line.text("reason", row.reason);
   line.boolean("is_template", row.is_template);
   row.parent.empty() ? line.null("template") : line.text("template", row.parent);
-  return line.number("fork_count", static_cast<int64_t>(row.forks))
-      .boolean("mem_locked", row.mem_locked)
-      .str();
+  line.number("fork_count", static_cast<int64_t>(row.forks)).boolean("mem_locked", row.mem_locked);
+  row.vmm.empty() ? line.null("vmm_version") : line.text("vmm_version", row.vmm);
+  return line.str();
 }
 
 void print_table(const std::vector<Row>& rows) {
-  constexpr size_t kColumns = 5;
+  constexpr size_t kColumns = 6;
   using Cells = std::array<std::string, kColumns>;
-  std::vector<Cells> lines{{"ID", "STATE", "FORKS", "TEMPLATE", "NAME"}};
+  std::vector<Cells> lines{{"ID", "STATE", "FORKS", "TEMPLATE", "VMM", "NAME"}};
   for (const Row& row : rows) {
     lines.push_back({row.id, state_name(row.state),
                      row.is_template ? std::to_string(row.forks) : "-",
-                     row.parent.empty() ? "-" : plain_text(row.parent), plain_text(row.name)});
+                     row.parent.empty() ? "-" : plain_text(row.parent),
+                     row.vmm.empty() ? "-" : plain_text(row.vmm), plain_text(row.name)});
   }
   std::array<size_t, kColumns> widths{};
   for (const Cells& line : lines) {

@@ -76,7 +76,8 @@ struct StatePlan {
   std::vector<std::string> drives{};
   std::vector<std::string> vhost_users{};  // used instead of drives
   std::vector<std::string> pmems{};
-  std::set<std::string> read_only{};  // which of the drives and pmems
+  std::set<size_t> read_only_drives{};  // their indices
+  std::set<size_t> read_only_pmems{};
   std::vector<std::string> taps{};
   std::optional<std::string> vsock{};
   bool balloon = false;
@@ -180,18 +181,17 @@ class StateValueMaker {
            : role == "pmem_bytes"     ? plan_.pmem_bytes
            : role == "vclk"           ? kVmClock
            : role == "features"       ? features()
-           : role == "pmem_read_only" ? (is_read_only(plan_.pmems.at(next_pmem_ - 1)) ? 1 : 0)
+           : role == "pmem_read_only" ? (plan_.read_only_pmems.contains(next_pmem_ - 1) ? 1 : 0)
            : role == "virtio_id"      ? device_->virtio_id
            : role == "mmio_length"    ? 0x1000
            : bytes == 4               ? 5
                                       : 0;
   }
-  bool is_read_only(const std::string& path) const { return plan_.read_only.contains(path); }
   // VERSION_1, EVENT_IDX and, of a read-only drive, VIRTIO_BLK_F_RO.
   uint64_t features() const {
     constexpr uint64_t kCommon = uint64_t{1} << 32U | uint64_t{1} << 29U;
     const bool is_drive = device_->state == "VirtioBlockState";
-    return kCommon | (is_drive && is_read_only(plan_.drives.at(next_drive_ - 1)) ? 1U << 5U : 0U);
+    return kCommon | (is_drive && plan_.read_only_drives.contains(next_drive_ - 1) ? 1U << 5U : 0U);
   }
   std::string text_of(std::string_view role) {
     return role == "version"      ? plan_.version.value_or(facts_.version)

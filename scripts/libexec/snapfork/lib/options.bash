@@ -26,14 +26,8 @@ take_value() { # <option> <value>
       [[ $2 =~ ^[1-9][0-9]{0,3}$ && $2 -le $most_forks ]] \
         || usage_error "bad value '$2' for -n: a number from 1 to $most_forks is needed"
       ;;
-    --disk)
-      # PATH is absolute, so the value is cut at the first "=/", unless a file has the whole value as its name.
-      if [[ $2 == *=/* && ! -e $2 ]]; then
-        disk_files+=("${2%%=/*}") disk_paths+=("/${2#*=/}")
-      else
-        disk_files+=("$2") disk_paths+=("$(realpath --no-symlinks -- "$2")") # without traps: catch_signals comes later
-      fi
-      ;;
+    --disk) disk_options+=("$1" "$2") ;; # snapshot-meta divides FILE=PATH
+    --shared-file) import_options+=("$1" "$2") ;;
   esac
   if [[ ${option_value[$1]} == *'|'* && ($2 == *'|'* || "|${option_value[$1]}|" != *"|$2|"*) ]]; then
     IFS='|' read -ra words <<<"${option_value[$1]}"
@@ -51,7 +45,7 @@ parse() { # <arguments...>
     [[ $word != -- ]] || break
     [[ $word != --json ]] || usage_records=1
   done
-  verb='' operands=() options=() forced=() command=() disk_files=() disk_paths=()
+  verb='' operands=() options=() forced=() command=() disk_options=() import_options=() assume_no_paths=0
   progress=() quiet=0 verbose=0 dry_run=0 json=0 ignore_int=0 lock_patience='' stop=0 durable=0 count=0 keep_going=0
   firecracker='' firecracker_args=() netns='' tap_options=() clock=auto mmds='' after_load='' on_ready=''
   load_timeout=30 graceful='' detach=0 prepare=0 track_dirty_pages=0 has_command=0

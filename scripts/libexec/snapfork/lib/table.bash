@@ -13,7 +13,7 @@ declare -rA verb_ids=(
 )
 
 declare -rA verb_options=(
-  [import]='--state --memory --disk --base --name --timeout --wait'
+  [import]='--state --memory --disk --shared-file --assume-no-paths --firecracker --base --name --timeout --wait'
   [promote]='--force --timeout --wait'
   [demote]='--timeout --wait'
   [fork]='--backend -n --keep-going --name --reflink --durable --trace --share-memory --force --timeout --wait'
@@ -27,7 +27,7 @@ declare -rA verb_options=(
 
 # Options with a value: the name of the value, or the possible words.
 declare -rA option_value=(
-  [--state]=FILE [--memory]=FILE [--disk]='FILE[=PATH]' [--base]=FILE [--trace]=FILE [--name]=NAME [-n]=COUNT
+  [--state]=FILE [--memory]=FILE [--disk]='FILE[=PATH]' ['--shared-file']=PATH [--base]=FILE [--trace]=FILE [--name]=NAME [-n]=COUNT
   [--timeout]=SECONDS [--backend]='auto|uffd|file' [--reflink]='auto|always|never'
   [--type]='full|diff' [--sync]='yes|no'
   [--firecracker]=PATH ['--firecracker-arg']=ARG [--socket]=SOCK [--netns]=NAME [--tap]='IFACE=TAP' [--clock]='auto|keep'
@@ -36,7 +36,8 @@ declare -rA option_value=(
 
 # The variable that each option sets, to its value or to 1.
 declare -rA option_variable=(
-  [--state]=state_file [--memory]=memory_file [--disk]=disk [--base]=base_file [--trace]=trace [--name]=name [-n]=count
+  [--state]=state_file [--memory]=memory_file [--disk]=disk ['--shared-file']=shared_file ['--assume-no-paths']=assume_no_paths
+  [--base]=base_file [--trace]=trace [--name]=name [-n]=count
   [--timeout]=lock_patience [--backend]=backend [--reflink]=reflink
   ['--share-memory']=share_memory [--type]=type [--sync]=sync
   [--firecracker]=firecracker ['--firecracker-arg']=firecracker_arg [--socket]=socket [--netns]=netns [--tap]=tap
