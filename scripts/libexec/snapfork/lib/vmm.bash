@@ -128,7 +128,7 @@ start_vmm() {
   show "${vmm_start[@]}"
   exec {pipe}>"/dev/fd/$answers"
   begin_child
-  exec_or_call "${call[@]}" <&0 >&"$pipe" {pipe}>&- {answers}<&- &
+  "${call[@]}" <&0 >&"$pipe" {pipe}>&- {answers}<&- &
   child=$! starting=0
   exec {pipe}>&-
   IFS= read -r vmm_record <&"$answers" || true
