@@ -5,12 +5,11 @@
 
 load helpers
 load flow_helpers
+load run_helpers
 
 setup() {
   flow_setup
-  firecracker_options=(--firecracker "$firecracker")
-  local arg
-  for arg in "${firecracker_args[@]}"; do firecracker_options+=(--firecracker-arg "$arg"); done
+  firecracker_options
 }
 teardown() { stop_everything; }
 
@@ -19,39 +18,6 @@ make_template() {
   snapfork import base --state "$BATS_TEST_TMPDIR/snapshot/state" --memory "$BATS_TEST_TMPDIR/snapshot/memory"
   rm -r "$BATS_TEST_TMPDIR/snapshot"
   snapfork promote base
-}
-
-run_fork() { # <fork> [option of run]...
-  snapfork run --detach "${firecracker_options[@]}" "${@:2}" "$1" >"$BATS_TEST_TMPDIR/$1.run"
-}
-
-run_record() { # <fork> <jq expression>
-  jq -r "$2" "$BATS_TEST_TMPDIR/$1.run"
-}
-
-# Sets `answers` to the whole lines of a console that begin with a word. The serial line writes byte by byte.
-read_answers() { # <console> <word>
-  local line
-  answers=()
-  while IFS= read -r line; do
-    [[ $line != "$2"* ]] || answers+=("${line%$'\r'}")
-  done <"$1"
-}
-
-has_answers() { # <console> <word> <count>
-  read_answers "$1" "$2"
-  ((${#answers[@]} >= $3))
-}
-
-# Prints the answer of a guest to a line on its serial line.
-guest_answers() { # <fork> <line>
-  local dir word=${2%% *} answers
-  dir=$(dirname "$(run_record "$1" .api_socket)")
-  [[ $word != ping ]] || word=pong
-  read_answers "$dir/console" "$word"
-  printf '%s\n' "$2" >"$dir/input"
-  eventually has_answers "$dir/console" "$word" $((${#answers[@]} + 1))
-  printf '%s\n' "${answers[-1]}"
 }
 
 state_is() { # <fork> <state>

@@ -5,6 +5,7 @@
 
 load helpers
 load flow_helpers
+load run_helpers
 
 setup() { flow_setup; }
 teardown() { stop_everything; }
@@ -93,6 +94,42 @@ record_vmm() { # <id>
   [[ $(vm_ask a ping) == pong* ]]
   snapfork standby a
   vm_kill a
+  snapfork delete a base
+  nothing_is_left
+}
+
+@test "fork --from-running: the source continues, and its fork has the sum that it had" {
+  make_template
+  firecracker_options
+  fork_guests --backend file base a
+  run_fork a
+  guest_answers a 'work 1 500'
+  local sum
+  sum=$(guest_answers a sum)
+  snapfork --json fork --from-running --backend file a b >"$BATS_TEST_TMPDIR/forks"
+  printf '# outage: %s s\n' "$(jq 'select(.type == "outage").seconds' "$BATS_TEST_TMPDIR/forks")" >&3
+  [[ $(guest_answers a sum) == "$sum" ]]
+  restore_fork b
+  [[ $(vm_ask b sum) == "$sum" ]]
+  vm_kill b
+  snapfork stop a
+  snapfork delete a b base
+  nothing_is_left
+}
+
+@test "run, standby and restore by snapfork alone" {
+  make_template
+  firecracker_options
+  fork_guests --backend uffd base a
+  run_fork a
+  guest_answers a 'work 1 500'
+  local sum
+  sum=$(guest_answers a sum)
+  snapfork standby a
+  [[ $(snapshot-meta state -q a) == Standby && ! -e $BATS_TEST_TMPDIR/run/vm/$(snapshot-meta session-name a) ]]
+  run_fork a
+  [[ $(run_record a .backend) == file && $(guest_answers a sum) == "$sum" ]]
+  snapfork standby a
   snapfork delete a base
   nothing_is_left
 }

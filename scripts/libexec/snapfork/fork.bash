@@ -18,6 +18,16 @@ fork() {
   [[ -z $trace ]] || backend=uffd # only a page server sees faults
   require_guest "${operands[0]}"
   [[ -z $trace ]] || check_trace
+  ((from_running)) || [[ -z $firecracker$netns && ${#firecracker_args[@]} -eq 0 ]] \
+    || usage_error 'fork: --firecracker, --firecracker-arg and --netns are for --from-running'
+  if ((from_running)); then
+    # shellcheck source=scripts/libexec/snapfork/lib/from_running.bash
+    source "$libexec/lib/from_running.bash"
+    ((!share_memory)) || usage_error 'fork: --from-running and --share-memory exclude each other: a template cannot run'
+    [[ -z $trace ]] || usage_error 'fork: --trace cannot be given with --from-running'
+    under_locks --exclusive "${operands[0]}" ::: "${operands[@]}"
+    return
+  fi
   ((!share_memory)) || promote_once "${operands[0]}"
   ids=("${operands[@]:1}")
   if ((!${#ids[@]})); then
@@ -65,6 +75,10 @@ check_trace() {
 # removed.
 fork_locked() { # <source> <new...>
   local new
+  if ((from_running)); then
+    fork_from_running "$@"
+    return
+  fi
   fork_source=$1 made=("${@:2}") fork_count=$(($# - 1)) records=() clone_report='' chosen='' first_failure=0 undoable=()
   require_guest "$fork_source"
   for new in "${made[@]}"; do refuse_guest "$new"; done

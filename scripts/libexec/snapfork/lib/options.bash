@@ -50,7 +50,7 @@ parse() { # <arguments...>
   firecracker='' firecracker_args=() netns='' tap_options=() clock=auto mmds='' after_load='' on_ready=''
   load_timeout=30 graceful='' detach=0 prepare=0 track_dirty_pages=0 has_command=0
   state_file='' memory_file='' base_file='' name='' backend=auto reflink=auto trace=''
-  type=full sync=yes socket='' share_memory=0
+  type=full sync=yes socket='' share_memory=0 from_running=0
   while (($#)); do
     word=$1
     shift

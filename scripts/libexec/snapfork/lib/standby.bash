@@ -75,10 +75,14 @@ refuse_hung() { # <id>
 }
 
 require_tracking() { # <id>
+  tracks_dirty_pages \
+    || fail 1 "cannot write a Diff of '$1': it was not loaded with dirty-page tracking; write a Full snapshot (--type full)"
+}
+
+tracks_dirty_pages() {
   local reply
   ask reply fc-api --timeout "$answer_patience" "$standby_api" GET /machine-config || exit $?
-  [[ $reply == *'"track_dirty_pages":true'* ]] \
-    || fail 1 "cannot write a Diff of '$1': it was not loaded with dirty-page tracking; write a Full snapshot (--type full)"
+  [[ $reply == *'"track_dirty_pages":true'* ]]
 }
 
 # Installs the memory that the page server has not yet sent, while the guest runs: a Full snapshot reads all of it, and

@@ -16,7 +16,7 @@ declare -rA verb_options=(
   [import]='--state --memory --disk --shared-file --assume-no-paths --firecracker --base --name --timeout --wait'
   [promote]='--force --timeout --wait'
   [demote]='--timeout --wait'
-  [fork]='--backend -n --keep-going --name --reflink --durable --trace --share-memory --force --timeout --wait'
+  [fork]='--backend -n --keep-going --name --reflink --durable --trace --share-memory --from-running --firecracker --firecracker-arg --netns --force --timeout --wait'
   [run]='--backend --detach --prepare --socket --firecracker --firecracker-arg --netns --tap --clock --mmds --after-load --on-ready --load-timeout --track-dirty-pages --force --timeout --wait'
   [restore]='--backend --firecracker --firecracker-arg --netns --tap --clock --mmds --after-load --on-ready --load-timeout --track-dirty-pages --force --timeout --wait'
   [standby]='--type --sync --socket --timeout --wait'
@@ -39,7 +39,7 @@ declare -rA option_variable=(
   [--state]=state_file [--memory]=memory_file [--disk]=disk ['--shared-file']=shared_file ['--assume-no-paths']=assume_no_paths
   [--base]=base_file [--trace]=trace [--name]=name [-n]=count
   [--timeout]=lock_patience [--backend]=backend [--reflink]=reflink
-  ['--share-memory']=share_memory [--type]=type [--sync]=sync
+  ['--share-memory']=share_memory ['--from-running']=from_running [--type]=type [--sync]=sync
   [--firecracker]=firecracker ['--firecracker-arg']=firecracker_arg [--socket]=socket [--netns]=netns [--tap]=tap
   [--clock]=clock [--mmds]=mmds ['--after-load']=after_load ['--on-ready']=on_ready ['--load-timeout']=load_timeout
   [--graceful]=graceful [--detach]=detach [--prepare]=prepare ['--track-dirty-pages']=track_dirty_pages

@@ -31,6 +31,7 @@ declare -grA option_help=(
   [-n]='this many, with generated ids'
   ['--keep-going']='with -n: keep the forks that succeed; default: none'
   ['--share-memory']='promote ID first, unless it is a template'
+  ['--from-running']='put ID in standby, fork it, and restore it'
   [--type]='a Diff is quicker; it needs dirty-page tracking'
   [--sync]='no: a power cut may damage the snapshot'
   [--name]='its name; its id when not given'

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+# from_running.bash: fork --from-running: standby of a guest that runs, its forks, and its restore. The exclusive lock of
+# the guest is held in all of that time; the verbs that are called inherit it.
+# shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
+
+# shellcheck source=scripts/libexec/snapfork/lib/standby.bash
+source "$libexec/lib/standby.bash"
+
+restore_call=() # starts the source again
+restored=0
+
+fork_from_running() { # <source> [new]
+  local source=$1 status=0 call=(-q fork --backend "$backend" --reflink "$reflink")
+  [[ -z $name ]] || call+=(--name "$name")
+  ((!durable)) || call+=(--durable)
+  ((!count)) || call+=(-n "$count")
+  ((!keep_going)) || call+=(--keep-going)
+  plan_restore "$source"
+  put_in_standby "$source"
+  undo=undo_from_running
+  catch_signals
+  show "$self" "${call[@]}" "$@"
+  ((dry_run)) || call_self "${call[@]}" "$@" || status=$?
+  restore_source "$source"
+  ((!status)) || exit "$status"
+}
+
+# Sets restore_call to a call that starts the VMM as it was started: the same program, with the same arguments.
+plan_restore() { # <id>
+  local pid program words=() i
+  restore_call=(-q restore --backend file)
+  ask_vmm "$1"
+  get_value pid "$1" HypervisorPID
+  if [[ $pid == +([0-9]) && -r /proc/$pid/cmdline ]]; then
+    [[ -n $netns || /proc/$pid/ns/net -ef /proc/self/ns/net ]] \
+      || fail 1 "cannot restore '$1': its VMM is in another network namespace; give --netns NAME"
+    ask program readlink -- "/proc/$pid/exe" || program=''
+    if [[ -z $firecracker && $program == *firecracker* && -x $program ]]; then
+      restore_call+=(--firecracker "$program")
+      mapfile -d '' -t words <"/proc/$pid/cmdline"
+      for ((i = 1; i < ${#words[@]}; i++)); do
+        case ${words[i]} in
+          --id | --api-sock | --config-file) ((++i)) ;;
+          *) restore_call+=(--firecracker-arg "${words[i]}") ;;
+        esac
+      done
+    fi
+  fi
+  [[ -z $firecracker ]] || restore_call+=(--firecracker "$firecracker")
+  for i in "${firecracker_args[@]}"; do restore_call+=(--firecracker-arg "$i"); done
+  [[ -z $netns ]] || restore_call+=(--netns "$netns")
+  if tracks_dirty_pages; then restore_call+=(--track-dirty-pages); fi
+}
+
+restore_source() { # <id>
+  local child_undoes=1
+  show "$self" "${restore_call[@]}" "$1"
+  ((!dry_run)) || return 0
+  attend without_output "$BASH" "$self" "${restore_call[@]}" "$1" \
+    || fail $? "'$1' is in standby, and cannot be restored; try 'snapfork restore $1'"
+  restored=1 undo=''
+  seconds_since_pause
+  say "'$1' runs again; it was paused for $seconds_paused s"
+  ((!json)) || printf '{"type":"outage","v":1,"source":"%s","seconds":%s}\n' "$1" "$seconds_paused"
+}
+
+undo_from_running() {
+  ((!dry_run && !restored)) || return 0
+  restored=1
+  restore_source "$standby_id"
+}
