@@ -20,6 +20,7 @@ teardown() {
 
 @test "standby-publish makes the new snapshot that of the guest, with its disks and its VMM" {
   make_guest g
+  snapshot-meta set g 'snapfork.host:={"kernel":"1.0"}'
   run_guest g
   mapfile -t -d $'\t' written < <(snapshot-meta standby-begin g | tr -d '\n')
   [[ ${written[0]} == "$SNAPFORK_ROOT/.snapfork/tmp/standby.g/state" ]]
@@ -30,6 +31,7 @@ teardown() {
   snapshot-meta stop g
   [[ $(snapshot-meta state g) == Standby ]]
   [[ $(snapshot-meta get g snapfork.vmm) == '{"version":"1.16.1","from":"standby"}' ]]
+  [[ $(snapshot-meta get g snapfork.host | jq -r .kernel) == "$(uname -r)" ]]
   [[ $(snapshot-meta get g FirecrackerUseUFFDOnNextRestore) == false ]]
   snapshot-meta verify g
   guest_worked g

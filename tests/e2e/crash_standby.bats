@@ -151,3 +151,40 @@ standby_is_understood() {
   make_stand_ins
   at_each_place with_vmm standby_is_understood snapfork standby g
 }
+
+# A guest that `snapfork restore` runs, without its fork of the last round.
+with_restored_guest() {
+  snapfork -q stop g 2>/dev/null || true
+  restore_store
+  FAKE_WORK=$WORK_PAGES snapfork -q restore --firecracker "$HELPERS/fake-firecracker" g >/dev/null
+}
+
+source_answers() {
+  fc-api "$(snapshot-meta get g snapfork.api_socket)" GET / >/dev/null 2>&1
+}
+
+# The source runs, or is in standby and can be restored; the fork is whole, or absent.
+from_running_is_understood() {
+  local state
+  mkdir -p "$BATS_TEST_TMPDIR/g"
+  cp "$SOURCE/memory" "$BATS_TEST_TMPDIR/g/memory"
+  state=$(snapshot-meta state -q g)
+  case $state in
+    Running) source_answers || fail 'Running without a VMM' || return ;;
+    Standby)
+      guest_worked g || return
+      snapfork -q restore --firecracker "$HELPERS/fake-firecracker" g >/dev/null || return
+      ;;
+    *) fail "state of g: $state" || return ;;
+  esac
+  snapshot-meta fsck --repair >/dev/null && snapshot-meta fsck || return
+  if [[ -e $SNAPFORK_ROOT/guests/h ]]; then
+    [[ $(snapshot-meta state -q h) == Standby ]] && snapshot-meta verify h >/dev/null || fail 'the fork is not whole' || return
+  fi
+  snapfork -q stop g
+}
+
+@test "fork --from-running whose driver is killed at each step: the source runs or can be restored" {
+  make_stand_ins
+  at_each_step with_restored_guest from_running_is_understood snapfork fork --from-running --backend file g h
+}

@@ -24,6 +24,7 @@
 #include "meta/flows/leftovers.h"
 #include "meta/guest/disks.h"
 #include "meta/guest/guest_state.h"
+#include "meta/guest/host_record.h"
 #include "meta/guest/metadata.h"
 #include "meta/guest/metadata_update.h"
 #include "meta/guest/snapshot_change.h"
@@ -213,6 +214,7 @@ Metadata after_publish(const store::Store& store, const std::string& id, const M
   } else if (!snapshot_vmm(after).empty()) {
     static_cast<void>(after.json().set_path("snapfork.vmm", "null"));
   }
+  record_host(after, this_host());
   clear_snapshot_begun(after);
   after.clear("FirecrackerSnapshotCacheKey");
   after.clear("FirecrackerUFFDSessionID");
@@ -222,7 +224,8 @@ Metadata after_publish(const store::Store& store, const std::string& id, const M
 }
 
 // The keys that after_publish may change.
-constexpr std::array<std::string_view, 6> kChangedKeys{"snapfork.disks",
+constexpr std::array<std::string_view, 7> kChangedKeys{"snapfork.disks",
+                                                       "snapfork.host",
                                                        "snapfork.vmm",
                                                        "FirecrackerSnapshotCacheKey",
                                                        "FirecrackerUFFDSessionID",

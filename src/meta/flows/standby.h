@@ -34,8 +34,8 @@ struct PublishStandby {
 };
 
 // Checks that the VMM wrote a whole snapshot, flushes it and the guest's disks, and exchanges it
-// with snapshots/snapshot-latest in one rename. Records the disks and the version of the VMM, and
-// clears the record of the page server. Other files of the old snapshot's directory
+// with snapshots/snapshot-latest in one rename. Records the disks, the version of the VMM and the
+// host, and clears the record of the page server. Other files of the old snapshot's directory
 // are linked into the new one, except images of its memory. Removes the old snapshot.
 //
 // The VMM must be paused, or have ended. If the process is killed at any point, the guest has its
