@@ -230,6 +230,21 @@ SH
   assert_equal "$(jq -r .type record)" run
 }
 
+@test "fork --tap gives each fork its own tap, which its record and run use" {
+  make_template tap=tap-of-base
+  snapfork fork -n 2 --backend file --tap 'id1=t{n}' base >forks 2>/dev/null
+  assert_equal "$(jq -c .snapshot_load.network_overrides forks)" \
+    $'[{"iface_id":"id1","host_dev_name":"t0"}]\n[{"iface_id":"id1","host_dev_name":"t1"}]'
+  assert_equal "$(snapshot-meta taps "$(jq -r .id forks | sed -n 2p)")" $'id1\tt1'
+  assert_equal "$(snapshot-meta taps --tap id1=other "$(jq -r .id forks | sed -n 2p)")" $'id1\tother'
+  run -2 snapfork fork --tap 'id1=tap-{id}-is-too-long' base x
+  run -1 snapfork fork --tap 'eth0=t0' base x
+  run -2 snapfork fork --tap 'id1' base x
+  run -2 --separate-stderr snapfork fork -n 2 --tap 'id1=t' base
+  assert_contains "$stderr" 'several forks cannot use one tap'
+  [[ ! -e $SNAPFORK_ROOT/guests/x ]]
+}
+
 @test "run uses a hash for an id that Firecracker refuses" {
   make_template
   make_fork web_1.x

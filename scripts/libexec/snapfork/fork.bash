@@ -135,6 +135,7 @@ fork_publish() {
   local call=(snapshot-meta fork-publish "${forced[@]}" "$fork_source" "${made[@]}" --backend "$backend")
   [[ $chosen == file ]] || call+=(--socket-dir "$run_dir/s")
   [[ -z $name ]] || call+=(--name "$name")
+  call+=("${tap_options[@]}")
   after=$from_report capture _ '' "${call[@]}" --clone-report - <<<"$clone_report" || note_failure $?
   if ((dry_run)); then
     plan_line "$remove_report"

@@ -104,6 +104,12 @@ class Publisher {
                                  "cannot fork " + base::quoted(source_id_));
   }
 
+  // Decides the taps of fork number `index`. Throws for a tap that it cannot have.
+  void plan_taps(const std::string& id, size_t index, size_t count) {
+    taps_[id] = taps_of_fork(options_.taps, id, index, count);
+    check_taps(taps_[id], vmstate_, "cannot fork " + base::quoted(source_id_));
+  }
+
   // Writes the state into the clone. A template's state never changes, so it is the source of all
   // its forks' states.
   void write_state(const std::string& id) const {
@@ -140,6 +146,7 @@ class Publisher {
     if (const auto& paths = paths_.at(id)) {
       record_own_paths(metadata, vmstate_, *paths, store_.guest_dir(id));
     }
+    record_taps(metadata, taps_.at(id));
     metadata.write(clone + "/metadata.json", base::Durable::no);
   }
 
@@ -177,7 +184,8 @@ class Publisher {
                              .uses_uffd = options_.uses_uffd(),
                              .backend_path = options_.uses_uffd() ? socket_of(id) : memory_path,
                              .vmm_version = snapshot_vmm(metadata_),
-                             .host_kernel = base::kernel_release()}));
+                             .host_kernel = base::kernel_release(),
+                             .taps = taps_.at(id)}));
     const auto report = options_.clone_reports.find(clone_name(id));
     report != options_.clone_reports.end() ? line.raw("clone", report->second) : line.null("clone");
     return line.str();
@@ -214,6 +222,7 @@ class Publisher {
   std::optional<GuestPaths> source_paths_;
   // By id. Nothing: the state stays as it is (GuestPaths::own_paths).
   std::map<std::string, std::optional<std::vector<std::string>>> paths_;
+  std::map<std::string, std::vector<TapName>> taps_;
 };
 
 // Renames the clones in order until one fails. Returns the number of renamed clones.
@@ -260,6 +269,7 @@ PublishResult publish_forks(const store::Store& store, const std::string& source
   for (const std::string& id : fork_ids) {
     publisher.check_clone(id);
     publisher.plan_paths(id);
+    publisher.plan_taps(id, records.size(), fork_ids.size());
     records.push_back(publisher.record(id));
   }
   if (base::is_dry_run(effect)) {

@@ -11,15 +11,17 @@
 #include "base/effect.h"
 #include "meta/flows/backend.h"
 #include "meta/guest/guest_state.h"
+#include "meta/guest/taps.h"
 #include "store/store.h"
 
 namespace meta {
 
 struct PublishOptions {
-  BackendChoice backend;    // of the fork's first restore
-  std::string socket_dir;   // directory of the page server's session sockets
-  std::string name;         // of a single fork; if empty, its id
-  Force force = Force::no;  // if yes, the source may be Stale
+  BackendChoice backend;        // of the fork's first restore
+  std::string socket_dir;       // directory of the page server's session sockets
+  std::string name;             // of a single fork; if empty, its id
+  Force force = Force::no;      // if yes, the source may be Stale
+  std::vector<TapName> taps{};  // patterns, see taps_of_fork
   std::map<std::string, std::string, std::less<>> clone_reports;  // JSON by clone_name
 
   bool uses_uffd() const { return backend.backend == Backend::uffd; }

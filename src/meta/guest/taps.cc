@@ -71,6 +71,10 @@ std::vector<TapName> chosen_taps(const Metadata& metadata, const std::vector<Tap
 }
 
 void record_taps(Metadata& metadata, const std::vector<TapName>& taps) {
+  if (taps.empty()) {
+    static_cast<void>(metadata.json().erase_path(kTaps));
+    return;
+  }
   base::JsonObject object;
   for (const TapName& tap : taps) {
     object.set(tap.iface_id, base::json_string(tap.tap));
@@ -119,11 +123,16 @@ std::vector<TapName> used_taps(const std::vector<TapName>& chosen, const vmstate
 }
 
 std::vector<TapName> taps_of_fork(const std::vector<TapName>& patterns, std::string_view id,
-                                  size_t index) {
+                                  size_t index, size_t count) {
   std::vector<TapName> taps = patterns;
   for (TapName& tap : taps) {
+    const std::string pattern = tap.tap;
     replace_all(tap.tap, "{n}", std::to_string(index));
     replace_all(tap.tap, "{id}", id);
+    if (count > 1 && tap.tap == pattern) {
+      throw base::UsageError("several forks cannot use one tap, " + base::quoted(pattern) +
+                             "; write {n} or {id} into its name");
+    }
   }
   return taps;
 }

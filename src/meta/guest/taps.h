@@ -22,7 +22,7 @@ TapName parse_tap(const std::string& text);
 // The taps of snapfork.taps in the metadata, and `given`, which replaces the recorded one of the
 // same interface. Throws base::BadData if the value in the metadata is not an object of strings.
 std::vector<TapName> chosen_taps(const Metadata& metadata, const std::vector<TapName>& given);
-// Sets snapfork.taps.
+// Sets snapfork.taps; removes it if `taps` is empty.
 void record_taps(Metadata& metadata, const std::vector<TapName>& taps);
 
 // Throws base::UsageError for a tap name that is empty or longer than 15 bytes, base::Refused if
@@ -35,8 +35,9 @@ void check_taps(const std::vector<TapName>& taps, const vmstate::VmState& state,
 std::vector<TapName> used_taps(const std::vector<TapName>& chosen, const vmstate::VmState& state,
                                const std::string& what);
 
-// The tap names of fork number `index` (from 0): {n} becomes the number, {id} the id.
+// The taps of fork number `index` (from 0) of `count`: in the names of `patterns`, {n} becomes the
+// number, {id} the id. Throws base::UsageError for a name without them if there are several forks.
 std::vector<TapName> taps_of_fork(const std::vector<TapName>& patterns, std::string_view id,
-                                  size_t index);
+                                  size_t index, size_t count);
 
 }  // namespace meta

@@ -147,7 +147,8 @@ int fork_publish_command(int argc, char** argv) {
       .value("socket-dir", "DIR",
              "directory of the page server's session sockets (default: its own)")
       .value("clone-report", "FILE", "output of 'reflink-clone --json'; - is standard input")
-      .value("name", "NAME", "the name of a single fork (default: its id)");
+      .value("name", "NAME", "the name of a single fork (default: its id)")
+      .value("tap", "IFACE=TAP", "the tap of an interface; {n}: 0, 1...; {id}: the fork's id");
   add_force(options);
   base::add_dry_run(options);
   const std::optional<GuestCall> call =
@@ -167,6 +168,9 @@ int fork_publish_command(int argc, char** argv) {
   }
   if (!base::is_utf8(publish.name)) {
     throw base::UsageError("the name is not UTF-8");
+  }
+  for (const std::string& tap : parsed.values("tap")) {
+    publish.taps.push_back(parse_tap(tap));
   }
   if (publish.uses_uffd()) {
     publish.socket_dir =

@@ -55,6 +55,7 @@ declare -grA option_help=(
   [--stop]='end its virtual machine first'
   [--timeout]='limit of the wait for locks that others hold'
   [--wait]='wait for locks without a limit'
+  ['fork --tap']='its tap for IFACE; {n}: 0, 1...; {id}: its id'
   ['standby --socket']='the API socket of its VMM, if not recorded'
   ['stop --timeout']='from SIGTERM to SIGKILL (default 5)'
 )
