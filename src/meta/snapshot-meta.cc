@@ -33,6 +33,7 @@ constexpr std::array kVerbs{
     Verb{"fork-publish", meta::fork_publish_command},
     Verb{"fork-end", meta::fork_end_command},
     Verb{"accept", meta::accept_command},
+    Verb{"backend", meta::backend_command},
     Verb{"taps", meta::taps_command},
     Verb{"host-check", meta::host_check_command},
     Verb{"load-request", meta::load_request_command},
@@ -68,7 +69,7 @@ constexpr const char* kFooter =
   accept ID                        accept the changed disks of a Stale guest
   host-check ID                    compare this host with that of the snapshot
   load-request ID                  print the body of PUT /snapshot/load
-  taps ID                          print the taps that it will use
+  taps ID, backend ID              print the taps that it will use, its back end
   run-begin ID, stop ID            record the VMM of a guest, end it
   standby-begin ID                 make the directory for a new snapshot
   standby-publish ID               make it the snapshot of the guest

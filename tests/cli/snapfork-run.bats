@@ -16,6 +16,7 @@ setup() {
 teardown() {
   local pid
   for pid in $(processes); do kill -KILL "$pid" 2>/dev/null || true; done
+  [[ ! -v netns ]] || ip netns delete "$netns"
   common_teardown
 }
 
@@ -177,6 +178,28 @@ assert_clean() { # <id>
   run -125 run_fork a --backend uffd --after-load false
 }
 
+@test "run of a guest with memory in 2 MiB pages uses the page server each time" {
+  require_userfaultfd
+  make_template
+  make_fork a
+  mkdir bin # a guest with such memory needs a pool of huge pages
+  cat >bin/snapshot-meta <<SH
+#!/bin/bash
+if [[ \$1 == backend ]]; then
+  printf 'uffd\\tits memory has 2 MiB pages\\n'
+else
+  exec '$(type -P snapshot-meta)' "\$@"
+fi
+SH
+  chmod +x bin/snapshot-meta
+  local _
+  for _ in 1 2; do
+    FAKE_VERIFY=$PWD/memory PATH=$PWD/bin:$PATH run -0 --separate-stderr run_fork a
+    assert_equal "$(json .backend)" uffd
+    snapfork stop a
+  done
+}
+
 @test "run starts a second VMM if the clock of the state cannot be set forward" {
   make_template
   make_fork a
@@ -303,36 +326,97 @@ SH
   assert_clean a
 }
 
+@test "the VMM opens the fork's own disks and vsock socket, also after a kill that left the socket" {
+  printf 'rootfs of base\n' >rootfs
+  truncate -s 1M rootfs
+  "$HELPERS/write-vmstate" state 10.0.0 4 drive=/somewhere/rootfs vsock=/somewhere/v.sock
+  head -c 4M /dev/urandom >memory
+  snapfork import base --state state --memory memory --disk rootfs=/somewhere/rootfs
+  snapfork promote base
+  make_fork a
+  local own=$SNAPFORK_ROOT/guests/a
+  for _ in 1 2; do
+    rm -f opened
+    # shellcheck disable=SC2016 # for the command
+    run -0 --separate-stderr run_fork a --after-load '[[ -S $SNAPFORK_VSOCK ]] && echo "$SNAPFORK_VSOCK" >vsock'
+    assert_equal "$(json .vsock_path)" "$own/vsock.sock"
+    assert_equal "$(<vsock)" "$own/vsock.sock"
+    assert_contains "$(<opened)" "$own/rootfs"
+    refute_contains "$(<opened)" /somewhere
+    kill -KILL "$(json .pid)" "$(pgrep -f "^fc-run .*--dir $(vm_dir a) ")"
+    wait_until 20 no_vmm
+    [[ -S $own/vsock.sock ]]
+  done
+  snapfork stop a
+  assert_clean a
+  run -0 cmp rootfs "$own/rootfs"
+}
+
+@test "run --netns starts the VMM in the network namespace, with its taps" {
+  require_cmd ip
+  netns=snapfork-test-$$
+  ip netns add "$netns" 2>/dev/null || skip "needs 'ip netns add'"
+  ip -n "$netns" tuntap add t0 mode tap || skip 'needs taps'
+  make_template tap=t0
+  make_fork a
+  run -1 --separate-stderr run_fork a
+  assert_contains "$stderr" "cannot use the tap 't0': it does not exist"
+  run -0 --separate-stderr run_fork a --netns "$netns"
+  assert_equal "$(stat -Lc %i "/proc/$(json .pid)/ns/net")" "$(stat -c %i "/run/netns/$netns")"
+  snapfork stop a
+  assert_clean a
+}
+
 @test "a signal at any step of run leaves nothing" {
   make_template
   make_fork a
-  local step signal=TERM
+  local step
   mkdir bin
-  for step in run-begin own-paths taps session-name load-request fc-run load hook resume; do
-    write_stoppers "$step"
-    rm -f reached
-    PATH=$PWD/bin:$PATH spawn_to out "$(type -P snapfork)" -q run --detach --firecracker "$fake" --after-load ': hook; [[ ! -e stop-hook ]] || { touch reached; sleep 1000; }' a
-    wait_until 20 test -e reached || fail "$step: $(<out)"
-    kill -s "$signal" "$spawned_pid"
+  for step in run-begin own-paths taps session-name fc-run load-request load hook resume; do
+    stop_run_at "$step"
+    kill -s TERM "$spawned_pid"
     wait_until 20 is_gone "$spawned_pid"
-    rm -f stop-hook
     assert_clean a
   done
 }
 
-# Programs in bin/ that stop at one step until they are ended.
-write_stoppers() { # <step>
+@test "a driver that is killed at any step of run leaves no VMM, and the next run works" {
+  make_template
+  make_fork a
+  local step
+  mkdir bin
+  for step in run-begin own-paths taps session-name fc-run load-request load hook resume; do
+    stop_run_at "$step"
+    kill -KILL "$spawned_pid"
+    kill -KILL "$(<reached)" # an orphaned step holds the lock until it ends
+    wait_until 20 no_vmm
+    assert_equal "$(snapshot-meta state a)" Standby
+    run -0 --separate-stderr run_fork a
+    snapfork stop a
+    assert_clean a
+  done
+}
+
+# Starts `run` and waits until it stops at a step; its pid is in spawned_pid, that of the step in `reached`.
+stop_run_at() { # <step>
   local program
+  rm -f reached
   for program in snapshot-meta fc-run fc-api; do
     cat >"bin/$program" <<SH
 #!/bin/bash
-if [[ " $program \$* " == *" $1 "* || "$1 \$*" == "load "*"/snapshot/load"* || "$1 \$*" == "resume "*Resumed* ]]; then
-  touch '$PWD/reached'
-  exec sleep 1000
-fi
-exec '$(type -P "$program")' "\$@"
+case "$1:$program \$*" in
+  run-begin:*' run-begin '*--api-socket* | own-paths:*' own-paths '* | taps:*' taps '* | session-name:*' session-name '* \
+    | load-request:*' load-request '* | fc-run:fc-run*--caller* | load:*/snapshot/load* | resume:*Resumed*)
+    echo "\$\$" >reached
+    exec sleep 1000
+    ;;
+esac
+exec '$(PATH=${PATH#"$PWD/bin:"} type -P "$program")' "\$@"
 SH
     chmod +x "bin/$program"
   done
-  if [[ $1 == hook ]]; then : >stop-hook; fi
+  # shellcheck disable=SC2016 # for the command
+  PATH=$PWD/bin:$PATH spawn_to out "$(type -P snapfork)" -q run --detach --firecracker "$fake" \
+    --after-load "[[ $1 != hook ]] || { echo \$\$ >reached; exec sleep 1000; }" a
+  wait_until 20 test -s reached || fail "$1: $(<out)"
 }

@@ -21,6 +21,7 @@ int fork_begin_command(int argc, char** argv);
 int fork_publish_command(int argc, char** argv);
 int fork_end_command(int argc, char** argv);
 int accept_command(int argc, char** argv);
+int backend_command(int argc, char** argv);
 int taps_command(int argc, char** argv);
 int host_check_command(int argc, char** argv);
 int load_request_command(int argc, char** argv);

@@ -116,11 +116,13 @@ close_named_session() { # <session>
   step rm -f -- "$run_dir/s/$session.sock" "$run_dir/s/$session.vmm"
 }
 
-# Chooses uffd for the first restore of a fork. A fork that was run but has not loaded its memory still has its session,
-# in state waiting.
+# Chooses uffd for memory that Firecracker does not load from a file, and for the first restore of a fork that was made
+# so. A fork that was run but has not loaded its memory still has its session, in state waiting.
 choose_backend() { # <id>
   local session wanted pid shown=''
-  backend='file'
+  ask backend snapshot-meta backend "$1"
+  backend=${backend%%$'\t'*}
+  [[ $backend == file ]] || return 0
   get_value wanted "$1" FirecrackerUseUFFDOnNextRestore
   [[ $wanted == true ]] || return 0
   get_value pid "$1" HypervisorPID
