@@ -13,12 +13,13 @@ setup() {
 }
 teardown() { common_teardown; }
 
-# Starts a shell that locks base by --fd and keeps the lock until it is killed.
+# Starts a process that locks base by --fd and keeps the lock until it is killed.
 keep() {
   rm -f held
-  spawn bash -c 'exec {fd}<"$0" && template-lock --fd "$fd" "$1" && touch held && read -r <> <(:)' \
+  spawn bash -c 'exec {fd}<"$0" && template-lock --fd "$fd" "$1" && touch held && exec tail -f /dev/null' \
     "$locks/base.lock" base
   wait_until 10 test -e held
+  wait_until 10 runs_as "$spawned_pid" tail # touch, which inherits the lock, has ended
 }
 
 refused_by_another() {
@@ -30,7 +31,8 @@ refused_by_another() {
   exec {fd}<"$locks/base.lock"
   run -0 --separate-stderr template-lock --fd "$fd" base
   assert_equal "$output$stderr" ''
-  refused_by_another "held exclusively by $BASHPID ("
+  refused_by_another 'held exclusively by '
+  assert_contains "$stderr" " $BASHPID (" # among its children
   run -0 template-lock --fd "$fd" --no-wait base # the same lock again
   exec {fd}>&-
   run -0 template-lock --no-wait base -- true
@@ -45,7 +47,7 @@ refused_by_another() {
   run -0 template-lock --json holders base
   assert_equal "$(json '[.pid, .mode, .orphaned_by] | map(tostring) | join(" ")')" "$spawned_pid exclusive null"
   [[ $(json .since) == "$(date -u +%Y)"* ]]
-  refused_by_another "held exclusively by $spawned_pid (bash)"
+  refused_by_another "held exclusively by $spawned_pid (tail)"
   local caller=$spawned_pid child
   kill -KILL "$caller"
   bash -c 'exec {fd}<"$0" && template-lock --timeout 60 --fd "$fd" base && exec 3>&- 4>&- && tail -f /dev/null >/dev/null 2>&1 & echo $! >caller; wait %1' \
@@ -67,7 +69,8 @@ refused_by_another() {
   exec {fd}>"$locks/new.lock"
   run -0 template-lock --no-wait --fd "$fd" new
   run -1 --separate-stderr template-lock --no-wait new -- true
-  assert_contains "$stderr" "cannot lock 'new': held exclusively by $BASHPID ("
+  assert_contains "$stderr" "cannot lock 'new': held exclusively by "
+  assert_contains "$stderr" " $BASHPID (" # among its children
   [[ -k $locks/new.lock && ! -s $locks/new.lock ]]
 }
 
