@@ -53,6 +53,15 @@ kill_server() {
   assert_equal "$(field 'select(.type == "summary") | .wrong_pages')" 0
 }
 
+@test "teardown of a test kills no page server of another test" {
+  local pid
+  snapfork -q fork --backend uffd base f >/dev/null
+  pid=$(pager_pids)
+  assert_equal "$(SNAPFORK_PAGER='' pager_pids)" ''
+  assert_equal "$(SNAPFORK_PAGER=${SNAPFORK_PAGER%k} pager_pids)" ''
+  assert_equal "$(pager_pids)" "$pid"
+}
+
 @test "page server leaves the cgroup of the job" {
   local mount
   mount=$(awk '$(NF - 2) == "cgroup2" { print $5; exit }' /proc/self/mountinfo)

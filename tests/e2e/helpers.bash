@@ -36,12 +36,13 @@ make_template() { # [id]
   snapfork -q promote "${1:-base}"
 }
 
-# Prints the pids of the page servers of this test.
+# Prints the pids of the page servers of this test: none before it has chosen its control socket.
 pager_pids() {
   local file words
+  [[ -n ${SNAPFORK_PAGER-} ]] || return 0
   for file in /proc/[0-9]*/cmdline; do
     mapfile -d '' -t words <"$file" || continue
-    if [[ ${words[0]##*/} == uffd-serve && "${words[*]}" == *"--control $SNAPFORK_PAGER"* ]]; then
+    if [[ ${words[0]##*/} == uffd-serve && "${words[*]} " == *" --control $SNAPFORK_PAGER "* ]]; then
       basename "${file%/cmdline}"
     fi
   done 2>/dev/null

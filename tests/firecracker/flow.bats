@@ -121,7 +121,7 @@ no_server() {
   restore_fork a
   vm_ask a ping
   run -0 snapfork status
-  kill -KILL "$(pgrep -f "^uffd-serve --control $SNAPFORK_PAGER")"
+  kill -KILL "$(pgrep -f "^uffd-serve --control $SNAPFORK_PAGER ")"
   eventually no_server
   run -1 snapfork status
   [[ $output == *"a hangs: pid ${vm_pid[a]} "* ]]
