@@ -234,6 +234,21 @@ ended_by_sigterm() {
   [[ $(snapshot-meta state g) == Standby ]]
 }
 
+@test "standby refuses the API socket of another guest" {
+  make_guest g
+  make_guest other
+  run_guest g
+  run_guest other
+  run -1 --separate-stderr snapfork standby --socket "$(fake_dir other)/api.sock" g
+  [[ $stderr == *"cannot use the API socket '"*"/other/api.sock' for 'g': process "*' listens there, and it is not known to be its VMM'* ]]
+  [[ $(vmm_state g) == Running && $(vmm_state other) == Running ]]
+  # Also if the metadata are wrong: the snapshot has the drive of the other guest.
+  snapshot-meta set g "SocketPath=$(fake_dir other)/api.sock"
+  run -4 --separate-stderr snapfork standby g
+  [[ $stderr == *"its VMM uses the drive '$SNAPFORK_ROOT/guests/other/disk.raw', which the guest does not have"* ]]
+  cmp "$BATS_TEST_TMPDIR/g/memory" "$(latest g)/memory"
+}
+
 @test "standby --sync=no lets a release that knows it skip the flush, and flushes nothing itself" {
   make_guest g
   "$HELPERS/write-vmstate" "$(latest g)/state" 12.0.0 4 drive="$SNAPFORK_ROOT/guests/g/disk.raw"

@@ -12,8 +12,6 @@
 #include <cerrno>
 #include <optional>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -22,6 +20,7 @@
 #include "file/directory.h"
 #include "meta/flows/diff_base.h"
 #include "meta/flows/leftovers.h"
+#include "meta/flows/written_snapshot.h"
 #include "meta/guest/disks.h"
 #include "meta/guest/guest_state.h"
 #include "meta/guest/host_record.h"
@@ -29,7 +28,7 @@
 #include "meta/guest/metadata_update.h"
 #include "meta/guest/snapshot_change.h"
 #include "meta/guest/snapshot_record.h"
-#include "meta/vmstate/vmstate.h"
+#include "meta/guest/vmm_socket.h"
 #include "store/files.h"
 #include "store/vmm_names.h"
 
@@ -110,41 +109,6 @@ void flush_disks(const store::Store& store, const std::string& id, const Metadat
     if (const std::optional<base::Fd> file = store.try_open_below(path, O_RDONLY | O_NONBLOCK)) {
       base::sync_fd(file->get(), path);
     }
-  }
-}
-
-// Opens a file that the VMM wrote. Another name of it could be used to write to it later.
-base::Fd open_written(const store::Store& store, const std::string& id, const char* name) {
-  const std::string path = store::path_in(new_dir(store, id), name);
-  std::optional<base::Fd> file = store.try_open_below(path, O_RDONLY | O_NONBLOCK);
-  if (!file) {
-    throw base::BadData(what(id) + base::quoted(path) + " does not exist");
-  }
-  const struct stat st = base::stat_fd(file->get(), path);
-  if (!S_ISREG(st.st_mode) || st.st_nlink != 1) {
-    throw base::BadData(what(id) + base::quoted(path) + " is not a regular file with one link");
-  }
-  return std::move(*file);
-}
-
-// Throws base::BadData unless the state and the memory are whole.
-void check_written(const store::Store& store, const std::string& id) {
-  const base::Fd state_file = open_written(store, id, kState);
-  const base::Fd memory_file = open_written(store, id, kMemory);
-  const std::string path = store::path_in(new_dir(store, id), kState);
-  const std::string bytes = base::read_regular(state_file.get(), vmstate::kMaxVmStateBytes, path);
-  vmstate::VmState state = vmstate::parse_vmstate(bytes, path);
-  if (!state.crc_ok) {
-    throw base::BadData(what(id) + "the CRC of " + base::quoted(path) + " is wrong");
-  }
-  vmstate::read_devices(bytes, state);
-  constexpr unsigned kMib = 20;
-  const auto expected = static_cast<int64_t>((state.mem_size_mib << kMib) + state.hotplug_bytes);
-  const std::string memory = store::path_in(new_dir(store, id), kMemory);
-  const int64_t actual = base::stat_fd(memory_file.get(), memory).st_size;
-  if (actual != expected) {
-    throw base::BadData(what(id) + base::quoted(memory) + " has " + mib_text(actual) +
-                        " instead of " + mib_text(expected));
   }
 }
 
@@ -246,8 +210,8 @@ bool remove_rest(const store::Store& store, const std::string& id, base::Effect 
 
 }  // namespace
 
-StandbyFiles begin_standby(const store::Store& store, const std::string& id, SnapshotType type,
-                           base::Effect effect) {
+StandbyFiles begin_standby(const store::Store& store, const std::string& id,
+                           const BeginStandby& request, base::Effect effect) {
   require_guest(store, id);
   std::optional<store::GuestLocks> lock;
   if (effect == base::Effect::real) {
@@ -261,7 +225,10 @@ StandbyFiles begin_standby(const store::Store& store, const std::string& id, Sna
   if (state.state != State::running) {
     throw base::Refused(what(id) + "its state is " + state_name(state.state) + ", not Running");
   }
-  if (type == SnapshotType::diff) {
+  if (!request.api_socket.empty()) {
+    require_own_vmm(store, id, metadata, request.api_socket);
+  }
+  if (request.type == SnapshotType::diff) {
     require_diff_base(store, id, metadata, state);
   }
   remove_rest(store, id, effect);
@@ -281,7 +248,7 @@ StandbyFiles begin_standby(const store::Store& store, const std::string& id, Sna
     base::throw_errno("cannot create " + base::quoted(dir));
   }
   try {
-    if (type == SnapshotType::full) {
+    if (request.type == SnapshotType::full) {
       reserve(store, id, files.memory_path, bytes);
     }
     flush_disks(store, id, metadata);
@@ -310,7 +277,7 @@ void publish_standby(const store::Store& store, const std::string& id,
   if (!store::path_exists(dir)) {
     throw base::Refused(what(id) + base::quoted(dir) + " does not exist; start with standby-begin");
   }
-  check_written(store, id);
+  check_written_snapshot(store, id, dir);
   if (base::is_dry_run(effect)) {
     return;
   }

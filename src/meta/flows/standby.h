@@ -17,6 +17,13 @@ struct StandbyFiles {
   std::string memory_path;
 };
 
+struct BeginStandby {
+  SnapshotType type = SnapshotType::full;
+  // The API socket that the caller will use. Refused if a process other than the guest's VMM
+  // listens there. Empty: the caller knows that it is right.
+  std::string api_socket{};
+};
+
 // Removes leftovers of an earlier call and makes the directory. For a Full snapshot it reserves the
 // space of the memory file, so that a paused guest never waits for a disk that is full. Flushes the
 // guest's disks, so that publish_standby, while the guest is paused, finds little to flush.
@@ -25,8 +32,8 @@ struct StandbyFiles {
 // is not its own or does not have the whole base, or if this VMM has written a snapshot before.
 // Throws std::system_error (ENOSPC), with the bytes that are missing, if the filesystem has no
 // space for the snapshot. Takes the guest's exclusive lock.
-StandbyFiles begin_standby(const store::Store& store, const std::string& id, SnapshotType type,
-                           base::Effect effect);
+StandbyFiles begin_standby(const store::Store& store, const std::string& id,
+                           const BeginStandby& request, base::Effect effect);
 
 struct PublishStandby {
   std::string vmm_version;  // empty if it is not known
@@ -41,7 +48,8 @@ struct PublishStandby {
 // The VMM must be paused, or have ended. If the process is killed at any point, the guest has its
 // old snapshot or the new one, with the metadata that belong to it.
 //
-// Throws base::Refused if begin_standby was not called, base::BadData if a file is not whole.
+// Throws base::Refused if begin_standby was not called, base::BadData if a file is not whole, or if
+// the snapshot has drives that the guest does not have.
 void publish_standby(const store::Store& store, const std::string& id,
                      const PublishStandby& request, base::Effect effect);
 

@@ -19,7 +19,8 @@ namespace meta {
 int standby_begin_command(int argc, char** argv) {
   base::Options options("snapshot-meta standby-begin", "[OPTION]... ID",
                         "Make the directory for a new snapshot of a guest that runs.");
-  options.value("type", "full|diff", "the snapshot that the VMM will write (default: full)");
+  options.value("type", "full|diff", "the snapshot that the VMM will write (default: full)")
+      .value("api-socket", "SOCK", "refuse unless the guest's VMM listens there");
   base::add_dry_run(options);
   options.footer(
       "Prints STATE<TAB>MEMORY, the paths that the VMM writes to. For a Diff, clone the\n"
@@ -31,7 +32,8 @@ int standby_begin_command(int argc, char** argv) {
   const auto& [parsed, id, effect, store] = *call;
   const SnapshotType type =
       parsed.choice("type", {"full", "diff"}) == "full" ? SnapshotType::full : SnapshotType::diff;
-  const StandbyFiles files = begin_standby(store, id, type, effect);
+  const StandbyFiles files = begin_standby(
+      store, id, {.type = type, .api_socket = parsed.value_or("api-socket", "")}, effect);
   if (base::message_style().json) {
     base::write_line_out(base::JsonLine("standby")
                              .text("id", id)

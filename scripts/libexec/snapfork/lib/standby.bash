@@ -102,6 +102,7 @@ complete_session() { # <id>
 begin_standby() { # <id>
   local id=$1 begin=(snapshot-meta standby-begin --type "$type") new=$root/.snapfork/tmp/standby.$1
   new_state=$new/state new_memory=$new/memory
+  [[ -z $socket ]] || begin+=(--api-socket "$socket")
   ((!dry_run)) || begin+=(--dry-run)
   attend without_output "${begin[@]}" "$id"
   if [[ $type == diff ]]; then

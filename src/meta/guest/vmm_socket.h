@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checks that an API socket which a caller names is that of a guest's VMM.
+#pragma once
+
+#include <string>
+
+#include "meta/guest/metadata.h"
+#include "store/store.h"
+
+namespace meta {
+
+// Throws base::Refused unless the process that listens at `socket` is the guest's VMM: the recorded
+// process or one that a page server serves for the guest, or it has a disk of the guest open for
+// writing, or the guest's memory file. A snapshot that the VMM of another guest writes would
+// replace the guest's.
+void require_own_vmm(const store::Store& store, const std::string& id, const Metadata& metadata,
+                     const std::string& socket);
+
+}  // namespace meta
