@@ -79,7 +79,42 @@ teardown() { common_teardown; }
   done
   replace_state a 5.0.0 tap=tap0
   run -1 --separate-stderr snapshot-meta load-request --backend file --tap "$iface=tap7" a
-  assert_contains "$stderr" 'only Firecracker 1.12 or later takes other taps'
+  assert_contains "$stderr" "Firecracker before 1.12 takes the taps from the state; write 'tap7' into it with 'snapshot-meta own-paths --tap $iface=tap7 a'"
+}
+
+@test "own-paths writes the tap into the state for a Firecracker before 1.12" {
+  local iface
+  init_guest a
+  replace_state a 5.0.0 tap=tap0 tap=tap1
+  iface=$(snapshot-meta vmstate --json "$(state_of a)" | jq -r '.taps[1].iface_id')
+  snapshot-meta own-paths --dry-run --tap "$iface=tap-seven" a
+  taps() { snapshot-meta vmstate "$(state_of a)" | sed -n 's/^tap: //p' | paste -sd ' '; }
+  assert_equal "$(taps)" 'tap0 tap1'
+  snapshot-meta own-paths --tap "$iface=tap-seven" a
+  assert_equal "$(taps)" 'tap0 tap-seven'
+  assert_contains "$(snapshot-meta vmstate "$(state_of a)")" 'crc_ok: yes'
+  run -0 snapshot-meta load-request --backend file --vmm-version 1.11.0 --tap "$iface=tap-seven" a
+  assert_equal "$(json '.network_overrides | tostring')" null
+  # The taps that fork recorded are written, too.
+  snapshot-meta set a "snapfork.taps:={\"$iface\":\"tap9\"}"
+  snapshot-meta own-paths a
+  assert_equal "$(taps)" 'tap0 tap9'
+  run -1 --separate-stderr snapshot-meta own-paths --tap "$iface=tap0" a
+  assert_contains "$stderr" "would use one tap, 'tap0'"
+  run -2 snapshot-meta own-paths --tap "$iface=sixteen-bytes-xx" a
+  run -1 snapshot-meta own-paths --tap eth9=tap2 a
+  assert_equal "$(taps)" 'tap0 tap9'
+  # A fork of such a guest has its tap in its state, and its load needs no override.
+  snapshot-meta unset a snapfork.taps
+  IFS=$'\t' read -r _ _ memory _ < <(snapshot-meta fork-begin a f)
+  clone a f "$memory"
+  run -0 snapshot-meta fork-publish a f --backend file --tap "$iface=tap-{n}"
+  assert_equal "$(json '.snapshot_load.network_overrides | tostring')" null
+  assert_equal "$(snapshot-meta vmstate "$(state_of f)" | sed -n 's/^tap: //p' | paste -sd ' ')" 'tap0 tap-0'
+  # From 1.12 on, the load has them.
+  replace_state a 6.0.0 tap=tap0 tap=tap1
+  snapshot-meta own-paths --tap "$iface=tap7" a
+  assert_equal "$(taps)" 'tap0 tap1'
 }
 
 @test "load-request refuses bad options and guests" {

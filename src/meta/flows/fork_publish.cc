@@ -107,7 +107,9 @@ class Publisher {
   // Decides the taps of fork number `index`. Throws for a tap that it cannot have.
   void plan_taps(const std::string& id, size_t index, size_t count) {
     taps_[id] = taps_of_fork(options_.taps, id, index, count);
-    check_taps(taps_[id], vmstate_, "cannot fork " + base::quoted(source_id_));
+    const std::string what = "cannot fork " + base::quoted(source_id_);
+    check_taps(taps_[id], vmstate_, what);
+    state_taps_[id] = taps_in_state(taps_[id], vmstate_, what);
   }
 
   // Writes the state into the clone. A template's state never changes, so it is the source of all
@@ -124,8 +126,9 @@ class Publisher {
     const std::string path = store_.state_path(source_id_);
     base::write_file_like(
         clone + kStateInGuest,
-        paths ? vmstate::set_paths(state_bytes_, path, vmstate_, *paths).bytes : state_bytes_, path,
-        base::Durable::no);
+        paths ? vmstate::set_paths(state_bytes_, path, vmstate_, *paths, state_taps_.at(id)).bytes
+              : state_bytes_,
+        path, base::Durable::no);
   }
 
   void write_metadata(const std::string& id) const {
@@ -179,13 +182,14 @@ class Publisher {
     line.boolean("needs_run", false);
     line.raw(
         "snapshot_load",
-        load_body(vmstate_, {.id = id,
-                             .state_path = state_path,
-                             .uses_uffd = options_.uses_uffd(),
-                             .backend_path = options_.uses_uffd() ? socket_of(id) : memory_path,
-                             .vmm_version = snapshot_vmm(metadata_),
-                             .host_kernel = base::kernel_release(),
-                             .taps = taps_.at(id)}));
+        load_body(vmstate_,
+                  {.id = id,
+                   .state_path = state_path,
+                   .uses_uffd = options_.uses_uffd(),
+                   .backend_path = options_.uses_uffd() ? socket_of(id) : memory_path,
+                   .vmm_version = snapshot_vmm(metadata_),
+                   .host_kernel = base::kernel_release(),
+                   .taps = state_taps_.at(id).empty() ? taps_.at(id) : std::vector<TapName>()}));
     const auto report = options_.clone_reports.find(clone_name(id));
     report != options_.clone_reports.end() ? line.raw("clone", report->second) : line.null("clone");
     return line.str();
@@ -223,6 +227,7 @@ class Publisher {
   // By id. Nothing: the state stays as it is (GuestPaths::own_paths).
   std::map<std::string, std::optional<std::vector<std::string>>> paths_;
   std::map<std::string, std::vector<TapName>> taps_;
+  std::map<std::string, std::vector<std::string>> state_taps_;  // taps_in_state
 };
 
 // Renames the clones in order until one fails. Returns the number of renamed clones.

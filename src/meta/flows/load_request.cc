@@ -2,6 +2,7 @@
 // Chooses the fields of the load by the version of the VMM, and writes them.
 #include "meta/flows/load_request.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "base/error.h"
@@ -47,6 +48,18 @@ void require_loadable(const vmstate::VmState& state, const LoadRequest& request,
       (good.empty() ? "" : "; use Firecracker " + list_releases(good)));
 }
 
+void require_taps_of_state(const vmstate::VmState& state, const LoadRequest& request) {
+  for (const TapName& tap : request.taps) {
+    const auto same = std::ranges::find(state.taps, tap.iface_id, &vmstate::EmbeddedText::iface_id);
+    if (same == state.taps.end() || same->text != tap.tap) {
+      throw base::Refused(cannot_load(request) +
+                          ": Firecracker before 1.12 takes the taps from the state; write " +
+                          base::quoted(tap.tap) + " into it with 'snapshot-meta own-paths --tap " +
+                          tap.iface_id + "=" + tap.tap + " " + request.id + "'");
+    }
+  }
+}
+
 std::string overrides_json(const std::vector<TapName>& taps) {
   base::JsonList list;
   for (const TapName& tap : taps) {
@@ -78,13 +91,12 @@ std::string load_body(const vmstate::VmState& state, const LoadRequest& request)
         knows(LoadField::track_dirty_pages) ? "track_dirty_pages" : "enable_diff_snapshots", true);
   }
   if (!request.taps.empty()) {
-    if (!knows(LoadField::network_overrides)) {
-      throw base::Refused(
-          cannot_load(request) +
-          ": only Firecracker 1.12 or later takes other taps than those in the state");
-    }
     check_taps(request.taps, state, cannot_load(request));
-    body.raw("network_overrides", overrides_json(request.taps));
+    if (knows(LoadField::network_overrides)) {
+      body.raw("network_overrides", overrides_json(request.taps));
+    } else {
+      require_taps_of_state(state, request);
+    }
   }
   if (!request.keeps_clock && state.arch == vmstate::Arch::x86_64 &&
       knows(LoadField::clock_realtime) && base::is_kernel_at_least(request.host_kernel, 5, 16)) {

@@ -31,8 +31,8 @@ struct LoadRequest {
 // and the host has Linux 5.16 or later, because KVM_CLOCK_REALTIME needs it; not with keeps_clock.
 //
 // Throws base::Refused if the VMM cannot load the state's snapshot version, does not know
-// network_overrides, or the state has no such interface; base::UsageError for a tap name that is
-// empty or longer than 15 bytes.
+// network_overrides and the state has other taps, or the state has no such interface;
+// base::UsageError for a tap name that is empty or longer than 15 bytes.
 std::string load_body(const vmstate::VmState& state, const LoadRequest& request);
 
 // Reads the state of the guest request.id and calls load_body, with the taps in its metadata

@@ -28,7 +28,8 @@ namespace {
 
 class Owner {
  public:
-  Owner(const store::Store& store, const std::string& id, const std::string& vsock_dir)
+  Owner(const store::Store& store, const std::string& id, const std::string& vsock_dir,
+        const std::vector<TapName>& taps)
       : store_(store),
         id_(id),
         what_("cannot set the paths of " + base::quoted(id)),
@@ -51,6 +52,7 @@ class Owner {
     }
     vmstate::read_devices(bytes_, state_);
     paths_ = GuestPaths(metadata_).own_paths(store, state_, place_, what_);
+    taps_ = taps_in_state(chosen_taps(metadata_, taps), state_, what_);
   }
 
   OwnPaths run(base::Effect effect) {
@@ -61,9 +63,12 @@ class Owner {
     for (size_t i = 0; i < paths_->size(); ++i) {
       result.paths.push_back({.role = state_.paths[i].role, .path = (*paths_)[i]});
     }
-    const bool is_right =
+    const bool has_paths =
         std::ranges::equal(*paths_, state_.paths, {}, {}, &vmstate::EmbeddedText::text);
-    if (!is_right) {
+    const bool has_taps = taps_.empty() || std::ranges::equal(taps_, state_.taps, {}, {},
+                                                              &vmstate::EmbeddedText::text);
+    const bool is_right = has_paths && has_taps;
+    if (!has_paths) {
       require_distinct();
     }
     const bool is_recorded = !record_own_paths(metadata_, state_, *paths_, place_.dir);
@@ -113,7 +118,7 @@ class Owner {
 
   std::vector<vmstate::ChangedPath> rewrite(base::Effect effect) const {
     const std::string path = store_.state_path(id_);
-    vmstate::RewrittenState rewritten = vmstate::set_paths(bytes_, path, state_, *paths_);
+    vmstate::RewrittenState rewritten = vmstate::set_paths(bytes_, path, state_, *paths_, taps_);
     if (!base::is_dry_run(effect)) {
       base::say_detail("writing " + base::quoted(path));
       base::write_file_like(path, rewritten.bytes, path, base::Durable::yes);
@@ -129,6 +134,7 @@ class Owner {
   std::string bytes_;
   vmstate::VmState state_;
   std::optional<std::vector<std::string>> paths_;
+  std::vector<std::string> taps_;  // empty if the state's stay
 };
 
 // Whether `path` is that of a file in a directory guests/ID of this id that is not `own_dir`.
@@ -145,7 +151,7 @@ bool is_in_another(std::string_view path, const std::string& id, const std::stri
 }  // namespace
 
 OwnPaths own_paths(const store::Store& store, const std::string& id, const std::string& vsock_dir,
-                   base::Effect effect) {
+                   const std::vector<TapName>& taps, base::Effect effect) {
   require_guest(store, id);
   std::optional<store::GuestLocks> lock;
   std::optional<MetadataUpdate> update;
@@ -153,12 +159,13 @@ OwnPaths own_paths(const store::Store& store, const std::string& id, const std::
     lock.emplace(store, id);
     update.emplace(store, id);
   }
-  return own_paths_locked(store, id, vsock_dir, effect);
+  return own_paths_locked(store, id, vsock_dir, taps, effect);
 }
 
 OwnPaths own_paths_locked(const store::Store& store, const std::string& id,
-                          const std::string& vsock_dir, base::Effect effect) {
-  return Owner(store, id, vsock_dir).run(effect);
+                          const std::string& vsock_dir, const std::vector<TapName>& taps,
+                          base::Effect effect) {
+  return Owner(store, id, vsock_dir, taps).run(effect);
 }
 
 bool names_another_store(const store::Store& store, const std::string& id) {

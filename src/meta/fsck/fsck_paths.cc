@@ -38,7 +38,7 @@ void check_paths(const FsckRun& run) {
                  .is_present = [&] { return is_misplaced(store, id); },
                  .repair =
                      [&] {
-                       own_paths_locked(store, id, store::find_vsock_dir(), base::Effect::real);
+                       own_paths_locked(store, id, store::find_vsock_dir(), {}, base::Effect::real);
                        return "rewritten to name those in this store";
                      }});
   }

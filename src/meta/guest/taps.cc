@@ -6,10 +6,13 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
 #include "base/json_line.h"
 #include "base/json_object.h"
+#include "meta/vmstate/formats.h"
+#include "meta/vmstate/load_fields.h"
 
 namespace meta {
 namespace {
@@ -120,6 +123,17 @@ std::vector<TapName> used_taps(const std::vector<TapName>& chosen, const vmstate
     }
   }
   return used;
+}
+
+std::vector<std::string> taps_in_state(const std::vector<TapName>& chosen,
+                                       const vmstate::VmState& state, const std::string& what) {
+  std::vector<std::string> names;
+  if (vmstate::is_older_than(state.snapshot_version, vmstate::kFirstWithNetworkOverrides)) {
+    for (TapName& tap : used_taps(chosen, state, what)) {
+      names.push_back(std::move(tap.tap));
+    }
+  }
+  return names;
 }
 
 std::vector<TapName> taps_of_fork(const std::vector<TapName>& patterns, std::string_view id,

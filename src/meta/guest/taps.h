@@ -35,6 +35,12 @@ void check_taps(const std::vector<TapName>& taps, const vmstate::VmState& state,
 std::vector<TapName> used_taps(const std::vector<TapName>& chosen, const vmstate::VmState& state,
                                const std::string& what);
 
+// The names that the taps of the state must have, in the order of state.taps, so that the guest
+// uses `chosen`: Firecracker before 1.12 takes them from the state only. Empty if the state can
+// stay as it is. Throws as used_taps does.
+std::vector<std::string> taps_in_state(const std::vector<TapName>& chosen,
+                                       const vmstate::VmState& state, const std::string& what);
+
 // The taps of fork number `index` (from 0) of `count`: in the names of `patterns`, {n} becomes the
 // number, {id} the id. Throws base::UsageError for a name without them if there are several forks.
 std::vector<TapName> taps_of_fork(const std::vector<TapName>& patterns, std::string_view id,

@@ -55,6 +55,8 @@ int own_paths_command(int argc, char** argv) {
   options.value("vsock-dir", "DIR",
                 "directory for a vsock socket whose path would be too long (default: v/ in the run "
                 "directory)");
+  options.value("tap", "IFACE=TAP",
+                "the tap of an interface, for Firecracker before 1.12; may be repeated");
   base::add_dry_run(options);
   options.footer(
       "Prints the kind and the path of each file and socket that loading the guest\n"
@@ -66,8 +68,13 @@ int own_paths_command(int argc, char** argv) {
   }
   const auto& [parsed, id, effect, store] = *call;
   const std::optional<std::string> vsock_dir = parsed.value("vsock-dir");
-  const OwnPaths result = own_paths(
-      store, id, vsock_dir ? store::absolute_path(*vsock_dir) : store::find_vsock_dir(), effect);
+  std::vector<TapName> taps;
+  for (const std::string& tap : parsed.values("tap")) {
+    taps.push_back(parse_tap(tap));
+  }
+  const OwnPaths result =
+      own_paths(store, id, vsock_dir ? store::absolute_path(*vsock_dir) : store::find_vsock_dir(),
+                taps, effect);
   if (base::message_style().json) {
     base::write_line_out(record(id, result));
     return 0;

@@ -21,7 +21,7 @@ struct Row {
   std::array<std::optional<ReleaseNumber>, 2> backports;
 };
 constexpr std::array<Row, 3> kRows{{
-    {LoadField::network_overrides, {1, 12, 0}, {}},
+    {LoadField::network_overrides, kFirstWithNetworkOverrides, {}},
     {LoadField::track_dirty_pages, {1, 13, 0}, {}},
     {LoadField::clock_realtime, {1, 16, 0}, {{{{1, 14, 4}}, {{1, 15, 1}}}}},
 }};

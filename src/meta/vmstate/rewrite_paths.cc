@@ -17,12 +17,13 @@
 namespace meta::vmstate {
 namespace {
 
-// All paths of a state, ordered by their offsets.
-std::vector<EmbeddedText> all_paths(const VmState& state) {
-  std::vector<EmbeddedText> paths = state.boot_paths;
-  paths.insert(paths.end(), state.paths.begin(), state.paths.end());
-  std::ranges::stable_sort(paths, {}, &EmbeddedText::offset);
-  return paths;
+// All strings of a state that this file can change, ordered by their offsets.
+std::vector<EmbeddedText> all_texts(const VmState& state) {
+  std::vector<EmbeddedText> texts = state.boot_paths;
+  texts.insert(texts.end(), state.paths.begin(), state.paths.end());
+  texts.insert(texts.end(), state.taps.begin(), state.taps.end());
+  std::ranges::stable_sort(texts, {}, &EmbeddedText::offset);
+  return texts;
 }
 
 void require_crc(const VmState& state, std::string_view name) {
@@ -72,7 +73,7 @@ std::vector<std::string> new_strings(const std::vector<EmbeddedText>& paths,
   std::vector<std::string> strings;
   for (const EmbeddedText& path : paths) {
     std::string text = path.text;
-    for (size_t i = 0; i < changes.size(); ++i) {
+    for (size_t i = 0; i < changes.size() && path.role != Role::tap; ++i) {
       if (const std::optional<std::string> other = changed(path.text, changes[i])) {
         used[i] = true;
         check_new_path(path.role, *other);
@@ -149,16 +150,17 @@ std::string splice(std::string_view body, const std::map<size_t, Column>& column
 void check_result(const VmState& before, const VmState& after,
                   const std::vector<std::string>& strings, std::string_view name) {
   const auto text_of = [](const EmbeddedText& text) { return text.text; };
-  const bool same_taps = std::ranges::equal(before.taps, after.taps, {}, text_of, text_of);
-  if (!after.crc_ok || !after.paths_problem.empty() || !same_taps ||
+  const auto id_of = [](const EmbeddedText& tap) { return tap.iface_id; };
+  if (!after.crc_ok || !after.paths_problem.empty() ||
+      !std::ranges::equal(before.taps, after.taps, {}, id_of, id_of) ||
       after.mem_size_mib != before.mem_size_mib || after.boot_args != before.boot_args ||
-      !std::ranges::equal(all_paths(after), strings, {}, text_of)) {
+      !std::ranges::equal(all_texts(after), strings, {}, text_of)) {
     throw base::Unsupported("cannot rewrite " + base::quoted(name) +
                             ": the new state cannot be read back correctly");
   }
 }
 
-// Writes `strings` in the place of `paths`, which are all paths of the state.
+// Writes `strings` in the place of `paths`, which are all_texts of the state.
 RewrittenState with_strings(std::string_view bytes, std::string_view name, const VmState& state,
                             const std::vector<EmbeddedText>& paths,
                             const std::vector<std::string>& strings) {
@@ -190,25 +192,32 @@ RewrittenState rewrite_paths(std::string_view bytes, std::string_view name,
                              std::span<const PathChange> changes) {
   const VmState state = read_state(bytes, name);
   require_devices(state, name);
-  const std::vector<EmbeddedText> paths = all_paths(state);
+  const std::vector<EmbeddedText> paths = all_texts(state);
   return with_strings(bytes, name, state, paths, new_strings(paths, changes, name));
 }
 
 RewrittenState set_paths(std::string_view bytes, std::string_view name, const VmState& state,
-                         std::span<const std::string> new_paths) {
+                         std::span<const std::string> new_paths,
+                         std::span<const std::string> new_taps) {
   require_crc(state, name);
   require_devices(state, name);
   SNAPFORK_CHECK(new_paths.size() == state.paths.size());
-  const std::vector<EmbeddedText> paths = all_paths(state);
+  SNAPFORK_CHECK(new_taps.empty() || new_taps.size() == state.taps.size());
+  const std::vector<EmbeddedText> texts = all_texts(state);
   std::vector<std::string> strings;
-  auto next = new_paths.begin();
-  for (const EmbeddedText& path : paths) {
-    strings.push_back(is_boot_path(path) ? path.text : *next++);
-    if (strings.back() != path.text) {
-      check_new_path(path.role, strings.back());
+  auto next_path = new_paths.begin();
+  auto next_tap = new_taps.begin();
+  for (const EmbeddedText& text : texts) {
+    if (text.role == Role::tap) {
+      strings.push_back(new_taps.empty() ? text.text : *next_tap++);
+    } else {
+      strings.push_back(is_boot_path(text) ? text.text : *next_path++);
+    }
+    if (strings.back() != text.text) {
+      check_new_path(text.role, strings.back());
     }
   }
-  return with_strings(bytes, name, state, paths, strings);
+  return with_strings(bytes, name, state, texts, strings);
 }
 
 }  // namespace meta::vmstate

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Replaces paths in a state file; `snapshot-meta rewrite-paths` calls this.
+// Replaces paths and names of taps in a state file; `snapshot-meta rewrite-paths` calls this.
 #pragma once
 
 #include <span>
@@ -41,7 +41,9 @@ RewrittenState rewrite_paths(std::string_view bytes, std::string_view name,
 
 // The same with one new path for each of `state.paths`, in their order. `state` is the result of
 // parse_vmstate and read_devices for `bytes`. The paths of the kernel and the initrd stay.
+// `new_taps` has a name for each of `state.taps`, in their order, or is empty if they stay.
 RewrittenState set_paths(std::string_view bytes, std::string_view name, const VmState& state,
-                         std::span<const std::string> new_paths);
+                         std::span<const std::string> new_paths,
+                         std::span<const std::string> new_taps = {});
 
 }  // namespace meta::vmstate

@@ -137,6 +137,8 @@ TEST(LoadBody, OverridesTheTapOfAnInterface) {
   request = request_of("1.11.0");
   request.taps = {{"eth0", "tap7"}};
   EXPECT_THROW(meta::load_body(state_of("5.0.0"), request), base::Refused);
+  request.taps = {{"eth0", "tap0"}};  // the tap of the state
+  EXPECT_EQ(fields_of("5.0.0", request), kPlain);
 }
 
 TEST(LoadBody, IsRefusedForAVmmOfAnotherSnapshotVersion) {

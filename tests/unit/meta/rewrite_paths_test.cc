@@ -85,6 +85,37 @@ TEST(RewritePaths, OfARealFirecrackerToAnyLengthAndBack) {
   EXPECT_GT(drives, 0U);
 }
 
+TEST(SetPaths, RenamesTapsInEveryReleaseAndBack) {
+  for (const ReleaseFacts& release : kWriterReleases) {
+    for (const bool pci : {false, true}) {
+      if (pci && !release.has_pci) {
+        continue;
+      }
+      SCOPED_TRACE(std::string(release.name) + (pci ? " pci" : " mmio"));
+      StatePlan plan{.release = std::string(release.name)};
+      plan.pci = pci;
+      plan.drives = {"/d/one"};
+      plan.taps = {"tap0", "t", "tap-two"};
+      plan.vsock = "/v.sock";
+      const std::string bytes = make_state(plan);
+      const vmstate::VmState state = parse_whole(bytes);
+      const std::vector<std::string> paths = paths_of(bytes);
+      const std::vector<std::string> names{"fifteen-bytes-x", "tap0", "tap-two"};
+      const auto changed = vmstate::set_paths(bytes, "state", state, paths, names);
+      EXPECT_EQ(changed.changes.size(), 2U);
+      const vmstate::VmState after = parse_whole(changed.bytes);
+      for (size_t i = 0; i < names.size(); ++i) {
+        EXPECT_EQ(after.taps.at(i).text, names[i]);
+        EXPECT_EQ(after.taps.at(i).iface_id, state.taps.at(i).iface_id);
+      }
+      EXPECT_EQ(paths_of(changed.bytes), paths);
+      EXPECT_TRUE(vmstate::set_paths(changed.bytes, "state", after, paths, plan.taps).bytes ==
+                  bytes);
+      EXPECT_TRUE(vmstate::set_paths(bytes, "state", state, paths).bytes == bytes);
+    }
+  }
+}
+
 TEST(RewritePaths, OfADirectoryMovesAllPathsBelowIt) {
   StatePlan plan;
   plan.drives = {"/srv/a/one", "/srv/a", "/srv/ab/two", "srv/a/three"};

@@ -62,7 +62,7 @@ prepare_guest() { # <id>
   attend without_output snapshot-meta run-begin "${forced[@]}" --pid "$$" --dry-run "$id"
   [[ -z $mmds || -r $mmds ]] || fail 5 "cannot read '$mmds' for --mmds"
   # The state of an imported guest, or of one whose store was moved, may name files of the host.
-  call=(snapshot-meta own-paths)
+  call=(snapshot-meta own-paths "${tap_options[@]}")
   show "${call[@]}" "$id"
   ((!dry_run)) || call+=(--dry-run)
   ask lines "${call[@]}" "$id"
