@@ -72,6 +72,9 @@ Fd make_temporary(const std::string& temporary, mode_t mode) {
 
 // Copies the extended attributes of `from` that the caller may set to `to`.
 void copy_attributes(int from, int to) {
+  if (::flistxattr(from, nullptr, 0) == 0) {
+    return;  // the usual case, which needs no large buffers
+  }
   std::vector<char> names(XATTR_LIST_MAX);
   const ssize_t length = ::flistxattr(from, names.data(), names.size());
   std::vector<char> value(XATTR_SIZE_MAX);

@@ -41,8 +41,9 @@ struct BegunForks {
   bool links_memory = false;  // the source is a template, so forks link its memory file
 };
 // Adds the index entries and removes old clones. Throws base::Refused if the source is neither
-// Standby nor Template (nor Stale with Force::yes), its memory is compressed, or a fork exists; and
-// as GuestPaths::own_paths does, before anything is cloned in vain.
+// Standby nor Template (nor Stale with Force::yes), its memory is compressed, or a fork exists;
+// and, for a source that is not a template, as GuestPaths::own_paths does, before memory is cloned
+// in vain.
 BegunForks begin_forks(const store::Store& store, const std::string& source_id,
                        const std::vector<std::string>& fork_ids, Force force, base::Effect effect);
 

@@ -160,10 +160,12 @@ void check_result(const VmState& before, const VmState& after,
   }
 }
 
-// Writes `strings` in the place of `paths`, which are all_texts of the state.
+// Writes `strings` in the place of `paths`, which are all_texts of the state. `read_back` reads the
+// result.
+template <typename ReadBack>
 RewrittenState with_strings(std::string_view bytes, std::string_view name, const VmState& state,
                             const std::vector<EmbeddedText>& paths,
-                            const std::vector<std::string>& strings) {
+                            const std::vector<std::string>& strings, const ReadBack& read_back) {
   const std::string_view body = bytes.substr(0, bytes.size() - sizeof(uint64_t));
   RewrittenState result{.bytes = splice(body, make_columns(paths, strings, name), state.encoding),
                         .changes = {}};
@@ -173,7 +175,7 @@ RewrittenState with_strings(std::string_view bytes, std::string_view name, const
         "the new paths are too long: the state would have " + std::to_string(result.bytes.size()) +
         " bytes, and Firecracker loads at most " + std::to_string(kMaxVmStateBytes));
   }
-  check_result(state, read_state(result.bytes, name), strings, name);
+  check_result(state, read_back(result.bytes), strings, name);
   for (size_t i = 0; i < paths.size(); ++i) {
     if (strings[i] != paths[i].text) {
       result.changes.push_back({.role = paths[i].role, .from = paths[i].text, .to = strings[i]});
@@ -193,7 +195,8 @@ RewrittenState rewrite_paths(std::string_view bytes, std::string_view name,
   const VmState state = read_state(bytes, name);
   require_devices(state, name);
   const std::vector<EmbeddedText> paths = all_texts(state);
-  return with_strings(bytes, name, state, paths, new_strings(paths, changes, name));
+  return with_strings(bytes, name, state, paths, new_strings(paths, changes, name),
+                      [&](std::string_view result) { return read_state(result, name); });
 }
 
 RewrittenState set_paths(std::string_view bytes, std::string_view name, const VmState& state,
@@ -217,7 +220,11 @@ RewrittenState set_paths(std::string_view bytes, std::string_view name, const Vm
       check_new_path(text.role, strings.back());
     }
   }
-  return with_strings(bytes, name, state, texts, strings);
+  return with_strings(bytes, name, state, texts, strings, [&](std::string_view result) {
+    VmState after = parse_vmstate(result, name);
+    read_devices_like(result, state, after);
+    return after;
+  });
 }
 
 }  // namespace meta::vmstate

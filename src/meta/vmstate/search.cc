@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "base/little_endian.h"
 #include "meta/vmstate/bincode_reader.h"
@@ -229,7 +230,10 @@ std::optional<FoundDevices> search_devices(std::string_view body, size_t header_
       return std::nullopt;
     }
     if (!result) {
-      result = {.fields = readings[0].fields, .is_assumed = is_assumed};
+      result = {.fields = readings[0].fields,
+                .offset = readings[0].offset,
+                .layout = format.layout,
+                .is_assumed = is_assumed};
     } else if (result->fields != readings[0].fields) {
       return std::nullopt;
     }
@@ -238,6 +242,25 @@ std::optional<FoundDevices> search_devices(std::string_view body, size_t header_
     }
   }
   return result;
+}
+
+std::optional<std::vector<Field>> read_devices_at(std::string_view body, size_t offset,
+                                                  Layout layout, Encoding encoding, Arch arch) {
+  TypeArena arena;
+  Budget budget{.left = kSearchBudget};
+  const DevicesLayout types = devices_layout(arena, layout, arch);
+  std::vector<Field> fields;
+  std::vector<Field> tail;
+  const auto read = [&](const Type& type, size_t from, std::vector<Field>& found) {
+    return encoding == Encoding::bitcode ? BitcodeReader(type).read(body, from, budget, found)
+                                         : read_bincode(body, from, type, budget, found);
+  };
+  const std::optional<size_t> end = read(*types.virtio, offset, fields);
+  if (!end || read(*types.tail, *end, tail) != body.size()) {
+    return std::nullopt;
+  }
+  fields.insert(fields.end(), tail.begin(), tail.end());
+  return is_plausible(body, fields) ? std::optional(std::move(fields)) : std::nullopt;
 }
 
 }  // namespace meta::vmstate

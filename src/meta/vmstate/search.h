@@ -12,7 +12,9 @@ namespace meta::vmstate {
 
 struct FoundDevices {
   std::vector<Field> fields;  // the parts with a role
-  bool is_assumed = false;    // the layout is not known to be that of the snapshot version
+  size_t offset = 0;          // of the first device
+  Layout layout = Layout::v1_10;
+  bool is_assumed = false;  // the layout is not known to be that of the snapshot version
 };
 
 // Finds the offsets from which a reading of the devices of snapshot version `version` ends exactly
@@ -25,5 +27,10 @@ struct FoundDevices {
 // otherwise be read after the drives, as "no drives".
 std::optional<FoundDevices> search_devices(std::string_view body, size_t header_bytes,
                                            std::string_view version, Encoding encoding, Arch arch);
+
+// The parts of devices of this layout that start at `offset` and end at the end of `body`, without
+// a search. Returns nothing if they do not, or if a path or name cannot exist on a host.
+std::optional<std::vector<Field>> read_devices_at(std::string_view body, size_t offset,
+                                                  Layout layout, Encoding encoding, Arch arch);
 
 }  // namespace meta::vmstate

@@ -71,6 +71,45 @@ EmbeddedText embedded_text(std::string_view bytes, const Field& part) {
           .lengths_at = part.lengths_at};
 }
 
+// The state without its CRC.
+std::string_view body_of(std::string_view bytes) {
+  return bytes.substr(0, std::max(bytes.size(), kCrcBytes) - kCrcBytes);
+}
+
+// Sets the members of `state` that the parts of its devices determine.
+void add_devices(std::string_view bytes, const std::vector<Field>& fields, VmState& state) {
+  std::string_view iface_id;
+  for (const Field& part : fields) {
+    switch (part.role) {
+      case Role::hotplug_bytes:
+        state.hotplug_bytes = part.value;
+        break;
+      case Role::pmem_bytes:
+        state.pmem_bytes.push_back(part.value);
+        break;
+      case Role::balloon:
+        state.has_balloon = true;
+        break;
+      case Role::drive_features:
+        state.paths.back().is_read_only = (part.value & kBlockReadOnly) != 0;
+        break;
+      case Role::pmem_read_only:
+        state.paths.back().is_read_only = part.value != 0;
+        break;
+      case Role::iface_id:
+        iface_id = bytes.substr(part.offset, part.value);
+        break;
+      case Role::tap:
+        state.taps.push_back(embedded_text(bytes, part));
+        state.taps.back().iface_id = iface_id;
+        break;
+      default:
+        state.paths.push_back(embedded_text(bytes, part));
+    }
+  }
+  std::ranges::stable_sort(state.paths, {}, &EmbeddedText::offset);
+}
+
 }  // namespace
 
 VmState parse_vmstate(std::string_view bytes, std::string_view name) {
@@ -132,9 +171,8 @@ VmState parse_vmstate(std::string_view bytes, std::string_view name) {
 }
 
 void read_devices(std::string_view bytes, VmState& state) {
-  const std::string_view body = bytes.substr(0, std::max(bytes.size(), kCrcBytes) - kCrcBytes);
-  const std::optional<FoundDevices> found =
-      search_devices(body, state.header_bytes, state.snapshot_version, state.encoding, state.arch);
+  const std::optional<FoundDevices> found = search_devices(
+      body_of(bytes), state.header_bytes, state.snapshot_version, state.encoding, state.arch);
   if (!found) {
     state.paths_problem = "the devices of snapshot version " +
                           base::quoted(state.snapshot_version) + " cannot be read";
@@ -142,36 +180,23 @@ void read_devices(std::string_view bytes, VmState& state) {
   }
   state.paths_problem.clear();
   state.layout_is_assumed = found->is_assumed;
-  std::string_view iface_id;
-  for (const Field& part : found->fields) {
-    switch (part.role) {
-      case Role::hotplug_bytes:
-        state.hotplug_bytes = part.value;
-        break;
-      case Role::pmem_bytes:
-        state.pmem_bytes.push_back(part.value);
-        break;
-      case Role::balloon:
-        state.has_balloon = true;
-        break;
-      case Role::drive_features:
-        state.paths.back().is_read_only = (part.value & kBlockReadOnly) != 0;
-        break;
-      case Role::pmem_read_only:
-        state.paths.back().is_read_only = part.value != 0;
-        break;
-      case Role::iface_id:
-        iface_id = bytes.substr(part.offset, part.value);
-        break;
-      case Role::tap:
-        state.taps.push_back(embedded_text(bytes, part));
-        state.taps.back().iface_id = iface_id;
-        break;
-      default:
-        state.paths.push_back(embedded_text(bytes, part));
-    }
+  state.devices_at = found->offset;
+  state.layout = found->layout;
+  add_devices(bytes, found->fields, state);
+}
+
+void read_devices_like(std::string_view bytes, const VmState& like, VmState& state) {
+  const std::optional<std::vector<Field>> fields =
+      read_devices_at(body_of(bytes), like.devices_at, like.layout, like.encoding, like.arch);
+  if (!fields) {
+    state.paths_problem = "its devices cannot be read";
+    return;
   }
-  std::ranges::stable_sort(state.paths, {}, &EmbeddedText::offset);
+  state.paths_problem.clear();
+  state.layout_is_assumed = like.layout_is_assumed;
+  state.devices_at = like.devices_at;
+  state.layout = like.layout;
+  add_devices(bytes, *fields, state);
 }
 
 std::string read_vmstate_file(const std::string& path) {

@@ -53,6 +53,8 @@ struct VmState {
   std::string paths_problem = "its devices have not been read";
   // The devices fit a known layout, but it is not known that this snapshot version has it.
   bool layout_is_assumed = false;
+  size_t devices_at = 0;  // offset of the devices
+  Layout layout = Layout::v1_10;
   bool has_balloon = false;
   std::vector<uint64_t> pmem_bytes;  // sizes of the pmem devices, in the order of their paths
   uint64_t hotplug_bytes = 0;  // of a virtio-mem device; the memory file is longer by this amount
@@ -64,6 +66,9 @@ VmState parse_vmstate(std::string_view bytes, std::string_view name);
 // Adds the facts of the devices, which search_devices finds. If it finds none, or readings that
 // disagree, paths_problem has the reason.
 void read_devices(std::string_view bytes, VmState& state);
+// The same without a search, for a copy of the state `like` in which only strings of the devices
+// differ: its devices have the same layout and offset.
+void read_devices_like(std::string_view bytes, const VmState& like, VmState& state);
 
 // The bytes of a state file. Throws std::system_error, and base::BadData for a file that is empty
 // or longer than kMaxVmStateBytes.

@@ -55,6 +55,8 @@ void expect_there_and_back(const std::string& bytes, const std::vector<std::stri
   }
   const std::string changed = rewrite(bytes, changes);
   EXPECT_EQ(vmstate::crc64(changed), 0U);
+  // set_paths does the same without a search.
+  EXPECT_TRUE(vmstate::set_paths(bytes, "state", parse_whole(bytes), strings).bytes == changed);
   EXPECT_EQ(paths_of(changed), strings);
   EXPECT_TRUE(rewrite(changed, reversed(changes)) == bytes);
 }
@@ -136,6 +138,29 @@ TEST(RewritePaths, OfADirectoryMovesAllPathsBelowIt) {
   // A change from the root directory, and to it.
   EXPECT_EQ(paths_of(rewrite(result.bytes, {{.from = "/somewhere", .to = "/"}}))[0], "/else/one");
   EXPECT_EQ(paths_of(rewrite(bytes, {{.from = "/", .to = "/jail"}}))[0], "/jail/srv/a/one");
+}
+
+TEST(RewritePaths, EachPathIsSetByItsPlace) {
+  StatePlan plan;
+  plan.drives = {"/a", "/a/b", "/a"};
+  plan.vsock = "/a";
+  plan.kernel = "/a";
+  const std::string bytes = make_state(plan);
+  const vmstate::VmState state = parse_whole(bytes);
+  const std::vector<std::string> paths{"/a/b", "/1", "/2", "/3"};
+  const vmstate::RewrittenState result = vmstate::set_paths(bytes, "state", state, paths);
+  EXPECT_EQ(paths_of(result.bytes), paths);
+  EXPECT_EQ(parse_whole(result.bytes).kernel_path, "/a");
+  EXPECT_EQ(result.changes.size(), 4U);
+  EXPECT_TRUE(vmstate::set_paths(bytes, "state", state, paths_of(bytes)).bytes == bytes);
+  const std::string long_socket = "/" + std::string(107, 's');
+  for (const std::string& bad : {std::string("/\n"), std::string(), std::string("/\xff")}) {
+    EXPECT_ANY_THROW(
+        vmstate::set_paths(bytes, "state", state, std::vector<std::string>{bad, "/1", "/2", "/3"}));
+  }
+  EXPECT_THROW(vmstate::set_paths(bytes, "state", state,
+                                  std::vector<std::string>{"/0", "/1", "/2", long_socket}),
+               base::UsageError);
 }
 
 TEST(RewritePaths, TheFirstChangeThatMatchesCounts) {
