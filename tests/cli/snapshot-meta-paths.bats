@@ -165,9 +165,12 @@ refused_fork() { # <status> <part of the message>: of guest a
 
 @test "shared files stay, a vhost-user device is refused, and pmem files become the fork's own" {
   init_guest a
-  set_state a drive=/host/ro.img
+  set_state a ro-drive=/host/ro.img
   refused_fork 1 "the drive '/host/ro.img'"
   snapshot-meta set a 'snapfork.shared_files:=["/host/ro.img"]'
+  set_state a drive=/host/ro.img
+  refused_fork 1 "its state opens the drive '/host/ro.img' for writing, so it cannot be shared"
+  set_state a ro-drive=/host/ro.img
   make_fork a f >/dev/null
   assert_equal "$(paths_in f)" 'drive /host/ro.img'
   assert_equal "$(snapshot-meta get f snapfork.shared_files)" '["/host/ro.img"]'

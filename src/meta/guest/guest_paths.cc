@@ -146,6 +146,11 @@ std::optional<std::vector<std::string>> GuestPaths::own_paths(const store::Store
                               ", which Firecracker cannot restore");
     }
     if (is_shared(path.text)) {
+      if (!path.is_read_only) {
+        throw base::Refused(what + ": its state opens the " + named +
+                            " for writing, so it cannot be shared (snapfork.shared_files); import "
+                            "the snapshot with --disk FILE=PATH");
+      }
       paths.push_back(path.text);
       continue;
     }

@@ -59,8 +59,8 @@ class GuestPaths {
   // must stay as it is: its devices cannot be read, and snapfork.assume_no_paths is set. `what` is
   // the start of messages, such as "cannot fork 'base'".
   //
-  // Throws base::Refused for a path without a file, for a file that several paths stand for, and
-  // for a socket path that is too long; base::Unsupported for devices that cannot be read or
+  // Throws base::Refused for a path without a file, for a file that several paths stand for, for a
+  // shared file that the VMM opens for writing, and for a socket path that is too long; base::Unsupported for devices that cannot be read or
   // restored.
   std::optional<std::vector<std::string>> own_paths(const store::Store& store,
                                                     const vmstate::VmState& state,

@@ -96,6 +96,7 @@ TEST_F(GuestPathsTest, OnlyAPlainNameIsTakenFromAPathOfAnotherStore) {
 TEST_F(GuestPathsTest, AForkGetsAbsolutePathsOfItsOwnFiles) {
   StatePlan plan;
   plan.drives = {"rel.img", "/host/shared.img", "rel.img"};
+  plan.read_only_drives = {1};
   plan.vsock = "./v.sock";
   plan.kernel = "/boot/vmlinux";
   Metadata metadata = metadata_with_disk("rel.img");
