@@ -123,6 +123,30 @@ three_forks_write_to_their_own_disks() {
   run -0 --separate-stderr snapfork run g -- test ! -e "$SNAPFORK_ROOT/guests/g/vsock.sock"
 }
 
+@test "a vsock socket in the run directory disturbs neither the page server nor status, and delete removes it" {
+  local run_dir
+  make_store xfs
+  make_machine
+  SNAPFORK_ROOT=$BATS_TEST_TMPDIR/fs/$(printf 'l%.0s' {1..90})
+  mkdir "$SNAPFORK_ROOT"
+  run_dir=$(mktemp -d /tmp/snapfork-XXXXXX)
+  SNAPFORK_PAGER=$run_dir/p.sock
+  import_machine
+  snapfork -q fork --backend uffd base f >/dev/null
+  # shellcheck disable=SC2016 # for the shell in there
+  run -0 --separate-stderr snapfork run f -- bash -c 'source "$0" && path_of sock' "$BATS_TEST_DIRNAME/path_of.bash"
+  assert_equal "$output" "$run_dir/v/$(snapshot-meta session-name f).sock"
+  python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$output"
+  run -0 --separate-stderr snapfork status
+  assert_contains "$output" waiting
+  run -0 --separate-stderr uffd-ctl hung
+  assert_equal "$output$stderr" ''
+  snapfork -q delete f base
+  wait_until 10 no_pager
+  assert_equal "$(find "$run_dir" ! -type d ! -name '*.log' ! -name '*.lock')" ''
+  rm -r "$run_dir"
+}
+
 @test "run exits with the status of the command, or with that of a wrapper" {
   make_store xfs
   make_template

@@ -81,7 +81,7 @@ std::string path_in_vsock_dir(const GuestPlace& place) {
 }  // namespace
 
 std::string vsock_path_of(const GuestPlace& place, const std::string& what) {
-  const std::string near = place.dir + "/vsock.sock";
+  const std::string near = place.dir + "/" + kVsockName;
   const std::string far = path_in_vsock_dir(place);
   if (near.size() <= kMaxVsockPath) {
     return near;

@@ -20,6 +20,9 @@ namespace meta {
 // appends "_PORT", at most 11 bytes.
 inline constexpr size_t kMaxVsockPath = base::kMaxSocketPath - 11;
 
+// The name of the vsock socket in a guest's directory.
+inline constexpr const char* kVsockName = "vsock.sock";
+
 struct GuestPlace {
   std::string dir;        // the guest's directory, absolute; its paths in the state start with it
   std::string files_dir;  // the directory that has its files now: `dir`, or the clone of a fork

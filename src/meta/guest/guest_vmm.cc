@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asks the page servers' records, the API socket, the recorded process and the open files in turn.
+// Asks the page servers' records, the sockets, the recorded process and the open files in turn.
 #include "meta/guest/guest_vmm.h"
 
 #include <system_error>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "base/json_object.h"
 #include "base/process.h"
 #include "base/socket_probe.h"
+#include "meta/guest/guest_paths.h"
+#include "store/run_dir.h"
+#include "store/session_name.h"
 
 namespace meta {
 namespace {
@@ -57,6 +61,24 @@ std::optional<LiveVmm> recorded_process(const base::ProcessIdentity& recorded) {
                                                "is not known")};
 }
 
+// own_paths makes each guest have one of these sockets.
+std::optional<LiveVmm> vsock_listener(const store::Store& store, const std::string& id) {
+  const std::string dir = store.guest_dir(id);
+  const std::string far_dir = store::find_vsock_dir();
+  std::vector<std::string> sockets{dir + "/" + kVsockName};
+  if (const auto st = base::try_lstat_path(dir); st && !far_dir.empty()) {
+    sockets.push_back(far_dir + "/" + store::session_name(id, *st) + ".sock");
+  }
+  for (const std::string& socket : sockets) {
+    if (const base::SocketProbe probe = base::probe_socket(socket); probe.in_use) {
+      return LiveVmm{.pid = probe.pid,
+                     .reason = process_text(probe.pid) + " listens on its vsock socket " +
+                               base::quoted(socket)};
+    }
+  }
+  return std::nullopt;
+}
+
 LiveVmm user_text(const FileUser& user, const char* how) {
   return {.pid = user.pid,
           .reason = process_text(user.pid) + " has " + base::quoted(user.path) + " open" + how};
@@ -103,8 +125,14 @@ std::optional<LiveVmm> VmmFinder::find(const std::string& id, const Metadata& me
   if (const std::optional<FileUser> writer = find_writer(disks)) {
     return user_text(*writer, " for writing");
   }
-  // A template never runs, and its forks share its memory file.
-  if (!disks.empty() || metadata.is_template()) {
+  if (metadata.is_template()) {  // it never runs, and its forks share its memory file
+    return std::nullopt;
+  }
+  // Not earlier: Firecracker accepts the connection of the probe.
+  if (std::optional<LiveVmm> vmm = vsock_listener(store_, id)) {
+    return vmm;
+  }
+  if (!disks.empty()) {
     return std::nullopt;
   }
   if (!memory_users_) {

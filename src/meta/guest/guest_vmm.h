@@ -26,8 +26,9 @@ struct LiveVmm {
 // 1. A page server has a record of a live VMM of the guest.
 // 2. A process listens on the guest's API socket.
 // 3. The recorded process is alive.
-// 4. A process has one of the guest's disks open for writing. If the guest has no disks: a process
-//    has its memory file open.
+// 4. A process has one of the guest's disks open for writing.
+// 5. A process listens on the guest's vsock socket, in its directory or in the run directory.
+// 6. If the guest has no disks: a process has its memory file open.
 //
 // What cannot be read or determined counts as a live VMM.
 //

@@ -151,6 +151,23 @@ TEST_F(GuestStateTest, IsRunningWhileAProcessListensOnItsApiSocket) {
   EXPECT_EQ(state(json).state, State::standby);
 }
 
+TEST_F(GuestStateTest, IsRunningWhileAProcessListensOnItsVsockSocket) {
+  write_snapshot();
+  ::setenv("SNAPFORK_PAGER", (dir / "run/p.sock").c_str(), 1);
+  fs::create_directories(dir / "run/v");
+  const std::string near = store.guest_dir("g") + "/vsock.sock";
+  const std::string far =
+      dir / ("run/v/" + store::session_name("g", store.guest_dir("g")) + ".sock");
+  for (const std::string& socket : {near, far}) {
+    EXPECT_EQ(state().state, State::standby);
+    const base::UnixListener listener(socket, base::SocketClaim::directory_is_ours);
+    const meta::GuestState found = state();
+    EXPECT_EQ(found.state, State::running);
+    EXPECT_NE(found.reason.find("listens on its vsock socket"), std::string::npos) << found.reason;
+  }
+  EXPECT_EQ(state().state, State::standby);
+}
+
 TEST_F(GuestStateTest, IsRunningWhileAPageServerHasARecordOfALiveVmm) {
   write_snapshot();
   ::setenv("SNAPFORK_PAGER", (dir / "run/p.sock").c_str(), 1);
