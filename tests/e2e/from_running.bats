@@ -79,8 +79,8 @@ vmm_of_g() { # <jq expression>
 
 @test "fork --from-running --dry-run changes nothing" {
   start_source
-  run -0 --separate-stderr snapfork fork --from-running --dry-run --backend file g h
-  [[ $output == *standby-publish*' fork '*' restore '* ]]
+  run -0 --separate-stderr snapfork fork --from-running --dry-run --tap eth0=tap-h --backend file g h
+  [[ $output == *standby-publish*' fork '*'--tap eth0=tap-h'*' restore '* ]]
   [[ $(vmm_of_g .state) == Running && ! -e $SNAPFORK_ROOT/guests/h ]]
 }
 

@@ -10,7 +10,7 @@ restore_call=() # starts the source again
 restored=0
 
 fork_from_running() { # <source> [new]
-  local source=$1 status=0 call=(-q fork --backend "$backend" --reflink "$reflink")
+  local source=$1 status=0 call=(-q fork --backend "$backend" --reflink "$reflink" "${tap_options[@]}")
   [[ -z $name ]] || call+=(--name "$name")
   ((!durable)) || call+=(--durable)
   ((!count)) || call+=(-n "$count")
@@ -28,7 +28,7 @@ fork_from_running() { # <source> [new]
 # Sets restore_call to a call that starts the VMM as it was started: the same program, with the same arguments.
 plan_restore() { # <id>
   local pid program words=() i
-  restore_call=(-q restore --backend file)
+  restore_call=(-q restore)
   ask_vmm "$1"
   get_value pid "$1" HypervisorPID
   if [[ $pid == +([0-9]) && -r /proc/$pid/cmdline ]]; then
