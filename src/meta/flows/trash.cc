@@ -56,9 +56,12 @@ void refuse_running(const store::Store& store, const std::string& id,
 // removed with it.
 void remove_vsock_socket(const store::Store& store, const std::string& id, base::Effect effect) {
   const std::string dir = store::find_vsock_dir();
-  const std::string path =
-      store::path_in(dir, store::session_name(id, store.guest_dir(id)) + ".sock");
-  if (const auto st = base::try_lstat_path(path); !dir.empty() && st && S_ISSOCK(st->st_mode)) {
+  const std::string name = store::session_name(id, store.guest_dir(id)) + ".sock";
+  const std::string path = store::path_in(dir, name);
+  // The run directory may be a file, or lie below one.
+  const std::optional<base::Fd> parent = base::try_open(dir, O_PATH | O_DIRECTORY);
+  const auto st = parent ? base::try_lstat_at(parent->get(), name, path) : std::nullopt;
+  if (st && S_ISSOCK(st->st_mode)) {
     clear_vsock_socket(path, "cannot delete " + base::quoted(id),
                        base::is_dry_run(effect) ? Leftover::keep : Leftover::remove);
   }
