@@ -3,7 +3,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
 import() {
-  local id=${operands[0]} call=(snapshot-meta init --dry-run --of-copies) found i
+  local id=${operands[0]} call=(snapshot-meta init --dry-run --of-copies) found disks pipe i
   [[ -n $state_file && -n $memory_file ]] || usage_error '--state FILE and --memory FILE are needed for import'
   require_store
   refuse_guest "$id"
@@ -12,7 +12,13 @@ import() {
   call+=("$id" --state "$state_file" --memory "$memory_file" "${disk_options[@]}" "${import_options[@]}")
   # Refuses before anything is copied what init would refuse afterwards. init prints the warnings again.
   if ((dry_run && !quiet)); then attend without_output "${call[@]}"; else attend without_output "${call[@]}" -q; fi
-  mapfile -d '' -t found < <(exec "${call[@]}" -q --print-disks)
+  # `ask` cannot read zero bytes. A pipe has room for the names of all disks that a VMM can have.
+  open_pipe disks
+  exec {pipe}>"/dev/fd/$disks"
+  attend "${call[@]}" -q --print-disks >&"$pipe"
+  exec {pipe}>&-
+  mapfile -d '' -t found <&"$disks"
+  exec {disks}<&-
   disk_files=() disk_paths=()
   for ((i = 0; i < ${#found[@]}; i += 2)); do
     disk_files+=("${found[i]}") disk_paths+=("${found[i + 1]}")

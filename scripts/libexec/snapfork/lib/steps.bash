@@ -118,8 +118,14 @@ ask() { # <variable> <command...>
   "${@:2}" <&0 >&"$pipe" {pipe}>&- {answers}<&- &
   child=$! starting=0
   exec {pipe}>&-
-  # With -N, `read` does not read the pipe byte by byte.
-  while IFS= read -r -N 65536 part <&"$answers" || [[ -n $part ]]; do text+=$part; done
+  # With -N, `read` does not read the pipe byte by byte. With -t, it ends each second: a trap of a signal that comes just
+  # before `read` blocks runs only when it ends.
+  while ((status == 0 || status > 128)); do
+    status=0
+    IFS= read -r -N 65536 -t 1 part <&"$answers" || status=$?
+    text+=$part
+  done
+  status=0
   end_step "${@:2}" || status=$?
   answer=$text
   printf -v "$1" '%s' "${text%$'\n'}"
