@@ -18,6 +18,7 @@ struct ReleaseNumber {
   unsigned major;
   unsigned minor;
   unsigned patch;
+  // clang-tidy 14 takes the operator for a zero. NOLINTNEXTLINE(modernize-use-nullptr)
   auto operator<=>(const ReleaseNumber&) const = default;
   std::string text() const;  // "1.16.0"
 };
