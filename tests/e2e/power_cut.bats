@@ -201,3 +201,40 @@ promote_cut_is_understood() {
   cp -a --reflink=always "$SNAPFORK_ROOT" "$SNAPFORK_ROOT/../pristine"
   KILL_ALL=1 at_each_place back_to_standby promote_cut_is_understood snapfork promote base
 }
+
+# A new snapshot of the guest, as a VMM writes it: nothing of it is flushed.
+with_new_snapshot() {
+  local new=$SNAPFORK_ROOT/.snapfork/tmp/standby.base
+  back_to_standby
+  mkdir -m 700 "$new"
+  cp "$SOURCE/state" "$new/state"
+  tr '\0' 'n' <"$SOURCE/memory" >"$new/memory"
+}
+
+old_or_new_is_whole() {
+  [[ $(sha256sum <"$SNAPFORK_ROOT/guests/base/snapshots/snapshot-latest/memory") != "$new_digest" ]] || local digest=$new_digest
+  is_standby base && is_mendable
+}
+
+new_is_whole() {
+  local digest=$new_digest
+  is_standby base && is_mendable
+}
+
+standby_cut_is_understood() {
+  cut_power now
+  after_cut now old_or_new_is_whole
+}
+
+@test "after a power cut at each change of standby-publish, the guest has its old snapshot or the new one" {
+  make_store_on_disk xfs
+  make_stand_ins
+  snapfork -q import base --state "$SOURCE/state" --memory "$SOURCE/memory"
+  cp -a --reflink=always "$SNAPFORK_ROOT" "$SNAPFORK_ROOT/../pristine"
+  new_digest=$(tr '\0' 'n' <"$SOURCE/memory" | sha256sum)
+  with_new_snapshot
+  snapshot-meta standby-publish base
+  cut_power published
+  after_cut published new_is_whole
+  KILL_ALL=1 at_each_place with_new_snapshot standby_cut_is_understood snapshot-meta standby-publish base
+}
