@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <limits>
 #include <optional>
 #include <string>
@@ -20,7 +19,6 @@
 #include "base/effect.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/number.h"
 #include "base/options.h"
 #include "base/output.h"
 #include "base/program.h"
@@ -38,15 +36,13 @@ constexpr int64_t kGraceMs = 5'000;
 // The VMM lives longer than a command, so no lock and no pipe of the caller may stay open in this
 // process. Keeps the descriptor that failures are reported to.
 void close_inherited_descriptors() {
-  const char* const list = std::getenv("SNAPFORK_ERROR_FD");
-  const std::optional<unsigned> kept =
-      list != nullptr ? base::parse_number<unsigned>(list) : std::nullopt;
   unsigned first = STDERR_FILENO + 1;
-  if (kept && *kept >= first) {
-    if (*kept > first) {
-      ::syscall(SYS_close_range, first, *kept - 1, 0);
+  if (const std::optional<int> kept = fc::error_descriptor()) {
+    const auto number = static_cast<unsigned>(*kept);
+    if (number > first) {
+      ::syscall(SYS_close_range, first, number - 1, 0);
     }
-    first = *kept + 1;
+    first = number + 1;
   }
   ::syscall(SYS_close_range, first, ~0U, 0);
 }
@@ -141,7 +137,7 @@ int run(int argc, char** argv) {
   parsed->require_operands(0, 0, "no operand");
   if (const std::optional<std::string> socket = parsed->value("socket")) {
     base::write_line_out(fc::describe_waiting_vmm(
-        *socket,
+        *socket, parsed->values("tap"),
         std::chrono::milliseconds(parsed->seconds_as_ms("start-timeout", kStartTimeoutMs))));
     return 0;
   }

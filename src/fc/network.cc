@@ -20,10 +20,6 @@
 namespace fc {
 namespace {
 
-std::string in_netns(const std::optional<std::string>& netns) {
-  return netns ? " in the network namespace " + base::quoted(*netns) : "";
-}
-
 struct ifreq request_for(const std::string& tap) {
   struct ifreq request {};
   if (tap.empty() || tap.size() >= IFNAMSIZ) {
@@ -45,10 +41,12 @@ std::string user_of(const std::string& tap) {
   std::string line = "iff:\t";
   line.append(tap).append("\n");
   for (const std::string& pid : base::numeric_names("/proc")) {
-    const std::string directory = "/proc/" + pid + "/fdinfo";
+    std::string directory = "/proc/";
+    directory.append(pid).append("/fdinfo/");
     for (const std::string& fd : base::numeric_names(directory)) {
       constexpr size_t kMost = 4096;
-      const base::Fd info(::open((directory + "/" + fd).c_str(), O_RDONLY | O_CLOEXEC));
+      std::string path = directory;
+      const base::Fd info(::open(path.append(fd).c_str(), O_RDONLY | O_CLOEXEC));
       try {
         if (info && base::read_all(info.get(), kMost, fd).find(line) != std::string::npos) {
           return " by process " + pid + " (" + base::process_name(std::stoi(pid)) + ")";
@@ -92,9 +90,10 @@ void check_tap(const std::string& tap, const std::string& where) {
 // While an object of this class exists, this thread is in another network namespace.
 class NetnsVisit {
  public:
-  explicit NetnsVisit(const std::string& name)
+  explicit NetnsVisit(const std::string& path)
       : home_(base::open_file("/proc/thread-self/ns/net", O_RDONLY)) {
-    enter(open_netns(name), "cannot enter the network namespace " + base::quoted(name));
+    enter(base::open_file(path, O_RDONLY),
+          "cannot enter the network namespace " + base::quoted(path));
   }
   ~NetnsVisit() {
     if (::setns(home_.get(), CLONE_NEWNET) != 0) {
@@ -117,12 +116,16 @@ class NetnsVisit {
 
 }  // namespace
 
-base::Fd open_netns(const std::string& name) {
+std::string netns_path(const std::string& name) {
   if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos) {
     throw base::UsageError("bad network namespace " + base::quoted(name) +
                            ": a name of 'ip netns' is needed");
   }
-  std::optional<base::Fd> fd = base::try_open("/run/netns/" + name, O_RDONLY);
+  return "/run/netns/" + name;
+}
+
+base::Fd open_netns(const std::string& name) {
+  std::optional<base::Fd> fd = base::try_open(netns_path(name), O_RDONLY);
   if (!fd) {
     throw base::Refused("cannot use the network namespace " + base::quoted(name) +
                         ": it does not exist; create it with 'ip netns add'");
@@ -130,16 +133,17 @@ base::Fd open_netns(const std::string& name) {
   return *std::move(fd);
 }
 
-void check_taps(const std::vector<std::string>& taps, const std::optional<std::string>& netns) {
+void check_taps(const std::vector<std::string>& taps, const std::string& netns,
+                const std::string& where) {
   if (taps.empty()) {
     return;
   }
   std::optional<NetnsVisit> visit;
-  if (netns) {
-    visit.emplace(*netns);
+  if (!netns.empty()) {
+    visit.emplace(netns);
   }
   for (const std::string& tap : taps) {
-    check_tap(tap, in_netns(netns));
+    check_tap(tap, where);
   }
 }
 

@@ -44,6 +44,16 @@ void make_directories(const std::string& path) {
   throw base::Refused("cannot use " + base::quoted(path) + ": " + why);
 }
 
+// A directory whose parent others can write to can be replaced by them.
+void require_safe_parent(const std::string& path) {
+  const std::string parent = path + "/..";
+  const struct stat st = base::stat_path(parent);
+  if ((st.st_uid != ::geteuid() && st.st_uid != 0) ||
+      ((st.st_mode & kOthersWrite) != 0 && (st.st_mode & S_ISVTX) == 0)) {
+    refuse(path, "others can write to the directory that it is in");
+  }
+}
+
 void require_own(int fd, const std::string& path) {
   const struct stat st = base::stat_fd(fd, path);
   if (st.st_uid != ::geteuid() || (st.st_mode & kOthersWrite) != 0) {
@@ -63,11 +73,17 @@ void refuse_live(int fd, const std::string& path) {
                    "; end it first");
 }
 
-base::Fd open_directory(const std::string& path) {
+// Nothing if it does not exist.
+std::optional<base::Fd> open_directory(const std::string& path) {
   base::Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) {
+    if (errno == ENOENT) {
+      return std::nullopt;
+    }
     base::throw_errno("cannot use " + base::quoted(path));
   }
+  require_safe_parent(path);
+  require_own(fd.get(), path);
   return fd;
 }
 
@@ -86,15 +102,17 @@ VmmDirectory VmmDirectory::take(const std::string& path, const base::Deadline& d
   base::check_socket_path(path + "/" + kApiSocket);
   for (;;) {
     make_directories(path);
-    base::Fd fd = open_directory(path);
-    require_own(fd.get(), path);
-    refuse_live(fd.get(), path);
-    if (!base::lock_file(fd.get(), LOCK_EX, deadline, path)) {
+    std::optional<base::Fd> fd = open_directory(path);
+    if (!fd) {
+      continue;  // another process removed it
+    }
+    refuse_live(fd->get(), path);
+    if (!base::lock_file(fd->get(), LOCK_EX, deadline, path)) {
       refuse(path, "another process uses it");
     }
-    if (is_current(fd.get(), path)) {
-      refuse_live(fd.get(), path);
-      VmmDirectory directory(path, std::move(fd));
+    if (is_current(fd->get(), path)) {
+      refuse_live(fd->get(), path);
+      VmmDirectory directory(path, *std::move(fd));
       directory.remove_run_files();
       for (const char* name : kConsoleFiles) {
         ::unlinkat(directory.fd_->get(), name, 0);
@@ -106,12 +124,9 @@ VmmDirectory VmmDirectory::take(const std::string& path, const base::Deadline& d
 
 void VmmDirectory::check(const std::string& path) {
   base::check_socket_path(path + "/" + kApiSocket);
-  if (!base::try_lstat_path(path)) {
-    return;
+  if (const std::optional<base::Fd> fd = open_directory(path)) {
+    refuse_live(fd->get(), path);
   }
-  const base::Fd fd = open_directory(path);
-  require_own(fd.get(), path);
-  refuse_live(fd.get(), path);
 }
 
 base::Fd VmmDirectory::make_input() const {

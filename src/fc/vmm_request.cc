@@ -15,8 +15,11 @@ void check_request(const VmmRequest& request) {
   find_program(request.program);
   if (request.netns) {
     open_netns(*request.netns);
+    check_taps(request.taps, netns_path(*request.netns),
+               " in the network namespace " + base::quoted(*request.netns));
+  } else {
+    check_taps(request.taps, "", "");
   }
-  check_taps(request.taps, request.netns);
   if (request.vsock) {
     if (const base::SocketProbe probe = base::probe_socket(*request.vsock); probe.in_use) {
       throw base::Refused("cannot use the vsock socket " + base::quoted(*request.vsock) +

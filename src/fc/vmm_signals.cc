@@ -7,9 +7,18 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "base/error.h"
+#include "base/number.h"
 
 namespace fc {
+
+std::optional<int> error_descriptor() {
+  const char* const text = std::getenv("SNAPFORK_ERROR_FD");
+  const std::optional<int> fd = text != nullptr ? base::parse_number<int>(text) : std::nullopt;
+  return fd && *fd > STDERR_FILENO ? fd : std::nullopt;
+}
 
 VmmSignals::VmmSignals() {
   static_cast<void>(::signal(SIGPIPE, SIG_IGN));
@@ -43,6 +52,10 @@ bool watch_caller(pid_t caller) {
 
 void leave_caller() {
   ::prctl(PR_SET_PDEATHSIG, 0);
+  // A caller may wait until all writers of this pipe have closed it.
+  if (const std::optional<int> fd = error_descriptor()) {
+    ::close(*fd);
+  }
   ::setsid();  // fails if this process leads a session already
   const base::Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {

@@ -31,7 +31,10 @@ class VmmSignals {
 // From now on the end of the parent sends kCallerEnded. Returns false if the parent is not
 // `caller`, because it has ended before this call.
 bool watch_caller(pid_t caller);
-// Leaves the session of the caller, whose end has no effect from now on, and its standard streams.
+// The descriptor of SNAPFORK_ERROR_FD (base/message.h), if it is not a standard stream.
+std::optional<int> error_descriptor();
+// Leaves the session of the caller, whose end has no effect from now on, its standard streams and
+// the pipe for failures.
 void leave_caller();
 
 }  // namespace fc

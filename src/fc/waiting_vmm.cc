@@ -20,6 +20,7 @@
 #include "base/json_object.h"
 #include "base/process.h"
 #include "base/socket_probe.h"
+#include "fc/network.h"
 #include "fc/vmm_directory.h"
 #include "http/client.h"
 
@@ -59,7 +60,8 @@ void end_process(int directory, std::chrono::milliseconds grace) {
 
 }  // namespace
 
-std::string describe_waiting_vmm(const std::string& socket, std::chrono::milliseconds timeout) {
+std::string describe_waiting_vmm(const std::string& socket, const std::vector<std::string>& taps,
+                                 std::chrono::milliseconds timeout) {
   const std::string what = "cannot use the VMM at " + base::quoted(socket) + ": ";
   const base::Deadline deadline = base::Deadline::after(timeout);
   std::optional<http::Client> client = http::Client::connect(socket, deadline, http::Trust::any);
@@ -77,10 +79,14 @@ std::string describe_waiting_vmm(const std::string& socket, std::chrono::millise
     throw base::Refused(what + "it does not wait for a snapshot: its state is " +
                         base::quoted(state));
   }
+  const std::string netns = "/proc/" + std::to_string(pid) + "/ns/net";
+  check_taps(taps, netns, " in the network namespace of process " + std::to_string(pid));
+  const std::filesystem::path path = std::filesystem::absolute(socket);
+  const std::filesystem::path console = path.parent_path() / kConsole;
   base::JsonLine record("vmm");
-  record.number("pid", pid)
-      .path("api_socket", std::filesystem::absolute(socket).string())
-      .null("console")
+  record.number("pid", pid).path("api_socket", path.string());
+  (std::filesystem::exists(console) ? record.path("console", console.string())
+                                    : record.null("console"))
       .text("version", text_of(reply, "vmm_version"))
       .text("firecracker_id", text_of(reply, "id"));
   return record.str();

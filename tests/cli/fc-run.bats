@@ -155,6 +155,18 @@ ended_with() { # <status>: of the last process that spawn_to started
   run -0 fc_run --end # nothing to do
 }
 
+@test "fc-run --socket describes a VMM that waits, and refuses one that does not exist" {
+  run -1 --separate-stderr fc-run --socket run/vm/api.sock
+  assert_contains "$stderr" "cannot use the VMM at 'run/vm/api.sock': no process listens there"
+  # The double has the state of a VMM; the script of these tests has none.
+  run -0 --separate-stderr fc_run --detach --firecracker "$HELPERS/fake-firecracker"
+  local started=$output
+  assert_equal "$(cd run && fc-run --socket vm/api.sock)" "$started"
+  run -1 --separate-stderr fc-run --socket run/vm/api.sock --tap absent
+  assert_contains "$stderr" "cannot use the tap 'absent' in the network namespace of process "
+  fc_run --end
+}
+
 @test "fc-run: the VMM ends when its caller is killed, and when fc-run is killed" {
   spawn_to out bash -c 'fc-run "$@"; :' _ --firecracker "$PWD/vmm" --dir "$PWD/run/vm" --id a --arg=--say --arg=hello
   wait_until 20 grep -q pid out
@@ -171,8 +183,10 @@ ended_with() { # <status>: of the last process that spawn_to started
   [[ ! -e run/vm ]]
 }
 
-@test "fc-run: after SIGUSR1 the VMM lives on without its caller and its streams" {
-  spawn_to out bash -c 'fc-run "$@"; :' _ --firecracker "$PWD/vmm" --dir "$PWD/run/vm" --id a
+@test "fc-run: after SIGUSR1 the VMM lives on without its caller, its streams and its pipe for failures" {
+  local errors
+  exec {errors}<> <(:)
+  SNAPFORK_ERROR_FD=$errors spawn_to out bash -c 'fc-run "$@"; :' _ --firecracker "$PWD/vmm" --dir "$PWD/run/vm" --id a
   wait_until 20 grep -q pid out
   local runner
   runner=$(pgrep -P "$spawned_pid")
@@ -181,6 +195,8 @@ ended_with() { # <status>: of the last process that spawn_to started
   wait_until 10 is_gone "$spawned_pid"
   fc-api run/vm/api.sock GET /version
   assert_equal "$(readlink /proc/"$runner"/fd/{0,1,2} | uniq)" /dev/null
+  refute_contains "$(readlink /proc/"$runner"/fd/*)" "$(readlink /proc/self/fd/"$errors")"
+  exec {errors}<&-
   fc_run --end
 }
 
@@ -238,6 +254,10 @@ ended_with() { # <status>: of the last process that spawn_to started
   vmm_dir=open
   run -1 --separate-stderr fc_run
   assert_contains "$stderr" 'others can write there'
+  vmm_dir=open/vm
+  run -1 --separate-stderr fc_run
+  assert_contains "$stderr" 'others can write to the directory that it is in'
+  rmdir open/vm
   ln -s open link
   vmm_dir='link'
   run -125 fc_run

@@ -122,7 +122,7 @@ complete_words() { # <word...>: the last one is to be completed
   while read -r option value; do
     complete_words snapfork fork "$option" ''
     case $value in
-      FILE*) assert_equal "${COMPREPLY[*]}" FILES ;;
+      FILE* | PATH | SOCK) assert_equal "${COMPREPLY[*]}" FILES ;;
       *'|'*) assert_equal "${COMPREPLY[*]}" "${value//|/ }" ;;
       *) assert_equal "${COMPREPLY[*]}" '' ;;
     esac

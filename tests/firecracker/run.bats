@@ -32,7 +32,7 @@ no_vmm_is_left() { # <fork>
 }
 
 no_processes_of() { # <fork>
-  ! pgrep -f -- "/vm/$1@" >/dev/null
+  ! pgrep -f -- "$BATS_TEST_TMPDIR/run/vm/$1@" >/dev/null
 }
 
 @test "run --detach: the guest computes the same result, and stop leaves nothing but the fork" {

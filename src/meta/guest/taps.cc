@@ -97,7 +97,8 @@ void check_taps(const std::vector<TapName>& taps, const vmstate::VmState& state,
     if (!is_known && state.paths_problem.empty()) {
       std::string names;
       for (const vmstate::EmbeddedText& other : state.taps) {
-        names += (names.empty() ? "; its interfaces are " : ", ") + base::quoted(other.iface_id);
+        names.append(names.empty() ? "; its interfaces are " : ", ");
+        names.append(base::quoted(other.iface_id));
       }
       throw base::Refused(what + ": it has no network interface " + base::quoted(tap.iface_id) +
                           names);

@@ -144,7 +144,7 @@ start_vmm() {
 
 # Uses a VMM that waits for a snapshot. It is not a child of this process.
 use_waiting_vmm() {
-  capture vmm_record '' fc-run --socket "$socket"
+  capture vmm_record '' fc-run --socket "$socket" "${vmm_taps[@]}"
   read_vmm_record
 }
 
@@ -252,15 +252,17 @@ finish_start() {
     kill -s USR1 "$vmm_runner" 2>/dev/null || true # it may have ended by now
     return
   fi
-  local status=0 signal
+  local status=0 waited signal
   for signal in HUP INT TERM; do
     # shellcheck disable=SC2064 # the signal of now
     trap "passed=$signal; kill -s $signal $vmm_runner 2>/dev/null || true" "$signal"
   done
+  # A signal ends `wait` as well, with a status of its own. 127: the status was returned by the call before.
   while
-    passed=''
-    wait "$vmm_runner" 2>/dev/null || status=$?
-    [[ -n $passed ]] && kill -0 "$vmm_runner" 2>/dev/null
+    passed='' waited=0
+    wait "$vmm_runner" 2>/dev/null || waited=$?
+    ((waited == 127)) || status=$waited
+    ((waited != 127)) && [[ -n $passed ]]
   do :; done
   trap - EXIT
   exit "$status"
