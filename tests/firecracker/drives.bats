@@ -9,17 +9,21 @@ load flow_helpers
 setup() { flow_setup; }
 teardown() { stop_everything; }
 
-# Makes a template `base` of a guest with two drives and a vsock, whose files were in $machine.
-make_template() { # <machine directory>
+# Makes a template `base` of a guest with two drives and a vsock, whose files were in $machine, the working directory of
+# its Firecracker. The state names them by that directory, or relative to another prefix.
+make_template() { # <machine directory> [prefix]
   machine=$1
+  local prefix=${2-$1/}
   mkdir -p "$machine"
   truncate -s 1M "$machine"/{root,data}.img
   local devices
-  devices=$(jq -nc --arg dir "$machine" '{
-    drives: ["root", "data"] | map({drive_id: ., path_on_host: "\($dir)/\(.).img",
+  devices=$(jq -nc --arg prefix "$prefix" '{
+    drives: ["root", "data"] | map({drive_id: ., path_on_host: "\($prefix)\(.).img",
       is_root_device: false, is_read_only: false}),
-    vsock: {guest_cid: 3, uds_path: "\($dir)/v.sock"}}')
+    vsock: {guest_cid: 3, uds_path: "\($prefix)v.sock"}}')
+  pushd "$machine" >/dev/null
   vm_boot source 96 'guest.seed=7 guest.zero=50' "$devices"
+  popd >/dev/null
   [[ $ready == *' devices=2,2,19' ]]
   [[ $(vm_ask source 'disk 0 write 1 source-root') == 'disk 0 1 OK source-root' ]]
   [[ $(vm_ask source 'disk 1 write 1 source-data') == 'disk 1 1 OK source-data' ]]
@@ -29,7 +33,7 @@ make_template() { # <machine directory>
   vm_kill source
   rm "$machine/v.sock"
   snapfork import base --state "$BATS_TEST_TMPDIR/snapshot/state" \
-    --memory "$BATS_TEST_TMPDIR/snapshot/memory" --disk "$machine/root.img" --disk "$machine/data.img"
+    --memory "$BATS_TEST_TMPDIR/snapshot/memory" --disk "$machine/root.img=${prefix}root.img" --disk "$machine/data.img=${prefix}data.img"
   snapfork promote base
   before=$(sha256sum "$machine"/*.img "$SNAPFORK_ROOT"/guests/base/*.img)
 }
@@ -120,6 +124,27 @@ source_is_unchanged() {
   vm_kill a
   snapfork delete base
   rm -r "$BATS_TEST_TMPDIR/other"
+  nothing_is_left
+}
+
+@test "two forks at once of a guest with relative paths open their own files, in any working directory" {
+  local prefix vm
+  for prefix in '' ./; do
+    make_template "$BATS_TEST_TMPDIR/machine" "$prefix"
+    fork_guests --backend file -n 2 base
+    cd "$machine" # where the relative paths lead to the files of the source
+    for vm in "${forks[@]}"; do
+      restore_fork "$vm"
+      opens_only_its_own_files "$vm"
+      writes_to_its_own_drives "$vm"
+    done
+    for vm in "${forks[@]}"; do has_its_own_drives "$vm"; done
+    vm_kill "${forks[@]}"
+    cd "$BATS_TEST_TMPDIR"
+    source_is_unchanged
+    snapfork delete "${forks[@]}" base
+    rm -r "$machine" "$BATS_TEST_TMPDIR/snapshot"
+  done
   nothing_is_left
 }
 
