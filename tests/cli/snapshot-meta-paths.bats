@@ -260,14 +260,14 @@ refused_fork() { # <status> <part of the message>: of guest a
   require_cmd strace
   init_with_drives a /srv/vm/root.img rel.img
   cp -a "$SNAPFORK_ROOT" original
-  local call n status dir
+  local call n killed dir
   dir=$(guest_dir a)
   for call in rename openat fsync unlink write mkdir; do
     for ((n = 1; n <= 60; ++n)); do
       rm -rf "$SNAPFORK_ROOT"
       cp -a original "$SNAPFORK_ROOT"
-      status=0
-      kill_at "$call" "$n" snapshot-meta own-paths a >/dev/null 2>&1 || status=$?
+      killed=0
+      kill_at "$call" "$n" snapshot-meta own-paths a >/dev/null 2>&1 || killed=$?
       assert_equal "$(snapshot-meta state a)" Standby
       # Whatever was written, a fork has its own files, and the next call completes the work.
       snapshot-meta own-paths --dry-run a >/dev/null || fail "killed before $call number $n: dry run"
@@ -275,8 +275,8 @@ refused_fork() { # <status> <part of the message>: of guest a
       assert_equal "$(paths_in a)" "drive $dir/d0"$'\n'"drive $dir/d1"$'\n'"vsock $dir/vsock.sock"
       assert_equal "$(disks_of a)" "d0 $dir/d0"$'\n'"d1 $dir/d1"
       run --separate-stderr -0 snapshot-meta fsck --repair
-      if ((status == 0)); then break; fi
-      ((status == 137)) || fail "killed before $call number $n: status $status"
+      if ((killed == 0)); then break; fi # `run` sets `status`
+      ((killed == 137)) || fail "killed before $call number $n: status $killed"
     done
   done
 }
