@@ -268,7 +268,7 @@ found: $SNAPFORK_ROOT/.snapfork/locks/x.y.lock: no guest has the id of this lock
 
 @test "fsck killed at any system call loses no fork, and the next call finishes" {
   require_cmd strace
-  local call n status
+  local call n killed
   for call in unlink,unlinkat rename linkat openat fsync rmdir; do
     for ((n = 1; n <= 80; ++n)); do
       rm -rf "$SNAPFORK_ROOT"
@@ -279,14 +279,14 @@ found: $SNAPFORK_ROOT/.snapfork/locks/x.y.lock: no guest has the id of this lock
       snapshot-meta trash g >/dev/null
       snapshot-meta fork-begin a x >/dev/null
       echo torn >"$(guest_dir h)/metadata.json"
-      status=0
-      kill_at "$call" "$n" snapshot-meta fsck --repair >out 2>&1 || status=$?
+      killed=0
+      kill_at "$call" "$n" snapshot-meta fsck --repair >out 2>&1 || killed=$?
       run -0 snapshot-meta fsck --repair
       run -0 snapshot-meta fsck
       assert_equal "$(snapshot-meta forks a)" $'f\nh'
       assert_equal "$(cat "$(guest_dir h)/metadata.json.damaged-1")" torn
-      if ((status == 0)); then break; fi
-      ((status == 137)) || fail "killed before $call number $n: status $status: $(cat out)"
+      if ((killed == 0)); then break; fi # `run` sets `status`
+      ((killed == 137)) || fail "killed before $call number $n: status $killed: $(cat out)"
       if [[ $call == openat ]]; then ((n += 4)); fi
     done
   done
