@@ -160,7 +160,7 @@ refused_fork() { # <status> <part of the message>: of guest a
   init_guest a
   echo disk >"$(guest_dir a)/root.img"
   set_state a drive=/x/guests/b/root.img drive=/y/guests/c/root.img
-  refused_fork 1 "the drive '/y/guests/c/root.img' and '/x/guests/b/root.img', and it has only the file 'root.img' for both"
+  refused_fork 1 "the drive '/y/guests/c/root.img' and the drive '/x/guests/b/root.img', and both would become '"
 }
 
 @test "shared files stay, a vhost-user device is refused, and pmem files become the fork's own" {
@@ -180,7 +180,7 @@ refused_fork() { # <status> <part of the message>: of guest a
   done
   snapshot-meta unset a snapfork.shared_files
   set_state a vhost-user=/v/user.sock
-  refused_fork 3 "it has the device vhost-user-block '/v/user.sock', which Firecracker cannot restore"
+  refused_fork 3 "Firecracker cannot restore its device, the vhost-user-block '/v/user.sock'"
   truncate -s 2M "$(guest_dir a)/p.img"
   set_state a pmem=/x/guests/b/p.img pmem-bytes=2097152
   make_fork a g >/dev/null

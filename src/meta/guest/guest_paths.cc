@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "base/atomic_file.h"
@@ -70,8 +69,9 @@ bool has_file(const store::Store& store, const std::string& dir, const std::stri
   return fd && S_ISREG(base::stat_fd(fd->get(), path).st_mode);
 }
 
-bool is_file_role(vmstate::Role role) {
-  return role == vmstate::Role::drive || role == vmstate::Role::pmem;
+// "the drive '/path'"
+std::string name_of(const vmstate::EmbeddedText& path) {
+  return std::string("the ") + vmstate::role_name(path.role) + " " + base::quoted(path.text);
 }
 
 std::string path_in_vsock_dir(const GuestPlace& place) {
@@ -81,8 +81,8 @@ std::string path_in_vsock_dir(const GuestPlace& place) {
 }  // namespace
 
 std::string vsock_path_of(const GuestPlace& place, const std::string& what) {
-  const std::string near = place.dir + "/" + kVsockName;
-  const std::string far = path_in_vsock_dir(place);
+  std::string near = place.dir + "/" + kVsockName;
+  std::string far = path_in_vsock_dir(place);
   if (near.size() <= kMaxVsockPath) {
     return near;
   }
@@ -133,43 +133,44 @@ std::optional<std::vector<std::string>> GuestPaths::own_paths(const store::Store
     throw_unknown_paths(state, what);
   }
   std::vector<std::string> paths;
-  std::map<std::string, std::string_view> path_of_file;
   for (const vmstate::EmbeddedText& path : state.paths) {
-    const std::string named =
-        std::string(vmstate::role_name(path.role)) + " " + base::quoted(path.text);
-    if (path.role == vmstate::Role::vsock) {
-      paths.push_back(vsock_path_of(place, what));
-      continue;
-    }
-    if (!is_file_role(path.role)) {
-      throw base::Unsupported(what + ": it has the device " + named +
-                              ", which Firecracker cannot restore");
-    }
-    if (is_shared(path.text)) {
-      if (!path.is_read_only) {
-        throw base::Refused(what + ": its state opens the " + named +
-                            " for writing, so it cannot be shared (snapfork.shared_files); import "
-                            "the snapshot with --disk FILE=PATH");
+    std::string own = path.role == vmstate::Role::vsock ? vsock_path_of(place, what)
+                                                        : own_file(store, path, place, what);
+    const auto twin = std::ranges::find(paths, own);
+    if (twin != paths.end()) {
+      const vmstate::EmbeddedText& other = state.paths[static_cast<size_t>(twin - paths.begin())];
+      if (other.text != path.text) {
+        throw base::Refused(what + ": its state names " + name_of(path) + " and " + name_of(other) +
+                            ", and both would become " + base::quoted(own));
       }
-      paths.push_back(path.text);
-      continue;
     }
-    const std::optional<std::string> file = file_for(path.text);
-    if (!file || !has_file(store, place.files_dir, *file)) {
-      throw base::Refused(what + ": its state names the " + named + ", and " +
-                          (file ? "its file " + base::quoted(*file) + " does not exist"
-                                : "it has no file for that") +
-                          "; import the snapshot with --disk FILE=PATH or --shared-file PATH");
-    }
-    const auto [other, is_new] = path_of_file.emplace(*file, path.text);
-    if (!is_new && other->second != path.text) {
-      throw base::Refused(what + ": its state names the " + named + " and " +
-                          base::quoted(other->second) + ", and it has only the file " +
-                          base::quoted(*file) + " for both");
-    }
-    paths.push_back(place.dir + "/" + *file);
+    paths.push_back(std::move(own));
   }
   return paths;
+}
+
+// The path that a drive or pmem device must have.
+std::string GuestPaths::own_file(const store::Store& store, const vmstate::EmbeddedText& path,
+                                 const GuestPlace& place, const std::string& what) const {
+  if (path.role != vmstate::Role::drive && path.role != vmstate::Role::pmem) {
+    throw base::Unsupported(what + ": Firecracker cannot restore its device, " + name_of(path));
+  }
+  if (is_shared(path.text)) {
+    if (!path.is_read_only) {
+      throw base::Refused(what + ": its state opens " + name_of(path) +
+                          " for writing, so it cannot be shared (snapfork.shared_files); import "
+                          "the snapshot with --disk FILE=PATH");
+    }
+    return path.text;
+  }
+  const std::optional<std::string> file = file_for(path.text);
+  if (!file || !has_file(store, place.files_dir, *file)) {
+    throw base::Refused(
+        what + ": its state names " + name_of(path) + ", and " +
+        (file ? "its file " + base::quoted(*file) + " does not exist" : "it has no file for that") +
+        "; import the snapshot with --disk FILE=PATH or --shared-file PATH");
+  }
+  return place.dir + "/" + *file;
 }
 
 bool record_own_paths(Metadata& metadata, const vmstate::VmState& state,

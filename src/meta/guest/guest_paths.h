@@ -63,14 +63,17 @@ class GuestPaths {
   // the start of messages, such as "cannot fork 'base'".
   //
   // Throws base::Refused for a path without a file, for a file that several paths stand for, for a
-  // shared file that the VMM opens for writing, and for a socket path that is too long; base::Unsupported for devices that cannot be read or
-  // restored.
+  // shared file that the VMM opens for writing, and for a socket path that is too long;
+  // base::Unsupported for devices that cannot be read or restored.
   std::optional<std::vector<std::string>> own_paths(const store::Store& store,
                                                     const vmstate::VmState& state,
                                                     const GuestPlace& place,
                                                     const std::string& what) const;
 
  private:
+  std::string own_file(const store::Store& store, const vmstate::EmbeddedText& path,
+                       const GuestPlace& place, const std::string& what) const;
+
   std::vector<Disk> disks_;
   std::vector<std::string> shared_files_;
   bool assumes_no_paths_ = false;
