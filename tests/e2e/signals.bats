@@ -4,6 +4,8 @@
 # shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
 
 load helpers
+load ../fake_firecracker
+load ../standby_guest
 
 setup() {
   require_root
@@ -17,6 +19,7 @@ setup() {
 }
 
 teardown() {
+  fake_kill_all
   drop_store
 }
 
@@ -25,7 +28,7 @@ teardown() {
 # tail does, because it would end with a driver that is killed.
 make_stand_ins() {
   local program
-  for program in snapshot-meta reflink-clone uffd-serve uffd-ctl template-lock; do
+  for program in snapshot-meta reflink-clone uffd-serve uffd-ctl template-lock fc-api; do
     cat >"$stand_ins/$program" <<STAND_IN
 #!/bin/bash
 [[ \$STEP && ! -e \$BLOCKED && ("$program \$*" == \$STEP* || " \$* " == *" "\$STEP" "*) ]] || exec "$(type -P "$program")" "\$@"
@@ -195,6 +198,34 @@ create" run f -- touch "$BATS_TEST_TMPDIR/ran"
   # With several ids, the current one is undone or finished, and the others are not begun.
   stop_flow TERM before "template-lock guard --for delete f" delete f base
   assert_undone TERM "$baseline"
+}
+
+@test "standby: a signal at any step before it publishes resumes the guest, and a later one has no effect" {
+  make_guest g
+  run_guest g
+  snapshot-meta standby-begin g >/dev/null
+  snapshot-meta standby-end g
+  local baseline step when signals=(TERM INT HUP) i=0
+  baseline=$(store_listing)
+  for step in 'snapshot-meta standby-begin' 'PATCH /vm' 'PUT /snapshot/create'; do
+    for when in before after; do
+      stop_flow "${signals[i++ % 3]}" "$when" "$step" standby g
+      assert_undone "${signals[(i - 1) % 3]}" "$baseline" || fail "at $when '$step'"
+      [[ $(fake_api g GET / | jq -r .state) == Running ]] || fail "at $when '$step': not running"
+    done
+  done
+  # Once the snapshot is written, a signal has no effect.
+  spawn_to "$BATS_TEST_TMPDIR/said" env PATH="$stand_ins:$PATH" STEP='snapshot-meta standby-publish' WHEN=after \
+    BLOCKED="$BATS_TEST_TMPDIR/published" snapfork standby g
+  wait_until 20 test -e "$BATS_TEST_TMPDIR/published"
+  kill -TERM "$spawned_pid"
+  wait_until 20 pkill -KILL -P "$spawned_pid" sleep
+  status=0
+  wait "$spawned_pid" || status=$?
+  ((status == 5)) # of the step that was killed
+  [[ $(fake_api g GET / | jq -r .state) == Running ]]
+  snapfork -q standby g
+  [[ $(snapshot-meta state -q g) == Standby ]]
 }
 
 # Or the process has ended.
