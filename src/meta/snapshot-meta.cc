@@ -37,6 +37,7 @@ constexpr std::array kVerbs{
     Verb{"taps", meta::taps_command},
     Verb{"host-check", meta::host_check_command},
     Verb{"load-request", meta::load_request_command},
+    Verb{"run-prepare", meta::run_prepare_command},
     Verb{"run-begin", meta::run_begin_command},
     Verb{"stop", meta::stop_command},
     Verb{"standby-begin", meta::standby_begin_command},
@@ -70,6 +71,7 @@ constexpr const char* kFooter =
   host-check ID                    compare this host with that of the snapshot
   load-request ID                  print the body of PUT /snapshot/load
   taps ID, backend ID              print the taps that it will use, its back end
+  run-prepare ID                   check that it can run; print what it needs
   run-begin ID, stop ID            record the VMM of a guest, end it
   standby-begin ID                 make the directory for a new snapshot
   standby-publish ID               make it the snapshot of the guest

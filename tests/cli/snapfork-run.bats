@@ -153,7 +153,7 @@ assert_clean() { # <id>
   assert_clean a
   FAKE_FAIL=hang-load,ignore-term run -125 --separate-stderr run_fork a --load-timeout 0.3
   assert_clean a
-  FAKE_FAIL=resume run -125 run_fork a
+  FAKE_FAIL=resume run -125 run_fork a --after-load true
   assert_clean a
   FAKE_FAIL=load run -125 --separate-stderr snapfork --json run --detach --firecracker "$fake" a
   jq -e '.type == "error" and .exit_code == 125' <<<"$output"
@@ -185,11 +185,8 @@ assert_clean() { # <id>
   mkdir bin # a guest with such memory needs a pool of huge pages
   cat >bin/snapshot-meta <<SH
 #!/bin/bash
-if [[ \$1 == backend ]]; then
-  printf 'uffd\\tits memory has 2 MiB pages\\n'
-else
-  exec '$(type -P snapshot-meta)' "\$@"
-fi
+set -o pipefail
+'$(type -P snapshot-meta)' "\$@" | sed 's/^backend\tfile\t.*/backend\tuffd\tits memory has 2 MiB pages/'
 SH
   chmod +x bin/snapshot-meta
   local _
@@ -372,7 +369,7 @@ SH
   make_fork a
   local step
   mkdir bin
-  for step in run-begin own-paths taps session-name fc-run load-request load hook resume; do
+  for step in run-prepare fc-run load-request run-begin load hook resume; do
     stop_run_at "$step"
     kill -s TERM "$spawned_pid"
     wait_until 20 is_gone "$spawned_pid"
@@ -385,7 +382,7 @@ SH
   make_fork a
   local step
   mkdir bin
-  for step in run-begin own-paths taps session-name fc-run load-request load hook resume; do
+  for step in run-prepare fc-run load-request run-begin load hook resume; do
     stop_run_at "$step"
     kill -KILL "$spawned_pid"
     kill -KILL "$(<reached)" # an orphaned step holds the lock until it ends
@@ -405,8 +402,8 @@ stop_run_at() { # <step>
     cat >"bin/$program" <<SH
 #!/bin/bash
 case "$1:$program \$*" in
-  run-begin:*' run-begin '*--api-socket* | own-paths:*' own-paths '* | taps:*' taps '* | session-name:*' session-name '* \
-    | load-request:*' load-request '* | fc-run:fc-run*--caller* | load:*/snapshot/load* | resume:*Resumed*)
+  run-prepare:*' run-prepare '* | run-begin:*' run-begin '* | load-request:*' load-request '* \
+    | fc-run:fc-run*--caller* | load:*/snapshot/load* | resume:*Resumed*)
     echo "\$\$" >reached
     exec sleep 1000
     ;;

@@ -21,6 +21,8 @@ void warn_of_other_host(const std::string& id, const Metadata& metadata) {
   }
 }
 
+}  // namespace
+
 void require_runnable(const GuestState& state, const std::string& id, bool is_template,
                       Force force) {
   const std::string what = "cannot run " + base::quoted(id) + ": ";
@@ -32,8 +34,6 @@ void require_runnable(const GuestState& state, const std::string& id, bool is_te
   }
   require_whole_snapshot(state, id, "run", force);
 }
-
-}  // namespace
 
 void begin_run(const store::Store& store, const std::string& id, const RunRequest& request,
                base::Effect effect) {

@@ -12,6 +12,11 @@
 
 namespace meta {
 
+// Throws base::Refused if the guest is Running, a template, or not in Standby (or Stale with
+// Force::yes).
+void require_runnable(const GuestState& state, const std::string& id, bool is_template,
+                      Force force);
+
 struct RunRequest {
   pid_t pid = 0;             // the process that becomes or starts the VMM
   std::string api_socket{};  // of the VMM; empty if it is not known
@@ -22,8 +27,7 @@ struct RunRequest {
 // Running before the lock is released, so neither a second run nor a delete can come in between.
 // Warns if the snapshot was made on another CPU or kernel (host_differences).
 //
-// Throws base::Refused if the guest is not in Standby (or Stale with Force::yes), or if the process
-// has ended.
+// Throws what require_runnable throws, and base::Refused if the process has ended.
 void begin_run(const store::Store& store, const std::string& id, const RunRequest& request,
                base::Effect effect);
 

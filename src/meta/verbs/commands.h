@@ -25,6 +25,7 @@ int backend_command(int argc, char** argv);
 int taps_command(int argc, char** argv);
 int host_check_command(int argc, char** argv);
 int load_request_command(int argc, char** argv);
+int run_prepare_command(int argc, char** argv);
 int run_begin_command(int argc, char** argv);
 int stop_command(int argc, char** argv);
 int standby_begin_command(int argc, char** argv);

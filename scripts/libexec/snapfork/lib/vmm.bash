@@ -12,6 +12,9 @@ vmm_pid=''     # of the Firecracker
 vmm_recorded=0 # 1: run-begin has recorded it
 vmm_vsock=''   # the socket that the load makes
 vmm_taps=()    # the taps that the guest will use, as options of fc-run
+vmm_backend='' # what --backend auto means for it
+vmm_hot=''     # the hot list of its template, if there is one
+loads_paused=0 # 1: the guest is loaded paused, and resumed by a later call
 made_session=0 # 1: this flow has made the session
 passed=''      # the last signal that was passed on to the VMM
 marked=0       # see `mark`
@@ -32,12 +35,15 @@ start_guest() { # <id>
     finish_start
     return
   fi
-  [[ $backend != auto ]] || choose_backend "$id"
+  [[ $backend != auto ]] || backend=$vmm_backend
+  [[ $backend != unsure ]] || choose_backend "$id"
   if ((dry_run)); then
     plan_start "$id"
     return
   fi
-  if [[ $backend == uffd ]]; then open_session "$id"; else read_hot_pages "$id"; fi
+  # Without work to do while the guest is paused, one call loads and resumes it.
+  [[ -z $after_load$mmds ]] || loads_paused=1
+  if [[ $backend == uffd ]]; then open_session "$id"; else read_hot_pages; fi
   mark ''
   if [[ -n $socket ]]; then use_waiting_vmm; else start_vmm; fi
   mark start
@@ -48,39 +54,37 @@ start_guest() { # <id>
   fill_mmds
   run_hook --after-load "$after_load"
   mark hooks
-  resume_guest
+  ((!loads_paused)) || resume_guest
   mark resume
   run_hook --on-ready "$on_ready"
   print_run_record
   finish_start
 }
 
-# The checks before anything is started. Sets vmm_id, vmm_session, vmm_dir, vmm_vsock and vmm_taps.
+# The checks before anything is started, and the facts of the guest.
 prepare_guest() { # <id>
-  local id=$1 lines session kind path call=()
+  local id=$1 lines kind value more call=(snapshot-meta run-prepare "${forced[@]}" "${tap_options[@]}")
   require_run_dir "run '$id'"
-  attend without_output snapshot-meta run-begin "${forced[@]}" --pid "$$" --dry-run "$id"
   [[ -z $mmds || -r $mmds ]] || fail 5 "cannot read '$mmds' for --mmds"
-  # The state of an imported guest, or of one whose store was moved, may name files of the host.
-  call=(snapshot-meta own-paths "${tap_options[@]}")
   show "${call[@]}" "$id"
   ((!dry_run)) || call+=(--dry-run)
   ask lines "${call[@]}" "$id"
-  while IFS=$'\t' read -r kind path; do
-    [[ $kind != vsock ]] || vmm_vsock=$path
+  vmm_id=$id
+  while IFS=$'\t' read -r kind value more; do
+    case $kind in
+      session) vmm_session=$value vmm_dir=$run_dir/vm/$value ;;
+      vsock) vmm_vsock=$value ;;
+      tap) vmm_taps+=(--tap "$value") ;;
+      backend) vmm_backend=$value ;;
+      hot-list) vmm_hot=$value ;;
+    esac
   done <<<"$lines"
-  ask lines snapshot-meta taps "${tap_options[@]}" "$id"
-  vmm_taps=()
-  while IFS=$'\t' read -r _ path; do
-    [[ -z $path ]] || vmm_taps+=(--tap "$path")
-  done <<<"$lines"
-  name_session "$id"
-  vmm_id=$id vmm_session=$session vmm_dir=$run_dir/vm/$session
-  if [[ -z $socket ]]; then
-    vmm_call
+  [[ -n $socket ]] || vmm_call
+  if ((!dry_run)); then
+    undo=undo_start
+  elif [[ -z $socket ]]; then
     attend without_output "${vmm_start[@]}" --dry-run
   fi
-  ((dry_run)) || undo=undo_start
 }
 
 # Sets vmm_start to the call of fc-run.
@@ -102,23 +106,18 @@ mark() { # <name>
 }
 
 open_session() { # <id>
-  local id=$1 call=() template
+  local id=$1 call=()
   check_socket_path "$run_dir/s/$vmm_session.sock"
   session_exists "$vmm_session" && return
-  get_value template "$id" ForkOfTemplate
-  [[ -z $template || ! -f $root/guests/$template/template/hot.hpl ]] \
-    || call=(--hot "$root/guests/$template/template/hot.hpl")
+  [[ -z $vmm_hot ]] || call=(--hot "$vmm_hot")
   made_session=1
   create_sessions "${call[@]}" "$vmm_session=$root/guests/$id/snapshots/snapshot-latest/memory"
 }
 
 # Reads the hot pages of the memory file into the page cache, in large reads.
-read_hot_pages() { # <id>
-  local template list
-  get_value template "$1" ForkOfTemplate
-  list=$root/guests/$template/template/hot.hpl
-  [[ -z $template || ! -f $list ]] \
-    || step hotpage-record readahead "$list" --mem "$root/guests/$1/snapshots/snapshot-latest/memory" || true
+read_hot_pages() {
+  [[ -z $vmm_hot ]] \
+    || step hotpage-record readahead "$vmm_hot" --mem "$root/guests/$vmm_id/snapshots/snapshot-latest/memory" || true
 }
 
 # Starts fc-run, which stays as a child, and reads its record.
@@ -188,7 +187,8 @@ try_load() { # <id>
 }
 
 load_request() { # <id>
-  local call=(snapshot-meta load-request --no-resume --backend "$backend" --clock "$clock" "${tap_options[@]}")
+  local call=(snapshot-meta load-request --backend "$backend" --clock "$clock" "${tap_options[@]}")
+  ((!loads_paused)) || call+=(--no-resume)
   [[ -z $vmm_version ]] || call+=(--vmm-version "$vmm_version")
   ((!track_dirty_pages)) || call+=(--track-dirty-pages)
   exec "${call[@]}" "$1"

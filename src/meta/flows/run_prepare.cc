@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Collects the facts of a run. Only own_paths writes.
+#include "meta/flows/run_prepare.h"
+
+#include "meta/flows/run_begin.h"
+#include "meta/guest/metadata.h"
+#include "meta/guest/metadata_update.h"
+#include "meta/vmstate/vmstate.h"
+#include "store/files.h"
+#include "store/session_name.h"
+
+namespace meta {
+namespace {
+
+std::optional<std::string> hot_list_of(const store::Store& store, const Metadata& metadata) {
+  const std::string parent = metadata.fork_of_template();
+  if (!store::is_valid_id(parent)) {
+    return std::nullopt;
+  }
+  std::string path = store.guest_dir(parent) + "/template/hot.hpl";
+  return store::path_exists(path) ? std::optional(std::move(path)) : std::nullopt;
+}
+
+void choose_next_backend(RunPreparation& run, const store::Store& store, const std::string& id,
+                         const Metadata& metadata) {
+  run.backend = choose_backend(store, id, "auto");
+  if (run.backend.backend == Backend::uffd || !metadata.flag("FirecrackerUseUFFDOnNextRestore")) {
+    return;
+  }
+  if (metadata.number("HypervisorPID")) {
+    run.first_load_is_unsure = true;
+  } else {
+    run.backend = {.backend = Backend::uffd, .reason = "it is its first load"};
+  }
+}
+
+}  // namespace
+
+RunPreparation prepare_run(const store::Store& store, const std::string& id,
+                           const RunPrepareRequest& request, base::Effect effect) {
+  require_guest(store, id);
+  std::optional<store::GuestLocks> lock;
+  std::optional<MetadataUpdate> update;
+  if (effect == base::Effect::real) {
+    lock.emplace(store, id);
+    update.emplace(store, id);
+  }
+  const Metadata metadata = Metadata::of_guest(store, id);
+  require_runnable(derive_state(store, id, metadata), id, metadata.is_template(), request.force);
+  RunPreparation run;
+  run.session = store::session_name(id, store.guest_dir(id));
+  run.paths = own_paths_locked(store, id, request.vsock_dir, request.taps, effect);
+  const std::string path = store.state_path(id);
+  const std::string bytes = vmstate::read_vmstate_file(path);
+  vmstate::VmState state = vmstate::parse_vmstate(bytes, path);
+  vmstate::read_devices(bytes, state);
+  run.taps = used_taps(chosen_taps(metadata, request.taps), state, "cannot load '" + id + "'");
+  choose_next_backend(run, store, id, metadata);
+  run.hot_list = hot_list_of(store, metadata);
+  return run;
+}
+
+}  // namespace meta
