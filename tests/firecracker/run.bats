@@ -65,6 +65,7 @@ no_processes_of() { # <fork>
   fork_guests --backend uffd base a
   local signal status driver
   for signal in TERM INT HUP; do
+    rm -f "$BATS_TEST_TMPDIR/a.run" # the record of the run before
     command snapfork run "${firecracker_options[@]}" --backend file a >"$BATS_TEST_TMPDIR/a.run" 3>&- 4>&- &
     driver=$!
     eventually test -s "$BATS_TEST_TMPDIR/a.run"
@@ -80,6 +81,7 @@ no_processes_of() { # <fork>
     state_is a Standby
     [[ $(ls "$BATS_TEST_TMPDIR"/run/vm/a@*) == console ]]
   done
+  rm "$BATS_TEST_TMPDIR/a.run"
   command snapfork run "${firecracker_options[@]}" --backend file a >"$BATS_TEST_TMPDIR/a.run" 3>&- 4>&- &
   driver=$!
   eventually test -s "$BATS_TEST_TMPDIR/a.run"
