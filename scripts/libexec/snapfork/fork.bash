@@ -45,7 +45,7 @@ promote_once() { # <source>
   local state child_undoes=1 call=("$BASH" "$self" -q "${forced[@]}")
   ask state snapshot-meta state -q "$1"
   [[ $state != Template ]] || return 0
-  [[ -z $lock_patience ]] || call+=(--timeout "$lock_patience")
+  [[ -z $lock_timeout ]] || call+=(--timeout "$lock_timeout")
   if ((dry_run)); then
     attend without_output "${call[@]}" --dry-run promote "$1"
     show snapfork -q "${forced[@]}" promote "$1"

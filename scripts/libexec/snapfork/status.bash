@@ -81,7 +81,7 @@ find_foreign_cgroup() { # <pid>
 }
 
 report_sessions() {
-  local call=(uffd-ctl --control "$pager" --timeout "$answer_patience") sessions
+  local call=(uffd-ctl --control "$pager" --timeout "$answer_timeout") sessions
   ((!json)) || call+=(--json)
   show "${call[@]}" sessions
   ask sessions "${call[@]}" sessions || return 0 # the server exited in between

@@ -6,7 +6,7 @@
 source "$libexec/lib/pager.bash"
 
 stop() {
-  stop_limit=$lock_patience lock_patience='' # --timeout is for the virtual machine
+  stop_limit=$lock_timeout lock_timeout='' # --timeout is for the virtual machine
   require_guest "${operands[0]}"
   under_locks --exclusive "${operands[0]}" ::: "${operands[0]}"
 }

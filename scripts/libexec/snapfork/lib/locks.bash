@@ -13,12 +13,12 @@ outer_locks=${SNAPFORK_LOCK_FD-} # the locks of the caller
 under_locks() { # <options and ids of template-lock...> ::: <operands...>
   local wanted=() call=(template-lock)
   until [[ $1 == ::: ]]; do
-    [[ $1 == --no-wait && -n $lock_patience ]] || wanted+=("$1")
+    [[ $1 == --no-wait && -n $lock_timeout ]] || wanted+=("$1")
     shift
   done
   shift
   ((!quiet)) || call+=(-q)
-  [[ -z $lock_patience ]] || call+=(--timeout "$lock_patience")
+  [[ -z $lock_timeout ]] || call+=(--timeout "$lock_timeout")
   if ((dry_run)); then
     attend "${call[@]}" --failure-exit-code 5 --dry-run "${wanted[@]}" -- true
     after="-euo pipefail <<'END'" show "${call[@]}" "${wanted[@]}" -- bash

@@ -46,7 +46,7 @@ parse() { # <arguments...>
     [[ $word != --json ]] || usage_records=1
   done
   verb='' operands=() options=() forced=() command=() disk_options=() import_options=() assume_no_paths=0
-  progress=() quiet=0 verbose=0 dry_run=0 json=0 ignore_int=0 lock_patience='' stop=0 durable=0 count=0 keep_going=0
+  progress=() quiet=0 verbose=0 dry_run=0 json=0 ignore_int=0 lock_timeout='' stop=0 durable=0 count=0 keep_going=0
   firecracker='' firecracker_args=() netns='' tap_options=() clock=auto mmds='' after_load='' on_ready=''
   load_timeout=30 graceful='' detach=0 prepare=0 track_dirty_pages=0 has_command=0
   state_file='' memory_file='' base_file='' name='' backend=auto reflink=auto trace=''
@@ -104,7 +104,7 @@ take_option() { # <the words after it...>
     value=$1 taken=1
   elif [[ -n ${option_variable[$option]-} ]]; then
     printf -v "${option_variable[$option]}" 1
-    [[ $option != --wait ]] || lock_patience=$no_limit
+    [[ $option != --wait ]] || lock_timeout=$no_limit
     options+=("$option")
   else
     usage_error "unknown option '$word'"

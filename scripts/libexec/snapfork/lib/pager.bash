@@ -2,7 +2,7 @@
 # pager.bash: finds the page server, and makes and closes sessions. pager_start.bash starts it.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-readonly answer_patience=5 # seconds that a page server may take to answer
+readonly answer_timeout=5 # seconds that a page server may take to answer
 
 # Sets `pager`, `run_dir` and `daemon_call`, with absolute paths: the page server works elsewhere.
 find_pager() {
@@ -42,7 +42,7 @@ ask_health() {
   local status=0
   health=''
   [[ -S $pager ]] || return 1
-  ask health with_messages uffd-ctl --control "$pager" --timeout "$answer_patience" health || status=$?
+  ask health with_messages uffd-ctl --control "$pager" --timeout "$answer_timeout" health || status=$?
   step_error='' # an answer
   return "$status"
 }

@@ -2,7 +2,7 @@
 # pager_start.bash: starts a page server that inherits nothing from its starter. Read only if none serves.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-pager_patience=10       # seconds that a page server may take to start
+pager_timeout=10       # seconds that a page server may take to start
 most_descriptors=524288 # of a page server, as systemd gives to services
 
 # Becomes the page server: a daemon that exits with its last session, and that serves guests of other callers, too. So it
@@ -83,7 +83,7 @@ start_and_wait() {
   become_pager >&"$pipe" &
   disown # bash would print that it was killed
   exec {pipe}>&-
-  read -r -t "$pager_patience" -u "$ready" || status=1
+  read -r -t "$pager_timeout" -u "$ready" || status=1
   exec {ready}<&-
   return "$status"
 }
@@ -106,8 +106,8 @@ start_one() {
   open_in_run_dir lock start.lock
   open_in_run_dir log pager.log
   ask logged stat --format=%s -- "$run_dir/pager.log" || exit 5
-  attend flock --timeout "$pager_patience" "$lock" \
-    || fail 5 "a page server has been starting for $pager_patience s: see 'fuser $run_dir/start.lock'"
+  attend flock --timeout "$pager_timeout" "$lock" \
+    || fail 5 "a page server has been starting for $pager_timeout s: see 'fuser $run_dir/start.lock'"
   if ! pager_serves && ! start_and_wait && ! pager_serves; then
     ask said tail -c "+$((logged + 1))" -- "$run_dir/pager.log"
     said=${said##*$'\n'}

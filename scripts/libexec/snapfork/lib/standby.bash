@@ -41,11 +41,11 @@ ask_vmm() { # <id>
   [[ $state == Running ]] || fail 1 "cannot write a snapshot of '$id': its state is $state, not Running"
   find_api "$id"
   refuse_hung "$id"
-  ask reply fc-api --timeout "$answer_patience" "$standby_api" GET /version \
+  ask reply fc-api --timeout "$answer_timeout" "$standby_api" GET /version \
     || fail $? "cannot write a snapshot of '$id': its VMM does not answer"
   [[ $reply =~ \"firecracker_version\":\"([^\"\\]*)\" ]] || fail 4 "cannot read the version of the VMM of '$id': $reply"
   standby_version=${BASH_REMATCH[1]}
-  ask reply fc-api --timeout "$answer_patience" "$standby_api" GET / || exit $?
+  ask reply fc-api --timeout "$answer_timeout" "$standby_api" GET / || exit $?
   was_paused=0
   [[ $reply != *'"state":"Paused"'* ]] || was_paused=1
 }
@@ -81,7 +81,7 @@ require_tracking() { # <id>
 
 tracks_dirty_pages() {
   local reply
-  ask reply fc-api --timeout "$answer_patience" "$standby_api" GET /machine-config || exit $?
+  ask reply fc-api --timeout "$answer_timeout" "$standby_api" GET /machine-config || exit $?
   [[ $reply == *'"track_dirty_pages":true'* ]]
 }
 

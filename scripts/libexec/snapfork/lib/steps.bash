@@ -2,7 +2,7 @@
 # steps.bash: runs the steps of a flow as children, and undoes the flow after a failure or a signal.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-readonly step_patience=5 # seconds from SIGTERM to SIGKILL of a step
+readonly step_timeout=5 # seconds from SIGTERM to SIGKILL of a step
 
 answer=''      # see `ask`
 answers=''     # the pipe of `ask`; main opens it
@@ -38,7 +38,7 @@ end_by() { # <signal>
 # A child that is a flow undoes its own work, and gets the time it needs. The signal is sent repeatedly: before the child
 # executes its program, a signal can be lost.
 end_child() {
-  local sent=TERM deadline=$((SECONDS + step_patience))
+  local sent=TERM deadline=$((SECONDS + step_timeout))
   while [[ -n $child ]] && kill -s "$sent" "$child" 2>/dev/null; do
     kill -s CONT "$child" 2>/dev/null || true
     ((child_undoes || SECONDS < deadline)) || sent=KILL

@@ -38,7 +38,7 @@ declare -rA option_value=(
 declare -rA option_variable=(
   [--state]=state_file [--memory]=memory_file [--disk]=disk ['--shared-file']=shared_file ['--assume-no-paths']=assume_no_paths
   [--base]=base_file [--trace]=trace [--name]=name [-n]=count
-  [--timeout]=lock_patience [--backend]=backend [--reflink]=reflink
+  [--timeout]=lock_timeout [--backend]=backend [--reflink]=reflink
   ['--share-memory']=share_memory ['--from-running']=from_running [--type]=type [--sync]=sync
   [--firecracker]=firecracker ['--firecracker-arg']=firecracker_arg [--socket]=socket [--netns]=netns [--tap]=tap
   [--clock]=clock [--mmds]=mmds ['--after-load']=after_load ['--on-ready']=on_ready ['--load-timeout']=load_timeout
