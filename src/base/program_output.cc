@@ -91,6 +91,7 @@ ProgramOutput program_output(const std::vector<std::string>& words, size_t limit
                              const Deadline& deadline) {
   const std::string what = "cannot run " + base::quoted(words.at(0));
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (const std::string& word : words) {
     arguments.push_back(const_cast<char*>(word.c_str()));  // execvp does not write to it
   }

@@ -155,12 +155,13 @@ void check_shared_file(const store::Store& store, const InitRequest& request,
     throw base::BadData(what + base::quoted(request.state) + " has no such drive; " +
                         drives_text(state));
   }
-  for (const vmstate::EmbeddedText& embedded : state.paths) {
-    if (embedded.text == path && is_drive(embedded) && !embedded.is_read_only) {
-      throw base::Refused(
-          what +
-          "the guest can write to this drive; give each fork a copy with --disk FILE=" + path);
-    }
+  const bool is_writable =
+      std::ranges::any_of(state.paths, [&](const vmstate::EmbeddedText& embedded) {
+        return embedded.text == path && is_drive(embedded) && !embedded.is_read_only;
+      });
+  if (is_writable) {
+    throw base::Refused(
+        what + "the guest can write to this drive; give each fork a copy with --disk FILE=" + path);
   }
   if (!path.starts_with('/')) {
     throw base::Refused(what +

@@ -21,7 +21,7 @@ std::string firecracker_version(const std::string& text) {
   const base::ProgramOutput output = base::program_output(
       {text, "--version"}, kMostBytes, base::Deadline::after(std::chrono::seconds(5)));
   const std::string line = output.text.substr(0, output.text.find('\n'));
-  const std::string version = line.starts_with(kStart) ? line.substr(kStart.size()) : "";
+  std::string version = line.starts_with(kStart) ? line.substr(kStart.size()) : "";
   if (output.exit_status != 0 || !vmstate::is_vmm_version(version)) {
     throw base::BadData("cannot use " + base::quoted(text) +
                         " as a Firecracker: '--version' exits with status " +

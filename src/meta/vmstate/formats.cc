@@ -83,10 +83,10 @@ std::span<const Format> all_formats() {
 }
 
 std::span<const Format> formats_of(std::string_view version) {
-  const auto found = std::ranges::equal_range(
-      kFormats, numbers_of(version), {}, [](const Format& f) { return numbers_of(f.version); });
-  const bool is_known = !found.empty() && found.begin()->version == version;
-  return is_known ? std::span<const Format>(found) : std::span<const Format>();
+  const auto* const first = std::ranges::find(kFormats, version, &Format::version);
+  const auto* const last = std::find_if(
+      first, kFormats.end(), [&](const Format& format) { return format.version != version; });
+  return {first, last};
 }
 
 const Format& format_like(std::string_view version) {
