@@ -21,9 +21,9 @@ make_template() { # <machine directory> [prefix]
     drives: ["root", "data"] | map({drive_id: ., path_on_host: "\($prefix)\(.).img",
       is_root_device: false, is_read_only: false}),
     vsock: {guest_cid: 3, uds_path: "\($prefix)v.sock"}}')
-  pushd "$machine" >/dev/null
+  pushd "$machine" >/dev/null || return
   vm_boot source 96 'guest.seed=7 guest.zero=50' "$devices"
-  popd >/dev/null
+  popd >/dev/null || return
   [[ $ready == *' devices=2,2,19' ]]
   [[ $(vm_ask source 'disk 0 write 1 source-root') == 'disk 0 1 OK source-root' ]]
   [[ $(vm_ask source 'disk 1 write 1 source-data') == 'disk 1 1 OK source-data' ]]
