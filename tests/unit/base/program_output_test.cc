@@ -15,8 +15,8 @@ namespace {
 using std::chrono::seconds;
 
 base::ProgramOutput run_script(const std::string& script, size_t limit = 1000,
-                               seconds patience = seconds(60)) {
-  return base::program_output({"sh", "-c", script}, limit, base::Deadline::after(patience));
+                               seconds time_limit = seconds(60)) {
+  return base::program_output({"sh", "-c", script}, limit, base::Deadline::after(time_limit));
 }
 
 TEST(ProgramOutput, HasTheOutputAndTheExitStatus) {
