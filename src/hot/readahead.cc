@@ -16,7 +16,7 @@ namespace {
 
 // The most that one call of readahead(2) reads on a device with default settings (read_ahead_kb);
 // the kernel cuts longer requests without saying so.
-constexpr uint64_t kMaxCall = 128 * 1024;
+constexpr uint64_t kMaxCall = uint64_t{128} * 1024;
 constexpr uint64_t kFirstRegion = uint64_t{3} << 30U;
 
 }  // namespace

@@ -27,7 +27,7 @@ std::vector<Region> usual_regions(uint64_t file_size, uint64_t page_size);
 // The ranges of the file to read, sorted and without overlap. A gap of at most kReadaheadGap
 // between two pages is read, too, because one large read is faster than two small ones. `pages`
 // must fit `regions` (check_hot_list).
-inline constexpr uint64_t kReadaheadGap = 64 * 1024;
+inline constexpr uint64_t kReadaheadGap = uint64_t{64} * 1024;
 std::vector<FileRange> readahead_ranges(std::span<const HotPage> pages,
                                         std::span<const Region> regions);
 

@@ -67,6 +67,7 @@ teardown() { common_teardown; }
   local memory inode
   memory=$(memory_of base)
   inode=$(stat -c %i "$memory")
+  template-lock base -- true # the first lock of an id marks its file, by fchmod, too
   # Stopped at the entry of fchmod, while it holds the lease.
   spawn_to sealing strace -f -qq -o /dev/null -e trace=fchmod -e inject=fchmod:signal=SIGSTOP:when=1 template-lock seal base
   wait_until 10 grep -q "LEASE  ACTIVE .*:$inode " /proc/locks
