@@ -100,8 +100,10 @@ void check_taps(const std::vector<TapName>& taps, const vmstate::VmState& state,
         names.append(names.empty() ? "; its interfaces are " : ", ");
         names.append(base::quoted(other.iface_id));
       }
-      throw base::Refused(what + ": it has no network interface " + base::quoted(tap.iface_id) +
-                          names);
+      throw base::Refused(std::string(what)
+                              .append(": it has no network interface ")
+                              .append(base::quoted(tap.iface_id))
+                              .append(names));
     }
   }
 }
