@@ -14,8 +14,7 @@ namespace {
 
 bool has_ordered_journal(int fd) {
   struct statfs fs {};
-  return ::fstatfs(fd, &fs) == 0 &&
-         (fs.f_type == XFS_SUPER_MAGIC || fs.f_type == EXT4_SUPER_MAGIC);
+  return ::fstatfs(fd, &fs) == 0 && (fs.f_type == XFS_SUPER_MAGIC || fs.f_type == EXT4_SUPER_MAGIC);
 }
 
 // Waits until the data is on the device, perhaps in its cache. XFS and ext4 change the size and the

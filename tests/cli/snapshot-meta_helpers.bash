@@ -3,6 +3,7 @@
 # shellcheck shell=bash
 
 # Makes a snapshot in the working directory: state, memory (4 data pages at its start) and disks.
+# shellcheck disable=SC2120 # other files give arguments
 make_snapshot() { # [KIND=TEXT]...: what the state names
   rm -f state memory
   "$HELPERS/write-vmstate" state 10.0.0 2 "$@"
@@ -12,6 +13,7 @@ make_snapshot() { # [KIND=TEXT]...: what the state names
 
 # Makes a guest in Standby from that snapshot. Its drives have no files, as in a guest that another program made.
 init_guest() { # <id> [KIND=TEXT]...
+  # shellcheck disable=SC2119 # not the arguments of init_guest
   make_snapshot
   snapshot-meta init "$1" --state state --memory memory
   if (($# > 1)); then replace_state "$1" 10.0.0 "${@:2}"; fi

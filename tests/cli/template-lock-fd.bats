@@ -32,7 +32,7 @@ refused_by_another() {
   run -0 --separate-stderr template-lock --fd "$fd" base
   assert_equal "$output$stderr" ''
   refused_by_another 'held exclusively by '
-  assert_contains "$stderr" " $BASHPID (" # among its children
+  assert_contains "$stderr" " $BASHPID ("        # among its children
   run -0 template-lock --fd "$fd" --no-wait base # the same lock again
   exec {fd}>&-
   run -0 template-lock --no-wait base -- true

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The holders of locks on ids: their processes, since when they hold, and what a refusal says of them.
+// The holders of locks on ids: their processes, since when they hold, and what a refusal says of
+// them.
 #include "store/id_lock_holders.h"
 
 #include <gtest/gtest.h>

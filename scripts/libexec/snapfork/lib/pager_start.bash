@@ -2,7 +2,7 @@
 # pager_start.bash: starts a page server that inherits nothing from its starter. Read only if none serves.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-pager_timeout=10       # seconds that a page server may take to start
+pager_timeout=10        # seconds that a page server may take to start
 most_descriptors=524288 # of a page server, as systemd gives to services
 
 # Becomes the page server: a daemon that exits with its last session, and that serves guests of other callers, too. So it
