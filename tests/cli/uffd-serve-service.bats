@@ -62,6 +62,31 @@ teardown() {
   [[ ! -e s/.a@00000000.vmm.snapfork-tmp && -e s/other ]]
 }
 
+@test "hung: a server that ends before it answers is a killed one" {
+  require_userfaultfd
+  require_cmd python3
+  serve_control
+  uffd-ctl create a=memory
+  hold_vmm s/a.sock --pages 10
+  local pid
+  pid=$(cut -d ' ' -f 1 s/a.vmm)
+  kill -KILL "$server"
+  wait_until 5 is_gone "$server"
+  rm c.sock
+  # It accepts one connection, and ends.
+  spawn python3 -c 'import socket
+server = socket.socket(socket.AF_UNIX)
+server.bind("c.sock")
+server.listen()
+open("listens", "w").close()
+client = server.accept()[0]
+server.close()
+client.close()'
+  wait_until 10 test -e listens
+  run -0 uffd-ctl hung
+  assert_equal "$output" "a	$pid"
+}
+
 @test "hung: names guests of a killed server, with and without a new server" {
   require_userfaultfd
   serve_control

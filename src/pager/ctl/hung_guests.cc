@@ -24,7 +24,8 @@ namespace fs = std::filesystem;
 // have the same pid in two namespaces. An older server does not report it; 0 then matches any.
 using Served = std::set<std::pair<pid_t, uint64_t>>;
 
-Served served_vmms(const std::string& control_path, std::chrono::milliseconds timeout) {
+// Empty if no server listens.
+Served ask_served_vmms(const std::string& control_path, std::chrono::milliseconds timeout) {
   Served served;
   if (std::optional<ControlClient> server = ControlClient::try_connect(control_path, timeout)) {
     const base::JsonObject reply = server->ask_json("GET", "/sessions");
@@ -34,6 +35,16 @@ Served served_vmms(const std::string& control_path, std::chrono::milliseconds ti
     }
   }
   return served;
+}
+
+// A server that is being killed accepts a connection and ends before it answers. The second attempt
+// finds that no server listens.
+Served served_vmms(const std::string& control_path, std::chrono::milliseconds timeout) {
+  try {
+    return ask_served_vmms(control_path, timeout);
+  } catch (const base::Refused&) {
+    return ask_served_vmms(control_path, timeout);
+  }
 }
 
 struct Recorded {
