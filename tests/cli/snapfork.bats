@@ -286,3 +286,19 @@ hold_lock() { # <id>
   run -2 --separate-stderr snapfork --locked delete nosuch
   assert_contains "$stderr" "unknown option '--locked'"
 }
+
+@test "a store that the user may not read is named as that, not as one without the guest" {
+  ((EUID == 0)) || skip 'needs root'
+  require_cmd setpriv
+  local place
+  place=$(mktemp -d "${TMPDIR:-/tmp}/snapfork-test.XXXXXX")
+  chmod 755 "$place"
+  mkdir -p "$place/store/guests/a"
+  chmod 700 "$place/store"
+  local verb as_user=(setpriv --reuid 65534 --clear-groups env "PATH=$PATH" "SNAPFORK_ROOT=$place/store")
+  for verb in fork stop delete; do
+    run -5 --separate-stderr "${as_user[@]}" snapfork "$verb" a
+    assert_contains "$stderr" "cannot $verb 'a': no permission to look into '$place/store'"
+  done
+  rm -r "$place"
+}

@@ -13,6 +13,9 @@ has_name() { # <id>
 
 require_guest() { # <id>
   require_store
+  # Without this permission every guest would look absent.
+  [[ -x $root && (! -e $root/guests || -x $root/guests) ]] \
+    || fail 5 "cannot $verb '$1': no permission to look into '$root'; use the account that owns the store"
   has_name "$1" || fail 1 "cannot $verb '$1': no such guest in '$root'; see 'snapfork list'"
 }
 

@@ -68,7 +68,7 @@ usage() {
   fi
   cat <<'USAGE'
 Usage: snapfork [options] VERB [operands]
-Fork Firecracker snapshots: disks by reflink, memory page by page on demand.
+Fork Firecracker snapshots, and run the forks: disks and memory are shared.
 
 USAGE
   for verb in "${verbs[@]}"; do
