@@ -60,6 +60,18 @@ bool is_interpreter(std::string_view name) {
   return name == "bash" || name == "sh" || name == "dash" || name.starts_with("python");
 }
 
+// Returns the number in field `fields` after the first of a line with one space between fields.
+std::optional<uint64_t> number_after(std::string_view line, int fields) {
+  for (; fields > 0; --fields) {
+    const size_t space = line.find(' ');
+    if (space == std::string_view::npos) {
+      return std::nullopt;
+    }
+    line.remove_prefix(space + 1);
+  }
+  return take_number<uint64_t>(line);
+}
+
 }  // namespace
 
 bool proc_is_ours() {
@@ -79,21 +91,17 @@ std::optional<uint64_t> process_start_time(pid_t pid) {
   if (bracket == std::string::npos || bracket + 2 >= stat->size()) {
     return std::nullopt;
   }
-  size_t at = bracket + 2;
-  const char state = (*stat)[at];
-  if (state == 'Z' || state == 'X') {
+  const std::string_view from_state = std::string_view(*stat).substr(bracket + 2);
+  // A killed process is shown as a zombie as soon as its first thread has ended. The others may
+  // still hold its descriptors and locks; the last one takes them along.
+  constexpr int kStateToThreads = 17;  // from field 3 (state) to field 20 (num_threads)
+  const char state = from_state.front();
+  if (state == 'X' ||
+      (state == 'Z' && number_after(from_state, kStateToThreads).value_or(2) <= 1)) {
     return std::nullopt;
   }
-  constexpr int kFieldsToStartTime = 19;  // from field 3 (state) to field 22
-  for (int i = 0; i < kFieldsToStartTime; ++i) {
-    at = stat->find(' ', at);
-    if (at == std::string::npos) {
-      return std::nullopt;
-    }
-    ++at;
-  }
-  std::string_view rest = std::string_view(*stat).substr(at);
-  return take_number<uint64_t>(rest);
+  constexpr int kStateToStartTime = 19;  // to field 22
+  return number_after(from_state, kStateToStartTime);
 }
 
 bool process_is_stopped(pid_t pid) {

@@ -18,8 +18,9 @@ namespace base {
 bool proc_is_ours();
 
 // Returns the start time of a process in clock ticks after boot (field 22 of /proc/PID/stat,
-// proc(5)); nothing if the process does not exist or is a zombie. Pid and start time together
-// identify one process: hypeman stores them as HypervisorPID and HypervisorStartTime.
+// proc(5)); nothing if the process does not exist or has ended (a zombie whose other threads still
+// run has not). Pid and start time together identify one process: hypeman stores them as
+// HypervisorPID and HypervisorStartTime.
 std::optional<uint64_t> process_start_time(pid_t pid);
 
 // Returns whether the process is stopped by a signal or a debugger. A frozen cgroup is not

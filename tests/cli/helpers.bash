@@ -103,11 +103,16 @@ spawn() { # <command> [argument]...
   spawn_to /dev/null "$@"
 }
 
-is_gone() { # <pid>: ended, or a zombie
-  local state
-  [[ -r /proc/$1/stat ]] || return 0
-  state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) || return 0
-  [[ -z $state || $state == Z || $state == X ]]
+# A killed process is a zombie as soon as its first thread has ended; the last one releases its locks.
+is_gone() { # <pid>: ended, with all of its threads
+  local key value state='' threads=''
+  while read -r key value _; do
+    case $key in
+      State:) state=$value ;;
+      Threads:) threads=$value ;;
+    esac
+  done 2>/dev/null <"/proc/$1/status" || return 0
+  [[ -z $state || $state == X || ($state == Z && $threads -le 1) ]]
 }
 
 # After fork(2) a process still has the name and the arguments of its parent.

@@ -6,11 +6,13 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <fstream>
+#include <thread>
 
 #include "base/deadline.h"
 #include "base/unix_socket.h"
@@ -43,6 +45,23 @@ TEST(ProcessTest, ADeadOrZombieProcessHasNoStartTime) {
   ASSERT_EQ(::waitpid(child, nullptr, 0), child);
   EXPECT_FALSE(base::process_start_time(child));
   EXPECT_FALSE(base::open_pidfd(child));
+}
+
+TEST(ProcessTest, AProcessWhoseFirstThreadEndedLivesAsLongAsAnotherRuns) {
+  const ChildProcess child([](const auto& /*ready*/) {
+    std::thread([] { ::pause(); }).detach();
+    ::syscall(SYS_exit, 0);  // ends this thread only
+  });
+  const auto is_zombie = [&] {
+    std::ifstream stat("/proc/" + std::to_string(child.pid()) + "/stat");
+    std::string line;
+    std::getline(stat, line);
+    return line.find(") Z ") != std::string::npos;
+  };
+  while (!is_zombie()) {
+    ::sched_yield();
+  }
+  EXPECT_TRUE(base::process_start_time(child.pid()));
 }
 
 TEST(ProcessTest, TheNameIsTheFirstWordOfTheCommandLine) {
