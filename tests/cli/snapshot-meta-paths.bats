@@ -22,7 +22,7 @@ init_with_drives() { # <id> <path>...
     echo "disk of $path" >"$(guest_dir "$id")/d$i"
     i=$((i + 1))
   done
-  set_state "$id" "${kinds[@]}" vsock=v.sock tap=tap7
+  replace_state "$id" 10.0.0 "${kinds[@]}" vsock=v.sock tap=tap7
   snapshot-meta set "$id" "snapfork.disks:=$(jq -sc . <<<"${disks[*]}")"
   snapshot-meta accept "$id"
 }
@@ -38,11 +38,6 @@ disks_of() { # <id>: "FILE PATH", a line for each
 promote() { # <id>
   chmod a-w "$(memory_of "$1")"
   snapshot-meta promote "$1"
-}
-
-# Replaces the state of a guest, as another program may.
-set_state() { # <id> [KIND=TEXT]...
-  "$HELPERS/write-vmstate" "$(state_of "$1")" "${version:-10.0.0}" 2 "${@:2}"
 }
 
 refused_fork() { # <status> <part of the message>: of guest a
@@ -95,7 +90,7 @@ refused_fork() { # <status> <part of the message>: of guest a
 
 @test "two drives of one path stay two drives of one file" {
   init_with_drives a /d/one
-  set_state a drive=/d/one drive=/d/one
+  replace_state a 10.0.0 drive=/d/one drive=/d/one
   make_fork a f >/dev/null
   assert_equal "$(paths_in f)" "drive $(guest_dir f)/d0"$'\n'"drive $(guest_dir f)/d0"
 }
@@ -132,21 +127,21 @@ refused_fork() { # <status> <part of the message>: of guest a
     : >"$(guest_dir a)/logs/d"
     : >"$(guest_dir a)/v.sock"
     : >"$(guest_dir a)/metadata.json.damaged-1"
-    set_state a "drive=$path"
+    replace_state a 10.0.0 "drive=$path"
     refused_fork 1 "its state names the drive '"
     assert_contains "$stderr" "it has no file for that; import the snapshot with --disk FILE=PATH"
   done
   # A state with such a path is not read at all.
   for path in $'/x/guests/a/d\x01' $'/x/guests/a/d\n' ''; do
-    set_state a "drive=$path"
+    replace_state a 10.0.0 "drive=$path"
     refused_fork 3 'so loading it may open disks of another guest'
   done
   # The fault is not in the file.
-  set_state a drive=/x/guests/b/d drive=/x/guests/b/sub/d
+  replace_state a 10.0.0 drive=/x/guests/b/d drive=/x/guests/b/sub/d
   run -0 snapshot-meta own-paths a
   assert_equal "$output" "drive	$(guest_dir a)/d"$'\n'"drive	$(guest_dir a)/sub/d"
   # A link in the place of the file is not followed; a directory or a missing file is not a drive.
-  set_state a drive=/x/guests/b/d
+  replace_state a 10.0.0 drive=/x/guests/b/d
   rm "$(guest_dir a)/d"
   refused_fork 1 "its file 'd' does not exist"
   mkdir "$(guest_dir a)/d"
@@ -159,18 +154,18 @@ refused_fork() { # <status> <part of the message>: of guest a
 @test "two paths for one file are refused" {
   init_guest a
   echo disk >"$(guest_dir a)/root.img"
-  set_state a drive=/x/guests/b/root.img drive=/y/guests/c/root.img
+  replace_state a 10.0.0 drive=/x/guests/b/root.img drive=/y/guests/c/root.img
   refused_fork 1 "the drive '/y/guests/c/root.img' and the drive '/x/guests/b/root.img', and both would become '"
 }
 
 @test "shared files stay, a vhost-user device is refused, and pmem files become the fork's own" {
   init_guest a
-  set_state a ro-drive=/host/ro.img
+  replace_state a 10.0.0 ro-drive=/host/ro.img
   refused_fork 1 "the drive '/host/ro.img'"
   snapshot-meta set a 'snapfork.shared_files:=["/host/ro.img"]'
-  set_state a drive=/host/ro.img
+  replace_state a 10.0.0 drive=/host/ro.img
   refused_fork 1 "its state opens the drive '/host/ro.img' for writing, so it cannot be shared"
-  set_state a ro-drive=/host/ro.img
+  replace_state a 10.0.0 ro-drive=/host/ro.img
   make_fork a f >/dev/null
   assert_equal "$(paths_in f)" 'drive /host/ro.img'
   assert_equal "$(snapshot-meta get f snapfork.shared_files)" '["/host/ro.img"]'
@@ -179,17 +174,17 @@ refused_fork() { # <status> <part of the message>: of guest a
     refused_fork 4 "cannot use 'snapfork.shared_files' in the metadata"
   done
   snapshot-meta unset a snapfork.shared_files
-  set_state a vhost-user=/v/user.sock
+  replace_state a 10.0.0 vhost-user=/v/user.sock
   refused_fork 3 "Firecracker cannot restore its device, the vhost-user-block '/v/user.sock'"
   truncate -s 2M "$(guest_dir a)/p.img"
-  set_state a pmem=/x/guests/b/p.img pmem-bytes=2097152
+  replace_state a 10.0.0 pmem=/x/guests/b/p.img pmem-bytes=2097152
   make_fork a g >/dev/null
   assert_equal "$(paths_in g)" "pmem $(guest_dir g)/p.img"
 }
 
 @test "own-paths refuses a state whose devices cannot be read" {
   init_guest a
-  version=7.0.0 set_state a drive=/d/one
+  replace_state a 7.0.0 drive=/d/one
   refused_fork 3 "the devices of snapshot version '7.0.0' cannot be read, so loading it may open disks of another guest"
   # On the caller's word it is copied as it is.
   snapshot-meta set a snapfork.assume_no_paths:=true
@@ -199,7 +194,7 @@ refused_fork() { # <status> <part of the message>: of guest a
   cmp "$(state_of a)" "$(state_of f)"
   assert_equal "$(snapshot-meta get f snapfork.assume_no_paths)" true
   # If the devices are understood, that word is not needed and has no effect.
-  set_state a drive=/d/one
+  replace_state a 10.0.0 drive=/d/one
   refused_fork 1 "the drive '/d/one'"
 }
 
@@ -394,7 +389,7 @@ listens() { # <path of a socket>
   snapshot-meta fork-begin a f >/dev/null
   clone a f reflink
   # Another manager writes a snapshot: first the state, then the memory.
-  is_later() { [[ $(stat -c %z "$(state_of a)") > $(stat -c %z "$SNAPFORK_ROOT/.snapfork/tmp/fork.f/snapshots/snapshot-latest/memory") ]] || ! set_state a; }
+  is_later() { [[ $(stat -c %z "$(state_of a)") > $(stat -c %z "$SNAPFORK_ROOT/.snapfork/tmp/fork.f/snapshots/snapshot-latest/memory") ]] || ! replace_state a 10.0.0; }
   wait_until 10 is_later
   run --separate-stderr -1 snapshot-meta fork-publish a f --backend file
   assert_contains "$stderr" "the snapshot of 'a' was written after the memory was cloned; start again with fork-begin"

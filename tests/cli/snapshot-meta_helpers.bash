@@ -19,6 +19,7 @@ init_guest() { # <id> [KIND=TEXT]...
   if (($# > 1)); then replace_state "$1" 10.0.0 "${@:2}"; fi
 }
 
+# As another program may.
 replace_state() { # <id> <snapshot version> [KIND=TEXT]...
   "$HELPERS/write-vmstate" "$(state_of "$1")" "$2" 2 "${@:3}"
 }
