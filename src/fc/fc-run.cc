@@ -94,6 +94,7 @@ fc::VmmRequest read_request(const base::ParsedOptions& parsed) {
   fc::VmmRequest request;
   request.program = parsed.value_or("firecracker", request.program);
   request.arguments = parsed.values("arg");
+  request.guest = parsed.value("guest");
   request.netns = parsed.value("netns");
   request.taps = parsed.values("tap");
   request.vsock = parsed.value("vsock");
@@ -114,6 +115,7 @@ int run(int argc, char** argv) {
       .value("arg", "ARG", "an argument for it; may be repeated")
       .value("dir", "DIR", "the directory for its socket, pid and console")
       .value("id", "ID", "its id; a hash of it if Firecracker does not accept it")
+      .value("guest", "PATH", "the directory of its guest, recorded in DIR/guest")
       .value("netns", "NAME", "start it in this network namespace")
       .value("tap", "TAP", "a tap that it will use: must exist and be unused")
       .value("vsock", "PATH", "the vsock socket that it will make")

@@ -79,6 +79,9 @@ class Supervisor {
  private:
   void start() {
     remove_socket(request_.vsock);
+    if (request_.guest) {
+      directory_.write_guest(*request_.guest);
+    }
     vmm_ = start_vmm(command_for(request_, directory_));
     directory_.write_pid(vmm_.pid);
     console_.emplace(std::move(vmm_.console), directory_.fd());

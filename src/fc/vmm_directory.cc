@@ -26,7 +26,7 @@ namespace {
 constexpr mode_t kOwnerOnly = 0700;
 constexpr mode_t kOthersWrite = 0022;
 constexpr std::array kRunFiles{kApiSocket, kPid, kInput};
-constexpr std::array kConsoleFiles{kConsole, kOlderConsole};
+constexpr std::array kKeptFiles{kConsole, kOlderConsole, kGuest};
 
 void make_directories(const std::string& path) {
   for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
@@ -114,9 +114,7 @@ VmmDirectory VmmDirectory::take(const std::string& path, const base::Deadline& d
       refuse_live(fd->get(), path);
       VmmDirectory directory(path, *std::move(fd));
       directory.remove_run_files();
-      for (const char* name : kConsoleFiles) {
-        ::unlinkat(directory.fd_->get(), name, 0);
-      }
+      directory.remove_kept_files();
       return directory;
     }
   }
@@ -137,14 +135,20 @@ base::Fd VmmDirectory::make_input() const {
   return base::open_at(fd_->get(), kInput, O_RDWR | O_NONBLOCK | O_NOFOLLOW);
 }
 
-void VmmDirectory::write_pid(pid_t pid) const {
+void VmmDirectory::write_new(const char* name, const std::string& text) const {
   constexpr mode_t kMode = 0600;
   const base::Fd out =
-      base::open_at(fd_->get(), kPid, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, kMode);
-  base::write_full(
-      out.get(),
-      std::to_string(pid) + " " + std::to_string(base::process_start_time(pid).value_or(0)) + "\n",
-      file(kPid));
+      base::open_at(fd_->get(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, kMode);
+  base::write_full(out.get(), text + "\n", file(name));
+}
+
+void VmmDirectory::write_pid(pid_t pid) const {
+  write_new(kPid,
+            std::to_string(pid) + " " + std::to_string(base::process_start_time(pid).value_or(0)));
+}
+
+void VmmDirectory::write_guest(const std::string& guest) const {
+  write_new(kGuest, guest);
 }
 
 void VmmDirectory::remove_run_files() const {
@@ -153,11 +157,15 @@ void VmmDirectory::remove_run_files() const {
   }
 }
 
-void VmmDirectory::remove() const {
-  remove_run_files();
-  for (const char* name : kConsoleFiles) {
+void VmmDirectory::remove_kept_files() const {
+  for (const char* name : kKeptFiles) {
     ::unlinkat(fd_->get(), name, 0);
   }
+}
+
+void VmmDirectory::remove() const {
+  remove_run_files();
+  remove_kept_files();
   if (is_current(fd_->get(), path_)) {
     ::rmdir(path_.c_str());
   }

@@ -19,6 +19,8 @@ inline constexpr const char* kPid = "pid";
 inline constexpr const char* kInput = "input";
 inline constexpr const char* kConsole = "console";
 inline constexpr const char* kOlderConsole = "console.1";
+// The path of the guest's directory. `snapshot-meta fsck` reads it.
+inline constexpr const char* kGuest = "guest";
 
 // The process that starts the VMM holds a flock on the directory until the VMM has ended. All files
 // are reached through one descriptor, so if another process removes the directory and makes a new
@@ -45,13 +47,18 @@ class VmmDirectory {
   // Writes `pid`: the pid and the start time of the VMM.
   void write_pid(pid_t pid) const;
 
-  // Removes the files that are useless without the VMM: all but the console. Never throws.
+  void write_guest(const std::string& guest) const;
+
+  // Removes the files that are useless without the VMM: all but the console and `guest`. Never
+  // throws.
   void remove_run_files() const;
   // Removes the directory. Never throws.
   void remove() const;
 
  private:
   VmmDirectory(std::string path, base::Fd fd);
+  void write_new(const char* name, const std::string& text) const;
+  void remove_kept_files() const;
 
   std::string path_;
   std::shared_ptr<const base::Fd> fd_;

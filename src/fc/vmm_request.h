@@ -14,6 +14,7 @@ struct VmmRequest {
   std::vector<std::string> arguments;
   std::string directory;
   std::string id;
+  std::optional<std::string> guest;  // the directory of the guest that it is for
   std::optional<std::string> netns;
   std::vector<std::string> taps;     // that its snapshot will use
   std::optional<std::string> vsock;  // the socket that its snapshot will make

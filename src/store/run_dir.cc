@@ -60,4 +60,9 @@ std::string find_vsock_dir() {
   return control.empty() ? "" : beside(control, "v");
 }
 
+std::string find_vmm_dir() {
+  const std::string control = find_control_socket();
+  return control.empty() ? "" : beside(control, "vm");
+}
+
 }  // namespace store

@@ -21,4 +21,8 @@ std::string default_socket_dir();
 // known.
 std::string find_vsock_dir();
 
+// Returns the directory of the directories of VMMs that `snapfork run` starts: vm/ beside the
+// control socket, as an absolute path. Returns an empty string if that is not known.
+std::string find_vmm_dir();
+
 }  // namespace store

@@ -364,6 +364,51 @@ SH
   assert_clean a
 }
 
+# As a program that does not know snapfork.
+remove_guest() { # <id>
+  rm -r "${SNAPFORK_ROOT:?}/guests/$1" "$SNAPFORK_ROOT/guests/base/template/forks/$1"
+}
+
+@test "fsck and the next run remove the files of a VMM whose guest another program removed" {
+  make_template
+  local dir other
+  make_fork a
+  run_fork a
+  dir=$(vm_dir a)
+  assert_equal "$(<"$dir/guest")" "$SNAPFORK_ROOT/guests/a"
+  run -0 --separate-stderr snapshot-meta fsck
+  remove_guest a
+  run -1 --separate-stderr snapshot-meta fsck --repair
+  assert_contains "$output" "left: $dir: files of a VMM whose guest no longer exists: the VMM runs; end it with 'fc-run --end --dir $dir'"
+  [[ -S $dir/api.sock ]]
+  kill -TERM "$(cut -d ' ' -f 1 "$dir/pid")"
+  wait_until 20 no_vmm
+  run -1 --separate-stderr snapshot-meta fsck
+  assert_equal "$output" "found: $dir: files of a VMM whose guest no longer exists"
+  # The files of a guest that exists, of another store, and of another program stay.
+  make_fork b
+  run_fork b
+  kill -TERM "$(cut -d ' ' -f 1 "$(vm_dir b)/pid")"
+  wait_until 20 no_vmm
+  other=run/vm/c@01234567
+  mkdir -p "$other" run/vm/d@01234567
+  echo "$PWD/other/guests/c" >"$other/guest"
+  run -0 --separate-stderr snapshot-meta fsck --repair
+  assert_equal "$output" "repaired: $dir: files of a VMM whose guest no longer exists: removed"
+  [[ ! -e $dir && -e $(vm_dir b)/console && -e $other && -e run/vm/d@01234567 ]]
+  run -0 --separate-stderr snapshot-meta fsck
+  # A new guest of the id.
+  dir=$(vm_dir b)
+  remove_guest b
+  mkdir "$SNAPFORK_ROOT/guests/keeps-the-inode-number"
+  make_fork b
+  [[ $(vm_dir b) != "$dir" ]]
+  run_fork b
+  [[ ! -e $dir && -S $(vm_dir b)/api.sock ]]
+  snapfork stop b
+  assert_clean b
+}
+
 @test "a signal at any step of run leaves nothing" {
   make_template
   make_fork a

@@ -3,6 +3,7 @@
 #include "meta/flows/run_prepare.h"
 
 #include "meta/flows/run_begin.h"
+#include "meta/flows/vmm_leftovers.h"
 #include "meta/guest/metadata.h"
 #include "meta/guest/metadata_update.h"
 #include "meta/vmstate/vmstate.h"
@@ -57,6 +58,12 @@ RunPreparation prepare_run(const store::Store& store, const std::string& id,
   run.taps = used_taps(chosen_taps(metadata, request.taps), state, "cannot load '" + id + "'");
   choose_next_backend(run, store, id, metadata);
   run.hot_list = hot_list_of(store, metadata);
+  if (effect == base::Effect::real) {
+    // Of a guest of this id that another program removed. A VMM that runs keeps its directory.
+    for (const VmmLeftover& leftover : find_vmm_leftovers(store, id)) {
+      remove_vmm_leftover(leftover.path);
+    }
+  }
   return run;
 }
 

@@ -119,6 +119,7 @@ void check_store(const store::Store& store, base::Effect effect,
   check_metadata(run);
   check_forks(run);
   check_paths(run);
+  check_vmm_directories(run);
   check_lock_files(run, with_lock_files);
 }
 

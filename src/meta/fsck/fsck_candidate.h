@@ -63,6 +63,8 @@ void check_lock_files(const FsckRun& run, const std::set<std::string>& before);
 // Checks the fork indexes against the forks' own metadata, and template/ of guests that are not
 // templates.
 void check_forks(const FsckRun& run);
+// Checks the run directory for VMMs whose guest no longer exists.
+void check_vmm_directories(const FsckRun& run);
 // Checks whether the states of guests name files of another store.
 void check_paths(const FsckRun& run);
 

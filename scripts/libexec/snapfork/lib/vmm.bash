@@ -90,7 +90,7 @@ prepare_guest() { # <id>
 # Sets vmm_start to the call of fc-run.
 vmm_call() {
   local arg
-  vmm_start=(fc-run --dir "$vmm_dir" --id "$vmm_id")
+  vmm_start=(fc-run --dir "$vmm_dir" --id "$vmm_id" --guest "$root/guests/$vmm_id")
   [[ -z $firecracker ]] || vmm_start+=(--firecracker "$firecracker")
   for arg in "${firecracker_args[@]}"; do vmm_start+=(--arg "$arg"); done
   [[ -z $netns ]] || vmm_start+=(--netns "$netns")
