@@ -265,6 +265,26 @@ SH
   [[ ! -e $SNAPFORK_ROOT/guests/x ]]
 }
 
+@test "run with CMD: --tap, --clock and --track-dirty-pages are in SNAPFORK_LOAD" {
+  make_template tap=tap-of-base
+  make_fork a --tap id1=recorded
+  snapshot-meta set a 'snapfork.vmm:={"version":"1.16.1","from":"import"}'
+  load_of() { snapfork run "$@" a -- printenv SNAPFORK_LOAD; }
+  assert_equal "$(load_of | jq -c '[.network_overrides[0].host_dev_name, .clock_realtime, .track_dirty_pages]')" '["recorded",true,null]'
+  assert_equal "$(load_of --tap id1=mine --clock keep --track-dirty-pages |
+    jq -c '[.network_overrides, .clock_realtime, .track_dirty_pages]')" '[[{"iface_id":"id1","host_dev_name":"mine"}],null,true]'
+  run -1 --separate-stderr load_of --tap eth9=t
+  assert_contains "$stderr" "it has no network interface 'eth9'"
+  run -2 load_of --tap id1=a-name-that-is-too-long
+  run -1 snapfork run --dry-run --tap eth9=t a -- true
+  assert_equal "$(snapshot-meta state a)" Standby
+  # A release before 1.12 takes the tap from the state.
+  "$HELPERS/write-vmstate" "$SNAPFORK_ROOT/guests/a/snapshots/snapshot-latest/state" 5.0.0 4 tap=tap-of-base
+  snapshot-meta unset a snapfork.vmm
+  assert_equal "$(load_of --tap id1=mine | jq .network_overrides)" null
+  assert_equal "$(snapshot-meta vmstate --json "$SNAPFORK_ROOT/guests/a/snapshots/snapshot-latest/state" | jq -r '.taps[0].name')" mine
+}
+
 @test "run uses a hash for an id that Firecracker refuses" {
   make_template
   make_fork web_1.x
@@ -295,6 +315,26 @@ SH
   assert_clean a
   run -0 snapfork stop a
   run -1 snapfork stop nobody
+}
+
+@test "stop of several guests ends each, and exits with the status of the first failure" {
+  make_template
+  local id
+  for id in a b; do
+    make_fork "$id"
+    FAKE_FAIL=ignore-term run_fork "$id"
+  done
+  run -0 --separate-stderr snapfork --json stop --timeout 0.1 a b
+  assert_equal "$(jq -c . <<<"$output")" $'{"type":"stop","v":1,"id":"a"}\n{"type":"stop","v":1,"id":"b"}'
+  assert_clean a
+  assert_clean b
+  run_fork b
+  run -1 --separate-stderr snapfork --json stop nobody b
+  assert_equal "$(jq -r '.type + " " + (.id // .code)' <<<"$output")" $'error no\nstop b'
+  assert_clean b
+  run -2 --separate-stderr snapfork stop a a
+  assert_contains "$stderr" "stop: the id 'a' is given twice"
+  run -0 snapfork stop --dry-run a b
 }
 
 @test "restore of a guest that is not a fork runs it; of a template or a running guest it is refused" {

@@ -6,20 +6,7 @@
 source "$libexec/lib/pager.bash"
 
 delete() {
-  local id status first_failure=0
-  local -A named=()
-  for id in "${operands[@]}"; do
-    [[ ! -v named[$id] ]] || usage_error "delete: the id '$id' is given twice"
-    named[$id]=1
-  done
-  require_store
-  if ((${#operands[@]} > 1)); then
-    for id in "${operands[@]}"; do
-      call_self "${options[@]}" delete "$id" || note_failure $?
-    done
-    reported=1 # by each call
-    exit "$first_failure"
-  fi
+  one_by_one
   has_name "${operands[0]}" || has_leftovers "${operands[0]}" || require_guest "${operands[0]}"
   under_locks --exclusive --no-wait "${operands[0]}" ::: "${operands[0]}"
   ((!dry_run)) || forget_lock "${operands[0]}" # after the END of the plan

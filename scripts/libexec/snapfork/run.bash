@@ -43,8 +43,8 @@ become_command() { # <id>
   local id=$1
   attend without_output snapshot-meta run-begin "${forced[@]}" --pid "$$" --dry-run "$id"
   # The state of an imported guest, or of one whose store was moved, may name files of the host.
-  check snapshot-meta own-paths --dry-run "$id"
-  step without_output snapshot-meta own-paths "$id"
+  check snapshot-meta own-paths --dry-run "${tap_options[@]}" "$id"
+  step without_output snapshot-meta own-paths "${tap_options[@]}" "$id"
   export_load_call "$id"
   if ((dry_run)); then
     plan_run "$id" "${command[@]}"
@@ -69,7 +69,7 @@ plan_run() { # <id> <command...>
 
 # Exports the variables that CMD needs to load the fork, and makes its session at the page server if it uses one.
 export_load_call() { # <id>
-  local id=$1 state memory session load=() call=() template
+  local id=$1 state memory session load=(--clock "$clock" "${tap_options[@]}") call=() template
   state=$root/guests/$id/snapshots/snapshot-latest/state
   memory=${state%/state}/memory
   export SNAPFORK_FORK=$id SNAPFORK_STATE=$state SNAPFORK_MEMORY=$memory
@@ -85,10 +85,11 @@ export_load_call() { # <id>
       run_made=$id undo=undo_run
       create_sessions "${call[@]}" "$session=$memory"
     fi
-    load=(--socket "$SNAPFORK_UFFD_SOCKET")
+    load+=(--socket "$SNAPFORK_UFFD_SOCKET")
   else
     unset SNAPFORK_UFFD_SOCKET
   fi
+  ((!track_dirty_pages)) || load+=(--track-dirty-pages)
   export SNAPFORK_LOAD
   ask SNAPFORK_LOAD snapshot-meta load-request --backend "$backend" "${load[@]}" "$id"
   show export SNAPFORK_FORK="$id" SNAPFORK_STATE="$state" SNAPFORK_MEMORY="$memory" \

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# snapfork stop: ends the virtual machine of a guest.
+# snapfork stop: ends the virtual machines of guests.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
 # shellcheck source=scripts/libexec/snapfork/lib/pager.bash
 source "$libexec/lib/pager.bash"
 
 stop() {
+  one_by_one
   stop_limit=$lock_timeout lock_timeout='' # --timeout is for the virtual machine
   require_guest "${operands[0]}"
   under_locks --exclusive "${operands[0]}" ::: "${operands[0]}"

@@ -23,6 +23,23 @@ refuse_guest() { # <id>
   ! has_name "$1" || fail 1 "cannot $verb: the guest '$1' exists; choose another id or delete it"
 }
 
+# If several ids are given, runs the verb for each, one after the other, and exits with the status of the first failure.
+one_by_one() {
+  local id first_failure=0
+  local -A named=()
+  for id in "${operands[@]}"; do
+    [[ ! -v named[$id] ]] || usage_error "$verb: the id '$id' is given twice"
+    named[$id]=1
+  done
+  require_store
+  ((${#operands[@]} > 1)) || return 0
+  for id in "${operands[@]}"; do
+    call_self "${options[@]}" "$verb" "$id" || note_failure $?
+  done
+  reported=1 # by each call
+  exit "$first_failure"
+}
+
 state_of() { # <variable> <id>
   ask "$1" snapshot-meta state "$2"
 }

@@ -37,7 +37,7 @@ take_value() { # <option> <value>
   printf -v "${option_variable[$1]}" '%s' "$2"
 }
 
-# Sets the variables of the table, and `options`: those that `delete` passes on for each of several ids.
+# Sets the variables of the table, and `options`: those that `one_by_one` passes on for each of several ids.
 parse() { # <arguments...>
   local word option before=() given=() disk waits force=0 taken
   usage_records=0
@@ -130,7 +130,7 @@ check_options() {
   ((has_command)) || return 0
   usage_records=0
   ((!json)) || usage_error 'the option --json is not for run with CMD: its output is that of CMD'
-  allowed=' --backend --force --timeout --wait '
+  allowed=' --backend --tap --clock --track-dirty-pages --force --timeout --wait '
   for option in "${given[@]}"; do
     [[ " ${verb_options[run]} " != *" $option "* || $allowed == *" $option "* ]] \
       || usage_error "the option $option is not for run with CMD, which starts the virtual machine itself"

@@ -9,7 +9,7 @@ readonly common_options=(--verbose --quiet --json --dry-run --help --version)
 # The least and the greatest number of ids, and their kind: a new id, an existing guest, or none.
 declare -rA verb_ids=(
   [import]='1 1 new' [promote]='1 1 guest' [demote]='1 1 guest' [fork]='1 2 guest'
-  [run]='1 1 guest' [restore]='1 1 guest' [standby]='1 1 guest' [stop]='1 1 guest' [delete]='1 100000 guest' [list]='0 0 none' [status]='0 0 none'
+  [run]='1 1 guest' [restore]='1 1 guest' [standby]='1 1 guest' [stop]='1 100000 guest' [delete]='1 100000 guest' [list]='0 0 none' [status]='0 0 none'
 )
 
 declare -rA verb_options=(

@@ -4,7 +4,7 @@
 
 declare -grA verb_operands=(
   [import]='ID --state FILE --memory FILE' [promote]=ID [demote]=ID [fork]='ID [NEW]' [run]='FORK [-- CMD...]'
-  [restore]=ID [standby]=ID [stop]=ID [delete]='ID...' [list]='' [status]=''
+  [restore]=ID [standby]=ID [stop]='ID...' [delete]='ID...' [list]='' [status]=''
 )
 declare -grA verb_help=(
   [import]='clone a snapshot into the store'
@@ -14,7 +14,7 @@ declare -grA verb_help=(
   [run]='start a Firecracker for the fork, or a CMD that does'
   [restore]='run it in the background, from its memory file'
   [standby]='write a snapshot of it, and end its virtual machine'
-  [stop]='end its virtual machine'
+  [stop]='end their virtual machines'
   [delete]='refused for a template with live forks'
   [list]='all guests'
   [status]='the page server, its sessions, guests that hang'
