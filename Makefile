@@ -22,7 +22,7 @@ PKG_CONFIG  ?= pkg-config
 SCDOC       ?= scdoc
 CXXFLAGS    ?= -O2 -g
 
-PKGS    := mount blkid libmicrohttpd libxxhash
+PKGS    := mount blkid libmicrohttpd libxxhash libcrypto libzstd libarchive
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wnon-virtual-dtor -Wformat=2 -Wimplicit-fallthrough
 ALL_CPP  = -Isrc -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CXX := -std=c++20 -pthread $(WARN) -fstack-protector-strong

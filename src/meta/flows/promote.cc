@@ -12,7 +12,6 @@
 #include "base/fd.h"
 #include "base/file_status.h"
 #include "base/message.h"
-#include "file/extents.h"
 #include "hot/region.h"
 #include "meta/forks/fork_guard.h"
 #include "meta/forks/fork_index.h"
@@ -21,7 +20,7 @@
 #include "meta/guest/metadata.h"
 #include "meta/guest/metadata_update.h"
 #include "meta/image/image_record.h"
-#include "meta/image/image_scan.h"
+#include "meta/image/make_record.h"
 #include "store/files.h"
 #include "store/seal.h"
 
@@ -78,17 +77,8 @@ class NewTemplateDir {
   bool is_new_;
 };
 
-ImageRecord make_record(int fd, const std::string& path, vmstate::PageSize page_size) {
-  ImageScan scan = scan_image(fd, path);
-  const std::optional<int64_t> extents = file::count_extents(fd, file::Flush::yes, path);
-  return {.digest = std::move(scan.digest),
-          .memory_bytes = scan.bytes,
-          .page_size = page_size == vmstate::PageSize::huge_2m ? hot::kHugePage : hot::kSmallPage,
-          .data_pages = scan.data_pages,
-          .zero_pages = scan.zeros.pages(),
-          .extents = extents ? std::optional(static_cast<uint64_t>(*extents)) : std::nullopt,
-          .zero_runs_from_pages = scan.zeros.complete_from(),
-          .zero_runs = scan.zeros.runs()};
+uint64_t bytes_of(vmstate::PageSize page_size) {
+  return page_size == vmstate::PageSize::huge_2m ? hot::kHugePage : hot::kSmallPage;
 }
 
 }  // namespace
@@ -116,7 +106,7 @@ void promote(const store::Store& store, const std::string& id, Force force, base
   NewTemplateDir made(store, id);
   create_fork_index(store, id);
   const ImageRecord record =
-      make_record(memory.get(), memory_path, state.snapshot.vmstate->page_size);
+      make_image_record(memory.get(), memory_path, bytes_of(state.snapshot.vmstate->page_size));
   base::say_detail("read the memory of " + base::quoted(id) + ": " +
                    std::to_string(record.data_pages) + " pages of data, " +
                    std::to_string(record.zero_pages) + " of zeros, " + record.digest);
