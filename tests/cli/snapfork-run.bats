@@ -439,8 +439,8 @@ remove_guest() { # <id>
   run -0 --separate-stderr snapshot-meta fsck
   # A new guest of the id.
   dir=$(vm_dir b)
-  remove_guest b
-  mkdir "$SNAPFORK_ROOT/guests/keeps-the-inode-number"
+  mv "$SNAPFORK_ROOT/guests/b" moved # a new directory cannot get its inode number
+  rm "$SNAPFORK_ROOT/guests/base/template/forks/b"
   make_fork b
   [[ $(vm_dir b) != "$dir" ]]
   run_fork b
