@@ -133,9 +133,28 @@ assert_clean() { # <id>
     assert_clean a
   done
   [[ ! -s opened ]]
-  # A release that snapfork does not know decides itself.
-  FAKE_VERSION=2.0.0 run -125 --separate-stderr run_fork a
-  assert_contains "$stderr" "cannot run 'a': its VMM did not load it: "
+  FAKE_VERSION=1.18.0 run -1 --separate-stderr run_fork a
+  assert_contains "$stderr" 'Firecracker 1.18.0, which is newer than all releases that are known here, loads snapshot version 12.0.0 or later'
+  assert_clean a
+  FAKE_VERSION=1.8.0 run -1 --separate-stderr run_fork a
+  assert_contains "$stderr" 'Firecracker 1.8.0 loads older snapshot versions'
+  assert_clean a
+}
+
+@test "a Firecracker that is newer than all known releases runs, and writes, the newest snapshot version" {
+  "$HELPERS/write-vmstate" state 12.0.0 4
+  head -c 4M /dev/urandom >memory
+  snapfork import a --state state --memory memory
+  export FAKE_VERSION=1.18.0
+  run -0 --separate-stderr run_fork a --track-dirty-pages
+  assert_equal "$(json .version)" 1.18.0
+  snapfork standby --sync no a
+  run -0 snapshot-meta get a snapfork.vmm.version
+  assert_equal "$output" 1.18.0
+  run -0 --separate-stderr snapshot-meta load-request --backend file a
+  assert_equal "$(json .clock_realtime)" true # as for the newest known release
+  run_fork a
+  snapfork stop a
   assert_clean a
 }
 

@@ -216,7 +216,8 @@ make_program() { # <name> <script>
 @test "init refuses a Firecracker that does not write the snapshot version of the state" {
   make_snapshot
   refuses 4 "cannot import 'state': Firecracker 1.17.0 writes snapshot version 12.0.0, and this state has 10.0.0" --firecracker 1.17.0
-  init_a --firecracker 1.18.0 # its snapshot version is not known
+  refuses 4 "Firecracker 1.18.0 writes snapshot version 12.0.0 or later, and this state has 10.0.0" --firecracker 1.18.0
+  init_a --firecracker 1.15.9 # not known: 9.0.0 to 10.0.0
   assert_equal "$status" 0
 }
 

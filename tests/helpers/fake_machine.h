@@ -164,8 +164,7 @@ class FakeMachine {
       if (!state.crc_ok) {
         throw base::BadData("Failed to load snapshot state from file: CRC64 validation failed");
       }
-      const auto releases = meta::vmstate::releases_that_load(state.snapshot_version);
-      if (std::ranges::find(releases, release_.number) == releases.end()) {
+      if (!meta::vmstate::versions_loaded_by(release_.number).includes(state.snapshot_version)) {
         throw base::BadData("Failed to load snapshot state from file: Invalid data version: " +
                             state.snapshot_version);
       }

@@ -51,10 +51,10 @@ void refuse_vhost_user(const InitRequest& request, const vmstate::VmState& state
 // Firecracker refuses to load a state of another release's snapshot version.
 void check_firecracker(const InitRequest& request, const vmstate::VmState& state) {
   const std::optional<vmstate::ReleaseNumber> release = vmstate::parse_release(request.firecracker);
-  const std::string_view writes = release ? vmstate::version_of(*release) : "";
-  if (!writes.empty() && writes != state.snapshot_version) {
+  const auto writes = release ? vmstate::versions_loaded_by(*release) : vmstate::VersionRange();
+  if (!writes.includes(state.snapshot_version)) {
     throw base::BadData("cannot import " + base::quoted(request.state) + ": Firecracker " +
-                        request.firecracker + " writes snapshot version " + std::string(writes) +
+                        request.firecracker + " writes snapshot version " + writes.text() +
                         ", and this state has " + state.snapshot_version);
   }
 }

@@ -35,15 +35,16 @@ std::string list_releases(const std::vector<ReleaseNumber>& releases) {
 
 void require_loadable(const vmstate::VmState& state, const LoadRequest& request,
                       ReleaseNumber release) {
-  const std::string_view loads = vmstate::version_of(release);
-  const ReleaseNumber oldest = *vmstate::all_formats().front().first;
-  if (loads == state.snapshot_version || (loads.empty() && release > oldest)) {
+  const vmstate::VersionRange loads = vmstate::versions_loaded_by(release);
+  const bool is_too_old = loads.oldest.empty();
+  if (!is_too_old && loads.includes(state.snapshot_version)) {
     return;
   }
   const std::vector<ReleaseNumber> good = vmstate::releases_that_load(state.snapshot_version);
   throw base::Refused(
-      cannot_load(request) + ": Firecracker " + release.text() + " loads " +
-      (loads.empty() ? "older snapshot versions" : "snapshot version " + std::string(loads)) +
+      cannot_load(request) + ": Firecracker " + release.text() +
+      (loads.newest.empty() ? ", which is newer than all releases that are known here," : "") +
+      " loads " + (is_too_old ? "older snapshot versions" : "snapshot version " + loads.text()) +
       ", and its state has " + base::printable(state.snapshot_version) +
       (good.empty() ? "" : "; use Firecracker " + list_releases(good)));
 }

@@ -111,12 +111,38 @@ std::vector<ReleaseNumber> releases_that_load(std::string_view version) {
   return releases;
 }
 
-std::string_view version_of(ReleaseNumber release) {
-  const auto* const format = std::ranges::find_if(kFormats, [&](const Format& row) {
-    return row.first && *row.first <= release &&
-           release <= ReleaseNumber{row.first->major, row.first->minor, row.last_patch};
-  });
-  return format != kFormats.end() ? format->version : std::string_view();
+bool VersionRange::includes(std::string_view version) const {
+  const auto wanted = numbers_of(version);
+  return (oldest.empty() || numbers_of(oldest) <= wanted) &&
+         (newest.empty() || wanted <= numbers_of(newest));
+}
+
+std::string VersionRange::text() const {
+  if (newest.empty()) {
+    return std::string(oldest) + " or later";
+  }
+  if (oldest.empty()) {
+    return std::string(newest) + " or earlier";
+  }
+  return oldest == newest ? std::string(oldest)
+                          : std::string(oldest) + " to " + std::string(newest);
+}
+
+VersionRange versions_loaded_by(ReleaseNumber release) {
+  VersionRange range;
+  for (const Format& row : kFormats) {
+    if (!row.first) {
+      continue;
+    }
+    if (*row.first <= release) {
+      range.oldest = row.version;
+    }
+    if (release <= ReleaseNumber{row.first->major, row.first->minor, row.last_patch}) {
+      range.newest = row.version;
+      break;
+    }
+  }
+  return range;
 }
 
 bool is_older_than(std::string_view version, ReleaseNumber release) {

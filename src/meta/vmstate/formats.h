@@ -59,8 +59,17 @@ bool is_newer_version(std::string_view version);
 // The releases that write and load snapshot version `version`, oldest first. Empty if the version
 // is not known.
 std::vector<ReleaseNumber> releases_that_load(std::string_view version);
-// The snapshot version that `release` writes and loads; empty if the release is not known.
-std::string_view version_of(ReleaseNumber release);
+
+// The snapshot versions that a release may load. A release that is not in the table loads one from
+// that of the release before it to that of the release after it, because the version never
+// decreases from release to release. An empty end has no limit on that side.
+struct VersionRange {
+  std::string_view oldest;
+  std::string_view newest;
+  bool includes(std::string_view version) const;
+  std::string text() const;  // "10.0.0", "8.0.0 to 9.0.0", "12.0.0 or later"
+};
+VersionRange versions_loaded_by(ReleaseNumber release);
 
 // Whether only releases before `release` write `version`. If `version` is not known, the known
 // version before it decides.

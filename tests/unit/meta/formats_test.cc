@@ -72,11 +72,19 @@ TEST(Formats, NameTheReleasesThatWriteThem) {
   EXPECT_TRUE(releases_of("").empty());
   for (const vmstate::Format& format : vmstate::all_formats()) {
     for (const vmstate::ReleaseNumber& release : format.releases()) {
-      EXPECT_EQ(vmstate::version_of(release), format.version) << release.text();
+      EXPECT_EQ(vmstate::versions_loaded_by(release).text(), format.version) << release.text();
     }
   }
-  EXPECT_EQ(vmstate::version_of({1, 14, 5}), "");
-  EXPECT_EQ(vmstate::version_of({1, 8, 0}), "");
+}
+
+TEST(Formats, LimitTheVersionsOfAReleaseThatIsNotKnown) {
+  EXPECT_EQ(vmstate::versions_loaded_by({1, 8, 0}).text(), "3.0.0 or earlier");
+  EXPECT_EQ(vmstate::versions_loaded_by({1, 14, 5}).text(), "8.0.0 to 9.0.0");
+  EXPECT_EQ(vmstate::versions_loaded_by({1, 16, 3}).text(), "11.0.0 to 12.0.0");
+  EXPECT_EQ(vmstate::versions_loaded_by({1, 17, 1}).text(), "12.0.0 or later");
+  EXPECT_EQ(vmstate::versions_loaded_by({2, 0, 0}).text(), "12.0.0 or later");
+  EXPECT_TRUE(vmstate::versions_loaded_by({2, 0, 0}).includes("100.0.0"));
+  EXPECT_TRUE(vmstate::VersionRange().includes("1.0.0"));
 }
 
 TEST(Formats, KnowWhichVersionsAreNewerAndOlder) {

@@ -159,8 +159,18 @@ TEST(LoadBody, IsRefusedForAVmmOfAnotherSnapshotVersion) {
   EXPECT_EQ(refusal("3.0.0", "1.8.0"),
             "cannot load 'a': Firecracker 1.8.0 loads older snapshot versions, and its state has "
             "3.0.0; use Firecracker 1.9.0, 1.9.1 or 1.10.0");
-  EXPECT_EQ(refusal("10.0.0", "1.18.0"), "") << "not known";
-  EXPECT_EQ(refusal("8.0.0", "1.14.9"), "") << "not known";
+  // Releases that are not known.
+  EXPECT_EQ(refusal("10.0.0", "1.18.0"),
+            "cannot load 'a': Firecracker 1.18.0, which is newer than all releases that are known "
+            "here, loads snapshot version 12.0.0 or later, and its state has 10.0.0; use "
+            "Firecracker 1.16.0 or 1.16.1");
+  EXPECT_EQ(refusal("12.0.0", "1.18.0"), "");
+  EXPECT_EQ(refusal("13.0.0", "2.0.0"), "");
+  EXPECT_EQ(refusal("8.0.0", "1.14.9"), "");
+  EXPECT_EQ(refusal("9.0.0", "1.14.9"), "");
+  EXPECT_EQ(refusal("10.0.0", "1.14.9"),
+            "cannot load 'a': Firecracker 1.14.9 loads snapshot version 8.0.0 to 9.0.0, and its "
+            "state has 10.0.0; use Firecracker 1.16.0 or 1.16.1");
   for (const vmstate::Format& format : vmstate::all_formats()) {
     for (const vmstate::ReleaseNumber& release : format.releases()) {
       EXPECT_EQ(refusal(std::string(format.version).c_str(), release.text().c_str()), "");
