@@ -165,7 +165,8 @@ assert_clean() { # <id>
   assert_contains "$stderr" "cannot run 'a': its VMM did not load it: "
   assert_contains "$stderr" '400: Load snapshot error: Failed to restore from snapshot: FAKE_FAIL'
   assert_clean a
-  FAKE_FAIL=die-load run -125 run_fork a
+  FAKE_FAIL=die-load run -125 --separate-stderr run_fork a
+  assert_contains "$stderr" '; the last lines of its console: Running Firecracker v1.16.1'
   assert_clean a
   FAKE_FAIL=hang-load run -125 --separate-stderr run_fork a --load-timeout 0.3
   assert_contains "$stderr" 'timed out'

@@ -14,16 +14,21 @@ make_stand_ins() {
   CRASH_DIR=$BATS_TEST_TMPDIR/crash
   mkdir -p "$CRASH_DIR/bin"
   export CRASH_DIR CHANGES
-  for program in snapshot-meta reflink-clone uffd-serve uffd-ctl fc-api template-lock rm; do
+  for program in snapshot-meta reflink-clone uffd-serve uffd-ctl fc-api fc-run template-lock rm; do
     cat >"$CRASH_DIR/bin/$program" <<STAND_IN
 #!/bin/bash
 real=$(type -P "$program")
+# The driver starts the page server without its environment.
+[[ -v CRASH_DIR ]] || exec "\$real" "\$@"
 # The flow itself runs there.
 [[ $program != template-lock || \$1 != --* ]] || exec "\$real" "\$@"
 step=\$(<"\$CRASH_DIR/steps")
 echo \$((step + 1)) >"\$CRASH_DIR/steps"
 if [[ -z \$KILL_STEP ]]; then
   echo "$program \$1" >"\$CRASH_DIR/step.\$step.name"
+  : >"\$CRASH_DIR/step.\$step"
+  # It must be a child of the driver. tests/cli/fc-run.bats kills it at its calls.
+  [[ $program != fc-run ]] || exec "\$real" "\$@"
   exec strace -f -qq -o "\$CRASH_DIR/step.\$step" -e trace=\$CHANGES -- "\$real" "\$@"
 fi
 ((step == KILL_STEP)) || exec "\$real" "\$@"
@@ -58,8 +63,15 @@ run_flow() { # <step> <call> <nth> <command...>
   # The shell reports each process that is killed.
   {
     KILL_STEP=$1 KILL_CALL=$2 KILL_NTH=$3 PATH=$CRASH_DIR/bin:$PATH \
-      setsid --wait "${@:4}" >"$CRASH_DIR/output" 2>&1 </dev/null 3>&- 4>&- || true
-  } 2>/dev/null
+      setsid --wait "${@:4}" >"$CRASH_DIR/output" 2>&1 </dev/null 3>&- 4>&-
+    echo $? >"$CRASH_DIR/status"
+  } 2>/dev/null || true
+}
+
+# Not killed.
+run_whole_flow() { # <command...>
+  run_flow '' '' '' "$@"
+  [[ $(<"$CRASH_DIR/status") == 0 ]] || fail "the flow fails by itself: $(<"$CRASH_DIR/output")"
 }
 
 # Prints "STEP CALL NTH" for each change of the flow that was recorded last (those of the program `only`, if set).
@@ -87,8 +99,8 @@ wait_for_locks() {
 at_each_step() { # <prepare> <check> <flow...>
   local prepare=$1 check=$2 step steps
   shift 2
-  "$prepare"
-  run_flow '' '' '' "$@"
+  "$prepare" || return
+  run_whole_flow "$@" || return
   "$check" || return
   steps=$(<"$CRASH_DIR/steps")
   for ((step = 0; step < steps; step++)); do
@@ -105,8 +117,8 @@ at_each_step() { # <prepare> <check> <flow...>
 at_each_place() { # <prepare> <check> <flow...>
   local prepare=$1 check=$2 step call nth list
   shift 2
-  "$prepare"
-  run_flow '' '' '' "$@"
+  "$prepare" || return
+  run_whole_flow "$@" || return
   "$check" || fail 'after a flow that was not killed' "$(<"$CRASH_DIR/output")" || return
   mapfile -t list < <(places)
   ((${#list[@]} >= 2)) || fail "only ${#list[@]} places" || return

@@ -168,7 +168,18 @@ load_guest() { # <id>
     clock=keep
     if try_load "$id"; then return; fi
   fi
-  fail 125 "cannot run '$id': its VMM did not load it${socket:+, and cannot be used again}: ${load_messages##*$'\n'}"
+  load_messages=${load_messages##*$'\n'}
+  [[ $load_messages == *': 400: '* ]] || add_last_lines
+  fail 125 "cannot run '$id': its VMM did not load it${socket:+, and cannot be used again}: $load_messages"
+}
+
+# Adds the last lines of the console to load_messages: the console is removed with the VMM.
+add_last_lines() {
+  local lines
+  [[ -z $socket && -s $vmm_dir/console ]] || return 0
+  ask lines tail --lines=3 -- "$vmm_dir/console" || return 0
+  lines=${lines//$'\r'/}
+  load_messages+="; the last lines of its console: ${lines//$'\n'/ | }"
 }
 
 # Returns 1 if Firecracker refuses the load, with the messages in load_messages. Called in a condition, so no failure
@@ -177,13 +188,20 @@ try_load() { # <id>
   local id=$1 body call=()
   ask body load_request "$id" || exit $?
   call=(snapshot-meta run-begin "${forced[@]}" --pid "$vmm_pid" --api-socket "$vmm_api" "$id")
-  step "${call[@]}" || exit $?
+  step "${call[@]}" || fail_begin $?
   vmm_recorded=1
   call=(fc-api --timeout "$load_timeout" "$vmm_api" PUT /snapshot/load "$body")
   show "${call[@]}"
   ask load_messages with_messages "${call[@]}" && return
   step_error='' failed_step=''
   return 1
+}
+
+fail_begin() { # <status of run-begin>
+  local stat=''
+  { IFS= read -r stat <"/proc/$vmm_pid/stat"; } 2>/dev/null || true
+  [[ -n $stat && $stat != *') '[ZX]' '* ]] || fail 125 "cannot run '$vmm_id': its VMM, process $vmm_pid, ended before it was loaded"
+  exit "$1"
 }
 
 load_request() { # <id>
