@@ -26,7 +26,7 @@ namespace {
 constexpr mode_t kOwnerOnly = 0700;
 constexpr mode_t kOthersWrite = 0022;
 constexpr std::array kRunFiles{kApiSocket, kPid, kInput};
-constexpr std::array kKeptFiles{kConsole, kOlderConsole, kGuest};
+constexpr std::array kKeptFiles{kConsole, kOlderConsole, kGuest, kOptions};
 
 void make_directories(const std::string& path) {
   for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {

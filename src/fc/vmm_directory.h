@@ -21,6 +21,8 @@ inline constexpr const char* kConsole = "console";
 inline constexpr const char* kOlderConsole = "console.1";
 // The path of the guest's directory. `snapshot-meta fsck` reads it.
 inline constexpr const char* kGuest = "guest";
+// Written and read by the driver: the options of the run, each with a NUL after it.
+inline constexpr const char* kOptions = "options";
 
 // The process that starts the VMM holds a flock on the directory until the VMM has ended. All files
 // are reached through one descriptor, so if another process removes the directory and makes a new
@@ -49,8 +51,8 @@ class VmmDirectory {
 
   void write_guest(const std::string& guest) const;
 
-  // Removes the files that are useless without the VMM: all but the console and `guest`. Never
-  // throws.
+  // Removes the files that are useless without the VMM: all but the console, `guest`
+  // and `options`. Never throws.
   void remove_run_files() const;
   // Removes the directory. Never throws.
   void remove() const;

@@ -48,6 +48,35 @@ vmm_of_g() { # <jq expression>
   done
 }
 
+@test "fork --from-running restores its source with the options and the MMDS that it had" {
+  make_guest t 1 tap=tap-of-t
+  local said=$BATS_TEST_TMPDIR/said
+  printf '{"latest":{"token":"x"}}' >"$BATS_TEST_TMPDIR/mmds.json"
+  cat >"$BATS_TEST_TMPDIR/in-namespace" <<SH
+set -e
+ip tuntap add mine mode tap || exit 77
+snapfork -q restore --firecracker "$HELPERS/fake-firecracker" --tap id3=mine --clock keep --load-timeout 7 \
+  --mmds "$BATS_TEST_TMPDIR/mmds.json" --after-load 'echo "loaded \$SNAPFORK_FORK" >>"$said"' --on-ready 'echo ready
+' t >"$BATS_TEST_TMPDIR/run.json"
+rm "$BATS_TEST_TMPDIR/mmds.json"
+snapfork --dry-run fork --from-running --backend file t h >"$BATS_TEST_TMPDIR/plan"
+snapfork -q -v fork --from-running --backend file t h 2>"$BATS_TEST_TMPDIR/steps" >/dev/null
+fc-api "\$(snapshot-meta get t snapfork.api_socket)" GET /mmds >"$BATS_TEST_TMPDIR/mmds"
+snapfork -q stop t
+SH
+  require_namespaces --net
+  run unshare --net bash "$BATS_TEST_TMPDIR/in-namespace" 3>&- 4>&-
+  ((status != 77)) || skip 'needs taps'
+  ((!status)) || fail "$output"
+  [[ $(<"$said") == $'loaded t\nloaded t' ]]
+  [[ $(<"$BATS_TEST_TMPDIR/mmds") == '{"latest":{"token":"x"}}' ]]
+  local steps
+  for steps in steps plan; do
+    grep -q -- ' restore --tap id3=mine --clock keep --after-load .* --on-ready .* --load-timeout 7 --firecracker ' "$BATS_TEST_TMPDIR/$steps"
+    ! grep -q token "$BATS_TEST_TMPDIR/$steps"
+  done
+}
+
 @test "fork --from-running restores its source if the fork fails" {
   start_source
   run -1 --separate-stderr snapfork fork --from-running --backend file g g

@@ -79,7 +79,7 @@ no_processes_of() { # <fork>
       HUP) ((status != 0)) ;; # Firecracker handles it
     esac
     state_is a Standby
-    [[ $(ls "$BATS_TEST_TMPDIR"/run/vm/a@*) == console ]]
+    [[ $(ls "$BATS_TEST_TMPDIR"/run/vm/a@*) == $'console\nguest\noptions' ]]
   done
   rm "$BATS_TEST_TMPDIR/a.run"
   command snapfork run "${firecracker_options[@]}" --backend file a >"$BATS_TEST_TMPDIR/a.run" 3>&- 4>&- &

@@ -44,11 +44,13 @@ start_guest() { # <id>
   # Without work to do while the guest is paused, one call loads and resumes it.
   [[ -z $after_load$mmds ]] || loads_paused=1
   if [[ $backend == uffd ]]; then open_session "$id"; else read_hot_pages; fi
+  local asked_clock=$clock
   mark ''
   if [[ -n $socket ]]; then use_waiting_vmm; else start_vmm; fi
   mark start
   load_guest "$id"
   mark load
+  record_options
   [[ $verb != restore ]] || use_file_from_now_on "$id"
   release_locks
   fill_mmds
@@ -202,6 +204,21 @@ fail_begin() { # <status of run-begin>
   { IFS= read -r stat <"/proc/$vmm_pid/stat"; } 2>/dev/null || true
   [[ -n $stat && $stat != *') '[ZX]' '* ]] || fail 125 "cannot run '$vmm_id': its VMM, process $vmm_pid, ended before it was loaded"
   exit "$1"
+}
+
+# For `fork --from-running`, which restores its source with the options that it was started with.
+record_options() {
+  local words=("${tap_options[@]}")
+  [[ -z $netns ]] || words+=(--netns "$netns")
+  [[ $asked_clock == auto ]] || words+=(--clock "$asked_clock")
+  [[ -z $after_load ]] || words+=(--after-load "$after_load")
+  [[ -z $on_ready ]] || words+=(--on-ready "$on_ready")
+  words+=(--load-timeout "$load_timeout")
+  [[ ! -d $vmm_dir ]] || attend write_words "$vmm_dir/options" "${words[@]}"
+}
+
+write_words() { # <file> <word...>
+  printf '%s\0' "${@:2}" >"$1"
 }
 
 load_request() { # <id>
