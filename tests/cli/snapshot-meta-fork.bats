@@ -42,6 +42,46 @@ teardown() { common_teardown; }
   assert_equal "$(find "$tmp" -mindepth 1)" ''
 }
 
+@test "fork-publish --reported publishes only forks whose clones are reported, or none" {
+  init_template a
+  local tmp=$SNAPFORK_ROOT/.snapfork/tmp report
+  snapshot-meta fork-begin a f1 f2 >/dev/null
+  clone a f1 link
+  clone a f2 link
+  report='{"type":"total","v":1,"src":"s","dst":"'$tmp'/fork.f2","method":"reflink"}'
+  run -1 --separate-stderr snapshot-meta fork-publish a f1 f2 --backend file --reported all --clone-report - <<<"$report"
+  assert_equal "$output$stderr" ''
+  assert_equal "$(ls "$SNAPFORK_ROOT/guests")" a
+  run -0 snapshot-meta fork-publish a f1 f2 --backend file --reported some --clone-report - <<<"$report"
+  assert_equal "$(json .id)" f2
+  assert_equal "$(ls "$SNAPFORK_ROOT/guests")" $'a\nf2'
+  run -1 snapshot-meta fork-publish a f1 --backend file --reported some --clone-report - </dev/null
+  run -2 snapshot-meta fork-publish a f1 --reported none --clone-report - </dev/null
+}
+
+@test "fork-publish --caller publishes nothing if the caller ends before the report is complete" {
+  init_template a
+  local tmp=$SNAPFORK_ROOT/.snapfork/tmp caller publisher
+  snapshot-meta fork-begin a f >/dev/null
+  clone a f link
+  mkfifo report
+  spawn_to caller.out sleep infinity
+  caller=$spawned_pid
+  # shellcheck disable=SC2016 # of the command
+  spawn_to publish.out bash -c 'exec snapshot-meta fork-publish a f --backend file --reported all --caller "$1" --clone-report - <report' _ "$caller"
+  publisher=$spawned_pid
+  exec {writer}>report # opens when the publisher has opened it
+  printf '{"type":"total","v":1,"src":"s","dst":"%s/fork.f","method":"reflink"}\n' "$tmp" >&"$writer"
+  kill -KILL "$caller"
+  wait "$caller" || true
+  status=0
+  wait "$publisher" || status=$?
+  exec {writer}>&-
+  ((status == 1))
+  assert_contains "$(<publish.out)" 'ended before the clone report was complete'
+  assert_equal "$(ls "$SNAPFORK_ROOT/guests")" a
+}
+
 @test "the load of a fork's record has the fields that the recorded Firecracker knows" {
   local version
   init_template a

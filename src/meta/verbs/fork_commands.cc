@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Implements snapshot-meta forks, fork-begin, fork-publish and fork-end.
-#include <unistd.h>
+#include <sys/types.h>
 
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/effect.h"
 #include "base/error.h"
-#include "base/fd.h"
 #include "base/json_line.h"
-#include "base/json_object.h"
 #include "base/message.h"
 #include "base/options.h"
 #include "base/output.h"
@@ -22,6 +21,7 @@
 #include "meta/flows/fork_publish.h"
 #include "meta/forks/fork_count.h"
 #include "meta/guest/metadata.h"
+#include "meta/verbs/clone_report.h"
 #include "meta/verbs/command_line.h"
 #include "meta/verbs/commands.h"
 #include "store/files.h"
@@ -30,34 +30,17 @@
 namespace meta {
 namespace {
 
-// The `total` records of reflink-clone --json, by the last component of the destination. Other
-// lines are skipped.
-std::map<std::string, std::string, std::less<>> read_clone_reports(const std::string& path) {
-  const std::string text = path == "-"
-                               ? base::read_all(STDIN_FILENO, base::kMaxJsonBytes, "standard input")
-                               : base::read_file(path, base::kMaxJsonBytes);
-  const std::string name = path == "-" ? "standard input" : path;
-  std::map<std::string, std::string, std::less<>> reports;
-  for (std::string_view rest = text; !rest.empty();) {
-    const std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) {
-      continue;
+// Leaves the ids whose clones have a report. Returns false if nothing is to be published.
+bool keep_reported(std::vector<std::string>& ids, const PublishOptions& publish, bool needs_all) {
+  const size_t wanted = ids.size();
+  std::erase_if(ids, [&publish](const std::string& id) {
+    const bool is_reported = publish.clone_reports.contains(clone_name(id));
+    if (!is_reported) {
+      base::say_detail("fork " + base::quoted(id) + " is not published: its clone is not reported");
     }
-    const base::JsonObject object = base::JsonObject::parse(line, name);
-    const std::string* type = object.find("type");
-    const std::string* dst = object.find("dst");
-    if (type == nullptr || base::json_text(*type) != "total") {
-      continue;
-    }
-    const std::optional<std::string> destination =
-        dst != nullptr ? base::json_text(*dst) : std::nullopt;
-    if (!destination) {
-      throw base::BadData("cannot use " + base::quoted(name) + ": a total record has no 'dst'");
-    }
-    reports[destination->substr(destination->rfind('/') + 1)] = object.compact();
-  }
-  return reports;
+    return !is_reported;
+  });
+  return needs_all ? ids.size() == wanted : !ids.empty();
 }
 
 constexpr const char* kBackends = "auto|uffd|file";
@@ -147,6 +130,8 @@ int fork_publish_command(int argc, char** argv) {
       .value("socket-dir", "DIR",
              "directory of the page server's session sockets (default: its own)")
       .value("clone-report", "FILE", "output of 'reflink-clone --json'; - is standard input")
+      .value("reported", "all|some", "publish all NEW, or those, whose clones are in the report")
+      .value("caller", "PID", "end with process PID, until the report is complete")
       .value("name", "NAME", "the name of a single fork (default: its id)")
       .value("tap", "IFACE=TAP", "the tap of an interface; {n}: 0, 1...; {id}: the fork's id");
   add_force(options);
@@ -157,7 +142,7 @@ int fork_publish_command(int argc, char** argv) {
     return 0;
   }
   const auto& [parsed, source, effect, store] = *call;
-  const std::vector<std::string> ids = id_operands(parsed, 1);
+  std::vector<std::string> ids = id_operands(parsed, 1);
   PublishOptions publish{.backend = choose_backend(store, source, requested_backend(parsed)),
                          .socket_dir = "",
                          .name = parsed.value_or("name", ""),
@@ -177,7 +162,14 @@ int fork_publish_command(int argc, char** argv) {
         store::absolute_path(parsed.value_or("socket-dir", store::default_socket_dir()));
   }
   if (const std::optional<std::string> report = parsed.value("clone-report")) {
-    publish.clone_reports = read_clone_reports(*report);
+    publish.clone_reports = read_clone_reports(
+        *report, parsed.has("caller") ? std::optional<pid_t>(static_cast<pid_t>(parsed.number(
+                                            "caller", 1, std::numeric_limits<pid_t>::max(), 0)))
+                                      : std::nullopt);
+  }
+  if (parsed.has("reported") &&
+      !keep_reported(ids, publish, parsed.choice("reported", {"all", "some"}) == "all")) {
+    return static_cast<int>(base::ExitCode::no);
   }
   const PublishResult result = publish_forks(store, source, ids, publish, effect);
   try {
