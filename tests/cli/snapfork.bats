@@ -112,7 +112,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
   assert_contains "$output" '+ template-lock --shared a --exclusive --no-wait b -- bash'
   assert_contains "$output" '+ snapshot-meta fork-begin --backend uffd a b'
   assert_contains "$output" '+ reflink-clone --profile vm --exclude /snapshots/snapshot-latest/state --memory=reflink'
-  assert_contains "$output" '+ snapshot-meta fork-publish a b --backend uffd'
+  assert_contains "$output" ' | snapshot-meta fork-publish a b --backend uffd'
   assert_contains "$output" '+ uffd-ctl'
   run -0 --separate-stderr snapfork --dry-run fork --backend uffd --durable a b
   assert_contains "$output" '+ reflink-clone --profile vm --exclude /snapshots/snapshot-latest/state --durable'

@@ -5,7 +5,7 @@
 # The system calls that change the disk, flush it, or send a request to the page server.
 readonly CHANGES=mkdir,mkdirat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,symlinkat,fsync,fdatasync,ftruncate,fallocate,ioctl,copy_file_range,connect,sendto,sendmsg
 
-# Puts wrappers of the programs of a flow on the PATH, which count their calls from 0. Either all changes of each call are
+# Puts wrappers of the programs of a flow on the PATH, which name their calls PROGRAM-ARGUMENT-NUMBER. Either all changes of each call are
 # recorded; or call KILL_STEP is killed at its KILL_NTH system call KILL_CALL, and with KILL_ALL its whole process group;
 # or, if KILL_CALL is "driver", the driver is killed when the call begins, and the call continues. If a process was killed,
 # $CRASH_DIR/killed exists.
@@ -22,8 +22,12 @@ real=$(type -P "$program")
 [[ -v CRASH_DIR ]] || exec "\$real" "\$@"
 # The flow itself runs there.
 [[ $program != template-lock || \$1 != --* ]] || exec "\$real" "\$@"
-step=\$(<"\$CRASH_DIR/steps")
-echo \$((step + 1)) >"\$CRASH_DIR/steps"
+# Two steps can start at the same time, so each has a name that does not depend on the other.
+call=$program-\${1##*/}
+number=\$(grep -cxF -- "\$call" "\$CRASH_DIR/calls") || true
+echo "\$call" >>"\$CRASH_DIR/calls"
+step=\$call-\$number
+echo "\$step" >>"\$CRASH_DIR/steps"
 if [[ -z \$KILL_STEP ]]; then
   echo "$program \$1" >"\$CRASH_DIR/step.\$step.name"
   : >"\$CRASH_DIR/step.\$step"
@@ -31,7 +35,7 @@ if [[ -z \$KILL_STEP ]]; then
   [[ $program != fc-run ]] || exec "\$real" "\$@"
   exec strace -f -qq -o "\$CRASH_DIR/step.\$step" -e trace=\$CHANGES -- "\$real" "\$@"
 fi
-((step == KILL_STEP)) || exec "\$real" "\$@"
+[[ \$step == "\$KILL_STEP" ]] || exec "\$real" "\$@"
 if [[ \$KILL_CALL == driver ]]; then
   : >"\$CRASH_DIR/killed"
   # The driver is the process between this one and the leader of the process group.
@@ -59,7 +63,8 @@ STAND_IN
 # Runs it in its own process group, so that all of it can be killed.
 run_flow() { # <step> <call> <nth> <command...>
   rm -f "$CRASH_DIR/killed"
-  echo 0 >"$CRASH_DIR/steps"
+  : >"$CRASH_DIR/steps"
+  : >"$CRASH_DIR/calls"
   # The shell reports each process that is killed.
   {
     KILL_STEP=$1 KILL_CALL=$2 KILL_NTH=$3 PATH=$CRASH_DIR/bin:$PATH \
@@ -77,7 +82,7 @@ run_whole_flow() { # <command...>
 # Prints "STEP CALL NTH" for each change of the flow that was recorded last (those of the program `only`, if set).
 places() {
   local step
-  for ((step = 0; step < $(<"$CRASH_DIR/steps"); step++)); do
+  for step in $(<"$CRASH_DIR/steps"); do
     [[ $(<"$CRASH_DIR/step.$step.name") == "${only-}"* ]] || continue
     awk -v step="$step" '{
       sub(/^[0-9]+ +/, ""); name = $0; sub(/\(.*/, "", name)
@@ -97,20 +102,20 @@ wait_for_locks() {
 
 # For each step of a flow: prepare, run the flow until its driver is killed there, check.
 at_each_step() { # <prepare> <check> <flow...>
-  local prepare=$1 check=$2 step steps
+  local prepare=$1 check=$2 step steps=()
   shift 2
   "$prepare" || return
   run_whole_flow "$@" || return
   "$check" || return
-  steps=$(<"$CRASH_DIR/steps")
-  for ((step = 0; step < steps; step++)); do
+  mapfile -t steps <"$CRASH_DIR/steps"
+  for step in "${steps[@]}"; do
     "$prepare"
     run_flow "$step" driver '' "$@"
-    [[ -e $CRASH_DIR/killed ]] || fail "the driver not killed at step $step of $steps, $(<"$CRASH_DIR/step.$step.name"): $(<"$CRASH_DIR/output")" || return
+    [[ -e $CRASH_DIR/killed ]] || fail "the driver not killed at step $step, $(<"$CRASH_DIR/step.$step.name"): $(<"$CRASH_DIR/output")" || return
     wait_for_locks
     "$check" || fail "after the driver was killed in $(<"$CRASH_DIR/step.$step.name")" || return
   done
-  ((steps >= 3))
+  ((${#steps[@]} >= 3))
 }
 
 # For each change of a flow: prepare, run the flow until it is killed there, check.

@@ -117,10 +117,43 @@ snapshot-meta demote base" demote base
 }
 
 @test "fork: a signal at any step leaves no fork and no session" {
-  undone_at "snapshot-meta fork-begin
+  undone_at "template-lock --shared
+snapshot-meta fork-begin
 reflink-clone --profile
 snapshot-meta fork-publish
 create" fork --backend uffd base f
+}
+
+@test "fork: once its clone is made, it needs no file of the driver to undo its work" {
+  local baseline
+  baseline=$(store_listing)
+  copy_driver driver
+  waits_for_an_answer() { # read -t uses pselect6(2)
+    [[ $(cut -d ' ' -f 1 "/proc/$spawned_pid/syscall") == 270 ]]
+  }
+  spawn_to "$BATS_TEST_TMPDIR/said" env PATH="$stand_ins:$PATH" STEP='snapshot-meta fork-publish' WHEN=before \
+    "$BASH" driver/snapfork fork --backend file base f
+  wait_until 20 test -e "$BLOCKED"
+  wait_until 20 waits_for_an_answer
+  rm -r driver
+  kill -TERM "$spawned_pid"
+  status=0
+  wait "$spawned_pid" || status=$?
+  assert_undone TERM "$baseline"
+}
+
+@test "fork: if reflink-clone is killed, nothing is published, and the reason is reported" {
+  local baseline
+  baseline=$(store_listing)
+  spawn_to "$BATS_TEST_TMPDIR/said" env PATH="$stand_ins:$PATH" STEP='reflink-clone --profile' WHEN=before \
+    snapfork --json fork --backend file base f
+  wait_until 20 test -e "$BLOCKED"
+  wait_until 20 pkill -KILL -P "$spawned_pid" sleep
+  status=0
+  wait "$spawned_pid" || status=$?
+  ((status == 5))
+  assert_contains "$(<"$BATS_TEST_TMPDIR/said")" "'reflink-clone' was killed by signal 9"
+  assert_equal "$(store_listing)" "$baseline"
 }
 
 @test "fork -n: a signal at any step leaves no fork and no session; others keep theirs" {
@@ -147,13 +180,12 @@ create" fork --backend uffd -n 5 base
   local lib
   lib=$(dirname "$(type -P snapfork)")/libexec/snapfork/lib
   cat >driver.bash <<END
-source "$lib/message.bash"
-source "$lib/json.bash"
-source "$lib/steps.bash"
-verb=fork json=0 verbose=0 dry_run=0
+for part in locks message json steps undo; do source "$lib/\$part.bash"; done
+read_parts() { :; }
+verb=fork json=0 verbose=0 dry_run=0 child='' feeder='' child_undoes=0 signal='' errors='' reported=0
 undo_all() { ask state echo Standby && echo "the state is '\$state'" >undone; }
 open_pipe answers
-trap at_exit EXIT
+trap 'at_exit \$?' EXIT
 undo=undo_all
 exec {pipe}>"/dev/fd/\$answers" # as 'ask' does
 printf Temp >&"\$pipe"

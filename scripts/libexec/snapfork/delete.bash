@@ -2,10 +2,10 @@
 # snapfork delete: removes guests, and leftovers of interrupted commands.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-# shellcheck source=scripts/libexec/snapfork/lib/pager.bash
-source "$libexec/lib/pager.bash"
+parts+=(pager_path pager)
 
 delete() {
+  read_parts
   one_by_one
   has_name "${operands[0]}" || has_leftovers "${operands[0]}" || require_guest "${operands[0]}"
   under_locks --exclusive --no-wait "${operands[0]}" ::: "${operands[0]}"

@@ -4,6 +4,7 @@
 
 import() {
   local id=${operands[0]} call=(snapshot-meta init --dry-run --of-copies) found disks pipe i
+  read_parts
   [[ -n $state_file && -n $memory_file ]] || usage_error '--state FILE and --memory FILE are needed for import'
   require_store
   refuse_guest "$id"

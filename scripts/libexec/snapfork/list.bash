@@ -4,6 +4,7 @@
 
 list() {
   local call=(snapshot-meta list)
+  read_parts
   ((!json)) || call+=(--json)
   show "${call[@]}"
   exec "${call[@]}"

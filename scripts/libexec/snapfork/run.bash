@@ -2,8 +2,8 @@
 # snapfork run: starts a Firecracker and loads a fork into it, or becomes a command that does so.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-# shellcheck source=scripts/libexec/snapfork/lib/pager.bash
-source "$libexec/lib/pager.bash"
+parts+=(pager_path pager)
+((has_command)) || parts+=(vmm)
 
 # shellcheck disable=SC2016 # of a plan, not of this script
 readonly plan_release='for fd in ${SNAPFORK_LOCK_FD//,/ }; do exec {fd}>&-; done; unset SNAPFORK_LOCK_FD'
@@ -12,8 +12,6 @@ run() {
   if ((has_command)); then
     check_command
   else
-    # shellcheck source=scripts/libexec/snapfork/lib/vmm.bash
-    source "$libexec/lib/vmm.bash"
     [[ -z $socket || -z $firecracker$netns && ${#firecracker_args[@]} -eq 0 ]] \
       || usage_error 'run: --socket uses a VMM that runs: --firecracker, --firecracker-arg and --netns cannot be given'
     [[ -z $socket ]] || ((!prepare)) || usage_error 'run: --prepare and --socket exclude each other'

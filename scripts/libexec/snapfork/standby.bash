@@ -2,10 +2,7 @@
 # snapfork standby: writes a snapshot of a guest that runs, and ends its virtual machine.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-# shellcheck source=scripts/libexec/snapfork/lib/pager.bash
-source "$libexec/lib/pager.bash"
-# shellcheck source=scripts/libexec/snapfork/lib/standby.bash
-source "$libexec/lib/standby.bash"
+parts+=(pager_path pager standby)
 
 standby() {
   require_guest "${operands[0]}"

@@ -2,13 +2,13 @@
 # snapfork status: the page server, its sessions, and guests that hang.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-# shellcheck source=scripts/libexec/snapfork/lib/pager.bash
-source "$libexec/lib/pager.bash"
+parts+=(pager_path pager)
 
 # Returns 1 if a guest hangs: its page server was killed, and no other server can serve it. Returns 5 if the page server
 # does not answer.
 status() {
   local health='' state=serves reached=0 hung='' report='' failure=0
+  read_parts
   require_run_dir 'report the status'
   ask_health || reached=$?
   case $reached in

@@ -2,10 +2,10 @@
 # snapfork stop: ends the virtual machines of guests.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-# shellcheck source=scripts/libexec/snapfork/lib/pager.bash
-source "$libexec/lib/pager.bash"
+parts+=(pager_path pager)
 
 stop() {
+  read_parts
   one_by_one
   stop_limit=$lock_timeout lock_timeout='' # --timeout is for the virtual machine
   require_guest "${operands[0]}"

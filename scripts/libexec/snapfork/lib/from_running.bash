@@ -3,9 +3,6 @@
 # the guest is held in all of that time; the verbs that are called inherit it.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-# shellcheck source=scripts/libexec/snapfork/lib/standby.bash
-source "$libexec/lib/standby.bash"
-
 restore_call=()  # starts the source again
 mmds_contents='' # of the source: no snapshot has them
 restored=0

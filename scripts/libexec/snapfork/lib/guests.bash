@@ -1,27 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# guests.bash: checks of guests and steps on them that more than one verb needs.
+# guests.bash: steps on guests that more than one verb needs.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
-
-require_store() {
-  [[ -d $root ]] || fail 5 "no store at '$root': No such file or directory; create it or set SNAPFORK_ROOT"
-}
-
-# Returns whether guests/ has an entry of that name. The programs decide whether it is a guest.
-has_name() { # <id>
-  [[ -e $root/guests/$1 || -L $root/guests/$1 ]]
-}
-
-require_guest() { # <id>
-  require_store
-  # Without this permission every guest would look absent.
-  [[ -x $root && (! -e $root/guests || -x $root/guests) ]] \
-    || fail 5 "cannot $verb '$1': no permission to look into '$root'; use the account that owns the store"
-  has_name "$1" || fail 1 "cannot $verb '$1': no such guest in '$root'; see 'snapfork list'"
-}
-
-refuse_guest() { # <id>
-  ! has_name "$1" || fail 1 "cannot $verb: the guest '$1' exists; choose another id or delete it"
-}
 
 # If several ids are given, runs the verb for each, one after the other, and exits with the status of the first failure.
 one_by_one() {
@@ -72,4 +51,18 @@ clear_interrupted_forks() { # <template>
       ((dry_run)) || attend without_messages "$BASH" "$self" -q delete "${entry##*/}" || true
     fi
   done
+}
+
+# Releases the locks of this process. Locks of an outer template-lock belong to the caller; CMD of `run` keeps them.
+release_locks() {
+  close_locks
+  unset SNAPFORK_LOCK_FD
+  [[ -z $outer_locks ]] || export SNAPFORK_LOCK_FD=$outer_locks
+}
+
+# Removes the lock files of a deleted id. `template-lock forget` takes the lock again, because another process may have
+# it by then. An outer template-lock keeps its lock.
+forget_lock() { # <id>
+  ((dry_run)) || release_locks
+  step template-lock -q forget "$1"
 }

@@ -4,12 +4,6 @@
 
 readonly code_names=('' no usage unsupported bad_data system) # as exit_code_name in base/error.cc
 
-errors=''      # with --json: the descriptor of the pipe that failed programs write their records to
-step_error=''  # the record of the last step that failed
-first_error='' # the record of the first of several failures; see note_failure
-failed_step='' # the last step that failed and wrote no record, for example mkdir
-reported=0     # 1: the failure has its record on standard output
-
 json_string() { # <variable> <text>: sets it to the text as a JSON string, quotes included
   local escaped=${2//\\/\\\\}
   escaped=${escaped//\"/\\\"}

@@ -20,14 +20,11 @@ under_locks() { # <options and ids of template-lock...> ::: <operands...>
   ((!quiet)) || call+=(-q)
   [[ -z $lock_timeout ]] || call+=(--timeout "$lock_timeout")
   if ((dry_run)); then
-    attend "${call[@]}" --failure-exit-code 5 --dry-run "${wanted[@]}" -- true
-    after="-euo pipefail <<'END'" show "${call[@]}" "${wanted[@]}" -- bash
-    room_needed=0
-    "${verb}_locked" "$@"
-    plan_line END
+    plan_under_locks "$@"
     return
   fi
   take_locks
+  ((reads_later)) || read_parts
   "${verb}_locked" "$@"
 }
 
@@ -46,7 +43,11 @@ take_locks() {
     done
     ((!unusable)) || with_fds=(template-lock -q "${with_fds[@]:1}")
     show "${with_fds[@]}"
-    attend "${with_fds[@]}" || status=$?
+    begin_child
+    "${with_fds[@]}" <&0 &
+    child=$! starting=0
+    read_early_parts
+    end_step "${with_fds[@]}" || status=$?
     ((status == lock_file_replaced)) || break
     close_locks
   done
@@ -81,22 +82,13 @@ create_lock() { # <path>
   [[ -n $opened ]]
 }
 
+# See `attend`.
+begin_child() {
+  last_child=${!-} starting=1
+}
+
 close_locks() {
   local fd
   for fd in "${lock_fds[@]}"; do exec {fd}<&-; done
   lock_fds=()
-}
-
-# Releases the locks of this process. Locks of an outer template-lock belong to the caller; CMD of `run` keeps them.
-release_locks() {
-  close_locks
-  unset SNAPFORK_LOCK_FD
-  [[ -z $outer_locks ]] || export SNAPFORK_LOCK_FD=$outer_locks
-}
-
-# Removes the lock files of a deleted id. `template-lock forget` takes the lock again, because another process may have
-# it by then. An outer template-lock keeps its lock.
-forget_lock() { # <id>
-  ((dry_run)) || release_locks
-  step template-lock -q forget "$1"
 }

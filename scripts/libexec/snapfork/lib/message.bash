@@ -2,9 +2,6 @@
 # message.bash: messages, the printed form of each call, and the plan of a dry run.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-# Printed by `show` after the call.
-after=''
-
 # Sets `shown` to the text with "?" for each control character, bidirectional override and byte that is not UTF-8, as
 # base/utf8.h does.
 printable() { # <text>
@@ -49,9 +46,8 @@ show() { # <command...>: prints the call as a line for a shell, followed by `aft
   [[ $1 != with*_* ]] || shift # see without_output
   printf -v line ' %q' "$@"
   local shown
-  printable "$line"
+  printable "$line${after:+ $after}"
   line=$shown
-  line+=${after:+ $after}
   if ((dry_run)); then
     plan_line "${line# }"
   else

@@ -12,7 +12,7 @@ list_words() { # <word...>
 }
 
 take_value() { # <option> <value>
-  local listed words=()
+  local listed words
   case $1 in
     --timeout | --load-timeout | --graceful)
       [[ $2 =~ ^[0-9]{1,8}(\.[0-9]{1,3})?$ ]] || usage_error "bad value '$2' for $1: seconds such as 5 or 0.5 are needed"
@@ -29,12 +29,12 @@ take_value() { # <option> <value>
     --disk) disk_options+=("$1" "$2") ;; # snapshot-meta divides FILE=PATH
     --shared-file) import_options+=("$1" "$2") ;;
   esac
-  if [[ ${option_value[$1]} == *'|'* && ($2 == *'|'* || "|${option_value[$1]}|" != *"|$2|"*) ]]; then
-    IFS='|' read -ra words <<<"${option_value[$1]}"
+  if [[ $values == *'|'* && ($2 == *'|'* || "|$values|" != *"|$2|"*) ]]; then
+    IFS='|' read -ra words <<<"$values"
     list_words "${words[@]}"
     usage_error "bad value '$2' for $1: $listed is needed"
   fi
-  printf -v "${option_variable[$1]}" '%s' "$2"
+  printf -v "$variable" '%s' "$2"
 }
 
 # Sets the variables of the table, and `options`: those that `one_by_one` passes on for each of several ids.
@@ -45,7 +45,7 @@ parse() { # <arguments...>
     [[ $word != -- ]] || break
     [[ $word != --json ]] || usage_records=1
   done
-  verb='' operands=() options=() forced=() command=() disk_options=() import_options=() assume_no_paths=0
+  verb='' least='' operands=() options=() forced=() command=() disk_options=() import_options=() assume_no_paths=0
   progress=() quiet=0 verbose=0 dry_run=0 json=0 ignore_int=0 lock_timeout='' stop=0 durable=0 count=0 keep_going=0
   firecracker='' firecracker_args=() netns='' tap_options=() clock=auto mmds='' after_load='' on_ready=''
   load_timeout=30 graceful='' detach=0 prepare=0 track_dirty_pages=0 has_command=0
@@ -65,81 +65,73 @@ parse() { # <arguments...>
       operands+=("$word")
     else
       verb=$word
-      is_verb "$verb" || become_other_verb "$verb" "${before[@]}" "$@"
+      find_verb "$verb" || try_other_verb "$verb" "${before[@]}" "$@"
     fi
   done
   ((!force)) || forced=(--force)
   check_options
 }
 
+# An unknown verb may be a program of its own.
+try_other_verb() { # <name> <argument...>
+  # shellcheck source=scripts/libexec/snapfork/lib/other_verb.bash
+  source "$libexec/lib/other_verb.bash"
+  become_other_verb "$@"
+}
+
 # Takes the option `word`. Sets `taken`: how many of the words after it are its value.
 take_option() { # <the words after it...>
-  local value
-  taken=0
-  option=${option_letter[$word]-$word}
-  case $option in
-    --help)
+  local value variable values=''
+  taken=0 option=$word
+  case $word in
+    -v) option=--verbose ;;
+    -q) option=--quiet ;;
+    -n?*) option=-n value=${word#-n} ;;
+    -h | --help | -V | --version | --list-options)
       # shellcheck source=scripts/libexec/snapfork/lib/usage.bash
       source "$libexec/lib/usage.bash"
-      usage "$verb" 2>/dev/null || fail 5 "cannot write 'standard output'"
-      exit 0
+      print_usage "$word"
       ;;
-    --version)
-      printf 'snapfork %s\n' "$version" 2>/dev/null || fail 5 "cannot write 'standard output'"
-      exit 0
-      ;;
-    --list-options)
-      # shellcheck source=scripts/libexec/snapfork/lib/usage.bash
-      source "$libexec/lib/usage.bash"
-      list_options
-      exit 0
-      ;;
+    --*=*) if find_option "${word%%=*}" && [[ -n $values ]]; then option=${word%%=*} value=${word#*=}; fi ;;
   esac
-  if [[ -n ${option_value[${option%%=*}]-} && $option == --*=* ]]; then
-    value=${option#*=} option=${option%%=*}
-  elif [[ $option == -n?* ]]; then
-    value=${option#-n} option=-n
-  elif [[ -n ${option_value[$option]-} ]]; then
+  find_option "$option" || usage_error "unknown option '$word'"
+  if [[ -n $values && ! -v value ]]; then
     (($#)) || usage_error "the option $option needs a value"
     value=$1 taken=1
-  elif [[ -n ${option_variable[$option]-} ]]; then
-    printf -v "${option_variable[$option]}" 1
-    [[ $option != --wait ]] || lock_timeout=$no_limit
-    options+=("$option")
-  else
-    usage_error "unknown option '$word'"
   fi
   given+=("$option")
-  if [[ -v value ]]; then
+  if [[ -n $values ]]; then
     take_value "$option" "$value"
     [[ $option == -n ]] || options+=("$option" "$value")
+  else
+    printf -v "$variable" 1
+    [[ $option != --wait ]] || lock_timeout=$no_limit
+    options+=("$option")
   fi
 }
 
 check_options() {
-  local option listed allowed
+  local option listed words
   [[ -n $verb ]] || usage_error 'a verb is needed'
-  if ! is_verb "$verb"; then
-    list_words "${verbs[@]}"
+  if [[ -z $least ]]; then
+    mapfile -t words <<<"${verb_table:1:-1}"
+    list_words "${words[@]%% *}"
     usage_error "unknown verb '$verb': $listed is needed"
   fi
-  allowed=" ${verb_options[$verb]} ${common_options[*]} --ignore-int "
   for option in "${given[@]}"; do
-    [[ $allowed == *" $option "* ]] || usage_error "the option $option is not for $verb"
+    [[ " $allowed $common_options --ignore-int " == *" $option "* ]] || usage_error "the option $option is not for $verb"
   done
   ((has_command)) || return 0
   usage_records=0
   ((!json)) || usage_error 'the option --json is not for run with CMD: its output is that of CMD'
-  allowed=' --backend --tap --clock --track-dirty-pages --force --timeout --wait '
   for option in "${given[@]}"; do
-    [[ " ${verb_options[run]} " != *" $option "* || $allowed == *" $option "* ]] \
+    [[ " $allowed " != *" $option "* || $option == @(--backend|--tap|--clock|--track-dirty-pages|--force|--timeout|--wait) ]] \
       || usage_error "the option $option is not for run with CMD, which starts the virtual machine itself"
   done
 }
 
 check_operands() {
-  local id least most
-  read -r least most _ <<<"${verb_ids[$verb]}"
+  local id
   ((${#operands[@]} >= least)) || usage_error "$verb: an id is needed"
   if ((${#operands[@]} > most)); then
     [[ $verb != run ]] || usage_error "run: unexpected operand '${operands[most]}'; put '--' before the command"

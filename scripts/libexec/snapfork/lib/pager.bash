@@ -1,40 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# pager.bash: finds the page server, and makes and closes sessions. pager_start.bash starts it.
+# pager.bash: makes and closes sessions at the page server. pager_start.bash starts it.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
 readonly answer_timeout=5 # seconds that a page server may take to answer
-
-# Sets `pager`, `run_dir` and `daemon_call`, with absolute paths: the page server works elsewhere.
-find_pager() {
-  local option
-  pager='' run_dir=''
-  pager=${SNAPFORK_PAGER-}
-  if [[ -z $pager && $EUID == 0 ]]; then
-    pager=/run/snapfork/pager.sock
-  elif [[ -z $pager && -n ${XDG_RUNTIME_DIR-} ]]; then
-    pager=$XDG_RUNTIME_DIR/snapfork/pager.sock
-  elif [[ -z $pager ]]; then
-    return # see require_run_dir
-  fi
-  [[ $pager == /* ]] || pager=$PWD/$pager
-  run_dir=${pager%/*}
-  daemon_call=(setsid env -i --default-signal --ignore-signal=HUP "PATH=$PATH" LANG=C)
-  # For a build with sanitizers, or with libraries in a directory of their own.
-  for option in LD_LIBRARY_PATH ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS; do
-    [[ -z ${!option-} ]] || daemon_call+=("$option=${!option}")
-  done
-  daemon_call+=(uffd-serve --control "$pager" --exit-when-idle --ready-fd 3)
-}
-
-require_run_dir() { # <what for>
-  [[ -n $run_dir ]] || fail 5 "cannot $1: no run directory for a page server; set XDG_RUNTIME_DIR or SNAPFORK_PAGER, or give --backend file"
-}
-
-check_socket_path() { # <path>
-  local LC_ALL=C
-  ((${#1} <= 107)) || usage_error \
-    "the socket path '$1' has ${#1} bytes, and 107 are the most: set SNAPFORK_PAGER to a shorter one"
-}
 
 # Sets `health` to the answer of the server. Returns 1 if there is no server; 5 if it does not answer, with the message
 # in `health`.
@@ -142,5 +110,3 @@ use_file_from_now_on() { # <id>
   get_value wanted "$1" FirecrackerUseUFFDOnNextRestore
   [[ $wanted != true ]] || step snapshot-meta set "$1" FirecrackerUseUFFDOnNextRestore:=false
 }
-
-find_pager

@@ -88,9 +88,21 @@ start_and_wait() {
   return "$status"
 }
 
+# Sets `daemon_call`.
+find_daemon_call() {
+  local option
+  daemon_call=(setsid env -i --default-signal --ignore-signal=HUP "PATH=$PATH" LANG=C)
+  # For a build with sanitizers, or with libraries in a directory of their own.
+  for option in LD_LIBRARY_PATH ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS; do
+    [[ -z ${!option-} ]] || daemon_call+=("$option=${!option}")
+  done
+  daemon_call+=(uffd-serve --control "$pager" --exit-when-idle --ready-fd 3)
+}
+
 # Starts a page server unless one serves. Of two starters, the second waits and finds the server of the first.
 start_one() {
-  local lock log logged said daemon directory log_file opened
+  local lock log logged said daemon directory log_file opened daemon_call
+  find_daemon_call
   if ((dry_run)); then
     printf -v daemon ' %q' "${daemon_call[@]}"
     # The server closes the locks that it inherits.

@@ -60,9 +60,22 @@ declare -grA option_help=(
   ['stop --timeout']='from SIGTERM to SIGKILL (default 5)'
 )
 
+# Prints what an option asks for, and ends.
+print_usage() { # <option>
+  local status=0
+  case $1 in
+    -h | --help) usage "$verb" 2>/dev/null || status=$? ;;
+    -V | --version) printf 'snapfork %s\n' "$version" 2>/dev/null || status=$? ;;
+    --list-options) list_options 2>/dev/null || status=$? ;;
+  esac
+  verb='' # the exit statuses of `run` are others
+  ((!status)) || fail 5 "cannot write 'standard output'"
+  exit 0
+}
+
 usage() {
-  local verb
-  if is_verb "${1-}"; then
+  local verb rest allowed
+  if find_verb "${1-}"; then
     usage_of "$1"
     return
   fi
@@ -71,9 +84,9 @@ Usage: snapfork [options] VERB [operands]
 Fork Firecracker snapshots, and run the forks: disks and memory are shared.
 
 USAGE
-  for verb in "${verbs[@]}"; do
+  while read -r verb rest; do
     printf '  %-21s %s\n' "$verb${verb_operands[$verb]:+ ${verb_operands[$verb]%% --state*}}" "${verb_help[$verb]}"
-  done
+  done <<<"${verb_table:1:-1}"
   cat <<'USAGE'
 
 'snapfork VERB --help' lists the options of a verb.
@@ -88,23 +101,26 @@ Manual: snapfork(1), snapfork(7)
 USAGE
 }
 
+# The caller has found the verb in the table.
 usage_of() { # <verb>
-  local option
+  local option values
   printf 'Usage: snapfork %s [options]%s\n' "$1" "${verb_operands[$1]:+ ${verb_operands[$1]}}"
   printf '%s.\n' "${verb_help[$1]^}"
-  [[ -z ${verb_options[$1]} ]] || printf '\n'
-  for option in ${verb_options[$1]}; do
-    printf '  %-24s %s\n' "$option${option_value[$option]+ ${option_value[$option]}}" \
-      "${option_help["$1 $option"]-${option_help[$option]}}"
+  [[ -z $allowed ]] || printf '\n'
+  for option in $allowed; do
+    find_option "$option"
+    printf '  %-24s %s\n' "$option${values:+ $values}" "${option_help["$1 $option"]-${option_help[$option]}}"
   done
-  printf "\nCommon options: %s\nManual: snapfork(1)\n" "${common_options[*]}"
+  printf "\nCommon options: %s\nManual: snapfork(1)\n" "$common_options"
 }
 
 # Prints the table for completions/snapfork, as lines "verb NAME new|guest|none OPTION...", "value OPTION VALUE" and
 # "common OPTION...".
 list_options() {
-  local verb option
-  for verb in "${verbs[@]}"; do printf 'verb %s %s %s\n' "$verb" "${verb_ids[$verb]##* }" "${verb_options[$verb]}"; done
-  for option in "${!option_value[@]}"; do printf 'value %s %s\n' "$option" "${option_value[$option]}"; done
-  printf 'common %s\n' "${common_options[*]}"
+  local verb kind option values
+  while read -r verb _ _ kind option; do printf 'verb %s %s %s\n' "$verb" "$kind" "$option"; done <<<"${verb_table:1:-1}"
+  while read -r option _ values; do
+    [[ -z $values ]] || printf 'value %s %s\n' "$option" "$values"
+  done <<<"${option_table:1:-1}"
+  printf 'common %s\n' "$common_options"
 }
