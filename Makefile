@@ -14,6 +14,8 @@ libexecdir  ?= $(exec_prefix)/libexec
 datarootdir ?= $(prefix)/share
 mandir      ?= $(datarootdir)/man
 compdir     ?= $(datarootdir)/bash-completion/completions
+fishcompdir ?= $(datarootdir)/fish/vendor_completions.d
+zshcompdir  ?= $(datarootdir)/zsh/site-functions
 docdir      ?= $(datarootdir)/doc/snapfork
 CXX         := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 CC          := $(if $(filter default,$(origin CC)),gcc,$(CC))
@@ -78,7 +80,7 @@ endif
 FUZZ_CXX := -std=c++20 -pthread -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 MANS     := $(patsubst man/%.scd,$(O)/man/%,$(wildcard man/*.scd))
 SHELL_SRCS = scripts/snapfork scripts/bootstrap scripts/commit-msg $(addprefix scripts/,$(LIBEXEC)) $(wildcard scripts/*.sh scripts/*.bash tests/*.bash \
-  tests/*.sh tests/*/*.bash tests/*/*.sh tests/*/*.bats bench/*.sh completions/*) .ci/run
+  tests/*.sh tests/*/*.bash tests/*/*.sh tests/*/*.bats bench/*.sh) $(BASH_COMPLETIONS) .ci/run
 Q        := $(if $(V),,@)
 # STEPS, STEPS_FILE: how many files are built, and a file with a byte for each that is (scripts/build.sh).
 step      = $(if $(STEPS_FILE),printf . >>$(STEPS_FILE); printf '[%3d/%d]' "$$(wc -c <$(STEPS_FILE))" $(STEPS);)
@@ -194,9 +196,12 @@ $(O)/man/%: man/%.scd
 	$(call msg,MAN,$@)
 	$(Q)mkdir -p $(@D) && $(SCDOC) <$< >$@
 
+# One file completes all programs in zsh, and one in fish, which finds it by the name of the program.
+BASH_COMPLETIONS := $(filter-out completions/_snapfork completions/snapfork.fish,$(wildcard completions/*))
+FISH_LINKS := $(addsuffix .fish,$(notdir $(PROGS)))
 DOCS     := LICENSE README.md $(wildcard docs/*.md)
 install: all man  ## programs, man pages, completions, license and docs under $(DESTDIR)$(prefix)
-	$(Q)$(INSTALL) -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(mandir)/man7 $(DESTDIR)$(compdir) $(DESTDIR)$(docdir)
+	$(Q)$(INSTALL) -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(mandir)/man7 $(DESTDIR)$(docdir)
 	$(Q)$(INSTALL) $(STRIP) -m 755 $(PROGS) $(DESTDIR)$(bindir)
 	$(Q)$(INSTALL) -m 755 $(DRIVER) $(DESTDIR)$(bindir)
 	$(Q)sed -i 's|^readonly libexec_here=[^ ]*|readonly libexec_here='"$$(realpath -m --relative-to=$(bindir) $(libexecdir))"'/snapfork|' $(DESTDIR)$(bindir)/snapfork
@@ -204,7 +209,11 @@ install: all man  ## programs, man pages, completions, license and docs under $(
 	$(Q)$(INSTALL) -m 644 $(DOCS) $(DESTDIR)$(docdir)
 	$(Q)set -e; for page in $(MANS); do \
 	  $(INSTALL) -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}; done
-	$(Q)set -e; for f in $(wildcard completions/*); do $(INSTALL) -m 644 $$f $(DESTDIR)$(compdir); done
+	$(Q)$(INSTALL) -d $(DESTDIR)$(compdir) $(DESTDIR)$(fishcompdir) $(DESTDIR)$(zshcompdir)
+	$(Q)$(INSTALL) -m 644 $(BASH_COMPLETIONS) $(DESTDIR)$(compdir)
+	$(Q)$(INSTALL) -m 644 completions/_snapfork $(DESTDIR)$(zshcompdir)
+	$(Q)$(INSTALL) -m 644 completions/snapfork.fish $(DESTDIR)$(fishcompdir)
+	$(Q)set -e; for p in $(FISH_LINKS); do ln -sf snapfork.fish $(DESTDIR)$(fishcompdir)/$$p; done
 install-strip:  ## install without symbols and debugging information: a tenth of the size
 	$(Q)$(MAKE) --no-print-directory install STRIP=-s
 uninstall:  ## remove what install installed
@@ -212,7 +221,8 @@ uninstall:  ## remove what install installed
 	$(Q)rm -f $(patsubst libexec/%,$(DESTDIR)$(libexecdir)/%,$(LIBEXEC))
 	$(Q)rmdir $(DESTDIR)$(libexecdir)/snapfork/lib $(DESTDIR)$(libexecdir)/snapfork 2>/dev/null || true
 	$(Q)set -e; for page in $(notdir $(MANS)); do rm -f $(DESTDIR)$(mandir)/man$${page##*.}/$$page; done
-	$(Q)rm -f $(addprefix $(DESTDIR)$(compdir)/,$(notdir $(wildcard completions/*)))
+	$(Q)rm -f $(addprefix $(DESTDIR)$(compdir)/,$(notdir $(BASH_COMPLETIONS))) $(DESTDIR)$(zshcompdir)/_snapfork
+	$(Q)rm -f $(addprefix $(DESTDIR)$(fishcompdir)/,snapfork.fish $(FISH_LINKS))
 	$(Q)rm -f $(addprefix $(DESTDIR)$(docdir)/,$(notdir $(DOCS)))
 check-install: bootstrap-build  ## install into a scratch folder, run, uninstall: nothing may be left
 	$(Q)rm -rf $(O)/pkg && $(MAKE) --no-print-directory -s install DESTDIR=$(CURDIR)/$(O)/pkg
