@@ -231,9 +231,12 @@ check-install: bootstrap-build  ## install into a scratch folder, run, uninstall
 	$(Q)left=$$(find $(O)/pkg ! -type d); test -z "$$left" || { echo "left behind: $$left" >&2; exit 1; }
 	@echo "check-install: ok"
 
+deb: bootstrap-deb  ## Debian packages into build/deb/
+	$(Q)scripts/build-deb.sh build/deb
+
 clean:  ## remove bin/ and build/
 	$(Q)rm -rf bin build
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 .PHONY: all demo check check-unit check-cli check-e2e check-fuzz soak check-firecracker bench bench-pager lint format man install install-strip \
-  uninstall check-install clean help helpers fuzzers list-shell print-cppflags FORCE
+  uninstall check-install deb clean help helpers fuzzers list-shell print-cppflags FORCE
