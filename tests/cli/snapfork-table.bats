@@ -122,7 +122,7 @@ complete_words() { # <word...>: the last one is to be completed
   while read -r option value; do
     complete_words snapfork fork "$option" ''
     case $value in
-      FILE* | PATH | SOCK) assert_equal "${COMPREPLY[*]}" FILES ;;
+      FILE* | PATH | SOCK | DIR) assert_equal "${COMPREPLY[*]}" FILES ;;
       *'|'*) assert_equal "${COMPREPLY[*]}" "${value//|/ }" ;;
       *) assert_equal "${COMPREPLY[*]}" '' ;;
     esac
@@ -175,7 +175,7 @@ make_verb() { # <path>
   for name in hello nothing ../x/y /x/y '*' @ 'fork run' '' -; do
     run -2 --separate-stderr snapfork "$name"
     assert_equal "$output" ''
-    [[ -z $name ]] || assert_contains "$stderr" "unknown verb '$name': import, promote, demote, fork, run, restore, standby, stop, delete, list or status is needed"
+    [[ -z $name ]] || assert_contains "$stderr" "unknown verb '$name': import, promote, demote, fork, run, restore, standby, stop, delete, export, push, pull, list or status is needed"
   done
 }
 

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-# snapfork import: clones a snapshot into the store.
+# snapfork import: clones a snapshot into the store, or makes a template of an OCI image layout.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
 import() {
   local id=${operands[0]} call=(snapshot-meta init --dry-run --of-copies) found disks pipe i
   read_parts
+  if [[ -n $oci_layout ]]; then
+    import_layout "$id"
+    return
+  fi
+  [[ -z $tag$share ]] || usage_error 'the options --tag and --share are for --oci'
   [[ -n $state_file && -n $memory_file ]] || usage_error '--state FILE and --memory FILE are needed for import'
   require_store
   refuse_guest "$id"
@@ -27,7 +32,25 @@ import() {
   under_locks --exclusive --no-wait "$id" ::: "$id"
 }
 
+import_layout() { # <id>
+  [[ -z $state_file$memory_file$base_file$firecracker && ${#disk_options[@]} == 0 ]] \
+    || usage_error 'the layout of --oci has the state, the memory and the disks: leave out --state, --memory, --disk, --base and --firecracker'
+  require_store
+  refuse_guest "$id"
+  check_programs template-oci
+  # shellcheck source=scripts/libexec/snapfork/lib/oci.bash
+  source "$libexec/lib/oci.bash"
+  under_locks --exclusive --no-wait "$id" ::: "$id"
+}
+
 import_locked() { # <id>
+  if [[ -n $oci_layout ]]; then
+    refuse_guest "$1"
+    purge_leftovers_of "$1"
+    import_oci "$1" "$oci_layout"
+    undo=''
+    return
+  fi
   local id=$1 call=(snapshot-meta init) i file staging=$root/.snapfork/tmp/import.$1
   refuse_guest "$id"
   for file in "$state_file" "${base_file:-$memory_file}" "${disk_files[@]}"; do check_room 1 "$file"; done

@@ -62,7 +62,7 @@ report_failure() { # <exit status> <message of this process, or nothing>
 
 # With --json, the records of a flow that did its work.
 print_done() {
-  ((json && !dry_run)) && [[ $verb == @(import|promote|demote|standby|stop|delete) ]] || return 0
+  ((json && !dry_run)) && [[ $verb == @(import|promote|demote|standby|stop|delete|export|push|pull) ]] || return 0
   printf "{\"type\":\"$verb\",\"v\":1,\"id\":\"%s\"}\n" "${operands[@]}" 2>/dev/null \
     || fail 5 "cannot write 'standard output'"
 }

@@ -49,6 +49,7 @@ parse() { # <arguments...>
   progress=() quiet=0 verbose=0 dry_run=0 json=0 ignore_int=0 lock_timeout='' stop=0 durable=0 count=0 keep_going=0
   firecracker='' firecracker_args=() netns='' tap_options=() clock=auto mmds='' after_load='' on_ready=''
   load_timeout=30 graceful='' detach=0 prepare=0 track_dirty_pages=0 has_command=0
+  oci_layout='' layout='' tag='' share='' place=''
   state_file='' memory_file='' base_file='' name='' backend=auto reflink=auto trace=''
   type=full sync=yes socket='' share_memory=0 from_running=0
   while (($#)); do
@@ -132,12 +133,26 @@ check_options() {
 
 check_operands() {
   local id
+  take_place
   ((${#operands[@]} >= least)) || usage_error "$verb: an id is needed"
   if ((${#operands[@]} > most)); then
     [[ $verb != run ]] || usage_error "run: unexpected operand '${operands[most]}'; put '--' before the command"
     usage_error "$verb: unexpected operand '${operands[most]}'"
   fi
   for id in "${operands[@]}"; do check_id "$id"; done
+}
+
+# Sets `place` to the operand of export, push and pull after the id.
+take_place() {
+  local name
+  case $verb in
+    export) name=DIR ;;
+    push | pull) name=REF ;;
+    *) return 0 ;;
+  esac
+  place=${operands[1]-}
+  [[ -n $place ]] || usage_error "$verb: an id and $name are needed"
+  operands=("${operands[0]}" "${operands[@]:2}")
 }
 
 check_id() { # <id>

@@ -8,6 +8,7 @@ without_output() { exec "$@" >/dev/null; }
 without_messages() { exec "$@" 2>/dev/null; }
 without_both() { exec "$@" >/dev/null 2>&1; }
 with_messages() { exec "$@" 2>&1; }
+with_output_as_messages() { exec "$@" >&2; }
 # shellcheck disable=SC2069 # not the standard output
 with_only_messages() { exec "$@" 2>&1 >/dev/null; }
 

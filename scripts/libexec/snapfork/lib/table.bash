@@ -7,9 +7,9 @@
 readonly common_options='--verbose --quiet --json --dry-run --help --version'
 
 # Each row: the verb, the least and the greatest number of ids, their kind (a new id, an existing guest, or none), and the
-# options of the verb.
+# options of the verb. take_place takes an operand that is not an id.
 readonly verb_table='
-import 1 1 new --state --memory --disk --shared-file --assume-no-paths --firecracker --base --name --timeout --wait
+import 1 1 new --state --memory --disk --shared-file --assume-no-paths --firecracker --base --oci --tag --share --name --timeout --wait
 promote 1 1 guest --force --timeout --wait
 demote 1 1 guest --timeout --wait
 fork 1 2 guest --backend -n --keep-going --name --reflink --durable --trace --tap --share-memory --from-running --firecracker --firecracker-arg --netns --force --timeout --wait
@@ -18,6 +18,9 @@ restore 1 1 guest --backend --firecracker --firecracker-arg --netns --tap --cloc
 standby 1 1 guest --type --sync --socket --timeout --wait
 stop 1 100000 guest --graceful --timeout
 delete 1 100000 guest --stop --timeout --wait
+export 1 1 guest --tag
+push 1 1 guest --layout
+pull 1 1 new --share --shared-file --assume-no-paths --name --timeout --wait
 list 0 0 none
 status 0 0 none
 '
@@ -31,6 +34,10 @@ readonly option_table='
 --shared-file shared_file PATH
 --assume-no-paths assume_no_paths
 --base base_file FILE
+--oci oci_layout DIR
+--layout layout DIR
+--tag tag TAG
+--share share WHICH
 --trace trace FILE
 --name name NAME
 -n count COUNT

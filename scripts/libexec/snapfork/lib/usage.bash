@@ -4,7 +4,7 @@
 
 declare -grA verb_operands=(
   [import]='ID --state FILE --memory FILE' [promote]=ID [demote]=ID [fork]='ID [NEW]' [run]='FORK [-- CMD...]'
-  [restore]=ID [standby]=ID [stop]='ID...' [delete]='ID...' [list]='' [status]=''
+  [restore]=ID [standby]=ID [stop]='ID...' [delete]='ID...' [export]='ID DIR' [push]='ID REF' [pull]='ID REF' [list]='' [status]=''
 )
 declare -grA verb_help=(
   [import]='clone a snapshot into the store'
@@ -16,6 +16,9 @@ declare -grA verb_help=(
   [standby]='write a snapshot of it, and end its virtual machine'
   [stop]='end their virtual machines'
   [delete]='refused for a template with live forks'
+  [export]='a template as an OCI image layout (-: a tar of it)'
+  [push]='a template to a registry, with skopeo'
+  [pull]='a template from a registry, with skopeo'
   [list]='all guests'
   [status]='the page server, its sessions, guests that hang'
 )
@@ -26,6 +29,10 @@ declare -grA option_help=(
   ['--shared-file']='a read-only drive that all forks open'
   ['--assume-no-paths']='it has no drives, if its vmstate is unknown'
   [--base]='the memory is a Diff, to be merged over this file'
+  [--oci]='a template from an OCI image layout (-: a tar)'
+  [--tag]='its name in the layout (default latest)'
+  [--share]='share blocks with: auto, never, or a template'
+  [--layout]='keep the layout here; the next push is smaller'
   [--force]='also when it is Stale'
   [--backend]='where its memory comes from (default auto)'
   [-n]='this many, with generated ids'
