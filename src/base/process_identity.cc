@@ -37,15 +37,6 @@ std::string own_namespace() {
   return read_link("/proc/self/ns/pid").value_or("");
 }
 
-std::string current_boot_id() {
-  try {
-    std::string id = read_file("/proc/sys/kernel/random/boot_id", kMaxProcFile);
-    return id.substr(0, id.find('\n'));
-  } catch (const std::exception&) {
-    return "";
-  }
-}
-
 // Returns the pids of a process in its namespaces, from this one inward: the line "NSpid:" of
 // /proc/PID/status, which every user may read. Empty if the process has ended.
 std::vector<pid_t> numbers_of(const std::string& process) {
@@ -118,6 +109,15 @@ FoundProcess find_in_namespace(const ProcessIdentity& recorded) {
 }
 
 }  // namespace
+
+std::string current_boot_id() {
+  try {
+    std::string id = read_file("/proc/sys/kernel/random/boot_id", kMaxProcFile);
+    return id.substr(0, id.find('\n'));
+  } catch (const std::exception&) {
+    return "";
+  }
+}
 
 ProcessIdentity identify_process(pid_t pid) {
   const std::optional<uint64_t> start_time = process_start_time(pid);

@@ -20,6 +20,9 @@ struct ProcessIdentity {
 // Identifies a process in this PID namespace. Throws base::Refused if it has ended.
 ProcessIdentity identify_process(pid_t pid);
 
+// /proc/sys/kernel/random/boot_id; empty if it cannot be read.
+std::string current_boot_id();
+
 struct FoundProcess {
   bool alive = false;       // also if that cannot be determined
   bool is_certain = false;  // it is alive and the recorded process, so it may be signalled

@@ -16,6 +16,11 @@ namespace {
 // the 90th percentile. During the wait poll(2) leaves the core to it.
 constexpr uint64_t kRemovalWaitNs = 50 * kMicrosecond;
 
+// Firecracker does not request UNMAP events. From a VMM that does, UNMAP means the same as REMOVE.
+bool is_removal(const uffd_msg& message) {
+  return message.event == UFFD_EVENT_REMOVE || message.event == UFFD_EVENT_UNMAP;
+}
+
 uint64_t ns_until(uint64_t due) {
   return due - std::min(due, monotonic_ns());
 }
@@ -42,17 +47,23 @@ FaultLoop::FaultLoop(const FaultLoopParts& parts, const Window& window)
           {.table = table_, .filler = filler_, .hot = hot_, .rests = rests_, .healer = healer_},
           window) {}
 
-void FaultLoop::take_over(std::span<const std::shared_ptr<const HotFile>> lists) {
+uint64_t FaultLoop::take_over() {
+  uint64_t replayed = 0;
   table_.recount();
   for (uffd_msg& message : parts_.state.events) {
+    replayed += is_removal(message) ? 1 : 0;
     mark_removal(message);
     message.event = 0;
   }
-  hot_.take_over(lists);
   // Faults that were read and not answered are raised again.
   for (const PageTable::RegionPages& in : table_.regions()) {
     uffd_wake(parts_.uffd, in.region.base, in.region.size);
   }
+  return replayed;
+}
+
+void FaultLoop::resume_hot_lists(std::span<const std::shared_ptr<const HotFile>> lists) {
+  hot_.take_over(lists);
 }
 
 void FaultLoop::prefetch(std::shared_ptr<const HotFile> list) {
@@ -118,9 +129,7 @@ void FaultLoop::handle(std::span<const uffd_msg> messages) {
 }
 
 void FaultLoop::mark_removal(const uffd_msg& message) {
-  // Firecracker does not request UNMAP events. From a VMM that does, UNMAP means the same as
-  // REMOVE.
-  if (message.event == UFFD_EVENT_REMOVE || message.event == UFFD_EVENT_UNMAP) {
+  if (is_removal(message)) {
     parts_.counters.add(Count::pages_removed,
                         table_.mark_removed(message.arg.remove.start, message.arg.remove.end));
   }

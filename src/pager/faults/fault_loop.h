@@ -47,10 +47,13 @@ namespace pager {
 class FaultLoop {
  public:
   FaultLoop(const FaultLoopParts& parts, const Window& window);
-  // Continues from the state of another loop, whatever point it reached. Call it before the first
-  // step. `lists` are the files that state.hot names; null for a file that cannot be opened. The
-  // window is Window::of_setting(state.window_pages). Until the keeper exists, only tests call it.
-  void take_over(std::span<const std::shared_ptr<const HotFile>> lists);
+  // Continues from the state of another loop, whatever point it reached: applies the removals that
+  // were read, and wakes all waiters. Call it before the first step. The window is
+  // Window::of_setting(state.window_pages). Returns the number of removals in the buffer.
+  uint64_t take_over();
+  // After take_over(), at any time: continues the hot lists of the state. `lists` are the files
+  // that state.hot names; null for a file that cannot be opened.
+  void resume_hot_lists(std::span<const std::shared_ptr<const HotFile>> lists);
 
   // Appends `list` to the hot lists, which are installed whenever no fault waits, and ends a pause.
   // Null only ends the pause. A list that does not fit is refused, with a message in the log.

@@ -2,11 +2,20 @@
 // Allocates session states and maintains their page bitmaps.
 #include "pager/faults/session_state.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <iterator>
+#include <new>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "base/error.h"
+#include "base/file_status.h"
+#include "base/process_identity.h"
 #include "pager/kernel/invariant.h"
 
 namespace pager {
@@ -26,50 +35,193 @@ std::span<SessionState::RegionPages> regions_at(SessionState& state) {
           state.region_count};
 }
 
+// Where the parts are. The counters come first after the regions, because they need the largest
+// alignment.
+struct Layout {
+  Layout(std::span<const hot::Region> regions, uint64_t text_size) : text_bytes(text_size) {
+    for (const hot::Region& region : regions) {
+      pages += region.size / region.page_size;
+    }
+    const uint64_t bitmap_bytes = PageBitmap::words_for(pages) * sizeof(uint64_t);
+    counters = sizeof(SessionState) + regions.size() * sizeof(SessionState::RegionPages);
+    removed = counters + sizeof(Counters);
+    installed = removed + bitmap_bytes;
+    poisoned = installed + bitmap_bytes;
+    text = poisoned + bitmap_bytes;
+    total = text + text_bytes;
+  }
+
+  void write_to(SessionState& state) const {
+    state.page_count = pages;
+    state.total_bytes = total;
+    state.regions_at = sizeof(SessionState);
+    state.removed_at = removed;
+    state.installed_at = installed;
+    state.poisoned_at = poisoned;
+    state.counters_at = counters;
+    state.text_at = text;
+    state.text_bytes = text_bytes;
+  }
+  bool is_of(const SessionState& state) const {
+    return state.page_count == pages && state.total_bytes == total &&
+           state.regions_at == sizeof(SessionState) && state.removed_at == removed &&
+           state.installed_at == installed && state.poisoned_at == poisoned &&
+           state.counters_at == counters && state.text_at == text;
+  }
+
+  uint64_t pages = 0;
+  uint64_t counters;
+  uint64_t removed;
+  uint64_t installed;
+  uint64_t poisoned;
+  uint64_t text;
+  uint64_t text_bytes;
+  uint64_t total;
+};
+static_assert(sizeof(SessionState) % alignof(Counters) == 0 &&
+              sizeof(SessionState::RegionPages) % alignof(Counters) == 0 &&
+              sizeof(Counters) % alignof(uint64_t) == 0);
+
+template <size_t kBytes>
+void set_text(std::array<char, kBytes>& to, std::string_view from) {
+  require(from.size() < to.size(), "a text of a session's state is too long");
+  *std::ranges::copy(from, to.begin()).out = '\0';
+}
+
+template <size_t kBytes>
+bool is_terminated(const std::array<char, kBytes>& text) {
+  return std::ranges::find(text, '\0') != text.end();
+}
+
+[[noreturn]] void refuse(const std::string& why) {
+  throw base::BadData("cannot use the state of a session: " + why);
+}
+
+// What is wrong with a state of `size` bytes, at least sizeof(SessionState); empty: nothing.
+std::string problem_of(SessionState& state, uint64_t size) {
+  if (state.magic != SessionState::kMagic) {
+    return "it is not a session's state";
+  }
+  if (state.version != SessionState::kVersion) {
+    return "it has version " + std::to_string(state.version) + ", and this server reads version " +
+           std::to_string(SessionState::kVersion);
+  }
+  if (!is_terminated(state.boot_id) || state.boot_id.data() != base::current_boot_id()) {
+    return "it was made before the last boot";
+  }
+  const uint64_t regions_end =
+      sizeof(SessionState) + uint64_t{state.region_count} * sizeof(SessionState::RegionPages);
+  if (regions_end > size || state.total_bytes > size) {
+    return "it is truncated: it has " + std::to_string(size) + " bytes";
+  }
+  std::vector<hot::Region> regions;
+  uint64_t first_page = 0;
+  if (state.regions_at != sizeof(SessionState)) {
+    return "its layout is not that of this server";
+  }
+  for (const SessionState::RegionPages& entry : regions_at(state)) {
+    if (entry.region.page_size == 0 || entry.first_page != first_page) {
+      return "its regions are damaged";
+    }
+    first_page += entry.region.size / entry.region.page_size;
+    regions.push_back(entry.region);
+  }
+  if (const std::optional<std::string> problem = hot::layout_problem(regions, state.image.size)) {
+    return "its regions do not fit the image: " + *problem;
+  }
+  const bool has_texts = is_terminated(state.id) && is_terminated(state.trace.bytes) &&
+                         std::ranges::all_of(state.hot.paths, [](const PathText& path) {
+                           return is_terminated(path.bytes);
+                         });
+  if (!Layout(regions, state.text_bytes).is_of(state) || state.total_bytes != size || !has_texts ||
+      state.hot.count > SessionState::kHotLists || state.completion.next > state.page_count) {
+    return "its layout is not that of its regions";
+  }
+  return "";
+}
+
 }  // namespace
 
 void PathText::set(std::string_view path) {
-  require(path.size() < bytes.size(), "the path of an open file is too long");
-  *std::ranges::copy(path, bytes.begin()).out = '\0';
+  set_text(bytes, path);
 }
 
-StateMapping::StateMapping(std::span<const hot::Region> regions, const ImageIdentity& image) {
-  uint64_t pages = 0;
-  for (const hot::Region& region : regions) {
-    pages += region.size / region.page_size;
+StateMapping::StateMapping(std::span<const hot::Region> regions, const ImageIdentity& image,
+                           std::string_view text, base::Fd file)
+    : file_(std::move(file)) {
+  const Layout layout(regions, text.size());
+  if (file_) {
+    // Allocates all blocks: a write to a mapped hole of a full tmpfs would be SIGBUS.
+    if (const int error = ::posix_fallocate(file_.get(), 0, static_cast<off_t>(layout.total));
+        error != 0) {
+      base::throw_error_number(error, "cannot allocate the state of a session");
+    }
   }
-  const uint64_t bitmap_bytes = PageBitmap::words_for(pages) * sizeof(uint64_t);
-  const uint64_t regions_at_byte = sizeof(SessionState);
-  const uint64_t removed_at = regions_at_byte + regions.size() * sizeof(SessionState::RegionPages);
-  const uint64_t total = removed_at + 3 * bitmap_bytes;
-  void* memory = ::mmap(nullptr, total, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) {
-    base::throw_errno("cannot allocate " + std::to_string(total) + " bytes for a session");
-  }
-  // All other fields are 0, as the memory is. Untouched parts use no memory.
-  state_ = static_cast<SessionState*>(memory);
+  map(layout.total);
+  // All other fields are 0, as the memory is. Without a file, untouched parts use no memory.
   state_->magic = SessionState::kMagic;
   state_->version = SessionState::kVersion;
   state_->region_count = static_cast<uint32_t>(regions.size());
-  state_->page_count = pages;
-  state_->total_bytes = total;
-  state_->regions_at = regions_at_byte;
-  state_->removed_at = removed_at;
-  state_->installed_at = removed_at + bitmap_bytes;
-  state_->poisoned_at = removed_at + 2 * bitmap_bytes;
+  layout.write_to(*state_);
   state_->image = image;
   state_->read_attempts = kReadAttempts;
+  set_text(state_->boot_id, base::current_boot_id());
   uint64_t first_page = 0;
   std::ranges::transform(regions, regions_at(*state_).begin(), [&](const hot::Region& region) {
     const SessionState::RegionPages entry{.region = region, .first_page = first_page};
     first_page += region.size / region.page_size;
     return entry;
   });
+  new (bytes_of(*state_) + state_->counters_at) Counters;
+  std::ranges::copy(text, reinterpret_cast<char*>(bytes_of(*state_) + state_->text_at));
+}
+
+StateMapping::StateMapping(base::Fd file) : file_(std::move(file)) {
+  const struct stat st = base::stat_fd(file_.get(), "the state of a session");
+  const auto size = static_cast<uint64_t>(st.st_size);
+  if (size < sizeof(SessionState)) {
+    refuse("it is truncated: it has " + std::to_string(size) + " bytes");
+  }
+  map(size);
+  if (const std::string problem = problem_of(*state_, size); !problem.empty()) {
+    ::munmap(state_, bytes_);
+    refuse(problem);
+  }
+}
+
+void StateMapping::map(uint64_t bytes) {
+  const int flags = file_ ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, file_.get(), 0);
+  if (memory == MAP_FAILED) {
+    base::throw_errno("cannot map " + std::to_string(bytes) + " bytes for a session");
+  }
+  state_ = static_cast<SessionState*>(memory);
+  bytes_ = bytes;
 }
 
 StateMapping::~StateMapping() {
-  ::munmap(state_, state_->total_bytes);
+  ::munmap(state_, bytes_);
+}
+
+Counters& StateMapping::counters() {
+  return *std::launder(reinterpret_cast<Counters*>(bytes_of(*state_) + state_->counters_at));
+}
+
+std::string_view StateMapping::text() const {
+  return {reinterpret_cast<const char*>(bytes_of(*state_) + state_->text_at), state_->text_bytes};
+}
+
+std::vector<hot::Region> StateMapping::regions() const {
+  std::vector<hot::Region> regions;
+  std::ranges::transform(regions_at(*state_), std::back_inserter(regions),
+                         &SessionState::RegionPages::region);
+  return regions;
+}
+
+bool StateMapping::pin() {
+  static_cast<void>(
+      ::madvise(state_, bytes_, MADV_POPULATE_WRITE));  // Linux 5.14; else mlock loads
+  return ::mlock(state_, sizeof(SessionState)) == 0 && ::mlock(state_, bytes_) == 0;
 }
 
 PageTable::PageTable(SessionState& state)

@@ -12,8 +12,11 @@
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
+#include "base/fd.h"
 #include "hot/region.h"
+#include "pager/faults/counters.h"
 #include "pager/faults/page_bitmap.h"
 #include "pager/image/image.h"
 
@@ -46,22 +49,24 @@ struct PathText {
   std::string_view view() const { return bytes.data(); }
 };
 
-// One memory mapping: this structure, then the regions, then three bitmaps at the offsets below. It
-// contains no pointers, so that another process can map it at another address. With the
-// userfaultfd, a descriptor of the image and one of the VMM, a successor can continue after the
-// death of the serving thread. The successor
-//   1. checks magic, version and image identity, and opens the hot lists again;
+// One memory mapping: this structure, then the regions, three bitmaps, the counters and a text, at
+// the offsets below. It contains no pointers, so that another process can map it at another
+// address. With the userfaultfd, a descriptor of the image and one of the VMM, a successor can
+// continue after the death of the serving thread. The successor
+//   1. checks the whole layout, version, boot and image identity (StateMapping), and opens the hot
+//      lists again;
 //   2. marks the REMOVEs in `events` as removed: they were read, but maybe not marked;
 //   3. wakes all ranges: faults that were read and not answered are raised again;
 //   4. serves, and continues the hot list and the completion where they stopped.
-// FaultLoop::take_over does 2 and 3; only tests call it until the keeper exists. Everything else is
-// idempotent. Pages are numbered consecutively through all regions. Ids, labels and counters of a
-// session are not part of the state, because guest memory does not depend on them.
+// FaultLoop::take_over does 2 and 3. Everything else is idempotent. Pages are numbered
+// consecutively through all regions.
 struct SessionState {
   static constexpr std::array<char, 8> kMagic{'S', 'F', 'S', 'E', 'S', 'S', 'I', 'O'};
-  static constexpr uint32_t kVersion = 4;
+  static constexpr uint32_t kVersion = 5;
   static constexpr size_t kEvents = 64;
   static constexpr size_t kHotLists = 4;
+  static constexpr size_t kBootIdBytes = 40;  // 36 characters and zeros
+  static constexpr size_t kIdBytes = 256;
 
   struct RegionPages {
     hot::Region region;
@@ -91,6 +96,10 @@ struct SessionState {
   uint64_t removed_at;    // bitmap: removed by the VMM; reads as zeros from then on
   uint64_t installed_at;  // bitmap: installed, and not removed since
   uint64_t poisoned_at;   // bitmap: poisoned, and neither installed nor removed since
+  uint64_t counters_at;   // Counters
+  uint64_t text_at;       // text_bytes bytes, which the creator chooses; they do not change
+  uint64_t text_bytes;
+  std::array<char, kBootIdBytes> boot_id;
   ImageIdentity image;
   int32_t vmm_pid;  // 0: not known
   OnFailure on_failure;
@@ -100,7 +109,9 @@ struct SessionState {
   uint32_t paused;        // 1: hot lists and completions stop until one is requested
   CompletionProgress completion;
   HotLists hot;
-  PathText trace;  // empty: none; "-": standard output
+  PathText trace;                 // empty: none; "-": standard output
+  std::array<char, kIdBytes> id;  // of the session; zero-terminated
+  uint32_t closing;               // 1: closed by a client; served until the VMM ends
   // The buffer for messages. `event` is 0 in all messages but those of the last read.
   std::array<uffd_msg, kEvents> events;
 };
@@ -110,9 +121,14 @@ static_assert(std::is_standard_layout_v<SessionState> &&
 // Owns the mapping of a SessionState.
 class StateMapping {
  public:
-  // The regions must have passed layout_problem. The bitmaps are empty and use memory only where
-  // they are written. Throws std::system_error if memory is not available.
-  StateMapping(std::span<const hot::Region> regions, const ImageIdentity& image);
+  // Creates a state. The regions must have passed layout_problem. Without a `file` the memory is
+  // private. A `file` must be empty and on tmpfs; it gets all its memory now. Throws
+  // std::system_error if memory is not available.
+  StateMapping(std::span<const hot::Region> regions, const ImageIdentity& image,
+               std::string_view text = {}, base::Fd file = {});
+  // Maps the state that another process left in `file`. Throws base::BadData that names the
+  // problem: truncated, another version, another boot, a layout that is not that of the regions.
+  explicit StateMapping(base::Fd file);
   ~StateMapping();
   StateMapping(const StateMapping&) = delete;
   StateMapping(StateMapping&&) = delete;
@@ -120,9 +136,24 @@ class StateMapping {
   StateMapping& operator=(StateMapping&&) = delete;
 
   SessionState& state() { return *state_; }
+  Counters& counters();
+  std::string_view text() const;
+  std::vector<hot::Region> regions() const;
+  // -1 if the memory is private.
+  int file() const { return file_.get(); }
+
+  // Loads the whole state into memory, so that no access to it waits, and locks the structure and
+  // its buffer of messages: the kernel writes a message that it has dequeued into that buffer, and
+  // would lose it if it could not. Returns false if RLIMIT_MEMLOCK does not permit to lock the
+  // bitmaps, too.
+  bool pin();
 
  private:
+  void map(uint64_t bytes);
+
+  base::Fd file_;
   SessionState* state_ = nullptr;
+  uint64_t bytes_ = 0;
 };
 
 // Access to the regions and bitmaps of a SessionState, with pointers of this process.

@@ -44,7 +44,7 @@ TEST_F(SessionStateTest, OneMappingHoldsAllThatASuccessorNeeds) {
   EXPECT_EQ(state.version, SessionState::kVersion);
   EXPECT_EQ(state.image, (ImageIdentity{.device = 1, .inode = 2, .size = 3}));
   EXPECT_EQ(state.page_count, 28U);
-  EXPECT_EQ(state.poisoned_at + sizeof(uint64_t), state.total_bytes);
+  EXPECT_EQ(state.text_at + state.text_bytes, state.total_bytes);
   // A copy of the bytes at another address is the same state.
   table_.mark_removed(0x700000000000, 0x700000000000 + hot::kSmallPage);
   table_.mark_installed(20, 3);

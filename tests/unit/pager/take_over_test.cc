@@ -17,7 +17,7 @@ class TakeOverTest : public FaultLoopTest {
     loop_.reset();
     if (mapping_) {
       const SessionState& left = mapping_->state();
-      bytes_.resize(left.total_bytes / sizeof(uint64_t));
+      bytes_.resize((left.total_bytes + sizeof(uint64_t) - 1) / sizeof(uint64_t));
       std::memcpy(bytes_.data(), &left, left.total_bytes);
     }
     uffd_ = base::Fd(::fcntl(guest_->uffd(), F_DUPFD_CLOEXEC, 0));
@@ -36,7 +36,8 @@ class TakeOverTest : public FaultLoopTest {
       const auto list = lists.find(std::string(state.hot.paths.at(i).view()));
       opened.push_back(list == lists.end() ? nullptr : list->second);
     }
-    loop_->take_over(opened);
+    loop_->take_over();
+    loop_->resume_hot_lists(opened);
     return *loop_;
   }
   SessionState& copy() { return *reinterpret_cast<SessionState*>(bytes_.data()); }
