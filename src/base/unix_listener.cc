@@ -188,6 +188,21 @@ void UnixListener::publish() {
   name_ = path_;
 }
 
+UnixListener UnixListener::adopt(const std::string& path, Fd socket, Fd lock, FileId file) {
+  UnixListener listener;
+  listener.path_ = path;
+  listener.lock_ = std::move(lock);
+  listener.fd_ = std::move(socket);
+  listener.id_ = file;
+  listener.name_ = path;
+  return listener;
+}
+
+bool UnixListener::is_reachable() const {
+  struct stat st {};
+  return ::lstat(path_.c_str(), &st) == 0 && file_id(st) == id_;
+}
+
 UnixListener::UnixListener(const std::string& path, SocketClaim claim, std::optional<uid_t> owner)
     : path_(path), name_(path) {
   check_socket_path(path);

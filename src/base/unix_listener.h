@@ -31,6 +31,11 @@ class UnixListener {
   // `path`. An existing socket keeps its name until then, and is replaced in one step.
   static UnixListener prepare(const std::string& path, std::optional<uid_t> owner);
   void publish();
+  // The listener of a server that was killed: its socket, and the lock beside it, if any. `file` is
+  // that server's file(); is_reachable() returns whether it still has the path.
+  static UnixListener adopt(const std::string& path, Fd socket, Fd lock, FileId file);
+  FileId file() const { return id_; }
+  bool is_reachable() const;
 
   UnixListener(UnixListener&&) noexcept;
   UnixListener& operator=(UnixListener&&) = delete;
@@ -39,6 +44,7 @@ class UnixListener {
   ~UnixListener();
 
   int fd() const { return fd_.get(); }
+  int lock() const { return lock_.get(); }  // of SocketClaim::by_lock; -1: none
   const std::string& path() const { return path_; }
   // From now on connect(2) fails (ECONNREFUSED, then ENOENT). Earlier connections can still be
   // accepted.

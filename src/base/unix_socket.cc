@@ -122,7 +122,7 @@ void send_with_fds(int socket, std::string_view data, std::span<const int> fds) 
   }
 }
 
-Received recv_with_fds(int socket, std::span<std::byte> buffer, std::vector<Fd>& fds) {
+Received recv_with_fds(int socket, std::span<std::byte> buffer, std::vector<Fd>& fds, int flags) {
   alignas(struct cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxReceivedFds)> control{};
   struct iovec part {
     .iov_base = buffer.data(), .iov_len = buffer.size()
@@ -134,7 +134,7 @@ Received recv_with_fds(int socket, std::span<std::byte> buffer, std::vector<Fd>&
   message.msg_controllen = control.size();
   ssize_t n = 0;
   do {
-    n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    n = ::recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   } while (n < 0 && errno == EINTR);
   if (n < 0) {
     if (errno == EAGAIN) {

@@ -53,7 +53,9 @@ struct Received {
 // One recvmsg(2), which does not block. Received descriptors are appended to `fds`, owned and
 // close-on-exec, before the message is examined, so that every rejection closes them. One message
 // has at most kMaxReceivedFds. Throws std::system_error.
-Received recv_with_fds(int socket, std::span<std::byte> buffer, std::vector<Fd>& fds);
+// `flags` may be MSG_PEEK.
+Received recv_with_fds(int socket, std::span<std::byte> buffer, std::vector<Fd>& fds,
+                       int flags = 0);
 // SCM_MAX_FD, the most descriptors that the kernel allows in a message. With less space the kernel
 // would close the rest in the thread that receives, and a close may block.
 inline constexpr size_t kMaxReceivedFds = 253;

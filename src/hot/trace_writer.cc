@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -17,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/file_status.h"
 #include "base/message.h"
 #include "hot/trace.h"
 
@@ -72,6 +74,33 @@ base::Fd make_file(const std::string& path) {
   return fd;
 }
 
+// Opens the trace of a killed server for more lines. A line that it has not written whole is cut.
+// Throws base::BadData for a file that does not start with `header`.
+base::Fd reopen_file(const std::string& path, const std::string& header) {
+  base::Fd fd = base::open_file(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+  const struct stat st = base::stat_fd(fd.get(), path);
+  if (!S_ISREG(st.st_mode)) {
+    throw base::BadData("cannot write " + subject(path) + ": is not a regular file");
+  }
+  std::string start(header.size(), '\0');
+  base::pread_full(fd.get(), std::as_writable_bytes(std::span(start)), 0, path);
+  if (start != header) {
+    throw base::BadData("cannot continue " + subject(path) + ": it is another trace");
+  }
+  constexpr off_t kLongestLine = 64;
+  std::array<char, kLongestLine> tail{};
+  const off_t from = std::max<off_t>(0, st.st_size - kLongestLine);
+  const size_t bytes =
+      base::pread_full(fd.get(), std::as_writable_bytes(std::span(tail)), from, path);
+  const size_t newline = std::string_view(tail.data(), bytes).rfind('\n');
+  const off_t end =
+      newline == std::string_view::npos ? st.st_size : from + static_cast<off_t>(newline) + 1;
+  if (::ftruncate(fd.get(), end) != 0 || ::lseek(fd.get(), end, SEEK_SET) < 0) {
+    base::throw_errno("cannot write " + subject(path));
+  }
+  return fd;
+}
+
 }  // namespace
 
 void TraceWriter::check(const std::string& path) {
@@ -89,18 +118,30 @@ void TraceWriter::check(const std::string& path) {
 }
 
 void TraceWriter::start(std::span<const Region> regions, uint64_t memory_bytes) {
+  start_writer([path = path_] { return make_file(path); });
+  buffer_ = writer_ ? trace_header(regions, memory_bytes) : "";
+  flush();
+}
+
+void TraceWriter::resume(std::span<const Region> regions, uint64_t memory_bytes) {
+  if (path_ == "-") {
+    end("the server that wrote it was killed");
+  } else {
+    start_writer([path = path_, header = trace_header(regions, memory_bytes)] {
+      return reopen_file(path, header);
+    });
+  }
+}
+
+void TraceWriter::start_writer(std::function<base::Fd()> open) {
   // Enough for some seconds of a guest that faults continuously.
   constexpr size_t kMostQueued = size_t{16} << 20U;
   try {
-    writer_ = std::make_unique<base::BackgroundWriter>("trace", kMostQueued,
-                                                       base::BackgroundWriter::OnError::end,
-                                                       [path = path_] { return make_file(path); });
+    writer_ = std::make_unique<base::BackgroundWriter>(
+        "trace", kMostQueued, base::BackgroundWriter::OnError::end, std::move(open));
   } catch (const std::system_error& error) {
     end(error.what());
-    return;
   }
-  buffer_ = trace_header(regions, memory_bytes);
-  flush();
 }
 
 void TraceWriter::fault(uint64_t page_in_file) {

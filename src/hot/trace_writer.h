@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 
 #include "base/background_writer.h"
+#include "base/fd.h"
 #include "hot/region.h"
 
 namespace hot {
@@ -29,6 +31,9 @@ class TraceWriter {
   // header. An older trace is replaced and never truncated, because another session may still write
   // to it.
   void start(std::span<const Region> regions, uint64_t memory_bytes);
+  // Instead of start(): continues the trace of a server that was killed, after its last whole line.
+  // A trace on standard output ends, with a message in the log.
+  void resume(std::span<const Region> regions, uint64_t memory_bytes);
   void fault(uint64_t page_in_file);
   // Moves the buffered lines into the queue.
   void flush();
@@ -36,6 +41,7 @@ class TraceWriter {
   void finish();
 
  private:
+  void start_writer(std::function<base::Fd()> open);
   void end(const std::string& why);
 
   std::string path_;

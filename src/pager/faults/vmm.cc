@@ -60,6 +60,12 @@ Vmm Vmm::of_peer(int socket) {
   return vmm;
 }
 
+Vmm Vmm::of_pidfd(base::Fd pidfd) {
+  Vmm vmm;
+  vmm.pidfd_ = std::move(pidfd);
+  return vmm;
+}
+
 Vmm Vmm::duplicate() const {
   Vmm copy;
   copy.pid_ = pid_;

@@ -17,6 +17,13 @@ class Vmm {
   // pid reuse; without it pidfd_open and the start time are used. Throws std::system_error.
   static Vmm of_peer(int socket);
 
+  // The process that an earlier server has served. `pidfd` may be invalid.
+  static Vmm of_pidfd(base::Fd pidfd);
+  void set_identity(pid_t pid, uint64_t start_time) {
+    pid_ = pid;
+    start_time_ = start_time;
+  }
+
   // 0 if the process is outside of the server's PID namespace.
   pid_t pid() const { return pid_; }
   uid_t uid() const { return uid_; }

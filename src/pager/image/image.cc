@@ -92,6 +92,33 @@ std::shared_ptr<const Image> Image::open(const std::string& path) {
       base::say_detail("serving " + base::quoted(path) + std::string(kUnprotectedText));
     }
   }
+  return make(path, std::move(fd), st, view);
+}
+
+std::shared_ptr<const Image> Image::adopt(const std::string& path, base::Fd fd,
+                                          const ImageIdentity& identity, View view) {
+  struct stat st = base::stat_fd(fd.get(), path);
+  const ImageIdentity found = identity_of(st);
+  // Links change the change time of a sealed file. A private copy is another file of the same size.
+  const bool same_file = found.device == identity.device && found.inode == identity.inode;
+  const bool fits = view == View::private_copy ? st.st_nlink == 0
+                    : view == View::sealed ? same_file && found.modified_ns == identity.modified_ns
+                                           : same_file;
+  if (!fits || found.size != identity.size) {
+    throw base::BadData("cannot serve " + base::quoted(path) +
+                        ": its descriptor is not that of the memory file");
+  }
+  if (view == View::private_copy) {
+    st.st_dev = identity.device;
+    st.st_ino = identity.inode;
+  }
+  std::shared_ptr<const Image> image = make(path, std::move(fd), st, view);
+  const_cast<Image&>(*image).identity_ = identity;
+  return image;
+}
+
+std::shared_ptr<const Image> Image::make(const std::string& path, base::Fd fd,
+                                         const struct stat& st, View view) {
   const ImageIdentity identity = identity_of(st);
   DataMap data = DataMap::read(fd.get(), identity.size, path);
   std::optional<KnownZeros> known = known_zeros(path, st, data);

@@ -46,6 +46,10 @@ class Image {
   // Opens a regular, non-empty file whose size is a multiple of 4096. Throws base::BadData or
   // std::system_error.
   static std::shared_ptr<const Image> open(const std::string& path);
+  // An image that another server has opened: its descriptor, and what that server knew of it.
+  // Throws base::BadData if the file is not the one of `identity`.
+  static std::shared_ptr<const Image> adopt(const std::string& path, base::Fd fd,
+                                            const ImageIdentity& identity, View view);
   ~Image();
   Image(const Image&) = delete;
   Image(Image&&) = delete;
@@ -82,6 +86,8 @@ class Image {
   int read_at(uint64_t offset, std::span<std::byte> buffer) const;
 
  private:
+  static std::shared_ptr<const Image> make(const std::string& path, base::Fd fd,
+                                           const struct stat& st, View view);
   Image(std::string path, base::Fd fd, ImageIdentity identity, View view, DataMap data);
 
   std::string path_;
