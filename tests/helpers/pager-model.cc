@@ -34,6 +34,7 @@ struct Run {
   uint64_t first_seed = 0;
   uint64_t rounds = 0;
   uint64_t seconds = 0;  // 0: no limit
+  std::string until;     // a file; empty: none
   uint64_t deadline_ns = 0;
   size_t vmms = 0;
   std::string command;  // to repeat a seed
@@ -171,6 +172,9 @@ int run_all(Run& run) {
     if (run.seconds != 0 && pager::monotonic_ns() - start_ns > run.seconds * kSecond) {
       break;
     }
+    if (!run.until.empty() && ::access(run.until.c_str(), F_OK) == 0) {
+      break;
+    }
     const uint64_t seed = run.first_seed + i;
     try {
       wrong = one_round(run, seed);
@@ -216,11 +220,12 @@ Run parse_run(const base::ParsedOptions& options) {
   run.first_seed = number("seed", 0, kMany, 1);
   run.rounds = number("rounds", 1, kMany, kMany);
   run.seconds = number("seconds", 0, kMany, 0);
+  run.until = options.value_or("until", "");
   run.deadline_ns = number("deadline", 1, 3600, 30) * 1'000'000'000;
   run.vmms = number("vmms", 1, 8, 1);
   run.command = "pager-model";
   for (const auto& [name, value] : options.in_order()) {
-    if (name != "seed" && name != "rounds" && name != "seconds") {
+    if (name != "seed" && name != "rounds" && name != "seconds" && name != "until") {
       run.command += " --" + name + " " + value;
     }
   }
@@ -262,6 +267,7 @@ int main(int argc, char** argv) {
         .value("seed", "N", "seed of the first round; each round adds 1 (1)")
         .value("rounds", "N", "run at most N rounds")
         .value("seconds", "S", "start no round after S seconds")
+        .value("until", "FILE", "start no round when FILE exists")
         .value("vmms", "N", "number of VMMs at once (1)")
         .value("threads", "N", "threads of a VMM (by seed: 1 to 4); 1 is exactly repeatable")
         .value("deadline", "S", "report a hang after S seconds (30)");

@@ -3,7 +3,9 @@
 #include "pager/protocol/handshake.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -140,11 +142,37 @@ void JsonCollector::add(std::string_view piece) {
   }
 }
 
+void HandshakeReader::leave_in_queue(int socket) {
+  const int start = 0;  // each read with MSG_PEEK starts where the one before it has ended
+  if (::setsockopt(socket, SOL_SOCKET, SO_PEEK_OFF, &start, sizeof start) != 0) {
+    base::throw_errno("cannot read a handshake");
+  }
+  left_in_queue_ = true;
+}
+
+// Takes out what was read so far.
+void HandshakeReader::take_out_of_queue(int socket) {
+  std::array<std::byte, size_t{16} << 10U> buffer{};
+  const int off = -1;
+  ::setsockopt(socket, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof off);
+  left_in_queue_ = false;
+  for (size_t left = received_; left > 0;) {
+    std::vector<base::Fd> copies;  // of those that were read
+    const base::Received taken =
+        base::recv_with_fds(socket, std::span(buffer).first(std::min(left, buffer.size())), copies);
+    if (taken.bytes == 0) {
+      return;
+    }
+    left -= taken.bytes;
+  }
+}
+
 std::optional<HandshakeReader::Result> HandshakeReader::read_from(int socket) {
   std::array<std::byte, size_t{16} << 10U> buffer{};
   constexpr int kReads = 64;  // then other peers have their turn
   for (int i = 0; i < kReads; ++i) {
-    const base::Received received = base::recv_with_fds(socket, buffer, fds_);
+    const base::Received received =
+        base::recv_with_fds(socket, buffer, fds_, left_in_queue_ ? MSG_PEEK : 0);
     if (received.fds_truncated || fds_.size() > 1) {
       refuse("the peer sent more than one descriptor");
     }
@@ -159,6 +187,9 @@ std::optional<HandshakeReader::Result> HandshakeReader::read_from(int socket) {
              (fds_.empty() ? "no descriptor" : "its descriptor"));
     }
     received_ += received.bytes;
+    if (left_in_queue_ && received_ > kMostLeft) {
+      take_out_of_queue(socket);
+    }
     body_.add({reinterpret_cast<const char*>(buffer.data()), received.bytes});
     if (received_ > kMaxHandshakeBytes || body_.text().size() > kMaxHandshakeText) {
       refuse(

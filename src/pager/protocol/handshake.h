@@ -62,11 +62,20 @@ class HandshakeReader {
   // if the peer closed early, sent too much, sent no JSON, sent more than one descriptor or one
   // that is not a userfaultfd, or if descriptors were truncated or regions are malformed.
   std::optional<Result> read_from(int socket);
+  // From now on, bytes and descriptors stay in the socket's queue, so that another process can read
+  // the handshake again from its start if this one dies. A handshake of more than kMostLeft bytes
+  // is taken out of the queue, which would not take the rest. Call it before the first read. Throws
+  // std::system_error.
+  void leave_in_queue(int socket);
+  static constexpr size_t kMostLeft = size_t{64} << 10U;
   // The descriptors that have arrived, also after a failure. Closing them may block.
   std::vector<base::Fd> take_fds() { return std::move(fds_); }
 
  private:
+  void take_out_of_queue(int socket);
+
   JsonCollector body_;
+  bool left_in_queue_ = false;
   size_t received_ = 0;
   std::vector<base::Fd> fds_;
 };

@@ -38,11 +38,12 @@ base::Fd open_spare() {
 }  // namespace
 
 Endpoints::Endpoints(int epoll, std::chrono::milliseconds handshake_timeout, Closer& closer,
-                     Events events)
+                     Events events, KeeperLink* keeper)
     : epoll_(epoll),
       handshake_timeout_(handshake_timeout),
       closer_(closer),
       events_(std::move(events)),
+      keeper_(keeper),
       spare_(open_spare()) {}
 
 void Endpoints::watch(int fd, Key key) const {
@@ -120,11 +121,12 @@ void Endpoints::accept_pending(Key key) {
       return;
     }
     try {
-      std::optional<base::Fd> socket = waiting->listener.accept();
+      const Key connection = new_key();
+      std::optional<base::Fd> socket = accept(*waiting, key, connection);
       if (!socket) {
         return;
       }
-      admit(key, std::move(*socket));
+      admit(connection, key, std::move(*socket));
     } catch (const std::system_error& error) {
       waiting = find(key);
       if (waiting == nullptr) {
@@ -157,10 +159,11 @@ void Endpoints::resume_paused() {
   }
 }
 
-void Endpoints::admit(Key endpoint, base::Fd socket) {
+void Endpoints::admit(Key key, Key endpoint, base::Fd socket) {
   Waiting& waiting = *find(endpoint);
   const base::PeerCredentials peer = base::peer_credentials(socket.get());
-  PendingHandshake pending{.endpoint = endpoint,
+  PendingHandshake pending{.key = key,
+                           .endpoint = endpoint,
                            .socket = std::move(socket),
                            .vmm = {},
                            .reader = {},
@@ -173,8 +176,7 @@ void Endpoints::admit(Key endpoint, base::Fd socket) {
   } else if (waiting.taken) {
     refuse(std::move(pending), "the session already has a VMM");
   } else {
-    const Key key = new_key();
-    watch(pending.socket.get(), key);
+    watch_connection(pending);
     pending_.emplace(key, std::move(pending));
     read_handshake(key);
     limit_pending(endpoint);
@@ -228,6 +230,9 @@ void Endpoints::shut(Key endpoint) {
     return;
   }
   Waiting& waiting = node.mapped();
+  if (waiting.state.size() > 0) {
+    waiting.state.as<EndpointState>().leaving = 1;  // a successor ends it, too
+  }
   events_.stopped(endpoint, waiting.endpoint);
   unwatch(waiting.listener.fd());
   waiting.listener.stop();
@@ -248,6 +253,7 @@ void Endpoints::shut_all() {
 void Endpoints::forget_if_done(Key endpoint) {
   const auto leaving = leaving_.find(endpoint);
   if (leaving != leaving_.end() && leaving->second.emptied && pending_of(endpoint).empty()) {
+    drop_from_keeper(endpoint);
     closer_.take(endpoint, std::move(leaving->second));  // closes the memory file, which may block
     leaving_.erase(leaving);
   }
@@ -300,6 +306,7 @@ void Endpoints::limit_pending(Key endpoint) {
 // complete.
 void Endpoints::refuse(PendingHandshake pending, const std::string& reason, base::Fd uffd) {
   const Waiting& waiting = *find(pending.endpoint);
+  const Key key = pending.key;
   RefusedPeer peer{.session = waiting.endpoint.id,
                    .refusals = waiting.refusals,
                    .on_refusal = waiting.endpoint.serving.refusal_action(),
@@ -309,10 +316,10 @@ void Endpoints::refuse(PendingHandshake pending, const std::string& reason, base
   if (uffd) {
     peer.fds.push_back(std::move(uffd));
   }
-  drop(pending.endpoint, std::move(peer), reason);
+  drop(key, pending.endpoint, std::move(peer), reason);
 }
 
-void Endpoints::drop(Key endpoint, RefusedPeer peer, const std::string& reason) {
+void Endpoints::drop(Key key, Key endpoint, RefusedPeer peer, const std::string& reason) {
   if (peer.socket) {
     unwatch(peer.socket.get());
   }
@@ -320,14 +327,18 @@ void Endpoints::drop(Key endpoint, RefusedPeer peer, const std::string& reason) 
   // receive, which may block.
   if (descriptors_are_scarce(base::Fd(::fcntl(epoll_, F_DUPFD_CLOEXEC, 0)).get() +
                              static_cast<int>(base::kMaxReceivedFds))) {
-    closer_.post(endpoint,
-                 [held = std::make_shared<RefusedPeer>(std::move(peer)), reason]() mutable {
-                   held->enforce(reason);
-                   held.reset();
-                 });
+    closer_.post(endpoint, [held = std::make_shared<RefusedPeer>(std::move(peer)), reason, key,
+                            keeper = keeper_]() mutable {
+      held->enforce(reason);
+      if (keeper != nullptr) {
+        keeper->drop(key);
+      }
+      held.reset();
+    });
     return;
   }
   peer.enforce(reason);
+  drop_from_keeper(key);
   closer_.take(endpoint, std::move(peer));
 }
 

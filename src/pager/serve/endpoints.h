@@ -18,10 +18,12 @@
 #include "pager/faults/hot_file.h"
 #include "pager/faults/vmm.h"
 #include "pager/image/image.h"
+#include "pager/keep/keeper_link.h"
 #include "pager/protocol/handshake.h"
 #include "pager/serve/closer.h"
 #include "pager/serve/refused_peer.h"
 #include "pager/serve/serving_options.h"
+#include "pager/serve/shared_state.h"
 
 namespace pager {
 
@@ -54,6 +56,7 @@ class Endpoints {
     Endpoint endpoint;
     base::UnixListener listener;
     base::Deadline deadline;
+    SharedMemory state{};  // EndpointState and its text; not mapped without a keeper
     std::shared_ptr<Refusals> refusals = std::make_shared<Refusals>();
     bool emptied = false;  // all peers that connected before the shutdown are accepted
     bool taken = false;    // its one VMM is connected
@@ -61,6 +64,7 @@ class Endpoints {
   };
   // A connection whose handshake is incomplete.
   struct PendingHandshake {
+    Key key = 0;
     Key endpoint = 0;
     base::Fd socket;
     Vmm vmm;
@@ -76,16 +80,22 @@ class Endpoints {
     std::function<void(Key key, const Endpoint& endpoint)> stopped;
   };
 
-  // `epoll` is borrowed; its events must be passed to handle().
-  Endpoints(int epoll, std::chrono::milliseconds handshake_timeout, Closer& closer, Events events);
+  // `epoll` is borrowed; its events must be passed to handle(). `keeper`, if not null, accepts the
+  // connections and holds them until drop_from_keeper() or a session replaces them.
+  Endpoints(int epoll, std::chrono::milliseconds handshake_timeout, Closer& closer, Events events,
+            KeeperLink* keeper);
 
   Key new_key() { return next_key_++; }
+  Key next_key() const { return next_key_; }
+  void set_next_key(Key key) { next_key_ = key; }
   // Adds a descriptor to the epoll set.
   void watch(int fd, Key key) const;
   void unwatch(int fd) const;
   // The caller watches the listener.
   void add(Key key, Waiting waiting);
   void handle(Key key);
+  // Continues a connection that the server before this one had accepted.
+  void adopt_connection(Key key, Key endpoint, base::Fd socket);
   // Accepts all peers that have connected to an endpoint, and reads what they have sent.
   void accept_and_read(Key key);
   // Stops listening. VMMs that have connected are afterward pending or served.
@@ -95,7 +105,7 @@ class Endpoints {
   // Refuses the peer. `pending` is no longer in the table. `uffd` is the userfaultfd of its
   // handshake, if that was complete.
   void refuse(PendingHandshake pending, const std::string& reason, base::Fd uffd = {});
-  void drop(Key endpoint, RefusedPeer peer, const std::string& reason);
+  void drop(Key key, Key endpoint, RefusedPeer peer, const std::string& reason);
   // All pending handshakes.
   void refuse_pending(const std::string& reason);
   void refuse_pending_of(Key endpoint, const std::string& reason);
@@ -122,7 +132,10 @@ class Endpoints {
   static bool descriptors_are_scarce(int fd);
   void accept_pending(Key key);
   void accept_without_descriptors(Waiting& waiting);
-  void admit(Key endpoint, base::Fd socket);
+  void watch_connection(PendingHandshake& pending) const;
+  std::optional<base::Fd> accept(const Waiting& waiting, Key endpoint, Key key);
+  void admit(Key key, Key endpoint, base::Fd socket);
+  void drop_from_keeper(Key key);
   void limit_pending(Key endpoint);
   void read_handshake(Key key);
   void read_pending_of(Key endpoint);
@@ -133,6 +146,7 @@ class Endpoints {
   std::chrono::milliseconds handshake_timeout_;
   Closer& closer_;
   Events events_;
+  KeeperLink* keeper_;
   base::Fd spare_;  // closed briefly, when no descriptor is left, to reject a peer
   Key next_key_ = 2;
   std::map<Key, Waiting> waiting_;

@@ -62,13 +62,18 @@ Pager::Pager(Settings settings)
       epoll_(owned(::epoll_create1(EPOLL_CLOEXEC), "an epoll descriptor")),
       notify_(make_event_fd()),
       idle_start_(base::Deadline::after(settings_.idle_start)),
+      service_(sizeof(ServiceState), settings_.keeper != nullptr),
+      state_files_(settings_.record_dir),
       endpoints_(
           epoll_.get(), settings_.handshake_timeout, closer_,
           {.connect = [this](
                           Key key, PendingHandshake& pending,
                           HandshakeReader::Result& handshake) { connect(key, pending, handshake); },
            .stopped = [this](Key key,
-                             const Endpoint& endpoint) { forget_endpoint(key, endpoint); }}) {
+                             const Endpoint& endpoint) { forget_endpoint(key, endpoint); }},
+          settings_.keeper) {
+  service().version = ServiceState::kVersion;
+  service().counts = kCounts;
   endpoints_.watch(notify_.get(), kNotifyKey);
   if (settings_.signals >= 0) {
     endpoints_.watch(settings_.signals, kSignalKey);
@@ -102,6 +107,7 @@ Pager::~Pager() {
 
 void Pager::run() {
   std::array<struct epoll_event, 64> events{};
+  check_taken_over();
   while (!finished()) {
     const int n = ::epoll_wait(epoll_.get(), events.data(), events.size(), timeout_ms());
     if (n < 0 && errno != EINTR) {
@@ -132,9 +138,10 @@ void Pager::forget_endpoint(Key key, const Endpoint& endpoint) {
 bool Pager::end_is_reached() const {
   const bool nobody = connected_.empty() && !endpoints_.has_pending();
   const bool idle = nobody && endpoints_.waiting().empty();
-  return stop_ || (draining_ && idle) ||
-         (settings_.end == End::when_idle && idle && (had_session_ || idle_start_.passed())) ||
-         (settings_.end == End::after_last_client && had_session_ && nobody);
+  return stop_ || (service().draining && idle) ||
+         (settings_.end == End::when_idle && idle &&
+          (service().had_session || idle_start_.passed())) ||
+         (settings_.end == End::after_last_client && service().had_session && nobody);
 }
 
 bool Pager::finished() {
@@ -142,7 +149,7 @@ bool Pager::finished() {
   if (!end_is_reached()) {
     return false;
   }
-  draining_ = true;  // refuses new requests instead of losing them
+  service().draining = true;  // refuses new requests instead of losing them
   // A VMM may have connected since the check above. After shut_all() none can.
   endpoints_.shut_all();
   return end_is_reached();
@@ -151,7 +158,7 @@ bool Pager::finished() {
 int Pager::timeout_ms() const {
   const std::lock_guard lock(mutex_);
   base::Deadline next = endpoints_.next_deadline();
-  if (settings_.end == End::when_idle && !had_session_ && endpoints_.waiting().empty()) {
+  if (settings_.end == End::when_idle && !service().had_session && endpoints_.waiting().empty()) {
     next = std::min(next, idle_start_);
   }
   return std::min(next, record_again_).poll_timeout();
@@ -161,6 +168,7 @@ void Pager::handle(Key key) {
   if (key == kNotifyKey) {
     clear_event(notify_.get());
     reap();
+    check_taken_over();
     return;
   }
   if (key == kSignalKey) {
@@ -178,8 +186,8 @@ void Pager::handle(Key key) {
 
 void Pager::terminate() {
   const std::lock_guard lock(mutex_);
-  stop_ = draining_;
-  draining_ = true;
+  stop_ = service().draining;
+  service().draining = true;
   // From now on the kernel refuses VMMs that connect. VMMs that have connected may still finish
   // their handshake within its timeout, unless this is the second signal.
   endpoints_.shut_all();
@@ -202,8 +210,10 @@ void Pager::reap() {
     }
     Totals totals = connected.session->counters().totals();
     totals.forget_gauges();
-    ended_totals_.add(totals);
-    base::add_histogram(ended_latency_, connected.session->counters().latency.log2_histogram());
+    let_go(it->first);  // before its totals count as those of the past, so that they count once
+    service().ended_totals.add(totals);
+    base::add_histogram(service().ended_latency,
+                        connected.session->counters().latency.log2_histogram());
     records_.remove(connected.id);
     unrecorded_.erase(it->first);
     ids_.erase(connected.id);
@@ -238,7 +248,8 @@ void Pager::supersede(const std::string& id) {
   ids_.erase(found);
   Connected& old = connected_.at(key);
   old.id = free_old_id(id, key);
-  old.closing = true;
+  old.set_closing();
+  *std::ranges::copy(old.id, old.session->state().id.begin()).out = '\0';
   ids_[old.id] = key;
   records_.rename(id, old.id);
 }
@@ -246,7 +257,7 @@ void Pager::supersede(const std::string& id) {
 // Returns whether a session of this id waits with the contents that `endpoint` serves. Throws if a
 // different session has the id and may not be replaced.
 bool Pager::waits_already(const Endpoint& endpoint, Existing existing) {
-  if (draining_) {
+  if (service().draining) {
     throw Draining("pager is draining");
   }
   auto found = ids_.find(endpoint.id);
@@ -307,15 +318,16 @@ Pager::Opened Pager::open(Endpoint endpoint, Existing existing) {
   }
   supersede(endpoint.id);
   if (!endpoint.many) {
-    had_session_ = true;
+    service().had_session = true;
     ids_[endpoint.id] = key;
   }
   const bool is_unlimited = endpoint.many || settings_.connect_timeout.count() == 0;
-  endpoints_.add(
-      key, Waiting{.endpoint = std::move(endpoint),
-                   .listener = std::move(listener),
-                   .deadline = is_unlimited ? base::Deadline::never()
-                                            : base::Deadline::after(settings_.connect_timeout)});
+  Waiting waiting{.endpoint = std::move(endpoint),
+                  .listener = std::move(listener),
+                  .deadline = is_unlimited ? base::Deadline::never()
+                                           : base::Deadline::after(settings_.connect_timeout)};
+  hold_endpoint(key, waiting);
+  endpoints_.add(key, std::move(waiting));
   if (!is_unlimited) {
     signal_event(notify_.get());  // run() may wait for a later deadline
   }
@@ -331,7 +343,7 @@ bool Pager::close(std::string_view id) {
       endpoints_.shut(entry->second);  // VMMs that have connected are still served
     }
     if (const auto entry = ids_.find(id); entry != ids_.end()) {
-      connected_.at(entry->second).closing = true;
+      connected_.at(entry->second).set_closing();
     }
   }
   signal_event(notify_.get());  // run() may return now
@@ -341,14 +353,14 @@ bool Pager::close(std::string_view id) {
 void Pager::drain() {
   {
     const std::lock_guard lock(mutex_);
-    draining_ = true;
+    service().draining = true;
   }
   signal_event(notify_.get());  // run() may return now
 }
 
 bool Pager::draining() const {
   const std::lock_guard lock(mutex_);
-  return draining_;
+  return service().draining;
 }
 
 size_t Pager::active() const {

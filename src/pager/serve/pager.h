@@ -18,11 +18,14 @@
 
 #include "base/deadline.h"
 #include "base/fd.h"
+#include "pager/keep/keeper_link.h"
 #include "pager/protocol/handshake.h"
 #include "pager/serve/closer.h"
 #include "pager/serve/endpoints.h"
+#include "pager/serve/prepared.h"
 #include "pager/serve/refused_peer.h"
 #include "pager/serve/session.h"
+#include "pager/serve/shared_state.h"
 #include "pager/serve/vmm_records.h"
 
 namespace pager {
@@ -97,7 +100,8 @@ class Pager {
     // An endpoint for one VMM is closed if no VMM connects within this time; 0: never.
     std::chrono::milliseconds connect_timeout{0};
     std::chrono::milliseconds idle_start{10'000};
-    std::string record_dir{};  // of VmmRecords; empty: none
+    std::string record_dir{};      // of VmmRecords, and of the states of sessions; empty: none
+    KeeperLink* keeper = nullptr;  // borrowed; null: no keeper
     // A borrowed signalfd. The first signal drains the server, the second ends it at once. -1:
     // none.
     int signals = -1;
@@ -111,6 +115,11 @@ class Pager {
   Pager& operator=(const Pager&) = delete;
   Pager& operator=(Pager&&) = delete;
 
+  // Continues what earlier servers left. `prepared` has images that were opened before. Call it
+  // before run().
+  void adopt(HeldThings things, Prepared& prepared);
+  // Gives descriptors of the whole server to the keeper: those of Kept::service after the state.
+  void hold_service(std::span<const int> descriptors, base::FileId control = {});
   void run();
 
   // Creates an endpoint. If a session of the same id waits with the same contents of the same
@@ -160,8 +169,21 @@ class Pager {
     bool closing = false;
     std::shared_ptr<Refusals> refusals;
     std::unique_ptr<Session> session;
+
+    void set_closing() {
+      closing = true;
+      session->state().closing = 1;
+    }
   };
 
+  void adopt_service(HeldThings& things);
+  void adopt_session(Key key, HeldThing& thing, Prepared& prepared);
+  bool adopt_endpoint(Key key, HeldThing& thing, Prepared& prepared, bool taken);
+  void check_taken_over();
+  bool hold_session(Key key, Key endpoint, const Image& image, const Session::Handles& handles);
+  void hold_endpoint(Key key, Waiting& waiting);
+  void let_go(Key key);
+  ServiceState& service() const { return service_.as<ServiceState>(); }
   void handle(Key key);
   void handle_time();
   void expire_endpoints();
@@ -172,7 +194,14 @@ class Pager {
   void connect(Key key, PendingHandshake& pending, HandshakeReader::Result& handshake);
   bool start_session(Key key, const std::string& id, Waiting& waiting, PendingHandshake& pending,
                      HandshakeReader::Result& handshake);
-  static ServingPlan plan_for(Endpoint& endpoint, const std::string& session_id);
+  static ServingPlan plan_for(Waiting& waiting, const std::string& session_id);
+  // What a VMM has sent. Its parts are moved from.
+  struct Connecting {
+    PendingHandshake& pending;
+    HandshakeReader::Result& handshake;
+  };
+  Session::Handles handles_of(Key key, const std::string& id, const ServingPlan& plan,
+                              const Endpoint& endpoint, const Connecting& from);
   std::string free_old_id(const std::string& id, Key key) const;
   void record(Key key, const std::string& id, VmmRecords::Record vmm);
   void record_again();
@@ -198,12 +227,12 @@ class Pager {
   std::map<std::string, Key, std::less<>> ids_;  // of waiting and connected sessions
   std::set<Key> unrecorded_;                     // connected, but their record is not written yet
   base::Deadline record_again_ = base::Deadline::never();
-  uint64_t many_count_ = 0;
-  Totals ended_totals_;
-  base::Log2Histogram ended_latency_{};
-  bool draining_ = false;
+  SharedMemory service_;  // ServiceState
+  StateFiles state_files_;
+  std::set<Key> taking_over_;  // sessions of earlier servers that do not serve yet
+  bool reported_ready_ = false;
+  bool lock_warned_ = false;
   bool stop_ = false;
-  bool had_session_ = false;
 
   Closer closer_;  // has its own lock
   Endpoints endpoints_;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/message.h"
+#include "pager/serve/kept_text.h"
 #include "pager/serve/pager.h"
 
 namespace pager {
@@ -14,7 +15,9 @@ constexpr std::chrono::seconds kRecordAgain{1};
 
 }  // namespace
 
-ServingPlan Pager::plan_for(Endpoint& endpoint, const std::string& session_id) {
+ServingPlan Pager::plan_for(Waiting& waiting, const std::string& session_id) {
+  Endpoint& endpoint = waiting.endpoint;
+  const SharedMemory& state = waiting.state;
   ServingPlan plan{.image = endpoint.image,
                    .hot = endpoint.hot,
                    .hot_refused = endpoint.hot_refused,
@@ -23,6 +26,9 @@ ServingPlan Pager::plan_for(Endpoint& endpoint, const std::string& session_id) {
   if (!trace.empty() && !(endpoint.many && endpoint.traced)) {
     plan.trace.emplace(trace);
     endpoint.traced = true;
+    if (state.size() > 0) {
+      state.as<EndpointState>().traced = 1;
+    }
   } else if (!trace.empty() && trace != "-") {
     plan.trace.emplace(trace + "." + session_id);
   }
@@ -45,7 +51,7 @@ std::optional<std::string> Pager::problem_of(const Waiting& waiting,
 
 // The id of the session that a VMM at this endpoint becomes.
 std::string Pager::new_session_id(const Endpoint& endpoint, Key endpoint_key, Key key) {
-  std::string id = endpoint.many ? std::to_string(++many_count_) : endpoint.id;
+  std::string id = endpoint.many ? std::to_string(++service().many_count) : endpoint.id;
   const auto other = ids_.find(id);
   return other == ids_.end() || other->second == endpoint_key
              ? id
@@ -65,7 +71,7 @@ void Pager::connect(Key key, PendingHandshake& pending, HandshakeReader::Result&
   if (!start_session(key, id, waiting, pending, handshake)) {
     return;
   }
-  had_session_ = true;
+  service().had_session = true;
   if (!waiting.endpoint.many) {
     // From now on the kernel refuses a second VMM.
     waiting.taken = true;
@@ -73,6 +79,28 @@ void Pager::connect(Key key, PendingHandshake& pending, HandshakeReader::Result&
     endpoints_.refuse_pending_of(endpoint_key, "the session already has a VMM");
   }
   ids_[id] = key;
+}
+
+// Makes the state of a session. With a keeper it is in a file, which its successor maps.
+Session::Handles Pager::handles_of(Key key, const std::string& id, const ServingPlan& plan,
+                                   const Endpoint& endpoint, const Connecting& from) {
+  std::unique_ptr<StateMapping> state;
+  const ImageIdentity& identity = plan.image->identity();
+  if (settings_.keeper == nullptr) {
+    state = std::make_unique<StateMapping>(from.handshake.regions, identity);
+  } else {
+    state = std::make_unique<StateMapping>(from.handshake.regions, identity,
+                                           compose_kept_text(endpoint), state_files_.create(key));
+    if (!state->pin() && !std::exchange(lock_warned_, true)) {
+      base::say_info(
+          "RLIMIT_MEMLOCK does not permit to lock the states of sessions: they may be swapped out");
+    }
+  }
+  Session::describe(state->state(), id, plan, from.pending.vmm);
+  return {.uffd = std::move(from.handshake.uffd),
+          .socket = std::move(from.pending.socket),
+          .vmm = std::move(from.pending.vmm),
+          .state = std::move(state)};
 }
 
 // Adds the session to connected_. Returns false if it cannot be started; its VMM is then refused.
@@ -88,7 +116,7 @@ bool Pager::start_session(Key key, const std::string& id, Waiting& waiting,
                       .instance_id = endpoint.instance_id,
                       .cache_key = endpoint.cache_key,
                       .socket_path = endpoint.socket_path,
-                      .closing = endpoints_.is_leaving(pending.endpoint) && !draining_,
+                      .closing = endpoints_.is_leaving(pending.endpoint) && !service().draining,
                       .refusals = waiting.refusals,
                       .session = nullptr};
   // The record is written before the first fault is answered, so it always exists if the server is
@@ -96,14 +124,24 @@ bool Pager::start_session(Key key, const std::string& id, Waiting& waiting,
   record(key, id, {.pid = pending.vmm.pid(), .start_time = pending.vmm.start_time()});
   const int cannot_kill = pending.vmm.cannot_kill();  // the session's thread closes the pidfd
   try {
+    ServingPlan plan = plan_for(waiting, id);
+    Session::Handles handles =
+        handles_of(key, id, plan, endpoint, {.pending = pending, .handshake = handshake});
+    if (!hold_session(key, pending.endpoint, *endpoint.image, handles)) {
+      // A successor that finds only the connection would not know what the guest has discarded.
+      let_go(key);
+    }
     connected.session =
-        std::make_unique<Session>(id, plan_for(endpoint, id), std::move(handshake),
-                                  std::move(pending.socket), std::move(pending.vmm), notify_.get());
+        std::make_unique<Session>(id, std::move(plan), std::move(handles), notify_.get());
   } catch (const std::exception& error) {
     unrecorded_.erase(key);
     records_.remove(id);
-    endpoints_.drop(pending.endpoint, std::move(otherwise), error.what());
+    state_files_.remove(key);
+    endpoints_.drop(key, pending.endpoint, std::move(otherwise), error.what());
     return false;
+  }
+  if (connected.closing) {
+    connected.set_closing();
   }
   const Session& session = *connected.session;
   session.log().detail("connected, " + std::to_string(session.regions().size()) +

@@ -83,10 +83,10 @@ std::optional<SessionInfo> Pager::session(std::string_view id) const {
 
 ServerInfo Pager::info() const {
   const std::lock_guard lock(mutex_);
-  ServerInfo info{.draining = draining_,
+  ServerInfo info{.draining = service().draining,
                   .waiting = endpoints_.waiting().size(),
-                  .totals = ended_totals_,
-                  .latency = ended_latency_};
+                  .totals = service().ended_totals,
+                  .latency = service().ended_latency};
   for (const auto& [key, connected] : connected_) {
     ++(connected.closing ? info.closing : info.serving);
     info.totals.add(connected.session->counters().totals());

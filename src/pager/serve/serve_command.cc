@@ -2,10 +2,18 @@
 // Runs a server in the foreground or as a service, from its options to its summary.
 #include "pager/serve/serve_command.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <iterator>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -14,10 +22,13 @@
 #include "base/output.h"
 #include "base/unix_listener.h"
 #include "base/unix_socket.h"
+#include "pager/keep/keeper_link.h"
 #include "pager/kernel/features.h"
+#include "pager/serve/closer.h"
 #include "pager/serve/control_api.h"
 #include "pager/serve/control_server.h"
 #include "pager/serve/pager.h"
+#include "pager/serve/prepared.h"
 #include "pager/serve/serve_options.h"
 #include "pager/serve/server_process.h"
 #include "pager/serve/service_dir.h"
@@ -34,7 +45,38 @@ void say_ready(base::Fd& ready) {
   }
 }
 
-void serve_file(ServeSettings& settings, int signals) {
+// The side of a server that has a keeper; without one it does nothing.
+struct KeptServing {
+  std::optional<KeeperLink> link;
+  HeldThings things;
+  Prepared prepared;
+  Closer closer;
+
+  KeeperLink* keeper() { return link ? &*link : nullptr; }
+  bool takes_over() const { return link && link->generation() > 1; }
+
+  // Waits until this server has to serve. Returns false if the keeper has ended before.
+  bool wait(base::Fd socket) {
+    if (!socket) {
+      return true;
+    }
+    link.emplace(std::move(socket));
+    std::optional<HeldThings> held = link->wait_to_serve(
+        {.prepare = [this](uint64_t key, const HeldThing& thing) { prepared.prepare(key, thing); },
+         .discard =
+             [this](uint64_t key, HeldThing thing) {
+               prepared.forget(key);
+               closer.take(key, std::move(thing));
+             }});
+    if (!held) {
+      return false;
+    }
+    things = std::move(*held);
+    return true;
+  }
+};
+
+Endpoint endpoint_of(const ServeSettings& settings) {
   Endpoint endpoint;
   endpoint.id = settings.socket;
   endpoint.socket_path = settings.socket;
@@ -46,14 +88,28 @@ void serve_file(ServeSettings& settings, int signals) {
   if (const std::string& hot = settings.serving.hot_list_path; !hot.empty()) {
     endpoint.hot = hot_files.open(hot, *endpoint.image);
   }
-  Pager pager({.end = settings.once ? Pager::End::after_last_client : Pager::End::when_told,
-               .handshake_timeout = settings.handshake_timeout,
-               .record_dir = "",
-               .signals = signals});
   if (const std::string& trace = settings.serving.trace_path; !trace.empty()) {
     hot::TraceWriter::check(trace);
   }
-  pager.open(std::move(endpoint));
+  return endpoint;
+}
+
+void serve_file(ServeSettings& settings, int signals, KeptServing& kept) {
+  std::optional<Endpoint> endpoint;
+  if (!kept.takes_over()) {
+    endpoint = endpoint_of(settings);
+  }
+  Pager pager({.end = settings.once ? Pager::End::after_last_client : Pager::End::when_told,
+               .handshake_timeout = settings.handshake_timeout,
+               .record_dir = "",
+               .keeper = kept.keeper(),
+               .signals = signals});
+  if (endpoint) {
+    pager.hold_service({});
+    pager.open(std::move(*endpoint));
+  } else {
+    pager.adopt(std::move(kept.things), kept.prepared);
+  }
   say_ready(settings.ready);
   pager.run();
   release_signals(signals);
@@ -68,18 +124,47 @@ void serve_file(ServeSettings& settings, int signals) {
   }
 }
 
-void serve_sessions(ServeSettings& settings, int signals) {
+// The directory and the control socket of a service: claimed, or those of the server before.
+struct ServicePlace {
+  base::Fd directory;
+  base::UnixListener listener;
+
+  static ServicePlace claim(const ServicePaths& paths) {
+    make_control_dir(paths);
+    base::Fd directory = claim_sessions_dir(paths.sessions);
+    base::UnixListener listener(paths.control, base::SocketClaim::by_lock);
+    remove_leftovers(paths.sessions);
+    return {.directory = std::move(directory), .listener = std::move(listener)};
+  }
+  static ServicePlace adopt(const ServicePaths& paths, HeldThings& things) {
+    std::vector<base::Fd>& fds = things.at(kServiceKey).fds;
+    base::Fd state(::fcntl(fds.at(kept::kServiceState).get(), F_DUPFD_CLOEXEC, 0));
+    const SharedMemory memory(std::move(state), sizeof(ServiceState));
+    return {.directory = std::move(fds.at(kept::kDirectoryLock)),
+            .listener = base::UnixListener::adopt(paths.control, std::move(fds.at(kept::kControl)),
+                                                  std::move(fds.at(kept::kControlLock)),
+                                                  memory.as<ServiceState>().control)};
+  }
+};
+
+void serve_sessions(ServeSettings& settings, int signals, KeptServing& kept) {
   const ServicePaths& paths = *settings.service;
-  make_control_dir(paths);
-  const base::Fd sessions = claim_sessions_dir(paths.sessions);
-  const base::UnixListener listener(paths.control, base::SocketClaim::by_lock);
-  remove_leftovers(paths.sessions);
+  const ServicePlace place =
+      kept.takes_over() ? ServicePlace::adopt(paths, kept.things) : ServicePlace::claim(paths);
+  const base::UnixListener& listener = place.listener;
   const PidFile pid_file(paths.pid_file);
   Pager pager({.end = settings.exit_when_idle ? Pager::End::when_idle : Pager::End::when_told,
                .handshake_timeout = settings.handshake_timeout,
                .connect_timeout = settings.connect_timeout,
                .record_dir = paths.sessions,
+               .keeper = kept.keeper(),
                .signals = signals});
+  if (kept.takes_over()) {
+    pager.adopt(std::move(kept.things), kept.prepared);
+  } else {
+    const std::array descriptors{place.directory.get(), listener.fd(), listener.lock()};
+    pager.hold_service(descriptors, listener.file());
+  }
   ControlApi api(pager, {.socket_dir = paths.sessions,
                          .version = settings.version,
                          .needs_cache_key = settings.needs_cache_key,
@@ -120,6 +205,20 @@ void print_features(bool json) {
   }
 }
 
+// Executes uffd-keeper, the program in the same directory, with the other options.
+[[noreturn]] void run_under_keeper(int argc, char** argv) {
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
+  const std::string keeper = self.parent_path() / "uffd-keeper";
+  std::string name = "uffd-keeper";
+  std::string dashes = "--";
+  std::vector<char*> words{name.data(), dashes.data()};
+  std::copy_if(argv + 1, argv + argc, std::back_inserter(words),
+               [](const char* word) { return std::string_view(word) != "--keep"; });
+  words.push_back(nullptr);
+  ::execv(keeper.c_str(), words.data());
+  base::throw_errno("cannot run " + base::quoted(keeper));
+}
+
 }  // namespace
 
 int run_serve_command(int argc, char** argv) {
@@ -127,6 +226,9 @@ int run_serve_command(int argc, char** argv) {
   const std::optional<base::ParsedOptions> options = definition.parse(argc, argv);
   if (!options) {
     return 0;
+  }
+  if (options->has("keep")) {
+    run_under_keeper(argc, argv);
   }
   features().probe(options->value_or("without", ""));
   if (options->has("features")) {
@@ -139,14 +241,20 @@ int run_serve_command(int argc, char** argv) {
   }
   const base::Fd signals = take_signals();
   base::write_messages_in_background();
-  say_missing_features();
+  if (!settings.successor) {
+    say_missing_features();
+  }
   raise_limits();
   protect_from_oom_killer();
   try {
+    KeptServing kept;
+    if (!kept.wait(std::move(settings.keeper))) {
+      return 0;
+    }
     if (settings.service) {
-      serve_sessions(settings, signals.get());
+      serve_sessions(settings, signals.get(), kept);
     } else {
-      serve_file(settings, signals.get());
+      serve_file(settings, signals.get(), kept);
     }
   } catch (...) {
     // Leaves the descriptor open until exit. A process that waits for its close then finds the

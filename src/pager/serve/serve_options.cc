@@ -25,12 +25,12 @@ constexpr std::array<std::pair<const char*, const char*>, 5> kForeign{{
     {"otel-metric-export-interval", "metrics are at /metrics of the control socket"},
 }};
 
-base::Fd ready_fd_of(const base::ParsedOptions& options) {
+base::Fd descriptor_of(const base::ParsedOptions& options, const std::string& name) {
   constexpr int64_t kMaxFd = 1 << 20;
-  const auto fd = static_cast<int>(options.number("ready-fd", 3, kMaxFd, -1));
+  const auto fd = static_cast<int>(options.number(name, 3, kMaxFd, -1));
   if (fd >= 0 && ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
-    throw base::UsageError("bad value '" + std::to_string(fd) +
-                           "' for --ready-fd: the descriptor is not open");
+    throw base::UsageError("bad value '" + std::to_string(fd) + "' for --" + name +
+                           ": the descriptor is not open");
   }
   return base::Fd(fd);
 }
@@ -90,6 +90,7 @@ base::Options make_serve_options() {
   add_serving_options(options);
   options.value("read-attempts", "N", "attempts to read a page (4)")
       .value("handshake-timeout", "S", "refuse a client without handshake (5)")
+      .flag("keep", "run under uffd-keeper: guests survive the death of the server")
       .value("ready-fd", "N", "write a newline to descriptor N when ready")
       .value("without", "LIST", "do not use these kernel features")
       .flag("features", "print the kernel features and exit")
@@ -97,6 +98,8 @@ base::Options make_serve_options() {
           "Exit: 0 done; 1 another server is running; 2 usage; 4 bad file; 5 system error,\n"
           "or a page was poisoned. See uffd-serve(1), and uffd-ctl(1) for its sessions.");
   options.unlisted();
+  options.value("keeper-fd", "N", "the socket of uffd-keeper")
+      .flag("successor", "wait until uffd-keeper orders to serve");
   for (const auto& [name, why] : kForeign) {
     if (std::string_view(name) == "otel-insecure") {
       options.optional_value(name, why);
@@ -129,7 +132,11 @@ ServeSettings read_serve_settings(const base::ParsedOptions& options) {
   settings.serving = read_serving_options(options);
   settings.serving.read_attempts =
       static_cast<uint32_t>(options.number("read-attempts", 1, kMostReadAttempts, kReadAttempts));
-  settings.ready = ready_fd_of(options);
+  settings.keeper = descriptor_of(options, "keeper-fd");
+  settings.successor = options.has("successor");
+  if (!settings.successor) {  // the first server has used it
+    settings.ready = descriptor_of(options, "ready-fd");
+  }
   settings.json = options.has("json");
   base::check_socket_path(settings.service ? settings.service->control : settings.socket);
   for (const auto& [name, why] : kForeign) {

@@ -26,6 +26,8 @@ struct ServeSettings {
   std::chrono::milliseconds handshake_timeout{};
   std::chrono::milliseconds connect_timeout{};
   ServingOptions serving;  // of the socket, or the defaults of sessions
+  base::Fd keeper;         // the socket of the keeper; none without one
+  bool successor = false;  // the keeper has started another server before this one
   base::Fd ready;
   bool json = false;
 };

@@ -5,62 +5,114 @@
 #include <fcntl.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
 #include "base/error.h"
 #include "pager/faults/fault_loop.h"
+#include "pager/faults/hot_file.h"
 #include "pager/faults/vmm_watch.h"
 #include "pager/kernel/clock.h"
 #include "pager/kernel/event_fd.h"
 #include "pager/kernel/features.h"
+#include "pager/kernel/invariant.h"
 #include "pager/kernel/read_ticker.h"
 
 namespace pager {
 namespace {
 
-const std::vector<hot::Region>& checked(const std::vector<hot::Region>& regions,
-                                        const Image& image) {
-  if (const std::optional<std::string> problem = hot::layout_problem(regions, image.size())) {
-    throw base::BadData("cannot use the handshake for " + base::quoted(image.path()) + ": " +
-                        *problem);
-  }
-  return regions;
+// The lists that are not installed yet, at most.
+uint64_t lists_in(const SessionState& state) {
+  return state.hot.count;
 }
 
 }  // namespace
 
-Session::Session(std::string id, ServingPlan plan, HandshakeReader::Result handshake,
-                 base::Fd socket, Vmm vmm, int notify)
+void Session::describe(SessionState& state, const std::string& id, const ServingPlan& plan,
+                       const Vmm& vmm) {
+  require(id.size() < state.id.size(), "the id of a session is too long");
+  *std::ranges::copy(id, state.id.begin()).out = '\0';
+  state.vmm_pid = vmm.pid();
+  state.vmm_start_time = vmm.start_time();
+  state.on_failure = plan.serving.failure_action();
+  state.read_attempts = plan.serving.attempts();
+  if (plan.trace) {
+    state.trace.set(plan.trace->path());
+  }
+  if (plan.hot) {  // a successor starts it if this server ends before its session does
+    state.hot.paths.front().set(plan.hot->path);
+    state.hot.count = 1;
+  }
+}
+
+Session::Session(std::string id, ServingPlan plan, Handles handles, int notify)
     : id_(std::move(id)),
       plan_(std::move(plan)),
-      regions_(checked(handshake.regions, *plan_.image)),
-      uffd_(std::move(handshake.uffd)),
-      socket_(std::move(socket)),
-      vmm_(std::move(vmm)),
+      regions_(handles.state->regions()),
+      uffd_(std::move(handles.uffd)),
+      socket_(std::move(handles.socket)),
+      vmm_(std::move(handles.vmm)),
       wake_(make_event_fd()),
       notify_(notify),
       log_(id_, vmm_.pid(), uffd_.get()),
-      mapping_(std::in_place, regions_, plan_.image->identity()),
+      mapping_(std::move(handles.state)),
+      counters_(mapping_->counters()),
+      is_taken_over_(handles.is_taken_over),
       hot_list_(plan_.hot),
       hot_lists_given_(plan_.hot ? 1 : 0) {
-  SessionState& state = mapping_->state();
-  state.vmm_pid = vmm_.pid();
-  state.vmm_start_time = vmm_.start_time();
-  state.on_failure = plan_.serving.failure_action();
-  state.read_attempts = plan_.serving.attempts();
-  if (plan_.hot_refused) {
+  if (is_taken_over_) {
+    hot_lists_given_ = counters_.get(Count::hot_lists_ended) + lists_in(mapping_->state());
+    if (lists_in(mapping_->state()) > 0) {
+      list_opener_ = std::thread(&Session::open_lists, this);
+    }
+  } else if (plan_.hot_refused) {
     counters_.add(Count::hot_list_refused);
   }
-  if (plan_.trace) {
-    state.trace.set(plan_.trace->path());
+  try {
+    thread_ = std::thread(&Session::run, this);
+  } catch (...) {
+    if (list_opener_.joinable()) {
+      list_opener_.join();
+    }
+    throw;
   }
-  thread_ = std::thread(&Session::run, this);
 }
 
 Session::~Session() {
   stop();
   thread_.join();
+  if (list_opener_.joinable()) {
+    list_opener_.join();
+  }
+}
+
+// The files of the lists may be on a disk that does not answer, so the guest does not wait for
+// them.
+void Session::open_lists() {
+  std::vector<std::shared_ptr<const HotFile>> lists;
+  HotListCache files;
+  const SessionState::HotLists& hot = mapping_->state().hot;
+  for (uint32_t i = 0; i < hot.count; ++i) {
+    try {
+      lists.push_back(files.open(std::string(hot.paths.at(i).view()), *plan_.image));
+    } catch (const std::exception& error) {
+      log_.warn(std::string(error.what()) + "; its pages are not installed ahead of faults");
+      lists.push_back(nullptr);
+    }
+  }
+  const std::lock_guard lock(orders_mutex_);
+  hot_list_ = lists.back();
+  order({.kind = Order::Kind::resume_lists, .lists = std::move(lists)});
+}
+
+void Session::take_over(FaultLoop& loop) {
+  const uint64_t replayed = loop.take_over();
+  if (loop.detached()) {
+    mark_detached();
+  }
+  replayed_.store(replayed, std::memory_order_release);
+  signal_event(notify_);
 }
 
 void Session::stop() {
@@ -110,9 +162,7 @@ void Session::run() {
 // Frees the resources that only this thread uses, before others are notified of the end.
 void Session::release_resources() {
   uffd_.reset();
-  socket_.reset();
   vmm_.close_pidfd();
-  mapping_.reset();
 }
 
 void Session::order(Order order) {
@@ -188,6 +238,9 @@ void Session::run_orders(FaultLoop& loop) {
       case Order::Kind::pause:
         loop.pause();
         break;
+      case Order::Kind::resume_lists:
+        loop.resume_hot_lists(order.lists);
+        break;
     }
   }
 }
@@ -228,10 +281,11 @@ void Session::serve() {
     ticker.emplace();
   }
   hot::TraceWriter* trace = plan_.trace ? &*plan_.trace : nullptr;
-  if (trace != nullptr) {
+  if (trace != nullptr && is_taken_over_) {
+    trace->resume(regions_, plan_.image->size());
+  } else if (trace != nullptr) {
     trace->start(regions_, plan_.image->size());
   }
-  VmmWatch watch(uffd_.get(), socket_.get(), vmm_, wake_.get(), regions_);
   FaultLoop loop({.uffd = uffd_.get(),
                   .state = mapping_->state(),
                   .image = *plan_.image,
@@ -239,14 +293,20 @@ void Session::serve() {
                   .counters = counters_,
                   .log = log_,
                   .trace = trace},
-                 plan_.serving.window_of(trace != nullptr));
-  if (plan_.hot) {
-    loop.prefetch(plan_.hot);
+                 is_taken_over_ ? Window::of_setting(mapping_->state().window_pages)
+                                : plan_.serving.window_of(trace != nullptr));
+  if (is_taken_over_) {
+    take_over(loop);
+  } else {
+    if (plan_.hot) {
+      loop.prefetch(plan_.hot);
+    }
+    if (trace == nullptr) {
+      loop.release_holes();
+    }
   }
-  if (trace == nullptr) {
-    loop.release_holes();
-  }
-  while (!stop_.load(std::memory_order_relaxed)) {
+  VmmWatch watch(uffd_.get(), socket_.get(), vmm_, wake_.get(), regions_);
+  while (!stop_.load(std::memory_order_relaxed) && !loop.detached()) {
     if (has_orders_.load(std::memory_order_acquire)) {
       run_orders(loop);
     }

@@ -43,11 +43,22 @@ struct ServingPlan {
 // So no descriptor number is reused while a thread may still use it.
 class Session {
  public:
+  // The descriptors of a VMM, and the state of its memory.
+  struct Handles {
+    base::Fd uffd;
+    base::Fd socket;
+    Vmm vmm;
+    std::unique_ptr<StateMapping> state;
+    // The state is that of a server that has ended: the session continues there.
+    bool is_taken_over = false;
+  };
+  // Fills in a new state, before the session exists.
+  static void describe(SessionState& state, const std::string& id, const ServingPlan& plan,
+                       const Vmm& vmm);
   // `notify` is an eventfd that the session writes when it has ended; it must outlive the session.
-  // Throws base::BadData if the regions do not fit the image, std::system_error if no thread can be
-  // started.
-  Session(std::string id, ServingPlan plan, HandshakeReader::Result handshake, base::Fd socket,
-          Vmm vmm, int notify);
+  // Throws std::system_error if no thread can be started. The regions of the state must fit the
+  // image.
+  Session(std::string id, ServingPlan plan, Handles handles, int notify);
   // Stops the thread and joins it. If the VMM still lives, its guest hangs at the next fault. The
   // join blocks while a disk blocks the thread: call wait_for_end() first.
   ~Session();
@@ -71,6 +82,13 @@ class Session {
   // The last list that was given; may be null.
   std::shared_ptr<const HotFile> hot_list() const;
   const Counters& counters() const { return counters_; }
+  SessionState& state() { return mapping_->state(); }
+  // The number of removals that the server before this one had read and maybe not applied; nothing
+  // until the session has taken over, which it signals by `notify`.
+  std::optional<uint64_t> replayed() const {
+    const uint64_t count = replayed_.load(std::memory_order_acquire);
+    return count == kNotYet ? std::nullopt : std::optional(count);
+  }
   const SessionLog& log() const { return log_; }
   // Orders for the thread; thread-safe. Each order but pause() ends a pause. complete() returns the
   // completion, which may already be done, or null if another one is running and a client waits for
@@ -87,10 +105,12 @@ class Session {
   bool ended() const { return ended_.load(std::memory_order_acquire); }
 
  private:
+  static constexpr uint64_t kNotYet = ~uint64_t{0};
   struct Order {
-    enum class Kind { complete, prefetch, pause } kind;
+    enum class Kind { complete, prefetch, pause, resume_lists } kind;
     std::shared_ptr<Completion> completion{};
     std::shared_ptr<const HotFile> list{};
+    std::vector<std::shared_ptr<const HotFile>> lists{};
   };
   void run();
   void serve();
@@ -99,6 +119,8 @@ class Session {
   void run_orders(FaultLoop& loop);
   void mark_detached();
   void linger(VmmWatch& watch);
+  void take_over(FaultLoop& loop);
+  void open_lists();
 
   std::string id_;
   ServingPlan plan_;
@@ -109,8 +131,10 @@ class Session {
   base::Fd wake_;  // eventfd
   int notify_;
   SessionLog log_;
-  std::optional<StateMapping> mapping_;
-  Counters counters_;
+  std::unique_ptr<StateMapping> mapping_;
+  Counters& counters_;  // in mapping_
+  bool is_taken_over_;
+  std::atomic<uint64_t> replayed_{kNotYet};
   mutable std::mutex orders_mutex_;
   std::vector<Order> orders_;
   std::shared_ptr<Completion> completion_;   // the last one
@@ -122,6 +146,7 @@ class Session {
   std::atomic<bool> ended_{false};
   std::condition_variable end_;  // notified when `ended_` changes, under orders_mutex_
   bool abandoned_ = false;       // detached: the owner of `notify_` may no longer exist
+  std::thread list_opener_;      // of a session that was taken over
   std::thread thread_;
 };
 

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+// The keeper's loop: messages of servers, and their ends.
+#include "pager/keep/keeper.h"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+#include "base/message.h"
+#include "pager/kernel/clock.h"
+
+namespace pager {
+namespace {
+
+using Type = KeepMessage::Type;
+
+std::string text_of(const KeptServer::End& end) {
+  return end.exited ? "exited with status " + std::to_string(end.status)
+                    : "was killed by signal " + std::to_string(end.status) + " (" +
+                          ::strsignal(end.status) + ")";
+}
+
+RestartReason reason_of(const KeptServer::End& end) {
+  return end.exited              ? RestartReason::exited
+         : end.status == SIGKILL ? RestartReason::killed
+                                 : RestartReason::crashed;
+}
+
+}  // namespace
+
+Keeper::Keeper(ServerProgram program, int signals)
+    : program_(std::move(program)),
+      signals_(signals),
+      page_fd_(make_keeper_page()),
+      page_(map_keeper_page(page_fd_.get())) {
+  page_.keeper_pid = static_cast<uint64_t>(::getpid());
+}
+
+Keeper::~Keeper() {
+  if (successor_) {
+    successor_->kill(SIGKILL);
+  }
+}
+
+int Keeper::run() {
+  page_.generation = 1;
+  active_ = KeptServer::start(program_, false);
+  program_.first_only.clear();  // a reader of --ready-fd sees its end
+  active_->queue_go(1, page_fd_.get());
+  do {
+    wait();
+  } while (handle_ends());
+  return status_;
+}
+
+void Keeper::wait() {
+  std::array<struct pollfd, 5> fds{};
+  fds[0] = {.fd = active_ ? signals_ : -1, .events = POLLIN, .revents = 0};
+  const auto watch = [&](size_t at, std::optional<KeptServer>& server) {
+    fds[at].fd = fds[at + 1].fd = -1;
+    if (server && server->is_closed) {
+      fds[at + 1] = {.fd = server->pidfd(), .events = POLLIN, .revents = 0};
+    } else if (server) {
+      const bool all_sent = server->flush(held_);
+      const short events = all_sent ? POLLIN : POLLIN | POLLOUT;
+      fds[at] = {.fd = server->socket(), .events = events, .revents = 0};
+      fds[at + 1] = {.fd = server->pidfd(), .events = POLLIN, .revents = 0};
+    }
+  };
+  watch(1, active_);
+  watch(3, successor_);
+  if (::poll(fds.data(), fds.size(), start_at_.poll_timeout()) < 0 && errno != EINTR) {
+    base::throw_errno("cannot wait for the servers");
+  }
+  if (fds[0].revents != 0) {
+    struct signalfd_siginfo info {};
+    if (::read(signals_, &info, sizeof info) == sizeof info && active_) {
+      active_->kill(static_cast<int>(info.ssi_signo));
+    }
+  }
+  // What a server has sent before its end still counts.
+  for (std::optional<KeptServer>* server : {&active_, &successor_}) {
+    if (*server && !(*server)->is_closed) {
+      receive(**server);
+    }
+  }
+}
+
+void Keeper::receive(KeptServer& server) {
+  try {
+    bool lost = false;
+    while (std::optional<ReceivedMessage> received = receive_message(server.socket(), &lost)) {
+      handle(server, *received, std::exchange(lost, false));
+    }
+  } catch (const PeerEnded&) {
+    server.is_closed = true;  // it ends now, with its own exit status
+  } catch (const std::exception& error) {
+    base::say_warning("killing the page server (" + std::to_string(server.pid()) +
+                      "): " + error.what());
+    server.is_closed = true;
+    server.kill(SIGKILL);
+  }
+}
+
+void Keeper::handle(KeptServer& server, ReceivedMessage& received, bool lost) {
+  const KeepMessage& message = received.message;
+  if (message.type == Type::hello) {
+    server.said_hello = true;
+    return;
+  }
+  if (!active_ || &server != &*active_) {
+    return;  // a successor has nothing to say before it serves
+  }
+  switch (message.type) {
+    case Type::hold:
+      if (!lost) {
+        hold(message.key,
+             {.kind = message.kind, .parent = message.parent, .fds = std::move(received.fds)});
+      }
+      reply(server, lost ? EMFILE : 0);
+      break;
+    case Type::drop:
+      drop(message.key);
+      reply(server, 0);
+      break;
+    case Type::accept:
+      accept(server, message);
+      break;
+    case Type::ready:
+      server.is_ready = true;
+      page_.replayed += message.value;
+      if (!successor_) {
+        start_at_ = base::Deadline::after(std::chrono::milliseconds(0));
+      }
+      break;
+    default:
+      break;
+  }
+}
+
+// A connection is sent to a successor only when it has to serve, because most of them last
+// microseconds.
+void Keeper::hold(uint64_t key, HeldThing thing) {
+  const bool is_connection = thing.kind == Kept::connection;
+  held_[key] = std::move(thing);
+  if (successor_ && !is_connection) {
+    successor_->queue(key);
+  }
+}
+
+void Keeper::drop(uint64_t key) {
+  const auto found = held_.find(key);
+  if (found == held_.end()) {
+    return;
+  }
+  if (successor_ && found->second.kind != Kept::connection) {
+    successor_->queue(key);
+  }
+  held_.erase(found);
+}
+
+void Keeper::accept(KeptServer& server, const KeepMessage& request) {
+  const auto endpoint = held_.find(request.value);
+  if (endpoint == held_.end() || endpoint->second.kind != Kept::endpoint ||
+      endpoint->second.fds.size() <= kept::kListener) {
+    reply(server, EBADF);
+    return;
+  }
+  base::Fd socket(::accept4(endpoint->second.fds[kept::kListener].get(), nullptr, nullptr,
+                            SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!socket) {
+    reply(server, errno);
+    return;
+  }
+  const int fd = socket.get();
+  HeldThing thing{.kind = Kept::connection, .parent = request.value, .fds = {}};
+  thing.fds.push_back(std::move(socket));
+  hold(request.key, std::move(thing));
+  reply(server, 0, fd);
+}
+
+// A server sends one request at a time and reads the reply, so the socket has room.
+void Keeper::reply(KeptServer& server, int error, int fd) {
+  const KeepMessage message{.type = Type::reply, .value = static_cast<uint64_t>(error)};
+  static_cast<void>(send_message(server.socket(), message,
+                                 fd >= 0 ? std::span<const int>(&fd, 1) : std::span<const int>()));
+}
+
+bool Keeper::holds_session() const {
+  return std::ranges::any_of(held_,
+                             [](const auto& entry) { return entry.second.kind == Kept::session; });
+}
+
+// Returns false if the keeper has to end.
+bool Keeper::handle_ends() {
+  if (successor_) {
+    if (const auto end = successor_->end()) {
+      base::say_warning("the page server that waits (" + std::to_string(successor_->pid()) + ") " +
+                        text_of(*end));
+      note_end(*successor_);
+      successor_.reset();
+    }
+  }
+  if (active_) {
+    if (const auto end = active_->end()) {
+      if (!active_->is_closed) {
+        receive(*active_);  // what it has sent between the poll and its end
+      }
+      if (ends_with(*end)) {
+        return false;
+      }
+      page_.ended_ns = monotonic_ns();
+      page_.ready_ns = 0;
+      ++page_.restarts;
+      page_.reason = reason_of(*end);
+      page_.signal = end->exited ? 0 : static_cast<uint64_t>(end->status);
+      note_end(*active_);
+      base::say_warning("the page server (" + std::to_string(active_->pid()) + ") " +
+                        text_of(*end));
+      active_.reset();
+    }
+  }
+  if (start_at_.passed()) {
+    start_at_ = base::Deadline::never();
+    start_successor();
+  }
+  if (!active_ && successor_) {
+    promote();
+  }
+  return true;
+}
+
+// Whether the keeper ends with the server that served: it has ended by itself, or has never served.
+bool Keeper::ends_with(const KeptServer::End& end) {
+  const bool never_served = page_.generation == 1 && !active_->is_ready;
+  const bool by_itself = end.exited && (end.status == 0 || !holds_session());
+  if (!never_served && !by_itself) {
+    return false;
+  }
+  status_ = end.exited ? end.status : static_cast<int>(base::ExitCode::system);
+  if (!end.exited) {
+    base::say_error("the page server " + text_of(end) + " before it was ready");
+  }
+  return true;
+}
+
+// Decides when the next server is started: at once, or later and later if servers end before they
+// can do anything.
+void Keeper::note_end(const KeptServer& server) {
+  constexpr unsigned kMostDoublings = 12;  // 4 s
+  const bool is_active = active_ && &server == &*active_;
+  failures_ = (is_active ? server.is_ready : server.said_hello) ? 0 : failures_ + 1;
+  const auto delay = failures_ == 0 ? 0 : 1 << std::min(failures_, kMostDoublings);
+  if (!is_active || !successor_) {
+    start_at_ = base::Deadline::after(std::chrono::milliseconds(delay));
+  }
+}
+
+// The process before it has ended.
+void Keeper::promote() {
+  active_ = std::exchange(successor_, std::nullopt);
+  for (const auto& [key, thing] : held_) {
+    if (thing.kind == Kept::connection) {
+      active_->queue(key);
+    }
+  }
+  active_->queue_go(++page_.generation, page_fd_.get());
+  active_->flush(held_);
+  base::say_warning("process " + std::to_string(active_->pid()) + " serves its guests");
+}
+
+// Starts a server that waits.
+void Keeper::start_successor() {
+  try {
+    successor_ = KeptServer::start(program_, true);
+  } catch (const std::system_error& error) {
+    constexpr std::chrono::milliseconds kAgain{100};
+    base::say_warning(std::string(error.what()) + "; the keeper tries again");
+    start_at_ = base::Deadline::after(kAgain);
+    return;
+  }
+  for (const auto& [key, thing] : held_) {
+    if (thing.kind != Kept::connection) {
+      successor_->queue(key);
+    }
+  }
+}
+
+}  // namespace pager

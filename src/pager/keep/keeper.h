@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// The keeper: holds the descriptors of all guests while page servers come and go.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+#include "base/deadline.h"
+#include "base/fd.h"
+#include "pager/keep/keeper_page.h"
+#include "pager/keep/kept_server.h"
+
+namespace pager {
+
+// One thread. It understands no byte that a client or a VMM has sent, touches no guest memory, and
+// does nothing while no server asks for something:
+//
+//| a server asks                 hold or close descriptors, or accept at a listening socket
+//| the server that serves ends   its successor, which has started and waits, gets the order to
+//|                               serve; then the next successor is started
+//| the successor ends            the next one is started
+//| the server ends by itself     so does the keeper
+//
+// A successor gets the order to serve only when the process before it has ended completely
+// (waitid): two servers on one userfaultfd would install stale pages.
+class Keeper {
+ public:
+  // `signals` is a signalfd of the signals that the server that serves gets.
+  Keeper(ServerProgram program, int signals);
+  // Ends the successor that waits.
+  ~Keeper();
+  Keeper(const Keeper&) = delete;
+  Keeper(Keeper&&) = delete;
+  Keeper& operator=(const Keeper&) = delete;
+  Keeper& operator=(Keeper&&) = delete;
+
+  // Starts the first server. Returns the exit status of the last.
+  int run();
+
+ private:
+  void wait();
+  void start_successor();
+  void receive(KeptServer& server);
+  void handle(KeptServer& server, ReceivedMessage& received, bool lost);
+  void hold(uint64_t key, HeldThing thing);
+  void drop(uint64_t key);
+  void accept(KeptServer& server, const KeepMessage& request);
+  void reply(KeptServer& server, int error, int fd = -1);
+  bool handle_ends();
+  bool ends_with(const KeptServer::End& end);
+  void note_end(const KeptServer& server);
+  void promote();
+  bool holds_session() const;
+
+  ServerProgram program_;
+  int signals_;
+  base::Fd page_fd_;
+  KeeperPage& page_;
+  HeldThings held_;
+  std::optional<KeptServer> active_;
+  std::optional<KeptServer> successor_;
+  unsigned failures_ = 0;  // servers that have ended before they could serve, in a row
+  base::Deadline start_at_ = base::Deadline::never();  // of the next server
+  int status_ = 0;
+};
+
+}  // namespace pager

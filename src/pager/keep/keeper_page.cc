@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makes and maps the keeper's page.
+#include "pager/keep/keeper_page.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+namespace pager {
+
+const char* name_of(RestartReason reason) {
+  switch (reason) {
+    case RestartReason::killed:
+      return "killed";
+    case RestartReason::crashed:
+      return "crashed";
+    case RestartReason::hung:
+      return "hung";
+    case RestartReason::exited:
+      return "exited";
+    case RestartReason::upgraded:
+      return "upgraded";
+    case RestartReason::none:
+      break;
+  }
+  return "none";
+}
+
+KeeperPage& map_keeper_page(int fd) {
+  void* memory = ::mmap(nullptr, sizeof(KeeperPage), PROT_READ | PROT_WRITE,
+                        fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);
+  if (memory == MAP_FAILED) {
+    base::throw_errno("cannot map the keeper's page");
+  }
+  return *static_cast<KeeperPage*>(memory);
+}
+
+base::Fd make_keeper_page() {
+  base::Fd fd(::memfd_create("snapfork-keeper", MFD_CLOEXEC));
+  if (!fd || ::ftruncate(fd.get(), sizeof(KeeperPage)) != 0) {
+    base::throw_errno("cannot create the keeper's page");
+  }
+  return fd;
+}
+
+}  // namespace pager

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the keeper tells about itself, in memory that it shares with its page servers.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "base/fd.h"
+
+namespace pager {
+
+// Why the keeper started the last server. The words are in keeper_page.cc.
+enum class RestartReason : uint32_t { none, killed, crashed, hung, exited, upgraded };
+const char* name_of(RestartReason reason);
+
+// Only the keeper writes it, but for `ready_ns`. Times are CLOCK_MONOTONIC.
+struct KeeperPage {
+  std::atomic<uint64_t> keeper_pid;
+  std::atomic<uint64_t> generation;  // servers that have served; 1 for the first
+  std::atomic<uint64_t> restarts;
+  std::atomic<RestartReason> reason;  // of the last restart
+  std::atomic<uint64_t> signal;       // that ended the last server; 0: none
+  std::atomic<uint64_t> ended_ns;     // the keeper saw the end of the last server
+  std::atomic<uint64_t> ready_ns;     // its successor served all sessions; 0: not yet
+  std::atomic<uint64_t> replayed;     // removals that successors found read and not marked
+};
+
+// Maps the page of a descriptor, forever. With -1 a page of this process alone, all zero.
+KeeperPage& map_keeper_page(int fd);
+// A memfd for a page. Throws std::system_error.
+base::Fd make_keeper_page();
+
+}  // namespace pager

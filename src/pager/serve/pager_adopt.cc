@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pager: what it gives to the keeper, and how it continues what earlier servers gave to it.
+#include <fcntl.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/message.h"
+#include "pager/kernel/clock.h"
+#include "pager/kernel/event_fd.h"
+#include "pager/serve/kept_text.h"
+#include "pager/serve/pager.h"
+
+namespace pager {
+
+void Pager::hold_service(std::span<const int> descriptors, base::FileId control) {
+  if (settings_.keeper == nullptr) {
+    return;
+  }
+  service().control = control;
+  std::vector<int> fds{service_.fd()};
+  fds.insert(fds.end(), descriptors.begin(), descriptors.end());
+  settings_.keeper->hold(Kept::service, kServiceKey, 0, fds);
+}
+
+bool Pager::hold_session(Key key, Key endpoint, const Image& image,
+                         const Session::Handles& handles) {
+  if (settings_.keeper == nullptr) {
+    return true;
+  }
+  std::array<int, KeepMessage::kMostFds> fds{};
+  fds[kept::kState] = handles.state->file();
+  fds[kept::kImage] = image.fd();
+  fds[kept::kUffd] = handles.uffd.get();
+  fds[kept::kSocket] = handles.socket.get();
+  fds[kept::kPidfd] = handles.vmm.pidfd();
+  const size_t count = handles.vmm.pidfd() >= 0 ? fds.size() : fds.size() - 1;
+  return settings_.keeper->hold(Kept::session, key, endpoint, std::span(fds).first(count));
+}
+
+// Makes the state of an endpoint, and gives its descriptors to the keeper.
+void Pager::hold_endpoint(Key key, Waiting& waiting) {
+  if (settings_.keeper == nullptr) {
+    return;
+  }
+  const std::string text = compose_kept_text(waiting.endpoint);
+  waiting.state = SharedMemory(sizeof(EndpointState) + text.size(), true);
+  auto& state = waiting.state.as<EndpointState>();
+  state.version = EndpointState::kVersion;
+  state.text_bytes = static_cast<uint32_t>(text.size());
+  std::ranges::copy(text, waiting.state.after<EndpointState>());
+  state.socket = waiting.listener.file();
+  if (!waiting.deadline.is_never()) {
+    state.deadline_ns =
+        monotonic_ns() + static_cast<uint64_t>(settings_.connect_timeout.count()) * kMillisecond;
+  }
+  std::array<int, KeepMessage::kMostFds> fds{};
+  fds[kept::kEndpointState] = waiting.state.fd();
+  fds[kept::kEndpointImage] = waiting.endpoint.image->fd();
+  fds[kept::kListener] = waiting.listener.fd();
+  fds[kept::kListenerLock] = waiting.listener.lock();
+  const size_t count = kept::kListenerLock + (waiting.listener.lock() >= 0 ? 1 : 0);
+  settings_.keeper->hold(Kept::endpoint, key, 0, std::span(fds).first(count));
+}
+
+void Pager::let_go(Key key) {
+  if (settings_.keeper != nullptr) {
+    settings_.keeper->drop(key);
+    state_files_.remove(key);
+  }
+}
+
+// Guests come first: they may wait for their next page.
+void Pager::adopt(HeldThings things, Prepared& prepared) {
+  const std::lock_guard lock(mutex_);
+  adopt_service(things);
+  std::set<Key> taken;  // endpoints whose VMM is connected
+  for (auto& [key, thing] : things) {
+    endpoints_.set_next_key(std::max(endpoints_.next_key(), key + 1));
+    if (thing.kind == Kept::session) {
+      adopt_session(key, thing, prepared);
+      taken.insert(thing.parent);
+    }
+  }
+  std::vector<Key> leaving;
+  for (auto& [key, thing] : things) {
+    if (thing.kind == Kept::endpoint && adopt_endpoint(key, thing, prepared, taken.contains(key))) {
+      leaving.push_back(key);
+    }
+  }
+  for (auto& [key, thing] : things) {
+    if (thing.kind == Kept::connection) {
+      endpoints_.adopt_connection(key, thing.parent, std::move(thing.fds.at(0)));
+    }
+  }
+  // The server before this one was about to do this.
+  for (const Key key : leaving) {
+    endpoints_.shut(key);
+  }
+  signal_event(notify_.get());  // if no session has to be waited for
+}
+
+void Pager::adopt_service(HeldThings& things) {
+  const auto found = things.find(kServiceKey);
+  if (found == things.end() || found->second.kind != Kept::service) {
+    return;
+  }
+  SharedMemory memory(std::move(found->second.fds.at(kept::kServiceState)), sizeof(ServiceState));
+  const auto& state = memory.as<ServiceState>();
+  if (state.version != ServiceState::kVersion || state.counts != kCounts) {
+    throw base::BadData("cannot use the state of the last server: it has another version");
+  }
+  service_ = std::move(memory);
+}
+
+void Pager::adopt_session(Key key, HeldThing& thing, Prepared& prepared) {
+  Vmm vmm = Vmm::of_pidfd(thing.fds.size() > kept::kPidfd ? std::move(thing.fds[kept::kPidfd])
+                                                          : base::Fd());
+  try {
+    PreparedThing ready = prepared.take(key, thing);
+    SessionState& state = ready.state->state();
+    const std::string id = state.id.data();
+    vmm.set_identity(state.vmm_pid, state.vmm_start_time);
+    Endpoint& endpoint = ready.text.endpoint;
+    ServingPlan plan{.image = ready.image, .hot = nullptr, .serving = endpoint.serving};
+    if (const std::string trace(state.trace.view()); !trace.empty()) {
+      plan.trace.emplace(trace);
+    }
+    Connected connected{.id = id,
+                        .instance_id = endpoint.instance_id,
+                        .cache_key = endpoint.cache_key,
+                        .socket_path = endpoint.socket_path,
+                        .closing = state.closing != 0,
+                        .refusals = std::make_shared<Refusals>(),
+                        .session = nullptr};
+    connected.session =
+        std::make_unique<Session>(id, std::move(plan),
+                                  Session::Handles{.uffd = std::move(thing.fds.at(kept::kUffd)),
+                                                   .socket = std::move(thing.fds.at(kept::kSocket)),
+                                                   .vmm = vmm.duplicate(),
+                                                   .state = std::move(ready.state),
+                                                   .is_taken_over = true},
+                                  notify_.get());
+    connected_.emplace(key, std::move(connected));
+    ids_[id] = key;
+    taking_over_.insert(key);
+    service().had_session = true;
+  } catch (const std::exception& error) {
+    // Without its state, nothing distinguishes a page that the guest has discarded from one that it
+    // needs.
+    base::say_warning(std::string(error.what()) + "; process " + std::to_string(vmm.pid()) +
+                      " cannot be served any longer; " +
+                      (vmm.kill() ? "killed it, because its guest would hang"
+                                  : "cannot kill it: its guest hangs"));
+    let_go(key);
+  }
+}
+
+// Returns whether no further VMM may connect there.
+bool Pager::adopt_endpoint(Key key, HeldThing& thing, Prepared& prepared, bool taken) {
+  try {
+    PreparedThing ready = prepared.take(key, thing);
+    Endpoint& endpoint = ready.text.endpoint;
+    endpoint.image = std::move(ready.image);
+    endpoint.hot = std::move(ready.hot);
+    const auto& state = ready.endpoint.as<EndpointState>();
+    endpoint.traced = state.traced != 0;
+    taken = taken && !endpoint.many;
+    const bool leaving = taken || state.leaving != 0;
+    base::Fd lock = thing.fds.size() > kept::kListenerLock
+                        ? std::move(thing.fds[kept::kListenerLock])
+                        : base::Fd();
+    base::UnixListener listener =
+        base::UnixListener::adopt(endpoint.socket_path, std::move(thing.fds.at(kept::kListener)),
+                                  std::move(lock), state.socket);
+    if (!leaving && !listener.is_reachable()) {
+      throw base::BadData("session " + base::quoted(endpoint.id) + ": closed: its socket " +
+                          base::quoted(endpoint.socket_path) + " was removed or replaced");
+    }
+    endpoints_.watch(listener.fd(), key);
+    if (!endpoint.many) {
+      service().had_session = true;
+      ids_.try_emplace(endpoint.id, key);
+    }
+    const uint64_t now = monotonic_ns();
+    const std::chrono::milliseconds left{(state.deadline_ns - std::min(state.deadline_ns, now)) /
+                                         kMillisecond};
+    endpoints_.add(key, Waiting{.endpoint = std::move(endpoint),
+                                .listener = std::move(listener),
+                                .deadline = state.deadline_ns == 0 ? base::Deadline::never()
+                                                                   : base::Deadline::after(left),
+                                .state = std::move(ready.endpoint),
+                                .taken = taken});
+    return leaving;
+  } catch (const std::exception& error) {
+    base::say_warning(error.what());
+    let_go(key);
+    return false;
+  }
+}
+
+// When all sessions of earlier servers are served, the keeper starts the next successor.
+void Pager::check_taken_over() {
+  const std::lock_guard lock(mutex_);
+  if (reported_ready_ || settings_.keeper == nullptr) {
+    return;
+  }
+  uint64_t replayed = 0;
+  for (const auto& [key, connected] : connected_) {
+    if (taking_over_.contains(key)) {
+      const std::optional<uint64_t> count = connected.session->replayed();
+      if (!count && !connected.session->ended()) {
+        return;
+      }
+      replayed += count.value_or(0);
+    }
+  }
+  taking_over_.clear();
+  reported_ready_ = true;
+  settings_.keeper->ready(replayed);
+}
+
+}  // namespace pager

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Creates and maps the memory that servers pass on.
+#include "pager/serve/shared_state.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <utility>
+
+#include "base/file_status.h"
+#include "base/message.h"
+
+namespace pager {
+
+SharedMemory::SharedMemory(size_t bytes, bool shared) : bytes_(bytes) {
+  if (shared) {
+    file_ = base::Fd(::memfd_create("snapfork-state", MFD_CLOEXEC));
+    if (!file_ || ::ftruncate(file_.get(), static_cast<off_t>(bytes)) != 0) {
+      base::throw_errno("cannot create shared memory");
+    }
+  }
+  map();
+}
+
+SharedMemory::SharedMemory(base::Fd file, size_t least_bytes) : file_(std::move(file)) {
+  bytes_ = static_cast<size_t>(base::stat_fd(file_.get(), "the state of a server").st_size);
+  if (bytes_ < least_bytes) {
+    throw base::BadData("cannot use the state of a server: it is truncated");
+  }
+  map();
+}
+
+void SharedMemory::map() {
+  memory_ = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
+                   file_ ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, file_.get(), 0);
+  if (memory_ == MAP_FAILED) {
+    memory_ = nullptr;
+    base::throw_errno("cannot map shared memory");
+  }
+}
+
+SharedMemory::SharedMemory(SharedMemory&& other) noexcept
+    : file_(std::move(other.file_)),
+      memory_(std::exchange(other.memory_, nullptr)),
+      bytes_(other.bytes_) {}
+
+SharedMemory& SharedMemory::operator=(SharedMemory&& other) noexcept {
+  std::swap(file_, other.file_);
+  std::swap(memory_, other.memory_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+SharedMemory::~SharedMemory() {
+  if (memory_ != nullptr) {
+    ::munmap(memory_, bytes_);
+  }
+}
+
+std::string StateFiles::path(uint64_t key) const {
+  return dir_ + "/" + std::to_string(key) + ".state";
+}
+
+base::Fd StateFiles::create(uint64_t key) {
+  std::string why = "the directory is not on tmpfs";
+  struct statfs fs {};
+  if (!dir_.empty() && ::statfs(dir_.c_str(), &fs) == 0 && fs.f_type == TMPFS_MAGIC) {
+    constexpr mode_t kMode = 0600;
+    ::unlink(path(key).c_str());  // of a server before the last start
+    base::Fd file(
+        ::open(path(key).c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode));
+    if (file) {
+      return file;
+    }
+    why = std::generic_category().message(errno);
+  }
+  if (!dir_.empty() && !std::exchange(warned_, true)) {
+    base::say_detail("the states of sessions are not in " + base::quoted(dir_) + " (" + why +
+                     "): they survive the death of the server, but not that of the keeper, too");
+  }
+  base::Fd file(::memfd_create("snapfork-session", MFD_CLOEXEC));
+  if (!file) {
+    base::throw_errno("cannot create the state of a session");
+  }
+  return file;
+}
+
+void StateFiles::remove(uint64_t key) const {
+  if (!dir_.empty()) {
+    ::unlink(path(key).c_str());
+  }
+}
+
+}  // namespace pager

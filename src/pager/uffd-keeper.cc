@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// uffd-keeper: runs page servers, and holds the descriptors of their guests when a server dies.
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/descriptor_limit.h"
+#include "base/error.h"
+#include "base/message.h"
+#include "base/open_files.h"
+#include "base/options.h"
+#include "base/program.h"
+#include "pager/keep/keeper.h"
+#include "pager/keep/least_privilege.h"
+#include "pager/kernel/features.h"
+#include "pager/serve/server_process.h"
+#include "store/inherited_locks.h"
+
+namespace {
+
+base::Options make_options() {
+  base::Options options(
+      "uffd-keeper", "[--server PROGRAM] -- OPTION...",
+      "Run uffd-serve with these options, and keep its guests served if it dies.");
+  options.value("server", "PROGRAM", "the page server (uffd-serve beside this program)")
+      .footer(
+          "Exit: that of the last server, when it has ended by itself; 2 usage; 5 system error.\n"
+          "See uffd-keeper(1) and uffd-serve(1).");
+  return options;
+}
+
+std::string default_server() {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "uffd-serve";
+}
+
+// The descriptors above standard error that this process was started with.
+std::vector<base::Fd> inherited_descriptors() {
+  std::vector<base::Fd> fds;
+  for (const std::string& name : base::numeric_names("/proc/self/fd")) {
+    const int fd = std::stoi(name);
+    // The descriptor of the listing itself is closed by now.
+    if (fd > STDERR_FILENO && ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) {
+      fds.emplace_back(fd);
+    }
+  }
+  return fds;
+}
+
+int run(int argc, char** argv) {
+  char** const end = argv + argc;
+  char** const dashes =
+      std::find_if(argv, end, [](const char* word) { return std::string_view(word) == "--"; });
+  const std::optional<base::ParsedOptions> options =
+      make_options().parse(static_cast<int>(dashes - argv), argv);
+  if (!options) {
+    return 0;
+  }
+  options->require_operands(0, 0, "");
+  if (dashes == end) {
+    throw base::UsageError("the options of uffd-serve are needed, after '--'");
+  }
+  store::close_inherited_locks();
+  pager::ServerProgram program;
+  program.first_only = inherited_descriptors();
+  const std::string path = options->value_or("server", default_server());
+  program.binary = base::open_file(path, O_PATH);
+  program.arguments.assign(dashes + 1, end);
+  const base::Fd signals = pager::take_signals();
+  base::write_messages_in_background();
+  base::raise_descriptor_limit();
+  pager::protect_from_oom_killer();
+  pager::keep_least_privilege();
+  return pager::Keeper(std::move(program), signals.get()).run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return base::run_program("uffd-keeper", argc, argv, run);
+}

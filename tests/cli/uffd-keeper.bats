@@ -1,0 +1,156 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# uffd-keeper: page servers die, and their guests notice nothing.
+# shellcheck disable=SC2154,SC2030,SC2031 # run sets output and status; each test is a subshell of its own
+
+load helpers
+load uffd-serve_helpers
+load ../keeper
+
+setup() { serve_setup; }
+teardown() {
+  end_servers
+  common_teardown
+}
+
+@test "uffd-keeper: options are checked, and the exit status is that of the server" {
+  run -2 uffd-keeper
+  assert_contains "$output" "the options of uffd-serve are needed, after '--'"
+  run -2 uffd-keeper -- --control
+  run -2 uffd-serve --keep --nonsense
+  run -4 uffd-keeper -- --mem /dev/null --socket s.sock
+  run -5 uffd-keeper --server /nonexistent -- --mem memory --socket s.sock
+  assert_contains "$output" "cannot open '/nonexistent'"
+  run -5 uffd-serve --keep --control missing/c.sock
+  assert_contains "$output" "no directory"
+}
+
+@test "uffd-keeper: a second server in the same directory is refused, with its exit status" {
+  serve_control --keep
+  run -1 uffd-serve --keep --control c.sock
+  assert_contains "$output" 'another server uses it'
+}
+
+@test "uffd-keeper: SIGTERM ends server and keeper, and leaves no socket and no state" {
+  serve_control --keep
+  local pid
+  pid=$(serving_pid)
+  wait_for_successor
+  kill -TERM "$server"
+  wait_for_end "$server" 0
+  [[ ! -e /proc/$pid && ! -e c.sock ]]
+  run -0 find s -mindepth 1
+  assert_equal "$output" ''
+}
+
+@test "uffd-keeper: a server ends by itself after its last session, and so does the keeper" {
+  require_userfaultfd
+  serve_control --keep --exit-when-idle
+  uffd-ctl create vm=memory
+  run -0 probe --socket s/vm.sock
+  wait_for_end "$server" 0
+}
+
+@test "uffd-keeper: sessions, endpoints and their labels survive kill -9 of the server" {
+  require_userfaultfd
+  serve_control --keep --window 4
+  uffd-ctl create --instance-id label --trace "$PWD/trace" --on-failure kill waits=memory
+  uffd-ctl create --instance-id other served=memory
+  hold_vmm s/served.sock --pages 100
+  local before after
+  before=$(uffd-ctl --json session served | jq -S 'del(.latency_ns)')
+  kill_server
+  after=$(uffd-ctl --json session served | jq -S 'del(.latency_ns)')
+  assert_equal "$after" "$before"
+  run -0 uffd-ctl --json session waits
+  assert_equal "$(jq -r '.instance_id + .state + .memory_path' <<<"$output")" "labelwaiting$PWD/memory"
+  run -0 probe --socket s/waits.sock
+  assert_contains "$(head -n 1 trace)" 'snapfork-trace'
+  release_vmm
+}
+
+@test "uffd-keeper: a VMM that connects while no server runs is served" {
+  require_userfaultfd
+  serve_control --keep
+  uffd-ctl create vm=memory
+  wait_for_successor
+  local servers
+  # Stopped: the keeper starts no server. The VMM waits in the queue of the socket that the keeper holds.
+  kill -STOP "$server"
+  mapfile -t servers < <(server_pids)
+  kill -KILL "${servers[@]}"
+  spawn_to probe.out uffd-probe --json --mem memory --socket s/vm.sock
+  wait_until 10 has_queued
+  kill -CONT "$server"
+  wait_for_end "$spawned_pid" 0
+}
+
+@test "uffd-keeper: both servers are killed at once, and a guest continues" {
+  require_userfaultfd
+  serve_control --keep
+  uffd-ctl create vm=memory
+  hold_vmm s/vm.sock --pages 10
+  local servers
+  for _ in 1 2 3; do
+    wait_for_successor
+    mapfile -t servers < <(server_pids)
+    kill -KILL "${servers[@]}"
+    wait_until 10 is_served vm
+  done
+  release_vmm
+}
+
+@test "uffd-keeper: a completion continues after kill -9, and a client that asks again waits for it" {
+  require_userfaultfd
+  serve_control --keep
+  uffd-ctl create vm=memory
+  hold_vmm s/vm.sock --pages 1
+  # 8 MiB at 128 KiB/s would take a minute.
+  spawn_to complete.out uffd-ctl complete --rate 131072 vm
+  wait_until 10 has_installed vm 500000
+  kill_server
+  wait_until 10 is_gone "$spawned_pid"
+  local before
+  before=$(resident vm)
+  wait_until 10 has_installed vm $((before + 200000))
+  run -0 uffd-ctl complete vm
+  release_vmm
+}
+
+@test "uffd-keeper: drain, counters and totals survive kill -9" {
+  require_userfaultfd
+  serve_control --keep
+  uffd-ctl create one=memory two=memory
+  run -0 probe --socket s/one.sock
+  wait_until 10 is_forgotten one
+  local faults
+  faults=$(uffd-ctl metrics | grep -F 'uffd_serve_faults_total{kind="demand"}')
+  [[ $faults != *' 0' ]]
+  uffd-ctl drain
+  kill_server
+  assert_equal "$(uffd-ctl metrics | grep -F 'uffd_serve_faults_total{kind="demand"}')" "$faults"
+  assert_equal "$(uffd-ctl --json health | jq .draining)" true
+  run -1 uffd-ctl create three=memory
+  assert_contains "$output" draining
+}
+
+@test "uffd-keeper: random kill -9 under VMMs that read, write, remove and fork: every word is right" {
+  require_userfaultfd
+  "$HELPERS/pager-model" --make --mem memory --seed 1
+  serve_memory --keep -q
+  kill_servers_under_the_model "${KEEPER_KILLS:-300}" --socket s.sock --vmms 4
+}
+
+@test "uffd-keeper: holds few capabilities and uses no CPU time while nothing happens" {
+  serve_control --keep
+  wait_for_successor
+  local before
+  if ((EUID == 0)); then
+    # CAP_KILL and CAP_SYS_PTRACE
+    assert_equal "$(awk '/^CapPrm/ { print $2 }' "/proc/$server/status")" 0000000000080020
+  fi
+  before=$(cpu_of "$server")
+  run -0 uffd-ctl health
+  read -rt 1 <> <(:) || true
+  assert_equal "$(cpu_of "$server")" "$before"
+}

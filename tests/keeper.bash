@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+# keeper.bash: tests that kill page servers. $server is the keeper.
+# shellcheck shell=bash disable=SC2154 # set by serve
+
+# The servers of the keeper: the one that serves, then its successor.
+server_pids() {
+  local children
+  read -r children 2>/dev/null <"/proc/$server/task/$server/children" || true
+  # shellcheck disable=SC2086 # a list
+  [[ -z $children ]] || printf '%s\n' $children
+}
+
+# The keeper starts a successor only when the server before it serves, so the oldest child serves.
+serving_pid() {
+  local pids
+  mapfile -t pids < <(server_pids)
+  printf '%s\n' "${pids[0]-}"
+}
+
+has_successor() {
+  local pids
+  mapfile -t pids < <(server_pids)
+  # A successor that waits has no other thread than that of its log.
+  ((${#pids[@]} == 2)) && [[ $(readlink "/proc/${pids[1]}/exe") == */uffd-serve ]]
+}
+wait_for_successor() { wait_until 10 has_successor; }
+
+is_replaced() { # <pid>
+  local now
+  now=$(serving_pid)
+  [[ -n $now && $now != "$1" ]] && uffd-ctl health >/dev/null 2>&1
+}
+
+# Kills the server that serves, and waits until the next one answers.
+kill_server() { # [signal]
+  local pid
+  wait_for_successor
+  pid=$(serving_pid)
+  kill -"${1-KILL}" "$pid"
+  wait_until 10 is_replaced "$pid"
+}
+
+is_served() { # <session>
+  [[ $(uffd-ctl --json session "$1" 2>/dev/null | jq -r .state) == serving ]]
+}
+
+resident() { uffd-ctl --json session "$1" | jq .bytes_resident; } # <session>
+has_installed() {                                                 # <session> <bytes>
+  local bytes
+  bytes=$(resident "$1" 2>/dev/null) && ((bytes >= $2))
+}
+
+# Whether a connection waits in the queue of a socket of s/: it has the name of the listening socket.
+has_queued() {
+  (($(grep -cF "$PWD/s/" /proc/net/unix) > 1))
+}
+
+# Kills the server that serves COUNT times, at random moments, while VMMs of the model run. Each of them knows what it must
+# read. A server that is killed before it serves counts, too.
+kill_servers_under_the_model() { # <count> <option of pager-model>...
+  local count=$1 kills=0 pid model before='' poll_fd
+  shift
+  seed=${MODEL_SEED:-$RANDOM$RANDOM}
+  printf '# MODEL_SEED=%s\n' "$seed" >&3
+  spawn_to model.out "$HELPERS/pager-model" --mem memory --seed "$seed" --until enough "$@"
+  model=$spawned_pid
+  exec {poll_fd}<> <(:)
+  while ((kills < count)) && ! is_gone "$model"; do
+    pid=$(serving_pid)
+    if [[ -n $pid && $pid != "$before" ]]; then
+      read -rt "0.0$((RANDOM % 100 + 100))" -u "$poll_fd" || true
+      kill -KILL "$pid" 2>/dev/null && ((++kills))
+      before=$pid
+    fi
+  done
+  exec {poll_fd}>&-
+  ! is_gone "$model" || fail "the model ended after $kills kills" "$(<model.out)" "$(tail -n 20 server.log)"
+  : >enough
+  wait_for_end "$model" 0 || fail "$(<model.out)"
+  printf '# %s kills; %s\n' "$kills" "$(head -n 1 model.out)" >&3
+}
+
+# For teardown: servers do not end with their keeper.
+end_servers() {
+  [[ -n ${server-} ]] || return 0
+  local pids
+  mapfile -t pids < <(server_pids)
+  kill -KILL "$server" "${pids[@]}" 2>/dev/null || true
+}
+
+# User and system time of a process, in clock ticks.
+cpu_of() { # <pid>
+  local stat
+  stat=$(<"/proc/$1/stat")
+  # shellcheck disable=SC2086 # fields
+  set -- ${stat##*) }
+  printf '%s\n' "$((${12} + ${13}))"
+}
+
+is_forgotten() { ! uffd-ctl session "$1" >/dev/null 2>&1; } # <session>
