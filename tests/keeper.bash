@@ -58,26 +58,46 @@ has_queued() {
 # Kills the server that serves COUNT times, at random moments, while VMMs of the model run. Each of them knows what it must
 # read. A server that is killed before it serves counts, too.
 kill_servers_under_the_model() { # <count> <option of pager-model>...
-  local count=$1 kills=0 pid model before='' poll_fd
-  shift
-  seed=${MODEL_SEED:-$RANDOM$RANDOM}
+  under_the_model kill_at_random "$@"
+}
+
+# Stops the server that serves COUNT times. Its successor dies at the same time, so the keeper has something to do.
+stop_servers_under_the_model() { # <count> <option of pager-model>...
+  under_the_model stop_at_random "$@"
+}
+
+under_the_model() { # <function> <count> <option of pager-model>...
+  local act=$1 count=$2 acts=0 model before='' poll_fd pids seed=${MODEL_SEED:-$RANDOM$RANDOM}
+  shift 2
   printf '# MODEL_SEED=%s\n' "$seed" >&3
+  rm -f enough
   spawn_to model.out "$HELPERS/pager-model" --mem memory --seed "$seed" --until enough "$@"
   model=$spawned_pid
   exec {poll_fd}<> <(:)
-  while ((kills < count)) && ! is_gone "$model"; do
-    pid=$(serving_pid)
-    if [[ -n $pid && $pid != "$before" ]]; then
+  while ((acts < count)) && ! is_gone "$model"; do
+    mapfile -t pids < <(server_pids)
+    if [[ -n ${pids-} && ${pids[0]} != "$before" ]]; then
+      before=${pids[0]}
       read -rt "0.0$((RANDOM % 100 + 100))" -u "$poll_fd" || true
-      kill -KILL "$pid" 2>/dev/null && ((++kills))
-      before=$pid
+      ! "$act" || ((++acts))
     fi
   done
   exec {poll_fd}>&-
-  ! is_gone "$model" || fail "the model ended after $kills kills" "$(<model.out)" "$(tail -n 20 server.log)"
+  ! is_gone "$model" || fail "the model ended after $acts times" "$(<model.out)" "$(tail -n 20 server.log)"
   : >enough
   wait_for_end "$model" 0 || fail "$(<model.out)"
-  printf '# %s kills; %s\n' "$kills" "$(head -n 1 model.out)" >&3
+  printf '# %s times; %s\n' "$acts" "$(head -n 1 model.out)" >&3
+}
+
+# These use the variables of under_the_model.
+kill_at_random() { kill -KILL "${pids[0]}" 2>/dev/null; }
+stop_at_random() {
+  ((${#pids[@]} > 1)) || return 1
+  kill -STOP "${pids[0]}" && kill -KILL "${pids[1]}" || return 1
+  read -rt 0.05 -u "$poll_fd" || true
+  kill -CONT "${pids[0]}"
+  read -rt 0.05 -u "$poll_fd" || true
+  kill -KILL "${pids[0]}"
 }
 
 # For teardown: servers do not end with their keeper.

@@ -162,6 +162,11 @@ void Session::run() {
 // Frees the resources that only this thread uses, before others are notified of the end.
 void Session::release_resources() {
   uffd_.reset();
+  // The close may block, because a peer may have sent anything. If the keeper closed the last
+  // descriptor, it would block the keeper, so that of this object stays until the keeper's is closed.
+  if (mapping_->file() < 0) {
+    socket_.reset();
+  }
   vmm_.close_pidfd();
 }
 
