@@ -180,7 +180,7 @@ kill_server() {
   unset SNAPFORK_PAGER
   # As a user other than root: the check of the user is replaced.
   copy_driver "$BATS_TEST_TMPDIR/driver"
-  sed -i 's/\$EUID == 0 \]\]; then/1 == 0 ]]; then/' "$BATS_TEST_TMPDIR/driver/libexec/snapfork/lib/pager.bash"
+  sed -i 's/\$EUID == 0 \]\]; then/1 == 0 ]]; then/' "$BATS_TEST_TMPDIR/driver/libexec/snapfork/lib/pager_path.bash"
   local as_user=(env -u XDG_RUNTIME_DIR bash "$BATS_TEST_TMPDIR/driver/snapfork" -q)
   run -0 "${as_user[@]}" list
   run -0 "${as_user[@]}" fork --backend file base f

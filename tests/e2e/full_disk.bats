@@ -92,7 +92,7 @@ fork_setup() {
   run -5 --separate-stderr snapfork fork --backend file -n 5 base
   assert_equal "$output" ''
   assert_contains "$stderr" 'No space left on device'
-  assert_contains "$stderr" 'one of 5 forks failed, so none is made; --keep-going keeps the others'
+  assert_contains "$stderr" 'not all of 5 forks can be made, so none is made; --keep-going keeps those that can'
   assert_equal "$(store_listing)" "$before"
 }
 

@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/effect.h"
@@ -31,16 +32,23 @@ namespace meta {
 namespace {
 
 // Leaves the ids whose clones have a report. Returns false if nothing is to be published.
-bool keep_reported(std::vector<std::string>& ids, const PublishOptions& publish, bool needs_all) {
+bool keep_reported(std::vector<std::string>& ids, const CloneReports& reports, bool needs_all) {
   const size_t wanted = ids.size();
-  std::erase_if(ids, [&publish](const std::string& id) {
-    const bool is_reported = publish.clone_reports.contains(clone_name(id));
+  std::erase_if(ids, [&reports](const std::string& id) {
+    const bool is_reported = reports.contains(clone_name(id));
     if (!is_reported) {
       base::say_detail("fork " + base::quoted(id) + " is not published: its clone is not reported");
     }
     return !is_reported;
   });
   return needs_all ? ids.size() == wanted : !ids.empty();
+}
+
+std::optional<pid_t> caller_of(const base::ParsedOptions& parsed) {
+  if (!parsed.has("caller")) {
+    return std::nullopt;
+  }
+  return static_cast<pid_t>(parsed.number("caller", 1, std::numeric_limits<pid_t>::max(), 0));
 }
 
 constexpr const char* kBackends = "auto|uffd|file";
@@ -142,12 +150,21 @@ int fork_publish_command(int argc, char** argv) {
     return 0;
   }
   const auto& [parsed, source, effect, store] = *call;
+  // First, so that the reflink-clone that writes it can end.
+  CloneReports reports;
+  if (const std::optional<std::string> report = parsed.value("clone-report")) {
+    reports = read_clone_reports(*report, caller_of(parsed));
+  }
   std::vector<std::string> ids = id_operands(parsed, 1);
+  if (parsed.has("reported") &&
+      !keep_reported(ids, reports, parsed.choice("reported", {"all", "some"}) == "all")) {
+    return static_cast<int>(base::ExitCode::no);
+  }
   PublishOptions publish{.backend = choose_backend(store, source, requested_backend(parsed)),
                          .socket_dir = "",
                          .name = parsed.value_or("name", ""),
                          .force = force_of(parsed),
-                         .clone_reports = {}};
+                         .clone_reports = std::move(reports)};
   if (!publish.name.empty() && ids.size() > 1) {
     throw base::UsageError("--name requires a single fork");
   }
@@ -160,16 +177,6 @@ int fork_publish_command(int argc, char** argv) {
   if (publish.uses_uffd()) {
     publish.socket_dir =
         store::absolute_path(parsed.value_or("socket-dir", store::default_socket_dir()));
-  }
-  if (const std::optional<std::string> report = parsed.value("clone-report")) {
-    publish.clone_reports = read_clone_reports(
-        *report, parsed.has("caller") ? std::optional<pid_t>(static_cast<pid_t>(parsed.number(
-                                            "caller", 1, std::numeric_limits<pid_t>::max(), 0)))
-                                      : std::nullopt);
-  }
-  if (parsed.has("reported") &&
-      !keep_reported(ids, publish, parsed.choice("reported", {"all", "some"}) == "all")) {
-    return static_cast<int>(base::ExitCode::no);
   }
   const PublishResult result = publish_forks(store, source, ids, publish, effect);
   try {

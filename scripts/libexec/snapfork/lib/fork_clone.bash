@@ -53,5 +53,7 @@ fork_clone() {
   after="|$reader" show "${clone[@]}"
   ((!dry_run)) || return 0
   ask_pipeline "${clone[@]}" '|' "${publish[@]}" --caller "$$" || note_failure $?
+  ((keep_going || !feeder_status || fork_count == 1)) \
+    || say "not all of $fork_count forks can be made, so none is made; --keep-going keeps those that can"
   take_records
 }

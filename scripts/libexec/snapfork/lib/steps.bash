@@ -22,6 +22,7 @@ open_pipe() { # <variable for the descriptor>
 # Runs a step as `attend` does, and sets a variable to its standard output. `answer` also has the newline at its end.
 # `$(...)` must not be used where a trap can run: bash 5.2 then parses the trap as a part of it ("unexpected EOF while
 # looking for matching `)'"), and the flow ends with status 2 or continues. scripts/check-traps.sh finds it.
+# The parts are read while the first such step runs.
 ask() { # <variable> <command...>
   local pipe status=0
   # A child as in `attend`: bash 5.2 sometimes loses the exit status of a process substitution. One pipe serves all calls:
@@ -31,6 +32,7 @@ ask() { # <variable> <command...>
   "${@:2}" <&0 >&"$pipe" {pipe}>&- {answers}<&- &
   child=$! starting=0
   exec {pipe}>&-
+  read_parts
   read_answer
   end_step "${@:2}" || status=$?
   printf -v "$1" '%s' "${answer%$'\n'}"
@@ -56,10 +58,11 @@ read_answer() {
 }
 
 # Runs two steps at the same time, of which the second reads the output of the first. Sets `answer` to the output of the
-# second. Returns the status of the first, if it failed by itself, or of the second. The first must not depend on its
-# reader, and the second must do nothing before it has read to the end of file. The parts are read while both run.
+# second, and `feeder_status` to the status of the first. Returns that if it failed, else the status of the second. The
+# second must read to the end of file before it does anything else.
 ask_pipeline() { # <command...> '|' <command...>
-  local first=() pipe between status=0 first_status=0
+  local first=() pipe between status=0
+  feeder_status=0
   until [[ $1 == '|' ]]; do
     first+=("$1")
     shift
@@ -75,12 +78,11 @@ ask_pipeline() { # <command...> '|' <command...>
   "$@" <&"$between" >&"$pipe" {pipe}>&- {between}<&- {answers}<&- &
   child=$! starting=0
   exec {pipe}>&- {between}<&-
-  read_parts
   read_answer
   await_child "$1" || status=$?
   child=$feeder feeder=''
-  await_child "${first[0]}" || first_status=$?
-  ((!first_status)) || status=$first_status
+  await_child "${first[0]}" || feeder_status=$?
+  ((!feeder_status)) || status=$feeder_status
   [[ -z $errors ]] || take_error "${first[0]}"
   ((status)) || step_error='' failed_step=''
   return "$status"
