@@ -127,7 +127,7 @@ bool write_whole(const std::string& path, std::string_view content, mode_t mode,
     if (::fchmod(fd.get(), mode) != 0) {  // independent of the umask
       throw_errno("cannot change the mode of " + base::quoted(temporary));
     }
-    if (durable == Durable::yes) {
+    if (durable != Durable::no) {
       sync_fd(fd.get(), temporary);
     }
     // The lock ends with the descriptor, so the file stays open until it has its name.

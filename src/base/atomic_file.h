@@ -9,10 +9,13 @@
 
 namespace base {
 
-enum class Durable { no, yes };
+// What a write flushes. With `whole`, the name has the old or the new content after a power cut,
+// and never a part of it; with `yes`, it has the new content.
+enum class Durable { no, whole, yes };
 
 // Writes `content` beside `path` under the temporary name ".NAME.snapfork-tmp" and renames it to
-// `path`. With Durable::yes, flushes the file before the rename and the directory after it. Throws
+// `path`. Unless `durable` is `no`, flushes the file before the rename; with Durable::yes, flushes
+// the directory after it. Throws
 // std::system_error; `path` is then unchanged. Writers of one `path` take turns: the temporary name
 // is fixed, so that a leftover is found and reused, and the writer keeps it locked (flock). Throws
 // Refused if another writer holds it for 10 s.

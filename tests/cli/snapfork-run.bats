@@ -474,7 +474,7 @@ remove_guest() { # <id>
   make_fork a
   local step
   mkdir bin
-  for step in run-prepare fc-run load-request run-begin load hook resume; do
+  for step in run-prepare fc-run run-begin load hook resume; do
     stop_run_at "$step"
     kill -s TERM "$spawned_pid"
     wait_until 20 is_gone "$spawned_pid"
@@ -487,7 +487,7 @@ remove_guest() { # <id>
   make_fork a
   local step
   mkdir bin
-  for step in run-prepare fc-run load-request run-begin load hook resume; do
+  for step in run-prepare fc-run run-begin load hook resume; do
     stop_run_at "$step"
     kill -KILL "$spawned_pid"
     kill -KILL "$(<reached)" # an orphaned step holds the lock until it ends
@@ -507,8 +507,8 @@ stop_run_at() { # <step>
     cat >"bin/$program" <<SH
 #!/bin/bash
 case "$1:$program \$*" in
-  run-prepare:*' run-prepare '* | run-begin:*' run-begin '* | load-request:*' load-request '* \
-    | fc-run:fc-run*--caller* | load:*/snapshot/load* | resume:*Resumed*)
+  run-prepare:*' run-prepare '* | run-begin:*' run-begin '* | fc-run:fc-run*--caller* \
+    | load:*/snapshot/load* | resume:*Resumed*)
     echo "\$\$" >reached
     exec sleep 1000
     ;;

@@ -19,6 +19,37 @@ teardown() { common_teardown; }
   assert_equal "$(json '.resume_vm | tostring')" false
 }
 
+@test "run-begin --load-request records the VMM and prints the body; a refused load is not recorded" {
+  init_guest a
+  replace_state a 9.0.0
+  local options=(--backend file --vmm-version 1.15.1 --track-dirty-pages --no-resume) body
+  body=$(snapshot-meta load-request "${options[@]}" a)
+  run -1 snapshot-meta run-begin --pid "$$" --load-request --backend file --vmm-version 1.10.0 a
+  run -1 snapshot-meta get a HypervisorPID
+  run -2 snapshot-meta run-begin --pid "$$" --load-request a
+  run -0 snapshot-meta run-begin --pid "$$" --prepared --load-request "${options[@]}" a
+  assert_equal "$output" "$body"
+  assert_equal "$(snapshot-meta get a HypervisorPID)" "$$"
+}
+
+@test "run-begin --prepared does not search /proc for a process that has the memory of the guest open" {
+  init_guest a
+  spawn_to out tail -f "$(memory_of a)"
+  has_memory_open() { [[ -n $(find "/proc/$spawned_pid/fd" -lname "$(memory_of a)") ]]; }
+  wait_until 10 has_memory_open
+  run -1 --separate-stderr snapshot-meta run-begin --pid "$$" a
+  assert_contains "$stderr" "memory' open"
+  run -1 snapshot-meta run-prepare a
+  run -0 snapshot-meta run-begin --pid "$$" --prepared a
+}
+
+@test "run-begin flushes the metadata once, before their new name" {
+  require_cmd strace
+  init_guest a
+  strace -f -o calls -e trace=fsync,fdatasync,rename,renameat,renameat2 snapshot-meta run-begin --pid "$$" a
+  assert_equal "$(grep -oE '(fsync|fdatasync|rename[a-z0-9]*)\(' calls)" $'fsync(\nrename('
+}
+
 @test "load-request names the socket of the guest's session, or the given one" {
   init_guest a
   SNAPFORK_PAGER=$PWD/p.sock run -0 snapshot-meta load-request --backend uffd a

@@ -25,6 +25,8 @@ struct LoadRequest {
   std::vector<TapName> taps{};
   bool tracks_dirty_pages = false;
   bool resumes = true;
+  // prepare_run has read the devices of the state, and the guest's lock has been held since.
+  bool is_prepared = false;
 };
 
 // Returns the body, on one line. It has clock_realtime if the VMM knows it, the guest is x86_64,
@@ -39,7 +41,7 @@ std::string load_body(const vmstate::VmState& state, const LoadRequest& request)
 // (chosen_taps). Sets state_path, host_kernel, for
 // the File back end backend_path, and, if vmm_version is empty, the recorded version. Throws also
 // as require_guest and vmstate::parse_vmstate do, and base::Unsupported if the paths in the state
-// are not known (require_known_paths).
+// are not known (require_known_paths), unless the request is prepared.
 std::string load_body_of_guest(const store::Store& store, LoadRequest request);
 
 // Throws base::Unsupported if the devices of the state could not be read, because loading it may

@@ -56,7 +56,7 @@ class Owner {
   }
 
   OwnPaths run(base::Effect effect) {
-    OwnPaths result;
+    OwnPaths result{.paths = {}, .changes = {}, .state = state_};
     if (!paths_) {
       return result;  // the caller vouches for the state (snapfork.assume_no_paths)
     }

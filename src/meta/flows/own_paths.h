@@ -20,6 +20,7 @@ struct OwnPaths {
   };
   std::vector<Path> paths;                    // those that loading opens from now on
   std::vector<vmstate::ChangedPath> changes;  // of this call; empty if the state was right
+  vmstate::VmState state;                     // with its devices; as it was before the changes
 };
 
 // Rewrites the state of a guest that is not a template, durably and in one step, so that loading it

@@ -37,11 +37,14 @@ void require_runnable(const GuestState& state, const std::string& id, bool is_te
 
 void begin_run(const store::Store& store, const std::string& id, const RunRequest& request,
                base::Effect effect) {
-  change_metadata(store, id, effect, [&](Metadata& metadata) {
-    require_runnable(derive_state(store, id, metadata), id, metadata.is_template(), request.force);
+  const auto record = [&](Metadata& metadata) {
+    VmmFinder finder(store, request.search);
+    const GuestState state = derive_state(store, id, metadata, finder);
+    require_runnable(state, id, metadata.is_template(), request.force);
     warn_of_other_host(id, metadata);
     record_vmm(metadata, base::identify_process(request.pid), request.api_socket);
-  });
+  };
+  change_metadata(store, id, effect, record, base::Durable::whole);
 }
 
 }  // namespace meta

@@ -8,6 +8,7 @@
 
 #include "base/effect.h"
 #include "meta/guest/guest_state.h"
+#include "meta/guest/guest_vmm.h"
 #include "store/store.h"
 
 namespace meta {
@@ -21,10 +22,13 @@ struct RunRequest {
   pid_t pid = 0;             // the process that becomes or starts the VMM
   std::string api_socket{};  // of the VMM; empty if it is not known
   Force force = Force::no;   // if yes, the guest may be Stale
+  // no: prepare_run has searched, and the guest's lock has been held since.
+  SearchProc search = SearchProc::yes;
 };
 
-// Records the process as the guest's VMM durably, under the guest's exclusive lock. The guest is
-// Running before the lock is released, so neither a second run nor a delete can come in between.
+// Records the process as the guest's VMM, under the guest's exclusive lock. The guest is Running
+// before the lock is released, so neither a second run nor a delete can come in between. The record
+// is not durable, because no VMM survives the power cut that removes it; the metadata stay whole.
 // Warns if the snapshot was made on another CPU or kernel (host_differences).
 //
 // Throws what require_runnable throws, and base::Refused if the process has ended.

@@ -22,6 +22,14 @@ std::optional<std::string> hot_list_of(const store::Store& store, const Metadata
   return store::path_exists(path) ? std::optional(std::move(path)) : std::nullopt;
 }
 
+// The search for the devices takes a millisecond.
+vmstate::VmState read_state(const std::string& path) {
+  const std::string bytes = vmstate::read_vmstate_file(path);
+  vmstate::VmState state = vmstate::parse_vmstate(bytes, path);
+  vmstate::read_devices(bytes, state);
+  return state;
+}
+
 void choose_next_backend(RunPreparation& run, const store::Store& store, const std::string& id,
                          const Metadata& metadata) {
   run.backend = choose_backend(store, id, "auto");
@@ -51,11 +59,11 @@ RunPreparation prepare_run(const store::Store& store, const std::string& id,
   RunPreparation run;
   run.session = store::session_name(id, store.guest_dir(id));
   run.paths = own_paths_locked(store, id, request.vsock_dir, request.taps, effect);
-  const std::string path = store.state_path(id);
-  const std::string bytes = vmstate::read_vmstate_file(path);
-  vmstate::VmState state = vmstate::parse_vmstate(bytes, path);
-  vmstate::read_devices(bytes, state);
-  run.taps = used_taps(chosen_taps(metadata, request.taps), state, "cannot load '" + id + "'");
+  if (!run.paths.changes.empty()) {
+    run.paths.state = read_state(store.state_path(id));
+  }
+  run.taps =
+      used_taps(chosen_taps(metadata, request.taps), run.paths.state, "cannot load '" + id + "'");
   choose_next_backend(run, store, id, metadata);
   run.hot_list = hot_list_of(store, metadata);
   if (effect == base::Effect::real) {

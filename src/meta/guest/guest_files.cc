@@ -2,6 +2,7 @@
 // Finds the processes that use a guest's files, by read leases and in /proc.
 #include "meta/guest/guest_files.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <memory>
 #include <string_view>
 
 #include "base/atomic_file.h"
@@ -123,11 +125,15 @@ std::optional<FileUser> user_of(int dir, const std::string& name, const std::str
   return writer_of(fd.get(), st, path);
 }
 
-// The target of a link in /proc; empty when it cannot be read.
-std::string link_target(const std::string& path) {
-  std::array<char, PATH_MAX> target{};
-  const ssize_t length = ::readlink(path.c_str(), target.data(), target.size());
-  return {target.data(), static_cast<size_t>(std::max<ssize_t>(length, 0))};
+struct CloseDirectory {
+  void operator()(DIR* dir) const { ::closedir(dir); }
+};
+using DirectoryStream = std::unique_ptr<DIR, CloseDirectory>;
+
+// The target of a link in a directory of /proc; empty when it cannot be read.
+std::string_view link_target(int dir, const char* name, std::array<char, PATH_MAX>& buffer) {
+  const ssize_t length = ::readlinkat(dir, name, buffer.data(), buffer.size());
+  return {buffer.data(), static_cast<size_t>(std::max<ssize_t>(length, 0))};
 }
 
 }  // namespace
@@ -176,20 +182,23 @@ std::optional<FileUser> find_user(const std::string& dir) {
 
 MemoryUsers::MemoryUsers() {
   constexpr std::string_view kDeleted = " (deleted)";
+  std::array<char, PATH_MAX> target{};
   for (const std::string& name : base::numeric_names("/proc")) {
     const pid_t pid = base::parse_number<pid_t>(name).value_or(0);
-    const std::string fds = "/proc/" + name + "/fd/";
-    for (const std::string& fd : base::numeric_names(fds)) {
-      const std::string link = fds + fd;
-      std::string path = link_target(link);
+    // A lookup from the root of /proc for each descriptor takes three times as long.
+    const DirectoryStream fds(::opendir(("/proc/" + name + "/fd").c_str()));
+    while (const struct dirent* fd = fds ? ::readdir(fds.get()) : nullptr) {
+      const int dir = ::dirfd(fds.get());
+      std::string_view path =
+          fd->d_name[0] != '.' ? link_target(dir, fd->d_name, target) : std::string_view();
       if (path.ends_with(kDeleted)) {
-        path.resize(path.size() - kDeleted.size());
+        path.remove_suffix(kDeleted.size());
       }
       struct stat st {};
       // snapshot-base/memory: hypeman renames the directory while the guest runs.
-      if (path.ends_with("/memory") && ::stat(link.c_str(), &st) == 0 && S_ISREG(st.st_mode) &&
-          !is_ours_or_page_server(pid)) {
-        entries_.push_back({.id = base::file_id(st), .path = std::move(path), .pid = pid});
+      if (path.ends_with("/memory") && ::fstatat(dir, fd->d_name, &st, 0) == 0 &&
+          S_ISREG(st.st_mode) && !is_ours_or_page_server(pid)) {
+        entries_.push_back({.id = base::file_id(st), .path = std::string(path), .pid = pid});
       }
     }
   }

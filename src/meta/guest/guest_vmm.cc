@@ -132,7 +132,7 @@ std::optional<LiveVmm> VmmFinder::find(const std::string& id, const Metadata& me
   if (std::optional<LiveVmm> vmm = vsock_listener(store_, id)) {
     return vmm;
   }
-  if (!disks.empty()) {
+  if (!disks.empty() || search_ == SearchProc::no) {
     return std::nullopt;
   }
   if (!memory_users_) {

@@ -21,6 +21,10 @@ struct LiveVmm {
   std::string reason;  // "process 12 (firecracker) is connected to the page server"
 };
 
+// Whether check 6 below is made. It takes some milliseconds, so a flow makes it once under the lock
+// of a guest.
+enum class SearchProc { no, yes };
+
 // A guest has a live VMM if one of these is true, checked in this order:
 //
 // 1. A page server has a record of a live VMM of the guest.
@@ -36,7 +40,8 @@ struct LiveVmm {
 // at most once, except to find the pid of a writer.
 class VmmFinder {
  public:
-  explicit VmmFinder(const store::Store& store) : store_(store) {}
+  explicit VmmFinder(const store::Store& store, SearchProc search = SearchProc::yes)
+      : store_(store), search_(search) {}
 
   // Returns nothing if no process is the guest's VMM.
   std::optional<LiveVmm> find(const std::string& id, const Metadata& metadata);
@@ -55,6 +60,7 @@ class VmmFinder {
   std::optional<LiveVmm> find_recorded(const std::string& id, const RecordedVmm& recorded);
 
   const store::Store& store_;
+  SearchProc search_;
   std::optional<ServedVmms> served_;
   std::optional<MemoryUsers> memory_users_;
 };

@@ -30,7 +30,7 @@ MetadataUpdate::MetadataUpdate(const store::Store& store, const std::string& id)
 }
 
 void change_metadata(const store::Store& store, const std::string& id, base::Effect effect,
-                     const std::function<void(Metadata&)>& change) {
+                     const std::function<void(Metadata&)>& change, base::Durable durable) {
   require_guest(store, id);
   std::optional<store::GuestLocks> lock;
   std::optional<MetadataUpdate> update;
@@ -41,7 +41,7 @@ void change_metadata(const store::Store& store, const std::string& id, base::Eff
   Metadata metadata = Metadata::of_guest(store, id);
   change(metadata);
   if (effect == base::Effect::real) {
-    metadata.write(store.metadata_path(id), base::Durable::yes);
+    metadata.write(store.metadata_path(id), durable);
   }
 }
 

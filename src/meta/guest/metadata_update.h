@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "base/atomic_file.h"
 #include "base/effect.h"
 #include "base/fd.h"
 #include "meta/guest/metadata.h"
@@ -25,10 +26,11 @@ class MetadataUpdate {
   base::Fd dir_;
 };
 
-// Reads a guest's metadata, calls `change`, and writes the metadata back durably, all under the
+// Reads a guest's metadata, calls `change`, and writes the metadata back, all under the
 // guest's exclusive lock and in one MetadataUpdate. `change` throws to refuse. A dry run reads the
 // metadata and calls `change`, but does not write.
 void change_metadata(const store::Store& store, const std::string& id, base::Effect effect,
-                     const std::function<void(Metadata&)>& change);
+                     const std::function<void(Metadata&)>& change,
+                     base::Durable durable = base::Durable::yes);
 
 }  // namespace meta

@@ -10,10 +10,13 @@
 #include "base/error.h"
 #include "base/number.h"
 #include "base/options.h"
+#include "base/output.h"
+#include "meta/flows/load_request.h"
 #include "meta/flows/run_begin.h"
 #include "meta/guest/stop_vmm.h"
 #include "meta/verbs/command_line.h"
 #include "meta/verbs/commands.h"
+#include "meta/verbs/load_options.h"
 #include "store/files.h"
 
 namespace meta {
@@ -39,7 +42,10 @@ int run_begin_command(int argc, char** argv) {
   base::Options options("snapshot-meta run-begin", "[OPTION]... ID",
                         "Record the calling process as the VMM of a guest in Standby.");
   options.value("pid", "PID", "a process in this PID namespace (default: the caller)")
-      .value("api-socket", "PATH", "the API socket of the VMM");
+      .value("api-socket", "PATH", "the API socket of the VMM")
+      .flag("prepared", "run-prepare was called under the lock that the caller holds")
+      .flag("load-request", "print what load-request prints, with its options:");
+  add_load_options(options);
   add_force(options);
   base::add_dry_run(options);
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
@@ -49,11 +55,22 @@ int run_begin_command(int argc, char** argv) {
   const auto& [parsed, id, effect, store] = *call;
   const pid_t pid = number_option(parsed, "pid", ::getppid());
   const std::optional<std::string> api_socket = parsed.value("api-socket");
+  // Before the record, because it can refuse the VMM.
+  std::string request;
+  if (parsed.has("load-request")) {
+    LoadRequest load = parse_load_request(parsed, store, id);
+    load.is_prepared = parsed.has("prepared");
+    request = load_body_of_guest(store, load);
+  }
   begin_run(store, id,
             {.pid = pid,
              .api_socket = api_socket ? store::absolute_path(*api_socket) : "",
-             .force = force_of(parsed)},
+             .force = force_of(parsed),
+             .search = parsed.has("prepared") ? SearchProc::no : SearchProc::yes},
             effect);
+  if (!request.empty()) {
+    base::write_line_out(request);
+  }
   announce(effect, "record process " + std::to_string(pid) + " as the VMM of '" + id + "'");
   return 0;
 }

@@ -124,7 +124,7 @@ read_hot_pages() {
 
 # Starts fc-run, which stays as a child, and reads its record.
 start_vmm() {
-  local pipe rest status=0 call=("${vmm_start[@]}" --caller "$$")
+  local pipe status=0 call=("${vmm_start[@]}" --caller "$$")
   vmm_record=''
   show "${vmm_start[@]}"
   exec {pipe}>"/dev/fd/$answers"
@@ -132,14 +132,13 @@ start_vmm() {
   "${call[@]}" <&0 >&"$pipe" {pipe}>&- {answers}<&- &
   child=$! starting=0
   exec {pipe}>&-
-  IFS= read -r vmm_record <&"$answers" || true
+  read_answer # it closes its standard output after the record
+  vmm_record=${answer%$'\n'}
   if [[ -z $vmm_record ]]; then
     end_step "${call[@]}" || status=$?
     exit $((status ? status : 125))
   fi
   vmm_runner=$child child=''
-  # It closes its standard output after the record.
-  while IFS= read -r rest <&"$answers"; do :; done
   read_vmm_record
 }
 
@@ -188,9 +187,13 @@ add_last_lines() {
 # ends the flow by itself.
 try_load() { # <id>
   local id=$1 body call=()
-  ask body load_request "$id" || exit $?
-  call=(snapshot-meta run-begin "${forced[@]}" --pid "$vmm_pid" --api-socket "$vmm_api" "$id")
-  step "${call[@]}" || fail_begin $?
+  call=(snapshot-meta run-begin "${forced[@]}" --prepared --pid "$vmm_pid" --api-socket "$vmm_api" --load-request)
+  call+=(--backend "$backend" --clock "$clock" "${tap_options[@]}")
+  ((!loads_paused)) || call+=(--no-resume)
+  [[ -z $vmm_version ]] || call+=(--vmm-version "$vmm_version")
+  ((!track_dirty_pages)) || call+=(--track-dirty-pages)
+  show "${call[@]}" "$id"
+  ask body "${call[@]}" "$id" || fail_begin $?
   vmm_recorded=1
   call=(fc-api --timeout "$load_timeout" "$vmm_api" PUT /snapshot/load "$body")
   show "${call[@]}"
@@ -214,19 +217,7 @@ record_options() {
   [[ -z $after_load ]] || words+=(--after-load "$after_load")
   [[ -z $on_ready ]] || words+=(--on-ready "$on_ready")
   words+=(--load-timeout "$load_timeout")
-  [[ ! -d $vmm_dir ]] || attend write_words "$vmm_dir/options" "${words[@]}"
-}
-
-write_words() { # <file> <word...>
-  printf '%s\0' "${@:2}" >"$1"
-}
-
-load_request() { # <id>
-  local call=(snapshot-meta load-request --backend "$backend" --clock "$clock" "${tap_options[@]}")
-  ((!loads_paused)) || call+=(--no-resume)
-  [[ -z $vmm_version ]] || call+=(--vmm-version "$vmm_version")
-  ((!track_dirty_pages)) || call+=(--track-dirty-pages)
-  exec "${call[@]}" "$1"
+  [[ ! -d $vmm_dir ]] || printf '%s\0' "${words[@]}" >"$vmm_dir/options"
 }
 
 # The session of a VMM that has ended.
