@@ -41,6 +41,12 @@ std::vector<ChunkRecord> hash_batch(const TemplateFiles& files, uint32_t file,
   return records;
 }
 
+// The bytes of the chunks from `from` up to `end` that are not in a list of `count` chunks.
+int64_t hole_bytes(uint64_t from, uint64_t end, size_t count, uint64_t bytes) {
+  return static_cast<int64_t>(std::min(end * kChunkBytes, bytes) - from * kChunkBytes) -
+         static_cast<int64_t>(std::min(count * kChunkBytes, bytes));
+}
+
 }  // namespace
 
 int jobs_here() {
@@ -90,9 +96,9 @@ std::vector<ChunkRecord> hash_chunks(const TemplateFiles& files, int jobs,
     while (from * kChunkBytes < bytes) {
       const std::vector<uint64_t> numbers =
           chunks_with_data(files.fd(file), bytes, from, kBatch, files.path(file));
-      if (numbers.empty()) {
-        break;
-      }
+      const uint64_t end =
+          numbers.empty() ? (bytes + kChunkBytes - 1) / kChunkBytes : numbers.back() + 1;
+      progress.add(hole_bytes(from, end, numbers.size(), bytes));
       for (const ChunkRecord& record : hash_batch(files, file, numbers, jobs, progress)) {
         if (record.raw != 0) {
           records.push_back(record);
@@ -103,7 +109,7 @@ std::vector<ChunkRecord> hash_chunks(const TemplateFiles& files, int jobs,
                                 std::to_string(kMostChunks * kChunkBytes >> 30U) +
                                 " GiB of the template are not zero");
       }
-      from = numbers.back() + 1;
+      from = end;
     }
   }
   return records;

@@ -241,3 +241,21 @@ teardown() { common_teardown; }
   wait_until_held base
   template-oci export -q base layout
 }
+
+@test "two exports never write to one directory at the same time" {
+  make_template base
+  template-oci export -q base layout
+  run -1 --separate-stderr flock layout template-oci export base layout
+  assert_equal "$stderr" "template-oci: cannot export to 'layout': another export writes to it; wait for it to end"
+}
+
+@test "progress is printed on request, and not to a pipe" {
+  make_template base
+  run -0 --separate-stderr template-oci export base layout
+  assert_equal "${stderr_lines[*]}" "template-oci: 'base' is exported: 3 MiB in 3 layers, 3 MiB of them new"
+  run -0 --separate-stderr template-oci export --progress always base other
+  assert_contains "$stderr" "'memory': "
+  assert_contains "$stderr" "'packs': 100%"
+  run -0 --separate-stderr template-oci import --progress always new layout
+  assert_contains "$stderr" "'packs': 100%"
+}

@@ -74,7 +74,7 @@ uploads() {
   make_template base
   run -0 --separate-stderr snapfork --json push --layout layout base "$ref:v1"
   assert_equal "$output" '{"type":"push","v":1,"id":"base"}'
-  assert_equal "sha256:$(skopeo inspect --raw "docker://$ref:v1" | sha256sum | cut -d ' ' -f 1)" "$(digest_of layout)"
+  assert_equal "sha256:$(skopeo inspect --raw "docker://$ref:v1" | sha256sum | cut -d ' ' -f 1)" "$(digest_of layout base)"
   run -0 --separate-stderr snapfork --json pull new "$ref:v1"
   assert_equal "$output" '{"type":"pull","v":1,"id":"new"}'
   same_template base new
@@ -103,11 +103,11 @@ uploads() {
   make_template v2 2
   snapfork -q push --layout layout v1 "$ref:v1"
   assert_equal "$(uploads)" 4 # the description, the index, a pack, the empty config
-  pack=$(layer_of layout 2)
+  pack=$(layer_of layout 2 v1)
   rm -rf "$SNAPFORK_ROOT/guests/v1"
   snapfork -q push --layout layout v2 "$ref:v2"
   assert_equal "$(uploads)" 7 # the description, the index, another pack
-  assert_equal "$(layer_of layout 2)" "$pack"
+  assert_equal "$(layer_of layout 2 v2)" "$pack"
   snapfork -q pull new2 "$ref:v2"
   same_template v2 new2
   snapfork -q pull new1 "$ref:v1"
@@ -119,7 +119,7 @@ uploads() {
   start_registry
   make_template base
   snapfork -q push --layout layout base "$ref:v1"
-  data=$(registry_blob "$(layer_of layout 2)")
+  data=$(registry_blob "$(layer_of layout 2 base)")
   cp "$data" saved
   printf x | dd of="$data" bs=1 seek=1000 conv=notrunc status=none
   run -5 --separate-stderr snapfork pull new "$ref:v1"
@@ -153,7 +153,7 @@ uploads() {
   make_template base
   # The registry reads this FIFO in place of a blob, so the pull is in the middle when the registry is killed.
   snapfork -q push --layout layout base "$ref:v1"
-  data=$(registry_blob "$(layer_of layout 2)")
+  data=$(registry_blob "$(layer_of layout 2 base)")
   mv "$data" saved
   mkfifo "$data"
   spawn_to pull.log snapfork pull new "$ref:v1"
@@ -196,11 +196,31 @@ uploads() {
   fi
 }
 
+@test "two pushes at the same time may use one layout, and each pushes its own template" {
+  start_registry
+  make_template v1 1
+  make_template v2 2
+  local one
+  for _ in 1 2 3; do
+    spawn_to one.log snapfork push --layout layout v1 "$ref:one"
+    one=$spawned_pid
+    run snapfork push --layout layout v2 "$ref:two"
+    [[ $status == 0 || $output == *'another export writes to it'* ]]
+    wait_until 60 is_gone "$one"
+  done
+  snapfork -q push --layout layout v1 "$ref:one"
+  snapfork -q push --layout layout v2 "$ref:two"
+  snapfork -q pull new1 "$ref:one"
+  same_template v1 new1
+  snapfork -q pull new2 "$ref:two"
+  same_template v2 new2
+}
+
 @test "a pull that is signalled leaves nothing" {
   start_registry
   make_template base
   snapfork -q push --layout layout base "$ref:v1"
-  data=$(registry_blob "$(layer_of layout 2)")
+  data=$(registry_blob "$(layer_of layout 2 base)")
   mv "$data" saved
   mkfifo "$data"
   spawn_to pull.log snapfork pull new "$ref:v1"

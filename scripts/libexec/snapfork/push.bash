@@ -17,10 +17,11 @@ push() {
     pushed=$temporary/layout
   fi
   check_layout_path "$pushed"
-  call=(template-oci export "$id" "$pushed" "${progress[@]}")
+  # Each id has a tag of its own, so that two pushes may use one layout at the same time.
+  call=(template-oci export --tag "$id" "$id" "$pushed" "${progress[@]}")
   ((!quiet)) || call+=(-q)
   step without_output "${call[@]}"
-  copy_image "oci:$pushed:latest" "$image"
+  copy_image "oci:$pushed:$id" "$image"
   hold_signals
   if [[ -z $layout ]]; then undo='' && remove_layout; fi
   say "'$id' is pushed to '$place'"
