@@ -83,9 +83,16 @@ under_the_model() { # <function> <count> <option of pager-model>...
     fi
   done
   exec {poll_fd}>&-
-  ! is_gone "$model" || fail "the model ended after $acts times" "$(<model.out)" "$(tail -n 20 server.log)"
+  # Also for a caller that ignores errors.
+  if is_gone "$model"; then
+    fail "the model ended after $acts times" "$(<model.out)" "$(tail -n 20 server.log)"
+    return 1
+  fi
   : >enough
-  wait_for_end "$model" 0 || fail "$(<model.out)"
+  wait_for_end "$model" 0 || {
+    fail "$(<model.out)"
+    return 1
+  }
   printf '# %s times; %s\n' "$acts" "$(head -n 1 model.out)" >&3
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -26,9 +27,11 @@ namespace {
 
 base::Options make_options() {
   base::Options options(
-      "uffd-keeper", "[--server PROGRAM] -- OPTION...",
+      "uffd-keeper", "[--server PROGRAM] [--hang-timeout S] -- OPTION...",
       "Run uffd-serve with these options, and keep its guests served if it dies.");
-  options.value("server", "PROGRAM", "the page server (uffd-serve beside this program)")
+  options
+      .value("hang-timeout", "S", "kill a server that does not serve for S seconds (2); 0: never")
+      .value("server", "PROGRAM", "the page server (uffd-serve beside this program)")
       .footer(
           "Exit: that of the last server, when it has ended by itself; 2 usage; 5 system error.\n"
           "See uffd-keeper(1) and uffd-serve(1).");
@@ -76,7 +79,9 @@ int run(int argc, char** argv) {
   base::raise_descriptor_limit();
   pager::protect_from_oom_killer();
   pager::keep_least_privilege();
-  return pager::Keeper(std::move(program), signals.get()).run();
+  constexpr int64_t kHangMs = 2000;
+  const std::chrono::milliseconds hang_timeout(options->seconds_as_ms("hang-timeout", kHangMs));
+  return pager::Keeper(std::move(program), signals.get(), hang_timeout).run();
 }
 
 }  // namespace

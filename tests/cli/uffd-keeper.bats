@@ -141,6 +141,53 @@ teardown() {
   kill_servers_under_the_model "${KEEPER_KILLS:-300}" --socket s.sock --vmms 4
 }
 
+@test "uffd-keeper: a server that is stopped while a guest waits is killed, and its successor serves" {
+  require_userfaultfd
+  head -c $((256 << 20)) /dev/urandom >memory
+  serve_control --keep --lazy
+  uffd-ctl create vm=memory
+  spawn_to probe.out uffd-probe --json --mem memory --socket s/vm.sock --deadline 120
+  wait_for_successor
+  wait_until 10 has_installed vm 1000000
+  local pid
+  pid=$(serving_pid)
+  kill -STOP "$pid"
+  wait_until 20 is_replaced "$pid"
+  assert_contains "$(<server.log)" 'hangs (session with key'
+  assert_equal "$(uffd-ctl --json health | jq -r '.keeper | "\(.generation) \(.restarts) \(.reason) \(.signal)"')" '2 1 hung 9'
+  assert_contains "$(uffd-ctl metrics)" 'uffd_serve_restarts_total 1'
+  wait_for_end "$spawned_pid" 0
+}
+
+@test "uffd-keeper: a stopped server is left alone while no guest waits" {
+  require_userfaultfd
+  serve_control --keep
+  uffd-ctl create vm=memory
+  hold_vmm s/vm.sock --pages 10
+  wait_for_successor
+  local pid
+  pid=$(serving_pid)
+  kill -STOP "$pid"
+  # The keeper has checked several times after 3 s.
+  read -rt 3 <> <(:) || true
+  assert_equal "$(serving_pid)" "$pid"
+  kill -CONT "$pid"
+  release_vmm
+}
+
+@test "uffd-keeper: its servers have all capabilities of root, also with no_new_privs" {
+  require_root
+  require_cmd setpriv
+  local all
+  all=$(awk '/^CapEff/ { print $2 }' /proc/self/status)
+  mkfifo ready
+  spawn_to server.log bash -c 'exec setpriv --no-new-privs uffd-serve --keep --control c.sock --ready-fd 9 9>ready'
+  server=$spawned_pid
+  read -r <ready
+  assert_equal "$(awk '/^CapEff/ { print $2 }' "/proc/$(serving_pid)/status")" "$all"
+  assert_equal "$(awk '/^CapEff/ { print $2 }' "/proc/$server/status")" 0000000000080020
+}
+
 @test "uffd-keeper: holds few capabilities and uses no CPU time while nothing happens" {
   serve_control --keep
   wait_for_successor

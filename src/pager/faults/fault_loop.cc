@@ -3,6 +3,7 @@
 #include "pager/faults/fault_loop.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "base/fd.h"
@@ -89,6 +90,8 @@ void FaultLoop::release_holes() {
 }
 
 bool FaultLoop::step() {
+  std::atomic_ref<uint64_t>(parts_.state.heartbeat)
+      .store(parts_.state.heartbeat + 1, std::memory_order_relaxed);
   auto& events = parts_.state.events;
   for (size_t i = 0; i < last_batch_; ++i) {
     events[i].event = 0;

@@ -106,7 +106,9 @@ void PageFiller::find_mapped_zeros(const PageTable::RegionPages& in,
       addresses[count++] = image_.mapped().data() + PageTable::offset_of(in, pages[i]);
     }
   }
+  table_.set_reading(true);
   const bool fetched = fetch_words(std::span(addresses).first(count), words);
+  table_.set_reading(false);
   size_t at = 0;
   for (Source& source : sources_) {
     if (source == Source::mapped && (words[at++] == 0 || !fetched)) {
@@ -131,7 +133,9 @@ void PageFiller::fill_run(const Run& run, Task& task, Filled& total) {
       install(run, run.in->region.page_size == hot::kSmallPage ? nullptr : zeros_, task, total);
       break;
     case Source::mapped:
+      table_.set_reading(true);
       install(run, image_.mapped().data() + PageTable::offset_of(*run.in, run.first), task, total);
+      table_.set_reading(false);
       image_.used_mapping(run.bytes());
       if (total.stop == Stop::unreadable) {
         // EFAULT does not identify the page or the reason. A read returns both.
@@ -183,8 +187,10 @@ void PageFiller::fill_read(const Run& run, Task& task, Filled& total) {
 
 int PageFiller::read(const Run& run) {
   require(run.bytes() <= buffer_.size(), "a run larger than the buffer");
+  table_.set_reading(true);
   const int error =
       image_.read_at(PageTable::offset_of(*run.in, run.first), buffer_.first(run.bytes()));
+  table_.set_reading(false);
   if (error == 0) {
     counters_.add(Count::bytes_read, run.bytes());
   } else {

@@ -229,7 +229,8 @@ PageTable::PageTable(SessionState& state)
       page_count_(state.page_count),
       removed_(bitmap_at(state, state.removed_at)),
       installed_(bitmap_at(state, state.installed_at)),
-      poisoned_(bitmap_at(state, state.poisoned_at)) {}
+      poisoned_(bitmap_at(state, state.poisoned_at)),
+      reading_(reinterpret_cast<std::atomic<uint64_t>*>(&state.reading)) {}
 
 const PageTable::RegionPages* PageTable::region_of_address(uint64_t address) const {
   const auto found = std::ranges::find_if(

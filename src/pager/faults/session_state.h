@@ -5,6 +5,7 @@
 #include <linux/userfaultfd.h>
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -62,7 +63,7 @@ struct PathText {
 // consecutively through all regions.
 struct SessionState {
   static constexpr std::array<char, 8> kMagic{'S', 'F', 'S', 'E', 'S', 'S', 'I', 'O'};
-  static constexpr uint32_t kVersion = 5;
+  static constexpr uint32_t kVersion = 6;
   static constexpr size_t kEvents = 64;
   static constexpr size_t kHotLists = 4;
   static constexpr size_t kBootIdBytes = 40;  // 36 characters and zeros
@@ -89,6 +90,9 @@ struct SessionState {
   std::array<char, 8> magic;
   uint32_t version;
   uint32_t region_count;
+  // The keeper reads these two. They are written with atomic stores.
+  uint64_t heartbeat;  // rounds of the fault loop; nothing else advances it
+  uint64_t reading;    // 1: the thread waits for the image
   uint64_t page_count;
   uint64_t total_bytes;  // of the whole mapping
   // Offsets in bytes from the start of this structure.
@@ -202,6 +206,9 @@ class PageTable {
   // Installed since this object was created, or since recount(), and not removed since.
   uint64_t installed_bytes() const { return installed_bytes_; }
 
+  // Around each access to the image, which may wait for a disk.
+  void set_reading(bool reading) { reading_->store(reading ? 1 : 0, std::memory_order_relaxed); }
+
   void mark_poisoned(uint64_t page) { poisoned_pages_ += poisoned_.set(page, 1); }
   uint64_t poisoned_pages() const { return poisoned_pages_; }
   // Poisoned pages that were installed since this object was created.
@@ -227,6 +234,7 @@ class PageTable {
   PageBitmap removed_;
   PageBitmap installed_;
   PageBitmap poisoned_;
+  std::atomic<uint64_t>* reading_;
   uint64_t installed_bytes_ = 0;
   uint64_t poisoned_pages_ = 0;
   uint64_t healed_pages_ = 0;

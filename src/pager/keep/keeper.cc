@@ -38,11 +38,12 @@ RestartReason reason_of(const KeptServer::End& end) {
 
 }  // namespace
 
-Keeper::Keeper(ServerProgram program, int signals)
+Keeper::Keeper(ServerProgram program, int signals, std::chrono::milliseconds hang_timeout)
     : program_(std::move(program)),
       signals_(signals),
       page_fd_(make_keeper_page()),
-      page_(map_keeper_page(page_fd_.get())) {
+      page_(map_keeper_page(page_fd_.get())),
+      hangs_(hang_timeout) {
   page_.keeper_pid = static_cast<uint64_t>(::getpid());
 }
 
@@ -56,6 +57,7 @@ int Keeper::run() {
   page_.generation = 1;
   active_ = KeptServer::start(program_, false);
   program_.first_only.clear();  // a reader of --ready-fd sees its end
+  page_.server_pid = static_cast<uint64_t>(active_->pid());
   active_->queue_go(1, page_fd_.get());
   do {
     wait();
@@ -79,7 +81,8 @@ void Keeper::wait() {
   };
   watch(1, active_);
   watch(3, successor_);
-  if (::poll(fds.data(), fds.size(), start_at_.poll_timeout()) < 0 && errno != EINTR) {
+  const base::Deadline next = std::min({start_at_, hangs_.next(), killed_until_});
+  if (::poll(fds.data(), fds.size(), next.poll_timeout()) < 0 && errno != EINTR) {
     base::throw_errno("cannot wait for the servers");
   }
   if (fds[0].revents != 0) {
@@ -138,6 +141,7 @@ void Keeper::handle(KeptServer& server, ReceivedMessage& received, bool lost) {
       break;
     case Type::ready:
       server.is_ready = true;
+      hangs_.start(held_);
       page_.replayed += message.value;
       if (!successor_) {
         start_at_ = base::Deadline::after(std::chrono::milliseconds(0));
@@ -148,11 +152,40 @@ void Keeper::handle(KeptServer& server, ReceivedMessage& received, bool lost) {
   }
 }
 
+// Kills the server if it hangs. It is never replaced before it has ended.
+void Keeper::end_hung_server() {
+  if (killed_until_.passed()) {
+    killed_until_ = base::Deadline::never();
+    base::say_warning(
+        "the page server (" + std::to_string(active_->pid()) +
+        ") was killed 5 s ago and has not ended; the keeper holds its guests, and starts "
+        "no other server before its end");
+  }
+  if (!hangs_.next().passed()) {
+    return;
+  }
+  if (const std::optional<HangWatch::Hang> hang = hangs_.check(held_, page_)) {
+    constexpr std::chrono::seconds kLimit{5};
+    base::say_warning("the page server (" + std::to_string(active_->pid()) + ") hangs (" +
+                      (hang->key == 0 ? std::string("main thread")
+                                      : "session with key " + std::to_string(hang->key)) +
+                      "); killing it");
+    hung_ = true;
+    active_->kill(SIGKILL);
+    killed_until_ = base::Deadline::after(kLimit);
+    hangs_.stop();
+  }
+}
+
 // A connection is sent to a successor only when it has to serve, because most of them last
 // microseconds.
 void Keeper::hold(uint64_t key, HeldThing thing) {
   const bool is_connection = thing.kind == Kept::connection;
+  const bool is_session = thing.kind == Kept::session;
   held_[key] = std::move(thing);
+  if (is_session && hangs_.next().is_never() && active_ && active_->is_ready && !hung_) {
+    hangs_.start(held_);
+  }
   if (successor_ && !is_connection) {
     successor_->queue(key);
   }
@@ -212,6 +245,7 @@ bool Keeper::handle_ends() {
     }
   }
   if (active_) {
+    end_hung_server();
     if (const auto end = active_->end()) {
       if (!active_->is_closed) {
         receive(*active_);  // what it has sent between the poll and its end
@@ -222,7 +256,9 @@ bool Keeper::handle_ends() {
       page_.ended_ns = monotonic_ns();
       page_.ready_ns = 0;
       ++page_.restarts;
-      page_.reason = reason_of(*end);
+      page_.reason = hung_ ? RestartReason::hung : reason_of(*end);
+      hung_ = false;
+      killed_until_ = base::Deadline::never();
       page_.signal = end->exited ? 0 : static_cast<uint64_t>(end->status);
       note_end(*active_);
       base::say_warning("the page server (" + std::to_string(active_->pid()) + ") " +
@@ -274,8 +310,11 @@ void Keeper::promote() {
       active_->queue(key);
     }
   }
+  page_.main_busy_ns = 0;
+  page_.server_pid = static_cast<uint64_t>(active_->pid());
   active_->queue_go(++page_.generation, page_fd_.get());
   active_->flush(held_);
+  hangs_.stop();  // until it is ready
   base::say_warning("process " + std::to_string(active_->pid()) + " serves its guests");
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/deadline.h"
 #include "base/fd.h"
+#include "pager/keep/hang_watch.h"
 #include "pager/keep/keeper_page.h"
 #include "pager/keep/kept_server.h"
 
@@ -17,6 +18,7 @@ namespace pager {
 // does nothing while no server asks for something:
 //
 //| a server asks                 hold or close descriptors, or accept at a listening socket
+//| the server that serves hangs  it is killed
 //| the server that serves ends   its successor, which has started and waits, gets the order to
 //|                               serve; then the next successor is started
 //| the successor ends            the next one is started
@@ -27,7 +29,7 @@ namespace pager {
 class Keeper {
  public:
   // `signals` is a signalfd of the signals that the server that serves gets.
-  Keeper(ServerProgram program, int signals);
+  Keeper(ServerProgram program, int signals, std::chrono::milliseconds hang_timeout);
   // Ends the successor that waits.
   ~Keeper();
   Keeper(const Keeper&) = delete;
@@ -52,6 +54,7 @@ class Keeper {
   void note_end(const KeptServer& server);
   void promote();
   bool holds_session() const;
+  void end_hung_server();
 
   ServerProgram program_;
   int signals_;
@@ -62,6 +65,9 @@ class Keeper {
   std::optional<KeptServer> successor_;
   unsigned failures_ = 0;  // servers that have ended before they could serve, in a row
   base::Deadline start_at_ = base::Deadline::never();  // of the next server
+  HangWatch hangs_;
+  base::Deadline killed_until_ = base::Deadline::never();  // a hung server must have ended then
+  bool hung_ = false;  // the server that serves was killed because it hangs
   int status_ = 0;
 };
 

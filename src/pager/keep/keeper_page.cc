@@ -27,6 +27,12 @@ const char* name_of(RestartReason reason) {
   return "none";
 }
 
+uint64_t last_stall_ns(const KeeperPage& page) {
+  const uint64_t ended = page.ended_ns;
+  const uint64_t ready = page.ready_ns;
+  return ended != 0 && ready > ended ? ready - ended : 0;
+}
+
 KeeperPage& map_keeper_page(int fd) {
   void* memory = ::mmap(nullptr, sizeof(KeeperPage), PROT_READ | PROT_WRITE,
                         fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);

@@ -13,7 +13,7 @@ namespace pager {
 enum class RestartReason : uint32_t { none, killed, crashed, hung, exited, upgraded };
 const char* name_of(RestartReason reason);
 
-// Only the keeper writes it, but for `ready_ns`. Times are CLOCK_MONOTONIC.
+// The keeper writes it, but for `ready_ns` and `main_busy_ns`. Times are CLOCK_MONOTONIC.
 struct KeeperPage {
   std::atomic<uint64_t> keeper_pid;
   std::atomic<uint64_t> generation;  // servers that have served; 1 for the first
@@ -23,7 +23,13 @@ struct KeeperPage {
   std::atomic<uint64_t> ended_ns;     // the keeper saw the end of the last server
   std::atomic<uint64_t> ready_ns;     // its successor served all sessions; 0: not yet
   std::atomic<uint64_t> replayed;     // removals that successors found read and not marked
+  // Of the server that serves:
+  std::atomic<uint64_t> server_pid;
+  std::atomic<uint64_t> main_busy_ns;  // its main thread handles events since then; 0: it waits
 };
+
+// How long no server served, around the last restart; 0: no restart, or it is not over.
+uint64_t last_stall_ns(const KeeperPage& page);
 
 // Maps the page of a descriptor, forever. With -1 a page of this process alone, all zero.
 KeeperPage& map_keeper_page(int fd);

@@ -3,6 +3,7 @@
 #include "pager/keep/least_privilege.h"
 
 #include <linux/capability.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -23,9 +24,13 @@ void keep_least_privilege() {
     return;
   }
   constexpr uint32_t kNeeded = (1U << CAP_KILL) | (1U << CAP_SYS_PTRACE);
-  sets[0].permitted &= kNeeded;
   sets[0].effective &= kNeeded;
-  sets[1].permitted = sets[1].effective = 0;
+  sets[1].effective = 0;
+  // With no_new_privs a program gets only what its parent is permitted to have.
+  if (::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0) {
+    sets[0].permitted &= kNeeded;
+    sets[1].permitted = 0;
+  }
   static_cast<void>(::syscall(SYS_capset, &header, sets.data()));
 }
 

@@ -117,6 +117,16 @@ std::string metrics_text(const ServerInfo& info, std::string_view version) {
   page.sample("uffd_serve_sessions", R"(state="closing")", info.closing);
   page.one("uffd_serve_draining", "gauge", "1 if no new session is accepted.",
            info.draining ? 1 : 0);
+  if (info.keeper != nullptr) {
+    page.one("uffd_serve_restarts_total", "counter", "Servers that the keeper has replaced.",
+             info.keeper->restarts);
+    page.one("uffd_serve_replayed_removals_total", "counter",
+             "Removals that successors found read and maybe not applied.", info.keeper->replayed);
+    page.family("uffd_serve_last_stall_seconds", "gauge",
+                "Time without a server around the last restart.");
+    page.sample("uffd_serve_last_stall_seconds", "",
+                seconds(static_cast<double>(last_stall_ns(*info.keeper))));
+  }
   add_counts(page, info.totals);
   add_latency(page, info);
   add_hypeman(page, info, "version_key=\"" + escaped(version) + "\"");

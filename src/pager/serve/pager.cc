@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/message.h"
 #include "base/process.h"
+#include "pager/kernel/clock.h"
 #include "pager/kernel/event_fd.h"
 
 namespace pager {
@@ -113,10 +114,20 @@ void Pager::run() {
     if (n < 0 && errno != EINTR) {
       base::throw_errno("cannot wait for connections");
     }
+    set_busy(true);
     for (int i = 0; i < n; ++i) {
       handle(events[static_cast<size_t>(i)].data.u64);
     }
     handle_time();
+    set_busy(false);
+  }
+}
+
+// The keeper kills a server whose main thread handles one round of events for too long.
+void Pager::set_busy(bool busy) const {
+  if (settings_.keeper != nullptr) {
+    settings_.keeper->page().main_busy_ns.store(busy ? monotonic_ns() : 0,
+                                                std::memory_order_relaxed);
   }
 }
 

@@ -59,7 +59,8 @@ struct ServerInfo {
   size_t waiting = 0;
   size_t serving = 0;
   size_t closing = 0;
-  Totals totals;  // since the start; gauges: only sessions that have not ended
+  const KeeperPage* keeper = nullptr;  // null: none
+  Totals totals;                       // since the start; gauges: only sessions that have not ended
   base::Log2Histogram latency{};
 };
 
@@ -149,6 +150,10 @@ class Pager {
   // has ended.
   void drain();
 
+  // What the keeper reports; null without a keeper.
+  const KeeperPage* keeper() const {
+    return settings_.keeper != nullptr ? &settings_.keeper->page() : nullptr;
+  }
   bool draining() const;
   size_t active() const;  // including waiting sessions
   std::vector<SessionInfo> sessions() const;
@@ -180,6 +185,7 @@ class Pager {
   void adopt_session(Key key, HeldThing& thing, Prepared& prepared);
   bool adopt_endpoint(Key key, HeldThing& thing, Prepared& prepared, bool taken);
   void check_taken_over();
+  void set_busy(bool busy) const;
   bool hold_session(Key key, Key endpoint, const Image& image, const Session::Handles& handles);
   void hold_endpoint(Key key, Waiting& waiting);
   void let_go(Key key);

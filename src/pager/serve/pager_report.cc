@@ -85,6 +85,7 @@ ServerInfo Pager::info() const {
   const std::lock_guard lock(mutex_);
   ServerInfo info{.draining = service().draining,
                   .waiting = endpoints_.waiting().size(),
+                  .keeper = keeper(),
                   .totals = service().ended_totals,
                   .latency = service().ended_latency};
   for (const auto& [key, connected] : connected_) {

@@ -39,6 +39,7 @@ namespace pager {
 namespace {
 
 void say_ready(base::Fd& ready) {
+  notify_ready();
   if (ready) {
     base::write_full(ready.get(), "\n", "the descriptor of --ready-fd");
     ready.reset();

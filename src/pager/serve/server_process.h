@@ -24,6 +24,9 @@ void release_signals(int signals);
 // after 5 s, this calls `last`, which must not block, and ends the process with status 0.
 void limit_end(std::function<void()> last);
 
+// Sends READY=1 to the service manager, if it has set NOTIFY_SOCKET (sd_notify(3)).
+void notify_ready();
+
 // Raises limits that a shell or a service manager set for other programs: descriptors, CPU time,
 // file size, memory. Warns of a limit of CPU time that cannot be raised: the kernel kills the
 // server then.

@@ -163,7 +163,8 @@ void Session::run() {
 void Session::release_resources() {
   uffd_.reset();
   // The close may block, because a peer may have sent anything. If the keeper closed the last
-  // descriptor, it would block the keeper, so that of this object stays until the keeper's is closed.
+  // descriptor, it would block the keeper, so that of this object stays until the keeper's is
+  // closed.
   if (mapping_->file() < 0) {
     socket_.reset();
   }

@@ -172,11 +172,23 @@ std::string sessions_json(std::span<const SessionInfo> infos) {
 }
 
 std::string health_json(const Pager& pager, std::string_view version) {
-  return JsonLine()
-      .text("version", version)
+  JsonLine json;
+  json.text("version", version)
       .boolean("draining", pager.draining())
-      .number("active_sessions", number(pager.active()))
-      .str();
+      .number("active_sessions", number(pager.active()));
+  if (const KeeperPage* page = pager.keeper()) {
+    json.raw("keeper", JsonLine()
+                           .number("pid", number(page->keeper_pid))
+                           .number("server_pid", number(page->server_pid))
+                           .number("generation", number(page->generation))
+                           .number("restarts", number(page->restarts))
+                           .text("reason", name_of(page->reason.load()))
+                           .number("signal", number(page->signal))
+                           .number("stall_ns", number(last_stall_ns(*page)))
+                           .number("replayed_removals", number(page->replayed))
+                           .str());
+  }
+  return json.str();
 }
 
 std::string stats_json(const Pager& pager, std::string_view version) {
