@@ -208,3 +208,22 @@ kill_server() {
   run -0 snapshot-meta get f FirecrackerUseUFFDOnNextRestore
   assert_equal "$output" false
 }
+
+@test "SNAPFORK_KEEPER: guests survive kill -9 of all page servers, and status reports it" {
+  local pids socket
+  SNAPFORK_KEEPER=1 snapfork -q fork --backend uffd base f >"$BATS_TEST_TMPDIR/record"
+  socket=$(jq -r .uffd_socket_path "$BATS_TEST_TMPDIR/record")
+  two_servers() { (($(pgrep -fc "^uffd-serve --keeper-fd=.* --control $SNAPFORK_PAGER ") == 2)); }
+  wait_until 10 two_servers
+  mapfile -t pids < <(pgrep -f "^uffd-serve --keeper-fd=.* --control $SNAPFORK_PAGER ")
+  kill -KILL "${pids[@]}"
+  is_replaced() { [[ $(uffd-ctl --control "$SNAPFORK_PAGER" health) == *'"restarts":1,'* ]]; }
+  wait_until 10 is_replaced
+  run -0 snapfork status
+  assert_contains "$output" 'its keeper has replaced it 1 times; the last server was killed, and guests waited '
+  run -0 snapfork --json status
+  assert_equal "$(jq -r 'select(.type == "page_server").keeper | "\(.generation) \(.reason)"' <<<"$output")" '2 killed'
+  run -0 uffd-probe --socket "$socket" --mem "$SNAPSHOT/memory" --pages 1000 --json
+  # The server ends with its last session, and so does the keeper.
+  wait_until 10 no_pager
+}

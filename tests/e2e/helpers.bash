@@ -42,7 +42,8 @@ pager_pids() {
   [[ -n ${SNAPFORK_PAGER-} ]] || return 0
   for file in /proc/[0-9]*/cmdline; do
     mapfile -d '' -t words <"$file" || continue
-    if [[ ${words[0]##*/} == uffd-serve && "${words[*]} " == *" --control $SNAPFORK_PAGER "* ]]; then
+    # A keeper comes before its servers, so that a test that kills all ends it first.
+    if [[ ${words[0]##*/} == uffd-@(serve|keeper) && "${words[*]} " == *" --control $SNAPFORK_PAGER "* ]]; then
       basename "${file%/cmdline}"
     fi
   done 2>/dev/null

@@ -41,6 +41,7 @@ report_server() { # <serves|none|silent> <its answer>
     json_string cgroup "$cgroup"
     local quoted_version
     json_string quoted_version "$server_version"
+    [[ ! $2 =~ (,\"keeper\":\{[^}]*\}) ]] || cgroup+=${BASH_REMATCH[1]}
     report+="$record,\"user\":$user,\"version\":$quoted_version,\"cgroup\":$cgroup}"$'\n'
   elif [[ $1 == none ]]; then
     report+="no page server at $pager; the next fork starts one"$'\n'
@@ -48,6 +49,9 @@ report_server() { # <serves|none|silent> <its answer>
     report+="the page server at $pager does not answer: ${2#*: }"$'\n'
   else
     report+="page server at $pager: process ${pid:-unknown} of user ${user:-unknown}, version $server_version"$'\n'
+    if [[ $2 =~ \"restarts\":([1-9][0-9]*),\"reason\":\"([a-z]+)\".*\"stall_ns\":([0-9]+) ]]; then
+      report+="its keeper has replaced it ${BASH_REMATCH[1]} times; the last server was ${BASH_REMATCH[2]}, and guests waited $((BASH_REMATCH[3] / 1000)) us"$'\n'
+    fi
     [[ -z $cgroup ]] || report+="it is in the cgroup $cgroup of what started it, and ends with that"$'\n'
   fi
   [[ $1 != serves || $server_version == "$version" ]] \

@@ -96,7 +96,7 @@ find_daemon_call() {
   for option in LD_LIBRARY_PATH ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS; do
     [[ -z ${!option-} ]] || daemon_call+=("$option=${!option}")
   done
-  daemon_call+=(uffd-serve --control "$pager" --exit-when-idle --ready-fd 3)
+  daemon_call+=(uffd-serve ${SNAPFORK_KEEPER:+--keep} --control "$pager" --exit-when-idle --ready-fd 3)
 }
 
 # Starts a page server unless one serves. Of two starters, the second waits and finds the server of the first.
@@ -114,7 +114,7 @@ start_one() {
     return
   fi
   check_programs flock setsid
-  after='&' show uffd-serve --control "$pager" --exit-when-idle
+  after='&' show uffd-serve ${SNAPFORK_KEEPER:+--keep} --control "$pager" --exit-when-idle
   open_in_run_dir lock start.lock
   open_in_run_dir log pager.log
   ask logged stat --format=%s -- "$run_dir/pager.log" || exit 5
