@@ -196,6 +196,23 @@ cached_pages() { # <file>
   wait_until 10 all_are_read
 }
 
+@test "readahead: reads nothing if the page cache has all pages of the list" {
+  require_cmd strace
+  [[ $(printf '%s\n' 6.5 "$(uname -r)" | sort -V | head -n 1) == 6.5 ]] || skip 'cachestat(2) needs Linux 6.5'
+  head -c 8M /dev/urandom >memory
+  printf '# snapfork-trace 1 page_size=4096 memory_bytes=8388608 regions=0+8388608\n1000\n10\n1010\n' >trace
+  hotpage-record record -o list trace
+  cat memory >/dev/null
+  run -0 strace -o calls -e trace=readahead hotpage-record readahead --json --mem memory list
+  assert_equal "$(json '[.ranges, .bytes] | @csv')" 2,49152
+  assert_equal "$(grep -c readahead calls)" 0
+  sync memory
+  dd if=memory iflag=nocache bs=4096 skip=1010 count=1 of=/dev/null status=none
+  [[ $(cached_pages memory) != 2048 ]] || skip 'this filesystem keeps the pages of a file in memory'
+  run -0 strace -o calls -e trace=readahead hotpage-record readahead --mem memory list
+  assert_equal "$(grep -c readahead calls)" 2
+}
+
 @test "readahead: a list of another image, a pipe and a missing file are refused by name" {
   head -c 8K /dev/urandom >memory
   hotpage-record record -o list two.trace

@@ -469,6 +469,23 @@ remove_guest() { # <id>
   assert_clean b
 }
 
+@test "run reads the hot pages while the VMM starts, and loads after that" {
+  make_template
+  make_fork a
+  : >"$SNAPFORK_ROOT/guests/base/template/hot.hpl"
+  mkdir bin
+  mkfifo started
+  # Each end of the FIFO waits for the other.
+  printf '#!/bin/bash\nread -r _ <%q\necho "$*" >>%q\n' "$PWD/started" "$PWD/order" >bin/hotpage-record
+  printf '#!/bin/bash\n[[ " $* " != *" --caller "* ]] || echo >%q\nexec %q "$@"\n' "$PWD/started" "$(type -P fc-run)" >bin/fc-run
+  printf '#!/bin/bash\n[[ $* != *snapshot/load* ]] || echo load >>%q\nexec %q "$@"\n' "$PWD/order" "$(type -P fc-api)" >bin/fc-api
+  chmod +x bin/*
+  PATH=$PWD/bin:$PATH run_fork a
+  assert_equal "$(<order)" "readahead $SNAPFORK_ROOT/guests/base/template/hot.hpl --mem $SNAPFORK_ROOT/guests/a/snapshots/snapshot-latest/memory
+load"
+  snapfork stop a
+}
+
 @test "a signal at any step of run leaves nothing" {
   make_template
   make_fork a

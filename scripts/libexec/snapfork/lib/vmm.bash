@@ -116,10 +116,21 @@ open_session() { # <id>
   create_sessions "${call[@]}" "$vmm_session=$root/guests/$id/snapshots/snapshot-latest/memory"
 }
 
-# Reads the hot pages of the memory file into the page cache, in large reads.
+# Starts to read the hot pages of the memory file into the page cache, in large reads, while the VMM starts.
 read_hot_pages() {
-  [[ -z $vmm_hot ]] \
-    || step hotpage-record readahead "$vmm_hot" --mem "$root/guests/$vmm_id/snapshots/snapshot-latest/memory" || true
+  [[ -n $vmm_hot ]] || return 0
+  local call=(hotpage-record readahead "$vmm_hot" --mem "$root/guests/$vmm_id/snapshots/snapshot-latest/memory")
+  show "${call[@]}"
+  begin_child
+  "${call[@]}" <&0 {answers}<&- &
+  feeder=$! starting=0
+}
+
+# The load waits for the reads to be queued, and does not fail if they fail.
+await_hot_pages() {
+  [[ -n $feeder ]] || return 0
+  child=$feeder feeder=''
+  await_child hotpage-record || step_error='' failed_step=''
 }
 
 # Starts fc-run, which stays as a child, and reads its record.
@@ -195,6 +206,7 @@ try_load() { # <id>
   show "${call[@]}" "$id"
   ask body "${call[@]}" "$id" || fail_begin $?
   vmm_recorded=1
+  await_hot_pages
   call=(fc-api --timeout "$load_timeout" "$vmm_api" PUT /snapshot/load "$body")
   show "${call[@]}"
   ask load_messages with_messages "${call[@]}" && return
