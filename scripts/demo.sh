@@ -245,7 +245,8 @@ use_hot_pages() {
   local record faults
   heading '4. The hot pages of the first are sent to the fourth before it asks'
   snapfork -q delete first
-  try hotpage-record record "$place/trace" >"$SNAPFORK_ROOT/guests/base/template/hot.hpl"
+  try hotpage-record record -o "$place/hot.hpl2" "$place/trace"
+  try hotpage-record install base "$place/hot.hpl2"
   record=$(try snapfork -q fork --backend uffd base fourth)
   "${back_end}_serve_again" "$record"
   printf '  %d faults instead of %d: %d of them saved; no byte wrong\n' "$faults" "$first_faults" \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An entry of a hot list.
+// Entries of a hot list: single pages, and runs of adjacent pages.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,14 @@ struct HotPage {
   uint32_t region = 0;
   uint64_t offset = 0;
   bool operator==(const HotPage&) const = default;
+};
+
+// `count` adjacent pages of one region, in ascending order. `offset` is that of the first.
+struct HotRun {
+  uint32_t region = 0;
+  uint32_t count = 1;
+  uint64_t offset = 0;
+  bool operator==(const HotRun&) const = default;
 };
 
 }  // namespace hot

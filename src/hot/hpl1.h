@@ -22,12 +22,14 @@ size_t largest_hpl1(uint64_t entries, size_t limit);
 // The format is hypeman's, byte for byte: "HPL1", an unsigned LEB128 count, then for each entry the
 // region index and the byte offset, both unsigned LEB128. Nothing follows. Entries keep their
 // order.
+std::string encode_hpl1(std::span<const HotRun> runs, uint64_t page_size);
 std::string encode_hpl1(std::span<const HotPage> pages);
 
 // `data` begins with kHpl1Magic. Rejects a truncated list, a number that has redundant bytes or
 // more than 64 bits, trailing bytes, a region index over 32 bits, and more than `most_entries`
 // entries. The count is not trusted: it allocates no more than the bytes that follow it can fill.
-// Throws base::BadData with the problem and the byte where it occurred.
-std::vector<HotPage> read_hpl1(std::string_view data, uint64_t most_entries);
+// Each entry becomes a run of one page, because the format does not contain the page size. Throws
+// base::BadData with the problem and the byte where it occurred.
+std::vector<HotRun> read_hpl1(std::string_view data, uint64_t most_entries);
 
 }  // namespace hot

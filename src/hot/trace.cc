@@ -2,18 +2,25 @@
 // Parses traces and their header, and converts them to hot lists.
 #include "hot/trace.h"
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 #include <unordered_set>
+#include <utility>
 
 #include "base/error.h"
+#include "base/message.h"
 #include "base/number.h"
 
 namespace hot {
 namespace {
 
 constexpr std::string_view kHeaderStart = "# snapfork-trace ";
-constexpr std::string_view kVersion = "1";
+// Version 2 added the lines "# mark" and "# listed". Readers of version 1 skip such lines.
+constexpr std::string_view kVersion = "2";
+constexpr std::string_view kOldVersion = "1";
+constexpr std::string_view kMarkStart = "# mark ";
+constexpr std::string_view kListedStart = "# listed ";
 
 // Removes the text up to and including the first `separator` and returns the part before it.
 // Without a separator it returns all of `text`.
@@ -32,7 +39,8 @@ std::string_view take_until(std::string_view& text, char separator) {
 // Parses the part of the first line after kHeaderStart. Unknown fields are skipped, so that a later
 // version can add some.
 void parse_header(std::string_view text, std::string_view name, Trace& trace) {
-  if (const std::string_view version = take_until(text, ' '); version != kVersion) {
+  if (const std::string_view version = take_until(text, ' ');
+      version != kVersion && version != kOldVersion) {
     fail(name, 1, "version " + base::quoted(version) + " is not supported");
   }
   std::optional<uint64_t> page_size;
@@ -112,53 +120,133 @@ std::optional<std::string> file_layout_problem(std::vector<Region> regions, uint
   return layout_problem(regions, file_size);
 }
 
-Trace parse_trace(std::string_view text, std::string_view name) {
-  Trace trace;
-  for (size_t number = 1; !text.empty(); ++number) {
-    const bool whole = text.find('\n') != std::string_view::npos;
-    std::string_view line = take_until(text, '\n');
-    if (!whole) {
-      fail(name, number, "the line has no newline, so the trace is truncated; remove this line");
-    }
-    if (number == 1 && line.starts_with(kHeaderStart)) {
-      line.remove_prefix(kHeaderStart.size());
-      parse_header(line, name, trace);
-      continue;
-    }
-    if (line.empty() || line.front() == '#') {
-      continue;
-    }
-    const std::optional<uint64_t> page = base::parse_number<uint64_t>(line);
-    if (!page) {
-      constexpr size_t kShown = 40;
-      fail(name, number, base::quoted(line.substr(0, kShown)) + " is not a page number");
-    }
-    const bool fits = *page <= std::numeric_limits<uint64_t>::max() / trace.page_size - 1;
-    if (!fits || (!trace.regions.empty() && !locate(trace.regions, *page * trace.page_size))) {
-      fail(name, number,
-           "page " + std::to_string(*page) + " is outside of the memory file's regions");
-    }
-    trace.pages.push_back(*page);
-  }
-  return trace;
+bool is_mark_name(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxMarkBytes && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+  });
 }
 
-std::vector<HotPage> hot_pages_of(const Trace& trace) {
-  std::vector<HotPage> hot;
+void TraceReader::fail(const std::string& why) const {
+  hot::fail(name_, number_, why);
+}
+
+void TraceReader::add(std::string_view bytes) {
+  std::string joined;
+  if (!rest_.empty()) {
+    joined = std::exchange(rest_, {}).append(bytes);
+    bytes = joined;
+  }
+  for (size_t end = bytes.find('\n'); end != std::string_view::npos; end = bytes.find('\n')) {
+    ++number_;
+    line(bytes.substr(0, end));
+    bytes.remove_prefix(end + 1);
+  }
+  constexpr size_t kLongestLine = size_t{1} << 20U;  // a header with 1024 regions has 40 KiB
+  if (bytes.size() > kLongestLine) {
+    ++number_;
+    fail("the line has more than " + std::to_string(kLongestLine) + " bytes");
+  }
+  rest_ = bytes;
+}
+
+Trace TraceReader::finish() {
+  if (!rest_.empty()) {
+    base::say_warning("trace " + base::quoted(name_) + ": line " + std::to_string(number_ + 1) +
+                      " has no newline, so it is truncated; it is ignored");
+  }
+  return std::move(trace_);
+}
+
+void TraceReader::check_page(uint64_t page) const {
+  const bool fits = page <= std::numeric_limits<uint64_t>::max() / trace_.page_size - 1;
+  if (!fits || (!trace_.regions.empty() && !locate(trace_.regions, page * trace_.page_size))) {
+    fail("page " + std::to_string(page) + " is outside of the memory file's regions");
+  }
+}
+
+void TraceReader::remark(std::string_view text) {
+  if (text.starts_with(kMarkStart)) {
+    text.remove_prefix(kMarkStart.size());
+    if (!is_mark_name(text)) {
+      fail(base::quoted(text.substr(0, kMaxMarkBytes)) + " is not the name of a mark");
+    }
+    trace_.marks.push_back({.at = trace_.pages.size(), .name = std::string(text)});
+  } else if (text.starts_with(kListedStart)) {
+    text.remove_prefix(kListedStart.size());
+    const std::optional<uint64_t> first = base::parse_number<uint64_t>(take_until(text, ' '));
+    const std::optional<uint64_t> count = base::parse_number<uint64_t>(text);
+    constexpr uint64_t kMost = uint64_t{1} << 32U;
+    if (!first || !count || *count == 0 || *count > kMost || *first > UINT64_MAX - *count) {
+      fail("a line with '# listed' needs a page number and a number of pages");
+    }
+    check_page(*first);
+    check_page(*first + *count - 1);
+    trace_.listed.emplace_back(*first, *count);
+  }
+}
+
+void TraceReader::line(std::string_view line) {
+  if (number_ == 1 && line.starts_with(kHeaderStart)) {
+    line.remove_prefix(kHeaderStart.size());
+    parse_header(line, name_, trace_);
+    return;
+  }
+  if (line.empty() || line.front() == '#') {
+    remark(line);
+    return;
+  }
+  const std::optional<uint64_t> page = base::parse_number<uint64_t>(line);
+  if (!page) {
+    constexpr size_t kShown = 40;
+    fail(base::quoted(line.substr(0, kShown)) + " is not a page number");
+  }
+  check_page(*page);
+  trace_.pages.push_back(*page);
+}
+
+Trace parse_trace(std::string_view text, std::string_view name) {
+  TraceReader reader{std::string(name)};
+  reader.add(text);
+  return reader.finish();
+}
+
+HotList hot_list_of(const Trace& trace) {
+  HotList list{
+      .page_size = trace.page_size, .regions = trace.regions, .memory_bytes = trace.memory_bytes};
   std::unordered_set<uint64_t> seen;
   seen.reserve(trace.pages.size());
-  for (const uint64_t page : trace.pages) {
-    if (!seen.insert(page).second) {
-      continue;
+  uint64_t pages = 0;  // in the current phase
+  const auto add = [&](uint64_t page) {
+    const uint64_t at = page * trace.page_size;
+    const std::optional<HotPage> place =
+        trace.regions.empty() ? HotPage{.region = 0, .offset = at} : locate(trace.regions, at);
+    if (place && seen.insert(page).second) {  // a range of '# listed' may cross a gap
+      append_page(list, *place);
+      ++pages;
     }
-    const uint64_t file_offset = page * trace.page_size;
-    const std::optional<HotPage> place = trace.regions.empty()
-                                             ? HotPage{.region = 0, .offset = file_offset}
-                                             : locate(trace.regions, file_offset);
-    SNAPFORK_CHECK(place.has_value());  // parse_trace checked it
-    hot.push_back(*place);
+  };
+  for (const auto& [first, count] : trace.listed) {
+    for (uint64_t i = 0; i < count; ++i) {
+      add(first + i);
+    }
   }
-  return hot;
+  size_t at = 0;
+  std::string name;
+  for (const TraceMark& mark : trace.marks) {
+    for (; at < mark.at; ++at) {
+      add(trace.pages[at]);
+    }
+    list.phases.push_back(
+        {.pages = std::exchange(pages, 0), .name = std::exchange(name, mark.name)});
+  }
+  for (; at < trace.pages.size(); ++at) {
+    add(trace.pages[at]);
+  }
+  if (!trace.marks.empty()) {
+    list.phases.push_back({.pages = pages, .name = name});
+  }
+  return list;
 }
 
 }  // namespace hot

@@ -87,7 +87,7 @@ base::Fd reopen_file(const std::string& path, const std::string& header) {
   if (start != header) {
     throw base::BadData("cannot continue " + subject(path) + ": it is another trace");
   }
-  constexpr off_t kLongestLine = 64;
+  constexpr off_t kLongestLine = 128;
   std::array<char, kLongestLine> tail{};
   const off_t from = std::max<off_t>(0, st.st_size - kLongestLine);
   const size_t bytes =
@@ -118,6 +118,7 @@ void TraceWriter::check(const std::string& path) {
 }
 
 void TraceWriter::start(std::span<const Region> regions, uint64_t memory_bytes) {
+  note_pages(regions, memory_bytes);
   start_writer([path = path_] { return make_file(path); });
   buffer_ = writer_ ? trace_header(regions, memory_bytes) : "";
   flush();
@@ -127,10 +128,16 @@ void TraceWriter::resume(std::span<const Region> regions, uint64_t memory_bytes)
   if (path_ == "-") {
     end("the server that wrote it was killed");
   } else {
+    note_pages(regions, memory_bytes);
     start_writer([path = path_, header = trace_header(regions, memory_bytes)] {
       return reopen_file(path, header);
     });
   }
+}
+
+void TraceWriter::note_pages(std::span<const Region> regions, uint64_t memory_bytes) {
+  const uint64_t page_size = regions.empty() ? kSmallPage : regions.front().page_size;
+  seen_.assign(memory_bytes / page_size, false);
 }
 
 void TraceWriter::start_writer(std::function<base::Fd()> open) {
@@ -145,13 +152,30 @@ void TraceWriter::start_writer(std::function<base::Fd()> open) {
 }
 
 void TraceWriter::fault(uint64_t page_in_file) {
+  if (!writer_ || (page_in_file < seen_.size() && seen_[page_in_file])) {
+    return;
+  }
+  if (page_in_file < seen_.size()) {
+    seen_[page_in_file] = true;
+  }
+  std::array<char, 24> line{};
+  const char* const end = std::to_chars(line.data(), line.data() + line.size(), page_in_file).ptr;
+  append_line({line.data(), static_cast<size_t>(end - line.data())});
+}
+
+void TraceWriter::listed(uint64_t first, uint64_t count) {
+  append_line("# listed " + std::to_string(first) + " " + std::to_string(count));
+}
+
+void TraceWriter::mark(std::string_view name) {
+  append_line("# mark " + std::string(name));
+}
+
+void TraceWriter::append_line(std::string_view line) {
   if (!writer_) {
     return;
   }
-  std::array<char, 24> line{};
-  char* end = std::to_chars(line.data(), line.data() + line.size() - 1, page_in_file).ptr;
-  *end++ = '\n';
-  buffer_.append(line.data(), static_cast<size_t>(end - line.data()));
+  buffer_.append(line) += '\n';
   constexpr size_t kFlushAt = 256 << 10;
   if (buffer_.size() >= kFlushAt) {
     flush();

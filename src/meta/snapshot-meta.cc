@@ -51,6 +51,7 @@ constexpr std::array kVerbs{
     Verb{"vmstate", meta::vmstate_command},
     Verb{"rewrite-paths", meta::rewrite_paths_command},
     Verb{"merge-diff", meta::merge_diff_command},
+    Verb{"install-list", meta::install_list_command},
     Verb{"own-paths", meta::own_paths_command},
     Verb{"session-name", meta::session_name_command},
     Verb{"new-ids", meta::new_ids_command},
@@ -85,6 +86,7 @@ constexpr const char* kFooter =
   vmstate FILE                     print the facts of a state file
   rewrite-paths IN OUT             copy a state file and change its paths
   merge-diff DIFF MEMORY           write a Diff memory file into its base
+  install-list ID LIST             put a hot list into a template
   own-paths ID                     make its state name its own files
   session-name ID...               print its session name at the page server
   new-ids BASE COUNT               print ids that no guest has

@@ -175,7 +175,7 @@ make_verb() { # <path>
   for name in hello nothing ../x/y /x/y '*' @ 'fork run' '' -; do
     run -2 --separate-stderr snapfork "$name"
     assert_equal "$output" ''
-    [[ -z $name ]] || assert_contains "$stderr" "unknown verb '$name': import, promote, demote, fork, run, restore, standby, stop, delete, export, push, pull, list or status is needed"
+    [[ -z $name ]] || assert_contains "$stderr" "unknown verb '$name': import, promote, demote, fork, run, restore, standby, stop, delete, export, push, pull, record, list or status is needed"
   done
 }
 

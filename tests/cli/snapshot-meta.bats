@@ -10,7 +10,7 @@ teardown() { common_teardown; }
 
 @test "snapshot-meta has --help, --version and a man page, and refuses unknown options" {
   standard_cases snapshot-meta init show get set unset guard-create list state promote demote forks fork-begin load-request host-check \
-    fork-publish fork-end trash purge verify fsck vmstate rewrite-paths merge-diff own-paths session-name new-ids
+    fork-publish fork-end trash purge verify fsck vmstate rewrite-paths merge-diff install-list own-paths session-name new-ids
 }
 
 @test "a missing verb and an unknown verb are usage errors" {

@@ -114,7 +114,7 @@ teardown() { common_teardown; }
   run -0 probe --socket s.sock --pattern seq --pages 10
   kill "$server"
   wait_for_end "$server" 0
-  assert_equal "$(head -n 1 trace)" "# snapfork-trace 1 page_size=4096 memory_bytes=8388608 regions=0+8388608"
+  assert_equal "$(head -n 1 trace)" "# snapfork-trace 2 page_size=4096 memory_bytes=8388608 regions=0+8388608"
   assert_equal "$(tail -n +2 trace)" "$(<touched)"
   assert_equal "$(tail -n +2 trace.2)" "$(seq 0 9)"
 }

@@ -121,7 +121,7 @@ faults_of_work() { # <socket>
   first=$(faults_of_work "$(field .uffd_socket_path)")
   ((first > 1900))
   snapfork -q delete a
-  hotpage-record record first.trace >"$SNAPFORK_ROOT/guests/base/template/hot.hpl"
+  hotpage-record record first.trace | snapshot-meta install-list base -
   run -0 --separate-stderr snapfork fork --backend uffd base b
   second=$(faults_of_work "$(field .uffd_socket_path)")
   ((second < first / 2)) || fail "$second faults with the list, $first without"

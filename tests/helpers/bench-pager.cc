@@ -139,7 +139,7 @@ uint64_t hot_list_ns(const pager::Image& image, std::shared_ptr<const pager::Hot
                          .log = log,
                          .trace = nullptr},
                         pager::Window::automatic());
-  const uint64_t listed = list->pages.size();
+  const uint64_t listed = list->pages;
   loop.prefetch(std::move(list));
   const uint64_t start = pager::monotonic_ns();
   while (loop.wait_ns()) {
@@ -159,13 +159,12 @@ std::shared_ptr<const pager::HotFile> list_of_runs(uint64_t image_pages, uint64_
     starts[i] = i * (image_pages / runs);
   }
   std::ranges::shuffle(starts, std::mt19937_64(1));
-  auto list = std::make_shared<pager::HotFile>();
+  hot::HotList list{.page_size = page_size};
   for (const uint64_t first : starts) {
-    for (uint64_t page = first; page < first + run; ++page) {
-      list->pages.push_back({.region = 0, .offset = page * page_size});
-    }
+    list.runs.push_back(
+        {.region = 0, .count = static_cast<uint32_t>(run), .offset = first * page_size});
   }
-  return list;
+  return std::make_shared<pager::HotFile>("list", std::move(list));
 }
 
 struct Installing {
@@ -181,7 +180,7 @@ void compare_installs(const std::string& memory, const Installing& what) {
   const std::shared_ptr<const pager::Image> image = pager::Image::open(memory);
   const auto list =
       list_of_runs(image->size() / what.page_size, what.page_size, what.pages, what.run);
-  const uint64_t bytes = list->pages.size() * what.page_size;
+  const uint64_t bytes = list->pages * what.page_size;
   std::vector<uint64_t> raw;
   std::vector<uint64_t> hot;
   for (int round = 0; round <= what.rounds; ++round) {
@@ -198,7 +197,7 @@ void compare_installs(const std::string& memory, const Installing& what) {
   const uint64_t raw_ns = raw[raw.size() / 2];
   const uint64_t hot_ns = hot[hot.size() / 2];
   base::write_line_out(base::JsonLine("install")
-                           .number("pages", static_cast<int64_t>(list->pages.size()))
+                           .number("pages", static_cast<int64_t>(list->pages))
                            .number("run", static_cast<int64_t>(what.run))
                            .number("raw_ns", static_cast<int64_t>(raw_ns))
                            .number("hot_list_ns", static_cast<int64_t>(hot_ns))

@@ -6,6 +6,7 @@
 #include "meta/flows/vmm_leftovers.h"
 #include "meta/guest/metadata.h"
 #include "meta/guest/metadata_update.h"
+#include "meta/image/template_lists.h"
 #include "meta/vmstate/vmstate.h"
 #include "store/files.h"
 #include "store/session_name.h"
@@ -18,8 +19,7 @@ std::optional<std::string> hot_list_of(const store::Store& store, const Metadata
   if (!store::is_valid_id(parent)) {
     return std::nullopt;
   }
-  std::string path = store.guest_dir(parent) + "/template/hot.hpl";
-  return store::path_exists(path) ? std::optional(std::move(path)) : std::nullopt;
+  return list_of_template(store, parent);
 }
 
 // The search for the devices takes a millisecond.

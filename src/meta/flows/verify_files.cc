@@ -16,6 +16,8 @@
 #include "meta/guest/disks.h"
 #include "meta/guest/guest_paths.h"
 #include "meta/image/hot_list_bounds.h"
+#include "meta/image/image_record.h"
+#include "meta/image/template_lists.h"
 #include "meta/vmstate/vmstate.h"
 #include "store/files.h"
 
@@ -122,12 +124,19 @@ std::vector<std::string> hot_list_problems(const store::Store& store, const std:
       !stat_of(named.starts_with('/') ? named : store.guest_dir(id) + "/" + named)) {
     problems.push_back("its hot list " + base::quoted(named) + " is missing");
   }
-  const std::string path = store.template_dir(id) + "/hot.hpl";
-  if (const std::optional<base::Fd> fd = base::try_open(path, O_RDONLY)) {
-    const std::string why = hot_list_problem(
-        fd->get(), path, static_cast<uint64_t>(state.snapshot.memory_bytes.value_or(0)));
-    if (!why.empty()) {
-      problems.push_back("its hot list " + base::quoted(path) + " is not for this memory: " + why);
+  hot::ImageFacts image{.memory_bytes =
+                            static_cast<uint64_t>(state.snapshot.memory_bytes.value_or(0))};
+  if (const auto record = read_image_record(image_record_path(store, id))) {
+    image.digest = record->digest;
+    image.page_size = record->page_size;
+  }
+  for (const std::string& path : {hpl1_path(store, id), hpl2_path(store, id)}) {
+    if (const std::optional<base::Fd> fd = base::try_open(path, O_RDONLY)) {
+      const std::string why = hot_list_problem(fd->get(), path, image);
+      if (!why.empty()) {
+        problems.push_back("its hot list " + base::quoted(path) +
+                           " is not for this memory: " + why);
+      }
     }
   }
   return problems;

@@ -9,8 +9,8 @@
 
 namespace meta {
 
-std::string hot_list_problem(int fd, std::string_view name, uint64_t memory_bytes) {
-  const uint64_t most = memory_bytes / hot::kSmallPage;
+std::string hot_list_problem(int fd, std::string_view name, const hot::ImageFacts& image) {
+  const uint64_t most = image.memory_bytes / hot::kSmallPage;
   std::string text;
   try {
     text = base::read_all(fd, hot::largest_hot_list(most), name);
@@ -18,8 +18,7 @@ std::string hot_list_problem(int fd, std::string_view name, uint64_t memory_byte
     return error.what();
   }
   const hot::Decoded decoded = hot::try_decode_hot_list(text, most);
-  return decoded.problem.empty() ? hot::bounds_problem(decoded.pages, memory_bytes)
-                                 : decoded.problem;
+  return decoded.problem.empty() ? hot::identity_problem(decoded.list, image) : decoded.problem;
 }
 
 }  // namespace meta

@@ -39,6 +39,7 @@ int fsck_command(int argc, char** argv);
 int vmstate_command(int argc, char** argv);
 int rewrite_paths_command(int argc, char** argv);
 int merge_diff_command(int argc, char** argv);
+int install_list_command(int argc, char** argv);
 int own_paths_command(int argc, char** argv);
 int session_name_command(int argc, char** argv);
 int new_ids_command(int argc, char** argv);

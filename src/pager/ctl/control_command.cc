@@ -36,6 +36,8 @@ constexpr std::array kVerbs{
     Verb{"complete", 2, 2, "'complete ID' is", complete_session},
     Verb{"prefetch", 2, 3, "'prefetch ID' is", prefetch_list},
     Verb{"pause-prefetch", 2, 2, "'pause-prefetch ID' is", pause_prefetch},
+    Verb{"mark", 3, 3, "'mark ID NAME' is", mark_trace},
+    Verb{"trace", 2, 3, "'trace ID [FILE]' is", trace_session},
     Verb{"hung", 1, 1, "hung", list_hung_guests},
     Verb{"drain", 1, 1, "drain", drain},
     Verb{"health", 1, 1, "health", print_server},
@@ -95,10 +97,12 @@ base::Options make_options() {
           "  complete ID          install all memory, so that it needs no server\n"
           "  prefetch ID [LIST]   install a hot list, or continue after a pause\n"
           "  pause-prefetch ID    pause hot lists and completion\n"
+          "  trace ID [FILE]      begin a trace of a VMM that is served, or end it\n"
+          "  mark ID NAME         write a mark into the trace\n"
           "  hung                 print ID and VMM pid of guests of a killed server\n"
           "  drain                accept no new sessions; exit after the last one\n"
           "  health, stats        print the server's health or counters, as JSON\n"
-          "  metrics              print the server's metrics for Prometheus\n\n"
+          "  metrics              print the server's metrics for Prometheus\n"
           "Exit: 0 done; 1 no server listens, or it refused; 2 usage; 5 system error, or\n"
           "the server does not answer. See uffd-ctl(1).");
   return options;

@@ -176,6 +176,19 @@ void pause_prefetch(const Call& call) {
   call.connect().ask("POST", target + "/pause-prefetch");
 }
 
+void mark_trace(const Call& call) {
+  const std::vector<std::string>& operands = call.operands();
+  call.connect().ask("POST", target_of(operands[1]) + "/mark",
+                     base::JsonLine().text("name", operands[2]).str());
+}
+
+void trace_session(const Call& call) {
+  const std::vector<std::string>& operands = call.operands();
+  const std::string path = operands.size() > 2 ? absolute(operands[2]) : "";
+  call.connect().ask("POST", target_of(operands[1]) + "/trace",
+                     base::JsonLine().text("trace_path", path).str());
+}
+
 void drain(const Call& call) {
   call.connect().ask("POST", "/drain");
 }

@@ -30,6 +30,8 @@ void close_sessions(const Call& call);
 void complete_session(const Call& call);
 void prefetch_list(const Call& call);
 void pause_prefetch(const Call& call);
+void mark_trace(const Call& call);
+void trace_session(const Call& call);
 void list_hung_guests(const Call& call);
 void drain(const Call& call);
 // health, stats and metrics: the path has the name of the verb.

@@ -22,6 +22,11 @@ std::string error_text(int error) {
 
 }  // namespace
 
+void FaultHandler::set_window(const Window& window) {
+  window_ = window;
+  loop_.state.window_pages = static_cast<uint32_t>(window.setting());
+}
+
 FaultHandler::FaultHandler(const FaultLoopParts& loop, const Parts& parts, const Window& window)
     : loop_(loop), parts_(parts), window_(window) {
   loop_.state.window_pages = static_cast<uint32_t>(window.setting());

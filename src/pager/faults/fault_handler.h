@@ -35,6 +35,7 @@ class FaultHandler {
     PoisonHealer& healer;  // gets the pages that are poisoned
   };
   FaultHandler(const FaultLoopParts& loop, const Parts& parts, const Window& window);
+  void set_window(const Window& window);
 
   // Makes one attempt to answer the fault, and updates it for the next.
   Answer answer(Fault& fault);

@@ -34,7 +34,7 @@ FaultLoop::FaultLoop(const FaultLoopParts& parts, const Window& window)
       filler_(parts.uffd, table_, parts.image, parts.counters),
       kept_(parts.counters),
       rests_(table_, filler_, parts.image),
-      hot_(parts.state.hot, table_, filler_, parts.counters, parts.log),
+      hot_(parts.state.hot, table_, filler_, parts.image, parts.counters, parts.log, parts.trace),
       completer_({.state = parts.state.completion,
                   .uffd = parts.uffd,
                   .vmm = parts.vmm,
@@ -83,6 +83,28 @@ void FaultLoop::pause() {
 void FaultLoop::complete(std::shared_ptr<Completion> completion) {
   parts_.state.paused = 0;
   completer_.start(std::move(completion));
+}
+
+void FaultLoop::set_trace(hot::TraceWriter* trace, const Window& window) {
+  handler_.set_window(window);
+  parts_.trace = trace;
+  hot_.set_trace(trace);
+  if (trace == nullptr) {
+    return;
+  }
+  for (const PageTable::RegionPages& in : table_.regions()) {
+    const uint64_t end = PageTable::end_page(in);
+    for (uint64_t page = in.first_page; page < end;) {
+      uint64_t after = page;
+      while (after < end && table_.installed(after)) {
+        ++after;
+      }
+      if (after > page) {
+        trace->listed(PageTable::offset_of(in, page) / in.region.page_size, after - page);
+      }
+      page = after + 1;
+    }
+  }
 }
 
 void FaultLoop::release_holes() {
@@ -260,8 +282,10 @@ std::optional<uint64_t> FaultLoop::wait_ns() const {
   }
   if (has_idle_work()) {
     const bool only_completion = !rests_.has_work() && !hot_.has_work();
+    const bool only_hot = !rests_.has_work() && hot_.has_work();
     no_later_than(idle_blocked_     ? kRemovalWaitNs
                   : only_completion ? ns_until(completer_.due_ns())
+                  : only_hot        ? ns_until(hot_.due_ns())
                                     : 0);
   }
   if (healer_.has_work()) {

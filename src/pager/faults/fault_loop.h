@@ -66,6 +66,9 @@ class FaultLoop {
   void complete(std::shared_ptr<Completion> completion);
   bool detached() const { return completer_.detached(); }
 
+  // Begins or ends (null) a trace. A new trace begins with the installed pages, which will not
+  // fault, as listed pages. `window` replaces that of the session.
+  void set_trace(hot::TraceWriter* trace, const Window& window);
   // Leaves the large holes of the image to the kernel (pager::release_holes). Call it before the
   // first step, and not for a traced session.
   void release_holes();

@@ -27,6 +27,14 @@ base::Fd open_list(const std::string& path, struct stat& st) {
 
 }  // namespace
 
+HotFile::HotFile(std::string file_path, hot::HotList contents)
+    : path(std::move(file_path)),
+      list(std::move(contents)),
+      pages(hot::count_pages(list.runs)),
+      sorted(list.runs) {
+  std::ranges::sort(sorted, is_before);
+}
+
 std::shared_ptr<const HotFile> HotListCache::open(const std::string& path, const Image& image) {
   struct stat st {};
   const base::Fd fd = open_list(path, st);
@@ -43,16 +51,14 @@ std::shared_ptr<const HotFile> HotListCache::open(const std::string& path, const
   // A list contains each page of the image at most once, so a longer one was not recorded from this
   // image. A cached list may have been read for another image, so its length is checked again.
   const uint64_t most = image.size() / hot::kSmallPage;
-  if (!file || file->pages.size() > most) {
+  if (!file || file->pages > most) {
     const std::string data = base::read_all(fd.get(), hot::largest_hot_list(most), path);
-    HotFile read{.path = path, .pages = hot::decode_hot_list(data, path, most)};
-    read.sorted = read.pages;
-    std::ranges::sort(read.sorted, HotFile::is_before);
-    file = std::make_shared<const HotFile>(std::move(read));
+    file = std::make_shared<const HotFile>(path, hot::parse_hot_list(data, path, most));
     const std::lock_guard lock(mutex_);
     files_[key] = file;
   }
-  if (const std::string why = hot::bounds_problem(file->pages, image.size()); !why.empty()) {
+  const hot::ImageFacts facts{.memory_bytes = image.size(), .digest = image.digest()};
+  if (const std::string why = hot::identity_problem(file->list, facts); !why.empty()) {
     throw base::BadData("cannot use hot list " + base::quoted(path) + " for " +
                         base::quoted(image.path()) + ": " + why);
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,13 +19,22 @@ namespace pager {
 // An immutable hot list, with the path for messages.
 struct HotFile {
   std::string path;
-  std::vector<hot::HotPage> pages;
-  std::vector<hot::HotPage> sorted{};  // the same pages, for lists()
+  hot::HotList list;
+  uint64_t pages;                     // of the list
+  std::vector<hot::HotRun> sorted{};  // the same runs, for lists()
+
+  HotFile(std::string file_path, hot::HotList contents);
 
   bool lists(const hot::HotPage& page) const {
-    return std::ranges::binary_search(sorted, page, is_before);
+    const auto after =
+        std::ranges::upper_bound(sorted, hot::HotRun{page.region, 1, page.offset}, is_before);
+    if (after == sorted.begin()) {
+      return false;
+    }
+    const hot::HotRun& run = *std::prev(after);
+    return run.region == page.region && page.offset - run.offset < run.count * list.page_size;
   }
-  static bool is_before(const hot::HotPage& a, const hot::HotPage& b) {
+  static bool is_before(const hot::HotRun& a, const hot::HotRun& b) {
     return a.region != b.region ? a.region < b.region : a.offset < b.offset;
   }
 };

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "pager/kernel/clock.h"
 
 namespace pager {
 
@@ -18,6 +19,7 @@ void HotInstaller::take_over(std::span<const std::shared_ptr<const HotFile>> lis
   if (first_is_there && hot_ == lists.front()) {
     next_entry_ = next;
     state_.next = next;
+    seek();
   }
 }
 
@@ -39,8 +41,8 @@ void HotInstaller::start(std::shared_ptr<const HotFile> list) {
   std::ranges::transform(table_.regions(), std::back_inserter(regions),
                          &PageTable::RegionPages::region);
   try {
-    hot::check_hot_list(list->pages, regions, list->path);
-  } catch (const base::BadData& error) {
+    hot::check_hot_list(list->list, regions, list->path);
+  } catch (const base::Error& error) {
     counters_.add(Count::hot_list_refused);
     counters_.add(Count::hot_lists_ended);
     log_.warn(std::string(error.what()) + "; serving without it");
@@ -49,10 +51,33 @@ void HotInstaller::start(std::shared_ptr<const HotFile> list) {
   hot_ = std::move(list);
   listed_ = hot_;
   next_entry_ = 0;
+  seek();
+  trace_list();
   state_.next = 0;
   chunk_.clear();
   next_in_chunk_ = 0;
   record();
+}
+
+// Finds the run of next_entry_.
+void HotInstaller::seek() {
+  const std::vector<hot::HotRun>& runs = hot_->list.runs;
+  next_run_ = 0;
+  next_in_run_ = next_entry_;
+  while (next_run_ < runs.size() && next_in_run_ >= runs[next_run_].count) {
+    next_in_run_ -= runs[next_run_++].count;
+  }
+}
+
+// The pages of a list do not fault, so a list that is recorded from the trace would lack them.
+void HotInstaller::trace_list() {
+  if (trace_ == nullptr) {
+    return;
+  }
+  for (const hot::HotRun& run : hot_->list.runs) {
+    const hot::Region& region = table_.regions()[run.region].region;
+    trace_->listed((region.offset + run.offset) / region.page_size, run.count);
+  }
 }
 
 // Starts the first of the following lists that fits.
@@ -69,12 +94,13 @@ void HotInstaller::start_next() {
 
 void HotInstaller::drop(bool report) {
   if (hot_) {
-    state_.next = hot_->pages.size();
+    state_.next = hot_->pages;
     if (report) {
       log_.warn("the VMM has reached its memory limit; the rest of the hot list is dropped");
     }
   }
   counters_.add(Count::hot_lists_ended, more_.size() + (hot_ ? 1 : 0));
+  reader_.reset();
   hot_.reset();
   more_.clear();
   record();
@@ -108,13 +134,66 @@ void HotInstaller::next_chunk() {
   chunk_.clear();
   next_in_chunk_ = 0;
   state_.next = next_entry_;
-  for (; next_entry_ < hot_->pages.size() && chunk_.size() < kChunk; ++next_entry_) {
-    const hot::HotPage& hot = hot_->pages[next_entry_];
-    const PageTable::RegionPages& in = table_.regions()[hot.region];
-    chunk_.push_back(in.first_page + hot.offset / in.region.page_size);
+  const std::vector<hot::HotRun>& runs = hot_->list.runs;
+  while (next_run_ < runs.size() && chunk_.size() < kChunk) {
+    const hot::HotRun& run = runs[next_run_];
+    const PageTable::RegionPages& in = table_.regions()[run.region];
+    const uint64_t first = in.first_page + run.offset / in.region.page_size;
+    for (; next_in_run_ < run.count && chunk_.size() < kChunk; ++next_in_run_, ++next_entry_) {
+      chunk_.push_back(first + next_in_run_);
+    }
+    if (next_in_run_ == run.count) {
+      ++next_run_;
+      next_in_run_ = 0;
+    }
   }
   std::ranges::sort(chunk_);
   chunk_.erase(std::unique(chunk_.begin(), chunk_.end()), chunk_.end());
+  chunk_is_read_ = false;
+  image_.residency().expire();
+}
+
+// Whether the page at chunk_[at] can be installed, or skipped, without waiting for the disk. Asks
+// the kernel for up to `most` adjacent pages at once. A hole is not read, and a page that was
+// removed or installed is not prefetched.
+bool HotInstaller::is_ready(const PageTable::RegionPages& in, size_t at, uint64_t most) const {
+  const uint64_t page = chunk_[at];
+  const uint64_t offset = PageTable::offset_of(in, page);
+  if (!table_.untouched(page) || image_.residency().known(offset, in.region.page_size) ||
+      filler_.is_zero(in, page)) {
+    return true;
+  }
+  uint64_t count = 1;
+  while (count < most && at + count < chunk_.size() && chunk_[at + count] == page + count &&
+         page + count < PageTable::end_page(in)) {
+    ++count;
+  }
+  return image_.is_cached(offset, count * in.region.page_size) ||
+         (count > 1 && image_.is_cached(offset, in.region.page_size));
+}
+
+// Gives the rest of the chunk to the reader, once.
+void HotInstaller::read_cold_pages() {
+  if (std::exchange(chunk_is_read_, true)) {
+    return;
+  }
+  std::vector<ColdReader::Range> ranges;
+  for (size_t i = next_in_chunk_; i < chunk_.size(); ++i) {
+    const PageTable::RegionPages& in = table_.region_of_page(chunk_[i]);
+    if (!table_.untouched(chunk_[i]) || filler_.is_zero(in, chunk_[i])) {
+      continue;
+    }
+    const uint64_t offset = PageTable::offset_of(in, chunk_[i]);
+    if (!ranges.empty() && ranges.back().offset + ranges.back().bytes == offset) {
+      ranges.back().bytes += in.region.page_size;
+    } else {
+      ranges.push_back({.offset = offset, .bytes = in.region.page_size});
+    }
+  }
+  if (!reader_) {
+    reader_ = std::make_unique<ColdReader>(image_, counters_);
+  }
+  reader_->read(std::move(ranges));
 }
 
 Stop HotInstaller::piece(uint64_t bytes) {
@@ -123,6 +202,7 @@ Stop HotInstaller::piece(uint64_t bytes) {
     if (chunk_.empty()) {
       log_.detail("hot list installed");
       counters_.add(Count::hot_lists_ended);
+      reader_.reset();
       start_next();
       return Stop::done;
     }
@@ -133,9 +213,19 @@ Stop HotInstaller::piece(uint64_t bytes) {
   for (selected_.clear();
        next < chunk_.size() && chunk_[next] < PageTable::end_page(in) && selected_.size() < most;
        ++next) {
+    if (!is_ready(in, next, most)) {
+      break;
+    }
     if (table_.untouched(chunk_[next])) {
       selected_.push_back(chunk_[next]);
     }
+  }
+  constexpr uint64_t kColdWaitNs = kMillisecond;
+  due_ns_ = 0;
+  if (next == next_in_chunk_) {
+    read_cold_pages();
+    due_ns_ = monotonic_ns() + kColdWaitNs;
+    return Stop::done;
   }
   const uint64_t before = counters_.get(Count::pages_copied) + counters_.get(Count::pages_zeroed);
   const Stop stop = filler_.prefetch(in, selected_);

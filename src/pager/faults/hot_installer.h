@@ -9,6 +9,8 @@
 #include <span>
 #include <vector>
 
+#include "hot/trace_writer.h"
+#include "pager/faults/cold_reader.h"
 #include "pager/faults/counters.h"
 #include "pager/faults/hot_file.h"
 #include "pager/faults/page_filler.h"
@@ -22,8 +24,15 @@ namespace pager {
 class HotInstaller {
  public:
   HotInstaller(SessionState::HotLists& state, const PageTable& table, PageFiller& filler,
-               Counters& counters, const SessionLog& log)
-      : state_(state), table_(table), filler_(filler), counters_(counters), log_(log) {}
+               const Image& image, Counters& counters, const SessionLog& log,
+               hot::TraceWriter* trace)
+      : state_(state),
+        table_(table),
+        filler_(filler),
+        image_(image),
+        counters_(counters),
+        log_(log),
+        trace_(trace) {}
 
   // Continues the lists of the state, which the caller has opened again; null for a file that
   // cannot be opened. Pages that are installed are skipped.
@@ -35,14 +44,19 @@ class HotInstaller {
   // Ends all lists, because the VMM has reached its memory limit; logs that if `report` is set.
   void drop(bool report);
 
+  void set_trace(hot::TraceWriter* trace) { trace_ = trace; }
+
   // Whether a list was given, even if it is installed or dropped.
   bool was_given() const { return listed_ != nullptr; }
   // Counts a fault outside of the last list that was started.
   void count_fault(const PageTable::RegionPages& in, uint64_t page);
 
   bool has_work() const { return hot_ != nullptr; }
-  // Installs at most `bytes`, or one page, of the list: untouched pages only. Pages that cannot be
-  // read or installed are left to later faults, which report the error.
+  // The next pages are being read from the disk: call piece() again at due_ns().
+  uint64_t due_ns() const { return due_ns_; }
+  // Installs at most `bytes`, or one page, of the list: untouched pages that are in the page cache.
+  // Others are read by another thread, and nothing is installed until they are there. Pages that
+  // cannot be read or installed are left to later faults, which report the error.
   Stop piece(uint64_t bytes);
 
  private:
@@ -50,19 +64,30 @@ class HotInstaller {
   void start_next();
   void next_chunk();
   void record();
+  void seek();
+  void trace_list();
+  void read_cold_pages();
+  bool is_ready(const PageTable::RegionPages& in, size_t at, uint64_t most) const;
 
   SessionState::HotLists& state_;
   const PageTable& table_;
   PageFiller& filler_;
+  const Image& image_;
   Counters& counters_;
   const SessionLog& log_;
+  hot::TraceWriter* trace_;                          // may be null
   std::shared_ptr<const HotFile> hot_;               // the list in progress; null: none
   std::deque<std::shared_ptr<const HotFile>> more_;  // the lists after it
   std::shared_ptr<const HotFile> listed_;            // the last list that was started
-  size_t next_entry_ = 0;                            // of hot_: the first after the chunk
+  uint64_t next_entry_ = 0;                          // of hot_: the first page after the chunk
+  size_t next_run_ = 0;                              // the run of next_entry_
+  uint64_t next_in_run_ = 0;                         // its page there
   std::vector<uint64_t> chunk_;                      // part of the list: ascending page numbers
   size_t next_in_chunk_ = 0;
   std::vector<uint64_t> selected_;  // pages of the current piece
+  bool chunk_is_read_ = false;      // the rest of the chunk was given to the reader
+  uint64_t due_ns_ = 0;
+  std::unique_ptr<ColdReader> reader_;  // null: no page of the list was cold so far
 };
 
 }  // namespace pager

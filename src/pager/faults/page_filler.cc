@@ -134,6 +134,9 @@ void PageFiller::fill_run(const Run& run, Task& task, Filled& total) {
       break;
     case Source::mapped:
       table_.set_reading(true);
+      if (run.count > 1) {
+        image_.fetch(PageTable::offset_of(*run.in, run.first), run.bytes());
+      }
       install(run, image_.mapped().data() + PageTable::offset_of(*run.in, run.first), task, total);
       table_.set_reading(false);
       image_.used_mapping(run.bytes());

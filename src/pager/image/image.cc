@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <optional>
 #include <utility>
@@ -125,6 +126,7 @@ std::shared_ptr<const Image> Image::make(const std::string& path, base::Fd fd,
   auto* image = new Image(path, std::move(fd), identity, view,
                           known ? std::move(known->data) : std::move(data));
   image->data_is_nonzero_ = known && known->complete;
+  image->digest_ = known ? std::move(known->digest) : "";
   return std::shared_ptr<const Image>(image);
 }
 
@@ -133,20 +135,48 @@ Image::Image(std::string path, base::Fd fd, ImageIdentity identity, View view, D
       fd_(std::move(fd)),
       identity_(identity),
       view_(view),
-      data_(std::move(data)) {
-  if (view_ == View::unprotected) {
+      data_(std::move(data)),
+      residency_(identity.size) {
+  void* mapped = ::mmap(nullptr, size(), PROT_READ, MAP_SHARED | MAP_NORESERVE, fd_.get(), 0);
+  if (mapped == MAP_FAILED) {  // without a mapping the file is read, which is only slower
     return;
   }
-  void* mapped = ::mmap(nullptr, size(), PROT_READ, MAP_SHARED | MAP_NORESERVE, fd_.get(), 0);
-  if (mapped != MAP_FAILED) {  // without a mapping the file is read, which is only slower
-    mapping_ = {static_cast<const std::byte*>(mapped), size()};
-    ::madvise(mapped, size(), MADV_DONTDUMP);  // keeps guest memory out of core dumps
+  whole_ = {static_cast<const std::byte*>(mapped), size()};
+  ::madvise(mapped, size(), MADV_DONTDUMP);  // keeps guest memory out of core dumps
+  // A fault of one page must not wait for its neighbors. What is needed together is requested
+  // together (fetch).
+  ::madvise(mapped, size(), MADV_RANDOM);
+  if (view_ != View::unprotected) {
+    mapping_ = whole_;
   }
 }
 
 Image::~Image() {
-  if (!mapping_.empty()) {
-    ::munmap(const_cast<std::byte*>(mapping_.data()), mapping_.size());
+  if (!whole_.empty()) {
+    ::munmap(const_cast<std::byte*>(whole_.data()), whole_.size());
+  }
+}
+
+bool Image::is_cached(uint64_t offset, uint64_t bytes) const {
+  if (residency_.known(offset, bytes)) {
+    return true;
+  }
+  constexpr size_t kMost = 512;  // 2 MiB
+  std::array<unsigned char, kMost> cached{};
+  const uint64_t pages = (bytes + hot::kSmallPage - 1) / hot::kSmallPage;
+  if (whole_.empty() || pages > kMost ||
+      ::mincore(const_cast<std::byte*>(whole_.data() + offset), bytes, cached.data()) != 0 ||
+      !std::all_of(cached.begin(), cached.begin() + pages,
+                   [](unsigned char page) { return (page & 1U) != 0; })) {
+    return false;
+  }
+  residency_.mark(offset, bytes);
+  return true;
+}
+
+void Image::fetch(uint64_t offset, uint64_t bytes) const {
+  if (!mapping_.empty() && !residency_.known(offset, bytes)) {
+    ::madvise(const_cast<std::byte*>(mapping_.data() + offset), bytes, MADV_WILLNEED);
   }
 }
 

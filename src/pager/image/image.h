@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "pager/image/data_map.h"
+#include "pager/image/residency.h"
 
 struct stat;
 
@@ -65,6 +66,15 @@ class Image {
   const DataMap& data() const { return data_; }
   // True if image.json guarantees that data() contains no zero page.
   bool data_is_nonzero() const { return data_is_nonzero_; }
+  // Whether all pages of [offset, offset + bytes), at most 2 MiB, are in the page cache. The answer
+  // yes is remembered in residency(). Does not wait for the disk.
+  bool is_cached(uint64_t offset, uint64_t bytes) const;
+  // Requests the pages of a range of the mapping from the disk, together and without waiting.
+  void fetch(uint64_t offset, uint64_t bytes) const;
+  // The pages that were found in the page cache, by all sessions of the image.
+  Residency& residency() const { return residency_; }
+  // The digest of the contents, from image.json. Empty if it is not known.
+  const std::string& digest() const { return digest_; }
   int fd() const { return fd_.get(); }
   // The warning about an unprotected image.
   static constexpr std::string_view kUnprotectedText =
@@ -96,8 +106,11 @@ class Image {
   View view_;
   DataMap data_;
   bool data_is_nonzero_ = false;
+  std::string digest_;
   std::span<const std::byte> mapping_;
+  std::span<const std::byte> whole_;  // also of an unprotected image, for is_cached
   mutable std::atomic<bool> change_warned_{false};
+  mutable Residency residency_;
   mutable std::atomic<uint64_t> used_bytes_{0};  // of the mapping, since the last unmap
 };
 

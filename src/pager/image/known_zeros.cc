@@ -120,7 +120,8 @@ std::optional<KnownZeros> known_zeros(const std::string& memory, const struct st
       return std::nullopt;
     }
     return KnownZeros{.data = without(data, record->zero_runs),
-                      .complete = record->zero_runs_from_pages <= 1};
+                      .complete = record->zero_runs_from_pages <= 1,
+                      .digest = record->digest};
   } catch (const std::exception& error) {
     base::say_warning("serving " + base::quoted(memory) +
                       " without its list of zero pages: " + error.what());

@@ -14,6 +14,7 @@ namespace pager {
 struct KnownZeros {
   DataMap data;          // the data extents without the known zero pages
   bool complete = true;  // no other page of the data is zero
+  std::string digest{};  // of the contents
 };
 
 // Looks up the record for `memory`, which is ID/snapshots/snapshot-latest/memory:

@@ -94,6 +94,8 @@ HttpReply ControlApi::route(std::string_view method, const Call& call) {
       Route{"POST", "sessions", true, "complete", &ControlApi::complete},
       Route{"POST", "sessions", true, "prefetch", &ControlApi::prefetch},
       Route{"POST", "sessions", true, "pause-prefetch", &ControlApi::pause_prefetch},
+      Route{"POST", "sessions", true, "mark", &ControlApi::mark},
+      Route{"POST", "sessions", true, "trace", &ControlApi::trace},
       Route{"POST", "drain", false, "", &ControlApi::drain},
       Route{"GET", "health", false, "", &ControlApi::health},
       Route{"GET", "stats", false, "", &ControlApi::stats},
@@ -131,6 +133,25 @@ HttpReply ControlApi::close(const Call& call) {
 
 HttpReply ControlApi::pause_prefetch(const Call& call) {
   return ordered_reply(pager_.pause_prefetch(call.target.id));
+}
+
+HttpReply ControlApi::mark(const Call& call) {
+  const std::string name = parse_mark_request(call.body);
+  const Pager::Ordered ordered = pager_.mark(call.target.id, name);
+  return ordered == Pager::Ordered::already_running
+             ? error_reply(kConflict, "the session has no trace")
+             : ordered_reply(ordered);
+}
+
+HttpReply ControlApi::trace(const Call& call) {
+  const std::string path = parse_trace_request(call.body);
+  if (!path.empty()) {
+    hot::TraceWriter::check(path);
+  }
+  const Pager::Ordered ordered = pager_.trace(call.target.id, path);
+  return ordered == Pager::Ordered::already_running
+             ? error_reply(kConflict, "the session has a trace already, or none to end")
+             : ordered_reply(ordered);
 }
 
 HttpReply ControlApi::drain(const Call& /*call*/) {

@@ -62,6 +62,8 @@ class ControlApi {
   HttpReply complete(const Call& call);
   HttpReply prefetch(const Call& call);
   HttpReply pause_prefetch(const Call& call);
+  HttpReply mark(const Call& call);
+  HttpReply trace(const Call& call);
   HttpReply drain(const Call& call);
   HttpReply health(const Call& call);
   HttpReply stats(const Call& call);

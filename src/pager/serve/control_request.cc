@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/json_line.h"
 #include "base/json_object.h"
+#include "hot/trace.h"
 #include "pager/faults/window.h"
 
 namespace pager {
@@ -252,6 +253,24 @@ CompleteRequest parse_complete_request(std::string_view body) {
 
 std::string parse_prefetch_request(std::string_view body) {
   return text_field(parse_optional_object(body), "hot_list_path");
+}
+
+std::string parse_mark_request(std::string_view body) {
+  std::string name = text_field(parse_optional_object(body), "name");
+  if (!hot::is_mark_name(name)) {
+    throw base::BadData(
+        "'name' is not the name of a mark: 1 to 64 letters, digits, '.', '_' and '-' are needed");
+  }
+  return name;
+}
+
+std::string parse_trace_request(std::string_view body) {
+  std::string path = text_field(parse_optional_object(body), "trace_path");
+  if (path == "-") {
+    throw base::BadData(
+        R"('trace_path' is "-", but a service has no standard output; give a file)");
+  }
+  return path;
 }
 
 }  // namespace pager

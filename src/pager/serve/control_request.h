@@ -46,5 +46,10 @@ CompleteRequest parse_complete_request(std::string_view body);
 // A body of POST /sessions/{id}/prefetch. Returns the path of a hot list, or "" to continue a
 // paused one. Throws base::BadData.
 std::string parse_prefetch_request(std::string_view body);
+// A body of POST /sessions/{id}/mark: the name of the mark. Throws base::BadData.
+std::string parse_mark_request(std::string_view body);
+// A body of POST /sessions/{id}/trace: the path of the trace to begin, or "" to end it. Throws
+// base::BadData.
+std::string parse_trace_request(std::string_view body);
 
 }  // namespace pager

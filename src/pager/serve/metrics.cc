@@ -127,6 +127,8 @@ std::string metrics_text(const ServerInfo& info, std::string_view version) {
     page.sample("uffd_serve_last_stall_seconds", "",
                 seconds(static_cast<double>(last_stall_ns(*info.keeper))));
   }
+  page.one("uffd_serve_hot_list_drift_percent_max", "gauge",
+           "The largest drift of a connected session from its hot list.", info.most_drift_percent);
   add_counts(page, info.totals);
   add_latency(page, info);
   add_hypeman(page, info, "version_key=\"" + escaped(version) + "\"");

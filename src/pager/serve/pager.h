@@ -47,8 +47,21 @@ struct SessionInfo {
   uint64_t p50_ns = 0;
   uint64_t p99_ns = 0;
   base::Log2Histogram latency{};
-  std::string hot_list_path;                       // empty: none
-  uint64_t hot_list_entries = 0;                   // entries of the list
+  std::string hot_list_path;      // empty: none
+  uint64_t hot_list_entries = 0;  // entries of the list
+  std::string trace_path;         // empty: none
+
+  // A list that is refused or empty has nothing to compare.
+  bool compares_list() const {
+    return hot_list_entries > 0 && totals[Count::hot_list_refused] == 0;
+  }
+  // The pages outside of the list that the guest needed, in percent of all that it is known to
+  // need: those and the pages of the list.
+  uint64_t drift_percent() const {
+    const uint64_t unlisted = compares_list() ? totals[Count::faults_unlisted] : 0;
+    constexpr uint64_t kPercent = 100;
+    return unlisted == 0 ? 0 : unlisted * kPercent / (hot_list_entries + unlisted);
+  }
   std::shared_ptr<const Completion> completion{};  // the last one; may be null
   std::optional<Refusals::Last> refused{};         // VMMs that were not served here
 };
@@ -59,6 +72,7 @@ struct ServerInfo {
   size_t waiting = 0;
   size_t serving = 0;
   size_t closing = 0;
+  uint64_t most_drift_percent = 0;     // of the connected sessions
   const KeeperPage* keeper = nullptr;  // null: none
   Totals totals;                       // since the start; gauges: only sessions that have not ended
   base::Log2Histogram latency{};
@@ -144,6 +158,11 @@ class Pager {
   // With null, continues the list that was paused.
   Ordered prefetch(std::string_view id, std::shared_ptr<const HotFile> list);
   Ordered pause_prefetch(std::string_view id);
+  // Writes a mark into the trace of the session. already_running: it has no trace.
+  Ordered mark(std::string_view id, std::string name);
+  // Begins a trace in the file `path`, or ends it if `path` is empty. already_running: the session
+  // has a trace, or none to end.
+  Ordered trace(std::string_view id, std::string path);
   // The image that a session serves; null if the id is unknown.
   std::shared_ptr<const Image> image_of(std::string_view id) const;
   // Accepts no new sessions from now on. Existing sessions continue; run() returns when the last

@@ -50,6 +50,21 @@ Pager::Ordered Pager::pause_prefetch(std::string_view id) {
   return ordered;
 }
 
+Pager::Ordered Pager::mark(std::string_view id, std::string name) {
+  const std::lock_guard lock(mutex_);
+  Session* session = nullptr;
+  const Ordered ordered = find_connected(id, session);
+  return session != nullptr && !session->mark(std::move(name)) ? Ordered::already_running : ordered;
+}
+
+Pager::Ordered Pager::trace(std::string_view id, std::string path) {
+  const std::lock_guard lock(mutex_);
+  Session* session = nullptr;
+  const Ordered ordered = find_connected(id, session);
+  return session != nullptr && !session->trace(std::move(path)) ? Ordered::already_running
+                                                                : ordered;
+}
+
 std::shared_ptr<const Image> Pager::image_of(std::string_view id) const {
   const std::lock_guard lock(mutex_);
   Session* session = nullptr;

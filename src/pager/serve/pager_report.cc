@@ -27,7 +27,7 @@ SessionInfo Pager::info_of(const Waiting& waiting) {
   info.refused = waiting.refusals->last();
   if (endpoint.hot) {
     info.hot_list_path = endpoint.hot->path;
-    info.hot_list_entries = endpoint.hot->pages.size();
+    info.hot_list_entries = endpoint.hot->pages;
   }
   return info;
 }
@@ -50,9 +50,10 @@ SessionInfo Pager::info_of(const Connected& connected) {
   info.p99_ns = session.counters().latency.percentile(99);
   info.latency = session.counters().latency.log2_histogram();
   info.completion = session.completion();
+  info.trace_path = session.trace_path();
   if (const std::shared_ptr<const HotFile> hot = session.hot_list()) {
     info.hot_list_path = hot->path;
-    info.hot_list_entries = hot->pages.size();
+    info.hot_list_entries = hot->pages;
   }
   return info;
 }
@@ -90,6 +91,7 @@ ServerInfo Pager::info() const {
                   .latency = service().ended_latency};
   for (const auto& [key, connected] : connected_) {
     ++(connected.closing ? info.closing : info.serving);
+    info.most_drift_percent = std::max(info.most_drift_percent, info_of(connected).drift_percent());
     info.totals.add(connected.session->counters().totals());
     base::add_histogram(info.latency, connected.session->counters().latency.log2_histogram());
   }

@@ -60,7 +60,9 @@ Session::Session(std::string id, ServingPlan plan, Handles handles, int notify)
       counters_(mapping_->counters()),
       is_taken_over_(handles.is_taken_over),
       hot_list_(plan_.hot),
-      hot_lists_given_(plan_.hot ? 1 : 0) {
+      hot_lists_given_(plan_.hot ? 1 : 0),
+      traced_(plan_.trace.has_value()),
+      trace_path_(plan_.trace ? plan_.trace->path() : "") {
   if (is_taken_over_) {
     hot_lists_given_ = counters_.get(Count::hot_lists_ended) + lists_in(mapping_->state());
     if (lists_in(mapping_->state()) > 0) {
@@ -202,6 +204,11 @@ std::shared_ptr<Completion> Session::complete(uint64_t bytes_per_second, bool wa
   return completion_;
 }
 
+std::string Session::trace_path() const {
+  const std::lock_guard lock(orders_mutex_);
+  return trace_path_;
+}
+
 std::shared_ptr<const HotFile> Session::hot_list() const {
   const std::lock_guard lock(orders_mutex_);
   return hot_list_;
@@ -225,6 +232,43 @@ void Session::pause() {
   order({.kind = Order::Kind::pause});
 }
 
+bool Session::mark(std::string name) {
+  const std::lock_guard lock(orders_mutex_);
+  if (traced_) {
+    order({.kind = Order::Kind::mark, .text = std::move(name)});
+  }
+  return traced_;
+}
+
+bool Session::trace(std::string path) {
+  const std::lock_guard lock(orders_mutex_);
+  if (traced_ != path.empty()) {
+    return false;
+  }
+  traced_ = !path.empty();
+  trace_path_ = path;
+  order({.kind = Order::Kind::trace, .text = std::move(path)});
+  return true;
+}
+
+// The trace begins with the pages that are installed already, as pages of a list: they will not
+// fault.
+void Session::begin_trace(FaultLoop& loop, const std::string& path) {
+  plan_.trace.emplace(path);
+  plan_.trace->start(regions_, plan_.image->size());
+  loop.set_trace(&*plan_.trace, plan_.serving.window_of(true));
+  mapping_->state().trace.set(path);
+}
+
+void Session::end_trace(FaultLoop& loop) {
+  loop.set_trace(nullptr, plan_.serving.window_of(false));
+  mapping_->state().trace.set("");
+  if (plan_.trace) {
+    plan_.trace->finish();
+    plan_.trace.reset();
+  }
+}
+
 void Session::run_orders(FaultLoop& loop) {
   std::vector<Order> orders;
   {
@@ -246,6 +290,18 @@ void Session::run_orders(FaultLoop& loop) {
         break;
       case Order::Kind::resume_lists:
         loop.resume_hot_lists(order.lists);
+        break;
+      case Order::Kind::mark:
+        if (plan_.trace) {
+          plan_.trace->mark(order.text);
+        }
+        break;
+      case Order::Kind::trace:
+        if (order.text.empty()) {
+          end_trace(loop);
+        } else {
+          begin_trace(loop, order.text);
+        }
         break;
     }
   }
@@ -332,8 +388,8 @@ void Session::serve() {
     linger(watch);
   }
   loop.report_suppressed();
-  if (trace != nullptr) {
-    trace->finish();
+  if (plan_.trace) {
+    plan_.trace->finish();
   }
 }
 

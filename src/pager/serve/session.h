@@ -79,6 +79,8 @@ class Session {
   const Image& image() const { return *plan_.image; }
   const std::shared_ptr<const Image>& shared_image() const { return plan_.image; }
   const std::vector<hot::Region>& regions() const { return regions_; }
+  // The file of its trace; empty if it has none.
+  std::string trace_path() const;
   // The last list that was given; may be null.
   std::shared_ptr<const HotFile> hot_list() const;
   const Counters& counters() const { return counters_; }
@@ -100,6 +102,11 @@ class Session {
   // progress.
   bool prefetch(std::shared_ptr<const HotFile> list);
   void pause();
+  // Writes a mark into the trace. Returns false if the session has none.
+  bool mark(std::string name);
+  // Begins a trace, or ends it if `path` is empty. Returns false if the session has a trace, or
+  // none to end.
+  bool trace(std::string path);
 
   // The thread no longer serves; the destructor does not block.
   bool ended() const { return ended_.load(std::memory_order_acquire); }
@@ -107,16 +114,19 @@ class Session {
  private:
   static constexpr uint64_t kNotYet = ~uint64_t{0};
   struct Order {
-    enum class Kind { complete, prefetch, pause, resume_lists } kind;
+    enum class Kind { complete, prefetch, pause, resume_lists, mark, trace } kind;
     std::shared_ptr<Completion> completion{};
     std::shared_ptr<const HotFile> list{};
     std::vector<std::shared_ptr<const HotFile>> lists{};
+    std::string text{};  // the name of a mark, or the path of a trace
   };
   void run();
   void serve();
   void release_resources();
   void order(Order order);
   void run_orders(FaultLoop& loop);
+  void begin_trace(FaultLoop& loop, const std::string& path);
+  void end_trace(FaultLoop& loop);
   void mark_detached();
   void linger(VmmWatch& watch);
   void take_over(FaultLoop& loop);
@@ -141,6 +151,8 @@ class Session {
   bool detached_ = false;                    // completed: every later completion is done
   std::shared_ptr<const HotFile> hot_list_;  // the last list
   uint64_t hot_lists_given_ = 0;
+  bool traced_ = false;     // a trace was ordered, and not ended
+  std::string trace_path_;  // of that trace
   std::atomic<bool> has_orders_{false};
   std::atomic<bool> stop_{false};
   std::atomic<bool> ended_{false};

@@ -79,19 +79,16 @@ std::string hot_list_json(const SessionInfo& info) {
   if (info.hot_list_path.empty()) {
     return "null";
   }
-  // A list that is refused or empty has nothing to compare.
-  const bool compared = info.hot_list_entries > 0 && info.totals[Count::hot_list_refused] == 0;
+  const bool compared = info.compares_list();
   const uint64_t unlisted = compared ? info.totals[Count::faults_unlisted] : 0;
   const uint64_t faults = compared ? info.totals[Count::faults] : 0;
-  constexpr uint64_t kPercent = 100;
-  const uint64_t known = info.hot_list_entries + unlisted;
   return JsonLine()
       .path("path", info.hot_list_path)
       .number("pages", number(info.hot_list_entries))
       .boolean("refused", info.totals[Count::hot_list_refused] != 0)
       .number("faults_listed", number(faults - std::min(faults, unlisted)))
       .number("faults_unlisted", number(unlisted))
-      .number("drift_percent", known == 0 ? 0 : number(unlisted * kPercent / known))
+      .number("drift_percent", number(info.drift_percent()))
       .str();
 }
 
@@ -139,6 +136,7 @@ void add_counts(JsonLine& json, const Totals& totals) {
 std::string session_json(const SessionInfo& info) {
   const Totals& totals = info.totals;
   JsonLine json = brief(info);
+  info.trace_path.empty() ? json.null("trace_path") : json.path("trace_path", info.trace_path);
   json.raw("regions", regions_json(info.regions)).raw("refused", refused_json(info.refused));
   add_counts(json, totals);
   json.raw("completion", completion_json(info.completion.get()))
@@ -166,7 +164,7 @@ std::string summary_json(const Totals& totals) {
 std::string sessions_json(std::span<const SessionInfo> infos) {
   JsonList list;
   for (const SessionInfo& info : infos) {
-    list.add(brief(info).str());
+    list.add(brief(info).raw("hot_list", hot_list_json(info)).str());
   }
   return JsonLine().raw("sessions", list.str()).str();
 }

@@ -35,7 +35,7 @@ std::string complaint(const std::string& data) {
 TEST(HotList, IsWrittenByteForByteAsByHypeman) {
   const std::array<HotPage, 2> pages{HotPage{0, 4096}, HotPage{1, 128}};
   EXPECT_EQ(encode_hpl1(pages), bytes("HPL1\x02\x00\x80\x20\x01\x80\x01"));
-  EXPECT_EQ(encode_hpl1({}), bytes("HPL1\x00"));
+  EXPECT_EQ(encode_hpl1(std::vector<HotPage>{}), bytes("HPL1\x00"));
 }
 
 TEST(HotList, KeepsOrderAndRepeats) {
@@ -57,7 +57,7 @@ TEST(HotList, RefusesEveryTruncation) {
 }
 
 TEST(HotList, RefusesOtherFormats) {
-  EXPECT_NE(complaint(bytes("HPL2\x00")).find("the file starts with 'HPL2', not with HPL1"),
+  EXPECT_NE(complaint(bytes("HPL3\x00")).find("the file starts with 'HPL3', not with HPL1 or HPL2"),
             std::string::npos);
   EXPECT_NE(complaint("HPL").find("the file starts with 'HPL', not with HPL1"), std::string::npos);
   EXPECT_NE(complaint("").find("the file is empty"), std::string::npos);
@@ -95,7 +95,7 @@ TEST(HotList, IsCheckedAgainstTheRegions) {
     try {
       check_hot_list(list, regions, "x.hpl");
       ADD_FAILURE() << page.region << " " << page.offset;
-    } catch (const base::BadData& error) {
+    } catch (const base::Refused& error) {
       EXPECT_NE(std::string(error.what()).find("'x.hpl': entry 1 is region"), std::string::npos);
     }
   }

@@ -240,11 +240,10 @@ TEST_F(CompletionTest, AnswersKeptFaults) {
 TEST_F(CompletionTest, ASecondListFollowsTheFirstAndAPauseStopsBoth) {
   start({}, Window::lazy());
   const auto list = [](uint64_t first, uint64_t pages) {
-    auto file = std::make_shared<HotFile>();
-    for (uint64_t page = first; page < first + pages; ++page) {
-      file->pages.push_back({.region = 0, .offset = page * hot::kSmallPage});
-    }
-    return file;
+    hot::HotList contents;
+    contents.runs.push_back(
+        {.region = 0, .count = static_cast<uint32_t>(pages), .offset = first * hot::kSmallPage});
+    return std::make_shared<HotFile>("list", std::move(contents));
   };
   loop_->prefetch(list(0, 64));
   loop_->prefetch(list(128, 40));

@@ -79,8 +79,12 @@ class FaultLoopTest : public testing::Test {
     }
   }
   uint64_t count(Count which) const { return counters_.get(which); }
-  void use_hot_list(std::vector<hot::HotPage> pages) {
-    loop_->prefetch(std::make_shared<HotFile>(HotFile{.path = "hot", .pages = std::move(pages)}));
+  void use_hot_list(const std::vector<hot::HotPage>& pages) {
+    hot::HotList list;
+    for (const hot::HotPage& page : pages) {
+      list.runs.push_back({.region = page.region, .offset = page.offset});
+    }
+    loop_->prefetch(std::make_shared<HotFile>("hot", std::move(list)));
   }
   static uffd_msg fault_at(uint64_t address) {
     uffd_msg message{};

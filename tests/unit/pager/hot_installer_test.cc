@@ -18,15 +18,14 @@ class HotInstallerTest : public IdleWorkTest {
     }
   }
   // A new installer with the same state, as of a successor.
-  void restart() { hot_.emplace(state(), *table_, *filler_, counters_, log_); }
+  void restart() { hot_.emplace(state(), *table_, *filler_, *image_, counters_, log_, nullptr); }
   SessionState::HotLists& state() { return mapping_->state().hot; }
   static List list(const std::string& path, uint64_t first, uint64_t pages, uint32_t region = 0) {
-    auto file = std::make_shared<HotFile>(HotFile{.path = path, .pages = {}});
+    hot::HotList pages_of_file;
     for (uint64_t page = first; page < first + pages; ++page) {
-      file->pages.push_back({.region = region, .offset = page * hot::kSmallPage});
+      pages_of_file.runs.push_back({.region = region, .offset = page * hot::kSmallPage});
     }
-    file->sorted = file->pages;
-    return file;
+    return std::make_shared<HotFile>(path, std::move(pages_of_file));
   }
   std::vector<std::string> recorded() {
     std::vector<std::string> paths;
@@ -98,11 +97,12 @@ TEST_F(HotInstallerTest, ASuccessorContinuesAndSkipsWhatIsInstalled) {
 }
 
 TEST_F(HotInstallerTest, ASuccessorDoesNotRestartALongList) {
-  const auto pages = std::make_shared<HotFile>(HotFile{.path = "long", .pages = {}});
-  pages->pages.resize(4096, {.region = 0, .offset = 0});
+  hot::HotList long_list;
+  long_list.runs.resize(4096, {.region = 0, .offset = 0});
   for (uint64_t page = 100; page < 120; ++page) {
-    pages->pages.push_back({.region = 0, .offset = page * hot::kSmallPage});
+    long_list.runs.push_back({.region = 0, .offset = page * hot::kSmallPage});
   }
+  const auto pages = std::make_shared<HotFile>("long", std::move(long_list));
   hot_->add(pages);
   while (state().next == 0) {
     hot_->piece(kPiece);

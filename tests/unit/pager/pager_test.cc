@@ -230,7 +230,7 @@ TEST_F(PagerTest, ATraceContainsEveryPageInFaultOrder) {
   std::ifstream file(dir_ / "trace");
   const std::string text((std::istreambuf_iterator<char>(file)), {});
   EXPECT_EQ(text,
-            "# snapfork-trace 1 page_size=4096 memory_bytes=262144 regions=0+262144\n"
+            "# snapfork-trace 2 page_size=4096 memory_bytes=262144 regions=0+262144\n"
             "9\n0\n1\n2\n3\n");
 }
 

@@ -49,12 +49,11 @@ class TakeOverTest : public FaultLoopTest {
     }
   }
   static std::shared_ptr<HotFile> list(const std::string& path, uint64_t first, uint64_t pages) {
-    auto file = std::make_shared<HotFile>(HotFile{.path = path, .pages = {}});
+    hot::HotList pages_of_file;
     for (uint64_t page = first; page < first + pages; ++page) {
-      file->pages.push_back({.region = 0, .offset = page * hot::kSmallPage});
+      pages_of_file.runs.push_back({.region = 0, .offset = page * hot::kSmallPage});
     }
-    file->sorted = file->pages;
-    return file;
+    return std::make_shared<HotFile>(path, std::move(pages_of_file));
   }
   uint64_t count_second(Count which) const { return second_.get(which); }
 
@@ -161,9 +160,10 @@ TEST_F(TakeOverTest, ContinuesHotListsWhereTheyStopped) {
 
 TEST_F(TakeOverTest, DoesNotRestartALongList) {
   start({}, Window::lazy());
-  const auto long_list = list("long", 0, 1);
-  long_list->pages.resize(4096, long_list->pages.front());
-  long_list->pages.push_back({.region = 0, .offset = 7 * hot::kSmallPage});
+  hot::HotList contents;
+  contents.runs.resize(4096);
+  contents.runs.push_back({.region = 0, .offset = 7 * hot::kSmallPage});
+  const auto long_list = std::make_shared<HotFile>("long", std::move(contents));
   loop_->prefetch(long_list);
   while (mapping_->state().hot.next == 0) {
     loop_->step();

@@ -67,8 +67,9 @@ take_records() {
 }
 
 fork_serve() {
-  local call=() hot=$root/guests/$fork_source/template/hot.hpl i
-  [[ ! -f $hot ]] || call+=(--hot "$hot")
+  local call=() hot_list i
+  find_hot_list "$fork_source"
+  [[ -z $hot_list ]] || call+=(--hot "$hot_list")
   [[ -z $trace ]] || call+=(--trace "$trace")
   if ((dry_run)); then
     plan_sessions "${call[@]}"

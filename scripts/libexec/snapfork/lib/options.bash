@@ -14,7 +14,7 @@ list_words() { # <word...>
 take_value() { # <option> <value>
   local listed words
   case $1 in
-    --timeout | --load-timeout | --graceful)
+    --timeout | --load-timeout | --graceful | --seconds)
       [[ $2 =~ ^[0-9]{1,8}(\.[0-9]{1,3})?$ ]] || usage_error "bad value '$2' for $1: seconds such as 5 or 0.5 are needed"
       ;;
     --tap) tap_options+=(--tap "$2") ;; # the programs parse it
@@ -51,7 +51,7 @@ parse() { # <arguments...>
   load_timeout=30 graceful='' detach=0 prepare=0 track_dirty_pages=0 has_command=0
   oci_layout='' layout='' tag='' share='' place=''
   state_file='' memory_file='' base_file='' name='' backend=auto reflink=auto trace=''
-  type=full sync=yes socket='' share_memory=0 from_running=0
+  type=full sync=yes socket='' share_memory=0 from_running=0 ready_cmd='' seconds=''
   while (($#)); do
     word=$1
     shift

@@ -29,6 +29,13 @@ start_pager() {
   start_one
 }
 
+# Sets `hot_list` to the hot list that forks of a template use; to nothing if it has none. snapshot-meta has the same rule.
+find_hot_list() { # <template>
+  hot_list=$root/guests/$1/template/hot.hpl2
+  [[ -f $hot_list ]] || hot_list=${hot_list%2}
+  [[ -f $hot_list ]] || hot_list=''
+}
+
 # Makes sessions. If the server exits in between, tries again with a new one.
 create_sessions() { # <options of `uffd-ctl create`, ID=MEMORY...>
   local call=(uffd-ctl --control "$pager" create "$@") said='' status attempt

@@ -58,7 +58,8 @@ export_load_call() { # <id>
     export SNAPFORK_UFFD_SOCKET=$run_dir/s/$session.sock
     check_socket_path "$SNAPFORK_UFFD_SOCKET"
     get_value template "$id" ForkOfTemplate
-    [[ ! -f $root/guests/$template/template/hot.hpl ]] || call+=(--hot "$root/guests/$template/template/hot.hpl")
+    find_hot_list "$template"
+    [[ -z $hot_list ]] || call+=(--hot "$hot_list")
     if ! session_exists "$session"; then
       run_made=$id undo=undo_run
       create_sessions "${call[@]}" "$session=$memory"

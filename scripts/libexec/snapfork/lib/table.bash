@@ -21,6 +21,7 @@ delete 1 100000 guest --stop --timeout --wait
 export 1 1 guest --tag
 push 1 1 guest --layout
 pull 1 1 new --share --shared-file --assume-no-paths --name --timeout --wait
+record 1 1 guest --ready-cmd --seconds --firecracker --firecracker-arg --netns --tap --force --timeout --wait
 list 0 0 none
 status 0 0 none
 '
@@ -41,6 +42,8 @@ readonly option_table='
 --trace trace FILE
 --name name NAME
 -n count COUNT
+--ready-cmd ready_cmd CMD
+--seconds seconds SECONDS
 --timeout lock_timeout SECONDS
 --wait waits
 --backend backend auto|uffd|file

@@ -4,7 +4,7 @@
 
 declare -grA verb_operands=(
   [import]='ID --state FILE --memory FILE' [promote]=ID [demote]=ID [fork]='ID [NEW]' [run]='FORK [-- CMD...]'
-  [restore]=ID [standby]=ID [stop]='ID...' [delete]='ID...' [export]='ID DIR' [push]='ID REF' [pull]='ID REF' [list]='' [status]=''
+  [restore]=ID [standby]=ID [stop]='ID...' [delete]='ID...' [record]=ID [export]='ID DIR' [push]='ID REF' [pull]='ID REF' [list]='' [status]=''
 )
 declare -grA verb_help=(
   [import]='clone a snapshot into the store'
@@ -19,6 +19,7 @@ declare -grA verb_help=(
   [export]='a template as an OCI image layout (-: a tar of it)'
   [push]='a template to a registry, with skopeo'
   [pull]='a template from a registry, with skopeo'
+  [record]='record the hot pages of a template, and install them'
   [list]='all guests'
   [status]='the page server, its sessions, guests that hang'
 )
@@ -64,6 +65,9 @@ declare -grA option_help=(
   [--wait]='wait for locks without a limit'
   ['fork --tap']='its tap for IFACE; {n}: 0, 1...; {id}: its id'
   ['standby --socket']='the API socket of its VMM, if not recorded'
+  ['--ready-cmd']='record until this command succeeds'
+  [--seconds]='record for at most that long'
+  ['record --tap']='the tap of the fork that is made'
   ['stop --timeout']='from SIGTERM to SIGKILL (default 5)'
 )
 

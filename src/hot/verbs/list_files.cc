@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads lists from files and pipes, and writes them atomically.
+#include "hot/verbs/list_files.h"
+
+#include "base/atomic_file.h"
+#include "base/error.h"
+#include "base/input.h"
+#include "base/message.h"
+#include "base/output.h"
+#include "hot/trace.h"
+
+namespace hot {
+
+void add_layout_options(base::Options& options) {
+  options.value("regions", "LIST", "regions of the memory file: OFFSET+SIZE,...")
+      .value("page-size", "SIZE", "4096 (default) or 2M");
+}
+
+HotListLayout layout_of(const base::ParsedOptions& parsed) {
+  HotListLayout layout;
+  layout.page_size = parsed.choice("page-size", {"4096", "2M"}) == "2M" ? kHugePage : kSmallPage;
+  if (const std::optional<std::string> text = parsed.value("regions")) {
+    const auto regions = parse_region_list(*text, layout.page_size);
+    if (!regions || regions->empty()) {
+      throw base::UsageError("bad value " + base::quoted(*text) +
+                             " for --regions: OFFSET+SIZE,... in bytes is needed");
+    }
+    layout.regions = *regions;
+  }
+  return layout;
+}
+
+std::string required_memory(const base::ParsedOptions& parsed) {
+  const std::optional<std::string> memory = parsed.value("mem");
+  if (!memory) {
+    throw base::UsageError("--mem is needed");
+  }
+  return *memory;
+}
+
+HotList load_list(const std::string& path, const HotListLayout& layout) {
+  HotList list = parse_hot_list(base::read_input(path, kMaxHotListBytes), base::input_name(path));
+  if (list.format == ListFormat::hpl1) {
+    list.page_size = layout.page_size;
+    list.regions = layout.regions;
+    for (const Region& region : list.regions) {
+      list.memory_bytes = std::max(list.memory_bytes, region.offset + region.size);
+    }
+  }
+  return list;
+}
+
+NamedList load_named(const std::string& path, const HotListLayout& layout) {
+  return {.name = base::input_name(path), .list = load_list(path, layout)};
+}
+
+void add_output_options(base::Options& options) {
+  options.value("o,output", "FILE", "write to FILE, atomically")
+      .value("format", "FORMAT", "hpl1 or hpl2 (default: by the name of FILE)")
+      .flag("dry-run", "print what would be written, and write nothing");
+}
+
+ListOutput output_of(const base::ParsedOptions& parsed, ListFormat fallback) {
+  ListOutput output{.path = parsed.value("output"), .effect = base::effect_of(parsed)};
+  if (output.path == "-") {
+    output.path.reset();
+  }
+  const bool named_hpl2 = output.path && output.path->ends_with(".hpl2");
+  output.format = named_hpl2 ? ListFormat::hpl2 : fallback;
+  if (parsed.has("format")) {
+    output.format =
+        parsed.choice("format", {"hpl1", "hpl2"}) == "hpl2" ? ListFormat::hpl2 : ListFormat::hpl1;
+  }
+  if (!output.path && !base::is_dry_run(output.effect)) {
+    if (base::message_style().json) {
+      throw base::UsageError("--json needs -o FILE: the list itself goes to standard output");
+    }
+    base::refuse_terminal_output("a hot list", "use -o FILE, or a pipe");
+  }
+  if (output.path) {
+    base::require_writable_name(*output.path);
+  }
+  return output;
+}
+
+void write_list(const HotList& list, const ListOutput& output) {
+  const std::string bytes = encode_hot_list(list, output.format);
+  const uint64_t pages = count_pages(list.runs);
+  const std::string where = output.path ? base::quoted(*output.path) : "standard output";
+  const std::string what =
+      std::to_string(pages) + " pages, " + std::to_string(bytes.size()) + " bytes, to " + where;
+  const bool writes = !base::is_dry_run(output.effect);
+  if (writes && output.path) {
+    base::write_file_atomic(*output.path, bytes, 0644, base::Durable::yes);
+  } else if (writes) {
+    base::write_out(bytes);
+  }
+  if (writes) {
+    base::say_detail("wrote " + what);
+  }
+  if (base::message_style().json) {
+    base::JsonLine record("hot_list");
+    if (output.path) {
+      record.path("path", *output.path);
+    } else {
+      record.null("path");
+    }
+    record.boolean("written", writes);
+    add_count(record, "entries", pages);
+    add_count(record, "bytes", bytes.size());
+    base::write_line_out(
+        record.text("format", name_of(output.format)).boolean("exact", list.exact).str());
+  } else if (!writes) {
+    base::write_line_out("would write " + what);
+  }
+}
+
+const char* name_of(ListFormat format) {
+  return format == ListFormat::hpl1 ? "hpl1" : "hpl2";
+}
+
+base::JsonLine& add_count(base::JsonLine& json, std::string_view key, uint64_t value) {
+  return json.number(key, static_cast<int64_t>(value));
+}
+
+}  // namespace hot

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the verbs of hotpage-record read and write lists.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/effect.h"
+#include "base/json_line.h"
+#include "base/options.h"
+#include "hot/hot_list.h"
+#include "hot/hotpage_commands.h"
+#include "hot/list_sets.h"
+
+namespace hot {
+
+// The options --regions and --page-size of a memory file.
+void add_layout_options(base::Options& options);
+HotListLayout layout_of(const base::ParsedOptions& parsed);
+// The value of --mem. Throws base::UsageError if it is absent.
+std::string required_memory(const base::ParsedOptions& parsed);
+
+// Reads a list of any format, or standard input for "-". An HPL1 list gets the layout of the
+// options. Throws std::system_error, base::BadData.
+HotList load_list(const std::string& path, const HotListLayout& layout = {});
+NamedList load_named(const std::string& path, const HotListLayout& layout = {});
+
+// The options -o, --format and --dry-run of verbs that write a list.
+void add_output_options(base::Options& options);
+struct ListOutput {
+  std::optional<std::string> path;  // not set: standard output
+  ListFormat format = ListFormat::hpl1;
+  base::Effect effect = base::Effect::real;
+};
+// Throws base::UsageError if the list would be written to a terminal or between JSON records. The
+// default format is HPL2 for a name that ends in ".hpl2", else `fallback`.
+ListOutput output_of(const base::ParsedOptions& parsed, ListFormat fallback = ListFormat::hpl1);
+// Writes the list; a file is replaced atomically and durably. Prints the record `hot_list`.
+void write_list(const HotList& list, const ListOutput& output);
+
+// "hpl1", "hpl2".
+const char* name_of(ListFormat format);
+base::JsonLine& add_count(base::JsonLine& json, std::string_view key, uint64_t value);
+
+}  // namespace hot
