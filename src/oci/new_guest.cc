@@ -132,8 +132,9 @@ void NewGuest::require_space(uint64_t bytes) const {
 void NewGuest::check_hot_list() const {
   for (size_t i = 0; i < targets_.size(); ++i) {
     if (description_.files[i].role == Role::hot_list) {
-      const std::string problem = meta::hot_list_problem(targets_[i].fd.get(), targets_[i].path,
-                                                         description_.files[kMemoryFile].bytes);
+      const std::string problem =
+          meta::hot_list_problem(targets_[i].fd.get(), targets_[i].path,
+                                 {.memory_bytes = description_.files[kMemoryFile].bytes});
       if (!problem.empty()) {
         throw base::BadData("cannot import " + base::quoted(request_.id) +
                             ": its hot list: " + problem);

@@ -113,10 +113,10 @@ pages() { # <list>: page numbers in the memory file, on one line
 @test "a truncated or changed HPL2 list is exit status 4 for every verb" {
   truncate -s 262144 memory
   hotpage-record record -o good.hpl2 <(trace_of 7 40 9)
-  head -c -1 good.hpl2 >cut
+  head -c -1 good.hpl2 >short
   { cat good.hpl2 && echo; } >long
   { head -c 30 good.hpl2 && printf x && tail -c +32 good.hpl2; } >changed
-  for list in cut long changed; do
+  for list in short long changed; do
     for call in show stat merge convert "diff good.hpl2" "check --mem memory" "readahead --mem memory"; do
       # shellcheck disable=SC2086 # words
       run --separate-stderr -4 hotpage-record $call "$list"
