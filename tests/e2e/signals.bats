@@ -298,3 +298,22 @@ ignores_term() { # <pid>
   run -0 snapshot-meta forks base
   assert_equal "$output" ''
 }
+
+# bash handles a signal between two commands, or when it ends a read that blocks. SIGTERM is sent here in the last system call
+# before the read: bash is in the command already, and the read does not block yet.
+@test "a signal that comes just before the driver reads the output of a step is not lost" {
+  require_cmd strace
+  local driver=(env --default-signal=INT "$BASH" "$(type -P snapfork)" fork base) calls=$BATS_TEST_TMPDIR/calls nth
+  export PATH=$stand_ins:$PATH
+  # The first child is the step that makes up an id. Before it reads a pipe, bash tries whether it can seek.
+  STEP='' strace -qq -o "$calls" -e trace=lseek,clone,clone3,vfork,read -- "${driver[@]}" 3>&- 4>&- >/dev/null 2>&1
+  nth=$(awk '/^lseek/ { seen++ } /^(clone|vfork)/ { child = 1 } child && /^lseek/ { print seen; exit }' "$calls")
+  rm -f "$BLOCKED"
+  STEP='snapshot-meta new-ids' WHEN=before spawn_to "$BATS_TEST_TMPDIR/said" \
+    strace -qq -o "$calls" -e trace=lseek -e "inject=lseek:signal=TERM:when=$nth" -- "${driver[@]}"
+  wait_until 20 is_gone "$spawned_pid" || fail "the driver does not end: $(<"$BATS_TEST_TMPDIR/said")"
+  status=0
+  wait "$spawned_pid" || status=$?
+  assert_equal "$status" 143
+  assert_contains "$(<"$calls")" SIGTERM
+}
