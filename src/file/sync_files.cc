@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes back the data of each file without a flush if the journal has one order for all files.
+// Writes back the data of each file without a flush if the journal has one order for all files, and
+// otherwise flushes them concurrently.
 #include "file/sync_files.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/vfs.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <system_error>
+#include <thread>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -27,16 +34,67 @@ void write_back(int fd, const std::string& path) {
   }
 }
 
+void sync_path(const std::string& path) {
+  base::sync_fd(base::open_file(path, O_RDONLY | O_NOFOLLOW).get(), path);
+}
+
+// Flushes all at the same time. Throws what the first one that failed throws.
+void sync_at_once(const std::vector<std::string>& paths) {
+  constexpr size_t kMostThreads = 64;
+  constexpr size_t kTooFew = 4;  // to gain more than the threads take
+  std::atomic<size_t> next = 0;
+  std::atomic<bool> has_failed = false;
+  std::exception_ptr failure;
+  const auto work = [&] {
+    for (size_t i = next++; i < paths.size(); i = next++) {
+      try {
+        sync_path(paths[i]);
+      } catch (const std::exception&) {
+        if (!has_failed.exchange(true)) {
+          failure = std::current_exception();
+        }
+      }
+    }
+  };
+  std::vector<std::thread> threads;
+  try {
+    while (paths.size() >= kTooFew && threads.size() + 1 < std::min(paths.size(), kMostThreads)) {
+      threads.emplace_back(work);
+    }
+  } catch (const std::system_error&) {
+    // No more threads: those that exist do the work.
+  }
+  work();
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  if (failure) {
+    std::rethrow_exception(failure);
+  }
+}
+
 }  // namespace
 
-void sync_files(const std::vector<std::string>& paths) {
-  for (const std::string& path : paths) {
-    const base::Fd fd = base::open_file(path, O_RDONLY | O_NOFOLLOW);
-    if (&path != &paths.back() && has_ordered_journal(fd.get())) {
-      write_back(fd.get(), path);
+void sync_files(const std::vector<std::string>& files,
+                const std::vector<std::string>& directories) {
+  if (files.empty()) {
+    return;
+  }
+  if (!has_ordered_journal(base::open_file(files.front(), O_RDONLY | O_NOFOLLOW).get())) {
+    std::vector<std::string> all = files;
+    all.insert(all.end(), directories.begin(), directories.end());
+    sync_at_once(all);
+    return;
+  }
+  for (const std::string& path : files) {
+    if (&path != &files.back()) {
+      write_back(base::open_file(path, O_RDONLY | O_NOFOLLOW).get(), path);
     } else {
-      base::sync_fd(fd.get(), path);
+      sync_path(path);
     }
+  }
+  for (const std::string& path : directories) {
+    sync_path(path);
   }
 }
 

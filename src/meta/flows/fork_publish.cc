@@ -283,16 +283,15 @@ PublishResult publish_forks(const store::Store& store, const std::string& source
   // Everything is written before the first flush, including the index entries. Then the journal
   // writes it in one transaction. Flushes of the device are the largest cost of a fork.
   std::vector<std::string> files;
+  std::vector<std::string> directories;
   for (const std::string& id : fork_ids) {
     publisher.write_state(id);
     publisher.write_metadata(id);
+    directories.push_back(clone_dir(store, id));
     files.push_back(clone_dir(store, id) + kStateInGuest);
     files.push_back(clone_dir(store, id) + "/metadata.json");
   }
-  file::sync_files(files);
-  for (const std::string& id : fork_ids) {
-    store::sync_dir(clone_dir(store, id));
-  }
+  file::sync_files(files, directories);
   if (publisher.is_template()) {
     sync_fork_index(store, source_id);
   }
