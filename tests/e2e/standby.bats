@@ -234,6 +234,24 @@ ended_by_sigterm() {
   [[ $(snapshot-meta state g) == Standby ]]
 }
 
+@test "standby --socket ends a VMM that another program started and did not record" {
+  make_guest g
+  FAKE_WORK=$WORK_PAGES fake_start g
+  fake_api g PUT /snapshot/load "$(fake_load_body "$(latest g)/state" "$(latest g)/memory")"
+  # Only the disk shows that it runs. No program ends such a process, and the message does not advise it.
+  run -1 --separate-stderr snapfork delete g
+  [[ $stderr == *'has '*'disk.raw'"' open for writing; end that process first" ]]
+  run -1 --separate-stderr snapfork delete --stop g
+  [[ $stderr == *'it is not certain that this process is the VMM; end it yourself'* ]]
+  run -1 --separate-stderr snapfork standby g
+  [[ $stderr == *'give --socket SOCK'* ]]
+  cd "$(fake_dir g)"
+  run -0 --separate-stderr snapfork standby --socket api.sock g
+  fake_wait g
+  [[ $(snapshot-meta state -q g) == Standby ]]
+  guest_worked g
+}
+
 @test "standby refuses the API socket of another guest" {
   make_guest g
   make_guest other

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/file_status.h"
+#include "base/process.h"
 #include "file/directory.h"
 #include "meta/flows/diff_base.h"
 #include "meta/flows/leftovers.h"
@@ -26,6 +27,7 @@
 #include "meta/guest/host_record.h"
 #include "meta/guest/metadata.h"
 #include "meta/guest/metadata_update.h"
+#include "meta/guest/recorded_vmm.h"
 #include "meta/guest/snapshot_change.h"
 #include "meta/guest/snapshot_record.h"
 #include "meta/guest/vmm_socket.h"
@@ -219,14 +221,15 @@ StandbyFiles begin_standby(const store::Store& store, const std::string& id,
   } else {
     store::require_free(store, id);
   }
-  const Metadata metadata = Metadata::of_guest(store, id);
+  Metadata metadata = Metadata::of_guest(store, id);
   const GuestState state = derive_state(store, id, metadata);
   refuse_template(metadata, id);
+  std::optional<pid_t> vmm;
   if (state.state != State::running) {
     throw base::Refused(what(id) + "its state is " + state_name(state.state) + ", not Running");
   }
   if (!request.api_socket.empty()) {
-    require_own_vmm(store, id, metadata, request.api_socket);
+    vmm = require_own_vmm(store, id, metadata, request.api_socket);
   }
   if (request.type == SnapshotType::diff) {
     require_diff_base(store, id, metadata, state);
@@ -252,6 +255,9 @@ StandbyFiles begin_standby(const store::Store& store, const std::string& id,
       reserve(store, id, files.memory_path, bytes);
     }
     flush_disks(store, id, metadata);
+    if (vmm) {  // so that stop_vmm can end it
+      record_vmm(metadata, base::identify_process(*vmm), store::absolute_path(request.api_socket));
+    }
     record_snapshot_begun(store, id, metadata);
   } catch (...) {
     store::remove_tree(store, dir);

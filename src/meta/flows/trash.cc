@@ -46,10 +46,14 @@ void refuse_running(const store::Store& store, const std::string& id,
   VmmFinder finder(store);
   const std::optional<LiveVmm> vmm =
       metadata ? finder.find(id, *metadata) : finder.find_without_metadata(id);
-  if (vmm) {
-    throw base::Refused("cannot delete " + base::quoted(id) + ": it is Running: " + vmm->reason +
-                        "; end that process first ('snapfork delete --stop " + id + "')");
+  if (!vmm) {
+    return;
   }
+  // stop_vmm ends only a process that is certainly the VMM.
+  const bool can_stop = !finder.certain_processes(id, recorded_vmm_of_guest(store, id)).empty();
+  throw base::Refused("cannot delete " + base::quoted(id) + ": it is Running: " + vmm->reason +
+                      "; end that process first" +
+                      (can_stop ? " ('snapfork delete --stop " + id + "')" : ""));
 }
 
 // Removes the vsock socket that a VMM left in the run directory. One in the guest's directory is

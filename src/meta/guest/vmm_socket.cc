@@ -42,8 +42,8 @@ bool is_vmm(const store::Store& store, const std::string& id, const Metadata& me
 
 }  // namespace
 
-void require_own_vmm(const store::Store& store, const std::string& id, const Metadata& metadata,
-                     const std::string& socket) {
+pid_t require_own_vmm(const store::Store& store, const std::string& id, const Metadata& metadata,
+                      const std::string& socket) {
   const base::SocketProbe probe = base::probe_socket(socket);
   if (!probe.in_use || probe.pid == 0 || !is_vmm(store, id, metadata, probe.pid)) {
     throw base::Refused(
@@ -52,6 +52,7 @@ void require_own_vmm(const store::Store& store, const std::string& id, const Met
              ? process_text(probe.pid) + " listens there, and it is not known to be its VMM"
              : "no process listens there"));
   }
+  return probe.pid;
 }
 
 }  // namespace meta

@@ -2,6 +2,8 @@
 // Checks that an API socket which a caller names is that of a guest's VMM.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 
 #include "meta/guest/metadata.h"
@@ -9,11 +11,11 @@
 
 namespace meta {
 
-// Throws base::Refused unless the process that listens at `socket` is the guest's VMM: the recorded
-// process or one that a page server serves for the guest, or it has a disk of the guest open for
-// writing, or the guest's memory file. A snapshot that the VMM of another guest writes would
-// replace the guest's.
-void require_own_vmm(const store::Store& store, const std::string& id, const Metadata& metadata,
-                     const std::string& socket);
+// Returns the process that listens at `socket`. Throws base::Refused unless it is the guest's VMM:
+// the recorded process or one that a page server serves for the guest, or it has a disk of the
+// guest open for writing, or the guest's memory file. A snapshot that the VMM of another guest
+// writes would replace the guest's.
+pid_t require_own_vmm(const store::Store& store, const std::string& id, const Metadata& metadata,
+                      const std::string& socket);
 
 }  // namespace meta
