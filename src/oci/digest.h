@@ -16,6 +16,7 @@ namespace oci {
 struct Digest {
   std::array<unsigned char, 32> bytes{};
 
+  // clang-tidy 14 takes the operator for a zero. NOLINTNEXTLINE(modernize-use-nullptr)
   auto operator<=>(const Digest&) const = default;
   std::string hex() const;  // 64 lower-case digits: the name of the blob
   std::string text() const { return "sha256:" + hex(); }

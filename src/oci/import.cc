@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -132,10 +134,22 @@ std::vector<file::ByteRange> holes_of(const ChunkIndex& index, uint32_t file, ui
   return holes;
 }
 
-// Writes zeros into the shortest holes of a file that has more than kMostHoles, so that it does not
-// have too many extents. (Each clone of a file pays for each of its extents.)
-void fill_short_holes(const Target& target, const std::vector<file::ByteRange>& holes) {
+// Allocates the blocks between the holes that a file keeps, so that chunks that several threads
+// write lie in few extents. Blocks that are shared stay shared. The shorter holes of a file with
+// more than kMostHoles get zeros, because each clone of the file pays for each of its extents.
+void allocate(const Target& target, const std::vector<file::ByteRange>& holes, uint64_t bytes) {
   const std::vector<file::ByteRange> kept = file::longest(holes, kMostHoles);
+  const auto size = static_cast<off_t>(bytes);
+  off_t at = 0;
+  for (size_t i = 0; i <= kept.size(); ++i) {
+    const file::ByteRange next =
+        i < kept.size() ? kept[i] : file::ByteRange{.begin = size, .end = size};
+    if (next.begin > at && ::fallocate(target.fd.get(), 0, at, next.begin - at) != 0 &&
+        errno != EOPNOTSUPP) {
+      base::throw_errno("cannot allocate " + base::quoted(target.path));
+    }
+    at = next.end;
+  }
   const std::vector<std::byte> zeros(kChunkBytes);
   auto next_kept = kept.begin();
   for (const file::ByteRange& hole : holes) {
@@ -143,9 +157,9 @@ void fill_short_holes(const Target& target, const std::vector<file::ByteRange>& 
       ++next_kept;
       continue;
     }
-    for (off_t at = hole.begin; at < hole.end; at += static_cast<off_t>(kChunkBytes)) {
-      const auto count = std::min<uint64_t>(kChunkBytes, static_cast<uint64_t>(hole.end - at));
-      base::pwrite_full(target.fd.get(), std::span(zeros).first(count), at, target.path);
+    for (off_t zero = hole.begin; zero < hole.end; zero += static_cast<off_t>(kChunkBytes)) {
+      const auto count = std::min<uint64_t>(kChunkBytes, static_cast<uint64_t>(hole.end - zero));
+      base::pwrite_full(target.fd.get(), std::span(zeros).first(count), zero, target.path);
     }
   }
 }
@@ -157,16 +171,16 @@ void fill(const NewGuest& guest, const Description& description, const Version& 
   std::vector<bool> is_wanted = is_shared;
   is_wanted.flip();
   progress.begin("packs", static_cast<int64_t>(bytes_of(version.index, is_wanted, true)));
+  for (uint32_t file = 0; file < description.files.size(); ++file) {
+    const uint64_t bytes = description.files[file].bytes;
+    allocate(guest.targets()[file], holes_of(version.index, file, bytes), bytes);
+  }
   unpack(version, is_wanted, guest.targets(), jobs_here(), progress);
   std::vector<bool> again(is_shared.size());
   bool any = false;
   for (uint32_t file = 0; file < description.files.size(); ++file) {
     const Target& target = guest.targets()[file];
     const uint64_t bytes = description.files[file].bytes;
-    const std::vector<file::ByteRange> holes = holes_of(version.index, file, bytes);
-    if (holes.size() > kMostHoles) {
-      fill_short_holes(target, holes);
-    }
     bool shares = false;
     for (size_t i = 0; i < is_shared.size(); ++i) {
       shares = shares || (version.index.chunks[i].file == file && is_shared[i]);
@@ -189,9 +203,7 @@ void fill(const NewGuest& guest, const Description& description, const Version& 
         any = true;
       }
     }
-    if (holes.size() > kMostHoles) {
-      fill_short_holes(target, holes);
-    }
+    allocate(target, holes_of(version.index, file, bytes), bytes);
   }
   if (any) {
     guest.require_space(bytes_of(version.index, again, true));

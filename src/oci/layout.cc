@@ -38,7 +38,8 @@ std::string blob_name(const Digest& digest) {
   return "blobs/sha256/" + digest.hex();
 }
 
-Layout::Layout(std::string path) : Layout(path, base::open_file(path, O_RDONLY | O_DIRECTORY)) {}
+Layout::Layout(const std::string& path)
+    : Layout(path, base::open_file(path, O_RDONLY | O_DIRECTORY)) {}
 
 Layout::Layout(std::string path, base::Fd dir) : path_(std::move(path)), dir_(std::move(dir)) {
   check_layout_file(read_file("oci-layout"), path_ + "/oci-layout");

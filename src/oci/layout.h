@@ -19,7 +19,7 @@ class Layout {
  public:
   // `path` is a directory; it may be reached through links. Throws base::BadData if it has no valid
   // oci-layout and index.json, std::system_error.
-  explicit Layout(std::string path);
+  explicit Layout(const std::string& path);
   // The same; nothing if the directory has no oci-layout.
   static std::optional<Layout> try_open(const std::string& path);
 

@@ -49,9 +49,10 @@ struct Part {
   size_t end;
 };
 Part part_of(const ChunkIndex& index, uint32_t file) {
-  const auto range = std::ranges::equal_range(index.chunks, file, {}, &ChunkRecord::file);
-  return {.begin = static_cast<size_t>(range.begin() - index.chunks.begin()),
-          .end = static_cast<size_t>(range.end() - index.chunks.begin())};
+  const auto begin = std::ranges::lower_bound(index.chunks, file, {}, &ChunkRecord::file);
+  const auto end = std::ranges::upper_bound(index.chunks, file, {}, &ChunkRecord::file);
+  return {.begin = static_cast<size_t>(begin - index.chunks.begin()),
+          .end = static_cast<size_t>(end - index.chunks.begin())};
 }
 
 std::vector<char> compare(const TemplateFiles& source, size_t file, const ChunkIndex& index,

@@ -70,12 +70,12 @@ class Unpacker {
   void unpack_pack(uint32_t number, Buffers& buffers) const {
     PackReader pack(*version_.layout, version_.manifest.packs[number]);
     const std::vector<ChunkRecord>& chunks = version_.index.chunks;
-    const auto range = std::ranges::equal_range(version_.order, number, {},
-                                                [&](uint32_t i) { return chunks[i].pack; });
-    for (auto at = range.begin(); at != range.end();) {
+    const auto pack_of = [&](uint32_t i) { return chunks[i].pack; };
+    const auto stop = std::ranges::upper_bound(version_.order, number, {}, pack_of);
+    for (auto at = std::ranges::lower_bound(version_.order, number, {}, pack_of); at != stop;) {
       const ChunkRecord& first = chunks[*at];
-      const auto end = std::find_if(at, range.end(),
-                                    [&](uint32_t i) { return chunks[i].offset != first.offset; });
+      const auto end =
+          std::find_if(at, stop, [&](uint32_t i) { return chunks[i].offset != first.offset; });
       if (std::any_of(at, end, [&](uint32_t i) { return is_wanted_[i]; })) {
         const std::span<const std::byte> bytes = read_chunk(pack, *at, buffers);
         std::for_each(at, end, [&](uint32_t i) { write_chunk(i, bytes); });
