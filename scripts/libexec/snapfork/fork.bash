@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# snapfork fork: checks the call, and takes the locks. The steps of the flow are in lib/fork.bash.
+# snapfork fork: checks the call, and takes the locks. The steps of the flow are in lib/fork_clone.bash and lib/fork_publish.bash.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
 early_parts+=(fork_clone)
 parts+=(pager fork_publish)
-if ((from_running)); then parts+=(standby from_running); else reads_later=1; fi
+if ((from_running)); then parts+=(standby from_running); else reads_later=2; fi # the clone
 # shellcheck source=scripts/libexec/snapfork/lib/pager_path.bash
 source "$libexec/lib/pager_path.bash"
 

@@ -22,7 +22,7 @@ open_pipe() { # <variable for the descriptor>
 # Runs a step as `attend` does, and sets a variable to its standard output. `answer` also has the newline at its end.
 # `$(...)` must not be used where a trap can run: bash 5.2 then parses the trap as a part of it ("unexpected EOF while
 # looking for matching `)'"), and the flow ends with status 2 or continues. scripts/check-traps.sh finds it.
-# The parts are read while the first such step runs.
+# If the parts have not been read, they are read while it runs, or while a later step runs; see reads_later.
 ask() { # <variable> <command...>
   local pipe status=0
   # A child as in `attend`: bash 5.2 sometimes loses the exit status of a process substitution. One pipe serves all calls:
@@ -32,7 +32,7 @@ ask() { # <variable> <command...>
   "${@:2}" <&0 >&"$pipe" {pipe}>&- {answers}<&- &
   child=$! starting=0
   exec {pipe}>&-
-  read_parts
+  ((--reads_later > 0)) || read_parts
   read_answer
   end_step "${@:2}" || status=$?
   printf -v "$1" '%s' "${answer%$'\n'}"
@@ -78,6 +78,7 @@ ask_pipeline() { # <command...> '|' <command...>
   "$@" <&"$between" >&"$pipe" {pipe}>&- {between}<&- {answers}<&- &
   child=$! starting=0
   exec {pipe}>&- {between}<&-
+  read_parts
   read_answer
   await_child "$1" || status=$?
   child=$feeder feeder=''
