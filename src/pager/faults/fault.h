@@ -13,7 +13,7 @@ struct Fault {
   bool kept = false;           // it had to wait before
   uint32_t reads = 0;          // failed reads of the image
   int waits = 0;               // rounds of waiting for memory
-  uint64_t read_ns = 0;        // of the last attempt: time to read the image
+  uint64_t read_until_ns = 0;  // of the last attempt: when the image was read; 0: it was not
 };
 
 enum class Answer {

@@ -33,7 +33,7 @@ FaultHandler::FaultHandler(const FaultLoopParts& loop, const Parts& parts, const
 }
 
 Answer FaultHandler::answer(Fault& fault) {
-  fault.read_ns = 0;
+  fault.read_until_ns = 0;
   const PageTable::RegionPages* in = parts_.table.region_of_address(fault.address);
   if (in == nullptr) {
     return give_up(fault, in, "the address is in none of the regions of the handshake");
@@ -46,7 +46,7 @@ Answer FaultHandler::answer(Fault& fault) {
   }
   const Window::Plan plan = plan_for(fault, *in, page);
   const Filled filled = fill(*in, plan.now, page);
-  fault.read_ns = filled.read_ns;
+  fault.read_until_ns = filled.read_until_ns;
   if (filled.answered && !filled.present_before) {
     queue_rest(*in, page, plan.later);
   }

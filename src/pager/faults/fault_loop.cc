@@ -14,13 +14,16 @@ namespace pager {
 namespace {
 
 // The wait for the madvise of a removal that was read. It takes 1.4 us in the median and 11 us at
-// the 90th percentile. During the wait poll(2) leaves the core to it.
+// the 90th percentile. During the wait this thread leaves the core to it.
 constexpr uint64_t kRemovalWaitNs = 50 * kMicrosecond;
 
 // Firecracker does not request UNMAP events. From a VMM that does, UNMAP means the same as REMOVE.
 bool is_removal(const uffd_msg& message) {
   return message.event == UFFD_EVENT_REMOVE || message.event == UFFD_EVENT_UNMAP;
 }
+// A guest that has not faulted for this long, 200 times the duration of a fault, will probably not
+// fault during a piece of idle work.
+constexpr uint64_t kRecentNs = 2 * kMillisecond;
 
 uint64_t ns_until(uint64_t due) {
   return due - std::min(due, monotonic_ns());
@@ -122,6 +125,7 @@ bool FaultLoop::step() {
   last_batch_ = uffd_read(parts_.uffd, events);
   parts_.counters.raise(Count::batch_max, last_batch_);
   handle(std::span(events).first(last_batch_));
+  map_around_lone_fault();
   // If the loop shares a core with its VMM, each answer lets the guest run up to its next fault, so
   // every read returns a message.
   busy_rounds_ = last_batch_ == 0 ? 0 : busy_rounds_ + 1;
@@ -171,8 +175,11 @@ void FaultLoop::handle_fault(const uffd_msg& message, uint64_t read_at) {
     return;
   }
   parts_.counters.add(Count::faults);
-  last_fault_ns_ = read_at;
   const uint64_t address = message.arg.pagefault.address;
+  if (read_at - last_fault_ns_ >= kRecentNs) {
+    lone_fault_ = address;
+  }
+  last_fault_ns_ = read_at;
   if (parts_.trace != nullptr || hot_.was_given()) {
     note(address);
   }
@@ -216,11 +223,12 @@ void FaultLoop::take(Fault fault) {
 void FaultLoop::finish(const Fault& fault) {
   Counters& counters = parts_.counters;
   const uint64_t now = monotonic_ns();
-  const uint64_t copy_ns = now - moment_ns_ - fault.read_ns;
+  const uint64_t read_ns = fault.read_until_ns == 0 ? 0 : fault.read_until_ns - moment_ns_;
+  const uint64_t copy_ns = now - moment_ns_ - read_ns;
   moment_ns_ = now;
   counters.add(Count::fault_ns, now - fault.since_ns);
-  counters.add(Count::read_ns, fault.read_ns);
-  counters.raise(Count::read_max_ns, fault.read_ns);
+  counters.add(Count::read_ns, read_ns);
+  counters.raise(Count::read_max_ns, read_ns);
   counters.add(Count::copy_ns, copy_ns);
   counters.raise(Count::copy_max_ns, copy_ns);
   counters.raise(Count::fault_max_ns, now - fault.since_ns);
@@ -248,11 +256,21 @@ void FaultLoop::do_idle_work() {
 
 // A fault that arrives during a piece waits for the end of that piece. Measured: 128 KiB take 45
 // us, a fault takes 10 us. So while the guest faults, a piece is a quarter of kMaxBytes (32 KiB). A
-// piece of the full size has half the overhead per page and is used after 2 ms without a fault,
-// which is 200 times the duration of a fault.
+// piece of the full size has half the overhead per page and is used after kRecentNs.
 uint64_t FaultLoop::piece_bytes() const {
-  constexpr uint64_t kRecent = 2 * kMillisecond;
-  return moment_ns_ - last_fault_ns_ < kRecent ? PageFiller::kMaxBytes / 4 : PageFiller::kMaxBytes;
+  return moment_ns_ - last_fault_ns_ < kRecentNs ? PageFiller::kMaxBytes / 4
+                                                 : PageFiller::kMaxBytes;
+}
+
+// Maps the pages around a fault that was just answered, if it came so long after the one before it
+// that the next will probably not wait for this.
+void FaultLoop::map_around_lone_fault() {
+  const std::optional<uint64_t> address = std::exchange(lone_fault_, std::nullopt);
+  const PageTable::RegionPages* in =
+      address && !over_ ? table_.region_of_address(*address) : nullptr;
+  if (in != nullptr) {
+    parts_.image.mapped_pages().add(PageTable::offset_of(*in, PageTable::page_at(*in, *address)));
+  }
 }
 
 // What the end of a piece means for the other work.
@@ -274,6 +292,9 @@ void FaultLoop::check_image() {
 }
 
 std::optional<uint64_t> FaultLoop::wait_ns() const {
+  if (last_batch_ == SessionState::kEvents) {
+    return 0;  // there may be more, and VmmWatch does not report a message twice
+  }
   std::optional<uint64_t> wait;
   const auto no_later_than = [&](uint64_t ns) { wait = std::min(wait.value_or(ns), ns); };
   if (!kept_.empty()) {

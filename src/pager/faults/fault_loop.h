@@ -99,6 +99,7 @@ class FaultLoop {
   bool has_idle_work() const;
   void do_idle_work();
   uint64_t piece_bytes() const;
+  void map_around_lone_fault();
   void follow(Stop stop);
   void check_image();
 
@@ -114,9 +115,10 @@ class FaultLoop {
 
   size_t last_batch_ = 0;  // messages of the last read; step() clears their `event`
   int busy_rounds_ = 0;
-  bool idle_blocked_ = false;   // the last idle piece met a removal in progress
-  uint64_t moment_ns_ = 0;      // time of the last read or answer
-  uint64_t last_fault_ns_ = 0;  // time of the last read of a fault
+  bool idle_blocked_ = false;           // the last idle piece met a removal in progress
+  uint64_t moment_ns_ = 0;              // time of the last read or answer
+  uint64_t last_fault_ns_ = 0;          // time of the last read of a fault
+  std::optional<uint64_t> lone_fault_;  // address of a fault long after the one before it
   uint64_t image_checked_ns_ = 0;
   bool fork_warned_ = false;
   bool over_ = false;

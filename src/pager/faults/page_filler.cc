@@ -17,8 +17,8 @@
 namespace pager {
 namespace {
 
-// A demand fault for fewer pages than this reads the file: the mapping may have to be populated
-// first, and the check for zeros costs a call.
+// A demand fault for fewer pages than this reads the file, unless all of them are mapped
+// (MappedPages).
 constexpr size_t kMappedFrom = 4;
 
 uint64_t largest_page(std::span<const PageTable::RegionPages> regions) {
@@ -56,6 +56,9 @@ bool PageFiller::is_zero(const PageTable::RegionPages& in, uint64_t page) const 
 
 Filled PageFiller::fill(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
                         std::optional<uint64_t> wanted, int retries) {
+  if (wanted && pages.size() == 1 && in.region.page_size == hot::kSmallPage) {
+    return fill_one(in, *wanted, retries);
+  }
   choose_sources(in, pages, wanted.has_value());
   make_runs(in, pages);
   // If there is more than one run, threads are woken only after the last. A thread that walks
@@ -76,10 +79,45 @@ Filled PageFiller::fill(const PageTable::RegionPages& in, std::span<const uint64
   return total;
 }
 
+// The same for the page of most faults, without the lists of sources and runs.
+Filled PageFiller::fill_one(const PageTable::RegionPages& in, uint64_t page, int retries) {
+  Run run{.in = &in, .first = page, .count = 1, .source = Source::zeros};
+  if (!is_zero(in, page)) {
+    const uint64_t offset = PageTable::offset_of(in, page);
+    run.source =
+        image_.mapped_pages().has(offset) && is_mapped_data(offset) ? Source::mapped : Source::read;
+  }
+  Task task{.wanted = page, .retries = retries, .wake = Wake::yes};
+  Filled total;
+  fill_run(run, task, total);
+  return total;
+}
+
+// Whether a page of the mapping is known not to be zero.
+bool PageFiller::is_mapped_data(uint64_t offset) const {
+  if (image_.data_is_nonzero()) {
+    return true;
+  }
+  const std::array page{image_.mapped().data() + offset};
+  std::array<uint64_t, 1> word;
+  return fetch_words(page, word) && word[0] != 0;
+}
+
+bool PageFiller::from_mapping(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
+                              bool demand) const {
+  if (image_.mapped().empty()) {
+    return false;
+  }
+  return !demand || pages.size() >= kMappedFrom || in.region.page_size != hot::kSmallPage ||
+         std::ranges::all_of(pages, [&](uint64_t page) {
+           return image_.mapped_pages().has(PageTable::offset_of(in, page));
+         });
+}
+
 void PageFiller::choose_sources(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
                                 bool demand) {
   const bool huge = in.region.page_size != hot::kSmallPage;
-  const bool map = !image_.mapped().empty() && (huge || !demand || pages.size() >= kMappedFrom);
+  const bool map = from_mapping(in, pages, demand);
   bool any_mapped = false;
   sources_.clear();
   for (const uint64_t page : pages) {
@@ -146,6 +184,9 @@ void PageFiller::fill_run(const Run& run, Task& task, Filled& total) {
         fill_read(run, task, total);
       } else {
         counters_.add(Count::bytes_read, run.bytes());
+        if (total.stop == Stop::done) {
+          image_.mapped_pages().note(PageTable::offset_of(*run.in, run.first), run.bytes());
+        }
       }
       break;
     case Source::read:
@@ -155,17 +196,19 @@ void PageFiller::fill_run(const Run& run, Task& task, Filled& total) {
 }
 
 void PageFiller::fill_read(const Run& run, Task& task, Filled& total) {
-  const uint64_t read_from = task.wanted ? monotonic_ns() : 0;
   if (const int error = read(run); error != 0) {
     total.stop = Stop::unreadable;
     total.error = error;
     return;
   }
-  total.read_ns += task.wanted ? monotonic_ns() - read_from : 0;
+  total.read_until_ns = task.wanted ? monotonic_ns() : 0;
   const uint64_t page_size = run.in->region.page_size;
   if (page_size != hot::kSmallPage) {
     install(run, buffer_.data(), task, total);
     return;
+  }
+  if (task.wanted) {
+    image_.mapped_pages().want(PageTable::offset_of(*run.in, run.first));
   }
   // Zero pages that the file stores as data are not copied.
   const auto zero_at = [&](uint64_t i) {

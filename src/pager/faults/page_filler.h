@@ -30,7 +30,7 @@ enum class Stop {
 struct Filled {
   Stop stop = Stop::done;
   int error = 0;
-  uint64_t read_ns = 0;         // of a demand fault: time to read the image
+  uint64_t read_until_ns = 0;   // of a demand fault: when the image was read; 0: it was not
   bool answered = false;        // the wanted page is present, and its waiters are woken
   bool present_before = false;  // it was present before (2 MiB: or the pool is empty)
 };
@@ -91,6 +91,8 @@ class PageFiller {
     Wake wake;
   };
 
+  Filled fill_one(const PageTable::RegionPages& in, uint64_t page, int retries);
+  bool is_mapped_data(uint64_t offset) const;
   void choose_sources(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
                       bool demand);
   void find_mapped_zeros(const PageTable::RegionPages& in, std::span<const uint64_t> pages);
@@ -103,6 +105,8 @@ class PageFiller {
   void note_failure(int error, Task& task, Filled& total);
   bool may_repeat(Task& task) const;
   int read(const Run& run);
+  bool from_mapping(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
+                    bool demand) const;
 
   int uffd_;
   PageTable& table_;

@@ -2,13 +2,11 @@
 // Waits for the faults of a VMM and for its end.
 #pragma once
 
-#include <poll.h>
-
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
 
+#include "base/fd.h"
 #include "hot/region.h"
 #include "pager/faults/vmm.h"
 
@@ -23,17 +21,22 @@ class VmmWatch {
   // Borrows all descriptors. A write to `wake`, an eventfd, ends a wait.
   VmmWatch(int uffd, int socket, const Vmm& vmm, int wake, std::span<const hot::Region> regions);
 
-  // Waits until the userfaultfd has a message, `wait_ns` have passed (nothing: no limit), or `wake`
-  // was written. Returns false if the VMM has ended.
+  // Waits until the userfaultfd gets a message, `wait_ns` have passed (nothing: no limit), or
+  // `wake` was written. Returns false if the VMM has ended. A message ends only one wait, the one
+  // in which it arrives or the next: before another call, read the userfaultfd until a read returns
+  // fewer messages than fit.
   bool wait(std::optional<uint64_t> wait_ns);
 
  private:
-  bool peer_is_gone();
+  void add(int fd, uint32_t events) const;
+  void take(int fd, uint32_t events);
 
   int uffd_;
+  int wake_;
+  int socket_;
   bool pidfd_is_the_owners_ = false;
   uint64_t unregistered_;
-  std::array<struct pollfd, 4> fds_;
+  base::Fd epoll_;
   bool peer_gone_ = false;
   uint64_t check_after_ns_ = 0;
 };

@@ -136,19 +136,23 @@ Image::Image(std::string path, base::Fd fd, ImageIdentity identity, View view, D
       identity_(identity),
       view_(view),
       data_(std::move(data)),
-      residency_(identity.size) {
+      whole_(map()),
+      mapping_(view_ == View::unprotected ? std::span<const std::byte>() : whole_),
+      mapped_pages_(features().has(Feature::oom_score) ? mapping_ : std::span<const std::byte>(),
+                    fd_.get()),
+      residency_(identity.size) {}
+
+// Without a mapping the file is read, which is only slower.
+std::span<const std::byte> Image::map() const {
   void* mapped = ::mmap(nullptr, size(), PROT_READ, MAP_SHARED | MAP_NORESERVE, fd_.get(), 0);
-  if (mapped == MAP_FAILED) {  // without a mapping the file is read, which is only slower
-    return;
+  if (mapped == MAP_FAILED) {
+    return {};
   }
-  whole_ = {static_cast<const std::byte*>(mapped), size()};
   ::madvise(mapped, size(), MADV_DONTDUMP);  // keeps guest memory out of core dumps
   // A fault of one page must not wait for its neighbors. What is needed together is requested
   // together (fetch).
   ::madvise(mapped, size(), MADV_RANDOM);
-  if (view_ != View::unprotected) {
-    mapping_ = whole_;
-  }
+  return {static_cast<const std::byte*>(mapped), size()};
 }
 
 Image::~Image() {

@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "pager/image/data_map.h"
+#include "pager/image/mapped_pages.h"
 #include "pager/image/residency.h"
 
 struct stat;
@@ -90,6 +91,9 @@ class Image {
   // so the OOM killer may choose it. If the process cannot be protected (Feature::oom_score), the
   // pages are unmapped every 16 MiB. They stay in the page cache.
   void used_mapping(uint64_t bytes) const;
+  // The pages for which one COPY from mapped() is faster than read_at() and a COPY. Records nothing
+  // if used_mapping() unmaps pages.
+  MappedPages& mapped_pages() const { return mapped_pages_; }
 
   // Fills `buffer` from `offset`. Returns 0 or an errno; ENODATA if the file was truncated (a short
   // read is never padded with zeros).
@@ -99,6 +103,7 @@ class Image {
   static std::shared_ptr<const Image> make(const std::string& path, base::Fd fd,
                                            const struct stat& st, View view);
   Image(std::string path, base::Fd fd, ImageIdentity identity, View view, DataMap data);
+  std::span<const std::byte> map() const;
 
   std::string path_;
   base::Fd fd_;
@@ -107,8 +112,9 @@ class Image {
   DataMap data_;
   bool data_is_nonzero_ = false;
   std::string digest_;
-  std::span<const std::byte> mapping_;
   std::span<const std::byte> whole_;  // also of an unprotected image, for is_cached
+  std::span<const std::byte> mapping_;
+  mutable MappedPages mapped_pages_;
   mutable std::atomic<bool> change_warned_{false};
   mutable Residency residency_;
   mutable std::atomic<uint64_t> used_bytes_{0};  // of the mapping, since the last unmap

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An eventfd, with which one thread wakes another that waits in poll(2).
+// An eventfd, with which one thread wakes another that waits in epoll_wait(2).
 #pragma once
 
 #include <sys/eventfd.h>

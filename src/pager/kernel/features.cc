@@ -110,14 +110,14 @@ bool set_oom_score(int score) {
   return file.good();
 }
 
-// Lowers the score by one, then restores it. Raising is always permitted.
+// Lowers the score by one, then restores it. Raising is always permitted. A score that is low
+// enough, as set by the parent (OOMScoreAdjust= of systemd), need not be lowered.
 Support probe_oom_score() {
-  constexpr int kLeast = -1000;
   const std::optional<int> score = oom_score();
   if (!score) {
     return Support::unknown;
   }
-  if (*score == kLeast) {
+  if (*score <= kProtectedOomScore) {
     return Support::yes;
   }
   if (!set_oom_score(*score - 1)) {

@@ -18,6 +18,7 @@
 #include "pager/kernel/features.h"
 #include "pager/kernel/invariant.h"
 #include "pager/kernel/read_ticker.h"
+#include "pager/kernel/rseq.h"
 
 namespace pager {
 namespace {
@@ -137,6 +138,7 @@ void Session::run() {
   constexpr size_t kNameBytes = 15;
   static_cast<void>(
       ::pthread_setname_np(::pthread_self(), ("vm " + id_).substr(0, kNameBytes).c_str()));
+  leave_rseq();
   try {
     serve();
   } catch (const std::exception& error) {
@@ -158,6 +160,11 @@ void Session::run() {
       return;
     }
     signal_event(notify_);
+  }
+  // No guest waits for this thread now, so it prepares the image for other sessions, if any. The
+  // destructor waits for that.
+  if (plan_.image.use_count() > 1) {
+    plan_.image->mapped_pages().add_wanted();
   }
 }
 
@@ -327,7 +334,8 @@ void Session::linger(VmmWatch& watch) {
       return;
     }
     clear_event(wake_.get());
-    uffd_read(uffd_.get(), ignored);
+    while (uffd_read(uffd_.get(), ignored) == ignored.size()) {
+    }
   }
 }
 

@@ -311,5 +311,29 @@ TEST_F(FaultLoopTest, NoPageIsStaleUnderConcurrentRemovals) {
   EXPECT_EQ(count(Count::waiting), 0U);
 }
 
+// VmmWatch reports a message once. A read that returned as many as fit may have left others.
+TEST_F(FaultLoopTest, DoesNotWaitAfterAReadOfAsManyMessagesAsFit) {
+  FaultLoop& loop = start({}, Window::fixed(1));
+  constexpr uint64_t kFaults = SessionState::kEvents + 6;
+  std::vector<std::future<uint64_t>> touches;
+  for (uint64_t page = 0; page < kFaults; ++page) {
+    touches.push_back(guest_->touch(page));
+  }
+  const std::string pending = "pending:\t" + std::to_string(kFaults) + "\n";
+  ASSERT_TRUE(wait_for_true([&] {
+    return base::read_file("/proc/self/fdinfo/" + std::to_string(guest_->uffd()), 4096)
+               .find(pending) != std::string::npos;
+  }));
+  loop.step();
+  EXPECT_EQ(count(Count::faults), SessionState::kEvents);
+  EXPECT_EQ(loop.wait_ns(), 0U);
+  loop.step();
+  EXPECT_EQ(count(Count::faults), kFaults);
+  EXPECT_EQ(loop.wait_ns(), std::nullopt);
+  for (uint64_t page = 0; page < kFaults; ++page) {
+    EXPECT_EQ(touches[page].get(), page_word(page));
+  }
+}
+
 }  // namespace
 }  // namespace pager
