@@ -49,11 +49,11 @@ stop_server() {
 }
 
 @test "--window: dense random access fills memory, sparse access does not" {
-  serve_memory --json --once
+  serve_memory --json --once --window-factor unbounded
   run -0 probe --socket s.sock
   (($(of_probe faults) < 1500)) || fail "each page faulted: $output"
   wait_until 20 is_gone "$server"
-  serve_memory --json --once
+  serve_memory --json --once --window-factor unbounded
   run -0 probe --socket s.sock --pages 15
   wait_until 20 is_gone "$server"
   (($(jq .pages_copied server.log) < 120)) || fail "15 touches: $(<server.log)"
@@ -85,6 +85,45 @@ stop_server() {
   ask_for 400 POST /sessions "$(session_body a lazy=1)"
   ask_for 400 POST /sessions "$(session_body a lazy=true window=4)"
   assert_contains "$output" "exclude each other"
+}
+
+session_has() { # <jq filter>
+  uffd-ctl session a | jq -e "$1"
+}
+
+@test "--window-factor: windows install at most as much again as the guest has asked for" {
+  local factor
+  serve_control
+  for factor in 2 unbounded; do
+    run -0 uffd-ctl create --window-factor "$factor" a=memory
+    hold_vmm s/a.sock --pages 600
+    if [[ $factor == 2 ]]; then
+      # The counters change one after the other.
+      wait_until 10 session_has '.window == "auto" and .window_factor == 2 and .bytes.asked > 0 and
+        .bytes.prefetched_by_window <= .bytes.asked and
+        .bytes.asked + .bytes.prefetched_by_window == .bytes_resident'
+    else
+      wait_until 10 session_has '.window_factor == "unbounded" and .bytes.prefetched_by_window > .bytes.asked'
+    fi
+    release_vmm
+    wait_for_session_end a
+  done
+  run -0 uffd-ctl create --lazy a=memory
+  run -0 uffd-ctl --json sessions
+  jq -e '.window == 1 and .window_factor == null and .bytes == {"asked": 0, "prefetched_by_window": 0, "prefetched_by_list": 0}' \
+    <<<"$output" || fail "$output"
+  run -2 uffd-ctl create --window-factor 0 a=memory
+  run -2 uffd-ctl create --window-factor auto a=memory
+  ask_for 200 POST /sessions "$(session_body b window_factor=3)"
+  ask_for 200 POST /sessions "$(session_body c window_factor='"unbounded"')"
+  ask_for 400 POST /sessions "$(session_body d window_factor=0)"
+  ask_for 400 POST /sessions "$(session_body d window_factor='"auto"')"
+}
+
+@test "--window-factor: a sequential pass still opens the window" {
+  serve_memory
+  run -0 probe --socket s.sock --pattern seq
+  (($(of_probe faults) <= 2048 / 10)) || fail "$output"
 }
 
 @test "holes between pages do not end a sequential window" {

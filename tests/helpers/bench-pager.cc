@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reference measurements of bench/bench-pager.sh: a minimal fault loop, and a raw COPY loop.
+// The reference measurements of bench/bench-pager.sh: a raw COPY loop, and touches of pages.
 #include <poll.h>
 #include <sys/mman.h>
 
@@ -22,7 +22,6 @@
 #include "base/output.h"
 #include "base/process.h"
 #include "base/program.h"
-#include "base/unix_listener.h"
 #include "base/unix_socket.h"
 #include "pager/faults/fault_loop.h"
 #include "pager/kernel/clock.h"
@@ -32,43 +31,6 @@ namespace {
 
 using hot::kSmallPage;
 using hot::Region;
-
-// Reads one message, reads one page, copies it. It has no batches, removals, zero pages or error
-// handling, and serves one VMM after the other.
-[[noreturn]] void serve_minimally(const std::string& path, const std::string& memory) {
-  const base::Fd file = base::open_file(memory, O_RDONLY);
-  const base::UnixListener listener(path, base::SocketClaim::directory_is_ours);
-  std::array<std::byte, kSmallPage> page{};
-  base::write_line_out("ready");
-  for (;;) {
-    base::wait_for(listener.fd(), POLLIN, base::Deadline::never());
-    std::optional<base::Fd> socket = listener.accept();
-    if (!socket) {
-      continue;
-    }
-    pager::HandshakeReader reader;
-    std::optional<pager::HandshakeReader::Result> vmm;
-    while (!vmm) {
-      base::wait_for(socket->get(), POLLIN, base::Deadline::never());
-      vmm = reader.read_from(socket->get());
-    }
-    const Region region = vmm->regions.at(0);
-    std::array<struct pollfd, 2> fds{{{.fd = vmm->uffd.get(), .events = POLLIN, .revents = 0},
-                                      {.fd = socket->get(), .events = 0, .revents = 0}}};
-    for (;;) {
-      ::poll(fds.data(), fds.size(), -1);
-      if (fds[1].revents != 0) {
-        break;
-      }
-      std::array<uffd_msg, 1> message{};
-      if (pager::uffd_read(vmm->uffd.get(), message) == 1) {
-        const uint64_t address = message[0].arg.pagefault.address & ~(kSmallPage - 1);
-        base::pread_full(file.get(), page, static_cast<off_t>(address - region.base), memory);
-        pager::uffd_copy(vmm->uffd.get(), address, page.data(), kSmallPage);
-      }
-    }
-  }
-}
 
 // Empty guest memory of the size of an image, in this process.
 class Memory {
@@ -138,7 +100,7 @@ uint64_t hot_list_ns(const pager::Image& image, std::shared_ptr<const pager::Hot
                          .counters = counters,
                          .log = log,
                          .trace = nullptr},
-                        pager::Window::automatic());
+                        pager::Window::automatic(0));
   const uint64_t listed = list->pages;
   loop.prefetch(std::move(list));
   const uint64_t start = pager::monotonic_ns();
@@ -318,10 +280,10 @@ uint64_t farewell_ns(int64_t vmm, int64_t server, const std::string& record) {
 }
 
 int run(int argc, char** argv) {
-  base::Options definition("bench-pager", "serve|install|zero|touch|farewell ...",
+  base::Options definition("bench-pager", "install|zero|touch|farewell ...",
                            "The references of bench/bench-pager.sh.");
   definition.value("mem", "FILE", "the memory")
-      .value("socket", "PATH", "serve: listen there; touch: the server's, or none")
+      .value("socket", "PATH", "touch: the server's, or none")
       .value("step", "N", "touch: every Nth page")
       .value("first", "N", "touch: from page N on")
       .flag("in-order", "touch: in ascending order")
@@ -336,11 +298,8 @@ int run(int argc, char** argv) {
   if (!options) {
     return 0;
   }
-  options->require_operands(1, 1, "serve, install, zero, touch or farewell");
+  options->require_operands(1, 1, "install, zero, touch or farewell");
   const std::string memory = options->value_or("mem", "");
-  if (options->operands()[0] == "serve") {
-    serve_minimally(options->value_or("socket", ""), memory);
-  }
   constexpr int64_t kMany = 1 << 24;
   if (options->operands()[0] == "zero") {
     base::write_line_out(base::JsonLine("zero")

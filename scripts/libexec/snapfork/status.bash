@@ -85,11 +85,29 @@ find_foreign_cgroup() { # <pid>
 }
 
 report_sessions() {
-  local call=(uffd-ctl --control "$pager" --timeout "$answer_timeout") sessions
-  ((!json)) || call+=(--json)
+  local call=(uffd-ctl --control "$pager" --timeout "$answer_timeout" --json) sessions record
   show "${call[@]}" sessions
   ask sessions "${call[@]}" sessions || return 0 # the server exited in between
-  [[ -z $sessions ]] || report+=$sessions$'\n'
+  [[ -n $sessions ]] || return 0
+  if ((json)); then
+    report+=$sessions$'\n'
+    return
+  fi
+  while IFS= read -r record; do report_session "$record"; done <<<"$sessions"
+}
+
+# A line of `uffd-ctl sessions`, and how much memory was installed for what.
+report_session() { # <its record>
+  local id vmm_state asked by_window by_list
+  [[ $1 =~ \"session_id\":\"([^\"]*)\" ]] || return 0
+  id=${BASH_REMATCH[1]}
+  [[ $1 =~ \"state\":\"([a-z]*)\",\"vmm_pid\":([0-9]+) ]] || return 0
+  vmm_state=${BASH_REMATCH[1]}$'\t'${BASH_REMATCH[2]}
+  if [[ $1 =~ \"bytes\":\{\"asked\":([0-9]+),\"prefetched_by_window\":([0-9]+),\"prefetched_by_list\":([0-9]+)\} && $vmm_state != waiting* ]]; then
+    asked=${BASH_REMATCH[1]} by_window=${BASH_REMATCH[2]} by_list=${BASH_REMATCH[3]}
+    vmm_state+=$'\t'"$((asked >> 10)) KiB asked for, $((by_list >> 10)) KiB prefetched by list, $((by_window >> 10)) KiB by window"
+  fi
+  report+=$id$'\t'$vmm_state$'\n'
 }
 
 report_hung() { # <records of `uffd-ctl --json hung`>

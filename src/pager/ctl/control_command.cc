@@ -65,8 +65,8 @@ void check_options(const base::ParsedOptions& options, std::string_view verb) {
       }
     }
   };
-  belongs("create", {"hot", "trace", "window", "lazy", "on-failure", "on-refusal", "peer-uid",
-                     "cache-key", "instance-id", "replace"});
+  belongs("create", {"hot", "trace", "window", "window-factor", "lazy", "on-failure", "on-refusal",
+                     "peer-uid", "cache-key", "instance-id", "replace"});
   belongs("complete", {"rate", "no-wait"});
   if (options.has("trace") && options.operands().size() > 2) {
     throw base::UsageError(

@@ -36,6 +36,9 @@ enum class Count : size_t {
   bytes_read,        //
   hot_list_refused,  //
   hot_lists_ended,   // installed, refused or dropped
+  bytes_asked,       // copied for faults, and for windows that faults continued (WindowCredit)
+  bytes_by_window,   // copied for windows, and not asked for until now
+  bytes_by_list,     // installed from hot lists
   bytes_resident,    // installed and not removed, in sessions that have not ended
   fault_ns,          // from the read of a message to its answer, all faults
   read_ns,           // of these, time to read the image
@@ -166,6 +169,12 @@ inline constexpr std::array<CounterText, kCounts> kCounters{{
      .metric = "hot_lists_refused_total",
      .help = "Hot lists that did not fit a VMM's regions."},
     {.count = Count::hot_lists_ended},
+    {.count = Count::bytes_asked, .object = "bytes", .key = "asked"},
+    {.count = Count::bytes_by_window,
+     .kind = CounterText::Kind::gauge,
+     .object = "bytes",
+     .key = "prefetched_by_window"},
+    {.count = Count::bytes_by_list, .object = "bytes", .key = "prefetched_by_list"},
     {.count = Count::bytes_resident,
      .kind = CounterText::Kind::gauge,
      .key = "bytes_resident",

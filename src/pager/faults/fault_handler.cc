@@ -25,11 +25,12 @@ std::string error_text(int error) {
 void FaultHandler::set_window(const Window& window) {
   window_ = window;
   loop_.state.window_pages = static_cast<uint32_t>(window.setting());
+  loop_.state.window_bytes.factor = window.factor();
 }
 
 FaultHandler::FaultHandler(const FaultLoopParts& loop, const Parts& parts, const Window& window)
     : loop_(loop), parts_(parts), window_(window) {
-  loop_.state.window_pages = static_cast<uint32_t>(window.setting());
+  set_window(window);
 }
 
 Answer FaultHandler::answer(Fault& fault) {
@@ -45,7 +46,12 @@ Answer FaultHandler::answer(Fault& fault) {
     return wait_for_memory(in->region.page_size);
   }
   const Window::Plan plan = plan_for(fault, *in, page);
+  const uint64_t before = loop_.counters.get(Count::pages_copied);
   const Filled filled = fill(*in, plan.now, page);
+  if (const uint64_t copied = loop_.counters.get(Count::pages_copied) - before; copied > 0) {
+    parts_.credit.add_installed(copied * in->region.page_size);
+    parts_.credit.add_asked(in->region.page_size);
+  }
   fault.read_until_ns = filled.read_until_ns;
   if (filled.answered && !filled.present_before) {
     queue_rest(*in, page, plan.later);
@@ -58,7 +64,7 @@ Answer FaultHandler::answer(Fault& fault) {
 
 Window::Plan FaultHandler::plan_for(const Fault& fault, const PageTable::RegionPages& in,
                                     uint64_t page) {
-  const Window::Plan alone{.now = {.first = page, .count = 1}, .later = {}};
+  const Window::Plan alone{.now = {.first = page, .count = 1}, .later = {}, .walked = {}};
   // A kept fault has waited long enough and is not a new step of a sequential walk. A fault on an
   // installed page is that of another vCPU, raised just before the page was installed.
   if (fault.kept || in.region.page_size != hot::kSmallPage || parts_.table.installed(page)) {
@@ -67,7 +73,25 @@ Window::Plan FaultHandler::plan_for(const Fault& fault, const PageTable::RegionP
   const Window::Plan plan = window_.plan(page);
   if (plan.now.count == 1 && parts_.filler.is_zero(in, page)) {
     const uint64_t block = window_.zero_block();
-    return {.now = {.first = page - (page - in.first_page) % block, .count = block}, .later = {}};
+    return {.now = {.first = page - (page - in.first_page) % block, .count = block},
+            .later = {},
+            .walked = {}};
+  }
+  if (plan.walked.count > 0) {
+    const uint64_t first = std::max(plan.walked.first, in.first_page);
+    parts_.credit.add_asked(parts_.table.count_installed(first, std::max(page, first) - first) *
+                            in.region.page_size);
+  }
+  return within_credit(plan, page);
+}
+
+// Shortens what is installed at once. WindowRests does the same with the rest.
+Window::Plan FaultHandler::within_credit(Window::Plan plan, uint64_t page) const {
+  const uint64_t room = parts_.credit.room(hot::kSmallPage) / hot::kSmallPage;
+  if (plan.now.count - 1 > room) {
+    const uint64_t before = page - plan.now.first <= room ? page - plan.now.first : 0;
+    plan.now = {.first = page - before,
+                .count = before + 1 + std::min(room - before, plan.now.end() - page - 1)};
   }
   return plan;
 }

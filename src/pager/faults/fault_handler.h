@@ -16,6 +16,7 @@
 #include "pager/faults/poison_healer.h"
 #include "pager/faults/session_state.h"
 #include "pager/faults/window.h"
+#include "pager/faults/window_credit.h"
 #include "pager/faults/window_rests.h"
 
 namespace pager {
@@ -31,6 +32,7 @@ class FaultHandler {
     PageTable& table;
     PageFiller& filler;
     const HotInstaller& hot;
+    WindowCredit& credit;  // of what it installs
     WindowRests& rests;    // gets the pages around a fault that need not be installed now
     PoisonHealer& healer;  // gets the pages that are poisoned
   };
@@ -57,6 +59,7 @@ class FaultHandler {
 
  private:
   Window::Plan plan_for(const Fault& fault, const PageTable::RegionPages& in, uint64_t page);
+  Window::Plan within_credit(Window::Plan plan, uint64_t page) const;
   void select(const PageTable::RegionPages& in, const PageSpan& span, uint64_t wanted);
   Filled fill(const PageTable::RegionPages& in, const PageSpan& span, uint64_t wanted);
   void queue_rest(const PageTable::RegionPages& in, uint64_t page, const PageSpan& later);

@@ -36,7 +36,8 @@ FaultLoop::FaultLoop(const FaultLoopParts& parts, const Window& window)
       table_(parts.state),
       filler_(parts.uffd, table_, parts.image, parts.counters),
       kept_(parts.counters),
-      rests_(table_, filler_, parts.image),
+      credit_(parts.state.window_bytes, parts.counters),
+      rests_(table_, filler_, parts.image, credit_, parts.counters),
       hot_(parts.state.hot, table_, filler_, parts.image, parts.counters, parts.log, parts.trace),
       completer_({.state = parts.state.completion,
                   .uffd = parts.uffd,
@@ -46,10 +47,14 @@ FaultLoop::FaultLoop(const FaultLoopParts& parts, const Window& window)
                   .counters = parts.counters,
                   .log = parts.log}),
       healer_(table_, filler_, parts.image, parts.log),
-      handler_(
-          parts,
-          {.table = table_, .filler = filler_, .hot = hot_, .rests = rests_, .healer = healer_},
-          window) {}
+      handler_(parts,
+               {.table = table_,
+                .filler = filler_,
+                .hot = hot_,
+                .credit = credit_,
+                .rests = rests_,
+                .healer = healer_},
+               window) {}
 
 uint64_t FaultLoop::take_over() {
   uint64_t replayed = 0;
@@ -244,7 +249,7 @@ bool FaultLoop::has_idle_work() const {
 void FaultLoop::do_idle_work() {
   const uint64_t bytes = piece_bytes();
   const Stop stop = rests_.has_work() ? rests_.piece(bytes)
-                    : hot_.has_work() ? hot_.piece(bytes)
+                    : hot_.has_work() ? hot_piece(bytes)
                                       : completer_.piece(bytes);
   idle_blocked_ = stop == Stop::again;
   follow(stop);
@@ -252,6 +257,13 @@ void FaultLoop::do_idle_work() {
     kept_.clear();
     rests_.clear();
   }
+}
+
+Stop FaultLoop::hot_piece(uint64_t bytes) {
+  const uint64_t before = table_.installed_bytes();
+  const Stop stop = hot_.piece(bytes);
+  parts_.counters.add(Count::bytes_by_list, table_.installed_bytes() - before);
+  return stop;
 }
 
 // A fault that arrives during a piece waits for the end of that piece. Measured: 128 KiB take 45

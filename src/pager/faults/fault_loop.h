@@ -20,6 +20,7 @@
 #include "pager/faults/poison_healer.h"
 #include "pager/faults/session_state.h"
 #include "pager/faults/window.h"
+#include "pager/faults/window_credit.h"
 #include "pager/faults/window_rests.h"
 #include "pager/kernel/uffd.h"
 
@@ -49,7 +50,8 @@ class FaultLoop {
   FaultLoop(const FaultLoopParts& parts, const Window& window);
   // Continues from the state of another loop, whatever point it reached: applies the removals that
   // were read, and wakes all waiters. Call it before the first step. The window is
-  // Window::of_setting(state.window_pages). Returns the number of removals in the buffer.
+  // Window::of_setting(state.window_pages, state.window_bytes.factor). Returns the number of
+  // removals in the buffer.
   uint64_t take_over();
   // After take_over(), at any time: continues the hot lists of the state. `lists` are the files
   // that state.hot names; null for a file that cannot be opened.
@@ -98,6 +100,7 @@ class FaultLoop {
   void finish(const Fault& fault);
   bool has_idle_work() const;
   void do_idle_work();
+  Stop hot_piece(uint64_t bytes);
   uint64_t piece_bytes() const;
   void map_around_lone_fault();
   void follow(Stop stop);
@@ -107,6 +110,7 @@ class FaultLoop {
   PageTable table_;
   PageFiller filler_;
   KeptFaults kept_;
+  WindowCredit credit_;
   WindowRests rests_;
   HotInstaller hot_;
   Completer completer_;

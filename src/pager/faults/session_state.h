@@ -87,6 +87,13 @@ struct SessionState {
     std::array<PathText, kHotLists> paths;
   };
 
+  // The part of WindowCredit.
+  struct WindowBytes {
+    uint64_t asked;
+    uint64_t installed;
+    uint32_t factor;  // Window::factor
+  };
+
   std::array<char, 8> magic;
   uint32_t version;
   uint32_t region_count;
@@ -110,7 +117,8 @@ struct SessionState {
   uint64_t vmm_start_time;  // clock ticks after boot (base::process_start_time); 0: not known
   uint32_t read_attempts;
   uint32_t window_pages;  // Window::setting
-  uint32_t paused;        // 1: hot lists and completions stop until one is requested
+  WindowBytes window_bytes;
+  uint32_t paused;  // 1: hot lists and completions stop until one is requested
   CompletionProgress completion;
   HotLists hot;
   PathText trace;                 // empty: none; "-": standard output

@@ -51,14 +51,22 @@ uint64_t WindowRests::touched(const PageTable::RegionPages& in, const PageSpan& 
 Stop WindowRests::piece(uint64_t bytes) {
   Rest& rest = rests_.front();
   const uint64_t end = rest.span.end();
-  const uint64_t most = PageFiller::pages_in(bytes, *rest.in);
+  const uint64_t page_size = rest.in->region.page_size;
+  const uint64_t room = credit_.room(0) / page_size;
+  if (room == 0) {
+    rests_.pop_front();
+    return Stop::done;
+  }
+  const uint64_t most = std::min(room, PageFiller::pages_in(bytes, *rest.in));
   uint64_t page = rest.span.first;
   for (selected_.clear(); page < end && selected_.size() < most; ++page) {
     if (table_.untouched(page)) {
       selected_.push_back(page);
     }
   }
+  const uint64_t before = counters_.get(Count::pages_copied);
   const Stop stop = filler_.prefetch(*rest.in, selected_);
+  credit_.add_installed((counters_.get(Count::pages_copied) - before) * page_size);
   if (stop != Stop::again) {
     rest.span = {.first = page, .count = end - page};
     if (page == end) {

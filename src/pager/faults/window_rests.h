@@ -7,9 +7,11 @@
 #include <deque>
 #include <vector>
 
+#include "pager/faults/counters.h"
 #include "pager/faults/page_filler.h"
 #include "pager/faults/session_state.h"
 #include "pager/faults/window.h"
+#include "pager/faults/window_credit.h"
 #include "pager/image/image.h"
 
 namespace pager {
@@ -18,8 +20,9 @@ namespace pager {
 // span faults again. The arguments of the constructor must outlive it. Belongs to one thread.
 class WindowRests {
  public:
-  WindowRests(const PageTable& table, PageFiller& filler, const Image& image)
-      : table_(table), filler_(filler), image_(image) {}
+  WindowRests(const PageTable& table, PageFiller& filler, const Image& image, WindowCredit& credit,
+              const Counters& counters)
+      : table_(table), filler_(filler), image_(image), credit_(credit), counters_(counters) {}
 
   // A guest with random accesses gets the rest of the aligned 128 KiB around a fault once it has
   // touched kDense pages of them, and the rest of the aligned 2 MiB once kDenseWide pages of them
@@ -41,7 +44,8 @@ class WindowRests {
 
   bool has_work() const { return !rests_.empty(); }
   // Installs at most `bytes`, or one page, of the oldest span: untouched pages only. Pages that
-  // cannot be read or installed are left to later faults, which report the error.
+  // cannot be read or installed are left to later faults, which report the error. Without credit
+  // the span is dropped.
   Stop piece(uint64_t bytes);
   void clear() { rests_.clear(); }
 
@@ -55,6 +59,8 @@ class WindowRests {
   const PageTable& table_;
   PageFiller& filler_;
   const Image& image_;
+  WindowCredit& credit_;
+  const Counters& counters_;
   std::deque<Rest> rests_;
   std::vector<uint64_t> selected_;  // pages of the current piece
 };

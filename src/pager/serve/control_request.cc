@@ -104,10 +104,28 @@ std::optional<uint64_t> window_field(const JsonObject& request) {
   return pages;
 }
 
+// "window_factor": "unbounded" or a number.
+std::optional<uint32_t> window_factor_field(const JsonObject& request) {
+  const std::string* raw = field(request, "window_factor");
+  if (raw == nullptr) {
+    return std::nullopt;
+  }
+  if (base::json_text(*raw) == "unbounded") {
+    return 0;
+  }
+  const std::optional<uint64_t> factor = base::json_unsigned(*raw);
+  if (!factor || *factor < 1 || *factor > Window::kLargestFactor) {
+    throw base::BadData("'window_factor' is neither \"unbounded\" nor a number from 1 to " +
+                        std::to_string(Window::kLargestFactor));
+  }
+  return static_cast<uint32_t>(*factor);
+}
+
 ServingOptions serving_fields(const JsonObject& request) {
   return {.on_failure = on_failure_field(request),
           .on_refusal = on_refusal_field(request),
           .window = window_field(request),
+          .window_factor = window_factor_field(request),
           .peer_uid = uid_field(request, "peer_uid"),
           .hot_list_path = text_field(request, "hot_list_path"),
           .trace_path = text_field(request, "trace_path")};
@@ -231,6 +249,11 @@ std::string compose_session_request(const SessionRequest& request) {
     json.text("window", "auto");
   } else if (serving.window) {
     json.number("window", static_cast<int64_t>(*serving.window));
+  }
+  if (serving.window_factor == 0U) {
+    json.text("window_factor", "unbounded");
+  } else if (serving.window_factor) {
+    json.number("window_factor", *serving.window_factor);
   }
   if (request.replace) {
     json.boolean("replace", *request.replace);

@@ -90,6 +90,7 @@ std::string compose_kept_text(const Endpoint& endpoint) {
   out.put(serving.on_refusal);
   out.put(serving.read_attempts);
   out.put(serving.window);
+  out.put(serving.window_factor);
   out.put(serving.peer_uid);
   out.put(serving.hot_list_path);
   out.put(serving.trace_path);
@@ -121,6 +122,7 @@ KeptText parse_kept_text(std::string_view text) {
   serving.on_refusal = as<OnRefusal>(in.optional<uint32_t>());
   serving.read_attempts = in.optional<uint32_t>();
   serving.window = in.optional<uint64_t>();
+  serving.window_factor = in.optional<uint32_t>();
   serving.peer_uid = in.optional<uid_t>();
   serving.hot_list_path = in.text();
   serving.trace_path = in.text();

@@ -42,6 +42,7 @@ struct SessionInfo {
   const char* state = "waiting";  // or "serving"; "closing": closed, its VMM still lives
   pid_t vmm_pid = 0;
   uint64_t vmm_start_time = 0;  // base::process_start_time; 0: not known
+  Window window = Window::automatic();
   std::vector<hot::Region> regions;
   Totals totals;
   uint64_t p50_ns = 0;

@@ -24,6 +24,7 @@ SessionInfo Pager::info_of(const Waiting& waiting) {
   info.cache_key = endpoint.cache_key;
   info.socket_path = endpoint.socket_path;
   set_memory(info, *endpoint.image);
+  info.window = endpoint.serving.window_of(!endpoint.serving.trace_path.empty());
   info.refused = waiting.refusals->last();
   if (endpoint.hot) {
     info.hot_list_path = endpoint.hot->path;
@@ -40,6 +41,7 @@ SessionInfo Pager::info_of(const Connected& connected) {
   info.cache_key = connected.cache_key;
   info.socket_path = connected.socket_path;
   set_memory(info, session.image());
+  info.window = session.window();
   info.refused = connected.refusals->last();
   info.state = connected.closing ? "closing" : "serving";
   info.vmm_pid = session.vmm_pid();

@@ -23,6 +23,15 @@ std::optional<uint64_t> window_of(const base::ParsedOptions& options) {
                    options.number("window", 1, static_cast<int64_t>(Window::kLargest), 1));
 }
 
+std::optional<uint32_t> window_factor_of(const base::ParsedOptions& options) {
+  if (!options.has("window-factor")) {
+    return std::nullopt;
+  }
+  return options.value("window-factor") == "unbounded"
+             ? 0
+             : static_cast<uint32_t>(options.number("window-factor", 1, Window::kLargestFactor, 1));
+}
+
 }  // namespace
 
 void ServingOptions::use_defaults(const ServingOptions& server) {
@@ -30,6 +39,7 @@ void ServingOptions::use_defaults(const ServingOptions& server) {
   on_refusal = on_refusal ? on_refusal : server.on_refusal;
   read_attempts = read_attempts ? read_attempts : server.read_attempts;
   window = window ? window : server.window;
+  window_factor = window_factor ? window_factor : server.window_factor;
 }
 
 const char* name_of(OnFailure action) {
@@ -48,6 +58,7 @@ void add_session_options(base::Options& options) {
 
 void add_serving_options(base::Options& options) {
   options.value("window", "N", "pages to install around a fault: auto, or 1 to 512")
+      .value("window-factor", "N", "bound of a window: N times what was asked for (2)")
       .flag("lazy", "install only faulting pages and the hot list")
       .value("on-failure", "WHAT", "if a page cannot be read: poison or kill")
       .value("on-refusal", "WHAT", "if a VMM cannot be served: kill or close");
@@ -55,6 +66,7 @@ void add_serving_options(base::Options& options) {
 
 ServingOptions read_serving_options(const base::ParsedOptions& options) {
   ServingOptions serving{.window = window_of(options),
+                         .window_factor = window_factor_of(options),
                          .hot_list_path = options.value_or("hot", ""),
                          .trace_path = options.value_or("trace", "")};
   if (options.has("on-failure")) {

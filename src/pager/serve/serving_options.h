@@ -23,7 +23,8 @@ struct ServingOptions {
   std::optional<OnFailure> on_failure{};
   std::optional<OnRefusal> on_refusal{};
   std::optional<uint32_t> read_attempts{};
-  std::optional<uint64_t> window{};  // Window::setting
+  std::optional<uint64_t> window{};         // Window::setting
+  std::optional<uint32_t> window_factor{};  // Window::factor; 0: unbounded
   // A further user that may connect, besides root and the server's user. It owns the socket.
   std::optional<uid_t> peer_uid{};
   std::string hot_list_path{};
@@ -38,7 +39,8 @@ struct ServingOptions {
   uint32_t attempts() const { return read_attempts.value_or(kReadAttempts); }
   // A traced VMM gets each page alone, so that the trace contains all pages.
   Window window_of(bool traced) const {
-    return Window::of_setting(window.value_or(traced ? Window::lazy().setting() : 0));
+    return Window::of_setting(window.value_or(traced ? Window::lazy().setting() : 0),
+                              window_factor.value_or(Window::kFactor));
   }
 };
 

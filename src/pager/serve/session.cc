@@ -363,7 +363,8 @@ void Session::serve() {
                   .counters = counters_,
                   .log = log_,
                   .trace = trace},
-                 is_taken_over_ ? Window::of_setting(mapping_->state().window_pages)
+                 is_taken_over_ ? Window::of_setting(mapping_->state().window_pages,
+                                                     mapping_->state().window_bytes.factor)
                                 : plan_.serving.window_of(trace != nullptr));
   if (is_taken_over_) {
     take_over(loop);

@@ -19,6 +19,24 @@ int64_t number(uint64_t value) {
   return static_cast<int64_t>(value);
 }
 
+// The counters that the list of sessions has, too.
+constexpr std::string_view kBytes = "bytes";
+
+// Adds the counters that have a key and that `wanted` accepts. Those of one object are added
+// together.
+template <typename Wanted>
+void add_counts(JsonLine& json, const Totals& totals, Wanted wanted) {
+  std::map<std::string_view, JsonLine> objects;
+  for (const CounterText& row : kCounters) {
+    if (!row.key.empty() && wanted(row)) {
+      (row.object.empty() ? json : objects[row.object]).number(row.key, number(totals[row.count]));
+    }
+  }
+  for (const auto& [name, object] : objects) {
+    json.raw(name, object.str());
+  }
+}
+
 JsonLine brief(const SessionInfo& info) {
   JsonLine json;
   json.text("session_id", info.id)
@@ -31,6 +49,14 @@ JsonLine brief(const SessionInfo& info) {
       .path("memory_path", info.memory_path)
       .number("memory_device", number(info.memory_device))
       .number("memory_inode", number(info.memory_inode));
+  if (!info.window.is_automatic()) {
+    json.number("window", number(info.window.setting())).raw("window_factor", "null");
+  } else if (info.window.factor() == 0) {
+    json.text("window", "auto").text("window_factor", "unbounded");
+  } else {
+    json.text("window", "auto").number("window_factor", info.window.factor());
+  }
+  add_counts(json, info.totals, [](const CounterText& row) { return row.object == kBytes; });
   return json;
 }
 
@@ -118,19 +144,6 @@ std::string completion_json(const Completion* completion) {
       .str();
 }
 
-// Adds the counters that have a key. Those of one object are added together.
-void add_counts(JsonLine& json, const Totals& totals) {
-  std::map<std::string_view, JsonLine> objects;
-  for (const CounterText& row : kCounters) {
-    if (!row.key.empty()) {
-      (row.object.empty() ? json : objects[row.object]).number(row.key, number(totals[row.count]));
-    }
-  }
-  for (const auto& [name, object] : objects) {
-    json.raw(name, object.str());
-  }
-}
-
 }  // namespace
 
 std::string session_json(const SessionInfo& info) {
@@ -138,7 +151,7 @@ std::string session_json(const SessionInfo& info) {
   JsonLine json = brief(info);
   info.trace_path.empty() ? json.null("trace_path") : json.path("trace_path", info.trace_path);
   json.raw("regions", regions_json(info.regions)).raw("refused", refused_json(info.refused));
-  add_counts(json, totals);
+  add_counts(json, totals, [](const CounterText& row) { return row.object != kBytes; });
   json.raw("completion", completion_json(info.completion.get()))
       .raw("hot_list", hot_list_json(info))
       .boolean("hot_list_refused", totals[Count::hot_list_refused] != 0)

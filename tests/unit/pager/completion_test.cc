@@ -287,7 +287,7 @@ TEST(ReleaseHoles, TheKernelFillsLargeHolesAlsoAfterRemovals) {
                   .counters = counters,
                   .log = log,
                   .trace = nullptr},
-                 Window::automatic());
+                 Window::automatic(0));
   loop.release_holes();
   EXPECT_GE(counters.get(Count::bytes_released), 6U << 20U);
   EXPECT_EQ(guest->word(1500), 0U) << "the kernel filled it without a server";

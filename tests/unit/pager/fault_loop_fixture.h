@@ -27,8 +27,8 @@ class FaultLoopTest : public testing::Test {
 
   static constexpr uint64_t kPages = 256;
 
-  // Serves `kPages` pages of a file that has holes at `holes`.
-  FaultLoop& start(const std::set<uint64_t>& holes = {}, Window window = Window::automatic(),
+  // Serves `kPages` pages of a file that has holes at `holes`. Windows have no bound.
+  FaultLoop& start(const std::set<uint64_t>& holes = {}, Window window = Window::automatic(0),
                    OnFailure on_failure = OnFailure::poison) {
     write_memory_file(dir_ / "memory", kPages, holes);
     image_ = Image::open(dir_ / "memory");

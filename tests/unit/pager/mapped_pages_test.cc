@@ -110,6 +110,12 @@ TEST_F(MappedPagesTest, RecordsNothingOfAFileOfAnotherUser) {
 
 class MappedFaultTest : public FaultLoopTest {
  protected:
+  void SetUp() override {
+    features() = Features();  // as if oom_score_adj could be lowered
+    FaultLoopTest::SetUp();
+  }
+  void TearDown() override { features() = before_; }
+
   // A file that is sealed, so that it is mapped, and whose pages are recorded as mapped.
   void start_mapped(const std::set<uint64_t>& zeros = {}) {
     write_memory_file(dir_ / "memory", kPages);
@@ -124,6 +130,8 @@ class MappedFaultTest : public FaultLoopTest {
     start_with_image({guest_->region()}, Window::lazy(), OnFailure::poison);
     image_->mapped_pages().note(0, kPages * kSmallPage);
   }
+
+  Features before_ = features();
 };
 
 TEST_F(MappedFaultTest, AMappedPageIsNotRead) {
@@ -159,6 +167,14 @@ TEST_F(MappedFaultTest, AMappedPageOfATruncatedFileIsPoisoned) {
   EXPECT_EQ(count(Count::pages_poisoned), 1U);
   EXPECT_EQ(count(Count::read_errors), 1U);
   EXPECT_EQ(count(Count::pages_copied), 0U);
+}
+
+// They would count as memory of the server, which the OOM killer would choose.
+TEST_F(MappedFaultTest, WithoutALowOomScoreEachPageIsRead) {
+  features().probe("oom-score");
+  start_mapped();
+  EXPECT_EQ(served(7), page_word(7));
+  EXPECT_GT(count(Count::read_ns), 0U);
 }
 
 TEST_F(MappedFaultTest, PagesThatFaultsHaveReadAreMappedLater) {

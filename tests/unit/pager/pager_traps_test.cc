@@ -158,7 +158,7 @@ TEST_F(PagerTrapsTest, AVmmKilledBeforeItsAnswerEndsTheSession) {
                   .counters = counters_,
                   .log = log_,
                   .trace = nullptr},
-                 Window::automatic());
+                 Window::automatic(0));
   std::array<uffd_msg, 4> messages{};
   ASSERT_TRUE(wait_for_true([&] { return uffd_read(fds[0].get(), messages) == 1; }));
   vmm.kill();

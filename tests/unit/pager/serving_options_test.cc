@@ -41,6 +41,22 @@ TEST(ServingOptions, ATracedVmmGetsEachPageAloneUnlessAWindowIsGiven) {
   EXPECT_EQ(read({"--window=8"}).window_of(/*traced=*/true).setting(), 8U);
 }
 
+TEST(ServingOptions, AnAutomaticWindowHasABound) {
+  EXPECT_EQ(read({}).window_of(/*traced=*/false).factor(), 2U);
+  EXPECT_EQ(read({"--window-factor=5"}).window_of(/*traced=*/false).factor(), 5U);
+  EXPECT_EQ(read({"--window-factor=unbounded"}).window_of(/*traced=*/false).factor(), 0U);
+  EXPECT_EQ(read({"--window=8"}).window_of(/*traced=*/false).factor(), 0U);
+  for (const char* bad : {"--window-factor=0", "--window-factor=1001", "--window-factor=auto"}) {
+    EXPECT_THROW(read({bad}), base::UsageError) << bad;
+  }
+  ServingOptions session = read({"--window-factor=5"});
+  session.use_defaults(read({"--window-factor=7"}));
+  EXPECT_EQ(session.window_factor, 5U);
+  session = read({});
+  session.use_defaults(read({"--window-factor=unbounded"}));
+  EXPECT_EQ(session.window_factor, 0U);
+}
+
 TEST(ServingOptions, RefusesBadValues) {
   for (const char* bad : {"--window=0", "--window=513", "--window=x", "--on-failure=close",
                           "--on-refusal=poison", "--peer-uid=4294967295", "--peer-uid=-1"}) {

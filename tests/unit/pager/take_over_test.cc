@@ -30,7 +30,7 @@ class TakeOverTest : public FaultLoopTest {
                                  .counters = second_,
                                  .log = log_,
                                  .trace = nullptr},
-                  Window::of_setting(state.window_pages));
+                  Window::of_setting(state.window_pages, state.window_bytes.factor));
     std::vector<std::shared_ptr<const HotFile>> opened;
     for (uint32_t i = 0; i < state.hot.count; ++i) {
       const auto list = lists.find(std::string(state.hot.paths.at(i).view()));

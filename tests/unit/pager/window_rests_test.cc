@@ -12,7 +12,7 @@ class WindowRestsTest : public IdleWorkTest {
   void SetUp() override {
     IdleWorkTest::SetUp();
     if (!IsSkipped()) {
-      rests_.emplace(*table_, *filler_, *image_);
+      rests_.emplace(*table_, *filler_, *image_, credit_, counters_);
     }
   }
   void add(uint64_t first, uint64_t pages) {
@@ -25,6 +25,8 @@ class WindowRestsTest : public IdleWorkTest {
     }
   }
 
+  SessionState::WindowBytes bytes_{};  // no bound
+  WindowCredit credit_{bytes_, counters_};
   std::optional<WindowRests> rests_;
 };
 
@@ -40,6 +42,15 @@ TEST_F(WindowRestsTest, InstallsASpanPieceByPiece) {
   }
   EXPECT_FALSE(guest_->is_present(99));
   EXPECT_FALSE(guest_->is_present(120));
+}
+
+TEST_F(WindowRestsTest, DropsWhatIsBeyondTheCredit) {
+  bytes_ = {.asked = 3 * hot::kSmallPage, .installed = 3 * hot::kSmallPage, .factor = 2};
+  add(100, 20);
+  add(200, 20);
+  work_off(*rests_);
+  EXPECT_EQ(installed(), 3U);
+  EXPECT_FALSE(rests_->has_work());
 }
 
 TEST_F(WindowRestsTest, NeverInstallsRemovedPages) {
@@ -111,7 +122,7 @@ TEST_F(WindowRestsTest, TheAreaAroundAPageIsQueuedWhenItIsDense) {
 
 TEST_F(WindowRestsTest, HolesDoNotCountAsTouched) {
   use_image({32, 33, 34, 35, 36, 37});
-  rests_.emplace(*table_, *filler_, *image_);
+  rests_.emplace(*table_, *filler_, *image_, credit_, counters_);
   if (image_->data().data_bytes(0, image_->size()) == image_->size()) {
     GTEST_SKIP() << "this filesystem knows no holes";
   }
