@@ -10,6 +10,7 @@ readonly GUESTS=${GUESTS:-10000}            # of the list
 readonly MANY_GUESTS=${MANY_GUESTS:-100000} # of the guard
 readonly MEMORY_MIB=${MEMORY_MIB:-4096}     # of promote
 readonly ROUNDS=${ROUNDS:-3}
+readonly RAW=${RAW:-bench/raw} # where the data of pictures goes
 
 # Prints the minimum of the medians of ten rounds of each command, in microseconds, as in bench-lock.sh.
 compare() { # <command>...
@@ -81,14 +82,22 @@ make_template() { # <root> <count>: with ten forks among that many guests
 }
 
 bench_guard() {
-  local few many
-  make_template "$dir/few" 100
-  make_template "$dir/many" "$MANY_GUESTS"
-  read -r many few < <(compare "env SNAPFORK_ROOT=$dir/many template-lock guard --for delete g1" \
-    "env SNAPFORK_ROOT=$dir/few template-lock guard --for delete g1")
-  row "guard of a template with 10 forks: $MANY_GUESTS guests against 100" "$many" "$few" "at most 1.2" \
+  local guests time true least=0 most=0 guards=() starts=()
+  for guests in 100 1000 10000 100000; do
+    ((guests <= MANY_GUESTS)) || break
+    make_template "$dir/guard" "$guests"
+    read -r time true < <(compare "env SNAPFORK_ROOT=$dir/guard template-lock guard --for delete g1" 'env SNAPFORK_ROOT=/ true')
+    ((least)) || least=$time
+    most=$time
+    guards+=("[$guests,$time]") starts+=("[$guests,$true]")
+    rm -r "$dir/guard"
+  done
+  row "guard of a template with 10 forks: $MANY_GUESTS guests against 100" "$most" "$least" "at most 1.2" \
     'template-lock guard --for delete ID'
-  rm -r "$dir/few" "$dir/many"
+  mkdir -p "$RAW"
+  printf '%s\n' "${guards[@]}" - "${starts[@]}" | jq -Rsc 'split("-\n") | map(split("\n") | map(select(. != "") | fromjson | [.[0], .[1] / 1000]))
+    | {title: "Time of a guard of a template with 10 forks, by guests in the store", x: "guests", y: "milliseconds", log_x: true,
+       series: [{name: "template-lock guard", points: .[0]}, {name: "true", floor: true, points: .[1]}]}' >"$RAW/guard-by-guests.json"
 }
 
 # ---- promote

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# uffd-serve compared with the smallest loop that answers faults, and hot lists with raw UFFDIO_COPY. Prints rows of
+# uffd-serve compared with one page per fault, and hot lists with raw UFFDIO_COPY. Prints rows of
 # bench/RESULTS.md. Medians of five rounds; the two servers run in turn.
 set -euo pipefail
 shopt -s inherit_errexit
@@ -12,6 +12,9 @@ servers=()
 server_core=() guest_core=()
 huge_pages= # the size of the pool before pages were added
 
+# shellcheck source=bench/page_server.bash
+source bench/page_server.bash
+
 cleanup() {
   local pid
   for pid in "${servers[@]}"; do
@@ -19,51 +22,6 @@ cleanup() {
   done
   [[ -z $huge_pages ]] || return_huge_pages
   [[ -z $dir ]] || rm -rf "$dir"
-}
-
-median() {
-  sort -n | sed -n "$(((rounds + 1) / 2))p"
-}
-
-# field of a run of touches
-touched() { # <field> <option>...
-  local field=$1
-  shift
-  "${guest_core[@]}" "$HELPERS/bench-pager" touch --mem "$dir/memory" "$@" | jq -r ".$field"
-}
-
-start_ours() { # <option>...
-  rm -f "$dir/started" "$dir/ours"
-  "${server_core[@]}" uffd-serve --mem "$dir/memory" --socket "$dir/ours" --ready-fd 9 "$@" 9>"$dir/started" &
-  servers+=($!)
-  until [[ -s $dir/started ]]; do :; done
-}
-
-stop_servers() {
-  kill "${servers[@]}"
-  wait "${servers[@]}" 2>/dev/null || true
-  servers=()
-  rm -f "$dir"/*.ns "$dir/ours" "$dir/theirs"
-}
-
-# The time to touch all pages in random order, compared with a server that installs one page per fault. The scheduler places both,
-# on different cores.
-bench_random_touch() {
-  local i ours theirs
-  start_ours
-  "$HELPERS/bench-pager" serve --mem "$dir/memory" --socket "$dir/theirs" >"$dir/ready.log" &
-  servers+=($!)
-  until [[ -s $dir/ready.log ]]; do :; done
-  touched total_ns --socket "$dir/ours" >/dev/null
-  for ((i = 0; i < rounds; ++i)); do
-    touched total_ns --socket "$dir/ours" >>"$dir/ours.ns"
-    touched total_ns --socket "$dir/theirs" >>"$dir/theirs.ns"
-  done
-  ours=$(median <"$dir/ours.ns") theirs=$(median <"$dir/theirs.ns")
-  row '256 MiB in random order without a list, times faster than one page a fault' \
-    "$(ratio "$theirs" "$ours") ($((ours / 1000000)) ms, $((theirs / 1000000)) ms)" 10 \
-    "\`bench-pager touch\`"
-  stop_servers
 }
 
 # The odd pages are touched while the even ones are installed.
@@ -156,24 +114,6 @@ touched_after_readahead() {
   started=$((${EPOCHREALTIME/./} - started))
   touch=$(touched total_ns --step 3 --pages "$pages")
   echo $((started * 1000 + touch))
-}
-
-# Memory that a guest has for itself after it touched the same pages. Firecracker's File back end is a mapping like the
-# first one.
-bench_private_memory() {
-  local file lazy window
-  file=$(touched private_kib --pages "$pages")
-  start_ours --lazy
-  lazy=$(touched private_kib --socket "$dir/ours" --pages "$pages")
-  stop_servers
-  start_ours
-  window=$(touched private_kib --socket "$dir/ours" --pages "$pages")
-  stop_servers
-  row "private memory of a guest that read $pages random pages: file mapping, as a share of these pages" \
-    "$(ratio "$file" $((pages * 4))) ($((file / 1024)) MiB)" 0.05 "\`bench-pager touch\`"
-  row 'the same, by uffd --lazy' "$(ratio "$lazy" $((pages * 4))) ($((lazy / 1024)) MiB)" 1.05 "\`bench-pager touch\`"
-  row 'the same, by uffd with the automatic window' "$(ratio "$window" $((pages * 4))) ($((window / 1024)) MiB)" - \
-    "\`bench-pager touch\`"
 }
 
 forget() { # <warm|cold>
@@ -283,47 +223,6 @@ wakeups() {
   cat "/proc/${servers[0]}/task"/*/status | awk '/ctxt_switches/ { n += $2 } END { print n }'
 }
 
-# p50 in ns of random faults that the server at SOCKET answers, the guest on CPU 0
-fault_p50() { # <socket>
-  uffd-probe --mem "$dir/memory" --socket "$1" --pages "$pages" --cpu 0 --json \
-    | jq -r 'select(.type == "summary").p50_ns'
-}
-
-row() { # <what> <measured> <aim> <command>
-  printf '| %s | %s | %s | %s |\n' "$@"
-}
-
-ratio() { # <a> <b>
-  awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
-}
-
-bench_faults() { # <cpu of the servers> <name> <aim>
-  local cpu=$1 name=$2 aim=$3
-  mkfifo "$dir/ready" "$dir/ready.theirs" # one each, because a writer keeps its end open briefly
-  taskset -c "$cpu" uffd-serve --lazy --mem "$dir/memory" --socket "$dir/ours" --ready-fd 9 9>"$dir/ready" &
-  servers+=($!)
-  read -r _ <"$dir/ready"
-  taskset -c "$cpu" "$HELPERS/bench-pager" serve --mem "$dir/memory" --socket "$dir/theirs" >"$dir/ready.theirs" &
-  servers+=($!)
-  read -r _ <"$dir/ready.theirs"
-  rm "$dir/ready" "$dir/ready.theirs"
-  fault_p50 "$dir/ours" >/dev/null # the first round warms the page cache
-  local i ours theirs
-  for ((i = 0; i < rounds; ++i)); do
-    fault_p50 "$dir/ours" >>"$dir/ours.ns"
-    fault_p50 "$dir/theirs" >>"$dir/theirs.ns"
-  done
-  ours=$(median <"$dir/ours.ns")
-  theirs=$(median <"$dir/theirs.ns")
-  row "demand fault p50, $name, as a ratio to a minimal read-pread-COPY loop ($theirs ns)" \
-    "$(ratio "$ours" "$theirs") ($ours ns)" "$aim" \
-    "\`taskset -c $cpu uffd-serve --lazy ...; uffd-probe --cpu 0 --pages $pages\`"
-  kill "${servers[@]}"
-  wait "${servers[@]}" 2>/dev/null || true
-  servers=()
-  rm -f "$dir"/*.ns "$dir/ours" "$dir/theirs"
-}
-
 return_huge_pages() {
   echo "$huge_pages" >/proc/sys/vm/nr_hugepages
   huge_pages=
@@ -377,12 +276,9 @@ main() {
   dir=$(mktemp -d)
   head -c $((256 << 20)) /dev/urandom >"$dir/memory"
   chmod 444 "$dir/memory"
-  bench_faults 0 'same core' 1.15
-  (($(nproc) < 2)) || bench_faults 1 'across cores' 1.05
   bench_install 16 'runs of 16 neighbors' 0.9
   bench_install 1 'no neighbors' '-'
   bench_huge
-  bench_random_touch
   (($(nproc) < 2)) || server_core=(taskset -c 1) guest_core=(taskset -c 0)
   bench_p99_beside_list
   bench_p99_beside_completion
@@ -392,7 +288,6 @@ main() {
   bench_idle
   bench_farewell
   bench_backends
-  bench_private_memory
   bench_client
 }
 
