@@ -80,7 +80,7 @@ endif
 FUZZ_CXX := -std=c++20 -pthread -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 MANS     := $(patsubst man/%.scd,$(O)/man/%,$(wildcard man/*.scd))
 SHELL_SRCS = scripts/snapfork scripts/bootstrap scripts/commit-msg $(addprefix scripts/,$(LIBEXEC)) $(wildcard scripts/*.sh scripts/*.bash tests/*.bash \
-  tests/*.sh tests/*/*.bash tests/*/*.sh tests/*/*.bats bench/*.sh) $(BASH_COMPLETIONS) .ci/run
+  tests/*.sh tests/*/*.bash tests/*/*.sh tests/*/*.bats bench/*.sh bench/*.bash) $(BASH_COMPLETIONS) .ci/run
 Q        := $(if $(V),,@)
 # STEPS, STEPS_FILE: how many files are built, and a file with a byte for each that is (scripts/build.sh).
 step      = $(if $(STEPS_FILE),printf . >>$(STEPS_FILE); printf '[%3d/%d]' "$$(wc -c <$(STEPS_FILE))" $(STEPS);)
@@ -172,13 +172,14 @@ soak: bootstrap-check  ## the storm, chaos, the race, the model check, the fuzz 
 check-firecracker: all helpers  ## the flows on a real Firecracker: FIRECRACKER=PATH
 	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bats $(BATS_ARGS) tests/firecracker
 
-bench: all helpers  ## measure, into bench/RESULTS.md
+bench: all helpers  ## measure, into bench/RESULTS.md; PEERS=DIR: also the page servers in DIR
 	$(Q)scripts/bootstrap bench
-	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bench/run.sh
+	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" PEERS="$(PEERS)" bench/run.sh
 
 bench-pager: all helpers  ## the page server's figures alone, to standard output
 	$(Q)scripts/bootstrap bench
-	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bench/bench-pager.sh
+	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" PEERS="$(PEERS)" \
+	  sh -ec 'for name in faults window pager; do bench/bench-$$name.sh; done'
 
 lint: bootstrap-lint  ## clang-format, clang-tidy, shellcheck, shfmt, groff, words to avoid; all warnings are errors
 	$(Q)scripts/lint.sh

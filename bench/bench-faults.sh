@@ -82,8 +82,8 @@ write_distribution() { # <name>...
     sort -n "$dir/$name.times" | awk -v name="$name" '
       { t[NR] = $1 }
       END {
-        printf "{\"name\":\"%s\",\"floor\":%s,\"points\":[", name, name == "uffd-serve" ? "false" : (name == "mapped" || name == "read") ? "true" : "false"
-        for (p = 1; p < 100; ++p) printf "%s[%.3f,%d]", p > 1 ? "," : "", t[int(NR * p / 100) + 1] / 1000, p
+        printf "{\"name\":\"%s\",\"floor\":%s,\"points\":[", name, (name == "mapped" || name == "read") ? "true" : "false"
+        for (p = 1; p < 100; ++p) printf "%s[%.3f,%d]", (p > 1 ? "," : ""), t[int(NR * p / 100) + 1] / 1000, p
         print "]}"
       }'
   done | jq -sc '{title: "Time of a demand fault, second session of an image, one core", x: "microseconds", y: "percent of faults that took at most that long", log_x: true, series: .}' \
