@@ -86,7 +86,7 @@ write_distribution() { # <name>...
         for (p = 1; p < 100; ++p) printf "%s[%.3f,%d]", (p > 1 ? "," : ""), t[int(NR * p / 100) + 1] / 1000, p
         print "]}"
       }'
-  done | jq -sc '{title: "Time of a demand fault, second session of an image, one core", x: "microseconds", y: "percent of faults that took at most that long", log_x: true, series: .}' \
+  done | jq -sc '{title: "Time of a demand fault, second session of an image, one core", x: "microseconds", y: "percent of faults that took at most that long", log_x: true, series: map(.name |= ({mapped: "minimal server, mapped image", read: "minimal server, read"}[.] // .))}' \
     >"$raw/fault-latency.json"
 }
 
