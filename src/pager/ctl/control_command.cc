@@ -101,8 +101,7 @@ base::Options make_options() {
           "  mark ID NAME         write a mark into the trace\n"
           "  hung                 print ID and VMM pid of guests of a killed server\n"
           "  drain                accept no new sessions; exit after the last one\n"
-          "  health, stats        print the server's health or counters, as JSON\n"
-          "  metrics              print the server's metrics for Prometheus\n"
+          "  health, stats        print health or counters, as JSON; metrics: Prometheus\n"
           "Exit: 0 done; 1 no server listens, or it refused; 2 usage; 5 system error, or\n"
           "the server does not answer. See uffd-ctl(1).");
   return options;

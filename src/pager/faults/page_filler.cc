@@ -99,7 +99,7 @@ bool PageFiller::is_mapped_data(uint64_t offset) const {
     return true;
   }
   const std::array page{image_.mapped().data() + offset};
-  std::array<uint64_t, 1> word;
+  std::array<uint64_t, 1> word{};
   return fetch_words(page, word) && word[0] != 0;
 }
 
