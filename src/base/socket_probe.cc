@@ -2,21 +2,19 @@
 // Probes a unix socket by a non-blocking connect.
 #include "base/socket_probe.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <cerrno>
-#include <cstring>
 
 #include "base/fd.h"
+#include "base/unix_socket.h"
 
 namespace base {
 
 SocketProbe probe_socket(const std::string& path) {
   // O_PATH does not open a device or FIFO at the path, and allows a path of more than 107 bytes.
-  const Fd file(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  const Fd file = open_socket_path(path);
   if (!file) {
     return {.in_use = errno != ENOENT && errno != ENOTDIR && errno != ELOOP};
   }
@@ -25,10 +23,7 @@ SocketProbe probe_socket(const std::string& path) {
     return {};
   }
   const Fd client(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  struct sockaddr_un address {};
-  address.sun_family = AF_UNIX;
-  const std::string name = "/proc/self/fd/" + std::to_string(file.get());
-  std::memcpy(static_cast<char*>(address.sun_path), name.c_str(), name.size() + 1);
+  const struct sockaddr_un address = unix_address("/proc/self/fd/" + std::to_string(file.get()));
   if (!client || ::connect(client.get(), reinterpret_cast<const struct sockaddr*>(&address),
                            sizeof address) != 0) {
     // EAGAIN: the backlog of the listener is full. EPROTOTYPE: a socket of another type is

@@ -2,8 +2,11 @@
 // Connects, sends and receives on unix stream sockets.
 #include "base/unix_socket.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -37,14 +40,41 @@ Fd make_unix_socket() {
   return fd;
 }
 
+Fd open_socket_path(const std::string& path) {
+  Fd file(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat st {};
+  if (!file || ::fstat(file.get(), &st) != 0 || !S_ISLNK(st.st_mode)) {
+    return file;
+  }
+  if (st.st_uid != 0 && st.st_uid != ::geteuid()) {
+    errno = EACCES;
+    return {};
+  }
+  return Fd(::open(path.c_str(), O_PATH | O_CLOEXEC));
+}
+
 std::optional<Fd> connect_unix(const std::string& path, const Deadline& deadline) {
-  const struct sockaddr_un address = unix_address(path);
+  check_socket_path(path);
+  const Fd file = open_socket_path(path);
+  if (!file) {
+    if (errno == ENOENT) {
+      return std::nullopt;
+    }
+    throw_errno("cannot connect to " + base::quoted(path));
+  }
+  struct sockaddr_un address = unix_address("/proc/self/fd/" + std::to_string(file.get()));
+  bool has_proc = true;
   Fd fd = make_unix_socket();
   // With a full backlog, connect(2) of a non-blocking unix socket returns EAGAIN at once, and
   // poll(2) has no event for it.
   constexpr int kRetryMs = 2;
   while (::connect(fd.get(), reinterpret_cast<const struct sockaddr*>(&address), sizeof address) !=
          0) {
+    if (errno == ENOENT && has_proc) {
+      has_proc = false;  // a jail without /proc
+      address = unix_address(path);
+      continue;
+    }
     if (errno == ENOENT || errno == ECONNREFUSED) {
       return std::nullopt;
     }

@@ -25,9 +25,14 @@ void check_socket_path(const std::string& path);
 Fd make_unix_socket();
 struct sockaddr_un unix_address(const std::string& path);
 
+// Opens a socket, or another file, by O_PATH. A link that another user made is not followed: it
+// could lead to a socket that this user may connect to and the other one may not. Root's links are
+// followed. Fails with errno (EACCES for such a link).
+Fd open_socket_path(const std::string& path);
+
 // Returns a connected, non-blocking socket; nothing if no process listens there (ENOENT,
-// ECONNREFUSED). Throws UsageError for a path that is too long, std::system_error (ETIMEDOUT after
-// the deadline).
+// ECONNREFUSED). Follows links as open_socket_path() does. Throws UsageError for a path that is too
+// long, std::system_error (ETIMEDOUT after the deadline).
 std::optional<Fd> connect_unix(const std::string& path, const Deadline& deadline);
 
 struct PeerCredentials {
