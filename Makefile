@@ -169,7 +169,7 @@ check-fuzz: bootstrap-check  ## run the parsers on mutated input; FUZZ_SECONDS=6
 soak: bootstrap-check  ## the storm, chaos, the race, the model check, the fuzz targets: SOAK_SECONDS=300 each
 	$(build) all helpers fuzzers
 	$(Q)tests/soak/run.sh $(BIN) $(O)
-check-firecracker: all helpers  ## the flows on a real Firecracker: FIRECRACKER=PATH
+check-firecracker: all helpers  ## the flows on a real Firecracker: FIRECRACKER=PATH, and JAILER=PATH
 	$(Q)PATH="$(CURDIR)/$(BIN):$$PATH" HELPERS="$(CURDIR)/$(O)/tests" bats $(BATS_ARGS) tests/firecracker
 
 bench: all helpers  ## measure, into bench/RESULTS.md; PEERS=DIR: also the page servers in DIR

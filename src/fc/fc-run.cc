@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "base/effect.h"
@@ -22,6 +23,7 @@
 #include "base/options.h"
 #include "base/output.h"
 #include "base/program.h"
+#include "fc/jail_exchange.h"
 #include "fc/supervise.h"
 #include "fc/vmm_directory.h"
 #include "fc/vmm_request.h"
@@ -90,6 +92,40 @@ int start(const fc::VmmRequest& request, pid_t caller, bool detached) {
   }
 }
 
+std::optional<fc::JailRequest> read_jail(const base::ParsedOptions& parsed) {
+  if (!parsed.has("jailer")) {
+    for (const char* option : {"uid", "gid", "jailer-arg", "jail-base", "jail-dir", "jail-write",
+                               "jail-read", "jail-show"}) {
+      if (parsed.has(option)) {
+        throw base::UsageError(std::string("--") + option + " needs --jailer PATH");
+      }
+    }
+    return std::nullopt;
+  }
+  for (const char* option : {"uid", "gid", "jail-base", "jail-dir"}) {
+    if (!parsed.has(option)) {
+      throw base::UsageError(std::string("--jailer needs --") + option);
+    }
+  }
+  constexpr int64_t kMostGid = 4'294'967'294;
+  fc::JailRequest jail{.program = parsed.value_or("jailer", ""),
+                       .arguments = parsed.values("jailer-arg"),
+                       .uid = fc::parse_jail_uid("uid", parsed.value_or("uid", "")),
+                       .gid = static_cast<gid_t>(parsed.number("gid", 0, kMostGid, 0)),
+                       .base = parsed.value_or("jail-base", ""),
+                       .shared = parsed.value_or("jail-dir", ""),
+                       .files = {}};
+  using Access = fc::JailFile::Access;
+  for (const auto& [option, access] : {std::pair{"jail-write", Access::write},
+                                       {"jail-read", Access::read},
+                                       {"jail-show", Access::show}}) {
+    for (const std::string& path : parsed.values(option)) {
+      jail.files.push_back({.path = path, .access = access});
+    }
+  }
+  return jail;
+}
+
 fc::VmmRequest read_request(const base::ParsedOptions& parsed) {
   fc::VmmRequest request;
   request.program = parsed.value_or("firecracker", request.program);
@@ -105,7 +141,28 @@ fc::VmmRequest read_request(const base::ParsedOptions& parsed) {
   if (request.directory.empty() || request.id.empty()) {
     throw base::UsageError("--dir DIR and --id ID are needed");
   }
+  request.jail = read_jail(parsed);
   return request;
+}
+
+// Returns false if no file is to be moved.
+bool exchange_files(const base::ParsedOptions& parsed, base::Effect effect) {
+  bool found = false;
+  for (const auto& [option, call] : {std::pair{"into-jail", &fc::move_into_jail},
+                                     {"from-jail", &fc::move_from_jail},
+                                     {"copy-from-jail", &fc::copy_from_jail}}) {
+    for (const std::string& path : parsed.values(option)) {
+      if (!parsed.has("dir") || path.find('/') == std::string::npos) {
+        throw base::UsageError(std::string("--") + option +
+                               " needs --dir DIR and an absolute PATH");
+      }
+      found = true;
+      if (!base::is_dry_run(effect)) {
+        call(parsed.value_or("dir", ""), path);
+      }
+    }
+  }
+  return found;
 }
 
 int run(int argc, char** argv) {
@@ -122,9 +179,22 @@ int run(int argc, char** argv) {
       .value("start-timeout", "SECONDS", "limit until its API answers (default 10)")
       .value("caller", "PID", "end if PID is not the parent (it has ended before)")
       .flag("detach", "return once its API answers; it lives on");
+  options.group("In a jail");
+  options.value("jailer", "PATH", "start Firecracker by this jailer, as another user")
+      .value("uid", "N", "the user")
+      .value("gid", "N", "the group")
+      .value("jailer-arg", "ARG", "an argument for the jailer; may be repeated")
+      .value("jail-base", "DIR", "the guest's directory, below which the jail is mounted")
+      .value("jail-dir", "DIR", "made for the VMM's sockets, owned by the user")
+      .value("jail-write", "PATH", "a file that is given to the user")
+      .value("jail-read", "PATH", "the same, and the VMM cannot write to it")
+      .value("jail-show", "PATH", "a file or socket that keeps its owner");
   options.group("Instead of a start");
   options.value("socket", "SOCK", "print the record of the VMM that waits at SOCK")
-      .flag("end", "end the VMM of DIR, and remove DIR");
+      .flag("end", "end the VMM of DIR, and remove DIR")
+      .value("into-jail", "PATH", "move a file into the jail of the VMM of DIR")
+      .value("from-jail", "PATH", "move the file of that name from there")
+      .value("copy-from-jail", "PATH", "copy it, so that the VMM cannot change it");
   base::add_dry_run(options, "check all that can be checked, and start nothing");
   options.footer(
       "Prints one record once the API answers. HUP, INT and TERM are passed on.\n"
@@ -148,6 +218,9 @@ int run(int argc, char** argv) {
       throw base::UsageError("--end needs --dir DIR");
     }
     fc::end_vmm_of(parsed->value_or("dir", ""), std::chrono::milliseconds(kGraceMs), effect);
+    return 0;
+  }
+  if (exchange_files(*parsed, effect)) {
     return 0;
   }
   const pid_t caller = static_cast<pid_t>(

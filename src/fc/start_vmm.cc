@@ -23,6 +23,7 @@
 
 #include "base/error.h"
 #include "base/process.h"
+#include "fc/pid_namespace.h"
 
 namespace fc {
 namespace {
@@ -57,15 +58,23 @@ void reset_signals() {
 }
 
 // Which call of the child failed.
-enum class Step : int { settings, netns, exec };
+enum class Step : int { settings, netns, jail, exec };
 struct ChildFailure {
-  Step step;
-  int error;
+  Step step = Step::settings;
+  int error = 0;
+  std::array<char, 400> text{};  // for Step::jail
 };
+
+ChildFailure jail_failure(std::string_view text) {
+  ChildFailure failure{.step = Step::jail};
+  text.copy(failure.text.data(), failure.text.size() - 1);
+  return failure;
+}
 
 // In the child. Returns only if something fails.
 ChildFailure become(const VmmCommand& command, int console, pid_t parent) {
-  // If the parent ended before the first call, its end sends no signal.
+  // If the parent ended before the first call, its end sends no signal. The first process of a PID
+  // namespace cannot end before its child.
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) {
     return {.step = Step::settings, .error = ESRCH};
   }
@@ -77,6 +86,13 @@ ChildFailure become(const VmmCommand& command, int console, pid_t parent) {
   ::unsetenv("SNAPFORK_ERROR_FD");
   if (command.netns && ::setns(command.netns.get(), CLONE_NEWNET) != 0) {
     return {.step = Step::netns, .error = errno};
+  }
+  if (command.enter_jail) {
+    try {
+      command.enter_jail();
+    } catch (const std::exception& error) {
+      return jail_failure(error.what());
+    }
   }
   if (::dup2(command.input.get(), STDIN_FILENO) < 0 || ::dup2(console, STDOUT_FILENO) < 0 ||
       ::dup2(console, STDERR_FILENO) < 0 ||
@@ -132,44 +148,72 @@ std::string find_program(const std::string& name) {
   throw exec_error(name, error);
 }
 
+namespace {
+
+base::Fd watch(pid_t pid) {
+  std::optional<base::Fd> pidfd = base::open_pidfd(pid);
+  if (!pidfd) {
+    base::throw_error_number(ESRCH, "cannot watch process " + std::to_string(pid));
+  }
+  return *std::move(pidfd);
+}
+
+[[noreturn]] void throw_failure(const VmmCommand& command, const ChildFailure& failure) {
+  const std::string reason = std::generic_category().message(failure.error);
+  switch (failure.step) {
+    case Step::exec:
+      throw exec_error(command.words.front(), failure.error);
+    case Step::jail:
+      throw base::Error(base::ExitCode::wrapper, failure.text.data());
+    case Step::netns:
+      throw base::Error(base::ExitCode::wrapper,
+                        "cannot start the VMM: cannot enter the network namespace: " + reason);
+    case Step::settings:
+      break;
+  }
+  throw base::Error(base::ExitCode::wrapper,
+                    "cannot start the VMM: cannot set up its process: " + reason);
+}
+
+}  // namespace
+
 StartedVmm start_vmm(VmmCommand command) {
   Pipe console = make_pipe(0);
   Pipe report = make_pipe(0);
   const pid_t parent = ::getpid();
-  const pid_t pid = ::fork();
-  if (pid < 0) {
+  std::optional<PidNamespace> jail;
+  if (command.enter_jail) {
+    jail.emplace();
+  }
+  const pid_t child = jail ? jail->fork() : ::fork();
+  if (child < 0) {
     base::throw_errno("cannot start a process");
   }
-  if (pid == 0) {
-    const ChildFailure failure = become(command, console.write.get(), parent);
+  if (child == 0) {
+    const ChildFailure failure = become(command, console.write.get(), jail ? 1 : parent);
     static_cast<void>(::write(report.write.get(), &failure, sizeof failure));
     ::_exit(static_cast<int>(base::ExitCode::wrapper));
   }
   console.write.reset();
   report.write.reset();
+  const pid_t pid = jail ? jail->await_member() : child;
   ChildFailure failure{};
   ssize_t length = 0;
   do {
     length = ::read(report.read.get(), &failure, sizeof failure);
   } while (length < 0 && errno == EINTR);
-  if (length == sizeof failure) {
-    ::waitpid(pid, nullptr, 0);
-    if (failure.step == Step::exec) {
-      throw exec_error(command.words.front(), failure.error);
-    }
-    throw base::Error(
-        base::ExitCode::wrapper,
-        std::string("cannot start the VMM: cannot ") +
-            (failure.step == Step::netns ? "enter the network namespace" : "set up its process") +
-            ": " + std::generic_category().message(failure.error));
+  if (length == sizeof failure || pid == 0) {
+    ::waitpid(child, nullptr, 0);
+    throw_failure(command, pid == 0 ? ChildFailure{.error = EAGAIN} : failure);
   }
   ::fcntl(console.read.get(), F_SETFL, O_NONBLOCK);
-  StartedVmm vmm{.pid = pid, .pidfd = {}, .console = std::move(console.read)};
-  std::optional<base::Fd> pidfd = base::open_pidfd(pid);
-  if (!pidfd) {
-    base::throw_error_number(ESRCH, "cannot watch process " + std::to_string(pid));
-  }
-  vmm.pidfd = *std::move(pidfd);
+  StartedVmm vmm{.pid = pid,
+                 .pidfd = {},
+                 .child = child,
+                 .child_pidfd = watch(child),
+                 .console = std::move(console.read)};
+  // A VMM in a jail may have ended: then the first process of its namespace has reaped it.
+  vmm.pidfd = jail ? base::open_pidfd(pid).value_or(watch(child)) : watch(child);
   return vmm;
 }
 

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "base/output.h"
 #include "fc/console_log.h"
 #include "fc/firecracker_id.h"
+#include "fc/jail.h"
 #include "fc/network.h"
 #include "fc/start_vmm.h"
 #include "fc/version_query.h"
@@ -33,10 +35,16 @@ constexpr int kSignalled = 128;  // added to the number of a signal, as shells d
 // From SIGTERM to SIGKILL, where no other process would send SIGKILL.
 constexpr std::chrono::seconds kGrace{2};
 
-VmmCommand command_for(const VmmRequest& request, const VmmDirectory& directory) {
-  return {.words = command_line(request),
-          .input = directory.make_input(),
-          .netns = request.netns ? open_netns(*request.netns) : base::Fd()};
+// `jail` is null or outlives the command. The jailer enters the network namespace itself.
+VmmCommand command_for(const VmmRequest& request, const VmmDirectory& directory, const Jail* jail) {
+  VmmCommand command{
+      .words = command_line(request),
+      .input = directory.make_input(),
+      .netns = request.netns && jail == nullptr ? open_netns(*request.netns) : base::Fd()};
+  if (jail != nullptr) {
+    command.enter_jail = [jail] { jail->enter(); };
+  }
+  return command;
 }
 
 // A vsock socket that a killed VMM left makes the next load fail. check_request has refused one
@@ -65,12 +73,14 @@ class Supervisor {
     } catch (...) {
       end_vmm();
       console_.reset();
+      jail_.reset();
       directory_.remove();
       remove_socket(request_.vsock);
       throw;
     }
     const int status = wait_for_end();
     console_.reset();
+    jail_.reset();
     directory_.remove_run_files();
     remove_socket(request_.vsock);
     return status;
@@ -82,19 +92,23 @@ class Supervisor {
     if (request_.guest) {
       directory_.write_guest(*request_.guest);
     }
-    vmm_ = start_vmm(command_for(request_, directory_));
+    if (request_.jail) {
+      jail_.emplace(request_, directory_);
+    }
+    vmm_ = start_vmm(command_for(request_, directory_, jail_ ? &*jail_ : nullptr));
     directory_.write_pid(vmm_.pid);
     console_.emplace(std::move(vmm_.console), directory_.fd());
     announce(await_version());
   }
 
   std::string await_version() {
-    VersionQuery query(directory_.file(kApiSocket), deadline_);
+    VersionQuery query(api_socket(request_), deadline_);
     std::string failure;
     for (;;) {
-      std::array<struct pollfd, 3> ready{{{.fd = query.fd(), .events = POLLIN, .revents = 0},
-                                          {.fd = vmm_.pidfd.get(), .events = POLLIN, .revents = 0},
-                                          {.fd = signals_.fd(), .events = POLLIN, .revents = 0}}};
+      std::array<struct pollfd, 3> ready{
+          {{.fd = query.fd(), .events = POLLIN, .revents = 0},
+           {.fd = vmm_.child_pidfd.get(), .events = POLLIN, .revents = 0},
+           {.fd = signals_.fd(), .events = POLLIN, .revents = 0}}};
       ::poll(ready.data(), ready.size(), -1);
       if (ready[1].revents != 0) {
         failure = how_it_ended();
@@ -131,7 +145,7 @@ class Supervisor {
   void announce(const std::string& version) {
     base::JsonLine record("vmm");
     record.number("pid", vmm_.pid)
-        .path("api_socket", directory_.file(kApiSocket))
+        .path("api_socket", api_socket(request_))
         .path("console", directory_.file(kConsole))
         .text("version", version)
         .text("firecracker_id", firecracker_id(request_.id));
@@ -147,8 +161,9 @@ class Supervisor {
   int wait_for_end() {
     bool has_caller = true;
     for (;;) {
-      std::array<struct pollfd, 2> ready{{{.fd = vmm_.pidfd.get(), .events = POLLIN, .revents = 0},
-                                          {.fd = signals_.fd(), .events = POLLIN, .revents = 0}}};
+      std::array<struct pollfd, 2> ready{
+          {{.fd = vmm_.child_pidfd.get(), .events = POLLIN, .revents = 0},
+           {.fd = signals_.fd(), .events = POLLIN, .revents = 0}}};
       ::poll(ready.data(), ready.size(), -1);
       if (ready[0].revents != 0) {
         return reap();
@@ -160,7 +175,7 @@ class Supervisor {
       } else if (signal == kCallerEnded && has_caller) {
         return end_vmm();
       } else if (signal && *signal != kDetach && *signal != kCallerEnded) {
-        ::kill(vmm_.pid, *signal);
+        send(*signal);
       }
     }
   }
@@ -168,7 +183,7 @@ class Supervisor {
   bool ends_within(std::chrono::milliseconds time) const {
     const base::Deadline limit = base::Deadline::after(time);
     struct pollfd end {
-      .fd = vmm_.pidfd.get(), .events = POLLIN, .revents = 0
+      .fd = vmm_.child_pidfd.get(), .events = POLLIN, .revents = 0
     };
     while (::poll(&end, 1, limit.poll_timeout()) <= 0) {
       if (limit.passed()) {
@@ -180,7 +195,7 @@ class Supervisor {
 
   std::string how_it_ended() const {
     siginfo_t info{};
-    ::waitid(P_PID, static_cast<id_t>(vmm_.pid), &info, WEXITED | WNOWAIT);
+    ::waitid(P_PID, static_cast<id_t>(vmm_.child), &info, WEXITED | WNOWAIT);
     return info.si_code == CLD_EXITED
                ? "it ended with exit status " + std::to_string(info.si_status)
                : "it was killed by signal " + std::to_string(info.si_status);
@@ -191,21 +206,28 @@ class Supervisor {
     if (vmm_.pid == 0 || is_reaped_) {
       return status_;
     }
-    ::kill(vmm_.pid, SIGTERM);
+    send(SIGTERM);
     if (!ends_within(kGrace)) {
-      ::kill(vmm_.pid, SIGKILL);
+      send(SIGKILL);
     }
     return reap();
   }
 
+  void send(int signal) const {
+    ::syscall(SYS_pidfd_send_signal, vmm_.pidfd.get(), signal, nullptr, 0);
+  }
+
   int reap() {
     siginfo_t info{};
-    while (::waitid(P_PID, static_cast<id_t>(vmm_.pid), &info, WEXITED | WNOWAIT) != 0 &&
+    while (::waitid(P_PID, static_cast<id_t>(vmm_.child), &info, WEXITED | WNOWAIT) != 0 &&
            errno == EINTR) {
     }
-    // Processes that a wrapper script started. Until the VMM is reaped, its group is not another's.
-    ::kill(-vmm_.pid, SIGKILL);
-    ::waitid(P_PID, static_cast<id_t>(vmm_.pid), &info, WEXITED);
+    if (vmm_.child == vmm_.pid) {
+      // Processes that a wrapper script started. Until the VMM is reaped, its group is not
+      // another's. Those of a jail have ended with its PID namespace.
+      ::kill(-vmm_.pid, SIGKILL);
+    }
+    ::waitid(P_PID, static_cast<id_t>(vmm_.child), &info, WEXITED);
     is_reaped_ = true;
     status_ = info.si_code == CLD_EXITED ? info.si_status : kSignalled + info.si_status;
     return status_;
@@ -216,6 +238,7 @@ class Supervisor {
   VmmSignals signals_;
   base::Deadline deadline_;
   VmmDirectory directory_;
+  std::optional<Jail> jail_;
   StartedVmm vmm_;
   bool is_reaped_ = false;
   int status_ = 0;

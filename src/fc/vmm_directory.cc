@@ -19,13 +19,15 @@
 #include "base/socket_probe.h"
 #include "base/timed_flock.h"
 #include "base/unix_socket.h"
+#include "fc/jail_request.h"
+#include "store/jail_undo.h"
 
 namespace fc {
 namespace {
 
 constexpr mode_t kOwnerOnly = 0700;
 constexpr mode_t kOthersWrite = 0022;
-constexpr std::array kRunFiles{kApiSocket, kPid, kInput};
+constexpr std::array kRunFiles{kApiSocket, kPid, kInput, kSharedLink};
 constexpr std::array kKeptFiles{kConsole, kOlderConsole, kGuest, kOptions};
 
 void make_directories(const std::string& path) {
@@ -152,6 +154,7 @@ void VmmDirectory::write_guest(const std::string& guest) const {
 }
 
 void VmmDirectory::remove_run_files() const {
+  store::undo_jail(fd_->get());
   for (const char* name : kRunFiles) {
     ::unlinkat(fd_->get(), name, 0);
   }

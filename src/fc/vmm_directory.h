@@ -51,8 +51,8 @@ class VmmDirectory {
 
   void write_guest(const std::string& guest) const;
 
-  // Removes the files that are useless without the VMM: all but the console, `guest`
-  // and `options`. Never throws.
+  // Undoes the jail of the VMM, if it had one (store/jail_undo.h), and removes the files that are
+  // useless without the VMM: all but the console, `guest` and `options`. Never throws.
   void remove_run_files() const;
   // Removes the directory. Never throws.
   void remove() const;

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/socket_probe.h"
 #include "fc/firecracker_id.h"
+#include "fc/jail.h"
 #include "fc/network.h"
 #include "fc/start_vmm.h"
 #include "fc/vmm_directory.h"
@@ -13,6 +14,13 @@ namespace fc {
 
 void check_request(const VmmRequest& request) {
   find_program(request.program);
+  if (request.jail) {
+    check_jail(*request.jail);
+    api_socket(request);
+    if (request.vsock) {
+      jail_socket(request.directory, request.vsock->substr(request.vsock->rfind('/') + 1));
+    }
+  }
   if (request.netns) {
     open_netns(*request.netns);
     check_taps(request.taps, netns_path(*request.netns),
@@ -28,13 +36,22 @@ void check_request(const VmmRequest& request) {
   }
 }
 
+std::string api_socket(const VmmRequest& request) {
+  return request.jail ? jail_socket(request.directory, kApiSocket)
+                      : request.directory + "/" + kApiSocket;
+}
+
 std::vector<std::string> command_line(const VmmRequest& request) {
-  std::vector<std::string> words{find_program(request.program)};
-  words.insert(words.end(), request.arguments.begin(), request.arguments.end());
-  for (const std::string& word : {std::string("--api-sock"), request.directory + "/" + kApiSocket,
-                                  std::string("--id"), firecracker_id(request.id)}) {
-    words.push_back(word);
+  std::vector<std::string> more = request.arguments;
+  more.emplace_back("--api-sock");
+  if (request.jail) {
+    more.push_back(std::string(kInsideShared) + "/" + kApiSocket);
+    return jailer_words(*request.jail, request.program, firecracker_id(request.id),
+                        request.netns ? netns_path(*request.netns) : "", more);
   }
+  std::vector<std::string> words{find_program(request.program)};
+  words.insert(words.end(), more.begin(), more.end());
+  words.insert(words.end(), {api_socket(request), "--id", firecracker_id(request.id)});
   return words;
 }
 

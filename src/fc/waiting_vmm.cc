@@ -54,7 +54,9 @@ void end_process(int directory, std::chrono::milliseconds grace) {
   ::syscall(SYS_pidfd_send_signal, pidfd->get(), SIGTERM, nullptr, 0);
   if (!ends(pidfd->get(), base::Deadline::after(grace))) {
     ::syscall(SYS_pidfd_send_signal, pidfd->get(), SIGKILL, nullptr, 0);
-    ends(pidfd->get(), base::Deadline::after(grace));
+    // It closes its files first, and a disk may be slow.
+    constexpr std::chrono::seconds kLimit{60};
+    ends(pidfd->get(), base::Deadline::after(kLimit));
   }
 }
 

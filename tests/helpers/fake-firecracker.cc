@@ -65,7 +65,9 @@ Arguments parse(int argc, char** argv) {
     } else if (word == "--version") {
       arguments.version = true;
     } else if (word == "--log-path" || word == "--level" || word == "--metrics-path" ||
-               word == "--http-api-max-payload-size" || word == "--mmds-size-limit") {
+               word == "--http-api-max-payload-size" || word == "--mmds-size-limit" ||
+               word == "--start-time-us" || word == "--start-time-cpu-us" ||
+               word == "--parent-cpu-time-us") {
       value();
     } else if (word != "--no-seccomp" && word != "--boot-timer" && word != "--show-level" &&
                word != "--show-log-origin") {

@@ -2,6 +2,7 @@
 // Collects the facts of a run. Only own_paths writes.
 #include "meta/flows/run_prepare.h"
 
+#include "base/file_status.h"
 #include "meta/flows/run_begin.h"
 #include "meta/flows/vmm_leftovers.h"
 #include "meta/guest/metadata.h"
@@ -43,6 +44,11 @@ void choose_next_backend(RunPreparation& run, const store::Store& store, const s
   }
 }
 
+bool has_links(const std::string& path) {
+  const std::optional<struct stat> st = base::try_lstat_path(path);
+  return st && st->st_nlink > 1;
+}
+
 }  // namespace
 
 RunPreparation prepare_run(const store::Store& store, const std::string& id,
@@ -65,6 +71,10 @@ RunPreparation prepare_run(const store::Store& store, const std::string& id,
   run.taps =
       used_taps(chosen_taps(metadata, request.taps), run.paths.state, "cannot load '" + id + "'");
   choose_next_backend(run, store, id, metadata);
+  if (request.in_jail && has_links(store.memory_path(id))) {
+    run.first_load_is_unsure = false;
+    run.backend = {.backend = Backend::uffd, .reason = "its memory has other names"};
+  }
   run.hot_list = hot_list_of(store, metadata);
   if (effect == base::Effect::real) {
     // Of a guest of this id that another program removed. A VMM that runs keeps its directory.

@@ -30,6 +30,8 @@ struct RunPrepareRequest {
   std::string vsock_dir;      // as in own_paths
   std::vector<TapName> taps;  // replace the recorded ones of the same interfaces
   Force force = Force::no;    // if yes, the guest may be Stale
+  // A jail is given only files that have no other name, so linked memory needs the page server.
+  bool in_jail = false;
 };
 
 // Makes the state name the guest's own files (own_paths), under the guest's exclusive lock. Throws

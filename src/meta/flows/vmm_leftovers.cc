@@ -15,6 +15,7 @@
 #include "file/directory.h"
 #include "file/remove_tree.h"
 #include "store/files.h"
+#include "store/jail_undo.h"
 #include "store/run_dir.h"
 #include "store/session_name.h"
 
@@ -55,12 +56,17 @@ std::optional<std::string> id_in_store(const store::Store& store, const std::str
              : std::nullopt;
 }
 
-// The id, if the directory is a leftover.
-std::optional<std::string> leftover_id(const store::Store& store, const std::string& path) {
+// The id of the guest whose VMM's directory this is, if it is of this store.
+std::optional<std::string> guest_of(const store::Store& store, const std::string& path) {
   const std::optional<base::Fd> dir = open_own_directory(path);
   const std::optional<std::string> guest =
       dir ? recorded_guest(dir->get(), path) : std::optional<std::string>();
-  std::optional<std::string> id = guest ? id_in_store(store, *guest) : std::nullopt;
+  return guest ? id_in_store(store, *guest) : std::nullopt;
+}
+
+// The id, if the directory is a leftover.
+std::optional<std::string> leftover_id(const store::Store& store, const std::string& path) {
+  std::optional<std::string> id = guest_of(store, path);
   const std::optional<struct stat> st =
       id ? base::try_lstat_path(store.guest_dir(*id)) : std::optional<struct stat>();
   if (st && store::session_name(*id, *st) == path.substr(path.rfind('/') + 1)) {
@@ -69,10 +75,28 @@ std::optional<std::string> leftover_id(const store::Store& store, const std::str
   return id;
 }
 
-}  // namespace
+// Whether this process gets the lock, which fc-run holds while the VMM runs.
+bool lock_directory(const base::Fd& dir, const std::string& path) {
+  if (::flock(dir.get(), LOCK_EX | LOCK_NB) == 0) {
+    return true;
+  }
+  if (errno != EWOULDBLOCK) {
+    base::throw_errno("cannot lock " + base::quoted(path));
+  }
+  return false;
+}
 
-std::vector<VmmLeftover> find_vmm_leftovers(const store::Store& store,
-                                            const std::optional<std::string>& id) {
+std::optional<std::string> jail_leftover_id(const store::Store& store, const std::string& path) {
+  const std::optional<base::Fd> dir = open_own_directory(path);
+  return dir && base::try_lstat_at(dir->get(), store::kUndo, path) && lock_directory(*dir, path)
+             ? guest_of(store, path)
+             : std::nullopt;
+}
+
+// The directories in the run directory for which `id_of` returns an id; with `id`, only those of
+// that guest.
+template <typename IdOf>
+std::vector<VmmLeftover> find_directories(const std::optional<std::string>& id, IdOf id_of) {
   std::vector<VmmLeftover> found;
   const std::string parent = store::find_vmm_dir();
   const std::optional<base::Fd> dir = parent.empty() ? std::nullopt : open_own_directory(parent);
@@ -84,11 +108,34 @@ std::vector<VmmLeftover> find_vmm_leftovers(const store::Store& store,
       continue;
     }
     const std::string path = parent + "/" + entry.name;
-    if (std::optional<std::string> owner = leftover_id(store, path)) {
+    if (std::optional<std::string> owner = id_of(path)) {
       found.push_back({.id = *std::move(owner), .path = path});
     }
   }
   return found;
+}
+
+}  // namespace
+
+std::vector<VmmLeftover> find_vmm_leftovers(const store::Store& store,
+                                            const std::optional<std::string>& id) {
+  return find_directories(id, [&](const std::string& path) { return leftover_id(store, path); });
+}
+
+std::vector<VmmLeftover> find_jail_leftovers(const store::Store& store) {
+  return find_directories({},
+                          [&](const std::string& path) { return jail_leftover_id(store, path); });
+}
+
+bool is_jail_leftover(const store::Store& store, const std::string& path) {
+  return jail_leftover_id(store, path).has_value();
+}
+
+void undo_jail_leftover(const std::string& path) {
+  const std::optional<base::Fd> dir = open_own_directory(path);
+  if (dir && lock_directory(*dir, path)) {
+    store::undo_jail(dir->get());
+  }
 }
 
 bool is_vmm_leftover(const store::Store& store, const std::string& path) {
@@ -100,12 +147,10 @@ bool remove_vmm_leftover(const std::string& path) {
   if (!dir) {
     return true;
   }
-  if (::flock(dir->get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) {
-      return false;
-    }
-    base::throw_errno("cannot lock " + base::quoted(path));
+  if (!lock_directory(*dir, path)) {
+    return false;
   }
+  store::undo_jail(dir->get());
   const size_t slash = path.rfind('/');
   const base::Fd parent = base::open_file(path.substr(0, slash), O_RDONLY | O_DIRECTORY);
   file::remove_tree(parent.get(), path.substr(slash + 1), path);

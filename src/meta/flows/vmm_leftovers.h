@@ -28,4 +28,11 @@ bool is_vmm_leftover(const store::Store& store, const std::string& path);
 // runs. Throws std::system_error.
 bool remove_vmm_leftover(const std::string& path);
 
+// The directories of VMMs of this store's guests whose jail was not undone (store/jail_undo.h),
+// because fc-run was killed: no process holds the directory's lock.
+std::vector<VmmLeftover> find_jail_leftovers(const store::Store& store);
+bool is_jail_leftover(const store::Store& store, const std::string& path);
+// Undoes the jail, unless a process holds the lock by now.
+void undo_jail_leftover(const std::string& path);
+
 }  // namespace meta

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds what killed programs left in .snapfork/tmp, .snapfork/trash and guests/.
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <exception>
 #include <optional>
 #include <string>
@@ -24,6 +26,12 @@ std::string removed(const FsckRun& run, const std::string& path) {
   return "removed";
 }
 
+// Whether a process uses it, such as the VMM in a jail: no lock of the id is held while it runs.
+bool is_locked(const std::string& path) {
+  const base::Fd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  return fd && ::flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
 void check_tmp(const FsckRun& run) {
   const std::string dir = run.store().tmp_dir();
   for (const std::string& name :
@@ -40,7 +48,7 @@ void check_tmp(const FsckRun& run) {
                  .path = path,
                  .text = "left by a killed command",
                  .locks = exclusively(*id),
-                 .is_present = [&] { return store::path_exists(path); },
+                 .is_present = [&] { return store::path_exists(path) && !is_locked(path); },
                  .repair = [&] { return removed(run, path); }});
   }
 }

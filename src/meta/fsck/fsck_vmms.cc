@@ -26,6 +26,20 @@ void check_vmm_directories(const FsckRun& run) {
                        return "removed";
                      }});
   }
+  for (const VmmLeftover& leftover : find_jail_leftovers(run.store())) {
+    const std::string& path = leftover.path;
+    run.resolve({.problem = "jail_leftover",
+                 .id = leftover.id,
+                 .path = path,
+                 .text = "the jail of a VMM whose fc-run was killed",
+                 .locks = exclusively(leftover.id),
+                 .is_present = [&] { return is_jail_leftover(run.store(), path); },
+                 .repair =
+                     [&] {
+                       undo_jail_leftover(path);
+                       return "removed";
+                     }});
+  }
 }
 
 }  // namespace meta

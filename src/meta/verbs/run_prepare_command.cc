@@ -52,6 +52,15 @@ void print(std::string_view kind, const std::string& value) {
   base::write_line_out(std::string(kind) + "\t" + value);
 }
 
+// A file of the guest, or one that all forks use.
+void print_files(const RunPreparation& run, const std::string& guest_dir) {
+  for (const OwnPaths::Path& path : run.paths.paths) {
+    if (path.role != vmstate::Role::vsock) {
+      print(path.path.starts_with(guest_dir + "/") ? "file" : "shared", plain_text(path.path));
+    }
+  }
+}
+
 void print(const RunPreparation& run) {
   print("session", run.session);
   if (const std::string vsock = vsock_of(run); !vsock.empty()) {
@@ -73,13 +82,15 @@ int run_prepare_command(int argc, char** argv) {
   base::Options options("snapshot-meta run-prepare", "[OPTION]... ID",
                         "Check that a guest can run, and print what starting it needs.");
   options.value("tap", "IFACE=TAP", "use this tap for the interface; may be repeated")
-      .value("vsock-dir", "DIR", "as in own-paths");
+      .value("vsock-dir", "DIR", "as in own-paths")
+      .flag("jail", "for a jail, which is given only files that have no other name");
   add_force(options);
   base::add_dry_run(options);
   options.footer(
       "Does what own-paths does. Prints lines: 'session NAME', 'vsock PATH',\n"
       "'tap TAP IFACE', 'backend uffd|file|unsure REASON', 'hot-list PATH', with tabs.\n"
-      "unsure: uffd if its session waits at the page server, else file.");
+      "unsure: uffd if its session waits at the page server, else file.\n"
+      "With --jail also 'file PATH' and 'shared PATH', for each file that loading opens.");
   const std::optional<GuestCall> call = parse_guest_call(options, argc, argv);
   if (!call) {
     return 0;
@@ -89,7 +100,8 @@ int run_prepare_command(int argc, char** argv) {
   RunPrepareRequest request{
       .vsock_dir = vsock_dir ? store::absolute_path(*vsock_dir) : store::find_vsock_dir(),
       .taps = {},
-      .force = force_of(parsed)};
+      .force = force_of(parsed),
+      .in_jail = parsed.has("jail")};
   for (const std::string& tap : parsed.values("tap")) {
     request.taps.push_back(parse_tap(tap));
   }
@@ -98,6 +110,9 @@ int run_prepare_command(int argc, char** argv) {
     base::write_line_out(record(id, run));
   } else {
     print(run);
+    if (request.in_jail) {
+      print_files(run, store.guest_dir(id));
+    }
   }
   return 0;
 }

@@ -2,6 +2,7 @@
 // Reads memory files, and maps guest memory with Firecracker's layout.
 #include "pager/probe/memory.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -49,7 +50,8 @@ GuestMemory::GuestMemory(uint64_t bytes, uint64_t page_size, size_t region_count
     : page_size_(page_size),
       pages_per_region_(bytes / page_size / region_count),
       reserved_bytes_(bytes + (region_count + 1) * 2 * hot::kHugePage),
-      pagemap_(base::open_file("/proc/self/pagemap", O_RDONLY)) {
+      // A jail has no /proc.
+      pagemap_(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) {
   void* const reserved = ::mmap(nullptr, reserved_bytes_, PROT_NONE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (reserved == MAP_FAILED) {
@@ -103,6 +105,9 @@ bool GuestMemory::is_present(PageNumber page) const {
   // The pagemap has a 64-bit entry for each 4 KiB; bit 63: present
   // (Documentation/admin-guide/mm/pagemap.rst).
   uint64_t entry = 0;
+  if (!pagemap_) {
+    base::throw_error_number(ENOENT, "cannot open '/proc/self/pagemap'");
+  }
   const auto at = static_cast<off_t>(address_of(address(page)) / hot::kSmallPage * sizeof entry);
   base::pread_full(pagemap_.get(), std::as_writable_bytes(std::span(&entry, 1)), at,
                    "/proc/self/pagemap");

@@ -31,7 +31,11 @@ plan_restore() { # <id>
   ask_vmm "$1"
   recorded_options "$1"
   get_value pid "$1" HypervisorPID
-  if [[ $pid == +([0-9]) && -r /proc/$pid/cmdline ]]; then
+  # The options of a jail name its program and arguments.
+  if [[ -n $standby_jail ]]; then
+    [[ " ${restore_call[*]} " == *' --jailer '* ]] \
+      || fail 1 "cannot restore '$1': the options of its jail are not known; use standby, fork and run --jailer"
+  elif [[ $pid == +([0-9]) && -r /proc/$pid/cmdline ]]; then
     [[ -n $netns || /proc/$pid/ns/net -ef /proc/self/ns/net || " ${restore_call[*]} " == *' --netns '* ]] \
       || fail 1 "cannot restore '$1': its VMM is in another network namespace; give --netns NAME"
     ask program readlink -- "/proc/$pid/exe" || program=''
@@ -58,7 +62,7 @@ recorded_options() { # <id>
   local session words=()
   [[ -n $run_dir ]] || return 0
   name_session "$1"
-  [[ $standby_api -ef $run_dir/vm/$session/api.sock && -f $run_dir/vm/$session/options ]] || return 0
+  [[ ($standby_api -ef $run_dir/vm/$session/api.sock || $standby_jail == "$run_dir/vm/$session/jail") && -f $run_dir/vm/$session/options ]] || return 0
   mapfile -d '' -t words <"$run_dir/vm/$session/options"
   restore_call+=("${words[@]}")
 }

@@ -19,6 +19,13 @@ take_value() { # <option> <value>
       ;;
     --tap) tap_options+=(--tap "$2") ;; # the programs parse it
     --firecracker-arg) firecracker_args+=("$2") ;;
+    --jailer-arg) jailer_args+=("$2") ;;
+    --jailer) [[ -n $2 ]] || usage_error "bad value '' for --jailer: a path is needed" ;;
+    --uid | --gid)
+      [[ $2 =~ ^(0|[1-9][0-9]{0,9})$ && $2 -lt 4294967295 ]] \
+        || usage_error "bad value '${2//[[:cntrl:]]/?}' for $1: a number from 0 to 4294967294 is needed, not a name"
+      [[ $1 != --uid || $2 != 0 ]] || usage_error "bad value '0' for --uid: root can leave a jail"
+      ;;
     --trace)
       [[ $2 != - ]] || usage_error "bad value '-' for --trace: a file is needed, because the page server writes it"
       ;;
@@ -47,7 +54,7 @@ parse() { # <arguments...>
   done
   verb='' least='' operands=() options=() forced=() command=() disk_options=() import_options=() assume_no_paths=0
   progress=() quiet=0 verbose=0 dry_run=0 json=0 ignore_int=0 lock_timeout='' stop=0 durable=0 count=0 keep_going=0
-  firecracker='' firecracker_args=() netns='' tap_options=() clock=auto mmds='' after_load='' on_ready=''
+  firecracker='' firecracker_args=() jailer='' jail_uid='' jail_gid='' jailer_args=() netns='' tap_options=() clock=auto mmds='' after_load='' on_ready=''
   load_timeout=30 graceful='' detach=0 prepare=0 track_dirty_pages=0 has_command=0
   oci_layout='' layout='' tag='' share='' place=''
   state_file='' memory_file='' base_file='' name='' backend=auto reflink=auto trace=''

@@ -7,6 +7,7 @@ readonly vsock_survives=1.16.2      # the first release in which vsock survives 
 
 standby_api=''     # the API socket of the VMM
 standby_version='' # the release of the VMM
+standby_jail=''    # RUN/vm/SESSION/jail, if the VMM is in a jail
 standby_phase=''   # running, paused, written
 paused_at=0        # microseconds
 
@@ -59,7 +60,10 @@ find_api() { # <id>
   if [[ -z $standby_api && -n $run_dir ]]; then
     name_session "$id"
     standby_api=$run_dir/vm/$session/api.sock
+    [[ ! -L $run_dir/vm/$session/jail ]] || standby_api=$run_dir/vm/$session/jail/api.sock
   fi
+  standby_jail=${standby_api%/api.sock}
+  [[ $standby_jail == */jail && -L $standby_jail ]] || standby_jail=''
   [[ -S $standby_api ]] \
     || fail 1 "cannot write a snapshot of '$id': the API socket of its VMM is not known; give --socket SOCK"
 }
@@ -108,17 +112,22 @@ begin_standby() { # <id>
   if [[ $type == diff ]]; then
     step without_output reflink-clone "${progress[@]}" "$root/guests/$id/snapshots/snapshot-latest/memory" "$new_memory"
   fi
+  [[ -z $standby_jail ]] || step fc-run --dir "${standby_jail%/jail}" --into-jail "$new_memory"
 }
 
 write_snapshot() { # <id>
-  local body state memory kind=Full bytes=0
-  json_string state "$new_state"
-  json_string memory "$new_memory"
+  local body state memory kind=Full bytes=0 place=${new_state%/*} dir=${new_state%/*}
+  [[ -z $standby_jail ]] || place=/jail dir=$standby_jail
+  json_string state "$place/state"
+  json_string memory "$place/memory"
   [[ $type == full ]] || kind=Diff
   body="{\"snapshot_type\":\"$kind\",\"snapshot_path\":$state,\"mem_file_path\":$memory"
   if [[ $sync == no ]] && ! is_before "$standby_version" 1.17.0; then body+=',"sync_snapshot_files":false'; fi
-  ((dry_run)) || ask bytes stat --format=%s -- "$new_memory"
+  ((dry_run)) || ask bytes stat --format=%s -- "$dir/memory"
   step fc-api --timeout $((60 + bytes / slowest_disk)) "$standby_api" PUT /snapshot/create "$body}"
+  # The state is copied: the VMM still has it open, and it decides what the next VMM opens.
+  [[ -z $standby_jail ]] \
+    || step fc-run --dir "${standby_jail%/jail}" --copy-from-jail "$new_state" --from-jail "$new_memory"
 }
 
 publish_snapshot() { # <id>
@@ -150,6 +159,7 @@ undo_standby() {
       printf "snapfork: warning: '%s' may be paused: its VMM does not resume it\n" "$standby_id" >&2
     fi
   fi
+  [[ -z $standby_jail ]] || step rm -f -- "$standby_jail/state" "$standby_jail/memory"
   step snapshot-meta standby-end "$standby_id"
 }
 

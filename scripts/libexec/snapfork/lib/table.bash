@@ -13,8 +13,8 @@ import 1 1 new --state --memory --disk --shared-file --assume-no-paths --firecra
 promote 1 1 guest --force --timeout --wait
 demote 1 1 guest --timeout --wait
 fork 1 2 guest --backend -n --keep-going --name --reflink --durable --trace --tap --share-memory --from-running --firecracker --firecracker-arg --netns --force --timeout --wait
-run 1 1 guest --backend --detach --prepare --socket --firecracker --firecracker-arg --netns --tap --clock --mmds --after-load --on-ready --load-timeout --track-dirty-pages --force --timeout --wait
-restore 1 1 guest --backend --firecracker --firecracker-arg --netns --tap --clock --mmds --after-load --on-ready --load-timeout --track-dirty-pages --force --timeout --wait
+run 1 1 guest --backend --detach --prepare --socket --firecracker --firecracker-arg --jailer --uid --gid --jailer-arg --netns --tap --clock --mmds --after-load --on-ready --load-timeout --track-dirty-pages --force --timeout --wait
+restore 1 1 guest --backend --firecracker --firecracker-arg --jailer --uid --gid --jailer-arg --netns --tap --clock --mmds --after-load --on-ready --load-timeout --track-dirty-pages --force --timeout --wait
 standby 1 1 guest --type --sync --socket --timeout --wait
 stop 1 100000 guest --graceful --timeout
 delete 1 100000 guest --stop --timeout --wait
@@ -54,6 +54,10 @@ readonly option_table='
 --sync sync yes|no
 --firecracker firecracker PATH
 --firecracker-arg firecracker_arg ARG
+--jailer jailer PATH
+--uid jail_uid N
+--gid jail_gid N
+--jailer-arg jailer_arg ARG
 --socket socket SOCK
 --netns netns NAME
 --tap tap IFACE=TAP

@@ -37,6 +37,7 @@ start_guest() { # <id>
   fi
   [[ $backend != auto ]] || backend=$vmm_backend
   [[ $backend != unsure ]] || choose_backend "$id"
+  [[ -z $jailer ]] || add_jail_memory
   if ((dry_run)); then
     plan_start "$id"
     return
@@ -67,6 +68,7 @@ start_guest() { # <id>
 prepare_guest() { # <id>
   local id=$1 lines kind value more call=(snapshot-meta run-prepare "${forced[@]}" "${tap_options[@]}")
   require_run_dir "run '$id'"
+  [[ -z $jailer ]] || call+=(--jail)
   [[ -z $mmds || -r $mmds ]] || fail 5 "cannot read '$mmds' for --mmds"
   show "${call[@]}" "$id"
   ((!dry_run)) || call+=(--dry-run)
@@ -79,6 +81,8 @@ prepare_guest() { # <id>
       tap) vmm_taps+=(--tap "$value") ;;
       backend) vmm_backend=$value ;;
       hot-list) vmm_hot=$value ;;
+      file) jail_files+=(--jail-write "$value") ;;
+      shared) jail_files+=(--jail-show "$value") ;;
     esac
   done <<<"$lines"
   [[ -n $socket ]] || vmm_call
@@ -98,6 +102,7 @@ vmm_call() {
   [[ -z $netns ]] || vmm_start+=(--netns "$netns")
   [[ -z $vmm_vsock ]] || vmm_start+=(--vsock "$vmm_vsock")
   vmm_start+=("${vmm_taps[@]}")
+  [[ -z $jailer ]] || add_jail
 }
 
 # Sets seconds_NAME to the seconds since the last call.
@@ -110,8 +115,12 @@ mark() { # <name>
 open_session() { # <id>
   local id=$1 call=()
   check_socket_path "$run_dir/s/$vmm_session.sock"
-  session_exists "$vmm_session" && return
-  [[ -z $vmm_hot ]] || call=(--hot "$vmm_hot")
+  if [[ -n $jailer ]]; then
+    call=(--peer-uid "$jail_uid" --replace)
+  elif session_exists "$vmm_session"; then
+    return
+  fi
+  [[ -z $vmm_hot ]] || call+=(--hot "$vmm_hot")
   made_session=1
   create_sessions "${call[@]}" "$vmm_session=$root/guests/$id/snapshots/snapshot-latest/memory"
 }
@@ -165,6 +174,9 @@ read_vmm_record() {
   vmm_version=${BASH_REMATCH[4]} vmm_firecracker_id=${BASH_REMATCH[5]}
   vmm_api=${socket:-$vmm_dir/api.sock}
   [[ $vmm_api == /* ]] || vmm_api=$PWD/$vmm_api
+  [[ -n $jailer ]] || return 0
+  vmm_api=$vmm_dir/jail/api.sock
+  [[ -z $vmm_vsock ]] || vmm_vsock=$vmm_dir/jail/${vmm_vsock##*/}
 }
 
 # Loads the guest, paused. If the clock in the state cannot be set forward, Firecracker says so only when it loads, and it
@@ -229,6 +241,7 @@ record_options() {
   [[ -z $after_load ]] || words+=(--after-load "$after_load")
   [[ -z $on_ready ]] || words+=(--on-ready "$on_ready")
   words+=(--load-timeout "$load_timeout")
+  [[ -z $jailer ]] || add_jail_options
   [[ ! -d $vmm_dir ]] || printf '%s\0' "${words[@]}" >"$vmm_dir/options"
 }
 
@@ -331,6 +344,7 @@ undo_start() {
 plan_start() { # <id>
   local id=$1 api=$vmm_dir/api.sock call=() line
   [[ -z $socket ]] || api=$socket
+  [[ -z $jailer ]] || api=$vmm_dir/jail/api.sock
   [[ $backend == file ]] || open_session "$id"
   [[ -n $socket ]] || show "${vmm_start[@]}" --detach
   # shellcheck disable=SC2016 # of the plan
