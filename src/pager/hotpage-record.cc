@@ -66,6 +66,7 @@ constexpr std::array kVerbs{
     Verb{"check", check},
     Verb{"convert", hot::convert_verb},
     Verb{"heatmap", hot::heatmap_verb},
+    Verb{"warm", hot::warm_verb},
     Verb{"readahead", hot::readahead_verb},
     Verb{"install", install},
 };
@@ -91,7 +92,8 @@ int help(int argc, char** argv) {
       "  check LIST --mem FILE      exit 1 if it is not for the memory file\n"
       "  convert LIST               copy it into another format\n"
       "  heatmap LIST [LIST]        draw it, or the difference of two lists\n"
-      "  readahead LIST --mem FILE  read its pages into the page cache\n"
+      "  warm LIST --mem FILE       read its pages into the page cache, and wait\n"
+      "  readahead LIST --mem FILE  begin to read its pages into the page cache\n"
       "  install ID LIST            put it into a template\n"
       "\n"
       "Exit: 0 ok; 1 the list is not for this image; 2 usage; 4 bad list or trace;\n"

@@ -42,6 +42,8 @@ entries() { hotpage-record stat --json "$1" | jq .entries; }
   uffd-ctl create --trace trace a=memory
   hold_vmm s/a.sock --pages 20
   spawn_to recorder hotpage-record record --session a -o list.hpl2
+  reads_trace() { readlink "/proc/$spawned_pid/fd/"* | grep -q '/trace$'; }
+  wait_until 20 reads_trace
   release_vmm
   wait_for_end "$spawned_pid" 0
   assert_equal "$(entries list.hpl2)" "$(grep -vc '^#' trace)"

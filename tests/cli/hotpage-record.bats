@@ -16,13 +16,13 @@ teardown() { common_teardown; }
 list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
 
 @test "hotpage-record: help, version, unknown options, closed streams" {
-  standard_cases hotpage-record record show stat merge diff check convert heatmap readahead install
+  standard_cases hotpage-record record show stat merge diff check convert heatmap warm readahead install
 }
 
 @test "hotpage-record: without a command, or with an unknown one, is a usage error" {
   run --separate-stderr -2 hotpage-record
   assert_equal "$output" ""
-  assert_contains "$stderr" "record, show, stat, merge, diff, check, convert, heatmap, readahead or install"
+  assert_contains "$stderr" "record, show, stat, merge, diff, check, convert, heatmap, warm, readahead or install"
   run --separate-stderr -2 hotpage-record frobnicate
   assert_contains "$stderr" "unknown verb 'frobnicate'"
 }
@@ -223,4 +223,30 @@ cached_pages() { # <file>
   assert_contains "$stderr" "'pipe': it is not a regular file"
   run --separate-stderr -5 hotpage-record readahead --mem missing list
   assert_contains "$stderr" "'missing'"
+}
+
+@test "warm: reads the pages of the list, reports how many were cached, and drops them" {
+  head -c 8M /dev/urandom >memory
+  printf '# snapfork-trace 2 page_size=4096 memory_bytes=8388608 regions=0+8388608\n1000\n10\n1010\n' \
+    | hotpage-record record --format hpl2 -o list
+  sync memory
+  dd if=memory iflag=nocache count=0 status=none
+  (($(cached_pages memory) == 0)) || skip 'this filesystem keeps the pages of a file in memory'
+  run -0 hotpage-record warm --json --mem memory list
+  assert_equal "$(json '[.type, .action, .pages, .cached, .bytes_read] | @csv')" '"hot_list_warm","warmed",12,0,49152'
+  assert_equal "$(cached_pages memory)" 12
+  run -0 hotpage-record warm --json --lock 0.01 --mem memory list
+  assert_equal "$(json '[.action, .cached, .bytes_read] | @csv')" '"locked",12,0'
+  run -0 hotpage-record warm --json --drop --mem memory - <list
+  assert_equal "$(json '[.action, .cached] | @csv')" '"dropped",12'
+  assert_equal "$(cached_pages memory)" 0
+}
+
+@test "warm: a list of another image is refused, and --drop excludes --lock" {
+  head -c 8K /dev/urandom >memory
+  hotpage-record record --format hpl2 -o list two.trace
+  run --separate-stderr -1 hotpage-record warm --mem memory list
+  assert_contains "$stderr" "'list'"
+  run --separate-stderr -2 hotpage-record warm --drop --lock 1 --mem memory list
+  run --separate-stderr -2 hotpage-record warm list
 }

@@ -31,6 +31,7 @@ int diff_verb(int argc, char** argv);
 int check_verb(int argc, char** argv, const FindDrift& find_drift);
 int convert_verb(int argc, char** argv);
 int heatmap_verb(int argc, char** argv);
+int warm_verb(int argc, char** argv);
 int readahead_verb(int argc, char** argv);
 
 }  // namespace hot
