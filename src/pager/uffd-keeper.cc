@@ -27,10 +27,11 @@ namespace {
 
 base::Options make_options() {
   base::Options options(
-      "uffd-keeper", "[--server PROGRAM] [--hang-timeout S] -- OPTION...",
+      "uffd-keeper", "[options] -- OPTION...",
       "Run uffd-serve with these options, and keep its guests served if it dies.");
   options
       .value("hang-timeout", "S", "kill a server that does not serve for S seconds (2); 0: never")
+      .value("on-poisonous-session", "WHAT", "if it ends 3 servers within 10 s: kill or hold")
       .value("server", "PROGRAM", "the page server (uffd-serve beside this program)")
       .footer(
           "Exit: that of the last server, when it has ended by itself; 2 usage; 5 system error.\n"
@@ -80,8 +81,13 @@ int run(int argc, char** argv) {
   pager::protect_from_oom_killer();
   pager::keep_least_privilege();
   constexpr int64_t kHangMs = 2000;
-  const std::chrono::milliseconds hang_timeout(options->seconds_as_ms("hang-timeout", kHangMs));
-  return pager::Keeper(std::move(program), signals.get(), hang_timeout).run();
+  pager::Keeper::Settings settings;
+  settings.hang_timeout =
+      std::chrono::milliseconds(options->seconds_as_ms("hang-timeout", kHangMs));
+  if (options->choice("on-poisonous-session", {"kill", "hold"}) == "hold") {
+    settings.on_poisonous = pager::OnPoisonous::hold;
+  }
+  return pager::Keeper(std::move(program), signals.get(), settings).run();
 }
 
 }  // namespace

@@ -11,6 +11,7 @@ setup() { serve_setup; }
 teardown() {
   end_servers
   common_teardown
+  umount -l run 2>/dev/null || true
 }
 
 @test "uffd-keeper: options are checked, and the exit status is that of the server" {
@@ -117,6 +118,28 @@ teardown() {
   release_vmm
 }
 
+@test "uffd-keeper: the states of keeper and servers that were killed together are removed by the next server" {
+  require_userfaultfd
+  mkdir -m 700 run
+  mount -t tmpfs none run 2>/dev/null || skip 'needs to mount a tmpfs'
+  serve --keep --control run/c.sock
+  uffd-ctl --control run/c.sock create vm=memory
+  hold_vmm run/s/vm.sock --pages 10
+  compgen -G 'run/s/*.state' >/dev/null || fail 'no state on tmpfs'
+  local pids pid
+  mapfile -t pids < <(server_pids)
+  kill -KILL "$server" "${pids[@]}"
+  for pid in "$server" "${pids[@]}"; do wait_until 10 is_gone "$pid"; done
+  release_vmm
+  kill -KILL "$vmm" 2>/dev/null || true
+  serve --control run/c.sock
+  run ! compgen -G 'run/s/*.state'
+  kill -KILL "$server"
+  wait_until 10 is_gone "$server"
+  server=''
+  umount run
+}
+
 @test "uffd-keeper: drain, counters and totals survive kill -9" {
   require_userfaultfd
   serve_control --keep
@@ -157,6 +180,45 @@ teardown() {
   assert_equal "$(uffd-ctl --json health | jq -r '.keeper | "\(.generation) \(.restarts) \(.reason) \(.signal)"')" '2 1 hung 9'
   assert_contains "$(uffd-ctl metrics)" 'uffd_serve_restarts_total 1'
   wait_for_end "$spawned_pid" 0
+}
+
+# Sends SIGSEGV to the thread of a session, as a bug in it would.
+crash_session() { # <session>
+  local pid task
+  wait_for_successor
+  pid=$(serving_pid)
+  for task in "/proc/$pid/task/"*; do
+    [[ $(<"$task/comm") != "vm $1" ]] || break
+  done
+  python3 -c 'import ctypes, sys
+ctypes.CDLL(None).syscall(234, int(sys.argv[1]), int(sys.argv[2]), 11)' "$pid" "${task##*/}"
+  wait_until 10 is_replaced "$pid"
+}
+
+@test "uffd-keeper: a session whose thread crashes three servers is quarantined, and the others are served" {
+  require_userfaultfd
+  require_cmd python3
+  [[ $(uname -m) == x86_64 ]] || skip 'uses the number of tgkill(2) on x86_64'
+  serve_control --keep
+  uffd-ctl create bad=memory good=memory
+  hold_vmm s/bad.sock --pages 10
+  spawn_to good.log bash -c 'exec uffd-probe --mem memory --socket s/good.sock --pages 10 --hold < <(tail -f /dev/null)'
+  local good=$spawned_pid
+  wait_until 20 grep -q ready good.log
+  kill_server # counts for no session
+  kill_server
+  kill_server
+  assert_equal "$(uffd-ctl --json health | jq .keeper.quarantined)" 0
+  # On a busy machine three of them may take more than 10 s.
+  for _ in {1..30}; do
+    crash_session bad
+    [[ $(uffd-ctl --json health | jq .keeper.quarantined) == 0 ]] || break
+  done
+  assert_logged "session 'bad' ended 3 page servers within 10 s and is not served again; killed its VMM"
+  assert_equal "$(uffd-ctl --json health | jq -r '.keeper | "\(.quarantined) \(.reason) \(.signal)"')" '1 crashed 11'
+  is_served good || fail 'the other guest is not served'
+  run ! uffd-ctl session bad
+  kill -KILL "$good" "$holder"
 }
 
 @test "uffd-keeper: a stopped server is left alone while no guest waits" {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/fd.h"
+#include "base/process.h"
 #include "pager/faults/session_state.h"
 #include "pager/kernel/clock.h"
 
@@ -64,19 +65,21 @@ std::optional<HangWatch::Hang> HangWatch::check(const HeldThings& held, const Ke
       now > busy_since + static_cast<uint64_t>(timeout_.count()) * kMillisecond) {
     return Hang{};
   }
+  // A process that was stopped in the middle of a read does not wait for the disk.
+  const bool stopped = base::process_is_stopped(static_cast<pid_t>(page.server_pid.load()));
   for (const auto& [key, thing] : held) {
-    if (thing.kind == Kept::session && hangs(key, thing, now)) {
+    if (thing.kind == Kept::session && hangs(key, thing, stopped, now)) {
       return Hang{.key = key};
     }
   }
   return std::nullopt;
 }
 
-bool HangWatch::hangs(uint64_t key, const HeldThing& thing, uint64_t now) {
+bool HangWatch::hangs(uint64_t key, const HeldThing& thing, bool stopped, uint64_t now) {
   const std::optional<Beat> beat = read_beat(thing.fds.at(kept::kState).get());
   Seen& seen = seen_[key];
-  if (!beat || beat->reading != 0 || seen.since_ns == 0 || beat->heartbeat != seen.heartbeat ||
-      !has_waiters(thing.fds.at(kept::kUffd).get())) {
+  if (!beat || (beat->reading != 0 && !stopped) || seen.since_ns == 0 ||
+      beat->heartbeat != seen.heartbeat || !has_waiters(thing.fds.at(kept::kUffd).get())) {
     seen = {.heartbeat = beat ? beat->heartbeat : 0, .since_ns = now};
     return false;
   }

@@ -36,7 +36,7 @@ class HangWatch {
     uint64_t heartbeat = 0;
     uint64_t since_ns = 0;  // it has not changed while threads waited
   };
-  bool hangs(uint64_t key, const HeldThing& thing, uint64_t now);
+  bool hangs(uint64_t key, const HeldThing& thing, bool stopped, uint64_t now);
 
   std::chrono::milliseconds timeout_;
   base::Deadline next_ = base::Deadline::never();

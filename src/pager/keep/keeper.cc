@@ -38,12 +38,13 @@ RestartReason reason_of(const KeptServer::End& end) {
 
 }  // namespace
 
-Keeper::Keeper(ServerProgram program, int signals, std::chrono::milliseconds hang_timeout)
+Keeper::Keeper(ServerProgram program, int signals, const Settings& settings)
     : program_(std::move(program)),
       signals_(signals),
       page_fd_(make_keeper_page()),
       page_(map_keeper_page(page_fd_.get())),
-      hangs_(hang_timeout) {
+      hangs_(settings.hang_timeout),
+      quarantine_(settings.on_poisonous) {
   page_.keeper_pid = static_cast<uint64_t>(::getpid());
 }
 
@@ -171,6 +172,7 @@ void Keeper::end_hung_server() {
                                       : "session with key " + std::to_string(hang->key)) +
                       "); killing it");
     hung_ = true;
+    hung_session_ = hang->key;
     active_->kill(SIGKILL);
     killed_until_ = base::Deadline::after(kLimit);
     hangs_.stop();
@@ -258,6 +260,17 @@ bool Keeper::handle_ends() {
       ++page_.restarts;
       page_.reason = hung_ ? RestartReason::hung : reason_of(*end);
       hung_ = false;
+      const uint64_t crashed = page_.crashed_session.exchange(0);
+      const uint64_t hung = std::exchange(hung_session_, 0);
+      const uint64_t cause = hung != 0                                ? hung
+                             : page_.reason == RestartReason::crashed ? crashed
+                                                                      : 0;
+      if (cause != 0 && quarantine_.note_end(held_, cause)) {
+        ++page_.quarantined;
+        if (successor_) {
+          successor_->queue(cause);  // as a removal
+        }
+      }
       killed_until_ = base::Deadline::never();
       page_.signal = end->exited ? 0 : static_cast<uint64_t>(end->status);
       note_end(*active_);

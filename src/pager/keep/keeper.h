@@ -11,6 +11,7 @@
 #include "pager/keep/hang_watch.h"
 #include "pager/keep/keeper_page.h"
 #include "pager/keep/kept_server.h"
+#include "pager/keep/quarantine.h"
 
 namespace pager {
 
@@ -29,7 +30,11 @@ namespace pager {
 class Keeper {
  public:
   // `signals` is a signalfd of the signals that the server that serves gets.
-  Keeper(ServerProgram program, int signals, std::chrono::milliseconds hang_timeout);
+  struct Settings {
+    std::chrono::milliseconds hang_timeout{2000};
+    OnPoisonous on_poisonous = OnPoisonous::kill;
+  };
+  Keeper(ServerProgram program, int signals, const Settings& settings);
   // Ends the successor that waits.
   ~Keeper();
   Keeper(const Keeper&) = delete;
@@ -66,6 +71,8 @@ class Keeper {
   unsigned failures_ = 0;  // servers that have ended before they could serve, in a row
   base::Deadline start_at_ = base::Deadline::never();  // of the next server
   HangWatch hangs_;
+  Quarantine quarantine_;
+  uint64_t hung_session_ = 0;                              // its key, if it was the reason; 0: none
   base::Deadline killed_until_ = base::Deadline::never();  // a hung server must have ended then
   bool hung_ = false;  // the server that serves was killed because it hangs
   int status_ = 0;

@@ -23,6 +23,9 @@ struct KeeperPage {
   std::atomic<uint64_t> ended_ns;     // the keeper saw the end of the last server
   std::atomic<uint64_t> ready_ns;     // its successor served all sessions; 0: not yet
   std::atomic<uint64_t> replayed;     // removals that successors found read and not marked
+  std::atomic<uint64_t> quarantined;  // sessions (Quarantine)
+  // By the handler of a server: the key of the session whose thread met a bug; 0: none.
+  std::atomic<uint64_t> crashed_session;
   // Of the server that serves:
   std::atomic<uint64_t> server_pid;
   std::atomic<uint64_t> main_busy_ns;  // its main thread handles events since then; 0: it waits

@@ -15,17 +15,25 @@ namespace {
 // loads and has no object to destroy, so siglongjmp is safe.
 thread_local sigjmp_buf way_out;
 thread_local volatile sig_atomic_t guarded = 0;
+void (*handler_before)(int) = SIG_DFL;
 
-void on_sigbus(int /*signal*/) {
+void on_sigbus(int signal) {
   if (guarded != 0) {
     siglongjmp(way_out, 1);
   }
   // The fault is not in fetch_words: the load is repeated on return and ends the process.
+  if (handler_before != SIG_DFL && handler_before != SIG_IGN) {
+    handler_before(signal);
+  }
   static_cast<void>(::signal(SIGBUS, SIG_DFL));
 }
 
 bool take_sigbus() {
   struct sigaction action {};
+  struct sigaction before {};
+  if (::sigaction(SIGBUS, nullptr, &before) == 0 && (before.sa_flags & SA_SIGINFO) == 0) {
+    handler_before = before.sa_handler;
+  }
   action.sa_handler = on_sigbus;
   action.sa_flags = SA_NODEFER;  // siglongjmp does not restore the mask: that costs a system call
   return ::sigaction(SIGBUS, &action, nullptr) == 0;

@@ -122,6 +122,9 @@ std::string metrics_text(const ServerInfo& info, std::string_view version) {
              info.keeper->restarts);
     page.one("uffd_serve_replayed_removals_total", "counter",
              "Removals that successors found read and maybe not applied.", info.keeper->replayed);
+    page.one("uffd_serve_quarantined_sessions_total", "counter",
+             "Sessions that ended server after server and are not served again.",
+             info.keeper->quarantined);
     page.family("uffd_serve_last_stall_seconds", "gauge",
                 "Time without a server around the last restart.");
     page.sample("uffd_serve_last_stall_seconds", "",

@@ -142,7 +142,8 @@ void Pager::adopt_session(Key key, HeldThing& thing, Prepared& prepared) {
                                                    .socket = std::move(thing.fds.at(kept::kSocket)),
                                                    .vmm = vmm.duplicate(),
                                                    .state = std::move(ready.state),
-                                                   .is_taken_over = true},
+                                                   .is_taken_over = true,
+                                                   .key = key},
                                   notify_.get());
     connected_.emplace(key, std::move(connected));
     ids_[id] = key;

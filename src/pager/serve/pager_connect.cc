@@ -100,7 +100,8 @@ Session::Handles Pager::handles_of(Key key, const std::string& id, const Serving
   return {.uffd = std::move(from.handshake.uffd),
           .socket = std::move(from.pending.socket),
           .vmm = std::move(from.pending.vmm),
-          .state = std::move(state)};
+          .state = std::move(state),
+          .key = settings_.keeper != nullptr ? key : 0};
 }
 
 // Adds the session to connected_. Returns false if it cannot be started; its VMM is then refused.

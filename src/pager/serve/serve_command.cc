@@ -27,6 +27,7 @@
 #include "pager/serve/closer.h"
 #include "pager/serve/control_api.h"
 #include "pager/serve/control_server.h"
+#include "pager/serve/crash_mark.h"
 #include "pager/serve/pager.h"
 #include "pager/serve/prepared.h"
 #include "pager/serve/serve_options.h"
@@ -73,6 +74,7 @@ struct KeptServing {
       return false;
     }
     things = std::move(*held);
+    mark_crashes(link->page());
     return true;
   }
 };

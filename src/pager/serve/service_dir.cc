@@ -95,8 +95,10 @@ base::Fd claim_sessions_dir(const std::string& dir) {
 void remove_leftovers(const std::string& dir) {
   for (const fs::directory_entry& entry : fs::directory_iterator(dir)) {
     const std::string path = entry.path().string();
-    // A temporary name is that of a record whose writer was killed: the directory is locked.
-    if (entry.is_socket() || base::is_temporary_name(entry.path().filename().string())) {
+    // A temporary name is that of a record whose writer was killed: the directory is locked. A
+    // state is of use only to a successor, which gets its descriptor from the keeper.
+    if (entry.is_socket() || path.ends_with(".state") ||
+        base::is_temporary_name(entry.path().filename().string())) {
       ::unlink(path.c_str());
     } else if (path.ends_with(".vmm")) {
       if (VmmRecords::names_living_process(path)) {

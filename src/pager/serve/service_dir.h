@@ -29,9 +29,9 @@ void make_control_dir(const ServicePaths& paths);
 // another server or another user owns it, std::system_error.
 base::Fd claim_sessions_dir(const std::string& dir);
 
-// Removes the leftovers of a killed server: sockets, and the records ("ID.vmm") of VMMs that have
-// ended. The other records name guests that hang and are kept. Call it only while holding the
-// directory and the control socket. Throws std::system_error.
+// Removes the leftovers of a killed server: sockets, states, and the records ("ID.vmm") of VMMs
+// that have ended. The other records name guests that hang and are kept. Call it only while holding
+// the directory and the control socket. Throws std::system_error.
 void remove_leftovers(const std::string& dir);
 
 // A file with the server's pid. It exists as long as this object.

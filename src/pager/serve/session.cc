@@ -19,6 +19,7 @@
 #include "pager/kernel/invariant.h"
 #include "pager/kernel/read_ticker.h"
 #include "pager/kernel/rseq.h"
+#include "pager/serve/crash_mark.h"
 
 namespace pager {
 namespace {
@@ -60,6 +61,7 @@ Session::Session(std::string id, ServingPlan plan, Handles handles, int notify)
       mapping_(std::move(handles.state)),
       counters_(mapping_->counters()),
       is_taken_over_(handles.is_taken_over),
+      key_(handles.key),
       hot_list_(plan_.hot),
       hot_lists_given_(plan_.hot ? 1 : 0),
       traced_(plan_.trace.has_value()),
@@ -139,6 +141,7 @@ void Session::run() {
   static_cast<void>(
       ::pthread_setname_np(::pthread_self(), ("vm " + id_).substr(0, kNameBytes).c_str()));
   leave_rseq();
+  mark_crashes_of(key_);
   try {
     serve();
   } catch (const std::exception& error) {

@@ -51,6 +51,7 @@ class Session {
     std::unique_ptr<StateMapping> state;
     // The state is that of a server that has ended: the session continues there.
     bool is_taken_over = false;
+    uint64_t key = 0;  // at the keeper
   };
   // Fills in a new state, before the session exists.
   static void describe(SessionState& state, const std::string& id, const ServingPlan& plan,
@@ -147,6 +148,7 @@ class Session {
   std::unique_ptr<StateMapping> mapping_;
   Counters& counters_;  // in mapping_
   bool is_taken_over_;
+  uint64_t key_;
   std::atomic<uint64_t> replayed_{kNotYet};
   mutable std::mutex orders_mutex_;
   std::vector<Order> orders_;

@@ -197,6 +197,7 @@ std::string health_json(const Pager& pager, std::string_view version) {
                            .number("signal", number(page->signal))
                            .number("stall_ns", number(last_stall_ns(*page)))
                            .number("replayed_removals", number(page->replayed))
+                           .number("quarantined", number(page->quarantined))
                            .str());
   }
   return json.str();
