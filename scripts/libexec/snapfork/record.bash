@@ -37,6 +37,7 @@ record() {
 # A fork whose faults are traced from its first one. It runs in the background.
 make_scratch() { # <template>
   local fork=(fork --backend uffd) run=(run --detach)
+  [[ -d $run_dir ]] || step mkdir -p -m 0700 -- "$run_dir"
   ask scratch snapshot-meta new-ids "$1" 1
   fork+=(--trace "$run_dir/record.$scratch.trace" "${forced[@]}" "${tap_options[@]}" "$1" "$scratch")
   [[ -z $firecracker ]] || run+=(--firecracker "$firecracker")
