@@ -57,7 +57,8 @@ bool is_wanted(std::string_view path) {
 // Writes the bytes of a member, and checks the digest if it is a blob.
 void unpack_member(struct archive* tar, const std::string& path, const store::Store& store,
                    const std::string& dir, const std::string& name) {
-  base::Fd file = store.open_below(dir + "/" + path, O_WRONLY | O_CREAT | O_EXCL, kFileMode);
+  const std::string target = dir + "/" + path;
+  base::Fd file = store.open_below(target, O_WRONLY | O_CREAT | O_EXCL, kFileMode);
   Sha256 hash;
   std::vector<char> buffer(kBufferBytes);
   for (;;) {
@@ -70,13 +71,13 @@ void unpack_member(struct archive* tar, const std::string& path, const store::St
     }
     const std::string_view bytes(buffer.data(), static_cast<size_t>(count));
     hash.add(std::as_bytes(std::span(bytes)));
-    base::write_full(file.get(), bytes, dir + "/" + path);
+    base::write_full(file.get(), bytes, target);
   }
   const std::string digest = hash.finish().hex();
   if (path.starts_with("blobs/") && !path.ends_with(digest)) {
     refuse(name, "the blob " + base::quoted(path) + " has another digest; it is corrupt");
   }
-  file.close_checked(dir + "/" + path);
+  file.close_checked(target);
 }
 
 }  // namespace
