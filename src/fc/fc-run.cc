@@ -168,18 +168,18 @@ bool exchange_files(const base::ParsedOptions& parsed, base::Effect effect) {
 int run(int argc, char** argv) {
   base::Options options("fc-run", "[OPTION]... --dir DIR --id ID",
                         "Start one Firecracker, and stay with it until it ends.");
-  options.value("firecracker", "PATH", "the program (default: firecracker, from the PATH)")
+  options.value("firecracker", "PATH", "the program (default: from the PATH)")
       .value("arg", "ARG", "an argument for it; may be repeated")
       .value("dir", "DIR", "the directory for its socket, pid and console")
-      .value("id", "ID", "its id; a hash of it if Firecracker does not accept it")
-      .value("guest", "PATH", "the directory of its guest, recorded in DIR/guest")
+      .value("id", "ID", "its id, or a hash of it")
+      .value("guest", "PATH", "the directory of its guest, kept in DIR/guest")
       .value("netns", "NAME", "start it in this network namespace")
       .value("tap", "TAP", "a tap that it will use: must exist and be unused")
       .value("vsock", "PATH", "the vsock socket that it will make")
       .value("start-timeout", "SECONDS", "limit until its API answers (default 10)")
-      .value("caller", "PID", "end if PID is not the parent (it has ended before)")
+      .value("caller", "PID", "end if PID is not the parent")
       .flag("detach", "return once its API answers; it lives on");
-  options.group("In a jail");
+  options.group("Jail");
   options.value("jailer", "PATH", "start Firecracker by this jailer, as another user")
       .value("uid", "N", "the user")
       .value("gid", "N", "the group")
