@@ -26,8 +26,12 @@ std::string removed(const FsckRun& run, const std::string& path) {
   return "removed";
 }
 
-// Whether a process uses it, such as the VMM in a jail: no lock of the id is held while it runs.
-bool is_locked(const std::string& path) {
+// Whether it is the directory of a VMM that lives in a jail. fc-run locks it, and no process holds
+// the lock of the id, so it is neither a leftover nor busy.
+bool is_of_live_jail(const std::string& name, const std::string& path) {
+  if (!name.starts_with("jail.")) {
+    return false;
+  }
   const base::Fd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   return fd && ::flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
@@ -43,13 +47,14 @@ void check_tmp(const FsckRun& run) {
                 "it is not known whose this is; remove it if it is not used");
       continue;
     }
-    run.resolve({.problem = "leftover",
-                 .id = *id,
-                 .path = path,
-                 .text = "left by a killed command",
-                 .locks = exclusively(*id),
-                 .is_present = [&] { return store::path_exists(path) && !is_locked(path); },
-                 .repair = [&] { return removed(run, path); }});
+    run.resolve(
+        {.problem = "leftover",
+         .id = *id,
+         .path = path,
+         .text = "left by a killed command",
+         .locks = exclusively(*id),
+         .is_present = [&] { return store::path_exists(path) && !is_of_live_jail(name, path); },
+         .repair = [&] { return removed(run, path); }});
   }
 }
 
