@@ -77,8 +77,7 @@ constexpr const char* kFooter =
   standby-begin ID                 make the directory for a new snapshot
   standby-publish ID               make it the snapshot of the guest
   standby-end ID                   remove what an interrupted standby left
-  trash ID                         move a guest out of the store
-  purge ID                         remove the leftovers of an id
+  trash ID, purge ID               move a guest out; remove leftovers of an id
   guard-create ID --type full|diff check whether a snapshot may be written now
   verify ID                        check that the parts of a guest agree
   lint ID                          print what its forks share, but should not
