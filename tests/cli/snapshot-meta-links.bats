@@ -33,6 +33,8 @@ make_aliases() {
 
 @test "trap: every verb refuses a link to a guest or a copy of it, and changes nothing" {
   local id call before
+  mkdir -p run/s # of page servers
+  export SNAPFORK_PAGER=$PWD/run/pager.sock
   make_aliases
   before=$(store_picture)
   for id in alias outside copy; do

@@ -126,9 +126,13 @@ std::vector<std::string> hot_list_problems(const store::Store& store, const std:
   }
   hot::ImageFacts image{.memory_bytes =
                             static_cast<uint64_t>(state.snapshot.memory_bytes.value_or(0))};
-  if (const auto record = read_image_record(image_record_path(store, id))) {
-    image.digest = record->digest;
-    image.page_size = record->page_size;
+  try {
+    if (const auto record = read_image_record(image_record_path(store, id))) {
+      image.digest = record->digest;
+      image.page_size = record->page_size;
+    }
+  } catch (const base::BadData&) {
+    // The check of the memory reports it. The lists are compared with the size alone.
   }
   for (const std::string& path : {hpl1_path(store, id), hpl2_path(store, id)}) {
     if (const std::optional<base::Fd> fd = base::try_open(path, O_RDONLY)) {

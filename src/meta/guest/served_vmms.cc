@@ -7,6 +7,7 @@
 #include <optional>
 #include <system_error>
 
+#include "base/file_status.h"
 #include "store/files.h"
 #include "store/run_dir.h"
 #include "store/session_name.h"
@@ -120,9 +121,14 @@ void ServedVmms::find(const Directory& directory, const std::string& session,
 
 std::vector<ServedVmm> ServedVmms::of(const std::string& id) const {
   std::vector<ServedVmm> found;
+  // A name that is a link or a file has no session.
+  const std::optional<struct stat> dir = base::try_lstat_path(store_.guest_dir(id));
   for (const Directory& directory : directories_) {
-    find(directory, directory.has_bare_ids ? id : store::session_name(id, store_.guest_dir(id)),
-         found);
+    if (directory.has_bare_ids) {
+      find(directory, id, found);
+    } else if (dir && S_ISDIR(dir->st_mode)) {
+      find(directory, store::session_name(id, *dir), found);
+    }
   }
   return found;
 }
