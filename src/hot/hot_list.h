@@ -42,13 +42,13 @@ struct HotList {
   std::vector<HotRun> runs{};  // in the order in which the pages are to be installed
   uint64_t page_size = kSmallPage;
   std::vector<Region> regions{};     // of the memory file, with base 0; empty: not known
-  uint64_t memory_bytes = 0;       // length of the memory file; 0: not known
+  uint64_t memory_bytes = 0;         // length of the memory file; 0: not known
   std::string digest{};              // of the image, as in image.json; empty: not known
-  bool exact = true;               // false: pages may be listed that were never touched
+  bool exact = true;                 // false: pages may be listed that were never touched
   std::vector<HotPhase> phases{};    // empty: one phase without a name; else they cover all pages
   std::vector<HotWeight> weights{};  // empty: all pages have weight 1; else they cover all pages
-  uint32_t recordings = 1;         // the largest possible weight
-  int64_t created = 0;             // seconds since 1970; 0: not known
+  uint32_t recordings = 1;           // the largest possible weight
+  int64_t created = 0;               // seconds since 1970; 0: not known
   std::string source{};              // what the list was made from, for people
 
   bool operator==(const HotList&) const = default;

@@ -37,8 +37,8 @@ struct Readahead {
 };
 // Starts to read the pages of `pages`, the list from file `name`, of the memory file into the page
 // cache. Returns when all reads are queued; some may not have ended. Pages that are cached cost
-// little: if all are cached, nothing is queued. With empty layout.regions, usual_regions apply. Throws what check_hot_list_for_file
-// throws, and std::system_error if the file cannot be read.
+// little: if all are cached, nothing is queued. With empty layout.regions, usual_regions apply.
+// Throws what check_hot_list_for_file throws, and std::system_error if the file cannot be read.
 Readahead read_ahead(std::span<const HotPage> pages, const std::string& name, HotListLayout layout,
                      const std::string& memory_path);
 

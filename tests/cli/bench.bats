@@ -19,7 +19,7 @@ teardown() { common_teardown; }
     wait_until 10 grep -q ready "ready.$kind"
     run -0 "$HELPERS/fault-floor" touch "$kind.sock" memory 100 "$spawned_pid" times
     jq -e '.pages == 100 and .mean_ns > 0 and .p50_ns <= .p99_ns' <<<"$output" || fail "$output"
-    assert_equal "$(wc -l <times)" 100
+    assert_equal "$(wc -l <"times")" 100
   done
   serve_memory
   run -0 "$HELPERS/fault-floor" touch s.sock memory 100

@@ -30,5 +30,5 @@ teardown() { common_teardown; }
   init_template base
   run --separate-stderr -0 snapfork --dry-run record base
   assert_contains "$output" 'snapshot-meta install-list base'
-  assert_equal "$(ls "$SNAPFORK_ROOT/guests" | paste -s -d ' ')" 'base plain'
+  assert_equal "$(cd "$SNAPFORK_ROOT/guests" && echo *)" 'base plain'
 }

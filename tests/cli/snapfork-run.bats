@@ -291,8 +291,8 @@ SH
   snapshot-meta set a 'snapfork.vmm:={"version":"1.16.1","from":"import"}'
   load_of() { snapfork run "$@" a -- printenv SNAPFORK_LOAD; }
   assert_equal "$(load_of | jq -c '[.network_overrides[0].host_dev_name, .clock_realtime, .track_dirty_pages]')" '["recorded",true,null]'
-  assert_equal "$(load_of --tap id1=mine --clock keep --track-dirty-pages |
-    jq -c '[.network_overrides, .clock_realtime, .track_dirty_pages]')" '[[{"iface_id":"id1","host_dev_name":"mine"}],null,true]'
+  assert_equal "$(load_of --tap id1=mine --clock keep --track-dirty-pages \
+    | jq -c '[.network_overrides, .clock_realtime, .track_dirty_pages]')" '[[{"iface_id":"id1","host_dev_name":"mine"}],null,true]'
   run -1 --separate-stderr load_of --tap eth9=t
   assert_contains "$stderr" "it has no network interface 'eth9'"
   run -2 load_of --tap id1=a-name-that-is-too-long

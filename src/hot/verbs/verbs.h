@@ -14,7 +14,7 @@ namespace hot {
 struct SessionDrift {
   std::string list{};    // the path of its hot list; empty if it has none
   std::string record{};  // the JSON object of the server
-  uint64_t pages = 0;  // of the list
+  uint64_t pages = 0;    // of the list
   uint64_t faults_listed = 0;
   uint64_t faults_unlisted = 0;
   uint64_t drift_percent = 0;

@@ -80,9 +80,7 @@ class Session {
   const Image& image() const { return *plan_.image; }
   const std::shared_ptr<const Image>& shared_image() const { return plan_.image; }
   const std::vector<hot::Region>& regions() const { return regions_; }
-  Window window() const {
-    return plan_.serving.window_of(!plan_.serving.trace_path.empty());
-  }
+  Window window() const { return plan_.serving.window_of(!plan_.serving.trace_path.empty()); }
   // The file of its trace; empty if it has none.
   std::string trace_path() const;
   // The last list that was given; may be null.
