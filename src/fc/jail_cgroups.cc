@@ -34,6 +34,7 @@ std::vector<std::string> new_cgroups(const std::vector<std::string>& arguments,
   if (!is_below(parent)) {
     return found;
   }
+  const std::string below = "/" + parent + "/" + id;
   std::ifstream mounts("/proc/self/mounts");
   for (std::string line; std::getline(mounts, line);) {
     std::istringstream words(line);
@@ -41,7 +42,7 @@ std::vector<std::string> new_cgroups(const std::vector<std::string>& arguments,
     std::string directory;
     std::string type;
     words >> source >> directory >> type;
-    const std::string path = directory + "/" + parent + "/" + id;
+    const std::string path = directory + below;
     if ((type == "cgroup" || type == "cgroup2") && !base::try_lstat_path(path)) {
       found.push_back(path);
     }

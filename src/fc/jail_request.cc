@@ -39,7 +39,7 @@ constexpr std::array kRefused{
 
 void check_arguments(const std::vector<std::string>& arguments) {
   for (const std::string& word : arguments) {
-    const auto refused = std::ranges::find_if(
+    const auto* const refused = std::ranges::find_if(
         kRefused, [&](const Refusal& refusal) { return word == refusal.option; });
     if (refused != kRefused.end()) {
       throw base::UsageError("bad argument " + base::quoted(word) +

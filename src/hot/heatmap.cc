@@ -153,9 +153,8 @@ void Heatmap::paint_list(const HotList& list, HeatmapColor color) {
   };
   constexpr size_t kMostEntries = 64;
   if (color == HeatmapColor::phase) {
-    for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
-      paint(part->first, part->second);
-    }
+    std::for_each(parts.rbegin(), parts.rend(),
+                  [&](const auto& part) { paint(part.first, part.second); });
   } else {
     for (const auto& [key, runs] : parts) {
       if (legend_.size() < kMostEntries) {

@@ -71,9 +71,10 @@ std::string heatmap_svg(const Heatmap& map) {
   const SvgGrid grid = svg_grid(map);
   const double width = kSide + 2 * kMargin;
   const double legend_top = grid.top + kSide + kMargin;
-  const double height =
-      legend_top + kLegendLine * static_cast<double>((map.legend().size() + 2) / 3 + 1) + kMargin;
-  std::string svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + decimal(width) +
+  constexpr size_t kColumns = 3;
+  const size_t lines = (map.legend().size() + kColumns - 1) / kColumns + 1;
+  const double height = legend_top + kLegendLine * static_cast<double>(lines) + kMargin;
+  std::string svg = R"(<svg xmlns="http://www.w3.org/2000/svg" width=")" + decimal(width) +
                     "\" height=\"" + decimal(height) + "\" viewBox=\"0 0 " + decimal(width) + " " +
                     decimal(height) +
                     "\" font-family=\"sans-serif\" fill=\"#2c2c2a\" "
@@ -97,8 +98,9 @@ std::string heatmap_svg(const Heatmap& map) {
   }
   size_t at = 0;
   for (const Heatmap::Entry& entry : map.legend()) {
-    const double x = kMargin + static_cast<double>(at % 3) * (kSide / 3);
-    const double y = legend_top + kLegendLine * static_cast<double>(at / 3);
+    const size_t line = at / kColumns;
+    const double x = kMargin + static_cast<double>(at % kColumns) * (kSide / kColumns);
+    const double y = legend_top + kLegendLine * static_cast<double>(line);
     svg += rect(x, y, 12, 12, entry.color) +
            text(x + 20, y + 11, 13, entry.text + ", " + std::to_string(entry.pages) + " pages");
     ++at;

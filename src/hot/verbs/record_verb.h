@@ -13,7 +13,12 @@ namespace hot {
 // The trace of a session that is being served. The destructor ends what the constructor began.
 class LiveTrace {
  public:
+  LiveTrace() = default;
   virtual ~LiveTrace() = default;
+  LiveTrace(const LiveTrace&) = delete;
+  LiveTrace(LiveTrace&&) = delete;
+  LiveTrace& operator=(const LiveTrace&) = delete;
+  LiveTrace& operator=(LiveTrace&&) = delete;
   // The file that the server writes.
   virtual const std::string& path() const = 0;
   // The session no longer writes: its VMM or the server has ended.
