@@ -11,6 +11,13 @@
 namespace pager {
 namespace {
 
+// ThreadSanitizer runs each handler with all signals blocked, so the way out must restore the mask.
+#ifdef __SANITIZE_THREAD__
+constexpr int kSaveMask = 1;
+#else
+constexpr int kSaveMask = 0;
+#endif
+
 // The kernel delivers SIGBUS to the thread whose load failed. That thread holds no lock during the
 // loads and has no object to destroy, so siglongjmp is safe.
 thread_local sigjmp_buf way_out;
@@ -44,7 +51,7 @@ bool take_sigbus() {
 bool fetch_words(std::span<const std::byte* const> addresses, std::span<uint64_t> words) {
   static const bool taken = take_sigbus();
   require(taken && words.size() >= addresses.size(), "words to fetch");
-  if (sigsetjmp(way_out, 0) != 0) {
+  if (sigsetjmp(way_out, kSaveMask) != 0) {
     guarded = 0;
     return false;
   }
