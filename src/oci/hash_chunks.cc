@@ -67,7 +67,7 @@ std::vector<uint64_t> chunks_with_data(int fd, uint64_t bytes, uint64_t from, si
                                        std::string_view name) {
   std::vector<uint64_t> numbers;
   const auto end = static_cast<off_t>(bytes);
-  off_t at = static_cast<off_t>(from * kChunkBytes);
+  auto at = static_cast<off_t>(from * kChunkBytes);
   while (numbers.size() < most) {
     const std::optional<file::ByteRange> range = file::next_data(fd, at, end, name);
     if (!range) {

@@ -136,6 +136,8 @@ std::unique_ptr<TemplateFiles> find_share_source(const store::Store& store,
         continue;
       }
       std::unique_ptr<TemplateFiles> source = open_share_source(store, id);
+      // The analyzer does not see that `source` is destroyed.
+      // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks)
       if (!source ||
           source->description().files[kMemoryFile].bytes != description.files[kMemoryFile].bytes) {
         continue;

@@ -79,7 +79,7 @@ class SessionTrace : public hot::LiveTrace {
   void wait_for_file() {
     struct stat st {};
     while (::stat(path_.c_str(), &st) != 0) {
-      if (ended()) {
+      if (SessionTrace::ended()) {
         throw base::Refused("cannot record session " + base::quoted(target_) +
                             ": it has ended, or the server cannot write " + base::quoted(path_));
       }

@@ -30,9 +30,9 @@ class Window {
   static constexpr uint32_t kLargestFactor = 1000;
 
   // `factor`: see WindowCredit; 0: no bound.
-  static Window automatic(uint32_t factor = kFactor) { return Window(0, factor); }
+  static Window automatic(uint32_t factor = kFactor) { return {0, factor}; }
   // Always `pages` for each fault, at most kLargest. 1 is the page alone.
-  static Window fixed(uint64_t pages) { return Window(std::min(pages, kLargest), 0); }
+  static Window fixed(uint64_t pages) { return {std::min(pages, kLargest), 0}; }
   static Window lazy() { return fixed(1); }
   // The inverse of setting() and factor().
   static Window of_setting(uint64_t setting, uint32_t factor) {
