@@ -135,9 +135,9 @@ std::unique_ptr<TemplateFiles> find_share_source(const store::Store& store,
       if (!meta::Metadata::of_guest(store, id).is_template()) {
         continue;
       }
-      std::unique_ptr<TemplateFiles> source = open_share_source(store, id);
       // The analyzer does not see that `source` is destroyed.
       // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks)
+      std::unique_ptr<TemplateFiles> source = open_share_source(store, id);
       if (!source ||
           source->description().files[kMemoryFile].bytes != description.files[kMemoryFile].bytes) {
         continue;
