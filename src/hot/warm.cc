@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/file_status.h"
+#include "base/residency_access.h"
 
 namespace hot {
 namespace {
@@ -36,7 +37,11 @@ WarmFile::~WarmFile() {
   ::munmap(const_cast<std::byte*>(mapped_.data()), mapped_.size());
 }
 
+// Without permission to know, no page counts as cached, so that it is read.
 uint64_t WarmFile::cached_pages(const FileRange& range) const {
+  if (!base::may_use_mincore(fd_.get())) {
+    return 0;
+  }
   std::vector<unsigned char> cached((range.end - range.begin + kSmallPage - 1) / kSmallPage);
   if (::mincore(const_cast<std::byte*>(mapped_.data() + range.begin), range.end - range.begin,
                 cached.data()) != 0) {

@@ -15,7 +15,7 @@ namespace hot {
 
 struct Warmed {
   uint64_t pages = 0;   // of the list, in units of kSmallPage
-  uint64_t cached = 0;  // of these, in the page cache before
+  uint64_t cached = 0;  // of these, in the page cache before; 0 if base::may_use_mincore is false
   uint64_t bytes_read = 0;
 };
 

@@ -242,6 +242,22 @@ cached_pages() { # <file>
   assert_equal "$(cached_pages memory)" 0
 }
 
+@test "warm and record --resident do not trust the residency of a file of another user" {
+  require_root
+  require_cmd setpriv
+  chmod 0755 .
+  head -c 64K /dev/urandom >memory
+  chmod 0444 memory
+  printf '# snapfork-trace 2 page_size=4096 memory_bytes=65536 regions=0+65536\n3\n' | hotpage-record record -o list
+  local as=(setpriv --reuid=65534 --regid=65534 --clear-groups "$(type -P hotpage-record)")
+  run -0 "${as[@]}" warm --json --mem memory - <list
+  assert_equal "$(json '[.pages, .cached, .bytes_read] | @csv')" '1,0,4096'
+  run --separate-stderr -1 "${as[@]}" record --resident memory --format hpl2
+  assert_contains "$stderr" "cannot record the residency of 'memory'"
+  run -0 hotpage-record warm --json --mem memory list
+  assert_equal "$(json '[.pages, .cached, .bytes_read] | @csv')" '1,1,0'
+}
+
 @test "warm: a list of another image is refused, and --drop excludes --lock" {
   head -c 8K /dev/urandom >memory
   hotpage-record record --format hpl2 -o list two.trace

@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/file_status.h"
 #include "base/input.h"
+#include "base/residency_access.h"
 #include "base/time_text.h"
 #include "file/next_data.h"
 #include "hot/readahead.h"
@@ -173,6 +174,11 @@ HotList list_of_resident(const std::string& path, const base::ParsedOptions& par
   if (!S_ISREG(st.st_mode) || st.st_size == 0) {
     throw base::BadData("cannot use memory file " + base::quoted(path) +
                         ": it is not a regular file with data");
+  }
+  if (!base::may_use_mincore(fd.get())) {
+    throw base::Refused("cannot record the residency of " + base::quoted(path) +
+                        ": the kernel reports it only to the owner of the file and to users that "
+                        "may write to it");
   }
   const auto size = static_cast<uint64_t>(st.st_size);
   const HotListLayout layout = layout_for(parsed, size, path);

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/file_status.h"
 #include "base/message.h"
+#include "base/residency_access.h"
 #include "hot/region.h"
 #include "pager/image/known_zeros.h"
 #include "pager/kernel/features.h"
@@ -136,6 +137,7 @@ Image::Image(std::string path, base::Fd fd, ImageIdentity identity, View view, D
       identity_(identity),
       view_(view),
       data_(std::move(data)),
+      knows_residency_(base::may_use_mincore(fd_.get())),
       whole_(map()),
       mapping_(view_ == View::unprotected ? std::span<const std::byte>() : whole_),
       mapped_pages_(features().has(Feature::oom_score) ? mapping_ : std::span<const std::byte>(),
@@ -168,7 +170,7 @@ bool Image::is_cached(uint64_t offset, uint64_t bytes) const {
   constexpr size_t kMost = 512;  // 2 MiB
   std::array<unsigned char, kMost> cached{};
   const uint64_t pages = (bytes + hot::kSmallPage - 1) / hot::kSmallPage;
-  if (whole_.empty() || pages > kMost ||
+  if (!knows_residency_ || whole_.empty() || pages > kMost ||
       ::mincore(const_cast<std::byte*>(whole_.data() + offset), bytes, cached.data()) != 0 ||
       !std::all_of(cached.begin(), cached.begin() + pages,
                    [](unsigned char page) { return (page & 1U) != 0; })) {

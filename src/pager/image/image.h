@@ -68,7 +68,8 @@ class Image {
   // True if image.json guarantees that data() contains no zero page.
   bool data_is_nonzero() const { return data_is_nonzero_; }
   // Whether all pages of [offset, offset + bytes), at most 2 MiB, are in the page cache. The answer
-  // yes is remembered in residency(). Does not wait for the disk.
+  // yes is remembered in residency(). Does not wait for the disk. false if the kernel does not tell
+  // this process (base::may_use_mincore).
   bool is_cached(uint64_t offset, uint64_t bytes) const;
   // Requests the pages of a range of the mapping from the disk, together and without waiting.
   void fetch(uint64_t offset, uint64_t bytes) const;
@@ -112,6 +113,7 @@ class Image {
   DataMap data_;
   bool data_is_nonzero_ = false;
   std::string digest_;
+  bool knows_residency_ = false;
   std::span<const std::byte> whole_;  // also of an unprotected image, for is_cached
   std::span<const std::byte> mapping_;
   mutable MappedPages mapped_pages_;

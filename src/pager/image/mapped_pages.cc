@@ -2,14 +2,13 @@
 // Populates page table entries of pages that mincore(2) reports as cached.
 #include "pager/image/mapped_pages.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
+
+#include "base/residency_access.h"
 
 namespace pager {
 namespace {
@@ -18,14 +17,6 @@ namespace {
 #define MADV_POPULATE_READ 22  // Linux 5.14
 #endif
 
-// mincore(2) reports every page as cached to a process that neither owns the file nor may write to
-// it, even if the process has opened it.
-bool may_use_mincore(int fd) {
-  struct stat st {};
-  return ::fstat(fd, &st) == 0 &&
-         (st.st_uid == ::geteuid() || ::faccessat(fd, "", W_OK, AT_EACCESS | AT_EMPTY_PATH) == 0);
-}
-
 void set(uint64_t& word, uint64_t bits) {
   std::atomic_ref(word).fetch_or(bits, std::memory_order_relaxed);
 }
@@ -33,7 +24,7 @@ void set(uint64_t& word, uint64_t bits) {
 }  // namespace
 
 MappedPages::MappedPages(std::span<const std::byte> mapping, int fd) : mapping_(mapping) {
-  if (mapping.empty() || !may_use_mincore(fd)) {
+  if (mapping.empty() || !base::may_use_mincore(fd)) {
     return;
   }
   const uint64_t blocks = (mapping.size() + kBlock - 1) / kBlock;

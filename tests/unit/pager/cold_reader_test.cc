@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <thread>
@@ -29,6 +31,23 @@ TEST(Residency, MarksRangesAcrossWords) {
   EXPECT_FALSE(residency.known(69 * kPage, 2 * kPage));
   residency.mark(0, 256 * kPage);
   EXPECT_TRUE(residency.known(0, 256 * kPage));
+}
+
+// The kernel reports every page of such a file as cached, so the reader has to read them all.
+TEST(ColdReader, DoesNotTrustTheResidencyOfAFileOfAnotherUser) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "needs root";
+  }
+  const ScratchDir dir;
+  write_memory_file(dir / "memory", 16, {});
+  ASSERT_EQ(::chmod((dir / "memory").c_str(), 0444), 0);
+  ASSERT_EQ(::chmod(dir.path().c_str(), 0755), 0);
+  constexpr uid_t kNobody = 65534;
+  ASSERT_EQ(::seteuid(kNobody), 0);
+  const auto image = Image::open(dir / "memory");
+  ASSERT_EQ(::seteuid(0), 0);
+  EXPECT_FALSE(image->is_cached(0, kPage));
+  EXPECT_TRUE(Image::open(dir / "memory")->is_cached(0, kPage)) << "the file was just written";
 }
 
 TEST(ColdReader, ReadsColdPagesAndNoOthersIntoThePageCache) {
