@@ -179,6 +179,28 @@ assert_clean() { # <id>
   jq -e '.type == "error" and .exit_code == 125' <<<"$output"
 }
 
+@test "run of a fork that a page server under a keeper serves" {
+  require_userfaultfd
+  export SNAPFORK_KEEPER=1
+  make_template
+  snapfork fork --backend uffd base a >/dev/null
+  FAKE_VERIFY=$PWD/memory run -0 --separate-stderr run_fork a
+  assert_equal "$(json .backend)" uffd
+  run -0 snapfork stop a
+  run -0 snapfork delete a
+}
+
+@test "a program of the suite that reads the memory of a fork does not make it Running" {
+  make_template
+  make_fork a
+  local memory=$SNAPFORK_ROOT/guests/a/snapshots/snapshot-latest/memory
+  printf 'HPL1\2\0\0\0\x80\x20' >list # pages 0 and 1
+  spawn hotpage-record warm --mem "$memory" --lock 600 list
+  has_memory() { [[ -n $(find "/proc/$spawned_pid/fd" "/proc/$spawned_pid/map_files" -lname "$memory" 2>/dev/null) ]]; }
+  wait_until 10 has_memory
+  assert_equal "$(snapshot-meta state a)" Standby
+}
+
 @test "run with the page server: the guest reads its memory, and a failure closes the session" {
   require_userfaultfd
   make_template

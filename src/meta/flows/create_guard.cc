@@ -111,10 +111,8 @@ class CreateGuard {
         continue;
       }
       const std::string name = base::process_name(open.pid);
-      const bool is_server =
-          name.ends_with("uffd-serve") || name.find("pager") != std::string::npos;
-      refuse(std::string(is_server ? "a page server serves its memory file"
-                                   : "another process has its memory file open") +
+      refuse(std::string(is_page_server(name) ? "a page server serves its memory file"
+                                              : "another process has its memory file open") +
              ", " + std::to_string(open.pid) + " (" + name +
              "), and would read a partly written file; write to another name, and rename that over "
              "the old file when the guest has ended");

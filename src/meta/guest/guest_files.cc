@@ -31,15 +31,17 @@ namespace {
 
 constexpr std::string_view kMemoryInGuest = "/snapshots/snapshot-latest/memory";
 
-// These programs read the files of guests that do not run. The name of hypeman's page server
-// contains "uffd-pager".
+std::string_view last_component(std::string_view path) {
+  return path.substr(path.find_last_of('/') + 1);
+}
+
+// The programs of this suite that read the files of guests which do not run.
 bool is_ours_or_page_server(pid_t pid) {
+  constexpr std::array<std::string_view, 5> kOurs{"hotpage-record", "reflink-clone",
+                                                  "snapshot-meta", "template-lock", "template-oci"};
   const std::string name = base::process_name(pid);
-  const std::string_view base_name = std::string_view(name).substr(name.find_last_of('/') + 1);
-  constexpr std::array<std::string_view, 4> kOurs{"uffd-serve", "reflink-clone", "snapshot-meta",
-                                                  "template-lock"};
-  return pid == ::getpid() || std::ranges::find(kOurs, base_name) != kOurs.end() ||
-         base_name.find("uffd-pager") != std::string_view::npos;
+  return pid == ::getpid() || is_page_server(name) ||
+         std::ranges::find(kOurs, last_component(name)) != kOurs.end();
 }
 
 // Adds the regular files in `dir` and, up to `depth` levels deeper, in its directories.
@@ -137,6 +139,12 @@ std::string_view link_target(int dir, const char* name, std::array<char, PATH_MA
 }
 
 }  // namespace
+
+bool is_page_server(std::string_view process_name) {
+  const std::string_view name = last_component(process_name);
+  return name == "uffd-serve" || name == "uffd-keeper" ||
+         name.find("uffd-pager") != std::string_view::npos;
+}
 
 std::vector<std::string> writable_disks(const store::Store& store, const std::string& id,
                                         const Metadata& metadata) {

@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/file_status.h"
@@ -13,6 +14,10 @@
 #include "store/store.h"
 
 namespace meta {
+
+// Whether a process of this name (base::process_name) serves memory: uffd-serve, the keeper of its
+// descriptors, or hypeman's page server, whose name contains "uffd-pager".
+bool is_page_server(std::string_view process_name);
 
 struct FileUser {
   std::string path;
