@@ -13,22 +13,8 @@ require_jails() {
   jailer=$(realpath "$jailer")
 }
 
-# Makes a template `base` with a memory of 4 MiB, a disk and a vsock device.
-make_template() {
-  printf 'rootfs of base\n' >rootfs
-  truncate -s 1M rootfs
-  "$HELPERS/write-vmstate" state 10.0.0 4 drive=/somewhere/rootfs vsock=/somewhere/v.sock
-  head -c 4M /dev/urandom >memory
-  snapfork import base --state state --memory memory --disk rootfs=/somewhere/rootfs
-  snapfork promote base
-}
-
 run_jailed() { # <id> [option]...
   snapfork run --detach --firecracker "$fake" --jailer "$jailer" --uid "$JAIL_UID" --gid "$JAIL_GID" "${@:2}" "$1"
-}
-
-vm_dir() { # <id>
-  printf '%s/run/vm/%s' "$BATS_TEST_TMPDIR" "$(snapshot-meta session-name "$1")"
 }
 
 jail_dir() { # <id>

@@ -208,7 +208,7 @@ ended_with() { # <status>: of the last process that spawn_to started
   assert_contains "$stderr" 'it ended with exit status 3'
   run -125 --separate-stderr fc_run --arg=--mute --start-timeout 0.3
   assert_contains "$stderr" 'Connection timed out'
-  printf '#!/bin/sh\nexec sleep 100\n' >sleeper
+  printf '#!/bin/sh\nexec tail -f /dev/null\n' >sleeper
   chmod +x sleeper
   run -125 --separate-stderr fc_run --firecracker "$PWD/sleeper" --start-timeout 0.3
   assert_contains "$stderr" 'did not open its API socket in time'

@@ -6,6 +6,7 @@
 
 load helpers
 load ../jail
+load ../run_steps
 
 setup() {
   common_setup
@@ -37,7 +38,7 @@ runner_of() { # <id>
 }
 
 @test "run --jailer: the guest runs as the user, in a root of its own, with its own files, and stop removes all of it" {
-  make_template
+  make_template_with_devices
   make_fork a
   local own=$SNAPFORK_ROOT/guests/a pid
   # shellcheck disable=SC2016 # for the command
@@ -74,7 +75,7 @@ runner_of() { # <id>
 }
 
 @test "run --jailer refuses options that do not belong together, and names of users" {
-  make_template
+  make_template_with_devices
   make_fork a
   run -2 --separate-stderr snapfork run --uid 5 --gid 5 a
   assert_contains "$stderr" '--uid, --gid and --jailer-arg need --jailer PATH'
@@ -98,7 +99,7 @@ runner_of() { # <id>
 }
 
 @test "a jailer that is missing, not executable, or fails leaves nothing" {
-  make_template
+  make_template_with_devices
   make_fork a
   run -127 --separate-stderr run_jailed a --jailer "$PWD/absent"
   assert_contains "$stderr" "cannot run '$PWD/absent'"
@@ -130,7 +131,7 @@ runner_of() { # <id>
 }
 
 @test "linked memory is served by the page server in a jail, and --backend file is refused for it" {
-  make_template
+  make_template_with_devices
   make_fork a
   local _
   run -1 --separate-stderr run_jailed a --backend file
@@ -153,7 +154,7 @@ runner_of() { # <id>
 }
 
 @test "only the user of the jail can connect to the session" {
-  make_template
+  make_template_with_devices
   make_fork a
   # shellcheck disable=SC2016 # for the command
   run -125 --separate-stderr run_jailed a --after-load 'uffd-ctl --control "$SNAPFORK_PAGER" session "$(snapshot-meta session-name a)" >session; false'
@@ -162,7 +163,7 @@ runner_of() { # <id>
 }
 
 @test "run --jailer refuses a socket path that is too long, and names its length" {
-  make_template
+  make_template_with_devices
   make_fork a
   local dir=$BATS_TEST_TMPDIR/
   while ((${#dir} < 84)); do dir+=r; done # long enough for the socket of the session, too long for those in the jail
@@ -173,7 +174,7 @@ runner_of() { # <id>
 }
 
 @test "a link where the jail will be is not followed" {
-  make_template
+  make_template_with_devices
   make_fork a
   mkdir victim
   touch victim/file
@@ -194,7 +195,7 @@ runner_of() { # <id>
 }
 
 @test "what a VMM leaves in its jail is removed and not followed, and its links lead no program away" {
-  make_template
+  make_template_with_devices
   make_fork a
   mkdir victim
   touch victim/file
@@ -221,7 +222,7 @@ runner_of() { # <id>
 }
 
 @test "run --jailer stays with its VMM, and passes on signals and the exit status" {
-  make_template
+  make_template_with_devices
   make_fork a
   local signal ended
   for signal in TERM INT KILL; do
@@ -241,7 +242,7 @@ runner_of() { # <id>
 }
 
 @test "after a kill of fc-run no VMM is left, and the next run, fsck or delete removes the rest" {
-  make_template
+  make_template_with_devices
   make_fork a
   local next
   for next in run fsck stop delete; do
@@ -276,7 +277,7 @@ runner_of() { # <id>
 }
 
 @test "a fork whose guest ran in a jail has nothing of the jail" {
-  make_template
+  make_template_with_devices
   make_fork a
   run -0 run_jailed a
   kill -KILL "$(runner_of a)"
@@ -287,13 +288,12 @@ runner_of() { # <id>
 }
 
 @test "a signal or a kill at any step of run --jailer leaves no VMM, and the next run works" {
-  make_template
+  make_template_with_devices
   make_fork a
   local step signal
-  mkdir bin
   for signal in TERM KILL; do
     for step in run-prepare fc-run jailer run-begin load hook; do
-      stop_run_at "$step"
+      stop_jailed_run_at "$step"
       kill -s "$signal" "$spawned_pid"
       [[ $signal == TERM ]] || kill -KILL "$(<reached)" 2>/dev/null || true
       wait_until 20 is_gone "$spawned_pid"
@@ -308,40 +308,23 @@ runner_of() { # <id>
   done
 }
 
-# Starts `run` and waits until it stops at a step; its pid is in spawned_pid, that of the step in `reached`.
-stop_run_at() { # <step>
-  local program
-  rm -f reached
-  for program in snapshot-meta fc-run fc-api; do
-    cat >"bin/$program" <<SH
-#!/bin/bash
-case "$1:$program \$*" in
-  run-prepare:*' run-prepare '* | run-begin:*' run-begin '* | fc-run:fc-run*--caller* | load:*/snapshot/load*)
-    echo "\$\$" >reached
-    exec sleep 1000
-    ;;
-esac
-exec '$(PATH=${PATH#"$PWD/bin:"} type -P "$program")' "\$@"
-SH
-    chmod +x "bin/$program"
-  done
+# Starts `run --jailer` and waits until it stops at a step; see stop_run_at. The step may also be `jailer`.
+stop_jailed_run_at() { # <step>
+  mkdir -p bin
   cat >bin/jailer <<SH
 #!/bin/bash
-[[ $1 != jailer ]] || { sed 's/ .*//' /proc/self/stat >'$PWD/reached'; exec sleep 1000; }
+[[ $1 != jailer ]] || { sed 's/ .*//' /proc/self/stat >'$PWD/reached'; exec sleep infinity; }
 exec '$jailer' "\$@"
 SH
   chmod +x bin/jailer
-  PATH=$PWD/bin:$PATH spawn_to out "$(type -P snapfork)" -q run --detach --firecracker "$fake" \
-    --jailer "$PWD/bin/jailer" --uid "$JAIL_UID" --gid "$JAIL_GID" \
-    --after-load "[[ $1 != hook ]] || { echo \$\$ >reached; exec sleep 1000; }" a
-  wait_until 20 test -s reached || fail "$1: $(<out)"
+  stop_run_at "$1" --jailer "$PWD/bin/jailer" --uid "$JAIL_UID" --gid "$JAIL_GID"
 }
 
 @test "cgroups that the jailer makes are removed, also after a kill" {
   local parent=snapfork-test-$$ group
   group=/sys/fs/cgroup/pids/$parent/a
   mkdir "/sys/fs/cgroup/pids/$parent" 2>/dev/null || skip 'needs cgroups of version 1, with pids'
-  make_template
+  make_template_with_devices
   make_fork a
   local options=(--jailer-arg --cgroup --jailer-arg pids.max=50 --jailer-arg --parent-cgroup --jailer-arg "$parent")
   run -0 run_jailed a "${options[@]}"
@@ -367,7 +350,7 @@ SH
   require_cmd ip nsenter
   netns=snapfork-test-$$
   ip netns add "$netns" 2>/dev/null || skip "needs 'ip netns add'"
-  make_template
+  make_template_with_devices
   make_fork a
   run -1 --separate-stderr run_jailed a --netns no-such
   run -0 --separate-stderr run_jailed a --netns "$netns"
@@ -391,7 +374,7 @@ SH
 }
 
 @test "the guest is deleted while its hook runs: run --jailer fails, and leaves nothing" {
-  make_template
+  make_template_with_devices
   make_fork a
   # shellcheck disable=SC2016 # for the command
   run -125 run_jailed a --after-load 'snapfork -q stop a && snapfork -q delete a'
@@ -401,7 +384,7 @@ SH
 }
 
 @test "run --jailer --dry-run prints a script that does the same" {
-  make_template
+  make_template_with_devices
   make_fork a
   run -0 --separate-stderr run_jailed a --dry-run
   [[ ! -e run/vm && ! -e $(jail_dir a) ]]
@@ -414,7 +397,7 @@ SH
 }
 
 @test "standby of a guest in a jail writes its snapshot, and restore --jailer continues it from its own memory" {
-  make_template
+  make_template_with_devices
   make_fork a
   local type
   FAKE_WORK=3 run -0 run_jailed a --track-dirty-pages
@@ -440,7 +423,7 @@ SH
 }
 
 @test "fork --from-running of a guest in a jail restores it in the same jail" {
-  make_template
+  make_template_with_devices
   make_fork a
   run -0 run_jailed a --clock keep
   run -0 --separate-stderr snapfork fork --from-running a b
@@ -452,7 +435,7 @@ SH
 }
 
 @test "a file that a VMM puts into its jail in place of its snapshot is refused" {
-  make_template
+  make_template_with_devices
   make_fork a
   run -0 run_jailed a
   local jail name

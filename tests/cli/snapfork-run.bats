@@ -5,6 +5,7 @@
 # shellcheck disable=SC2154 # output, stderr and status are set by run
 
 load helpers
+load ../run_steps
 
 setup() {
   common_setup
@@ -43,10 +44,6 @@ make_fork() { # <id> [option of fork]...
 
 run_fork() { # <id> [option]...
   snapfork run --detach --firecracker "$fake" "${@:2}" "$1"
-}
-
-vm_dir() { # <id>
-  printf '%s/run/vm/%s' "$BATS_TEST_TMPDIR" "$(snapshot-meta session-name "$1")"
 }
 
 no_vmm() {
@@ -406,12 +403,7 @@ SH
 }
 
 @test "the VMM opens the fork's own disks and vsock socket, also after a kill that left the socket" {
-  printf 'rootfs of base\n' >rootfs
-  truncate -s 1M rootfs
-  "$HELPERS/write-vmstate" state 10.0.0 4 drive=/somewhere/rootfs vsock=/somewhere/v.sock
-  head -c 4M /dev/urandom >memory
-  snapfork import base --state state --memory memory --disk rootfs=/somewhere/rootfs
-  snapfork promote base
+  make_template_with_devices
   make_fork a
   local own=$SNAPFORK_ROOT/guests/a
   for _ in 1 2; do
@@ -512,7 +504,6 @@ load"
   make_template
   make_fork a
   local step
-  mkdir bin
   for step in run-prepare fc-run run-begin load hook resume; do
     stop_run_at "$step"
     kill -s TERM "$spawned_pid"
@@ -525,7 +516,6 @@ load"
   make_template
   make_fork a
   local step
-  mkdir bin
   for step in run-prepare fc-run run-begin load hook resume; do
     stop_run_at "$step"
     kill -KILL "$spawned_pid"
@@ -536,28 +526,4 @@ load"
     snapfork stop a
     assert_clean a
   done
-}
-
-# Starts `run` and waits until it stops at a step; its pid is in spawned_pid, that of the step in `reached`.
-stop_run_at() { # <step>
-  local program
-  rm -f reached
-  for program in snapshot-meta fc-run fc-api; do
-    cat >"bin/$program" <<SH
-#!/bin/bash
-case "$1:$program \$*" in
-  run-prepare:*' run-prepare '* | run-begin:*' run-begin '* | fc-run:fc-run*--caller* \
-    | load:*/snapshot/load* | resume:*Resumed*)
-    echo "\$\$" >reached
-    exec sleep 1000
-    ;;
-esac
-exec '$(PATH=${PATH#"$PWD/bin:"} type -P "$program")' "\$@"
-SH
-    chmod +x "bin/$program"
-  done
-  # shellcheck disable=SC2016 # for the command
-  PATH=$PWD/bin:$PATH spawn_to out "$(type -P snapfork)" -q run --detach --firecracker "$fake" \
-    --after-load "[[ $1 != hook ]] || { echo \$\$ >reached; exec sleep 1000; }" a
-  wait_until 20 test -s reached || fail "$1: $(<out)"
 }

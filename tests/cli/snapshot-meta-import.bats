@@ -242,7 +242,7 @@ make_program() { # <name> <script>
 @test "init ends a program that does not print its version in time" {
   make_snapshot
   # shellcheck disable=SC2016
-  make_program hangs 'echo "$$" >pid; exec sleep 1000'
+  make_program hangs 'echo "$$" >pid; exec tail -f /dev/null'
   refuses 4 "cannot run './hangs': it did not end in time, and was killed" --firecracker ./hangs
   run ! kill -0 "$(<pid)"
 }

@@ -136,7 +136,7 @@ stopped_at_gate() {
   start_source
   mkdir "$BATS_TEST_TMPDIR/bin"
   mkfifo "$BATS_TEST_TMPDIR/forking"
-  printf '#!/bin/sh\n[ "$1" != fork-publish ] || { echo >%s; exec sleep 1000; }\nexec %s "$@"\n' \
+  printf '#!/bin/sh\n[ "$1" != fork-publish ] || { echo >%s; exec sleep infinity; }\nexec %s "$@"\n' \
     "$BATS_TEST_TMPDIR/forking" "$(type -P snapshot-meta)" >"$BATS_TEST_TMPDIR/bin/snapshot-meta"
   chmod +x "$BATS_TEST_TMPDIR/bin/snapshot-meta"
   local program driver status=0
