@@ -25,13 +25,6 @@ teardown() {
   for pid in $(pgrep -u "$JAIL_UID"); do kill -KILL "$pid" || true; done
 }
 
-make_template() {
-  take_snapshot "$BATS_TEST_TMPDIR/snapshot" 'guest.seed=7 guest.zero=50'
-  snapfork import base --state "$BATS_TEST_TMPDIR/snapshot/state" --memory "$BATS_TEST_TMPDIR/snapshot/memory"
-  rm -r "$BATS_TEST_TMPDIR/snapshot"
-  snapfork promote base
-}
-
 # Prints the answer of a guest in a jail.
 jailed_guest_answers() { # <fork> <line>
   local console word=${2%% *} answers
@@ -52,7 +45,7 @@ no_jail() {
 }
 
 @test "a guest in a jail computes the same result: by the page server, after a standby from its own memory, and after a kill" {
-  make_template
+  make_base_template
   fork_guests base a
   run_fork a "${jail_options[@]}"
   [[ $(run_record a .backend) == uffd ]]
@@ -98,7 +91,7 @@ no_jail() {
 }
 
 @test "--netns, cgroups and a failure of the real jailer" {
-  make_template
+  make_base_template
   fork_guests base a
   run -125 snapfork run --detach "${firecracker_options[@]}" "${jail_options[@]}" --jailer-arg --nonsense a
   [[ $output == *'nonsense'* ]]

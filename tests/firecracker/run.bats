@@ -13,13 +13,6 @@ setup() {
 }
 teardown() { stop_everything; }
 
-make_template() {
-  take_snapshot "$BATS_TEST_TMPDIR/snapshot" 'guest.seed=7 guest.zero=50'
-  snapfork import base --state "$BATS_TEST_TMPDIR/snapshot/state" --memory "$BATS_TEST_TMPDIR/snapshot/memory"
-  rm -r "$BATS_TEST_TMPDIR/snapshot"
-  snapfork promote base
-}
-
 state_is() { # <fork> <state>
   [[ $(snapshot-meta state "$1") == "$2" ]]
 }
@@ -36,7 +29,7 @@ no_processes_of() { # <fork>
 }
 
 @test "run --detach: the guest computes the same result, and stop leaves nothing but the fork" {
-  make_template
+  make_base_template
   local backend
   for backend in file uffd; do
     fork_guests --backend "$backend" base "$backend"
@@ -61,7 +54,7 @@ no_processes_of() { # <fork>
 }
 
 @test "run stays with its VMM, passes on signals and the exit status, and ends it when it is killed" {
-  make_template
+  make_base_template
   fork_guests --backend uffd base a
   local signal status driver
   for signal in TERM INT HUP; do
@@ -94,7 +87,7 @@ no_processes_of() { # <fork>
 }
 
 @test "commands of run see a paused, then a running guest; one that fails ends the VMM" {
-  make_template
+  make_base_template
   fork_guests --backend uffd base a
   # shellcheck disable=SC2016 # for the commands
   run_fork a --after-load 'fc-api "$SNAPFORK_API_SOCKET" GET / | jq -r .state >"'"$BATS_TEST_TMPDIR"'/paused"; echo noise' \
@@ -118,7 +111,7 @@ no_processes_of() { # <fork>
 }
 
 @test "a Firecracker that waits is used by run --socket, and one that loaded is not" {
-  make_template
+  make_base_template
   fork_guests -n 2 base
   local a=${forks[0]} b=${forks[1]} socket
   snapfork run --prepare --detach "${firecracker_options[@]}" "$a" >"$BATS_TEST_TMPDIR/vmm"
@@ -149,7 +142,7 @@ no_processes_of() { # <fork>
 }
 
 @test "restore uses the page server once, then the file" {
-  make_template
+  make_base_template
   fork_guests --backend uffd base a
   snapfork restore "${firecracker_options[@]}" a >"$BATS_TEST_TMPDIR/a.run"
   [[ $(run_record a .backend) == uffd && $(guest_answers a sum) == "$sum" ]]
@@ -165,7 +158,7 @@ no_processes_of() { # <fork>
 }
 
 @test "twenty forks start at once, and end at once" {
-  make_template
+  make_base_template
   fork_guests -n 20 base
   printf '%s\n' "${forks[@]}" | xargs -P 20 -I{} snapfork -q run --detach "${firecracker_options[@]}" \
     --after-load ':' {} >"$BATS_TEST_TMPDIR/records"
@@ -180,7 +173,7 @@ no_processes_of() { # <fork>
 }
 
 @test "two runs of one fork at once: one runs it, the other is refused" {
-  make_template
+  make_base_template
   fork_guests --backend uffd base a
   # shellcheck disable=SC2016 # for that shell
   seq 2 | xargs -P 2 -I{} bash -c 'snapfork -q run --detach "${@:2}" a >"$1.record" 2>"$1.errors"; echo $? >"$1.status"' _ \

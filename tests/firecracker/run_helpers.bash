@@ -2,6 +2,14 @@
 # run_helpers.bash: guests whose Firecracker snapfork starts. A file that loads it also loads helpers and flow_helpers.
 # shellcheck shell=bash disable=SC2154 # variables of the helpers
 
+# Makes a template `base` of a guest that computes, and removes its snapshot.
+make_base_template() {
+  take_snapshot "$BATS_TEST_TMPDIR/snapshot" 'guest.seed=7 guest.zero=50'
+  snapfork import base --state "$BATS_TEST_TMPDIR/snapshot/state" --memory "$BATS_TEST_TMPDIR/snapshot/memory"
+  rm -r "$BATS_TEST_TMPDIR/snapshot"
+  snapfork promote base
+}
+
 # Sets the array of that name: the options by which snapfork starts this Firecracker.
 firecracker_options() {
   local arg
