@@ -16,6 +16,7 @@
 #include "base/unix_socket.h"
 #include "fc/firecracker_id.h"
 #include "fc/jail_files.h"
+#include "file/directory.h"
 #include "file/remove_tree.h"
 #include "store/jail_undo.h"
 
@@ -23,6 +24,7 @@ namespace fc {
 namespace {
 
 constexpr mode_t kOwnerOnly = 0700;
+constexpr mode_t kForAll = 0755;
 constexpr mode_t kFileMask = 022;
 constexpr mode_t kOwnerMask = 077;
 // For the jailer's directories, devices and pid file, and for files of a VMM that left its seccomp
@@ -37,25 +39,12 @@ std::string name_of(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
 }
 
-void make_directories(const std::string& path) {
-  constexpr mode_t kMode = 0755;
-  for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
-    const std::string directory = path.substr(0, slash);
-    if (::mkdir(directory.c_str(), kMode) != 0 && errno != EEXIST) {
-      base::throw_errno("cannot create " + base::quoted(directory) + " for a jail");
-    }
-    if (slash == std::string::npos) {
-      return;
-    }
-  }
-}
-
 std::string path_of(const base::Fd& fd) {
   return "/proc/self/fd/" + std::to_string(fd.get());
 }
 
 // Mounts what `fd` is at `target`, which exists.
-void bind(const base::Fd& fd, const std::string& target, unsigned long flags) {
+void mount_at(const base::Fd& fd, const std::string& target, unsigned long flags) {
   if (::mount(path_of(fd).c_str(), target.c_str(), nullptr, MS_BIND, nullptr) != 0 ||
       ::mount(nullptr, target.c_str(), nullptr,
               MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NOEXEC | flags, nullptr) != 0) {
@@ -64,21 +53,21 @@ void bind(const base::Fd& fd, const std::string& target, unsigned long flags) {
 }
 
 void bind_directory(const base::Fd& fd, const std::string& target) {
-  make_directories(target);
-  bind(fd, target, MS_NODEV);
+  file::make_directories(target, kForAll);
+  mount_at(fd, target, MS_NODEV);
 }
 
 void bind_file(const base::Fd& fd, const std::string& target, JailFile::Access access) {
   constexpr mode_t kMode = 0600;
-  make_directories(parent_of(target));
+  file::make_directories(parent_of(target), kForAll);
   base::open_file(target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, kMode);
   switch (access) {
     case JailFile::Access::write:
-      return bind(fd, target, MS_NODEV);
+      return mount_at(fd, target, MS_NODEV);
     case JailFile::Access::read:
-      return bind(fd, target, MS_NODEV | MS_RDONLY);
+      return mount_at(fd, target, MS_NODEV | MS_RDONLY);
     case JailFile::Access::show:
-      return bind(fd, target, MS_RDONLY);  // a shared drive may be a block device
+      return mount_at(fd, target, MS_RDONLY);  // a shared drive may be a block device
   }
 }
 
@@ -186,7 +175,7 @@ void Jail::enter() const {
       0) {
     base::throw_errno("cannot mount a tmpfs for a jail");
   }
-  make_directories(root_);
+  file::make_directories(root_, kForAll);
   bind_directory(shared, root_ + kInsideShared);
   if (!vsock_directory_.empty()) {
     bind_directory(shared, root_ + vsock_directory_);

@@ -20,6 +20,7 @@
 #include "base/timed_flock.h"
 #include "base/unix_socket.h"
 #include "fc/jail_request.h"
+#include "file/directory.h"
 #include "store/jail_undo.h"
 
 namespace fc {
@@ -29,18 +30,6 @@ constexpr mode_t kOwnerOnly = 0700;
 constexpr mode_t kOthersWrite = 0022;
 constexpr std::array kRunFiles{kApiSocket, kPid, kInput, kSharedLink};
 constexpr std::array kKeptFiles{kConsole, kOlderConsole, kGuest, kOptions};
-
-void make_directories(const std::string& path) {
-  for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
-    const std::string directory = path.substr(0, slash);
-    if (::mkdir(directory.c_str(), kOwnerOnly) != 0 && errno != EEXIST && errno != EISDIR) {
-      base::throw_errno("cannot create " + base::quoted(directory));
-    }
-    if (slash == std::string::npos) {
-      return;
-    }
-  }
-}
 
 [[noreturn]] void refuse(const std::string& path, const std::string& why) {
   throw base::Refused("cannot use " + base::quoted(path) + ": " + why);
@@ -103,7 +92,7 @@ VmmDirectory::VmmDirectory(std::string path, base::Fd fd)
 VmmDirectory VmmDirectory::take(const std::string& path, const base::Deadline& deadline) {
   base::check_socket_path(path + "/" + kApiSocket);
   for (;;) {
-    make_directories(path);
+    file::make_directories(path, kOwnerOnly);
     std::optional<base::Fd> fd = open_directory(path);
     if (!fd) {
       continue;  // another process removed it

@@ -93,6 +93,18 @@ void sync_tree(int dir, const std::string& path) {
   base::sync_fd(dir, path);
 }
 
+void make_directories(const std::string& path, mode_t mode) {
+  for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const std::string directory = path.substr(0, slash);
+    if (::mkdir(directory.c_str(), mode) != 0 && errno != EEXIST && errno != EISDIR) {
+      base::throw_errno("cannot create " + base::quoted(directory));
+    }
+    if (slash == std::string::npos) {
+      return;
+    }
+  }
+}
+
 std::string name_of_open(int fd, const std::string& path) {
   std::array<char, PATH_MAX> name{};
   const std::string self = "/proc/self/fd/" + std::to_string(fd);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lists a directory and flushes a tree, both by descriptor; links open files.
+// Lists a directory and flushes a tree, both by descriptor; links open files; creates directories.
 #pragma once
 
 #include <dirent.h>
@@ -38,6 +38,10 @@ void walk_tree(int dir, const std::string& path, const Visit& visit);
 // fsync writes the journal, and the others find little to do. This is why the tree is flushed after
 // it is complete. Throws std::system_error.
 void sync_tree(int dir, const std::string& path);
+
+// Creates a directory and those above it with this mode; those that exist stay. Throws
+// std::system_error.
+void make_directories(const std::string& path, mode_t mode);
 
 // Returns the present path of an open file. `path` is for messages. Throws std::system_error.
 std::string name_of_open(int fd, const std::string& path);

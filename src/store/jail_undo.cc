@@ -3,6 +3,7 @@
 #include "store/jail_undo.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,7 +66,7 @@ void remove_directory(const std::string& path) {
   const size_t slash = path.rfind('/');
   const std::string parent = path.substr(0, slash);
   const base::Fd directory(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (directory) {
+  if (directory && !is_live_jail(path)) {
     file::remove_tree(directory.get(), path.substr(slash + 1), path);
   }
 }
@@ -105,6 +106,11 @@ void JailUndo::write(int directory) const {
   const base::Fd out =
       base::open_at(directory, kUndo, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, kMode);
   base::write_full(out.get(), lines_, kUndo);
+}
+
+bool is_live_jail(const std::string& path) {
+  const base::Fd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  return fd && ::flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
 void undo_jail(int directory) noexcept {

@@ -27,10 +27,14 @@ class JailUndo {
   std::string lines_;
 };
 
+// Whether a process holds the lock of the directory at `path`: then an fc-run shares it with a VMM
+// that lives.
+bool is_live_jail(const std::string& path);
+
 // Undoes what the file in `directory` has, in its order, and removes it. Does nothing without such
 // a file. All processes of the jail have ended: what its VMM could write to is not trusted, so
-// links are not followed. Never throws; what fails is a warning, and the next removal of leftovers
-// continues.
+// links are not followed. A tree that is_live_jail() is not removed: the fc-run that wrote the file
+// was refused it. Never throws; what fails is a warning, and the rest is still undone.
 void undo_jail(int directory) noexcept;
 
 }  // namespace store

@@ -464,3 +464,18 @@ SH
   snapfork stop a
   assert_clean a
 }
+
+@test "a second fc-run with the same jail directory is refused, and the VMM that lives keeps it" {
+  make_template_with_devices
+  make_fork a
+  run -0 run_jailed a
+  run -1 --separate-stderr fc-run --dir "$PWD/run/vm/second" --id a --firecracker "$fake" --jailer "$jailer" \
+    --uid "$JAIL_UID" --gid "$JAIL_GID" --jail-base "$SNAPFORK_ROOT/guests/a" --jail-dir "$(jail_dir a)" \
+    --jail-write "$SNAPFORK_ROOT/guests/a/rootfs"
+  assert_contains "$stderr" "cannot use '$(jail_dir a)': another process uses it"
+  [[ ! -e run/vm/second ]]
+  assert_equal "$(fc-api "$(vm_dir a)/jail/api.sock" GET / | jq -r .state)" Running
+  assert_equal "$(stat -c %u "$SNAPFORK_ROOT/guests/a/rootfs")" "$JAIL_UID"
+  snapfork stop a
+  assert_clean a
+}

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds what killed programs left in .snapfork/tmp, .snapfork/trash and guests/.
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
-#include <cerrno>
 #include <exception>
 #include <optional>
 #include <string>
@@ -17,6 +15,7 @@
 #include "meta/flows/leftovers.h"
 #include "meta/fsck/fsck_candidate.h"
 #include "store/files.h"
+#include "store/jail_undo.h"
 
 namespace meta {
 namespace {
@@ -26,14 +25,10 @@ std::string removed(const FsckRun& run, const std::string& path) {
   return "removed";
 }
 
-// Whether it is the directory of a VMM that lives in a jail. fc-run locks it, and no process holds
-// the lock of the id, so it is neither a leftover nor busy.
+// No process holds the lock of the id, so the directory of a live jail is neither a leftover nor
+// busy.
 bool is_of_live_jail(const std::string& name, const std::string& path) {
-  if (!name.starts_with("jail.")) {
-    return false;
-  }
-  const base::Fd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  return fd && ::flock(fd.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  return name.starts_with("jail.") && store::is_live_jail(path);
 }
 
 void check_tmp(const FsckRun& run) {
