@@ -179,6 +179,7 @@ int run(int argc, char** argv) {
       .value("start-timeout", "SECONDS", "limit until its API answers (default 10)")
       .value("caller", "PID", "end if PID is not the parent")
       .flag("detach", "return once its API answers; it lives on");
+  base::add_dry_run(options, "check all that can be checked, and start nothing");
   options.group("Jail");
   options.value("jailer", "PATH", "start Firecracker by this jailer, as another user")
       .value("uid", "N", "the user")
@@ -189,13 +190,12 @@ int run(int argc, char** argv) {
       .value("jail-write", "PATH", "a file that is given to the user")
       .value("jail-read", "PATH", "the same, and the VMM cannot write to it")
       .value("jail-show", "PATH", "a file or socket that keeps its owner");
-  options.group("Instead of a start");
-  options.value("socket", "SOCK", "print the record of the VMM that waits at SOCK")
+  options.group("Alternative");
+  options.value("socket", "SOCK", "start nothing: print the record of the VMM at SOCK")
       .flag("end", "end the VMM of DIR, and remove DIR")
       .value("into-jail", "PATH", "move a file into the jail of the VMM of DIR")
       .value("from-jail", "PATH", "move the file of that name from there")
       .value("copy-from-jail", "PATH", "copy it, so that the VMM cannot change it");
-  base::add_dry_run(options, "check all that can be checked, and start nothing");
   options.footer(
       "Prints one record once the API answers. HUP, INT and TERM are passed on.\n"
       "Exit: that of Firecracker, or 128 and its signal; 1 DIR is in use, 2 usage,\n"

@@ -291,3 +291,13 @@ found: $SNAPFORK_ROOT/.snapfork/locks/x.y.lock: no guest has the id of this lock
     done
   done
 }
+
+@test "fsck: the manual names every problem that it finds" {
+  local project name
+  project=$(realpath "$BATS_TEST_DIRNAME/../..")
+  grep -rhoE '(\.problem = |leave\()"[a-z_]+"' "$project/src/meta/fsck" | grep -oE '[a-z_]+"' | sort -u >names
+  (($(wc -l <names) > 15)) || fail "only $(wc -l <names) names were read"
+  while IFS= read -r name; do
+    grep -qF "*${name%\"}*" "$project/man/snapshot-meta.1.scd" || fail "not in the manual: $name"
+  done <names
+}
