@@ -142,6 +142,37 @@ create" fork --backend uffd base f
   assert_undone TERM "$baseline"
 }
 
+@test "fork: a signal just before the driver reads its parts leaves nothing, and ends the driver with its status" {
+  local baseline call
+  baseline=$(store_listing)
+  copy_driver driver
+  sed -i "s/^  early_parts=()\$/  kill -TERM \$BASHPID; early_parts=()\n  kill -TERM \$BASHPID/" driver/snapfork
+  assert_equal "$(grep -c '^  kill -TERM' driver/snapfork)" 4
+  for call in 'fork base f' '-v fork base f' 'fork base'; do
+    # shellcheck disable=SC2086 # words
+    run -143 "$BASH" driver/snapfork $call
+    refute_contains "$output" 'command not found'
+    assert_equal "$(store_listing)" "$baseline"
+  done
+}
+
+@test "a driver that lacks a part names it, and changes nothing" {
+  local baseline part parts
+  baseline=$(store_listing)
+  copy_driver whole
+  parts=(whole/libexec/snapfork/lib/{steps,fork_clone,message,json,undo,step_forms,guests,pager,fork_publish,pager_path,checks,options}.bash
+    whole/libexec/snapfork/fork.bash whole/libexec/snapfork/lib/pager_start.bash)
+  for part in "${parts[@]#whole/}"; do
+    cp -R whole driver
+    rm "driver/$part"
+    run -5 "$BASH" driver/snapfork fork --backend uffd base f
+    assert_contains "$output" "snapfork: cannot read 'driver/$part': "
+    refute_contains "$output" 'command not found'
+    assert_equal "$(store_listing)" "$baseline"
+    rm -r driver
+  done
+}
+
 @test "fork: if reflink-clone is killed, nothing is published, and the reason is reported" {
   local baseline
   baseline=$(store_listing)

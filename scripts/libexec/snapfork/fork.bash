@@ -5,8 +5,7 @@
 early_parts+=(fork_clone)
 parts+=(pager fork_publish)
 if ((from_running)); then parts+=(standby from_running); else reads_later=2; fi # the clone
-# shellcheck source=scripts/libexec/snapfork/lib/pager_path.bash
-source "$libexec/lib/pager_path.bash"
+read_file "$libexec/lib/pager_path.bash"
 
 fork() {
   local ids=() new

@@ -38,8 +38,7 @@ import_layout() { # <id>
   require_store
   refuse_guest "$id"
   check_programs template-oci
-  # shellcheck source=scripts/libexec/snapfork/lib/oci.bash
-  source "$libexec/lib/oci.bash"
+  read_file "$libexec/lib/oci.bash"
   under_locks --exclusive --no-wait "$id" ::: "$id"
 }
 

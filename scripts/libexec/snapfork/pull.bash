@@ -7,8 +7,7 @@ pull() {
   require_store
   refuse_guest "${operands[0]}"
   check_programs template-oci skopeo
-  # shellcheck source=scripts/libexec/snapfork/lib/oci.bash
-  source "$libexec/lib/oci.bash"
+  read_file "$libexec/lib/oci.bash"
   check_layout_path "$root"
   under_locks --exclusive --no-wait "${operands[0]}" ::: "${operands[0]}"
 }

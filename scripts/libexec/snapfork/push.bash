@@ -7,8 +7,7 @@ push() {
   read_parts
   require_guest "$id"
   check_programs template-oci skopeo
-  # shellcheck source=scripts/libexec/snapfork/lib/oci.bash
-  source "$libexec/lib/oci.bash"
+  read_file "$libexec/lib/oci.bash"
   name_image "$place"
   if [[ -z $layout ]]; then
     temporary=''

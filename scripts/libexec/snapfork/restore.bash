@@ -2,8 +2,7 @@
 # snapfork restore: `run --detach` of a guest in Standby, which uses its memory file from now on.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-# shellcheck source=scripts/libexec/snapfork/run.bash
-source "$libexec/run.bash"
+read_file "$libexec/run.bash"
 
 restore() {
   detach=1

@@ -19,8 +19,7 @@ run() {
       || usage_error 'run: --socket uses a VMM that runs: --firecracker, --firecracker-arg and --netns cannot be given'
     [[ -z $socket ]] || ((!prepare)) || usage_error 'run: --prepare and --socket exclude each other'
     if [[ -n $jailer$jail_uid$jail_gid || ${#jailer_args[@]} -gt 0 ]]; then
-      # shellcheck source=scripts/libexec/snapfork/lib/jail.bash
-      source "$libexec/lib/jail.bash"
+      read_file "$libexec/lib/jail.bash"
       check_jail_options
     fi
     require_guest "${operands[0]}"

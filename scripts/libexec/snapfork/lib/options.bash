@@ -82,8 +82,7 @@ parse() { # <arguments...>
 
 # An unknown verb may be a program of its own.
 try_other_verb() { # <name> <argument...>
-  # shellcheck source=scripts/libexec/snapfork/lib/other_verb.bash
-  source "$libexec/lib/other_verb.bash"
+  read_file "$libexec/lib/other_verb.bash"
   become_other_verb "$@"
 }
 
@@ -96,8 +95,7 @@ take_option() { # <the words after it...>
     -q) option=--quiet ;;
     -n?*) option=-n value=${word#-n} ;;
     -h | --help | -V | --version | --list-options)
-      # shellcheck source=scripts/libexec/snapfork/lib/usage.bash
-      source "$libexec/lib/usage.bash"
+      read_file "$libexec/lib/usage.bash"
       print_usage "$word"
       ;;
     --*=*) if find_option "${word%%=*}" && [[ -n $values ]]; then option=${word%%=*} value=${word#*=}; fi ;;

@@ -24,8 +24,7 @@ pager_serves() {
 }
 
 start_pager() {
-  # shellcheck source=scripts/libexec/snapfork/lib/pager_start.bash
-  source "$libexec/lib/pager_start.bash"
+  read_file "$libexec/lib/pager_start.bash"
   start_one
 }
 

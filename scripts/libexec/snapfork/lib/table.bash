@@ -81,13 +81,13 @@ readonly option_table='
 --ignore-int ignore_int
 '
 
-# Sets `least`, `most`, `kind` and `allowed` (its options). Returns 1 if there is no such verb.
+# Sets `least`, `most`, `kind` and `allowed` (its options). Returns 1 if the verb is not in the table.
 find_verb() { # <word>
   [[ $1 == +([a-z]) && $verb_table =~ $'\n'"$1 "([0-9]+)\ ([0-9]+)\ ([a-z]+)\ ?([^$'\n']*) ]] || return 1
   least=${BASH_REMATCH[1]} most=${BASH_REMATCH[2]} kind=${BASH_REMATCH[3]} allowed=${BASH_REMATCH[4]}
 }
 
-# Sets `variable` and `values`; `values` is empty if the option has no value. Returns 1 if there is no such option.
+# Sets `variable` and `values`; `values` is empty if the option has no value. Returns 1 if the option is not in the table.
 find_option() { # <word>
   [[ $1 == -+([a-z-]) && $option_table =~ $'\n'"$1 "([a-z_]+)\ ?([^$'\n']*) ]] || return 1
   variable=${BASH_REMATCH[1]} values=${BASH_REMATCH[2]}
