@@ -1,60 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 // snapshot-meta: reads and changes metadata, states, templates and forks; holds the table of verbs.
-#include <algorithm>
 #include <array>
-#include <string>
-#include <string_view>
 
-#include "base/error.h"
 #include "base/options.h"
 #include "base/program.h"
+#include "base/verbs.h"
 #include "meta/verbs/commands.h"
 
 namespace {
 
-struct Verb {
-  std::string_view name;
-  int (*run)(int argc, char** argv);
-};
-
 constexpr std::array kVerbs{
-    Verb{"init", meta::init_command},
-    Verb{"show", meta::show_command},
-    Verb{"get", meta::get_command},
-    Verb{"set", meta::set_command},
-    Verb{"unset", meta::unset_command},
-    Verb{"guard-create", meta::guard_create_command},
-    Verb{"list", meta::list_command},
-    Verb{"state", meta::state_command},
-    Verb{"promote", meta::promote_command},
-    Verb{"demote", meta::demote_command},
-    Verb{"forks", meta::forks_command},
-    Verb{"fork-begin", meta::fork_begin_command},
-    Verb{"fork-publish", meta::fork_publish_command},
-    Verb{"fork-end", meta::fork_end_command},
-    Verb{"accept", meta::accept_command},
-    Verb{"backend", meta::backend_command},
-    Verb{"taps", meta::taps_command},
-    Verb{"host-check", meta::host_check_command},
-    Verb{"load-request", meta::load_request_command},
-    Verb{"run-prepare", meta::run_prepare_command},
-    Verb{"run-begin", meta::run_begin_command},
-    Verb{"stop", meta::stop_command},
-    Verb{"standby-begin", meta::standby_begin_command},
-    Verb{"standby-publish", meta::standby_publish_command},
-    Verb{"standby-end", meta::standby_end_command},
-    Verb{"trash", meta::trash_command},
-    Verb{"purge", meta::purge_command},
-    Verb{"verify", meta::verify_command},
-    Verb{"lint", meta::lint_command},
-    Verb{"fsck", meta::fsck_command},
-    Verb{"vmstate", meta::vmstate_command},
-    Verb{"rewrite-paths", meta::rewrite_paths_command},
-    Verb{"merge-diff", meta::merge_diff_command},
-    Verb{"install-list", meta::install_list_command},
-    Verb{"own-paths", meta::own_paths_command},
-    Verb{"session-name", meta::session_name_command},
-    Verb{"new-ids", meta::new_ids_command},
+    base::Verb{"init", meta::init_command},
+    base::Verb{"show", meta::show_command},
+    base::Verb{"get", meta::get_command},
+    base::Verb{"set", meta::set_command},
+    base::Verb{"unset", meta::unset_command},
+    base::Verb{"guard-create", meta::guard_create_command},
+    base::Verb{"list", meta::list_command},
+    base::Verb{"state", meta::state_command},
+    base::Verb{"promote", meta::promote_command},
+    base::Verb{"demote", meta::demote_command},
+    base::Verb{"forks", meta::forks_command},
+    base::Verb{"fork-begin", meta::fork_begin_command},
+    base::Verb{"fork-publish", meta::fork_publish_command},
+    base::Verb{"fork-end", meta::fork_end_command},
+    base::Verb{"accept", meta::accept_command},
+    base::Verb{"backend", meta::backend_command},
+    base::Verb{"taps", meta::taps_command},
+    base::Verb{"host-check", meta::host_check_command},
+    base::Verb{"load-request", meta::load_request_command},
+    base::Verb{"run-prepare", meta::run_prepare_command},
+    base::Verb{"run-begin", meta::run_begin_command},
+    base::Verb{"stop", meta::stop_command},
+    base::Verb{"standby-begin", meta::standby_begin_command},
+    base::Verb{"standby-publish", meta::standby_publish_command},
+    base::Verb{"standby-end", meta::standby_end_command},
+    base::Verb{"trash", meta::trash_command},
+    base::Verb{"purge", meta::purge_command},
+    base::Verb{"verify", meta::verify_command},
+    base::Verb{"lint", meta::lint_command},
+    base::Verb{"fsck", meta::fsck_command},
+    base::Verb{"vmstate", meta::vmstate_command},
+    base::Verb{"rewrite-paths", meta::rewrite_paths_command},
+    base::Verb{"merge-diff", meta::merge_diff_command},
+    base::Verb{"install-list", meta::install_list_command},
+    base::Verb{"own-paths", meta::own_paths_command},
+    base::Verb{"session-name", meta::session_name_command},
+    base::Verb{"new-ids", meta::new_ids_command},
 };
 
 constexpr const char* kFooter =
@@ -95,18 +87,10 @@ Exit status: 0 done, 1 the answer is no, 2 usage, 3 unsupported, 4 bad data,
 5 system error. See snapshot-meta(1).)";
 
 int run(int argc, char** argv) {
-  const std::string_view word = argc > 1 ? argv[1] : "";
-  const auto* const verb = std::ranges::find(kVerbs, word, &Verb::name);
-  if (verb != kVerbs.end()) {
-    return verb->run(argc - 1, argv + 1);
-  }
   base::Options options("snapshot-meta", "VERB [OPTION]... [OPERAND]...",
                         "Read and change the metadata of guests and their snapshots.");
   options.footer(kFooter);
-  if (!options.parse(argc, argv)) {
-    return 0;
-  }
-  throw base::UsageError(word.empty() ? "a verb is missing" : "unknown verb " + base::quoted(word));
+  return base::run_verb(kVerbs, options, argc, argv);
 }
 
 }  // namespace

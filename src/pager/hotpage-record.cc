@@ -6,12 +6,12 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "base/options.h"
 #include "base/program.h"
+#include "base/verbs.h"
 #include "hot/verbs/record_verb.h"
 #include "hot/verbs/verbs.h"
 #include "pager/ctl/session_trace.h"
@@ -53,33 +53,21 @@ int install(int argc, char** argv) {
   base::throw_errno("cannot run " + base::quoted(program));
 }
 
-struct Verb {
-  std::string_view name;
-  int (*run)(int argc, char** argv);
-};
 constexpr std::array kVerbs{
-    Verb{"record", record},
-    Verb{"show", hot::show_verb},
-    Verb{"stat", stat},
-    Verb{"merge", hot::merge_verb},
-    Verb{"diff", hot::diff_verb},
-    Verb{"check", check},
-    Verb{"convert", hot::convert_verb},
-    Verb{"heatmap", hot::heatmap_verb},
-    Verb{"warm", hot::warm_verb},
-    Verb{"readahead", hot::readahead_verb},
-    Verb{"install", install},
+    base::Verb{"record", record},
+    base::Verb{"show", hot::show_verb},
+    base::Verb{"stat", stat},
+    base::Verb{"merge", hot::merge_verb},
+    base::Verb{"diff", hot::diff_verb},
+    base::Verb{"check", check},
+    base::Verb{"convert", hot::convert_verb},
+    base::Verb{"heatmap", hot::heatmap_verb},
+    base::Verb{"warm", hot::warm_verb},
+    base::Verb{"readahead", hot::readahead_verb},
+    base::Verb{"install", install},
 };
 
-std::string names() {
-  std::string text;
-  for (const Verb& verb : kVerbs) {
-    text += (text.empty() ? "" : &verb == &kVerbs.back() ? " or " : ", ") + std::string(verb.name);
-  }
-  return text;
-}
-
-int help(int argc, char** argv) {
+int run(int argc, char** argv) {
   base::Options options("hotpage-record", "VERB [options] [operands]",
                         "Make, print, combine, check and use lists of hot pages.");
   options.footer(
@@ -98,23 +86,7 @@ int help(int argc, char** argv) {
       "\n"
       "Exit: 0 ok; 1 the list is not for this image; 2 usage; 4 bad list or trace;\n"
       "5 system. See hotpage-record(1).");
-  if (const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv)) {
-    parsed->require_operands(1, 0, "a verb: " + names());
-  }
-  return 0;
-}
-
-int run(int argc, char** argv) {
-  const std::string_view name = argc > 1 ? argv[1] : "";
-  for (const Verb& verb : kVerbs) {
-    if (name == verb.name) {
-      return verb.run(argc - 1, argv + 1);
-    }
-  }
-  if (!name.empty() && name.front() != '-') {
-    throw base::UsageError("unknown verb " + base::quoted(name));
-  }
-  return help(argc, argv);
+  return base::run_verb(kVerbs, options, argc, argv);
 }
 
 }  // namespace

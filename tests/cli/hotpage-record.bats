@@ -22,7 +22,7 @@ list_of_two='HPL1\x03\x01\x80\x20\x00\x00\x01\x00'
 @test "hotpage-record: without a command, or with an unknown one, is a usage error" {
   run --separate-stderr -2 hotpage-record
   assert_equal "$output" ""
-  assert_contains "$stderr" "record, show, stat, merge, diff, check, convert, heatmap, warm, readahead or install"
+  assert_contains "$stderr" "a verb is missing"
   run --separate-stderr -2 hotpage-record frobnicate
   assert_contains "$stderr" "unknown verb 'frobnicate'"
 }
