@@ -19,9 +19,10 @@ namespace {
 
 constexpr std::array<const char*, 4> kExportedKeys{
     "snapfork.vmm", "snapfork.host", "snapfork.shared_files", "snapfork.assume_no_paths"};
-constexpr std::array<std::pair<Role, const char*>, 5> kRoles{{{Role::state, "state"},
+constexpr std::array<std::pair<Role, const char*>, 6> kRoles{{{Role::state, "state"},
                                                               {Role::memory, "memory"},
-                                                              {Role::hot_list, "hot-list"},
+                                                              {Role::hpl1, "hot-list"},
+                                                              {Role::hpl2, "hot-list-2"},
                                                               {Role::drive, "drive"},
                                                               {Role::pmem, "pmem"}}};
 // More than two million hot pages.
@@ -31,10 +32,6 @@ constexpr size_t kMostNameBytes = 255;
 
 [[noreturn]] void refuse(std::string_view name, const std::string& reason) {
   throw base::BadData("cannot read " + base::quoted(name) + ": " + reason);
-}
-
-bool is_disk(Role role) {
-  return role == Role::drive || role == Role::pmem;
 }
 
 std::string text_at(const base::JsonObject& object, std::string_view key, std::string_view name) {
@@ -51,7 +48,8 @@ uint64_t most_bytes(Role role) {
   switch (role) {
     case Role::state:
       return meta::vmstate::kMaxVmStateBytes;
-    case Role::hot_list:
+    case Role::hpl1:
+    case Role::hpl2:
       return kMostHotListBytes;
     default:
       return kMostFileBytes;
@@ -121,14 +119,24 @@ const char* role_name(Role role) {
   return std::ranges::find(kRoles, role, &std::pair<Role, const char*>::first)->second;
 }
 
+bool is_hot_list(Role role) {
+  return role == Role::hpl1 || role == Role::hpl2;
+}
+
+bool is_disk(Role role) {
+  return role == Role::drive || role == Role::pmem;
+}
+
 std::string TemplateFile::path_in_guest() const {
   switch (role) {
     case Role::state:
       return "snapshots/snapshot-latest/state";
     case Role::memory:
       return "snapshots/snapshot-latest/memory";
-    case Role::hot_list:
+    case Role::hpl1:
       return "template/hot.hpl";
+    case Role::hpl2:
+      return "template/hot.hpl2";
     default:
       return name;
   }

@@ -11,8 +11,10 @@
 
 namespace oci {
 
-enum class Role { state, memory, hot_list, drive, pmem };
-const char* role_name(Role role);  // "state", "memory", "hot-list", "drive", "pmem"
+enum class Role { state, memory, hpl1, hpl2, drive, pmem };
+const char* role_name(Role role);  // "state", "memory", "hot-list", "hot-list-2", "drive", "pmem"
+bool is_hot_list(Role role);
+bool is_disk(Role role);
 
 struct TemplateFile {
   Role role = Role::state;

@@ -129,12 +129,11 @@ void NewGuest::require_space(uint64_t bytes) const {
   }
 }
 
-void NewGuest::check_hot_list() const {
+void NewGuest::check_hot_lists(const hot::ImageFacts& image) const {
   for (size_t i = 0; i < targets_.size(); ++i) {
-    if (description_.files[i].role == Role::hot_list) {
+    if (is_hot_list(description_.files[i].role)) {
       const std::string problem =
-          meta::hot_list_problem(targets_[i].fd.get(), targets_[i].path,
-                                 {.memory_bytes = description_.files[kMemoryFile].bytes});
+          meta::hot_list_problem(targets_[i].fd.get(), targets_[i].path, image);
       if (!problem.empty()) {
         throw base::BadData("cannot import " + base::quoted(request_.id) +
                             ": its hot list: " + problem);
@@ -167,13 +166,12 @@ void NewGuest::publish() {
                           .assumes_no_paths = request_.assumes_no_paths,
                           .firecracker = meta::snapshot_vmm(description_.metadata)};
   for (size_t i = kMemoryFile + 1; i < targets_.size(); ++i) {
-    if (description_.files[i].role != Role::hot_list) {
+    if (is_disk(description_.files[i].role)) {
       files.disks.push_back(
           {.file = targets_[i].path, .embedded_path = description_.files[i].path});
     }
   }
   const meta::CheckedImport checked = check_files(store_, files);
-  check_hot_list();
   warn_of_host();
 
   const Target& memory = targets_[kMemoryFile];
@@ -186,7 +184,10 @@ void NewGuest::publish() {
                         ": its memory has the digest " + record.digest +
                         ", and its description says " + base::quoted(description_.memory_digest));
   }
-  if (::fchmod(memory.fd.get(), kFileMode & ~store::kWriteBits) != 0) {
+  check_hot_lists(
+      {.memory_bytes = record.memory_bytes, .digest = record.digest, .page_size = page_size});
+  const mode_t mode = base::stat_fd(memory.fd.get(), memory.path).st_mode & ALLPERMS;
+  if (::fchmod(memory.fd.get(), mode & ~store::kWriteBits) != 0) {
     base::throw_errno("cannot seal " + base::quoted(memory.path));
   }
   base::write_file_atomic(dir_ + "/template/image.json", meta::to_json(record), kFileMode,

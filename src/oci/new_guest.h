@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "hot/hot_list.h"
 #include "oci/description.h"
 #include "oci/unpack.h"
 #include "store/store.h"
@@ -45,13 +46,13 @@ class NewGuest {
   void require_space(uint64_t bytes) const;
 
   // Checks the files against each other as the import of a snapshot does (meta::check_import), the
-  // hot list, and the digest of the memory; seals the memory; writes metadata and image.json;
+  // digest of the memory, and the hot lists; seals the memory; writes metadata and image.json;
   // flushes everything; and renames the directory into guests/. Throws base::BadData or
   // base::Refused.
   void publish();
 
  private:
-  void check_hot_list() const;
+  void check_hot_lists(const hot::ImageFacts& image) const;
   void warn_of_host() const;
 
   const store::Store& store_;

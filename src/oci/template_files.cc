@@ -16,6 +16,7 @@
 #include "meta/guest/host_record.h"
 #include "meta/guest/snapshot_record.h"
 #include "meta/image/image_record.h"
+#include "meta/image/template_lists.h"
 #include "meta/vmstate/formats.h"
 #include "meta/vmstate/vmstate.h"
 
@@ -57,7 +58,7 @@ std::string releases_text(const std::string& snapshot_version) {
 std::string disks_text(const std::vector<TemplateFile>& files) {
   base::JsonList list;
   for (const TemplateFile& file : files) {
-    if (file.role == Role::drive || file.role == Role::pmem) {
+    if (is_disk(file.role)) {
       list.add(base::JsonLine()
                    .text("role", role_name(file.role))
                    .text("name", file.name)
@@ -94,8 +95,8 @@ Annotations make_annotations(const Description& description, const meta::vmstate
     annotate(annotations, "host.kernel", host->kernel);
   }
   annotate(annotations, "disks", disks_text(description.files));
-  const bool has_hot_list = std::ranges::find(description.files, Role::hot_list,
-                                              &TemplateFile::role) != description.files.end();
+  const bool has_hot_list =
+      std::ranges::any_of(description.files, is_hot_list, &TemplateFile::role);
   annotate(annotations, "hot-list", has_hot_list ? "yes" : "no");
   return annotations;
 }
@@ -123,8 +124,11 @@ TemplateFiles::TemplateFiles(const store::Store& store, const std::string& id,
   }();
   open(store, id, {.role = Role::state});
   open(store, id, {.role = Role::memory});
-  if (store::path_exists(store.template_dir(id) + "/hot.hpl")) {
-    open(store, id, {.role = Role::hot_list});
+  if (store::path_exists(meta::hpl1_path(store, id))) {
+    open(store, id, {.role = Role::hpl1});
+  }
+  if (store::path_exists(meta::hpl2_path(store, id))) {
+    open(store, id, {.role = Role::hpl2});
   }
   for (const meta::Disk& disk : meta::disks_of(metadata)) {
     open(store, id,

@@ -102,6 +102,25 @@ teardown() { common_teardown; }
   tar --format=gnu --owner=1 -cf - -C layout index.json oci-layout blobs | template-oci import -q c -
   same_template base c
   mkdir extra
+@test "an imported template keeps an HPL2 list, and a list of another image is refused" {
+  make_template base
+  printf '# snapfork-trace 1 page_size=4096 memory_bytes=16777216 regions=0+16777216\n3\n0\n' >trace
+  hotpage-record record --format hpl2 -o list trace
+  snapshot-meta install-list base list
+  template-oci export -q base layout
+  template-oci import -q new layout
+  cmp "$(guest_dir base)/template/hot.hpl" "$(guest_dir new)/template/hot.hpl"
+  cmp "$(guest_dir base)/template/hot.hpl2" "$(guest_dir new)/template/hot.hpl2"
+  snapshot-meta verify new
+  # The list of another template is not for this memory.
+  make_template v2 2
+  snapshot-meta install-list v2 list
+  cp "$(guest_dir v2)/template/hot.hpl2" "$(guest_dir base)/template/hot.hpl2"
+  template-oci export -q base other
+  run -4 --separate-stderr template-oci import third other
+  assert_contains "$stderr" "cannot import 'third': its hot list"
+}
+
   cp -R layout/. extra
   : >extra/README
   ln -s /etc/passwd extra/link
