@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -134,6 +135,14 @@ std::vector<file::ByteRange> holes_of(const ChunkIndex& index, uint32_t file, ui
   return holes;
 }
 
+uint64_t total_size(const std::vector<file::ByteRange>& ranges) {
+  uint64_t bytes = 0;
+  for (const file::ByteRange& range : ranges) {
+    bytes += static_cast<uint64_t>(range.size());
+  }
+  return bytes;
+}
+
 // Allocates the blocks between the holes that a file keeps, so that chunks that several threads
 // write lie in few extents. Blocks that are shared stay shared. The shorter holes of a file with
 // more than kMostHoles get zeros, because each clone of the file pays for each of its extents.
@@ -164,51 +173,74 @@ void allocate(const Target& target, const std::vector<file::ByteRange>& holes, u
   }
 }
 
-// Writes the chunks that are not shared. A file that then has too many extents, because the blocks
-// that it shares are in many pieces, is written again without sharing.
-void fill(const NewGuest& guest, const Description& description, const Version& version,
-          std::vector<bool>& is_shared, cloning::Progress& progress) {
-  std::vector<bool> is_wanted = is_shared;
-  is_wanted.flip();
+// The space that some files need: for the chunks that are wanted, and for the zeros in holes that
+// allocate() does not keep.
+uint64_t space_for(const std::vector<uint32_t>& files, const Description& description,
+                   const Version& version, const std::vector<bool>& is_wanted) {
+  uint64_t bytes = bytes_of(version.index, is_wanted, true);
+  for (const uint32_t file : files) {
+    const std::vector<file::ByteRange> holes =
+        holes_of(version.index, file, description.files[file].bytes);
+    bytes += total_size(holes) - total_size(file::longest(holes, kMostHoles));
+  }
+  return bytes;
+}
+
+void fill_files(const std::vector<uint32_t>& files, const NewGuest& guest,
+                const Description& description, const Version& version,
+                const std::vector<bool>& is_wanted, cloning::Progress& progress) {
+  guest.require_space(space_for(files, description, version, is_wanted));
   progress.begin("packs", static_cast<int64_t>(bytes_of(version.index, is_wanted, true)));
-  for (uint32_t file = 0; file < description.files.size(); ++file) {
+  for (const uint32_t file : files) {
     const uint64_t bytes = description.files[file].bytes;
     allocate(guest.targets()[file], holes_of(version.index, file, bytes), bytes);
   }
   unpack(version, is_wanted, guest.targets(), jobs_here(), progress);
+}
+
+// Whether the file shares chunks, and has too many extents because those blocks are in many pieces.
+bool is_fragmented(uint32_t file, const Target& target, const ChunkIndex& index,
+                   const std::vector<bool>& is_shared) {
+  bool shares = false;
+  for (size_t i = 0; i < is_shared.size(); ++i) {
+    shares = shares || (index.chunks[i].file == file && is_shared[i]);
+  }
+  return shares && file::count_extents(target.fd.get(), file::Flush::yes, target.path).value_or(0) >
+                       file::kManyExtents;
+}
+
+// Writes the chunks that are not shared. A file that is then fragmented is written again without
+// sharing.
+void fill(const NewGuest& guest, const Description& description, const Version& version,
+          std::vector<bool>& is_shared, cloning::Progress& progress) {
+  std::vector<uint32_t> all(description.files.size());
+  std::iota(all.begin(), all.end(), 0U);
+  std::vector<bool> is_wanted = is_shared;
+  is_wanted.flip();
+  fill_files(all, guest, description, version, is_wanted, progress);
+  std::vector<uint32_t> fragmented;
   std::vector<bool> again(is_shared.size());
-  bool any = false;
-  for (uint32_t file = 0; file < description.files.size(); ++file) {
+  for (const uint32_t file : all) {
     const Target& target = guest.targets()[file];
-    const uint64_t bytes = description.files[file].bytes;
-    bool shares = false;
-    for (size_t i = 0; i < is_shared.size(); ++i) {
-      shares = shares || (version.index.chunks[i].file == file && is_shared[i]);
-    }
-    if (!shares ||
-        file::count_extents(target.fd.get(), file::Flush::yes, target.path).value_or(0) <=
-            file::kManyExtents) {
+    if (!is_fragmented(file, target, version.index, is_shared)) {
       continue;
     }
     base::say_detail(base::quoted(target.path) +
                      " would have too many extents; it is copied instead of shared");
     if (::ftruncate(target.fd.get(), 0) != 0 ||
-        ::ftruncate(target.fd.get(), static_cast<off_t>(bytes)) != 0) {
+        ::ftruncate(target.fd.get(), static_cast<off_t>(description.files[file].bytes)) != 0) {
       base::throw_errno("cannot truncate " + base::quoted(target.path));
     }
     for (size_t i = 0; i < is_shared.size(); ++i) {
       if (version.index.chunks[i].file == file) {
         is_shared[i] = false;
         again[i] = true;
-        any = true;
       }
     }
-    allocate(target, holes_of(version.index, file, bytes), bytes);
+    fragmented.push_back(file);
   }
-  if (any) {
-    guest.require_space(bytes_of(version.index, again, true));
-    progress.begin("packs", static_cast<int64_t>(bytes_of(version.index, again, true)));
-    unpack(version, again, guest.targets(), jobs_here(), progress);
+  if (!fragmented.empty()) {
+    fill_files(fragmented, guest, description, version, again, progress);
   }
 }
 
@@ -235,7 +267,6 @@ ImportReport import_layout(const store::Store& store, const ImportRequest& reque
       report.shared_with = source->id();
     }
   }
-  guest.require_space(bytes_of(version.index, is_shared, false));
   fill(guest, description, version, is_shared, progress);
   progress.erase();
   report.shared_bytes = bytes_of(version.index, is_shared, true);

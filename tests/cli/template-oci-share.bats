@@ -8,10 +8,7 @@ load ../mounts
 load snapshot-meta_helpers
 load template-oci_helpers
 
-setup() {
-  require_cmd openssl python3
-  common_setup
-}
+setup() { oci_setup; }
 teardown() {
   common_teardown
   unmount_all
@@ -27,6 +24,21 @@ store_on() { # <xfs|btrfs|ext4> [MiB]
 
 shared_bytes() { # <file>
   filefrag -v "$1" | awk -F'[:.]+' '/shared/ { sum += $6 } END { print sum * 4096 }'
+}
+
+# A template whose memory has 1024 chunks with holes between them.
+make_scattered_template() { # <id>
+  "$HELPERS/write-vmstate" state 10.0.0 512
+  truncate -s 512M memory
+  python3 - <<'END'
+with open('memory', 'r+b') as file:
+    for chunk in range(0, 2048, 2):
+        file.seek(chunk * 262144)
+        file.write(b'%8d' % chunk * 512)
+END
+  snapshot-meta init -q "$1" --state state --memory memory
+  chmod a-w "$(memory_of "$1")"
+  snapshot-meta promote -q "$1"
 }
 
 shares_with_a_local_template() { # <filesystem>
@@ -66,7 +78,7 @@ shares_with_a_local_template() { # <filesystem>
   store_on xfs
   make_template base
   template-oci export -q base layout
-  spawn template-lock base -- sleep 1000
+  spawn template-lock base -- tail -f /dev/null
   wait_until_held base
   run -0 --separate-stderr template-oci import a layout --json
   assert_equal "$(json .shared_with)" null
@@ -76,17 +88,7 @@ shares_with_a_local_template() { # <filesystem>
 
 @test "memory in many pieces gets at most 1000 extents, with and without a template to share with" {
   store_on xfs 900
-  "$HELPERS/write-vmstate" state 10.0.0 512
-  truncate -s 512M memory
-  python3 - <<'END'
-with open('memory', 'r+b') as file:
-    for chunk in range(0, 2048, 2):  # 1024 chunks with holes between them
-        file.seek(chunk * 262144)
-        file.write(b'%8d' % chunk * 512)
-END
-  snapshot-meta init -q base --state state --memory memory
-  chmod a-w "$(memory_of base)"
-  snapshot-meta promote -q base
+  make_scattered_template base
   template-oci export -q base layout
   template-oci import -q a layout --share never
   (($(jq .extents "$(guest_dir a)/template/image.json") <= 1000))
@@ -94,6 +96,22 @@ END
   template-oci import -q b layout --share a
   (($(jq .extents "$(guest_dir b)/template/image.json") <= 1000))
   cmp "$(memory_of base)" "$(memory_of b)"
+}
+
+# Leaves so many MiB free on the filesystem of the store.
+leave_free() { # <MiB>
+  fallocate -l $(($(stat -f -c '%f * %S' .) - ($1 << 20))) fill
+}
+
+@test "the zeros of holes that an import does not keep count as needed space" {
+  store_on xfs 900
+  make_scattered_template base
+  template-oci export -q base layout
+  leave_free 320
+  # 1024 chunks, and 524 holes of one chunk.
+  run -5 --separate-stderr template-oci import new layout --share never
+  [[ $stderr =~ 'it needs 387 MiB, and '[0-9]+' MiB are free in' ]] || fail "$stderr"
+  [[ -z $(ls -A "$SNAPFORK_ROOT/.snapfork/tmp") ]]
 }
 
 @test "a template that is too large for the filesystem is refused with both numbers, before data is written" {
