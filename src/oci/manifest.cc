@@ -113,9 +113,9 @@ std::string encode_manifest(const Manifest& manifest, const Annotations& annotat
   for (const Descriptor& pack : manifest.packs) {
     layers.add(descriptor_line(pack).str());
   }
-  base::JsonObject texts;
+  base::JsonObject members;
   for (const auto& [key, value] : annotations) {
-    texts.set(key, base::json_string(value));
+    members.set(key, base::json_string(value));
   }
   return base::JsonLine()
       .number("schemaVersion", 2)
@@ -123,7 +123,7 @@ std::string encode_manifest(const Manifest& manifest, const Annotations& annotat
       .text("artifactType", kTemplateType)
       .raw("config", descriptor_line(empty_config()).str())
       .raw("layers", layers.str())
-      .raw("annotations", texts.compact())
+      .raw("annotations", members.compact())
       .str();
 }
 

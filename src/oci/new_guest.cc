@@ -49,12 +49,16 @@ meta::CheckedImport check_files(const store::Store& store, const meta::InitReque
   }
 }
 
+[[noreturn]] void throw_existing(const std::string& id) {
+  throw base::Refused("cannot import " + base::quoted(id) +
+                      ": the guest exists; choose another id or delete it");
+}
+
 }  // namespace
 
 void refuse_existing(const store::Store& store, const std::string& id) {
   if (meta::guest_exists(store, id)) {
-    throw base::Refused("cannot import " + base::quoted(id) +
-                        ": the guest exists; choose another id or delete it");
+    throw_existing(id);
   }
 }
 
@@ -64,8 +68,7 @@ void check_request(const NewGuestRequest& request, const Description& descriptio
       throw base::Refused("cannot import " + base::quoted(request.id) +
                           ": the template needs the file " + base::quoted(path) +
                           " of the host, which the layout does not have; copy it to this host, and "
-                          "add --shared-file " +
-                          path);
+                          "name it with --shared-file");
     }
   }
   const std::string version = meta::snapshot_vmm(description.metadata);
@@ -221,7 +224,7 @@ void NewGuest::publish() {
   file::sync_tree(dir.get(), dir_);
   targets_.clear();
   if (!store::rename_new(store_, dir_, store_.guest_dir(request_.id))) {
-    refuse_existing(store_, request_.id);
+    throw_existing(request_.id);
   }
   is_published_ = true;
   store::sync_dir(store_.guests_dir());

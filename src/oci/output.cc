@@ -150,11 +150,11 @@ void DirectoryOutput::finish(const Descriptor& manifest, const std::string& tag)
       }
     }
   } else {
-    base::write_file_atomic(path_ + "/oci-layout", layout_file(), kFileMode, base::Durable::no);
+    base::write_file_atomic(path_ + "/oci-layout", layout_file(), kFileMode, base::Durable::whole);
   }
   entries.push_back(make_entry(manifest, tag));
   base::write_file_atomic(path_ + "/index.json", encode_entries(entries), kFileMode,
-                          base::Durable::no);
+                          base::Durable::whole);
   added_.clear();
   is_new_ = false;
   if (old && layout_) {

@@ -51,9 +51,10 @@ class DirectoryOutput : public Output {
 
   base::Fd new_blob() const override;
   void add(const Descriptor& blob, base::Fd file) override;
-  // Replaces the entry with the same tag. Removes the blobs of the manifest that this entry had,
-  // unless another manifest has them. If any manifest of the layout is not that of a template, no
-  // blob is removed, because what it refers to is not known.
+  // index.json is flushed before it is renamed, because all versions depend on it; blobs are not
+  // flushed. Replaces the entry with the same tag. Removes the blobs of the manifest that this
+  // entry had, unless another manifest has them. If any manifest of the layout is not that of a
+  // template, no blob is removed, because what it refers to is not known.
   void finish(const Descriptor& manifest, const std::string& tag) override;
 
  private:

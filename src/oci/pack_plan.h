@@ -28,8 +28,8 @@ struct PackPlan {
 // that stays. The plan depends on its arguments alone. The rules:
 //
 // * A pack without a chunk that is still used is dropped.
-// * If more than kMostDeadShare of the bytes of the packs that stay are unused, the packs with the
-//   largest unused share are dropped until that is no longer so.
+// * The packs with the largest unused share are dropped until at most kMostDeadShare of the bytes
+//   of the others are unused.
 // * There are at most kMostPacks. If there would be more, the smallest old packs are dropped.
 // * A new pack has the chunks of at least kLeastPackBytes raw bytes, and more if the template is so
 //   large that it would have more than kPacksOfOneVersion packs.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // template-oci: exports templates as OCI image layouts, and imports them.
 #include <array>
+#include <csignal>
 
 #include "base/options.h"
 #include "base/program.h"
@@ -25,6 +26,9 @@ Exit status: 0 done, 1 refused, 2 usage, 3 unsupported, 4 bad data, 5 system
 error. See template-oci(1).)";
 
 int run(int argc, char** argv) {
+  // A file that becomes too large (RLIMIT_FSIZE) then gives EFBIG and a message; SIGXFSZ would end
+  // the process, and leave its temporary files.
+  static_cast<void>(std::signal(SIGXFSZ, SIG_IGN));
   base::Options options("template-oci", "VERB [OPTION]... [OPERAND]...",
                         "Move templates by OCI image layouts.");
   options.footer(kFooter);

@@ -8,8 +8,7 @@ load snapshot-meta_helpers
 load template-oci_helpers
 
 setup() {
-  require_cmd openssl python3
-  common_setup
+  oci_setup
   make_template base
   template-oci export -q base layout
 }

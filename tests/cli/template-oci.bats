@@ -7,10 +7,7 @@ load helpers
 load snapshot-meta_helpers
 load template-oci_helpers
 
-setup() {
-  require_cmd openssl python3
-  common_setup
-}
+setup() { oci_setup; }
 teardown() { common_teardown; }
 
 @test "template-oci: help, version, unknown options, closed streams" {
@@ -43,6 +40,53 @@ teardown() { common_teardown; }
   [[ -z $(ls -A "$SNAPFORK_ROOT/.snapfork/tmp") ]]
 }
 
+@test "an import has no more permissions than the umask gives" {
+  make_template base
+  template-oci export -q base layout
+  (umask 077 && template-oci import -q new layout)
+  assert_equal "$(stat -c %A "$(memory_of new)")" -r--------
+  snapshot-meta verify new
+}
+
+@test "a limit on the length of files (ulimit -f) is a message, and leaves nothing" {
+  make_template base
+  run -5 --separate-stderr bash -c 'ulimit -f 100; template-oci export base layout'
+  assert_contains "$stderr" 'File too large'
+  [[ ! -e layout ]]
+  template-oci export -q base layout
+  run -5 --separate-stderr bash -c 'ulimit -f 100; template-oci import new layout'
+  assert_contains "$stderr" 'File too large'
+  [[ -z $(ls -A "$SNAPFORK_ROOT/.snapfork/tmp") ]]
+}
+
+@test "an import that waits for its tar delays only imports of the same id" {
+  make_template base
+  template-oci export -q base layout
+  mkfifo tar
+  exec 9<>tar
+  spawn bash -c 'exec template-oci import stalled - <tar'
+  wait_until_held stalled
+  template-oci import -q other layout
+  run -1 --separate-stderr snapfork import stalled --oci layout
+  assert_contains "$stderr" "held exclusively by $spawned_pid"
+  kill "$spawned_pid"
+  exec 9>&-
+  wait_until 10 is_gone "$spawned_pid"
+  # The signal left temporary files.
+  snapshot-meta purge stalled
+  [[ -z $(ls -A "$SNAPFORK_ROOT/.snapfork/tmp") ]]
+}
+
+@test "an export flushes index.json before it replaces it" {
+  require_cmd strace
+  make_template base
+  template-oci export -q base layout
+  local last
+  strace -f -qq -o calls -e trace=fsync,fdatasync,rename,renameat,renameat2 template-oci export -q base layout
+  last=$(grep -B 1 'index.json"' calls)
+  [[ $last == *sync\(*$'\n'*rename* ]] || fail "$last"
+}
+
 @test "an imported template keeps its host, its Firecracker and its hot list" {
   make_template base
   snapshot-meta set base snapfork.vmm:='{"version":"1.16.0","from":"import"}'
@@ -56,6 +100,25 @@ teardown() { common_teardown; }
   assert_equal "$(snapshot-meta get new snapfork.vmm.version)" 1.16.0
   assert_equal "$(snapshot-meta get new snapfork.host.kernel)" 1.2.3
   cmp "$(guest_dir base)/template/hot.hpl" "$(guest_dir new)/template/hot.hpl"
+}
+
+@test "an imported template keeps an HPL2 list, and a list of another image is refused" {
+  make_template base
+  printf '# snapfork-trace 1 page_size=4096 memory_bytes=16777216 regions=0+16777216\n3\n0\n' >trace
+  hotpage-record record --format hpl2 -o list trace
+  snapshot-meta install-list base list
+  template-oci export -q base layout
+  template-oci import -q new layout
+  cmp "$(guest_dir base)/template/hot.hpl" "$(guest_dir new)/template/hot.hpl"
+  cmp "$(guest_dir base)/template/hot.hpl2" "$(guest_dir new)/template/hot.hpl2"
+  snapshot-meta verify new
+  # The list of another template is not for this memory.
+  make_template v2 2
+  snapshot-meta install-list v2 list
+  cp "$(guest_dir v2)/template/hot.hpl2" "$(guest_dir base)/template/hot.hpl2"
+  template-oci export -q base other
+  run -4 --separate-stderr template-oci import third other
+  assert_contains "$stderr" "cannot import 'third': its hot list"
 }
 
 @test "the manifest describes the snapshot, the host and the disks" {
@@ -102,25 +165,6 @@ teardown() { common_teardown; }
   tar --format=gnu --owner=1 -cf - -C layout index.json oci-layout blobs | template-oci import -q c -
   same_template base c
   mkdir extra
-@test "an imported template keeps an HPL2 list, and a list of another image is refused" {
-  make_template base
-  printf '# snapfork-trace 1 page_size=4096 memory_bytes=16777216 regions=0+16777216\n3\n0\n' >trace
-  hotpage-record record --format hpl2 -o list trace
-  snapshot-meta install-list base list
-  template-oci export -q base layout
-  template-oci import -q new layout
-  cmp "$(guest_dir base)/template/hot.hpl" "$(guest_dir new)/template/hot.hpl"
-  cmp "$(guest_dir base)/template/hot.hpl2" "$(guest_dir new)/template/hot.hpl2"
-  snapshot-meta verify new
-  # The list of another template is not for this memory.
-  make_template v2 2
-  snapshot-meta install-list v2 list
-  cp "$(guest_dir v2)/template/hot.hpl2" "$(guest_dir base)/template/hot.hpl2"
-  template-oci export -q base other
-  run -4 --separate-stderr template-oci import third other
-  assert_contains "$stderr" "cannot import 'third': its hot list"
-}
-
   cp -R layout/. extra
   : >extra/README
   ln -s /etc/passwd extra/link
@@ -225,7 +269,7 @@ teardown() { common_teardown; }
   chmod a-w "$(memory_of base)"
   snapshot-meta promote -q base
   template-oci export -q base layout
-  refuse_import 1 "add --shared-file $PWD/shared.img" layout
+  refuse_import 1 "the template needs the file '$PWD/shared.img' of the host" layout
   template-oci import -q new layout --shared-file "$PWD/shared.img"
   assert_equal "$(snapshot-meta get new snapfork.shared_files)" "[\"$PWD/shared.img\"]"
 }
@@ -250,13 +294,13 @@ teardown() { common_teardown; }
 
 @test "an export is refused while another process changes the template, and permits forks" {
   make_template base
-  spawn template-lock base -- sleep 1000
+  spawn template-lock base -- tail -f /dev/null
   wait_until_held base
   run -1 --separate-stderr template-oci export base layout
   assert_contains "$stderr" "'base'"
   kill "$spawned_pid"
   wait_until 10 is_gone "$spawned_pid"
-  spawn template-lock --shared base -- sleep 1000
+  spawn template-lock --shared base -- tail -f /dev/null
   wait_until_held base
   template-oci export -q base layout
 }

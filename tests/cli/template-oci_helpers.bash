@@ -2,6 +2,11 @@
 # Makes templates with data, and changes layouts as other programs and attackers do.
 # shellcheck shell=bash disable=SC2154 # output and status are set by run
 
+oci_setup() {
+  require_cmd openssl python3
+  common_setup
+}
+
 # A template with 16 MiB of memory, of which some chunks have data, and a disk of 1 MiB. `version` changes a part of it.
 make_template() { # <id> [version]
   local version=${2-1}

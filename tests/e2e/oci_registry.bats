@@ -8,8 +8,8 @@ load ../cli/snapshot-meta_helpers
 load ../cli/template-oci_helpers
 
 setup() {
-  require_cmd skopeo docker-registry openssl python3
-  common_setup
+  require_cmd skopeo docker-registry
+  oci_setup
   registry_data=$BATS_TEST_TMPDIR/registry
 }
 teardown() { common_teardown; }
@@ -62,6 +62,19 @@ registry_blob() { # <digest>
 nothing_left() { # <id>
   [[ ! -e $SNAPFORK_ROOT/guests/$1 ]]
   assert_equal "$(ls -A "$SNAPFORK_ROOT/.snapfork/tmp")" ''
+}
+
+# Pushes the template "base", and begins a pull that waits for a blob: the registry reads a FIFO in its place. Descriptor 9
+# keeps the FIFO open; the file "saved" is the blob.
+begin_stalled_pull() {
+  snapfork -q push --layout layout base "$ref:v1"
+  data=$(registry_blob "$(layer_of layout 2 base)")
+  mv "$data" saved
+  mkfifo "$data"
+  spawn_to pull.log snapfork pull new "$ref:v1"
+  pull_pid=$spawned_pid
+  exec 9<>"$data"
+  wait_until 30 test -d "$SNAPFORK_ROOT/.snapfork/tmp/pull.new/layout"
 }
 
 # The number of blobs that clients uploaded.
@@ -151,15 +164,7 @@ uploads() {
 @test "a registry that is killed during a push or a pull: the command fails, and the next one works" {
   start_registry
   make_template base
-  # The registry reads this FIFO in place of a blob, so the pull is in the middle when the registry is killed.
-  snapfork -q push --layout layout base "$ref:v1"
-  data=$(registry_blob "$(layer_of layout 2 base)")
-  mv "$data" saved
-  mkfifo "$data"
-  spawn_to pull.log snapfork pull new "$ref:v1"
-  pull_pid=$spawned_pid
-  exec 9<>"$data"
-  wait_until 30 test -d "$SNAPFORK_ROOT/.snapfork/tmp/pull.new/layout"
+  begin_stalled_pull
   stop_registry
   exec 9>&-
   wait_until 120 is_gone "$pull_pid"
@@ -219,14 +224,7 @@ uploads() {
 @test "a pull that is signalled leaves nothing" {
   start_registry
   make_template base
-  snapfork -q push --layout layout base "$ref:v1"
-  data=$(registry_blob "$(layer_of layout 2 base)")
-  mv "$data" saved
-  mkfifo "$data"
-  spawn_to pull.log snapfork pull new "$ref:v1"
-  pull_pid=$spawned_pid
-  exec 9<>"$data"
-  wait_until 30 test -d "$SNAPFORK_ROOT/.snapfork/tmp/pull.new/layout"
+  begin_stalled_pull
   kill -TERM "$pull_pid"
   wait_until 30 is_gone "$pull_pid"
   exec 9>&-
