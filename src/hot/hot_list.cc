@@ -8,7 +8,9 @@
 
 #include "base/error.h"
 #include "hot/hpl1.h"
-#include "hot/hpl2.h"
+#include "hot/hpl2_reader.h"
+#include "hot/hpl2_rules.h"
+#include "hot/hpl2_writer.h"
 
 namespace hot {
 namespace {

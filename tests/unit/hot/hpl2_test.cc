@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests the HPL2 format: its vectors, properties of random lists, and every damage.
-#include "hot/hpl2.h"
+#include "hot/hpl2_reader.h"
 
 #include <gtest/gtest.h>
 
@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/hex.h"
 #include "base/little_endian.h"
+#include "hot/hpl2_writer.h"
 #include "hot/list_sets.h"
 
 namespace hot {

@@ -10,7 +10,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "hot/hpl2.h"
+#include "hot/hpl2_reader.h"
+#include "hot/hpl2_writer.h"
 
 namespace hot {
 namespace {
