@@ -13,9 +13,9 @@
 
 #include "base/error.h"
 #include "base/options.h"
+#include "pager/ctl/addresses.h"
 #include "pager/ctl/verbs.h"
 #include "pager/serve/serving_options.h"
-#include "store/run_dir.h"
 
 namespace pager {
 namespace {
@@ -107,18 +107,6 @@ base::Options make_options() {
   return options;
 }
 
-std::string control_of(const base::ParsedOptions& options) {
-  std::string control = options.value_or("control", "");
-  if (control.empty()) {
-    control = store::find_control_socket();
-  }
-  if (control.empty()) {
-    throw base::UsageError(
-        "no control socket: use --control, or set SNAPFORK_PAGER or XDG_RUNTIME_DIR");
-  }
-  return control;
-}
-
 }  // namespace
 
 int run_control_command(int argc, char** argv) {
@@ -134,7 +122,7 @@ int run_control_command(int argc, char** argv) {
   constexpr int64_t kDefaultTimeoutMs = 30'000;
   verb.run(
       {.options = *options,
-       .control = control_of(*options),
+       .control = control_socket_of(*options),
        .timeout = std::chrono::milliseconds(options->seconds_as_ms("timeout", kDefaultTimeoutMs))});
   return 0;
 }

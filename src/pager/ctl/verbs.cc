@@ -12,6 +12,7 @@
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/output.h"
+#include "pager/ctl/addresses.h"
 #include "pager/ctl/hung_guests.h"
 #include "pager/ctl/reply_fields.h"
 #include "pager/serve/control_request.h"
@@ -24,21 +25,6 @@ using base::JsonObject;
 // The server has another working directory, so paths are sent as absolute paths.
 std::string absolute(const std::string& path) {
   return std::filesystem::absolute(path).string();
-}
-
-// Returns the target of a session. Bytes that are not allowed in a target are rejected; the server
-// would replace them by '-' anyway.
-std::string target_of(const std::string& id) {
-  for (const char c : id) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte <= ' ' || byte >= 0x7f || c == '/' || c == '?' || c == '#' || c == '%') {
-      throw base::UsageError("bad session id " + base::quoted(id));
-    }
-  }
-  if (id.empty()) {
-    throw base::UsageError("bad session id ''");
-  }
-  return "/sessions/" + id;
 }
 
 // The fields that all sessions of one call have in common.
@@ -61,7 +47,7 @@ SessionRequest request_for(const std::string& operand, const Call& call, Session
     throw base::UsageError("bad operand " + base::quoted(operand) + ": ID=MEMORY is needed");
   }
   request.id = operand.substr(0, equals);
-  static_cast<void>(target_of(request.id));
+  static_cast<void>(session_target(request.id));
   request.instance_id = call.options.value_or("instance-id", request.id);
   request.memory_path = absolute(operand.substr(equals + 1));
   return request;
@@ -142,14 +128,14 @@ void list_hung_guests(const Call& call) {
 }
 
 void show_session(const Call& call) {
-  const std::string target = target_of(call.operands()[1]);
+  const std::string target = session_target(call.operands()[1]);
   base::write_line_out(call.connect().ask("GET", target));
 }
 
 void close_sessions(const Call& call) {
   std::vector<std::string> targets;
   std::transform(call.operands().begin() + 1, call.operands().end(), std::back_inserter(targets),
-                 target_of);
+                 session_target);
   ControlClient control = call.connect();
   for (const std::string& target : targets) {
     control.ask("POST", target + "/close");
@@ -157,14 +143,14 @@ void close_sessions(const Call& call) {
 }
 
 void complete_session(const Call& call) {
-  const std::string target = target_of(call.operands()[1]);
+  const std::string target = session_target(call.operands()[1]);
   const std::string body = complete_body(call.options);
   call.connect().ask_and_wait("POST", target + "/complete", body);
 }
 
 void prefetch_list(const Call& call) {
   const std::vector<std::string>& operands = call.operands();
-  const std::string target = target_of(operands[1]);
+  const std::string target = session_target(operands[1]);
   call.connect().ask("POST", target + "/prefetch",
                      operands.size() > 2
                          ? base::JsonLine().text("hot_list_path", absolute(operands[2])).str()
@@ -172,20 +158,20 @@ void prefetch_list(const Call& call) {
 }
 
 void pause_prefetch(const Call& call) {
-  const std::string target = target_of(call.operands()[1]);
+  const std::string target = session_target(call.operands()[1]);
   call.connect().ask("POST", target + "/pause-prefetch");
 }
 
 void mark_trace(const Call& call) {
   const std::vector<std::string>& operands = call.operands();
-  call.connect().ask("POST", target_of(operands[1]) + "/mark",
+  call.connect().ask("POST", session_target(operands[1]) + "/mark",
                      base::JsonLine().text("name", operands[2]).str());
 }
 
 void trace_session(const Call& call) {
   const std::vector<std::string>& operands = call.operands();
   const std::string path = operands.size() > 2 ? absolute(operands[2]) : "";
-  call.connect().ask("POST", target_of(operands[1]) + "/trace",
+  call.connect().ask("POST", session_target(operands[1]) + "/trace",
                      base::JsonLine().text("trace_path", path).str());
 }
 
