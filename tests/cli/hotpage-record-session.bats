@@ -31,7 +31,7 @@ entries() { hotpage-record stat --json "$1" | jq .entries; }
   assert_equal "$(uffd-ctl session a | jq .trace_path)" null
   run --separate-stderr -0 timeout 30 hotpage-record record --session a --seconds 0.2 -o list.hpl2
   (($(entries list.hpl2) >= 50)) || fail "$(entries list.hpl2) pages"
-  no_trace() { [[ $(uffd-ctl session a | jq .trace_path) == null && -z $(find . -name 'record.*') ]]; }
+  no_trace() { [[ $(uffd-ctl session a | jq .trace_path) == null && -z $(find . -name 'hotpage-record.*') ]]; }
   wait_until 10 no_trace
   run --separate-stderr -0 timeout 30 hotpage-record record --session a --seconds 0.1 -o list.hpl2
   release_vmm
@@ -49,6 +49,51 @@ entries() { hotpage-record stat --json "$1" | jq .entries; }
   assert_equal "$(entries list.hpl2)" "$(grep -vc '^#' trace)"
   run --separate-stderr -1 hotpage-record record --session b -o other
   run --separate-stderr -1 hotpage-record record --control nothing.sock --session a -o other
+}
+
+# Starts a recorder of session a that ends with the trace; returns when it reads the trace.
+start_recorder() {
+  spawn_to recorder hotpage-record record --session a -o list.hpl2
+  recorder=$spawned_pid
+  begun() { compgen -G 'hotpage-record.*.trace' >/dev/null && readlink "/proc/$recorder/fd/"* | grep -q '/hotpage-record'; }
+  wait_until 20 begun
+}
+is_not_traced() { [[ $(uffd-ctl session a | jq .trace_path) == null && -z $(find . -name 'hotpage-record.*') ]]; }
+
+@test "record --session: an interrupted recorder ends its trace, and the next one ends that of a killed one" {
+  serve_control
+  uffd-ctl create --lazy a=memory
+  hold_vmm s/a.sock --pages 60 --seed 3
+  start_recorder
+  kill -TERM "$recorder"
+  wait_for_end "$recorder" 143
+  wait_until 10 is_not_traced
+  [[ ! -e list.hpl2 ]]
+  start_recorder
+  kill -KILL "$recorder"
+  wait_for_end "$recorder" 137
+  compgen -G 'hotpage-record.*.trace'
+  run --separate-stderr -0 timeout 30 hotpage-record record --session a --seconds 0.1 -o list.hpl2
+  (($(entries list.hpl2) >= 50))
+  wait_until 10 is_not_traced
+  release_vmm
+}
+
+@test "record --session: a second recorder leaves the trace to the first one, and both end when it ends" {
+  serve_control
+  uffd-ctl create --lazy a=memory
+  hold_vmm s/a.sock --pages 60 --seed 3
+  start_recorder
+  run --separate-stderr -0 timeout 30 hotpage-record record --session a --seconds 0.1 -o second.hpl2
+  compgen -G 'hotpage-record.*.trace'
+  uffd-ctl trace a
+  wait_for_end "$recorder" 0
+  assert_equal "$(entries list.hpl2)" "$(entries second.hpl2)"
+  wait_until 10 is_not_traced
+  run --separate-stderr -2 hotpage-record record --session 'a/close' -o list.hpl2
+  assert_contains "$stderr" "bad session id 'a/close'"
+  run --separate-stderr -2 hotpage-record stat --session ''
+  release_vmm
 }
 
 @test "mark and trace: refused without a trace, with two, with a wrong name, and for an unknown session" {

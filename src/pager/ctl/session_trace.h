@@ -12,12 +12,13 @@
 namespace pager {
 
 // Opens the trace of the session --session of the server at --control. If the session has no trace,
-// one is begun in a file beside the control socket, and ended and removed by the destructor. Throws
-// base::Refused if there is no such session or server.
+// one is begun in a file beside the control socket, and ended and removed by the destructor; so is
+// one that a killed recorder had begun. Throws base::Refused if the session does not exist, or no
+// server answers.
 std::unique_ptr<hot::LiveTrace> open_session_trace(const base::ParsedOptions& parsed);
 
-// Asks the server about the session and its list. Throws base::Refused if there is no such session
-// or server.
+// Asks the server about the session and its list. Throws base::Refused if the session does not
+// exist, or no server answers.
 hot::SessionDrift find_drift(const base::ParsedOptions& parsed);
 
 }  // namespace pager
