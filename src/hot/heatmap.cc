@@ -41,6 +41,11 @@ uint64_t length_of(const std::vector<NamedList>& lists, const HeatmapRequest& re
     throw base::Refused("cannot draw hot list " + base::quoted(lists.front().name) +
                         ": it has no length of the memory; give --mem FILE");
   }
+  constexpr uint64_t kMost = uint64_t{4} << 40U;
+  if (bytes > kMost) {
+    throw base::Refused("cannot draw hot list " + base::quoted(lists.front().name) +
+                        ": the memory has " + std::to_string(bytes) + " bytes, more than 4 TiB");
+  }
   return bytes;
 }
 
@@ -125,18 +130,28 @@ void Heatmap::paint_memory(const HeatmapRequest& request) {
 // Parts are painted from the last to the first, so that the earliest phase, or the largest weight,
 // of a cell is on top.
 void Heatmap::paint_list(const HotList& list, HeatmapColor color) {
-  std::map<uint32_t, std::vector<HotRun>> parts;  // by phase, or by weight
-  for_each_part(list, [&](const HotRun& part, size_t phase, uint32_t weight) {
-    const size_t most = kPhaseColors.size() - 1;
-    parts[color == HeatmapColor::phase ? static_cast<uint32_t>(std::min(phase, most)) : weight]
-        .push_back(part);
+  struct Part {
+    std::vector<HotRun> runs{};
+    uint32_t least = UINT32_MAX;  // weights
+    uint32_t most = 0;
+  };
+  std::map<size_t, Part> parts;  // by color
+  const uint64_t last = std::max(list.recordings, 2U) - 1;
+  for_each_part(list, [&](const HotRun& run, size_t phase, uint32_t weight) {
+    Part& part =
+        parts[color == HeatmapColor::phase ? std::min(phase, kPhaseColors.size() - 1)
+                                           : (weight - 1) * (kWeightColors.size() - 1) / last];
+    part.runs.push_back(run);
+    part.least = std::min(part.least, weight);
+    part.most = std::max(part.most, weight);
   });
-  const auto paint = [&](uint32_t key, const std::vector<HotRun>& runs) {
-    Entry entry{.color = kPhaseColors.front(), .text = "hot", .pages = count_pages(runs)};
+  const auto paint = [&](size_t key, const Part& part) {
+    Entry entry{.color = kPhaseColors.front(), .text = "hot", .pages = count_pages(part.runs)};
     if (color == HeatmapColor::weight) {
-      const uint32_t last = std::max(list.recordings, 2U) - 1;
-      entry.color = kWeightColors.at((key - 1) * (kWeightColors.size() - 1) / last);
-      entry.text = "in " + std::to_string(key) + " of " + std::to_string(list.recordings);
+      entry.color = kWeightColors.at(key);
+      entry.text = "in " + std::to_string(part.least) +
+                   (part.most > part.least ? " to " + std::to_string(part.most) : "") + " of " +
+                   std::to_string(list.recordings);
     } else if (!list.phases.empty()) {
       entry.color = kPhaseColors.at(key);
       const std::string& name = list.phases[key].name;
@@ -144,23 +159,19 @@ void Heatmap::paint_list(const HotList& list, HeatmapColor color) {
     }
     const auto number = static_cast<uint8_t>(legend_.size());
     legend_.push_back(std::move(entry));
-    for (const HotRun& run : runs) {
+    for (const HotRun& run : part.runs) {
       const uint64_t first = file_page(list, run);
       for (uint64_t i = 0; i < run.count; ++i) {
         set(first + i, number);
       }
     }
   };
-  constexpr size_t kMostEntries = 64;
   if (color == HeatmapColor::phase) {
     std::for_each(parts.rbegin(), parts.rend(),
                   [&](const auto& part) { paint(part.first, part.second); });
   } else {
-    for (const auto& [key, runs] : parts) {
-      if (legend_.size() < kMostEntries) {
-        paint(key, runs);
-      }
-    }
+    std::for_each(parts.begin(), parts.end(),
+                  [&](const auto& part) { paint(part.first, part.second); });
   }
   const ListStat stat = stat_list(list);
   title_ = std::to_string(stat.distinct) + " hot pages (" + mib(stat.bytes) + ") in " +

@@ -96,6 +96,19 @@ PY
   check_colors picture.svg hilbert table
 }
 
+@test "heatmap --color weight: the heaviest pages of a cell are on top, for any number of recordings" {
+  list_of all 1
+  cp all merged
+  for ((i = 2; i <= 80; ++i)); do # page I is in 81 - I of 80 lists
+    list_of next $(seq "$i")
+    hotpage-record merge --format hpl2 -o more merged next
+    mv more merged
+  done
+  run -0 hotpage-record heatmap --json --color weight -o picture.svg merged
+  assert_equal "$(jq -c '[.legend[] | select(.text | startswith("in ")) | [.text, .pages, .color]]' <<<"$output")" \
+    '[["in 1 to 20 of 80",20,"#f5c4b3"],["in 21 to 40 of 80",20,"#f0997b"],["in 41 to 60 of 80",20,"#d85a30"],["in 61 to 79 of 80",19,"#993c1d"],["in 80 of 80",1,"#4a1b0c"]]'
+}
+
 @test "heatmap: blocks for a terminal, and an HPL1 list needs the length of the memory" {
   list_of list 1 2 3
   run -0 hotpage-record heatmap --terminal list
