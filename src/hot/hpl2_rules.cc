@@ -43,6 +43,9 @@ void check_hpl2_parts(const HotList& list, uint64_t pages) {
   if (!list.phases.empty() && covered != pages) {
     refuse_hpl2("the phases have fewer pages than the list");
   }
+  if (list.recordings == 0) {
+    refuse_hpl2("the list is of no recording");
+  }
   covered = 0;
   for (const HotWeight& weight : list.weights) {
     if (weight.pages == 0 || weight.pages > pages - covered) {

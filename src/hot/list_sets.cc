@@ -3,6 +3,7 @@
 #include "hot/list_sets.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -178,6 +179,9 @@ HotList merge_lists(std::span<const NamedList> lists, MergeRule rule, uint64_t l
     merged.memory_bytes = model->list.memory_bytes;
   }
   for (const NamedList& each : lists) {
+    if (each.list.recordings > std::numeric_limits<uint32_t>::max() - merged.recordings) {
+      refuse(lists.front(), each, "they are of more than 4294967295 recordings");
+    }
     merged.recordings += each.list.recordings;
     merged.exact = merged.exact && each.list.exact;
     if (merged.digest.empty()) {

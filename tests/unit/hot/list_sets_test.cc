@@ -104,6 +104,22 @@ TEST(MergeLists, APageIsInItsEarliestPhase) {
   EXPECT_EQ(merged.phases, (std::vector<HotPhase>{{3, ""}, {2, "ready"}}));
 }
 
+TEST(MergeLists, IsExactOnlyIfAllListsAre) {
+  NamedList resident = list_of({1});
+  resident.list.exact = false;
+  EXPECT_FALSE(merge({list_of({2}), resident}, MergeRule::any).exact);
+  EXPECT_FALSE(merge({resident, list_of({2})}, MergeRule::any).exact);
+  EXPECT_TRUE(merge({list_of({1}), list_of({2})}, MergeRule::any).exact);
+}
+
+TEST(MergeLists, RefusesMoreRecordingsThanAWeightCanCount) {
+  NamedList many = list_of({1});
+  many.list.recordings = UINT32_MAX;
+  many.list.weights = {{.pages = 1, .weight = UINT32_MAX}};
+  EXPECT_THROW(merge({many, list_of({1})}, MergeRule::any), base::Refused);
+  EXPECT_EQ(merge({many}, MergeRule::any).weights.front().weight, UINT32_MAX);
+}
+
 TEST(MergeLists, RefusesListsOfDifferentImages) {
   const NamedList a = list_of({1});
   NamedList longer = list_of({1});
