@@ -159,6 +159,15 @@ pages() { # <list>: page numbers in the memory file, on one line
   run --separate-stderr -2 hotpage-record record --mark 'a b' pipe
 }
 
+@test "record --settled ends if all pages that the guest needs were on a list" {
+  mkfifo pipe
+  exec 7<>pipe # a writer that never ends
+  trace_of '# listed 30 3' >&7
+  run --separate-stderr -0 timeout 30 hotpage-record record --settled --format hpl2 -o list pipe
+  exec 7>&-
+  assert_equal "$(pages list)" '30 31 32'
+}
+
 @test "record --diff: the data of a Diff memory file, without a recording" {
   truncate -s 262144 diff
   printf x | dd of=diff bs=4096 seek=9 conv=notrunc status=none

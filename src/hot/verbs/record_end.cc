@@ -47,7 +47,7 @@ bool RecordEnd::count_new_pages(const Trace& trace) {
   return false;
 }
 
-bool RecordEnd::has_settled(Clock::time_point now) {
+bool RecordEnd::has_settled(Clock::time_point now, bool has_list) {
   if (now < window_start_ + kWindow) {
     return false;
   }
@@ -55,7 +55,9 @@ bool RecordEnd::has_settled(Clock::time_point now) {
   const uint64_t added = pages - window_pages_;
   window_start_ = now;
   window_pages_ = pages;
-  return pages > 0 && added * kNewPart < pages;
+  // A guest whose list has all the pages that it needs does not fault.
+  const bool has_begun = pages > 0 || has_list;
+  return has_begun && added * kNewPart < std::max<uint64_t>(pages, 1);
 }
 
 bool RecordEnd::reached(const Trace& trace, Clock::time_point now) {
@@ -68,7 +70,7 @@ bool RecordEnd::reached(const Trace& trace, Clock::time_point now) {
   }
   const bool counts = pages_.has_value() || settles_;
   return (counts && count_new_pages(trace)) || (end_ && now >= *end_) ||
-         (settles_ && has_settled(now));
+         (settles_ && has_settled(now, !trace.listed.empty()));
 }
 
 std::optional<RecordEnd::Clock::time_point> RecordEnd::next_check() const {

@@ -35,7 +35,7 @@ class RecordEnd {
 
  private:
   bool count_new_pages(const Trace& trace);
-  bool has_settled(Clock::time_point now);
+  bool has_settled(Clock::time_point now, bool has_list);
 
   std::optional<Clock::time_point> end_;
   std::optional<std::string> mark_;

@@ -21,8 +21,8 @@ class LiveTrace {
   LiveTrace& operator=(LiveTrace&&) = delete;
   // The file that the server writes.
   virtual const std::string& path() const = 0;
-  // The session no longer writes: its VMM, the server or the trace has ended. Throws if this program
-  // was interrupted by a signal.
+  // The session no longer writes: its VMM, the server or the trace has ended. Throws if this
+  // program was interrupted by a signal.
   virtual bool ended() = 0;
 };
 
