@@ -18,6 +18,9 @@ namespace hot {
 // The largest list that is read from a file. It holds more entries than a 256 GiB guest has hot
 // pages.
 inline constexpr size_t kMaxHotListBytes = size_t{256} << 20U;
+// The largest list that hotpage-record works with, in pages: all of a 256 GiB guest. A list of 50
+// bytes can name 2^50 pages.
+inline constexpr uint64_t kMaxListedPages = uint64_t{1} << 26U;
 // Size in bytes of the largest list with `entries` entries in any format, at most kMaxHotListBytes.
 size_t largest_hot_list(uint64_t entries);
 

@@ -41,7 +41,7 @@ std::vector<HotRun> read_hpl1(std::string_view data, uint64_t most_entries) {
                 std::to_string(count) + " entries");
   }
   if (count > most_entries) {
-    throw base::BadData("the list has " + std::to_string(count) + " entries, but the memory has " +
+    throw base::BadData("the list has " + std::to_string(count) + " entries, more than " +
                         std::to_string(most_entries) + " pages");
   }
   std::vector<HotRun> runs;

@@ -176,10 +176,13 @@ void TraceReader::remark(std::string_view text) {
     text.remove_prefix(kListedStart.size());
     const std::optional<uint64_t> first = base::parse_number<uint64_t>(take_until(text, ' '));
     const std::optional<uint64_t> count = base::parse_number<uint64_t>(text);
-    constexpr uint64_t kMost = uint64_t{1} << 32U;
-    if (!first || !count || *count == 0 || *count > kMost || *first > UINT64_MAX - *count) {
+    if (!first || !count || *count == 0 || *first > UINT64_MAX - *count) {
       fail("a line with '# listed' needs a page number and a number of pages");
     }
+    if (*count > kMaxListedPages - listed_pages_) {
+      fail("more than " + std::to_string(kMaxListedPages) + " pages are listed");
+    }
+    listed_pages_ += *count;
     check_page(*first);
     check_page(*first + *count - 1);
     trace_.listed.emplace_back(*first, *count);

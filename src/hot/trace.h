@@ -49,7 +49,8 @@ struct Trace {
 
 // Reads a trace in pieces, as they come from a pipe. Blank lines and unknown lines with '#' are
 // skipped. Failures are base::BadData that name the trace and the line: a line that is not a
-// number, a page outside of the regions, a header of another version.
+// number, a page outside of the regions, a header of another version, more than kMaxListedPages in
+// `listed`.
 class TraceReader {
  public:
   explicit TraceReader(std::string name) : name_(std::move(name)) {}
@@ -70,7 +71,8 @@ class TraceReader {
   std::string name_;
   Trace trace_;
   std::string rest_;
-  size_t number_ = 0;  // of the line
+  size_t number_ = 0;          // of the line
+  uint64_t listed_pages_ = 0;  // with repeats
 };
 
 // Reads a whole trace.

@@ -168,6 +168,34 @@ pages() { # <list>: page numbers in the memory file, on one line
   assert_equal "$(pages list)" '30 31 32'
 }
 
+@test "a list and a trace that name more pages than a 256 GiB guest has are refused" {
+  require_cmd python3
+  printf '# snapfork-trace 2 page_size=4096 memory_bytes=17592186044416 regions=0+17592186044416\n# listed 0 %s\n' \
+    67108865 >trace
+  run --separate-stderr -4 hotpage-record record trace
+  assert_contains "$stderr" "'trace': line 2: more than 67108864 pages are listed"
+  truncate -s 64M memory
+  python3 - >large <<'PY'
+import struct, sys, zlib
+def leb(n):
+    out = b""
+    while n > 127:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+def section(type, *numbers):
+    body = b"".join(map(leb, numbers))
+    return bytes([type]) + leb(len(body)) + body
+body = section(1, 4096, 1 << 44, 1, 0, 1 << 44, 0) + section(2, 0, 1, 1, 1, (1 << 26) + 1, 0)
+data = b"HPL2" + struct.pack("<Q", len(body) + 16) + body
+sys.stdout.buffer.write(data + struct.pack("<I", zlib.crc32(data)))
+PY
+  for call in show stat merge convert "diff large" "check --mem memory" "readahead --mem memory" "warm --mem memory" heatmap; do
+    # shellcheck disable=SC2086 # words
+    run --separate-stderr -4 hotpage-record $call large
+    assert_contains "$stderr" "'large': at byte 43: the list has more than 67108864 pages"
+  done
+}
+
 @test "record --diff: the data of a Diff memory file, without a recording" {
   truncate -s 262144 diff
   printf x | dd of=diff bs=4096 seek=9 conv=notrunc status=none

@@ -234,7 +234,7 @@ in_order() { # <guest>
   printf 'HPL1\3\0\0\0\x80\x20' >"$hot"
   mismatch a "its hot list '$hot' is not for this memory: at byte 5: only 5 bytes follow for 3 entries"
   { printf 'HPL1\x81\4' && head -c 1026 /dev/zero; } >"$hot"
-  mismatch a "its hot list '$hot' is not for this memory: the list has 513 entries, but the memory has 512 pages"
+  mismatch a "its hot list '$hot' is not for this memory: the list has 513 entries, more than 512 pages"
   for junk in junk HPL0; do
     echo $junk >"$hot"
     mismatch a "its hot list '$hot' is not for this memory: the file starts with '$junk', not with HPL1"

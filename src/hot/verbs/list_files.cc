@@ -39,7 +39,8 @@ std::string required_memory(const base::ParsedOptions& parsed) {
 }
 
 HotList load_list(const std::string& path, const HotListLayout& layout) {
-  HotList list = parse_hot_list(base::read_input(path, kMaxHotListBytes), base::input_name(path));
+  HotList list = parse_hot_list(base::read_input(path, kMaxHotListBytes), base::input_name(path),
+                                kMaxListedPages);
   if (list.format == ListFormat::hpl1) {
     list.page_size = layout.page_size;
     list.regions = layout.regions;

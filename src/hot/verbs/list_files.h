@@ -21,7 +21,7 @@ HotListLayout layout_of(const base::ParsedOptions& parsed);
 std::string required_memory(const base::ParsedOptions& parsed);
 
 // Reads a list of any format, or standard input for "-". An HPL1 list gets the layout of the
-// options. Throws std::system_error, base::BadData.
+// options. Throws std::system_error, base::BadData, also for more than kMaxListedPages.
 HotList load_list(const std::string& path, const HotListLayout& layout = {});
 NamedList load_named(const std::string& path, const HotListLayout& layout = {});
 
