@@ -102,6 +102,12 @@ pages() { # <list>: page numbers in the memory file, on one line
   run -0 hotpage-record check --json --mem memory x.hpl2
   assert_equal "$(json '[.ok, .entries, .format] | @csv')" 'true,2,"hpl2"'
   hotpage-record check --mem memory --digest abc --regions 0+131072,131072+131072 x.hpl2
+  for call in check warm readahead; do
+    run --separate-stderr -1 hotpage-record "$call" --mem small x.hpl2
+    assert_contains "$stderr" 'an image of 262144 bytes'
+    run --separate-stderr -1 hotpage-record "$call" --mem memory --regions 0+262144 x.hpl2
+    assert_contains "$stderr" 'other regions'
+  done
   run --separate-stderr -1 hotpage-record check --mem small x.hpl2
   assert_contains "$stderr" 'an image of 262144 bytes'
   run --separate-stderr -1 hotpage-record check --mem memory --digest def x.hpl2

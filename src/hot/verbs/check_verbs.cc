@@ -83,11 +83,8 @@ int readahead_verb(int argc, char** argv) {
     parsed->require_operands(1, 1, "LIST");
     const std::string memory = required_memory(*parsed);
     const std::string& path = parsed->operands()[0];
-    HotListLayout layout = layout_of(*parsed);
-    const HotList list = load_list(path, layout);
-    if (list.format == ListFormat::hpl2) {
-      layout = {.regions = list.regions, .page_size = list.page_size};
-    }
+    const HotList list = load_list(path, layout_of(*parsed));
+    const HotListLayout layout = layout_for_file(list, path, layout_of(*parsed), memory);
     const std::vector<HotPage> pages = expand(list.runs, list.page_size);
     const Readahead done = read_ahead(pages, base::input_name(path), layout, memory);
     if (base::message_style().json) {

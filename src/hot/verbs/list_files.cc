@@ -2,11 +2,15 @@
 // Reads lists from files and pipes, and writes them atomically.
 #include "hot/verbs/list_files.h"
 
+#include <sys/stat.h>
+
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/input.h"
 #include "base/message.h"
 #include "base/output.h"
+#include "hot/readahead.h"
 #include "hot/trace.h"
 
 namespace hot {
@@ -53,6 +57,18 @@ HotList load_list(const std::string& path, const HotListLayout& layout) {
 
 NamedList load_named(const std::string& path, const HotListLayout& layout) {
   return {.name = base::input_name(path), .list = load_list(path, layout)};
+}
+
+HotListLayout layout_for_file(const HotList& list, const std::string& path, HotListLayout layout,
+                              const std::string& memory) {
+  if (list.format == ListFormat::hpl1 && layout.regions.empty()) {
+    layout.regions =
+        usual_regions(static_cast<uint64_t>(base::stat_path(memory).st_size), layout.page_size);
+  }
+  check_list_for_file(list, base::input_name(path), layout, memory, "");
+  return list.format == ListFormat::hpl1
+             ? layout
+             : HotListLayout{.regions = list.regions, .page_size = list.page_size};
 }
 
 void add_output_options(base::Options& options) {

@@ -25,6 +25,11 @@ std::string required_memory(const base::ParsedOptions& parsed);
 HotList load_list(const std::string& path, const HotListLayout& layout = {});
 NamedList load_named(const std::string& path, const HotListLayout& layout = {});
 
+// Checks the list, read from `path`, against the memory file (check_list_for_file), where the
+// default of an HPL1 list is usual_regions. Returns the layout for its pages.
+HotListLayout layout_for_file(const HotList& list, const std::string& path, HotListLayout layout,
+                              const std::string& memory);
+
 // The options -o, --format and --dry-run of verbs that write a list.
 void add_output_options(base::Options& options);
 struct ListOutput {

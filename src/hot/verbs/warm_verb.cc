@@ -3,14 +3,11 @@
 #include <poll.h>
 
 #include <algorithm>
-
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
-#include "base/file_status.h"
-#include "base/input.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/options.h"
@@ -25,15 +22,8 @@ namespace {
 
 std::vector<FileRange> ranges_of(const base::ParsedOptions& parsed, const std::string& memory) {
   const std::string& path = parsed.operands()[0];
-  HotListLayout layout = layout_of(parsed);
-  const HotList list = load_list(path, layout);
-  if (list.format == ListFormat::hpl2) {
-    layout = {.regions = list.regions, .page_size = list.page_size};
-  } else if (layout.regions.empty()) {
-    layout.regions =
-        usual_regions(static_cast<uint64_t>(base::stat_path(memory).st_size), layout.page_size);
-  }
-  check_list_for_file(list, base::input_name(path), layout, memory, "");
+  const HotList list = load_list(path, layout_of(parsed));
+  const HotListLayout layout = layout_for_file(list, path, layout_of(parsed), memory);
   return readahead_ranges(expand(list.runs, list.page_size), layout.regions);
 }
 
