@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests that blocked work of one owner delays neither other owners nor the end.
-#include "pager/serve/closer.h"
+#include "pager/kernel/closer.h"
 
 #include <gtest/gtest.h>
 
@@ -49,6 +49,23 @@ TEST(CloserTest, BlockedWorkDoesNotDelayOtherOwners) {
   EXPECT_EQ(closer.pending(2), 0U);
   blocker.release();
   EXPECT_TRUE(wait_for_true([&] { return closer.pending(1) == 0; }));
+}
+
+// The idle thread is not awake yet when the second task arrives, and never takes it.
+TEST(CloserTest, OneIdleThreadDoesNotCountForTwoTasks) {
+  for (int round = 0; round < 20; ++round) {
+    Blocker blocker;
+    std::atomic<bool> other{false};
+    Closer closer;
+    closer.post(3, [] {});
+    ASSERT_TRUE(wait_for_true([&] { return closer.pending(3) == 0; }));
+    closer.post(1, blocker.work());
+    closer.post(2, [&] { other = true; });
+    const bool ran = wait_for_true([&] { return other.load(); });
+    blocker.release();
+    ASSERT_TRUE(ran) << "in round " << round;
+    ASSERT_TRUE(wait_for_true([&] { return closer.pending(1) == 0; }));
+  }
 }
 
 TEST(CloserTest, DestructorDoesNotWaitForBlockedWork) {

@@ -45,6 +45,7 @@ class Closer {
   struct State;
   static void run(const std::shared_ptr<State>& state);
   static void start_thread(const std::shared_ptr<State>& state);
+  static void call_thread(const std::shared_ptr<State>& state);
 
   std::shared_ptr<State> state_;  // shared with the threads, which may outlive this object
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A thread pool with a limit for each owner.
-#include "pager/serve/closer.h"
+#include "pager/kernel/closer.h"
 
 #include <pthread.h>
 
@@ -65,14 +65,23 @@ void Closer::start_thread(const std::shared_ptr<State>& state) {
 void Closer::post(Owner owner, std::function<void()> work) {
   const std::lock_guard lock(state_->mutex);
   state_->waiting.push_back({.owner = owner, .work = std::move(work)});
-  if (state_->idle == 0 && state_->threads < kThreads) {
+  call_thread(state_);
+}
+
+// Makes one thread inspect the list, if there is something to run. A thread that is still idle may
+// have been called for another task, so each thread that takes a task calls one for the next.
+void Closer::call_thread(const std::shared_ptr<State>& state) {
+  if (state->next() == state->waiting.end()) {
+    return;
+  }
+  if (state->idle == 0 && state->threads < kThreads) {
     try {
-      start_thread(state_);
+      start_thread(state);
     } catch (const std::system_error&) {
-      // The task waits for one of the existing threads.
+      // The task waits until a thread is free, or can be started for the next task.
     }
   }
-  state_->changed.notify_one();
+  state->changed.notify_one();
 }
 
 size_t Closer::pending(Owner owner) const {
@@ -102,6 +111,7 @@ void Closer::run(const std::shared_ptr<State>& state) {
     std::function<void()> work = std::move(task->work);
     state->waiting.erase(task);
     ++state->running[owner];
+    call_thread(state);
     lock.unlock();
     work();
     work = nullptr;
