@@ -23,6 +23,12 @@ has_successor() {
   # A successor that waits has no other thread than that of its log.
   ((${#pids[@]} == 2)) && [[ $(readlink "/proc/${pids[1]}/exe") == */uffd-serve ]]
 }
+# Whether a successor other than this one exists.
+has_successor_but() { # <pid>
+  local pids
+  mapfile -t pids < <(server_pids)
+  [[ -n ${pids[1]-} && ${pids[1]} != "$1" ]]
+}
 wait_for_successor() { wait_until 10 has_successor; }
 
 is_replaced() { # <pid>

@@ -101,6 +101,30 @@ teardown() {
   release_vmm
 }
 
+@test "uffd-keeper: successors that die at once are started later and later" {
+  serve_control --keep
+  local deaths=0 end=$((${EPOCHREALTIME/./} + 2000000)) pids
+  while ((${EPOCHREALTIME/./} < end)); do
+    mapfile -t pids < <(server_pids)
+    ((${#pids[@]} < 2)) || { kill -KILL "${pids[1]}" && ((++deaths)); }
+    wait_until 5 has_successor_but "${pids[1]-}"
+  done
+  # After 2, 4, 8, ... 1024 ms.
+  ((deaths > 3 && deaths < 14)) || fail "$deaths"
+}
+
+@test "uffd-keeper: no descriptor stays in the queue of the socket of a VMM that is served" {
+  require_userfaultfd
+  serve_control --keep
+  uffd-ctl create vm=memory
+  hold_vmm s/vm.sock --pages 10
+  run -0 grep -h scm_fds "/proc/$(serving_pid)/fdinfo/"*
+  assert_equal "$(sort -u <<<"$output")" $'scm_fds: 0'
+  kill_server
+  is_served vm
+  release_vmm
+}
+
 @test "uffd-keeper: a completion continues after kill -9, and a client that asks again waits for it" {
   require_userfaultfd
   serve_control --keep

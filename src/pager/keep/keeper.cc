@@ -118,12 +118,8 @@ void Keeper::receive(KeptServer& server) {
 
 void Keeper::handle(KeptServer& server, ReceivedMessage& received, bool lost) {
   const KeepMessage& message = received.message;
-  if (message.type == Type::hello) {
-    server.said_hello = true;
-    return;
-  }
   if (!active_ || &server != &*active_) {
-    return;  // a successor has nothing to say before it serves
+    return;  // a successor has nothing to say before it serves but hello
   }
   switch (message.type) {
     case Type::hold:
@@ -184,7 +180,7 @@ void Keeper::end_hung_server() {
 void Keeper::hold(uint64_t key, HeldThing thing) {
   const bool is_connection = thing.kind == Kept::connection;
   const bool is_session = thing.kind == Kept::session;
-  held_[key] = std::move(thing);
+  closer_.take(key, std::exchange(held_[key], std::move(thing)));
   if (is_session && hangs_.next().is_never() && active_ && active_->is_ready && !hung_) {
     hangs_.start(held_);
   }
@@ -201,6 +197,7 @@ void Keeper::drop(uint64_t key) {
   if (successor_ && found->second.kind != Kept::connection) {
     successor_->queue(key);
   }
+  closer_.take(key, std::move(found->second));
   held_.erase(found);
 }
 
@@ -304,11 +301,11 @@ bool Keeper::ends_with(const KeptServer::End& end) {
 }
 
 // Decides when the next server is started: at once, or later and later if servers end before they
-// can do anything.
+// serve, or soon after their start.
 void Keeper::note_end(const KeptServer& server) {
   constexpr unsigned kMostDoublings = 12;  // 4 s
   const bool is_active = active_ && &server == &*active_;
-  failures_ = (is_active ? server.is_ready : server.said_hello) ? 0 : failures_ + 1;
+  failures_ = (is_active ? server.is_ready : server.has_waited()) ? 0 : failures_ + 1;
   const auto delay = failures_ == 0 ? 0 : 1 << std::min(failures_, kMostDoublings);
   if (!is_active || !successor_) {
     start_at_ = base::Deadline::after(std::chrono::milliseconds(delay));

@@ -12,11 +12,13 @@
 #include "pager/keep/keeper_page.h"
 #include "pager/keep/kept_server.h"
 #include "pager/keep/quarantine.h"
+#include "pager/kernel/closer.h"
 
 namespace pager {
 
-// One thread. It understands no byte that a client or a VMM has sent, touches no guest memory, and
-// does nothing while no server asks for something:
+// One thread, and those of a Closer: close(2) blocks if the filesystem of an image does not answer.
+// It understands no byte that a client or a VMM has sent, touches no guest memory, and does nothing
+// while no server asks for something:
 //
 //| a server asks                 hold or close descriptors, or accept at a listening socket
 //| the server that serves hangs  it is killed
@@ -65,6 +67,7 @@ class Keeper {
   int signals_;
   base::Fd page_fd_;
   KeeperPage& page_;
+  Closer closer_;  // of what is no longer held
   HeldThings held_;
   std::optional<KeptServer> active_;
   std::optional<KeptServer> successor_;

@@ -4,12 +4,14 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/deadline.h"
 #include "base/fd.h"
 #include "pager/keep/keeper_link.h"
 #include "pager/keep/message.h"
@@ -53,12 +55,17 @@ class KeptServer {
   // Sends what is queued, as far as the socket takes it. Returns whether nothing is left.
   bool flush(const HeldThings& held);
 
-  bool said_hello = false;
+  // A server that waits has prepared what it was sent, or has had the time to.
+  bool has_waited() const { return settled_.passed(); }
+
   bool is_ready = false;
   bool is_closed = false;  // its socket: it ends
 
  private:
+  static constexpr std::chrono::seconds kSettles{1};
+
   pid_t pid_ = 0;
+  base::Deadline settled_ = base::Deadline::after(kSettles);
   base::Fd pidfd_;
   base::Fd socket_;
   std::deque<uint64_t> unsent_;

@@ -57,7 +57,7 @@ void Quarantine::take(HeldThings& held, uint64_t key) {
   base::say_warning("session " + base::quoted(id_in(fds.at(kept::kState).get())) + " ended " +
                     std::to_string(kMost) + " page servers within 10 s and is not served again" +
                     outcome);
-  taken_.insert(std::move(node));
+  taken_.push_back(std::move(node.mapped()));
   ends_.erase(key);
 }
 

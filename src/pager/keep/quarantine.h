@@ -30,7 +30,7 @@ class Quarantine {
 
   OnPoisonous action_;
   std::map<uint64_t, std::vector<uint64_t>> ends_;  // by session: times in ns
-  HeldThings taken_;
+  std::vector<HeldThing> taken_;  // not by key: a later session may get the key of one of these
 };
 
 }  // namespace pager

@@ -150,12 +150,13 @@ void HandshakeReader::leave_in_queue(int socket) {
   left_in_queue_ = true;
 }
 
-// Takes out what was read so far.
 void HandshakeReader::take_out_of_queue(int socket) {
+  if (!std::exchange(left_in_queue_, false)) {
+    return;
+  }
   std::array<std::byte, size_t{16} << 10U> buffer{};
   const int off = -1;
   ::setsockopt(socket, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof off);
-  left_in_queue_ = false;
   for (size_t left = received_; left > 0;) {
     std::vector<base::Fd> copies;  // of those that were read
     const base::Received taken =
@@ -168,7 +169,9 @@ void HandshakeReader::take_out_of_queue(int socket) {
 }
 
 std::optional<HandshakeReader::Result> HandshakeReader::read_from(int socket) {
-  std::array<std::byte, size_t{16} << 10U> buffer{};
+  // More than the kernel's largest part of a message (36 KiB): MSG_PEEK returns the descriptors of a
+  // part again with each read of it.
+  std::array<std::byte, kMostLeft> buffer{};
   constexpr int kReads = 64;  // then other peers have their turn
   for (int i = 0; i < kReads; ++i) {
     const base::Received received =

@@ -68,12 +68,13 @@ class HandshakeReader {
   // std::system_error.
   void leave_in_queue(int socket);
   static constexpr size_t kMostLeft = size_t{64} << 10U;
+  // Takes what was read out of the queue, if it was left there. A descriptor in a queue counts
+  // against a limit of the user that sent it.
+  void take_out_of_queue(int socket);
   // The descriptors that have arrived, also after a failure. Closing them may block.
   std::vector<base::Fd> take_fds() { return std::move(fds_); }
 
  private:
-  void take_out_of_queue(int socket);
-
   JsonCollector body_;
   bool left_in_queue_ = false;
   size_t received_ = 0;

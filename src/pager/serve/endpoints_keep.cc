@@ -10,8 +10,7 @@
 
 namespace pager {
 
-// The keeper accepts if there is one, so that no moment exists in which only this process has the
-// connection.
+// With a keeper, the keeper accepts, so that this process alone never has the connection.
 std::optional<base::Fd> Endpoints::accept(const Waiting& waiting, Key endpoint, Key key) {
   if (keeper_ != nullptr) {
     if (std::optional<KeeperLink::Accepted> accepted = keeper_->accept(endpoint, key)) {

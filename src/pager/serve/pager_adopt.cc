@@ -152,11 +152,16 @@ void Pager::adopt_session(Key key, HeldThing& thing, Prepared& prepared) {
   } catch (const std::exception& error) {
     // Without its state, nothing distinguishes a page that the guest has discarded from one that it
     // needs.
-    base::say_warning(std::string(error.what()) + "; process " + std::to_string(vmm.pid()) +
-                      " cannot be served any longer; " +
-                      (vmm.kill() ? "killed it, because its guest would hang"
-                                  : "cannot kill it: its guest hangs"));
-    let_go(key);
+    const bool killed = vmm.kill();
+    base::say_warning(
+        std::string(error.what()) + "; process " + std::to_string(vmm.pid()) +
+        " cannot be served any longer; " +
+        (killed ? "killed it, because its guest would hang" : "cannot kill it: its guest hangs"));
+    // While a guest may live, the keeper holds its userfaultfd: missing pages become zeros when the
+    // last descriptor is closed.
+    if (killed) {
+      let_go(key);
+    }
   }
 }
 

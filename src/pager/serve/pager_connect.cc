@@ -128,7 +128,9 @@ bool Pager::start_session(Key key, const std::string& id, Waiting& waiting,
     ServingPlan plan = plan_for(waiting, id);
     Session::Handles handles =
         handles_of(key, id, plan, endpoint, {.pending = pending, .handshake = handshake});
-    if (!hold_session(key, pending.endpoint, *endpoint.image, handles)) {
+    if (hold_session(key, pending.endpoint, *endpoint.image, handles)) {
+      pending.reader.take_out_of_queue(handles.socket.get());
+    } else {
       // A successor that finds only the connection would not know what the guest has discarded.
       let_go(key);
     }

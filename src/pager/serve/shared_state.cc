@@ -81,8 +81,8 @@ base::Fd StateFiles::create(uint64_t key) {
     why = std::generic_category().message(errno);
   }
   if (!dir_.empty() && !std::exchange(warned_, true)) {
-    base::say_detail("the states of sessions are not in " + base::quoted(dir_) + " (" + why +
-                     "): they survive the death of the server, but not that of the keeper, too");
+    base::say_detail("the states of sessions are in anonymous memory, not in " +
+                     base::quoted(dir_) + ": " + why);
   }
   base::Fd file(::memfd_create("snapfork-session", MFD_CLOEXEC));
   if (!file) {

@@ -76,9 +76,9 @@ class SharedMemory {
   size_t bytes_ = 0;
 };
 
-// The file of a session's state: "DIR/KEY.state" if DIR is on tmpfs, so that it survives the death
-// of keeper and server; else, or if it cannot be created, a memfd, with a message in the log. A
-// state on a disk would make faults wait for the disk.
+// The file of a session's state: "DIR/KEY.state" if DIR is on tmpfs; else, or if it cannot be
+// created, a memfd, with a message in the log. A state on a disk would make faults wait for the
+// disk. A file outlives keeper and server, but no server reads it then.
 class StateFiles {
  public:
   // Without a directory all states are memfds.

@@ -210,6 +210,35 @@ TEST_F(HandshakeSocket, AcceptsSixtyFourRegionsAndMuchWhiteSpace) {
   EXPECT_EQ(result->regions, regions);
 }
 
+// As after the death of a server: the next one reads what its predecessor has left in the queue.
+TEST_F(HandshakeSocket, ASecondReaderStartsAgainIfTheFirstLeftAllInTheQueue) {
+  const std::string_view body = kOne;
+  reader_.leave_in_queue(server_.get());
+  send(body.substr(0, 9), {uffd_.get()});
+  EXPECT_FALSE(reader_.read_from(server_.get()));
+  send(body.substr(9, 9), {});
+  EXPECT_FALSE(reader_.read_from(server_.get()));
+  HandshakeReader second;
+  second.leave_in_queue(server_.get());
+  send(body.substr(18), {});
+  const auto result = second.read_from(server_.get());
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->regions.size(), 1U);
+  second.take_out_of_queue(server_.get());
+  char byte = 0;
+  EXPECT_EQ(::recv(server_.get(), &byte, 1, MSG_DONTWAIT), -1) << "the queue is not empty";
+}
+
+TEST_F(HandshakeSocket, LeavesAMessageOfAnyLengthInTheQueueAsOne) {
+  for (const size_t blanks : {20'000U, 40'000U, 60'000U, 80'000U}) {
+    HandshakeReader reader;
+    reader.leave_in_queue(server_.get());
+    send(std::string(blanks, ' ') + kOne, {uffd_.get()});
+    EXPECT_TRUE(reader.read_from(server_.get())) << blanks;
+    reader.take_out_of_queue(server_.get());
+  }
+}
+
 TEST_F(HandshakeSocket, RefusesTwoDescriptorsAtOnceOrOneAfterTheOther) {
   send(kOne, {uffd_.get(), uffd_.get()});
   EXPECT_NE(refusal().find("more than one"), std::string::npos);
