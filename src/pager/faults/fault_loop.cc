@@ -281,7 +281,9 @@ void FaultLoop::map_around_lone_fault() {
   const PageTable::RegionPages* in =
       address && !over_ ? table_.region_of_address(*address) : nullptr;
   if (in != nullptr) {
+    table_.set_reading(true);
     parts_.image.mapped_pages().add(PageTable::offset_of(*in, PageTable::page_at(*in, *address)));
+    table_.set_reading(false);
   }
 }
 
@@ -299,7 +301,9 @@ void FaultLoop::check_image() {
   if (parts_.image.view() == Image::View::unprotected &&
       moment_ns_ >= image_checked_ns_ + kSecond) {
     image_checked_ns_ = moment_ns_;
+    table_.set_reading(true);
     parts_.image.warn_if_changed();
+    table_.set_reading(false);
   }
 }
 

@@ -100,7 +100,10 @@ bool PageFiller::is_mapped_data(uint64_t offset) const {
   }
   const std::array page{image_.mapped().data() + offset};
   std::array<uint64_t, 1> word{};
-  return fetch_words(page, word) && word[0] != 0;
+  table_.set_reading(true);  // the kernel may have dropped the page since it was mapped
+  const bool fetched = fetch_words(page, word);
+  table_.set_reading(false);
+  return fetched && word[0] != 0;
 }
 
 bool PageFiller::from_mapping(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
