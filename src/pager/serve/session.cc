@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread of a session: it runs the fault loop and the orders of clients.
+// The thread of a session, which runs the fault loop, from its start to its end.
 #include "pager/serve/session.h"
 
 #include <fcntl.h>
@@ -22,15 +22,6 @@
 #include "pager/serve/crash_mark.h"
 
 namespace pager {
-namespace {
-
-// The lists that are not installed yet, at most.
-uint64_t lists_in(const SessionState& state) {
-  return state.hot.count;
-}
-
-}  // namespace
-
 void Session::describe(SessionState& state, const std::string& id, const ServingPlan& plan,
                        const Vmm& vmm) {
   require(id.size() < state.id.size(), "the id of a session is too long");
@@ -67,8 +58,8 @@ Session::Session(std::string id, ServingPlan plan, Handles handles, int notify)
       traced_(plan_.trace.has_value()),
       trace_path_(plan_.trace ? plan_.trace->path() : "") {
   if (is_taken_over_) {
-    hot_lists_given_ = counters_.get(Count::hot_lists_ended) + lists_in(mapping_->state());
-    if (lists_in(mapping_->state()) > 0) {
+    hot_lists_given_ = counters_.get(Count::hot_lists_ended) + mapping_->state().hot.count;
+    if (mapping_->state().hot.count > 0) {
       list_opener_ = std::thread(&Session::open_lists, this);
     }
   } else if (plan_.hot_refused) {
@@ -95,6 +86,7 @@ Session::~Session() {
 // The files of the lists may be on a disk that does not answer, so the guest does not wait for
 // them.
 void Session::open_lists() {
+  mark_crashes_of(key_);
   std::vector<std::shared_ptr<const HotFile>> lists;
   HotListCache files;
   const SessionState::HotLists& hot = mapping_->state().hot;
@@ -174,156 +166,12 @@ void Session::run() {
 // Frees the resources that only this thread uses, before others are notified of the end.
 void Session::release_resources() {
   uffd_.reset();
-  // The close may block, because a peer may have sent anything. If the keeper closed the last
-  // descriptor, it would block the keeper, so that of this object stays until the keeper's is
-  // closed.
+  // The close may block, because a peer may have sent anything. It should block this process rather
+  // than the keeper, so the descriptor of this object stays until the keeper's is closed.
   if (mapping_->file() < 0) {
     socket_.reset();
   }
   vmm_.close_pidfd();
-}
-
-void Session::order(Order order) {
-  orders_.push_back(std::move(order));
-  has_orders_.store(true, std::memory_order_release);
-  signal_event(wake_.get());
-}
-
-std::shared_ptr<const Completion> Session::completion() const {
-  const std::lock_guard lock(orders_mutex_);
-  return completion_;
-}
-
-std::shared_ptr<Completion> Session::complete(uint64_t bytes_per_second, bool wait) {
-  const std::lock_guard lock(orders_mutex_);
-  const auto state = completion_ ? completion_->state() : Completion::State::failed;
-  if (state == Completion::State::running && completion_->waited()) {
-    return nullptr;
-  }
-  if (state == Completion::State::done) {
-    return completion_;  // a repeated request is not an error
-  }
-  completion_ = std::make_shared<Completion>(bytes_per_second, wait);
-  if (detached_) {
-    completion_->set(Completion::State::done);
-  } else if (ended()) {
-    completion_->set(Completion::State::failed, "session closed before completion");
-  } else {
-    order({.kind = Order::Kind::complete, .completion = completion_});
-  }
-  return completion_;
-}
-
-std::string Session::trace_path() const {
-  const std::lock_guard lock(orders_mutex_);
-  return trace_path_;
-}
-
-std::shared_ptr<const HotFile> Session::hot_list() const {
-  const std::lock_guard lock(orders_mutex_);
-  return hot_list_;
-}
-
-bool Session::prefetch(std::shared_ptr<const HotFile> list) {
-  const std::lock_guard lock(orders_mutex_);
-  if (list) {
-    if (hot_lists_given_ - counters_.get(Count::hot_lists_ended) >= SessionState::kHotLists) {
-      return false;
-    }
-    ++hot_lists_given_;
-    hot_list_ = list;
-  }
-  order({.kind = Order::Kind::prefetch, .list = std::move(list)});
-  return true;
-}
-
-void Session::pause() {
-  const std::lock_guard lock(orders_mutex_);
-  order({.kind = Order::Kind::pause});
-}
-
-bool Session::mark(std::string name) {
-  const std::lock_guard lock(orders_mutex_);
-  if (traced_) {
-    order({.kind = Order::Kind::mark, .text = std::move(name)});
-  }
-  return traced_;
-}
-
-bool Session::trace(std::string path) {
-  const std::lock_guard lock(orders_mutex_);
-  if (traced_ != path.empty()) {
-    return false;
-  }
-  traced_ = !path.empty();
-  trace_path_ = path;
-  order({.kind = Order::Kind::trace, .text = std::move(path)});
-  return true;
-}
-
-// The trace begins with the pages that are installed already, as pages of a list: they will not
-// fault.
-void Session::begin_trace(FaultLoop& loop, const std::string& path) {
-  plan_.trace.emplace(path);
-  plan_.trace->start(regions_, plan_.image->size());
-  loop.set_trace(&*plan_.trace, plan_.serving.window_of(true));
-  mapping_->state().trace.set(path);
-}
-
-void Session::end_trace(FaultLoop& loop) {
-  loop.set_trace(nullptr, plan_.serving.window_of(false));
-  mapping_->state().trace.set("");
-  if (plan_.trace) {
-    plan_.trace->finish();
-    plan_.trace.reset();
-  }
-}
-
-void Session::run_orders(FaultLoop& loop) {
-  std::vector<Order> orders;
-  {
-    const std::lock_guard lock(orders_mutex_);
-    clear_event(wake_.get());
-    has_orders_.store(false, std::memory_order_relaxed);
-    orders.swap(orders_);
-  }
-  for (Order& order : orders) {
-    switch (order.kind) {
-      case Order::Kind::complete:
-        loop.complete(std::move(order.completion));
-        break;
-      case Order::Kind::prefetch:
-        loop.prefetch(std::move(order.list));
-        break;
-      case Order::Kind::pause:
-        loop.pause();
-        break;
-      case Order::Kind::resume_lists:
-        loop.resume_hot_lists(order.lists);
-        break;
-      case Order::Kind::mark:
-        if (plan_.trace) {
-          plan_.trace->mark(order.text);
-        }
-        break;
-      case Order::Kind::trace:
-        if (order.text.empty()) {
-          end_trace(loop);
-        } else {
-          begin_trace(loop, order.text);
-        }
-        break;
-    }
-  }
-}
-
-// A completion that was requested while the previous one finished is done, too.
-void Session::mark_detached() {
-  const std::lock_guard lock(orders_mutex_);
-  detached_ = true;
-  if (completion_) {
-    completion_->set(Completion::State::done);
-  }
 }
 
 // Called after a completion. A madvise that found the memory registered may still queue its
