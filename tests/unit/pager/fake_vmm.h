@@ -27,15 +27,16 @@ inline base::Fd greet(const std::string& socket_path, const TestGuest& guest) {
   return std::move(*socket);
 }
 
-// A VMM of `pages` pages. `work` runs after the handshake is sent; the socket stays open until the
-// VMM ends.
+// A VMM of `pages` pages, at the address `at` or anywhere. `work` runs after the handshake is sent;
+// the socket stays open until the VMM ends.
 class FakeVmm {
  public:
   using Ready = std::function<void()>;
   FakeVmm(const std::string& socket_path, uint64_t pages,
-          const std::function<void(const TestGuest&, base::Fd socket, const Ready&)>& work)
+          const std::function<void(const TestGuest&, base::Fd socket, const Ready&)>& work,
+          void* at = nullptr)
       : process_([&](const Ready& ready) {
-          const TestGuest guest(pages);
+          const TestGuest guest(pages, hot::kSmallPage, at);
           work(guest, greet(socket_path, guest), ready);
         }) {}
 

@@ -5,8 +5,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 
+#include "base/error.h"
 #include "base/unix_listener.h"
 #include "base/unix_socket.h"
 #include "hot/region.h"
@@ -15,15 +20,41 @@
 
 namespace pager {
 
+// Addresses that nothing else of this process and of its children gets. A child may map its memory
+// there.
+class ReservedAddresses {
+ public:
+  explicit ReservedAddresses(uint64_t bytes)
+      : bytes_(bytes),
+        at_(::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {
+    if (at_ == MAP_FAILED) {
+      base::throw_errno("cannot reserve addresses");
+    }
+  }
+  ~ReservedAddresses() { ::munmap(at_, bytes_); }
+  ReservedAddresses(const ReservedAddresses&) = delete;
+  ReservedAddresses(ReservedAddresses&&) = delete;
+  ReservedAddresses& operator=(const ReservedAddresses&) = delete;
+  ReservedAddresses& operator=(ReservedAddresses&&) = delete;
+
+  void* at() const { return at_; }
+
+ private:
+  uint64_t bytes_;
+  void* at_;
+};
+
 class Stranger {
  public:
-  // `without` is what it does not have mapped. A socket is made at `path`.
+  // `without` is what it does not have mapped: memory or ReservedAddresses of this process, because
+  // its child unmaps them. A socket is made at `path`.
   Stranger(const std::string& path, const hot::Region& without)
       : listener_(path, base::SocketClaim::directory_is_ours),
         process_([&](const std::function<void()>& ready) {
-          ::munmap(reinterpret_cast<void*>(without.base), without.size);
           const auto socket =
               base::connect_unix(path, base::Deadline::after(std::chrono::minutes(1)));
+          // Last, so that nothing of the child is mapped there afterward.
+          ::munmap(reinterpret_cast<void*>(without.base), without.size);
           ready();
           ::pause();
         }) {

@@ -63,12 +63,14 @@ inline bool wait_for_true(const std::function<bool()>& condition) {
 // missing page blocks until it is served, so touch from another thread.
 class TestGuest {
  public:
-  // Throws base::Unsupported if this machine has no userfaultfd or no free 2 MiB page.
-  explicit TestGuest(uint64_t pages, uint64_t page_size = hot::kSmallPage)
+  // `at`: replaces what is mapped there; null: anywhere. Throws base::Unsupported if this machine
+  // has no userfaultfd or no free 2 MiB page.
+  explicit TestGuest(uint64_t pages, uint64_t page_size = hot::kSmallPage, void* at = nullptr)
       : size_(pages * page_size), page_size_(page_size), uffd_(uffd_create()) {
     const int huge = page_size == hot::kHugePage ? MAP_HUGETLB : 0;
-    void* memory = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | huge, -1, 0);
+    const int fixed = at != nullptr ? MAP_FIXED : 0;
+    void* memory = ::mmap(at, size_, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | huge | fixed, -1, 0);
     if (memory == MAP_FAILED) {
       throw base::Unsupported("no 2 MiB pages here (vm.nr_hugepages)");
     }

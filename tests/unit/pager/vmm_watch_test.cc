@@ -47,16 +47,22 @@ TEST_F(VmmWatchTest, DetectsAPeerThatDoesNotHaveTheMemory) {
 // Its launcher has connected for it, still lives and keeps the socket.
 TEST_F(VmmWatchTest, SeesTheEndOfAVmmWhoseLauncherLives) {
   const base::UnixListener listener(dir_ / "vmm", base::SocketClaim::directory_is_ours);
-  FakeVmm vmm(dir_ / "vmm", 16, [](const TestGuest&, const base::Fd&, const FakeVmm::Ready& ready) {
-    ready();
-    ::pause();
-  });
+  constexpr uint64_t kPages = 16;
+  const ReservedAddresses place(kPages * hot::kSmallPage);
+  FakeVmm vmm(
+      dir_ / "vmm", kPages,
+      [](const TestGuest&, const base::Fd&, const FakeVmm::Ready& ready) {
+        ready();
+        ::pause();
+      },
+      place.at());
   ASSERT_TRUE(vmm.wait_ready());
   const std::optional<base::Fd> socket = listener.accept();
   ASSERT_TRUE(socket);
   HandshakeReader reader;
   std::optional<HandshakeReader::Result> hello;
   ASSERT_TRUE(wait_for_true([&] { return (hello = reader.read_from(socket->get())).has_value(); }));
+  ASSERT_EQ(hello->regions.front().base, reinterpret_cast<uint64_t>(place.at()));
   const Stranger launcher(dir_ / "s", hello->regions.front());
   const Vmm peer = launcher.as_vmm();
   VmmWatch watch(hello->uffd.get(), launcher.socket(), peer, -1, hello->regions);
