@@ -46,8 +46,13 @@ enum class Count : size_t {
   copy_ns,           // of these, time in the installing ioctls
   copy_max_ns,       //
   fault_max_ns,      //
+  // New counters are added here: their numbers are part of the states of sessions and of the
+  // server.
 };
 inline constexpr size_t kCounts = static_cast<size_t>(Count::fault_max_ns) + 1;
+// The room for counters in a state. A server without a counter leaves it 0.
+inline constexpr size_t kMostCounts = 96;
+static_assert(kCounts <= kMostCounts);
 
 // How a counter is reported. Every report walks kCounters, so this file is the only one that knows
 // all counters. (The names of hypeman's pager are in serve/hypeman_names.h.)
@@ -226,7 +231,7 @@ class Counters {
  private:
   std::atomic<uint64_t>& at(Count count) { return values_[static_cast<size_t>(count)]; }
 
-  std::array<std::atomic<uint64_t>, kCounts> values_{};
+  std::array<std::atomic<uint64_t>, kMostCounts> values_{};
 };
 
 }  // namespace pager

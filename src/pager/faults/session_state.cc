@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/file_status.h"
 #include "base/process_identity.h"
+#include "pager/faults/state_versions.h"
 #include "pager/kernel/invariant.h"
 
 namespace pager {
@@ -102,9 +103,10 @@ std::string problem_of(SessionState& state, uint64_t size) {
   if (state.magic != SessionState::kMagic) {
     return "it is not a session's state";
   }
-  if (state.version != SessionState::kVersion) {
+  if (const auto [oldest, newest] = state_versions();
+      state.version < oldest || state.version > newest) {
     return "it has version " + std::to_string(state.version) + ", and this server reads version " +
-           std::to_string(SessionState::kVersion);
+           (oldest == newest ? "" : std::to_string(oldest) + " to ") + std::to_string(newest);
   }
   if (!is_terminated(state.boot_id) || state.boot_id.data() != base::current_boot_id()) {
     return "it was made before the last boot";
@@ -160,7 +162,7 @@ StateMapping::StateMapping(std::span<const hot::Region> regions, const ImageIden
   map(layout.total);
   // All other fields are 0, as the memory is. Without a file, untouched parts use no memory.
   state_->magic = SessionState::kMagic;
-  state_->version = SessionState::kVersion;
+  state_->version = state_versions().newest;
   state_->region_count = static_cast<uint32_t>(regions.size());
   layout.write_to(*state_);
   state_->image = image;

@@ -63,7 +63,7 @@ struct PathText {
 // consecutively through all regions.
 struct SessionState {
   static constexpr std::array<char, 8> kMagic{'S', 'F', 'S', 'E', 'S', 'S', 'I', 'O'};
-  static constexpr uint32_t kVersion = 6;
+  static constexpr uint32_t kVersion = 7;  // StateVersions
   static constexpr size_t kEvents = 64;
   static constexpr size_t kHotLists = 4;
   static constexpr size_t kBootIdBytes = 40;  // 36 characters and zeros
@@ -121,9 +121,10 @@ struct SessionState {
   uint32_t paused;  // 1: hot lists and completions stop until one is requested
   CompletionProgress completion;
   HotLists hot;
-  PathText trace;                 // empty: none; "-": standard output
-  std::array<char, kIdBytes> id;  // of the session; zero-terminated
-  uint32_t closing;               // 1: closed by a client; served until the VMM ends
+  PathText trace;                     // empty: none; "-": standard output
+  std::array<char, kIdBytes> id;      // of the session; zero-terminated
+  uint32_t closing;                   // 1: closed by a client; served until the VMM ends
+  std::array<uint64_t, 64> reserved;  // 0
   // The buffer for messages. `event` is 0 in all messages but those of the last read.
   std::array<uffd_msg, kEvents> events;
 };
