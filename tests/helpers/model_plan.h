@@ -35,8 +35,9 @@ inline constexpr size_t kSteps = kStepNames.size();
 inline constexpr size_t kMostThreads = 8;
 
 struct ModelSettings {
-  std::string socket;   // of a server in the foreground, or
-  std::string control;  // of a service
+  std::string socket;    // of a server in the foreground, or
+  std::string control;   // of a service
+  bool repeats = false;  // requests that the end of a server cut off, for servers that are replaced
   std::string memory_path;
   uint64_t page_size = hot::kSmallPage;
   std::optional<size_t> threads;

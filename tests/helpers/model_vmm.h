@@ -31,11 +31,9 @@
 // A client of the control socket. Belongs to one thread.
 class ModelControl {
  public:
-  ModelControl(const std::string& socket, std::string id)
-      : id_(std::move(id)), http_(http::Client::connect(socket, soon())) {
-    if (!http_) {
-      throw base::Refused("no server listens at " + socket);
-    }
+  ModelControl(std::string socket, std::string id, bool repeats)
+      : socket_(std::move(socket)), id_(std::move(id)), repeats_(repeats) {
+    connect();
   }
   const std::string& id() const { return id_; }
 
@@ -43,7 +41,7 @@ class ModelControl {
   unsigned post(const std::string& action, const std::string& body,
                 const std::vector<unsigned>& expected) {
     const std::string target = "/sessions" + (action.empty() ? "" : "/" + id_ + "/" + action);
-    reply_ = http_->request("POST", target, body, soon());
+    request("POST", target, body);
     if (std::ranges::find(expected, reply_.status) == expected.end()) {
       throw base::Refused("POST " + target + " " + body + ": " + std::to_string(reply_.status) +
                           " " + reply_.body);
@@ -53,14 +51,41 @@ class ModelControl {
   nlohmann::json reply() const { return nlohmann::json::parse(reply_.body); }
   // Of the session.
   nlohmann::json look() {
-    reply_ = http_->request("GET", "/sessions/" + id_, "", soon());
+    request("GET", "/sessions/" + id_, "");
     return reply();
   }
 
  private:
   static base::Deadline soon() { return base::Deadline::after(std::chrono::seconds(60)); }
 
+  void connect() {
+    http_ = http::Client::connect(socket_, soon());
+    if (!http_) {
+      throw base::Refused("no server listens at " + socket_);
+    }
+  }
+
+  // A server that leaves its guests to the next one answers 503, or its end cuts the request off.
+  void request(const char* method, const std::string& target, const std::string& body) {
+    constexpr unsigned kUnavailable = 503;
+    for (;;) {
+      try {
+        reply_ = http_->request(method, target, body, soon());
+        if (!repeats_ || reply_.status != kUnavailable) {
+          return;
+        }
+      } catch (const base::Refused&) {
+        if (!repeats_) {
+          throw;
+        }
+      }
+      connect();
+    }
+  }
+
+  std::string socket_;
   std::string id_;
+  bool repeats_;
   std::optional<http::Client> http_;
   http::Client::Reply reply_;
 };
@@ -81,7 +106,7 @@ class ModelVmm {
     }
     std::string socket = settings.socket;
     if (!settings.control.empty()) {
-      control_.emplace(settings.control, name);
+      control_.emplace(settings.control, name, settings.repeats);
       socket = create(file.path());
     }
     std::optional<base::Fd> connection =

@@ -207,6 +207,7 @@ Run parse_run(const base::ParsedOptions& options) {
   Run run;
   run.settings.socket = options.value_or("socket", "");
   run.settings.control = options.value_or("control", "");
+  run.settings.repeats = options.has("repeat");
   run.settings.memory_path = options.value_or("mem", "");
   if (run.settings.memory_path.empty()) {
     throw base::UsageError("--mem is needed");
@@ -260,6 +261,7 @@ int main(int argc, char** argv) {
     options.value("socket", "SOCK", "socket of a server of FILE")
         .value("control", "SOCK",
                "socket of a service; each round writes FILE and makes sessions of it")
+        .flag("repeat", "repeat requests that the end of a server cut off")
         .value("mem", "FILE", "the memory file")
         .flag("make", "only write FILE")
         .value("pages", "N", "pages of the file (4096; 16 of 2M)")

@@ -40,6 +40,7 @@ constexpr std::array kVerbs{
     Verb{"trace", 2, 3, "'trace ID [FILE]' is", trace_session},
     Verb{"hung", 1, 1, "hung", list_hung_guests},
     Verb{"drain", 1, 1, "drain", drain},
+    Verb{"upgrade", 1, 2, "'upgrade [PROGRAM]' is", upgrade_server},
     Verb{"health", 1, 1, "health", print_server},
     Verb{"stats", 1, 1, "stats", print_server},
     Verb{"metrics", 1, 1, "metrics", print_server},
@@ -101,9 +102,10 @@ base::Options make_options() {
           "  mark ID NAME         write a mark into the trace\n"
           "  hung                 print ID and VMM pid of guests of a killed server\n"
           "  drain                accept no new sessions; exit after the last one\n"
+          "  upgrade [PROGRAM]    serve all guests by another uffd-serve; needs --keep\n"
           "  health, stats        print health or counters, as JSON; metrics: Prometheus\n"
-          "Exit: 0 done; 1 no server listens, or it refused; 2 usage; 5 system error, or\n"
-          "the server does not answer. See uffd-ctl(1).");
+          "Exit: 0 done; 1 no server listens, or it refused; 2 usage; 4 the upgrade was\n"
+          "rolled back; 5 system error, or the server does not answer. See uffd-ctl(1).");
   return options;
 }
 

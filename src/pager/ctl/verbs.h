@@ -34,6 +34,7 @@ void mark_trace(const Call& call);
 void trace_session(const Call& call);
 void list_hung_guests(const Call& call);
 void drain(const Call& call);
+void upgrade_server(const Call& call);
 // health, stats and metrics: the path has the name of the verb.
 void print_server(const Call& call);
 

@@ -43,6 +43,7 @@ Keeper::Keeper(ServerProgram program, int signals, const Settings& settings)
       signals_(signals),
       page_fd_(make_keeper_page()),
       page_(map_keeper_page(page_fd_.get())),
+      upgrade_(page_),
       hangs_(settings.hang_timeout),
       quarantine_(settings.on_poisonous) {
   page_.keeper_pid = static_cast<uint64_t>(::getpid());
@@ -67,7 +68,7 @@ int Keeper::run() {
 }
 
 void Keeper::wait() {
-  std::array<struct pollfd, 5> fds{};
+  std::array<struct pollfd, 7> fds{};
   fds[0] = {.fd = active_ ? signals_ : -1, .events = POLLIN, .revents = 0};
   const auto watch = [&](size_t at, std::optional<KeptServer>& server) {
     fds[at].fd = fds[at + 1].fd = -1;
@@ -82,7 +83,9 @@ void Keeper::wait() {
   };
   watch(1, active_);
   watch(3, successor_);
-  const base::Deadline next = std::min({start_at_, hangs_.next(), killed_until_});
+  watch(5, upgrade_.server());
+  const base::Deadline next =
+      std::min({start_at_, hangs_.next(), killed_until_, upgrade_.deadline()});
   if (::poll(fds.data(), fds.size(), next.poll_timeout()) < 0 && errno != EINTR) {
     base::throw_errno("cannot wait for the servers");
   }
@@ -93,7 +96,7 @@ void Keeper::wait() {
     }
   }
   // What a server has sent before its end still counts.
-  for (std::optional<KeptServer>* server : {&active_, &successor_}) {
+  for (std::optional<KeptServer>* server : {&active_, &successor_, &upgrade_.server()}) {
     if (*server && !(*server)->is_closed) {
       receive(**server);
     }
@@ -118,6 +121,12 @@ void Keeper::receive(KeptServer& server) {
 
 void Keeper::handle(KeptServer& server, ReceivedMessage& received, bool lost) {
   const KeepMessage& message = received.message;
+  if (upgrade_.is_server(server)) {
+    if (upgrade_.handle(message, held_) && active_) {
+      active_->kill(kLeaveSignal);
+    }
+    return;
+  }
   if (!active_ || &server != &*active_) {
     return;  // a successor has nothing to say before it serves but hello
   }
@@ -138,11 +147,15 @@ void Keeper::handle(KeptServer& server, ReceivedMessage& received, bool lost) {
       break;
     case Type::ready:
       server.is_ready = true;
+      end_upgrade();
       hangs_.start(held_);
       page_.replayed += message.value;
       if (!successor_) {
         start_at_ = base::Deadline::after(std::chrono::milliseconds(0));
       }
+      break;
+    case Type::upgrade:
+      reply(server, begin_upgrade(received, lost));
       break;
     default:
       break;
@@ -162,16 +175,28 @@ void Keeper::end_hung_server() {
     return;
   }
   if (const std::optional<HangWatch::Hang> hang = hangs_.check(held_, page_)) {
-    constexpr std::chrono::seconds kLimit{5};
     base::say_warning("the page server (" + std::to_string(active_->pid()) + ") hangs (" +
                       (hang->key == 0 ? std::string("main thread")
                                       : "session with key " + std::to_string(hang->key)) +
                       "); killing it");
     hung_ = true;
     hung_session_ = hang->key;
-    active_->kill(SIGKILL);
-    killed_until_ = base::Deadline::after(kLimit);
-    hangs_.stop();
+    kill_active();
+  }
+}
+
+void Keeper::kill_active() {
+  constexpr std::chrono::seconds kLimit{5};
+  active_->kill(SIGKILL);
+  killed_until_ = base::Deadline::after(kLimit);
+  hangs_.stop();
+}
+
+void Keeper::queue(uint64_t key) {
+  for (std::optional<KeptServer>* server : {&successor_, &upgrade_.server()}) {
+    if (*server) {
+      (*server)->queue(key);
+    }
   }
 }
 
@@ -184,8 +209,8 @@ void Keeper::hold(uint64_t key, HeldThing thing) {
   if (is_session && hangs_.next().is_never() && active_ && active_->is_ready && !hung_) {
     hangs_.start(held_);
   }
-  if (successor_ && !is_connection) {
-    successor_->queue(key);
+  if (!is_connection) {
+    queue(key);
   }
 }
 
@@ -194,8 +219,8 @@ void Keeper::drop(uint64_t key) {
   if (found == held_.end()) {
     return;
   }
-  if (successor_ && found->second.kind != Kept::connection) {
-    successor_->queue(key);
+  if (found->second.kind != Kept::connection) {
+    queue(key);
   }
   closer_.take(key, std::move(found->second));
   held_.erase(found);
@@ -235,10 +260,13 @@ bool Keeper::holds_session() const {
 
 // Returns false if the keeper has to end.
 bool Keeper::handle_ends() {
+  handle_upgrade();
   if (successor_) {
     if (const auto end = successor_->end()) {
-      base::say_warning("the page server that waits (" + std::to_string(successor_->pid()) + ") " +
-                        text_of(*end));
+      if (!successor_->is_retired) {
+        base::say_warning("the page server that waits (" + std::to_string(successor_->pid()) +
+                          ") " + text_of(*end));
+      }
       note_end(*successor_);
       successor_.reset();
     }
@@ -252,27 +280,7 @@ bool Keeper::handle_ends() {
       if (ends_with(*end)) {
         return false;
       }
-      page_.ended_ns = monotonic_ns();
-      page_.ready_ns = 0;
-      ++page_.restarts;
-      page_.reason = hung_ ? RestartReason::hung : reason_of(*end);
-      hung_ = false;
-      const uint64_t crashed = page_.crashed_session.exchange(0);
-      const uint64_t hung = std::exchange(hung_session_, 0);
-      const uint64_t cause = hung != 0                                ? hung
-                             : page_.reason == RestartReason::crashed ? crashed
-                                                                      : 0;
-      if (cause != 0 && quarantine_.note_end(held_, cause)) {
-        ++page_.quarantined;
-        if (successor_) {
-          successor_->queue(cause);  // as a removal
-        }
-      }
-      killed_until_ = base::Deadline::never();
-      page_.signal = end->exited ? 0 : static_cast<uint64_t>(end->status);
-      note_end(*active_);
-      base::say_warning("the page server (" + std::to_string(active_->pid()) + ") " +
-                        text_of(*end));
+      note_active_end(*end);
       active_.reset();
     }
   }
@@ -280,16 +288,45 @@ bool Keeper::handle_ends() {
     start_at_ = base::Deadline::never();
     start_successor();
   }
-  if (!active_ && successor_) {
+  if (!active_) {
     promote();
   }
   return true;
 }
 
+// Writes down why the server that served has ended.
+void Keeper::note_active_end(const KeptServer::End& end) {
+  const bool has_left = upgrade_.phase() == Upgrade::Phase::leaves;
+  if (upgrade_.is_trial()) {
+    upgrade_.fail(end);
+  } else if (!has_left) {
+    upgrade_.fail(UpgradeProblem::server_ended, 0);
+  }
+  page_.ended_ns = monotonic_ns();
+  page_.ready_ns = 0;
+  ++page_.restarts;
+  page_.reason = has_left ? RestartReason::upgraded : hung_ ? RestartReason::hung : reason_of(end);
+  hung_ = false;
+  const uint64_t crashed = page_.crashed_session.exchange(0);
+  const uint64_t hung = std::exchange(hung_session_, 0);
+  const uint64_t cause = hung != 0 ? hung : page_.reason == RestartReason::crashed ? crashed : 0;
+  if (cause != 0 && quarantine_.note_end(held_, cause)) {
+    ++page_.quarantined;
+    queue(cause);  // as a removal
+  }
+  killed_until_ = base::Deadline::never();
+  page_.signal = end.exited ? 0 : static_cast<uint64_t>(end.status);
+  note_end(*active_);
+  if (!has_left) {
+    base::say_warning("the page server (" + std::to_string(active_->pid()) + ") " + text_of(end));
+  }
+}
+
 // Whether the keeper ends with the server that served: it has ended by itself, or has never served.
 bool Keeper::ends_with(const KeptServer::End& end) {
   const bool never_served = page_.generation == 1 && !active_->is_ready;
-  const bool by_itself = end.exited && (end.status == 0 || !holds_session());
+  const bool by_itself = end.exited && end.status != kLeftStatus && !upgrade_.is_trial() &&
+                         (end.status == 0 || !holds_session());
   if (!never_served && !by_itself) {
     return false;
   }
@@ -310,22 +347,6 @@ void Keeper::note_end(const KeptServer& server) {
   if (!is_active || !successor_) {
     start_at_ = base::Deadline::after(std::chrono::milliseconds(delay));
   }
-}
-
-// The process before it has ended.
-void Keeper::promote() {
-  active_ = std::exchange(successor_, std::nullopt);
-  for (const auto& [key, thing] : held_) {
-    if (thing.kind == Kept::connection) {
-      active_->queue(key);
-    }
-  }
-  page_.main_busy_ns = 0;
-  page_.server_pid = static_cast<uint64_t>(active_->pid());
-  active_->queue_go(++page_.generation, page_fd_.get());
-  active_->flush(held_);
-  hangs_.stop();  // until it is ready
-  base::say_warning("process " + std::to_string(active_->pid()) + " serves its guests");
 }
 
 // Starts a server that waits.

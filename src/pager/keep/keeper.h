@@ -12,6 +12,7 @@
 #include "pager/keep/keeper_page.h"
 #include "pager/keep/kept_server.h"
 #include "pager/keep/quarantine.h"
+#include "pager/keep/upgrade.h"
 #include "pager/kernel/closer.h"
 
 namespace pager {
@@ -26,6 +27,9 @@ namespace pager {
 //|                               serve; then the next successor is started
 //| the successor ends            the next one is started
 //| the server ends by itself     so does the keeper
+//| a server gets an upgrade      one of the other program is started and checked, the old one is
+//|                               asked to leave, and the program of the servers is replaced when
+//|                               the new one serves
 //
 // A successor gets the order to serve only when the process before it has ended completely
 // (waitid): two servers on one userfaultfd would install stale pages.
@@ -37,7 +41,7 @@ class Keeper {
     OnPoisonous on_poisonous = OnPoisonous::kill;
   };
   Keeper(ServerProgram program, int signals, const Settings& settings);
-  // Ends the successor that waits.
+  // Ends the servers that wait.
   ~Keeper();
   Keeper(const Keeper&) = delete;
   Keeper(Keeper&&) = delete;
@@ -58,10 +62,16 @@ class Keeper {
   void reply(KeptServer& server, int error, int fd = -1);
   bool handle_ends();
   bool ends_with(const KeptServer::End& end);
+  void note_active_end(const KeptServer::End& end);
   void note_end(const KeptServer& server);
   void promote();
   bool holds_session() const;
   void end_hung_server();
+  void kill_active();
+  void queue(uint64_t key);
+  int begin_upgrade(ReceivedMessage& request, bool lost);
+  void end_upgrade();
+  void handle_upgrade();
 
   ServerProgram program_;
   int signals_;
@@ -71,6 +81,7 @@ class Keeper {
   HeldThings held_;
   std::optional<KeptServer> active_;
   std::optional<KeptServer> successor_;
+  Upgrade upgrade_;
   unsigned failures_ = 0;  // servers that have ended before they could serve, in a row
   base::Deadline start_at_ = base::Deadline::never();  // of the next server
   HangWatch hangs_;

@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/message.h"
 #include "base/unix_socket.h"
-#include "pager/faults/session_state.h"
+#include "pager/faults/state_versions.h"
 #include "pager/kernel/clock.h"
 
 namespace pager {
@@ -20,8 +20,9 @@ namespace pager {
 using Type = KeepMessage::Type;
 
 KeeperLink::KeeperLink(base::Fd socket) : socket_(std::move(socket)) {
-  const int error =
-      send_message(socket_.get(), {.type = Type::hello, .value = SessionState::kVersion}, {});
+  const StateVersions versions = state_versions();
+  const int error = send_message(
+      socket_.get(), {.type = Type::hello, .key = versions.oldest, .value = versions.newest}, {});
   if (error != 0) {
     base::throw_error_number(error, "cannot reach the keeper");
   }
@@ -57,6 +58,9 @@ std::optional<HeldThings> KeeperLink::wait_to_serve(const Preparation& preparati
       if (auto thing = held.extract(message.key)) {
         preparation.discard(message.key, std::move(thing.mapped()));
       }
+    } else if (message.type == Type::check) {
+      const KeepMessage answer{.type = Type::checked, .value = preparation.problems()};
+      static_cast<void>(send_message(socket_.get(), answer, {}));
     }
   }
 }
@@ -141,6 +145,12 @@ std::optional<KeeperLink::Accepted> KeeperLink::accept(uint64_t endpoint, uint64
     accepted.socket = std::move(reply->fds.front());
   }
   return accepted;
+}
+
+int KeeperLink::upgrade(int program) {
+  const std::lock_guard lock(mutex_);
+  const auto reply = call({.type = Type::upgrade}, std::span(&program, 1));
+  return reply ? static_cast<int>(reply->message.value) : EPIPE;
 }
 
 }  // namespace pager

@@ -41,6 +41,8 @@ class KeeperLink {
   struct Preparation {
     std::function<void(uint64_t key, const HeldThing& thing)> prepare;
     std::function<void(uint64_t key, HeldThing thing)> discard;
+    // Returns how many of the things that have arrived this server cannot serve.
+    std::function<uint64_t()> problems;
   };
   std::optional<HeldThings> wait_to_serve(const Preparation& preparation);
   // 1: this is the first server.
@@ -59,6 +61,10 @@ class KeeperLink {
   };
   // Nothing if the link is lost: the caller then accepts itself.
   std::optional<Accepted> accept(uint64_t endpoint, uint64_t key);
+
+  // Orders the keeper to start the program as the next server. Returns 0 or an errno; EBUSY: an
+  // upgrade runs.
+  int upgrade(int program);
 
   // Becomes readable when the keeper has ended.
   int fd() const { return socket_.get(); }

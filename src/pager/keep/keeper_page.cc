@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstring>
+
 #include "base/error.h"
 
 namespace pager {
@@ -25,6 +27,43 @@ const char* name_of(RestartReason reason) {
       break;
   }
   return "none";
+}
+
+const char* name_of(UpgradeState state) {
+  switch (state) {
+    case UpgradeState::running:
+      return "running";
+    case UpgradeState::done:
+      return "done";
+    case UpgradeState::rolled_back:
+      return "rolled_back";
+    case UpgradeState::none:
+      break;
+  }
+  return "none";
+}
+
+std::string text_of(UpgradeProblem problem, uint64_t detail) {
+  switch (problem) {
+    case UpgradeProblem::exited:
+      return "it exited with status " + std::to_string(detail) + " before it served";
+    case UpgradeProblem::killed:
+      return "it was killed by signal " + std::to_string(detail) + " (" +
+             ::strsignal(static_cast<int>(detail)) + ") before it served";
+    case UpgradeProblem::silent:
+      return "it did not answer in time";
+    case UpgradeProblem::version:
+      return "it reads states of sessions up to version " + std::to_string(detail) +
+             ", and there are others";
+    case UpgradeProblem::unusable:
+      return "it cannot serve " + std::to_string(detail) +
+             " of the sessions and endpoints; see the log of the server";
+    case UpgradeProblem::server_ended:
+      return "the server before it ended during the upgrade";
+    case UpgradeProblem::none:
+      break;
+  }
+  return "";
 }
 
 uint64_t last_stall_ns(const KeeperPage& page) {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 
 #include "base/fd.h"
 
@@ -13,7 +14,23 @@ namespace pager {
 enum class RestartReason : uint32_t { none, killed, crashed, hung, exited, upgraded };
 const char* name_of(RestartReason reason);
 
-// The keeper writes it, but for `ready_ns` and `main_busy_ns`. Times are CLOCK_MONOTONIC.
+// How far the last upgrade is, and why it was rolled back. The words are in keeper_page.cc.
+enum class UpgradeState : uint32_t { none, running, done, rolled_back };
+enum class UpgradeProblem : uint32_t {
+  none,
+  exited,        // the new server; detail: its exit status
+  killed,        // the new server; detail: the signal
+  silent,        // it did not answer in time, and was killed
+  version,       // it cannot read the states; detail: the newest version that it reads
+  unusable,      // it cannot serve sessions or endpoints; detail: their number
+  server_ended,  // the server before it ended in between
+};
+const char* name_of(UpgradeState state);
+std::string text_of(UpgradeProblem problem, uint64_t detail);
+
+// The keeper writes it, but for `ready_ns` and `main_busy_ns`. Times are CLOCK_MONOTONIC. Keeper
+// and server may be of two releases, so new members are added at the end, and 0 means that the
+// other side does not know them.
 struct KeeperPage {
   std::atomic<uint64_t> keeper_pid;
   std::atomic<uint64_t> generation;  // servers that have served; 1 for the first
@@ -29,6 +46,11 @@ struct KeeperPage {
   // Of the server that serves:
   std::atomic<uint64_t> server_pid;
   std::atomic<uint64_t> main_busy_ns;  // its main thread handles events since then; 0: it waits
+  std::atomic<uint64_t> upgrades;      // that were begun
+  // Of the last of them; `upgrade` is written last.
+  std::atomic<UpgradeProblem> upgrade_problem;
+  std::atomic<uint64_t> upgrade_detail;
+  std::atomic<UpgradeState> upgrade;
 };
 
 // How long no server served, around the last restart; 0: no restart, or it is not over.

@@ -108,6 +108,10 @@ bool KeptServer::flush(const HeldThings& held) {
     }
     unsent_.pop_front();
   }
+  if (check_ && send_message(socket(), {.type = KeepMessage::Type::check}, {}) != 0) {
+    return false;
+  }
+  check_ = false;
   if (go_ != 0) {
     const KeepMessage message{.type = KeepMessage::Type::go, .value = go_};
     if (send_message(socket(), message, std::span(&page_, 1)) != 0) {

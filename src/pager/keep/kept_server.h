@@ -52,6 +52,8 @@ class KeptServer {
     go_ = generation;
     page_ = page;
   }
+  // Queues Type::check, after all that is queued.
+  void queue_check() { check_ = true; }
   // Sends what is queued, as far as the socket takes it. Returns whether nothing is left.
   bool flush(const HeldThings& held);
 
@@ -59,7 +61,8 @@ class KeptServer {
   bool has_waited() const { return settled_.passed(); }
 
   bool is_ready = false;
-  bool is_closed = false;  // its socket: it ends
+  bool is_closed = false;   // its socket: it ends
+  bool is_retired = false;  // killed because the servers have another program now
 
  private:
   static constexpr std::chrono::seconds kSettles{1};
@@ -71,6 +74,7 @@ class KeptServer {
   std::deque<uint64_t> unsent_;
   uint64_t go_ = 0;  // 0: not queued
   int page_ = -1;
+  bool check_ = false;
 };
 
 }  // namespace pager

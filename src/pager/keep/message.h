@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <csignal>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -34,7 +35,8 @@ enum Session : size_t { kState, kImage, kUffd, kSocket, kPidfd };
 struct KeepMessage {
   enum class Type : uint32_t {
     // From a server. `hold`, `accept` and `drop` are answered by a `reply`.
-    hello,   // the first message; value: the newest version of SessionState that it reads
+    hello,   // the first message; the versions of SessionState that it reads: key the oldest,
+             // value the newest
     hold,    // keep these descriptors for `key`, instead of earlier ones
     drop,    // close those of `key`
     accept,  // accept at the endpoint `value`, and keep the connection for `key`
@@ -42,6 +44,10 @@ struct KeepMessage {
     // From the keeper.
     reply,  // value: 0 or an errno; of `accept`: with the descriptor of the connection
     go,     // serve now; all descriptors were sent before. value: generation, 1 for the first
+    // Of an upgrade. New types are added at the end: keeper and server may be of two releases.
+    upgrade,  // from the server that serves: start the program of this descriptor; it is answered
+    check,    // to the new server: report what of the things sent before it cannot serve
+    checked,  // from it; value: number of these things
   };
   static constexpr uint32_t kVersion = 1;
   static constexpr size_t kMostFds = 5;
@@ -55,6 +61,11 @@ struct KeepMessage {
   uint64_t value = 0;
 };
 static_assert(sizeof(KeepMessage) == 40);
+
+// The exit status of a server that leaves its guests to its successor. The keeper asks for that
+// with kLeaveSignal.
+inline constexpr int kLeftStatus = static_cast<int>(base::ExitCode::try_again);
+inline constexpr int kLeaveSignal = SIGUSR1;
 
 // Sends one message. Returns 0 or an errno: EAGAIN if the peer does not read fast enough, EPIPE if
 // it has ended. Never blocks.

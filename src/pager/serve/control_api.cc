@@ -2,12 +2,19 @@
 // Routes control requests to the Pager and composes the replies.
 #include "pager/serve/control_api.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
+#include "base/fd.h"
+#include "base/file_status.h"
 #include "base/json_line.h"
 #include "base/message.h"
 #include "pager/serve/control_request.h"
@@ -97,6 +104,7 @@ HttpReply ControlApi::route(std::string_view method, const Call& call) {
       Route{"POST", "sessions", true, "mark", &ControlApi::mark},
       Route{"POST", "sessions", true, "trace", &ControlApi::trace},
       Route{"POST", "drain", false, "", &ControlApi::drain},
+      Route{"POST", "upgrade", false, "", &ControlApi::upgrade},
       Route{"GET", "health", false, "", &ControlApi::health},
       Route{"GET", "stats", false, "", &ControlApi::stats},
       Route{"GET", "metrics", false, "", &ControlApi::metrics},
@@ -157,6 +165,33 @@ HttpReply ControlApi::trace(const Call& call) {
 HttpReply ControlApi::drain(const Call& /*call*/) {
   pager_.drain();
   return {.status = kNoContent, .body = ""};
+}
+
+// The keeper does the rest. GET /health reports the outcome, from whichever server serves then.
+HttpReply ControlApi::upgrade(const Call& call) {
+  const std::string path = parse_upgrade_request(call.body);
+  const std::string what = "cannot upgrade to " + base::quoted(path) + ": ";
+  base::Fd program;
+  try {
+    program = base::open_file(path, O_PATH);
+  } catch (const std::system_error& error) {
+    throw base::BadData(error.what());
+  }
+  if (!S_ISREG(base::stat_fd(program.get(), path).st_mode) ||
+      ::faccessat(program.get(), "", X_OK, AT_EMPTY_PATH | AT_EACCESS) != 0) {
+    throw base::BadData(what + "it is not an executable file");
+  }
+  const int error = pager_.upgrade(program.get());
+  if (error != 0) {
+    return error_reply(kConflict,
+                       what + (error == EPIPE   ? "the server has no keeper (--keep)"
+                               : error == EBUSY ? "another upgrade runs, or the server is starting"
+                                                : std::generic_category().message(error)));
+  }
+  return {.status = kAccepted,
+          .body = base::JsonLine()
+                      .number("upgrade", static_cast<int64_t>(pager_.keeper()->upgrades))
+                      .str()};
 }
 
 HttpReply ControlApi::health(const Call& /*call*/) {

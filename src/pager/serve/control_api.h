@@ -65,6 +65,7 @@ class ControlApi {
   HttpReply mark(const Call& call);
   HttpReply trace(const Call& call);
   HttpReply drain(const Call& call);
+  HttpReply upgrade(const Call& call);
   HttpReply health(const Call& call);
   HttpReply stats(const Call& call);
   HttpReply metrics(const Call& call);

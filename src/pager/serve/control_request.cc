@@ -296,4 +296,12 @@ std::string parse_trace_request(std::string_view body) {
   return path;
 }
 
+std::string parse_upgrade_request(std::string_view body) {
+  std::string path = text_field(parse_optional_object(body), "program");
+  if (!path.starts_with('/')) {
+    throw base::BadData("'program' is needed: the absolute path of the new uffd-serve");
+  }
+  return path;
+}
+
 }  // namespace pager

@@ -51,5 +51,7 @@ std::string parse_mark_request(std::string_view body);
 // A body of POST /sessions/{id}/trace: the path of the trace to begin, or "" to end it. Throws
 // base::BadData.
 std::string parse_trace_request(std::string_view body);
+// A body of POST /upgrade: the path of the program. Throws base::BadData.
+std::string parse_upgrade_request(std::string_view body);
 
 }  // namespace pager

@@ -38,6 +38,7 @@ struct ControlServer::Http {
   ControlApi& api;
   ControlConnections connections;
   struct MHD_Daemon* daemon = nullptr;
+  base::Fd listening;  // after finish_requests()
   std::mutex mutex;
   std::condition_variable none_left;
   int requests = 0;  // started, and not answered yet
@@ -182,8 +183,8 @@ ControlServer::ControlServer(const base::UnixListener& listener, ControlApi& api
   constexpr size_t kEnding = 64;
   const auto most = static_cast<unsigned>(limits.connections + limits.of_other_users + kEnding);
   http_->daemon = ::MHD_start_daemon(
-      MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, nullptr,
-      nullptr, &Http::on_request, http_.get(), MHD_OPTION_LISTEN_SOCKET, copy.get(),
+      MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC,
+      0, nullptr, nullptr, &Http::on_request, http_.get(), MHD_OPTION_LISTEN_SOCKET, copy.get(),
       MHD_OPTION_URI_LOG_CALLBACK, &Http::on_uri, http_.get(), MHD_OPTION_NOTIFY_COMPLETED,
       &Http::on_completed, http_.get(), MHD_OPTION_NOTIFY_CONNECTION, &Http::on_connection,
       http_.get(), MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_END);
@@ -196,12 +197,19 @@ ControlServer::ControlServer(const base::UnixListener& listener, ControlApi& api
 ControlServer::~ControlServer() {
   // MHD_stop_daemon cuts connections off. The request that ends the server must get its reply
   // first.
+  finish_requests();
+  ::MHD_stop_daemon(http_->daemon);
+}
+
+void ControlServer::finish_requests() {
+  // The library uses the descriptor until it is stopped.
+  if (!http_->listening) {
+    http_->listening = base::Fd(::MHD_quiesce_daemon(http_->daemon));
+  }
   constexpr std::chrono::seconds kLimit{1};
   http_->api.stop_waiting();
   std::unique_lock lock(http_->mutex);
   http_->none_left.wait_for(lock, kLimit, [this] { return http_->requests == 0; });
-  lock.unlock();
-  ::MHD_stop_daemon(http_->daemon);
 }
 
 }  // namespace pager

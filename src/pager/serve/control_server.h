@@ -20,6 +20,9 @@ class ControlServer {
                 const ControlConnections::Limits& limits = {});
   // Waits, for at most one second, until the current requests are answered.
   ~ControlServer();
+  // Accepts no further connections, and waits as the destructor does. Clients that connect from
+  // then on wait in the queue of the socket.
+  void finish_requests();
   ControlServer(const ControlServer&) = delete;
   ControlServer(ControlServer&&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;

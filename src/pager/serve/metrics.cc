@@ -125,6 +125,8 @@ std::string metrics_text(const ServerInfo& info, std::string_view version) {
     page.one("uffd_serve_quarantined_sessions_total", "counter",
              "Sessions that ended server after server and are not served again.",
              info.keeper->quarantined);
+    page.one("uffd_serve_upgrades_total", "counter", "Upgrades that were begun.",
+             info.keeper->upgrades);
     page.family("uffd_serve_last_stall_seconds", "gauge",
                 "Time without a server around the last restart.");
     page.sample("uffd_serve_last_stall_seconds", "",

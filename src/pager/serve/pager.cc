@@ -63,7 +63,7 @@ Pager::Pager(Settings settings)
       epoll_(owned(::epoll_create1(EPOLL_CLOEXEC), "an epoll descriptor")),
       notify_(make_event_fd()),
       idle_start_(base::Deadline::after(settings_.idle_start)),
-      service_(sizeof(ServiceState), settings_.keeper != nullptr),
+      service_(ServiceState::kBytes, settings_.keeper != nullptr),
       state_files_(settings_.record_dir),
       endpoints_(
           epoll_.get(), settings_.handshake_timeout, closer_,
@@ -74,7 +74,6 @@ Pager::Pager(Settings settings)
                              const Endpoint& endpoint) { forget_endpoint(key, endpoint); }},
           settings_.keeper) {
   service().version = ServiceState::kVersion;
-  service().counts = kCounts;
   endpoints_.watch(notify_.get(), kNotifyKey);
   if (settings_.signals >= 0) {
     endpoints_.watch(settings_.signals, kSignalKey);
@@ -156,6 +155,9 @@ bool Pager::end_is_reached() const {
 }
 
 bool Pager::finished() {
+  if (left_) {
+    return true;
+  }
   const std::lock_guard lock(mutex_);
   if (!end_is_reached()) {
     return false;
@@ -185,8 +187,12 @@ void Pager::handle(Key key) {
   if (key == kSignalKey) {
     struct signalfd_siginfo info {};
     // A terminal that closes sends SIGHUP once or twice. That only drains the server.
-    if (::read(settings_.signals, &info, sizeof info) == sizeof info &&
-        (info.ssi_signo != SIGHUP || !draining())) {
+    if (::read(settings_.signals, &info, sizeof info) != sizeof info) {
+      return;
+    }
+    if (info.ssi_signo == kLeaveSignal) {
+      left_ = true;
+    } else if (info.ssi_signo != SIGHUP || !draining()) {
       terminate();
     }
     return;

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -137,6 +138,11 @@ class Pager {
   // Gives descriptors of the whole server to the keeper: those of Kept::service after the state.
   void hold_service(std::span<const int> descriptors, base::FileId control = {});
   void run();
+  // Whether run() has returned because the keeper has a successor (kLeaveSignal).
+  bool left() const { return left_; }
+  // Then: completes what a successor cannot continue, and ends the process. Sessions are served
+  // until its very end, but those that write a trace.
+  [[noreturn]] void leave();
 
   // Creates an endpoint. If a session of the same id waits with the same contents of the same
   // memory file, nothing changes and the result is `waits`. If it waits with older contents of that
@@ -170,6 +176,11 @@ class Pager {
   // has ended.
   void drain();
 
+  // Orders the keeper to replace this server by one of the program. Returns 0 or an errno; EPIPE:
+  // no keeper, EBUSY: an upgrade runs.
+  int upgrade(int program) {
+    return settings_.keeper != nullptr ? settings_.keeper->upgrade(program) : EPIPE;
+  }
   // What the keeper reports; null without a keeper.
   const KeeperPage* keeper() const {
     return settings_.keeper != nullptr ? &settings_.keeper->page() : nullptr;
@@ -259,6 +270,7 @@ class Pager {
   bool reported_ready_ = false;
   bool lock_warned_ = false;
   bool stop_ = false;
+  bool left_ = false;  // only the thread of run() uses it
 
   Closer closer_;  // has its own lock
   Endpoints endpoints_;

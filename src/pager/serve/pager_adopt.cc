@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pager: what it gives to the keeper, and how it continues what earlier servers gave to it.
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -108,12 +109,7 @@ void Pager::adopt_service(HeldThings& things) {
   if (found == things.end() || found->second.kind != Kept::service) {
     return;
   }
-  SharedMemory memory(std::move(found->second.fds.at(kept::kServiceState)), sizeof(ServiceState));
-  const auto& state = memory.as<ServiceState>();
-  if (state.version != ServiceState::kVersion || state.counts != kCounts) {
-    throw base::BadData("cannot use the state of the last server: it has another version");
-  }
-  service_ = std::move(memory);
+  service_ = adopt_service_state(std::move(found->second.fds.at(kept::kServiceState)));
 }
 
 void Pager::adopt_session(Key key, HeldThing& thing, Prepared& prepared) {
@@ -206,6 +202,27 @@ bool Pager::adopt_endpoint(Key key, HeldThing& thing, Prepared& prepared, bool t
     let_go(key);
     return false;
   }
+}
+
+void Pager::leave() {
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [key, connected] : connected_) {
+      if (!connected.session->trace_path().empty()) {
+        connected.session->stop();
+      }
+    }
+    constexpr std::chrono::seconds kLimit{1};
+    const base::Deadline deadline = base::Deadline::after(kLimit);
+    for (const auto& [key, connected] : connected_) {
+      if (!connected.session->trace_path().empty()) {
+        const std::chrono::milliseconds left{std::max(0, deadline.poll_timeout())};
+        static_cast<void>(connected.session->wait_for_end(left));
+      }
+    }
+  }
+  base::flush_messages();
+  ::_exit(kLeftStatus);
 }
 
 // When all sessions of earlier servers are served, the keeper starts the next successor.

@@ -37,15 +37,29 @@ std::string key_of(const ImageIdentity& identity, Image::View view) {
 }  // namespace
 
 void Prepared::prepare(uint64_t key, const HeldThing& thing) {
-  things_.erase(key);
-  if (thing.kind != Kept::session && thing.kind != Kept::endpoint) {
-    return;
-  }
+  forget(key);
   try {
-    things_[key] = make(thing);
-  } catch (const std::exception&) {
+    if (thing.kind == Kept::service) {
+      static_cast<void>(adopt_service_state(copy_of(thing, kept::kServiceState)));
+    } else if (thing.kind == Kept::session || thing.kind == Kept::endpoint) {
+      things_[key] = make(thing);
+    }
+  } catch (const std::exception& error) {
     things_.erase(key);  // take() tries again, and reports it
+    problems_[key] = error.what();
   }
+}
+
+void Prepared::forget(uint64_t key) {
+  things_.erase(key);
+  problems_.erase(key);
+}
+
+uint64_t Prepared::report_problems() const {
+  for (const auto& [key, problem] : problems_) {
+    base::say_warning(problem);
+  }
+  return problems_.size();
 }
 
 PreparedThing Prepared::take(uint64_t key, const HeldThing& thing) {

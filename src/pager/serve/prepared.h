@@ -28,9 +28,12 @@ struct PreparedThing {
 // Belongs to one thread.
 class Prepared {
  public:
-  // Does nothing for other kinds. A failure is reported by take().
+  // Checks the service; does nothing for connections. A failure is reported by take() and
+  // report_problems().
   void prepare(uint64_t key, const HeldThing& thing);
-  void forget(uint64_t key) { things_.erase(key); }
+  void forget(uint64_t key);
+  // Reports each thing that could not be prepared, and returns their number.
+  uint64_t report_problems() const;
   // What was prepared for the key, or is prepared now. Throws base::BadData or std::system_error.
   PreparedThing take(uint64_t key, const HeldThing& thing);
 
@@ -41,6 +44,7 @@ class Prepared {
   std::map<uint64_t, PreparedThing> things_;
   std::map<std::string, std::weak_ptr<const Image>> images_;  // by the identity, as text
   HotListCache hot_files_;
+  std::map<uint64_t, std::string> problems_;
 };
 
 }  // namespace pager

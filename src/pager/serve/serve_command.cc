@@ -69,7 +69,8 @@ struct KeptServing {
              [this](uint64_t key, HeldThing thing) {
                prepared.forget(key);
                closer.take(key, std::move(thing));
-             }});
+             },
+         .problems = [this] { return prepared.report_problems(); }});
     if (!held) {
       return false;
     }
@@ -115,6 +116,9 @@ void serve_file(ServeSettings& settings, int signals, KeptServing& kept) {
   }
   say_ready(settings.ready);
   pager.run();
+  if (pager.left()) {
+    pager.leave();
+  }
   release_signals(signals);
   const Totals totals = pager.totals();
   if (settings.json) {
@@ -142,7 +146,7 @@ struct ServicePlace {
   static ServicePlace adopt(const ServicePaths& paths, HeldThings& things) {
     std::vector<base::Fd>& fds = things.at(kServiceKey).fds;
     base::Fd state(::fcntl(fds.at(kept::kServiceState).get(), F_DUPFD_CLOEXEC, 0));
-    const SharedMemory memory(std::move(state), sizeof(ServiceState));
+    const SharedMemory memory = adopt_service_state(std::move(state));
     return {.directory = std::move(fds.at(kept::kDirectoryLock)),
             .listener = base::UnixListener::adopt(paths.control, std::move(fds.at(kept::kControl)),
                                                   std::move(fds.at(kept::kControlLock)),
@@ -175,9 +179,13 @@ void serve_sessions(ServeSettings& settings, int signals, KeptServing& kept) {
                          // hypeman creates a session again at each restore, so its layout replaces
                          // sessions.
                          .replace = settings.needs_cache_key});
-  const ControlServer server(listener, api);
+  ControlServer server(listener, api);
   say_ready(settings.ready);
   pager.run();
+  if (pager.left()) {
+    server.finish_requests();
+    pager.leave();
+  }
   release_signals(signals);
   if (settings.json) {
     base::write_line_out(summary_json(pager.totals()));
@@ -242,7 +250,7 @@ int run_serve_command(int argc, char** argv) {
   if (settings.service) {
     store::close_inherited_locks();
   }
-  const base::Fd signals = take_signals();
+  const base::Fd signals = take_signals(settings.keeper ? kLeaveSignal : 0);
   base::write_messages_in_background();
   if (!settings.successor) {
     say_missing_features();

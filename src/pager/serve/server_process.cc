@@ -64,9 +64,10 @@ void raise(int resource) {
 
 }  // namespace
 
-base::Fd take_signals() {
+base::Fd take_signals(int also) {
   for (int signal = 1; signal <= SIGRTMAX; ++signal) {
-    const bool ours = std::ranges::find(kEnding, signal) != kEnding.end() || signal == SIGHUP;
+    const bool ours =
+        std::ranges::find(kEnding, signal) != kEnding.end() || signal == SIGHUP || signal == also;
     if (!ours && !is_left_alone(signal)) {
       static_cast<void>(::signal(signal, SIG_IGN));  // fails for signals that glibc uses itself
     }
@@ -74,6 +75,9 @@ base::Fd take_signals() {
   sigset_t signals = set_of_ending();
   if (!is_ignored(SIGHUP)) {
     ::sigaddset(&signals, SIGHUP);
+  }
+  if (also != 0) {
+    ::sigaddset(&signals, also);
   }
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   base::Fd fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));

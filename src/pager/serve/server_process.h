@@ -13,8 +13,8 @@ namespace pager {
 // or stops a process by default is ignored, except SIGKILL, SIGSTOP and those that report a bug
 // (SIGSEGV, SIGBUS, SIGABRT, ...). A stopped server would stop its guests, too, so SIGTSTP, SIGTTIN
 // and SIGTTOU, which terminals send, do not stop it. With SIGXFSZ ignored, a write beyond
-// RLIMIT_FSIZE fails with EFBIG.
-base::Fd take_signals();
+// RLIMIT_FSIZE fails with EFBIG. The signalfd is for `also`, too, unless it is 0.
+base::Fd take_signals(int also = 0);
 // Call it at the end. Discards the pending signals and restores the default of SIGTERM, SIGINT and
 // SIGQUIT, so that they can end a blocked write of output.
 void release_signals(int signals);

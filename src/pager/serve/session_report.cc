@@ -188,17 +188,21 @@ std::string health_json(const Pager& pager, std::string_view version) {
       .boolean("draining", pager.draining())
       .number("active_sessions", number(pager.active()));
   if (const KeeperPage* page = pager.keeper()) {
-    json.raw("keeper", JsonLine()
-                           .number("pid", number(page->keeper_pid))
-                           .number("server_pid", number(page->server_pid))
-                           .number("generation", number(page->generation))
-                           .number("restarts", number(page->restarts))
-                           .text("reason", name_of(page->reason.load()))
-                           .number("signal", number(page->signal))
-                           .number("stall_ns", number(last_stall_ns(*page)))
-                           .number("replayed_removals", number(page->replayed))
-                           .number("quarantined", number(page->quarantined))
-                           .str());
+    json.raw("keeper",
+             JsonLine()
+                 .number("pid", number(page->keeper_pid))
+                 .number("server_pid", number(page->server_pid))
+                 .number("generation", number(page->generation))
+                 .number("restarts", number(page->restarts))
+                 .text("reason", name_of(page->reason.load()))
+                 .number("signal", number(page->signal))
+                 .number("stall_ns", number(last_stall_ns(*page)))
+                 .number("replayed_removals", number(page->replayed))
+                 .number("quarantined", number(page->quarantined))
+                 .number("upgrades", number(page->upgrades))
+                 .text("upgrade", name_of(page->upgrade.load()))
+                 .text("upgrade_problem", text_of(page->upgrade_problem, page->upgrade_detail))
+                 .str());
   }
   return json.str();
 }

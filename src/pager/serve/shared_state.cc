@@ -63,6 +63,17 @@ SharedMemory::~SharedMemory() {
   }
 }
 
+SharedMemory adopt_service_state(base::Fd file) {
+  SharedMemory memory(std::move(file), ServiceState::kBytes);
+  const uint32_t version = memory.as<ServiceState>().version;
+  if (version != ServiceState::kVersion) {
+    throw base::BadData("cannot use the state of the last server: it has version " +
+                        std::to_string(version) + ", and this server reads version " +
+                        std::to_string(ServiceState::kVersion));
+  }
+  return memory;
+}
+
 std::string StateFiles::path(uint64_t key) const {
   return dir_ + "/" + std::to_string(key) + ".state";
 }

@@ -15,18 +15,20 @@
 
 namespace pager {
 
-// Of the server.
+// Of the server. Later releases may add members in the room behind it; 0 means what a server
+// without the member does.
 struct ServiceState {
-  static constexpr uint32_t kVersion = 1;
+  static constexpr uint32_t kVersion = 2;
+  static constexpr size_t kBytes = 4096;  // with the room
   uint32_t version;
   bool draining;
   bool had_session;
-  uint32_t counts;       // kCounts
-  uint64_t many_count;   // sessions of endpoints for many VMMs
-  base::FileId control;  // UnixListener::file of the control socket
-  Totals ended_totals;   // of sessions that have ended
-  base::Log2Histogram ended_latency;
+  uint64_t many_count;                // sessions of endpoints for many VMMs
+  base::FileId control;               // UnixListener::file of the control socket
+  base::Log2Histogram ended_latency;  // of sessions that have ended
+  Totals ended_totals;  // the same; the last member, because later releases count more
 };
+static_assert(sizeof(ServiceState) <= ServiceState::kBytes);
 
 inline constexpr uint64_t kServiceKey = 1;  // at the keeper; Endpoints::Key starts at 2
 
@@ -75,6 +77,9 @@ class SharedMemory {
   void* memory_ = nullptr;
   size_t bytes_ = 0;
 };
+
+// Throws base::BadData if this server cannot read it.
+SharedMemory adopt_service_state(base::Fd file);
 
 // The file of a session's state: "DIR/KEY.state" if DIR is on tmpfs; else, or if it cannot be
 // created, a memfd, with a message in the log. A state on a disk would make faults wait for the
