@@ -185,7 +185,13 @@ teardown() {
   require_userfaultfd
   "$HELPERS/pager-model" --make --mem memory --seed 1
   serve_memory --keep -q
-  kill_servers_under_the_model "${KEEPER_KILLS:-300}" --socket s.sock --vmms 4
+  kill_servers_under_the_model "${KEEPER_KILLS:-200}" --socket s.sock --vmms 4
+}
+
+@test "uffd-keeper: random kill -9 while VMMs create sessions, send hot lists, complete and close: every word is right" {
+  require_userfaultfd
+  serve_control --keep -q
+  kill_servers_under_the_model "${KEEPER_KILLS:-100}" --control c.sock --vmms 4 --repeat
 }
 
 @test "uffd-keeper: a server that is stopped while a guest waits is killed, and its successor serves" {

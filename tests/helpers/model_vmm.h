@@ -22,73 +22,11 @@
 #include "base/unix_socket.h"
 #include "hot/hot_list.h"
 #include "hot/hpl1.h"
-#include "http/client.h"
+#include "model_control.h"
 #include "model_plan.h"
 #include "pager/kernel/clock.h"
 #include "pager/kernel/uffd.h"
 #include "pager/protocol/handshake.h"
-
-// A client of the control socket. Belongs to one thread.
-class ModelControl {
- public:
-  ModelControl(std::string socket, std::string id, bool repeats)
-      : socket_(std::move(socket)), id_(std::move(id)), repeats_(repeats) {
-    connect();
-  }
-  const std::string& id() const { return id_; }
-
-  // Returns the status. Throws unless it is one of `allowed`.
-  unsigned post(const std::string& action, const std::string& body,
-                const std::vector<unsigned>& expected) {
-    const std::string target = "/sessions" + (action.empty() ? "" : "/" + id_ + "/" + action);
-    request("POST", target, body);
-    if (std::ranges::find(expected, reply_.status) == expected.end()) {
-      throw base::Refused("POST " + target + " " + body + ": " + std::to_string(reply_.status) +
-                          " " + reply_.body);
-    }
-    return reply_.status;
-  }
-  nlohmann::json reply() const { return nlohmann::json::parse(reply_.body); }
-  // Of the session.
-  nlohmann::json look() {
-    request("GET", "/sessions/" + id_, "");
-    return reply();
-  }
-
- private:
-  static base::Deadline soon() { return base::Deadline::after(std::chrono::seconds(60)); }
-
-  void connect() {
-    http_ = http::Client::connect(socket_, soon());
-    if (!http_) {
-      throw base::Refused("no server listens at " + socket_);
-    }
-  }
-
-  // A server that leaves its guests to the next one answers 503, or its end cuts the request off.
-  void request(const char* method, const std::string& target, const std::string& body) {
-    constexpr unsigned kUnavailable = 503;
-    for (;;) {
-      try {
-        reply_ = http_->request(method, target, body, soon());
-        if (!repeats_ || reply_.status != kUnavailable) {
-          return;
-        }
-      } catch (const base::Refused&) {
-        if (!repeats_) {
-          throw;
-        }
-      }
-      connect();
-    }
-  }
-
-  std::string socket_;
-  std::string id_;
-  bool repeats_;
-  std::optional<http::Client> http_;
-  http::Client::Reply reply_;
-};
 
 class ModelVmm {
  public:
@@ -106,7 +44,7 @@ class ModelVmm {
     }
     std::string socket = settings.socket;
     if (!settings.control.empty()) {
-      control_.emplace(settings.control, name, settings.repeats);
+      control_.emplace(settings, name);
       socket = create(file.path());
     }
     std::optional<base::Fd> connection =
@@ -329,7 +267,7 @@ class ModelVmm {
       post("complete", "{\"wait\":" + wait + rate + "}", {202, 204, 409, may_fail ? 500U : 204U});
       may_have_left_ = true;
     } else {
-      control_->post("close", "", {204});
+      control_->post("close", "", {204, control_->repeats() ? 404U : 204U});
       closed_ = true;
     }
   }

@@ -18,7 +18,7 @@
 #include "base/options.h"
 #include "base/output.h"
 #include "base/program.h"
-#include "http/client.h"
+#include "model_control.h"
 #include "model_image.h"
 #include "model_plan.h"
 #include "model_vmm.h"
@@ -104,9 +104,9 @@ void start(const Run& run, const pager::MemoryFile& file, Vmm& vmm) {
 // The server must have removed the session of a VMM that has ended.
 void wait_until_forgotten(const Run& run) {
   const auto deadline = base::Deadline::after(20s);
-  auto http = http::Client::connect(run.settings.control, deadline);
+  ModelService service(run.settings);
   for (;;) {
-    const auto reply = http.value().request("GET", "/health", "", deadline);
+    const auto reply = service.request("GET", "/health", "");
     if (nlohmann::json::parse(reply.body).at("active_sessions") == 0) {
       return;
     }
@@ -227,7 +227,7 @@ Run parse_run(const base::ParsedOptions& options) {
   run.command = "pager-model";
   for (const auto& [name, value] : options.in_order()) {
     if (name != "seed" && name != "rounds" && name != "seconds" && name != "until") {
-      run.command += " --" + name + " " + value;
+      run.command += " --" + name + (value.empty() ? "" : " " + value);
     }
   }
   return run;

@@ -16,6 +16,7 @@ main() {
   CHAOS_SECONDS=$seconds bats tests/e2e/chaos.bats || failed=1
   MODEL_SECONDS=$((2 * seconds)) BATS_TEST_TIMEOUT=$((seconds + 600)) bats tests/e2e/pager_model.bats || failed=1
   ROUNDS=$((seconds * 10)) bats -f 'delete that races three forks never' tests/e2e/race.bats || failed=1
+  KEEPER_POINTS=1000 BATS_TEST_TIMEOUT=3600 bats tests/cli/uffd-keeper-points.bats || failed=1
   for name in tests/soak/*.bats; do
     bats "$name" || failed=1
   done
