@@ -94,8 +94,14 @@ bool is_terminated(const std::array<char, kBytes>& text) {
   return std::ranges::find(text, '\0') != text.end();
 }
 
+constexpr std::string_view kOtherBoot = "it was made before the last boot";
+
 [[noreturn]] void refuse(const std::string& why) {
-  throw base::BadData("cannot use the state of a session: " + why);
+  const std::string text = "cannot use the state of a session: " + why;
+  if (why == kOtherBoot) {
+    throw OtherBoot(text);
+  }
+  throw base::BadData(text);
 }
 
 // What is wrong with a state of `size` bytes, at least sizeof(SessionState); empty: nothing.
@@ -109,7 +115,7 @@ std::string problem_of(SessionState& state, uint64_t size) {
            (oldest == newest ? "" : std::to_string(oldest) + " to ") + std::to_string(newest);
   }
   if (!is_terminated(state.boot_id) || state.boot_id.data() != base::current_boot_id()) {
-    return "it was made before the last boot";
+    return std::string(kOtherBoot);
   }
   const uint64_t regions_end =
       sizeof(SessionState) + uint64_t{state.region_count} * sizeof(SessionState::RegionPages);
@@ -146,6 +152,10 @@ std::string problem_of(SessionState& state, uint64_t size) {
 
 void PathText::set(std::string_view path) {
   set_text(bytes, path);
+}
+
+uint64_t StateMapping::bytes_for(std::span<const hot::Region> regions, std::string_view text) {
+  return Layout(regions, text.size()).total;
 }
 
 StateMapping::StateMapping(std::span<const hot::Region> regions, const ImageIdentity& image,

@@ -15,6 +15,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/error.h"
 #include "base/fd.h"
 #include "hot/region.h"
 #include "pager/faults/counters.h"
@@ -131,16 +132,24 @@ struct SessionState {
 static_assert(std::is_standard_layout_v<SessionState> &&
               std::is_trivially_copyable_v<SessionState>);
 
+// A state that was made before the last boot.
+class OtherBoot : public base::BadData {
+ public:
+  using base::BadData::BadData;
+};
+
 // Owns the mapping of a SessionState.
 class StateMapping {
  public:
+  // The size of a new state.
+  static uint64_t bytes_for(std::span<const hot::Region> regions, std::string_view text);
   // Creates a state. The regions must have passed layout_problem. Without a `file` the memory is
   // private. A `file` must be empty and on tmpfs; it gets all its memory now. Throws
   // std::system_error if memory is not available.
   StateMapping(std::span<const hot::Region> regions, const ImageIdentity& image,
                std::string_view text = {}, base::Fd file = {});
   // Maps the state that another process left in `file`. Throws base::BadData that names the
-  // problem: truncated, another version, another boot, a layout that is not that of the regions.
+  // problem: truncated, another version, a layout that is not that of the regions; OtherBoot.
   explicit StateMapping(base::Fd file);
   ~StateMapping();
   StateMapping(const StateMapping&) = delete;

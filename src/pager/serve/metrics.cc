@@ -117,6 +117,8 @@ std::string metrics_text(const ServerInfo& info, std::string_view version) {
   page.sample("uffd_serve_sessions", R"(state="closing")", info.closing);
   page.one("uffd_serve_draining", "gauge", "1 if no new session is accepted.",
            info.draining ? 1 : 0);
+  page.one("uffd_serve_recoveries_total", "counter",
+           "Sessions that were continued after the death of server and keeper.", info.recovered);
   if (info.keeper != nullptr) {
     page.one("uffd_serve_restarts_total", "counter", "Servers that the keeper has replaced.",
              info.keeper->restarts);

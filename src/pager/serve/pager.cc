@@ -143,6 +143,7 @@ void Pager::forget_endpoint(Key key, const Endpoint& endpoint) {
   if (const auto entry = ids_.find(endpoint.id); entry != ids_.end() && entry->second == key) {
     ids_.erase(entry);
   }
+  state_files_.remove(key, StateFiles::kEndpoint);
 }
 
 bool Pager::end_is_reached() const {
@@ -378,6 +379,11 @@ void Pager::drain() {
 bool Pager::draining() const {
   const std::lock_guard lock(mutex_);
   return service().draining;
+}
+
+uint64_t Pager::recovered() const {
+  const std::lock_guard lock(mutex_);
+  return service().recovered;
 }
 
 size_t Pager::active() const {

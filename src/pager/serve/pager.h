@@ -24,6 +24,7 @@
 #include "pager/protocol/handshake.h"
 #include "pager/serve/endpoints.h"
 #include "pager/serve/prepared.h"
+#include "pager/serve/recover.h"
 #include "pager/serve/refused_peer.h"
 #include "pager/serve/session.h"
 #include "pager/serve/shared_state.h"
@@ -75,6 +76,7 @@ struct ServerInfo {
   size_t serving = 0;
   size_t closing = 0;
   uint64_t most_drift_percent = 0;     // of the connected sessions
+  uint64_t recovered = 0;              // sessions whose server and keeper were killed together
   const KeeperPage* keeper = nullptr;  // null: none
   Totals totals;                       // since the start; gauges: only sessions that have not ended
   base::Log2Histogram latency{};
@@ -135,6 +137,8 @@ class Pager {
   // Continues what earlier servers left. `prepared` has images that were opened before. Call it
   // before run().
   void adopt(HeldThings things, Prepared& prepared);
+  // The same if the keeper was killed, too.
+  void recover(Recovery recovery, Prepared& prepared);
   // Gives descriptors of the whole server to the keeper: those of Kept::service after the state.
   void hold_service(std::span<const int> descriptors, base::FileId control = {});
   void run();
@@ -185,6 +189,8 @@ class Pager {
   const KeeperPage* keeper() const {
     return settings_.keeper != nullptr ? &settings_.keeper->page() : nullptr;
   }
+  // Sessions that recover() has continued.
+  uint64_t recovered() const;
   bool draining() const;
   size_t active() const;  // including waiting sessions
   std::vector<SessionInfo> sessions() const;
@@ -213,7 +219,8 @@ class Pager {
   };
 
   void adopt_service(HeldThings& things);
-  void adopt_session(Key key, HeldThing& thing, Prepared& prepared);
+  enum class Holding { already, not_yet };  // by the keeper
+  void adopt_session(Key key, HeldThing& thing, Prepared& prepared, Holding holding);
   bool adopt_endpoint(Key key, HeldThing& thing, Prepared& prepared, bool taken);
   void check_taken_over();
   void set_busy(bool busy) const;

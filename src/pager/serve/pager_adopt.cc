@@ -48,7 +48,8 @@ void Pager::hold_endpoint(Key key, Waiting& waiting) {
     return;
   }
   const std::string text = compose_kept_text(waiting.endpoint);
-  waiting.state = SharedMemory(sizeof(EndpointState) + text.size(), true);
+  const size_t bytes = sizeof(EndpointState) + text.size();
+  waiting.state = SharedMemory(state_files_.create(key, StateFiles::kEndpoint, bytes), bytes);
   auto& state = waiting.state.as<EndpointState>();
   state.version = EndpointState::kVersion;
   state.text_bytes = static_cast<uint32_t>(text.size());
@@ -70,8 +71,8 @@ void Pager::hold_endpoint(Key key, Waiting& waiting) {
 void Pager::let_go(Key key) {
   if (settings_.keeper != nullptr) {
     settings_.keeper->drop(key);
-    state_files_.remove(key);
   }
+  state_files_.remove(key, StateFiles::kSession);  // without a keeper: of one that was recovered
 }
 
 // Guests come first: they may wait for their next page.
@@ -82,7 +83,7 @@ void Pager::adopt(HeldThings things, Prepared& prepared) {
   for (auto& [key, thing] : things) {
     endpoints_.set_next_key(std::max(endpoints_.next_key(), key + 1));
     if (thing.kind == Kept::session) {
-      adopt_session(key, thing, prepared);
+      adopt_session(key, thing, prepared, Holding::already);
       taken.insert(thing.parent);
     }
   }
@@ -104,6 +105,28 @@ void Pager::adopt(HeldThings things, Prepared& prepared) {
   signal_event(notify_.get());  // if no session has to be waited for
 }
 
+void Pager::recover(Recovery recovery, Prepared& prepared) {
+  {
+    const std::lock_guard lock(mutex_);
+    endpoints_.set_next_key(std::max(endpoints_.next_key(), recovery.last_key + 1));
+    for (auto& [key, thing] : recovery.sessions) {
+      adopt_session(key, thing, prepared, Holding::not_yet);
+    }
+    service().recovered += connected_.size();
+  }
+  for (Endpoint& endpoint : recovery.endpoints) {
+    const std::string id = endpoint.id;
+    try {
+      open(std::move(endpoint));
+    } catch (const Occupied&) {
+      // Its VMM is connected.
+    } catch (const std::exception& error) {
+      base::say_warning("session " + base::quoted(id) + ": closed: " + error.what());
+    }
+  }
+  signal_event(notify_.get());
+}
+
 void Pager::adopt_service(HeldThings& things) {
   const auto found = things.find(kServiceKey);
   if (found == things.end() || found->second.kind != Kept::service) {
@@ -112,7 +135,7 @@ void Pager::adopt_service(HeldThings& things) {
   service_ = adopt_service_state(std::move(found->second.fds.at(kept::kServiceState)));
 }
 
-void Pager::adopt_session(Key key, HeldThing& thing, Prepared& prepared) {
+void Pager::adopt_session(Key key, HeldThing& thing, Prepared& prepared, Holding holding) {
   Vmm vmm = Vmm::of_pidfd(thing.fds.size() > kept::kPidfd ? std::move(thing.fds[kept::kPidfd])
                                                           : base::Fd());
   try {
@@ -132,15 +155,17 @@ void Pager::adopt_session(Key key, HeldThing& thing, Prepared& prepared) {
                         .closing = state.closing != 0,
                         .refusals = std::make_shared<Refusals>(),
                         .session = nullptr};
+    Session::Handles handles{.uffd = std::move(thing.fds.at(kept::kUffd)),
+                             .socket = std::move(thing.fds.at(kept::kSocket)),
+                             .vmm = vmm.duplicate(),
+                             .state = std::move(ready.state),
+                             .is_taken_over = true,
+                             .key = key};
+    if (holding == Holding::not_yet) {
+      hold_session(key, thing.parent, *ready.image, handles);
+    }
     connected.session =
-        std::make_unique<Session>(id, std::move(plan),
-                                  Session::Handles{.uffd = std::move(thing.fds.at(kept::kUffd)),
-                                                   .socket = std::move(thing.fds.at(kept::kSocket)),
-                                                   .vmm = vmm.duplicate(),
-                                                   .state = std::move(ready.state),
-                                                   .is_taken_over = true,
-                                                   .key = key},
-                                  notify_.get());
+        std::make_unique<Session>(id, std::move(plan), std::move(handles), notify_.get());
     connected_.emplace(key, std::move(connected));
     ids_[id] = key;
     taking_over_.insert(key);

@@ -89,8 +89,10 @@ Session::Handles Pager::handles_of(Key key, const std::string& id, const Serving
   if (settings_.keeper == nullptr) {
     state = std::make_unique<StateMapping>(from.handshake.regions, identity);
   } else {
-    state = std::make_unique<StateMapping>(from.handshake.regions, identity,
-                                           compose_kept_text(endpoint), state_files_.create(key));
+    const std::string text = compose_kept_text(endpoint);
+    const uint64_t bytes = StateMapping::bytes_for(from.handshake.regions, text);
+    state = std::make_unique<StateMapping>(from.handshake.regions, identity, text,
+                                           state_files_.create(key, StateFiles::kSession, bytes));
     if (!state->pin() && !std::exchange(lock_warned_, true)) {
       base::say_info(
           "RLIMIT_MEMLOCK does not permit to lock the states of sessions: they may be swapped out");
@@ -139,7 +141,7 @@ bool Pager::start_session(Key key, const std::string& id, Waiting& waiting,
   } catch (const std::exception& error) {
     unrecorded_.erase(key);
     records_.remove(id);
-    state_files_.remove(key);
+    state_files_.remove(key, StateFiles::kSession);
     endpoints_.drop(key, pending.endpoint, std::move(otherwise), error.what());
     return false;
   }

@@ -88,6 +88,7 @@ ServerInfo Pager::info() const {
   const std::lock_guard lock(mutex_);
   ServerInfo info{.draining = service().draining,
                   .waiting = endpoints_.waiting().size(),
+                  .recovered = service().recovered,
                   .keeper = keeper(),
                   .totals = service().ended_totals,
                   .latency = service().ended_latency};

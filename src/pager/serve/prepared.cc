@@ -80,12 +80,7 @@ PreparedThing Prepared::make(const HeldThing& thing) {
     return made;
   }
   made.endpoint = SharedMemory(copy_of(thing, kept::kEndpointState), sizeof(EndpointState));
-  const auto& state = made.endpoint.as<EndpointState>();
-  if (state.version != EndpointState::kVersion ||
-      sizeof(EndpointState) + state.text_bytes > made.endpoint.size()) {
-    throw base::BadData("cannot use the state of an endpoint: it has another version");
-  }
-  made.text = parse_kept_text({made.endpoint.after<EndpointState>(), state.text_bytes});
+  made.text = parse_kept_text(endpoint_text(made.endpoint));
   made.image = image_of(made.text, copy_of(thing, kept::kEndpointImage).get());
   if (!made.text.hot_path.empty()) {
     try {

@@ -7,11 +7,13 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <filesystem>
 #include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -30,6 +32,7 @@
 #include "pager/serve/crash_mark.h"
 #include "pager/serve/pager.h"
 #include "pager/serve/prepared.h"
+#include "pager/serve/recover.h"
 #include "pager/serve/serve_options.h"
 #include "pager/serve/server_process.h"
 #include "pager/serve/service_dir.h"
@@ -136,12 +139,23 @@ struct ServicePlace {
   base::Fd directory;
   base::UnixListener listener;
 
+  // Waits a little for servers that end now, because their keeper was killed.
   static ServicePlace claim(const ServicePaths& paths) {
+    constexpr std::chrono::milliseconds kEnding{500};
+    constexpr std::chrono::milliseconds kAgain{10};
     make_control_dir(paths);
-    base::Fd directory = claim_sessions_dir(paths.sessions);
-    base::UnixListener listener(paths.control, base::SocketClaim::by_lock);
-    remove_leftovers(paths.sessions);
-    return {.directory = std::move(directory), .listener = std::move(listener)};
+    for (const base::Deadline deadline = base::Deadline::after(kEnding);;) {
+      try {
+        base::Fd directory = claim_sessions_dir(paths.sessions);
+        base::UnixListener listener(paths.control, base::SocketClaim::by_lock);
+        return {.directory = std::move(directory), .listener = std::move(listener)};
+      } catch (const base::Refused&) {
+        if (deadline.passed()) {
+          throw;
+        }
+        std::this_thread::sleep_for(kAgain);
+      }
+    }
   }
   static ServicePlace adopt(const ServicePaths& paths, HeldThings& things) {
     std::vector<base::Fd>& fds = things.at(kServiceKey).fds;
@@ -159,6 +173,16 @@ void serve_sessions(ServeSettings& settings, int signals, KeptServing& kept) {
   const ServicePlace place =
       kept.takes_over() ? ServicePlace::adopt(paths, kept.things) : ServicePlace::claim(paths);
   const base::UnixListener& listener = place.listener;
+  Recovery recovery;
+  if (!kept.takes_over()) {
+    recovery = recover(paths.sessions, settings.on_lost);
+    remove_leftovers(paths.sessions, recovery.kept);
+    if (settings.recover && recovery.empty()) {
+      base::say_info("no guest of a killed page server can be recovered in " +
+                     base::quoted(paths.sessions));
+      return;
+    }
+  }
   const PidFile pid_file(paths.pid_file);
   Pager pager({.end = settings.exit_when_idle ? Pager::End::when_idle : Pager::End::when_told,
                .handshake_timeout = settings.handshake_timeout,
@@ -171,6 +195,7 @@ void serve_sessions(ServeSettings& settings, int signals, KeptServing& kept) {
   } else {
     const std::array descriptors{place.directory.get(), listener.fd(), listener.lock()};
     pager.hold_service(descriptors, listener.file());
+    pager.recover(std::move(recovery), kept.prepared);
   }
   ControlApi api(pager, {.socket_dir = paths.sessions,
                          .version = settings.version,

@@ -60,6 +60,8 @@ void check_combination(const base::ParsedOptions& options) {
   if (!service) {
     need("exit-when-idle", "control");
     need("connect-timeout", "control");
+    need("recover", "control");
+    need("on-lost", "control");
     if (!(options.has("mem") && options.has("socket"))) {
       throw base::UsageError("--mem and --socket, or --control, are needed");
     }
@@ -86,6 +88,8 @@ base::Options make_serve_options() {
       .value("version-key", "KEY", "with --data-dir: DIR/uffd/KEY/control.sock")
       .flag("exit-when-idle", "exit when the last session has ended")
       .value("connect-timeout", "S", "close a session if no VMM connects (never)")
+      .flag("recover", "serve the guests of a killed server until they end, if it has any")
+      .value("on-lost", "WHAT", "a VMM that cannot be recovered: kill (default) or hold")
       .group("Serving");
   add_serving_options(options);
   options.value("read-attempts", "N", "attempts to read a page (4)")
@@ -124,7 +128,11 @@ ServeSettings read_serve_settings(const base::ParsedOptions& options) {
   } else if (const auto data = options.value("data-dir")) {
     settings.service = hypeman_layout(*data, settings.version);
   }
-  settings.exit_when_idle = options.has("exit-when-idle");
+  settings.recover = options.has("recover");
+  settings.exit_when_idle = options.has("exit-when-idle") || settings.recover;
+  if (options.choice("on-lost", {"kill", "hold"}) == "hold") {
+    settings.on_lost = OnLost::hold;
+  }
   constexpr int64_t kDefaultTimeoutMs = 5000;
   settings.handshake_timeout =
       std::chrono::milliseconds(options.seconds_as_ms("handshake-timeout", kDefaultTimeoutMs));

@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/options.h"
+#include "pager/serve/recover.h"
 #include "pager/serve/service_dir.h"
 #include "pager/serve/serving_options.h"
 
@@ -22,6 +23,8 @@ struct ServeSettings {
   std::string version;           // reported to clients
   bool needs_cache_key = false;  // as in hypeman's pager
   bool exit_when_idle = false;
+  bool recover = false;  // serve only what a killed server has left
+  OnLost on_lost = OnLost::kill;
 
   std::chrono::milliseconds handshake_timeout{};
   std::chrono::milliseconds connect_timeout{};

@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/file_status.h"
 #include "base/message.h"
+#include "pager/serve/shared_state.h"
 #include "pager/serve/vmm_records.h"
 #include "store/files.h"
 #include "store/run_dir.h"
@@ -92,13 +93,16 @@ base::Fd claim_sessions_dir(const std::string& dir) {
   return fd;
 }
 
-void remove_leftovers(const std::string& dir) {
+void remove_leftovers(const std::string& dir, const std::set<std::string>& in_use) {
   for (const fs::directory_entry& entry : fs::directory_iterator(dir)) {
     const std::string path = entry.path().string();
-    // A temporary name is that of a record whose writer was killed: the directory is locked. A
-    // state is of use only to a successor, which gets its descriptor from the keeper.
-    if (entry.is_socket() || path.ends_with(".state") ||
-        base::is_temporary_name(entry.path().filename().string())) {
+    const std::string name = entry.path().filename().string();
+    if (in_use.contains(name)) {
+      continue;
+    }
+    // A temporary name is that of a record whose writer was killed: the directory is locked.
+    if (entry.is_socket() || path.ends_with(StateFiles::kSession) ||
+        path.ends_with(StateFiles::kEndpoint) || base::is_temporary_name(name)) {
       ::unlink(path.c_str());
     } else if (path.ends_with(".vmm")) {
       if (VmmRecords::names_living_process(path)) {

@@ -2,6 +2,7 @@
 // The paths of a service's sockets and records, and exclusive use of their directory.
 #pragma once
 
+#include <set>
 #include <string>
 
 #include "base/fd.h"
@@ -30,9 +31,10 @@ void make_control_dir(const ServicePaths& paths);
 base::Fd claim_sessions_dir(const std::string& dir);
 
 // Removes the leftovers of a killed server: sockets, states, and the records ("ID.vmm") of VMMs
-// that have ended. The other records name guests that hang and are kept. Call it only while holding
-// the directory and the control socket. Throws std::system_error.
-void remove_leftovers(const std::string& dir);
+// that have ended. The other records name guests that hang and are kept, as are the files whose
+// names are in `in_use`. Call it only while holding the directory and the control socket. Throws
+// std::system_error.
+void remove_leftovers(const std::string& dir, const std::set<std::string>& in_use);
 
 // A file with the server's pid. It exists as long as this object.
 class PidFile {

@@ -199,6 +199,7 @@ std::string health_json(const Pager& pager, std::string_view version) {
                  .number("stall_ns", number(last_stall_ns(*page)))
                  .number("replayed_removals", number(page->replayed))
                  .number("quarantined", number(page->quarantined))
+                 .number("recovered", number(pager.recovered()))
                  .number("upgrades", number(page->upgrades))
                  .text("upgrade", name_of(page->upgrade.load()))
                  .text("upgrade_problem", text_of(page->upgrade_problem, page->upgrade_detail))

@@ -74,37 +74,56 @@ SharedMemory adopt_service_state(base::Fd file) {
   return memory;
 }
 
-std::string StateFiles::path(uint64_t key) const {
-  return dir_ + "/" + std::to_string(key) + ".state";
+std::string_view endpoint_text(const SharedMemory& state) {
+  const auto& endpoint = state.as<EndpointState>();
+  if (endpoint.version != EndpointState::kVersion ||
+      sizeof(EndpointState) + endpoint.text_bytes > state.size()) {
+    throw base::BadData("cannot use the state of an endpoint: it has another version");
+  }
+  return {state.after<EndpointState>(), endpoint.text_bytes};
 }
 
-base::Fd StateFiles::create(uint64_t key) {
+std::string StateFiles::path(uint64_t key, std::string_view suffix) const {
+  return (dir_ + "/" + std::to_string(key)).append(suffix);
+}
+
+base::Fd StateFiles::create(uint64_t key, std::string_view suffix, uint64_t bytes) {
   std::string why = "the directory is not on tmpfs";
   struct statfs fs {};
-  if (!dir_.empty() && ::statfs(dir_.c_str(), &fs) == 0 && fs.f_type == TMPFS_MAGIC) {
+  const bool is_tmpfs =
+      !dir_.empty() && ::statfs(dir_.c_str(), &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+  if (is_tmpfs) {
     constexpr mode_t kMode = 0600;
-    ::unlink(path(key).c_str());  // of a server before the last start
-    base::Fd file(
-        ::open(path(key).c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode));
-    if (file) {
+    const std::string name = path(key, suffix);
+    base::Fd file(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode));
+    const int error = file ? ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes)) : errno;
+    if (error == 0) {
       return file;
     }
-    why = std::generic_category().message(errno);
+    if (file) {
+      ::unlink(name.c_str());
+    }
+    why = std::generic_category().message(error);
   }
   if (!dir_.empty() && !std::exchange(warned_, true)) {
-    base::say_detail("the states of sessions are in anonymous memory, not in " +
-                     base::quoted(dir_) + ": " + why);
+    const std::string text = "the states of sessions are in anonymous memory, not in " +
+                             base::quoted(dir_) + ": " + why +
+                             "; a guest hangs if server and keeper are killed together";
+    is_tmpfs ? base::say_warning(text) : base::say_detail(text);
   }
   base::Fd file(::memfd_create("snapfork-session", MFD_CLOEXEC));
   if (!file) {
     base::throw_errno("cannot create the state of a session");
   }
+  if (const int error = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes)); error != 0) {
+    base::throw_error_number(error, "cannot allocate the state of a session");
+  }
   return file;
 }
 
-void StateFiles::remove(uint64_t key) const {
+void StateFiles::remove(uint64_t key, std::string_view suffix) const {
   if (!dir_.empty()) {
-    ::unlink(path(key).c_str());
+    ::unlink(path(key, suffix).c_str());
   }
 }
 

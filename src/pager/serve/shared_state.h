@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <type_traits>
 
@@ -24,6 +25,7 @@ struct ServiceState {
   bool draining;
   bool had_session;
   uint64_t many_count;                // sessions of endpoints for many VMMs
+  uint64_t recovered;                 // Pager::recover
   base::FileId control;               // UnixListener::file of the control socket
   base::Log2Histogram ended_latency;  // of sessions that have ended
   Totals ended_totals;  // the same; the last member, because later releases count more
@@ -49,7 +51,7 @@ class SharedMemory {
   SharedMemory() = default;
   // New memory, all zero. With `shared` it is a memfd. Throws std::system_error.
   SharedMemory(size_t bytes, bool shared);
-  // That of another process. Throws base::BadData if it has fewer bytes.
+  // That of another process, or of StateFiles. Throws base::BadData if it has fewer bytes.
   SharedMemory(base::Fd file, size_t least_bytes);
   SharedMemory(SharedMemory&& other) noexcept;
   SharedMemory& operator=(SharedMemory&& other) noexcept;
@@ -81,18 +83,26 @@ class SharedMemory {
 // Throws base::BadData if this server cannot read it.
 SharedMemory adopt_service_state(base::Fd file);
 
-// The file of a session's state: "DIR/KEY.state" if DIR is on tmpfs; else, or if it cannot be
-// created, a memfd, with a message in the log. A state on a disk would make faults wait for the
-// disk. A file outlives keeper and server, but no server reads it then.
+// The text of an endpoint's state. Throws base::BadData if it is truncated or of another version.
+std::string_view endpoint_text(const SharedMemory& state);
+
+// The files of the states: "DIR/KEY.state" of a session and "DIR/KEY.endpoint" of an endpoint, if
+// DIR is on tmpfs; else, or if it cannot be created, a memfd, with a message in the log. A state on
+// a disk would make faults wait for the disk. All memory of a file is allocated at once: a write to
+// a hole in a mapped file of a full tmpfs is SIGBUS. A file outlives keeper and server, for
+// recover().
 class StateFiles {
  public:
+  static constexpr std::string_view kSession = ".state";
+  static constexpr std::string_view kEndpoint = ".endpoint";
+
   // Without a directory all states are memfds.
   explicit StateFiles(std::string_view dir) : dir_(dir) {}
-  base::Fd create(uint64_t key);
-  void remove(uint64_t key) const;
+  base::Fd create(uint64_t key, std::string_view suffix, uint64_t bytes);
+  void remove(uint64_t key, std::string_view suffix) const;
 
  private:
-  std::string path(uint64_t key) const;
+  std::string path(uint64_t key, std::string_view suffix) const;
 
   std::string dir_;
   bool warned_ = false;
