@@ -113,12 +113,19 @@ stop_at_random() {
   kill -KILL "${pids[0]}"
 }
 
+# Kills the keeper and its servers: the keeper is stopped first, so that it starts no other server, and ends last, so that no
+# server starts another keeper. (The end of the keeper would continue servers that are stopped: their process group is orphaned.)
+# The pids are in $killed.
+kill_keeper_and_servers() {
+  kill -STOP "$server" 2>/dev/null || true
+  mapfile -t killed < <(server_pids)
+  killed+=("$server")
+  kill -KILL "${killed[@]}" 2>/dev/null || true
+}
+
 # For teardown: servers do not end with their keeper.
 end_servers() {
-  [[ -n ${server-} ]] || return 0
-  local pids
-  mapfile -t pids < <(server_pids)
-  kill -KILL "$server" "${pids[@]}" 2>/dev/null || true
+  [[ -z ${server-} ]] || kill_keeper_and_servers
 }
 
 # User and system time of a process, in clock ticks.

@@ -36,6 +36,8 @@ base::Options make_options() {
       .footer(
           "Exit: that of the last server, when it has ended by itself; 2 usage; 5 system error.\n"
           "See uffd-keeper(1) and uffd-serve(1).");
+  options.unlisted();
+  options.value("serving-fd", "N", "the socket of a server whose keeper has ended");
   return options;
 }
 
@@ -56,6 +58,22 @@ std::vector<base::Fd> inherited_descriptors() {
   return fds;
 }
 
+// Runs in place of a keeper that has ended. The server has sent what this process needs.
+int run_for(pager::ServerProgram program, base::Fd socket, int signals) {
+  std::optional<pager::ReceivedMessage> received = pager::receive_message(socket.get());
+  if (!received || received->fds.size() != pager::kept::kFirstFds) {
+    throw base::BadData("the server has not sent its descriptors");
+  }
+  std::vector<base::Fd>& fds = received->fds;
+  program.binary = std::move(fds[pager::kept::kServerBinary]);
+  pager::notify("MAINPID=" + std::to_string(::getpid()));
+  return pager::Keeper(
+             std::move(program), signals, std::move(fds[pager::kept::kPage]),
+             pager::KeptServer::adopt(std::move(socket), std::move(fds[pager::kept::kServerPidfd]),
+                                      static_cast<pid_t>(received->message.value)))
+      .run();
+}
+
 int run(int argc, char** argv) {
   char** const end = argv + argc;
   char** const dashes =
@@ -72,14 +90,27 @@ int run(int argc, char** argv) {
   store::close_inherited_locks();
   pager::ServerProgram program;
   program.first_only = inherited_descriptors();
-  const std::string path = options->value_or("server", default_server());
-  program.binary = base::open_file(path, O_PATH);
+  constexpr int64_t kMostFd = 1 << 20;
+  const auto serving = static_cast<int>(options->number("serving-fd", 3, kMostFd, -1));
+  if (serving < 0) {
+    program.binary = base::open_file(options->value_or("server", default_server()), O_PATH);
+  }
   program.arguments.assign(dashes + 1, end);
   const base::Fd signals = pager::take_signals();
   base::write_messages_in_background();
   base::raise_descriptor_limit();
   pager::protect_from_oom_killer();
   pager::keep_least_privilege();
+  if (serving >= 0) {
+    const auto socket = std::ranges::find_if(
+        program.first_only, [&](const base::Fd& fd) { return fd.get() == serving; });
+    if (socket == program.first_only.end()) {
+      throw base::UsageError("bad value for --serving-fd: the descriptor is not open");
+    }
+    base::Fd taken = std::move(*socket);
+    program.first_only.clear();
+    return run_for(std::move(program), std::move(taken), signals.get());
+  }
   constexpr int64_t kHangMs = 2000;
   pager::Keeper::Settings settings;
   settings.hang_timeout =

@@ -150,10 +150,9 @@ teardown() {
   uffd-ctl --control run/c.sock create vm=memory
   hold_vmm run/s/vm.sock --pages 10
   compgen -G 'run/s/*.state' >/dev/null || fail 'no state on tmpfs'
-  local pids pid
-  mapfile -t pids < <(server_pids)
-  kill -KILL "$server" "${pids[@]}"
-  for pid in "$server" "${pids[@]}"; do wait_until 10 is_gone "$pid"; done
+  local pid
+  kill_keeper_and_servers
+  for pid in "${killed[@]}"; do wait_until 10 is_gone "$pid"; done
   release_vmm
   kill -KILL "$vmm" 2>/dev/null || true
   serve --control run/c.sock

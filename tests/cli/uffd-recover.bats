@@ -23,11 +23,10 @@ serve_run() { serve --control run/c.sock "$@"; } # <option>...
 
 # Kills the keeper and its servers at the same time.
 kill_both() {
-  local pids pid
+  local pid
   wait_for_successor
-  mapfile -t pids < <(server_pids)
-  kill -KILL "$server" "${pids[@]}"
-  for pid in "$server" "${pids[@]}"; do wait_until 10 is_gone "$pid"; done
+  kill_keeper_and_servers
+  for pid in "${killed[@]}"; do wait_until 10 is_gone "$pid"; done
   server=''
 }
 
@@ -80,10 +79,12 @@ is_lost() { # <reason>
   run -0 probe --socket run/s/waits.sock
 }
 
+has_begun() { is_served "$1" || is_gone "$2"; } # <session> <model>
+
 # Each round has a VMM of its own, which knows what it must read.
 @test "uffd-recover: server and keeper are killed at random under a VMM that reads, writes and removes: every word is right" {
   require_userfaultfd
-  local kills=0 seed=${MODEL_SEED:-$RANDOM} pids pid model poll_fd
+  local kills=0 seed=${MODEL_SEED:-$RANDOM} pid model poll_fd
   printf '# MODEL_SEED=%s\n' "$seed" >&3
   "$HELPERS/pager-model" --make --mem memory --seed "$seed"
   exec {poll_fd}<> <(:)
@@ -92,11 +93,11 @@ is_lost() { # <reason>
     uffd-ctl create "vm=memory"
     spawn_to model.out "$HELPERS/pager-model" --mem memory --seed "$seed" --rounds 1 --socket run/s/vm.sock
     model=$spawned_pid
+    wait_until 10 has_begun vm "$model" # a VMM whose handshake is not complete is not known
     while ! is_gone "$model"; do
       read -rt "0.0$((RANDOM % 100 + 100))" -u "$poll_fd" || true
-      mapfile -t pids < <(server_pids)
-      kill -KILL "$server" "${pids[@]}" 2>/dev/null || true
-      for pid in "$server" "${pids[@]}"; do wait_until 10 is_gone "$pid"; done
+      kill_keeper_and_servers
+      for pid in "${killed[@]}"; do wait_until 10 is_gone "$pid"; done
       serve_run --keep -q
       ((++kills))
     done

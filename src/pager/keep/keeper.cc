@@ -47,6 +47,23 @@ Keeper::Keeper(ServerProgram program, int signals, const Settings& settings)
       hangs_(settings.hang_timeout),
       quarantine_(settings.on_poisonous) {
   page_.keeper_pid = static_cast<uint64_t>(::getpid());
+  page_.hang_timeout_ms = static_cast<uint64_t>(settings.hang_timeout.count());
+  page_.holds_poisonous = settings.on_poisonous == OnPoisonous::hold ? 1 : 0;
+}
+
+Keeper::Keeper(ServerProgram program, int signals, base::Fd page, KeptServer serving)
+    : program_(std::move(program)),
+      signals_(signals),
+      page_fd_(std::move(page)),
+      page_(map_keeper_page(page_fd_.get())),
+      active_(std::move(serving)),
+      upgrade_(page_),
+      hangs_(std::chrono::milliseconds(page_.hang_timeout_ms)),
+      quarantine_(page_.holds_poisonous != 0 ? OnPoisonous::hold : OnPoisonous::kill) {
+  page_.keeper_pid = static_cast<uint64_t>(::getpid());
+  ++page_.keepers;
+  // The server sends what it has when it knows that this process runs.
+  static_cast<void>(send_message(active_->socket(), {.type = Type::hello}, {}));
 }
 
 Keeper::~Keeper() {
@@ -56,11 +73,13 @@ Keeper::~Keeper() {
 }
 
 int Keeper::run() {
-  page_.generation = 1;
-  active_ = KeptServer::start(program_, false);
-  program_.first_only.clear();  // a reader of --ready-fd sees its end
-  page_.server_pid = static_cast<uint64_t>(active_->pid());
-  active_->queue_go(1, page_fd_.get());
+  if (!active_) {
+    page_.generation = 1;
+    active_ = KeptServer::start(program_, false);
+    program_.first_only.clear();  // a reader of --ready-fd sees its end
+    page_.server_pid = static_cast<uint64_t>(active_->pid());
+    active_->queue_go(1, page_fd_.get());
+  }
   do {
     wait();
   } while (handle_ends());
@@ -139,6 +158,10 @@ void Keeper::handle(KeptServer& server, ReceivedMessage& received, bool lost) {
       reply(server, lost ? EMFILE : 0);
       break;
     case Type::drop:
+      if (const auto thing = held_.find(message.key);
+          thing != held_.end() && thing->second.kind == Kept::service) {
+        server.has_said_goodbye = true;
+      }
       drop(message.key);
       reply(server, 0);
       break;
@@ -314,6 +337,12 @@ void Keeper::note_active_end(const KeptServer::End& end) {
     ++page_.quarantined;
     queue(cause);  // as a removal
   }
+  if (!active_->is_child() && !active_->is_ready) {
+    // The next server recovers from the states of the sessions, because some may be missing here.
+    for (auto& [key, thing] : std::exchange(held_, {})) {
+      abandoned_.push_back(std::move(thing));
+    }
+  }
   killed_until_ = base::Deadline::never();
   page_.signal = end.exited ? 0 : static_cast<uint64_t>(end.status);
   note_end(*active_);
@@ -324,7 +353,7 @@ void Keeper::note_active_end(const KeptServer::End& end) {
 
 // Whether the keeper ends with the server that served: it has ended by itself, or has never served.
 bool Keeper::ends_with(const KeptServer::End& end) {
-  const bool never_served = page_.generation == 1 && !active_->is_ready;
+  const bool never_served = page_.generation == 1 && !active_->is_ready && active_->is_child();
   const bool by_itself = end.exited && end.status != kLeftStatus && !upgrade_.is_trial() &&
                          (end.status == 0 || !holds_session());
   if (!never_served && !by_itself) {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "base/deadline.h"
 #include "base/fd.h"
@@ -41,6 +42,9 @@ class Keeper {
     OnPoisonous on_poisonous = OnPoisonous::kill;
   };
   Keeper(ServerProgram program, int signals, const Settings& settings);
+  // Takes the place of a keeper that has ended: the server that serves has started this process,
+  // and gives it everything. `page` is that of the keeper before, with its settings.
+  Keeper(ServerProgram program, int signals, base::Fd page, KeptServer serving);
   // Ends the servers that wait.
   ~Keeper();
   Keeper(const Keeper&) = delete;
@@ -86,7 +90,8 @@ class Keeper {
   base::Deadline start_at_ = base::Deadline::never();  // of the next server
   HangWatch hangs_;
   Quarantine quarantine_;
-  uint64_t hung_session_ = 0;                              // its key, if it was the reason; 0: none
+  std::vector<HeldThing> abandoned_;  // of a server that ended before it had given everything
+  uint64_t hung_session_ = 0;         // its key, if it was the reason; 0: none
   base::Deadline killed_until_ = base::Deadline::never();  // a hung server must have ended then
   bool hung_ = false;  // the server that serves was killed because it hangs
   int status_ = 0;

@@ -3,6 +3,7 @@
 #include "pager/keep/keeper_link.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 #include <string>
@@ -45,7 +46,9 @@ std::optional<HeldThings> KeeperLink::wait_to_serve(const Preparation& preparati
     const KeepMessage& message = received->message;
     if (message.type == Type::go) {
       generation_ = message.value;
-      page_ = &map_keeper_page(received->fds.empty() ? -1 : received->fds.front().get());
+      page_fd_ = received->fds.empty() ? base::Fd() : std::move(received->fds.front());
+      page_ = &map_keeper_page(page_fd_.get());
+      identify_keeper();
       return held;
     }
     if (message.type == Type::hold) {
@@ -73,15 +76,11 @@ void KeeperLink::ready(uint64_t replayed) {
   }
 }
 
-bool KeeperLink::lost() const {
-  const std::lock_guard lock(mutex_);
-  return lost_;
-}
-
 void KeeperLink::lose(const char* why) {
   lost_ = true;
+  ::shutdown(socket_.get(), SHUT_RDWR);  // wakes the thread that calls check()
   base::say_warning(std::string("the keeper is lost: ") + why +
-                    "; the server serves on without it");
+                    "; the server serves on, and starts another one");
 }
 
 // The caller holds mutex_.

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/fd.h"
@@ -25,8 +26,8 @@ struct HeldThing {
 using HeldThings = std::map<uint64_t, HeldThing>;
 
 // hold(), drop() and accept() are thread-safe, and return when the keeper has answered, after some
-// microseconds. If the keeper ends or does not answer within kTimeout, the link is lost: from then
-// on they do nothing, and the server serves on without a keeper.
+// microseconds. If the keeper ends or does not answer within kTimeout, the link is lost: then they
+// do nothing, and the server serves on without a keeper until it has started another one.
 class KeeperLink {
  public:
   static constexpr int kTimeoutMs = 2000;
@@ -66,20 +67,40 @@ class KeeperLink {
   // upgrade runs.
   int upgrade(int program);
 
-  // Becomes readable when the keeper has ended.
+  // The following functions are for one thread. The socket gets a hang-up when the link is lost,
+  // and becomes readable when a new keeper runs.
   int fd() const { return socket_.get(); }
-  bool lost() const;
+  enum class Health {
+    linked,
+    starts,  // the new keeper has not said hello
+    runs,    // it has: give it everything. Reported once
+    lost,
+  };
+  Health check();
+  // Starts another keeper, for a server with these options. Returns false if the old one has not
+  // ended yet; it is killed. Throws std::system_error.
+  bool start_keeper(const std::vector<std::string>& options);
+  // The new keeper has everything, and may start a successor.
+  void given();
+  // This server ends by itself, so the keeper does, too.
+  void say_goodbye(uint64_t service_key);
 
  private:
+  void identify_keeper();
+  bool keeper_has_ended();
   std::optional<ReceivedMessage> call(const KeepMessage& message, std::span<const int> fds,
                                       bool* descriptors_lost = nullptr);
   void lose(const char* why);
 
   base::Fd socket_;
+  base::Fd page_fd_;
   KeeperPage* page_ = nullptr;
+  base::Fd keeper_;          // its pidfd
+  base::Fd keeper_program_;  // that was executed, wherever its file is now
   uint64_t generation_ = 0;
   mutable std::mutex mutex_;
   bool lost_ = false;
+  bool starts_ = false;  // socket_ is that of a keeper that has not said hello
   bool refusal_logged_ = false;
 };
 

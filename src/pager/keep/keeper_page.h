@@ -51,6 +51,10 @@ struct KeeperPage {
   std::atomic<UpgradeProblem> upgrade_problem;
   std::atomic<uint64_t> upgrade_detail;
   std::atomic<UpgradeState> upgrade;
+  std::atomic<uint64_t> keepers;  // that were started because the one before had ended
+  // The settings of the keeper, for the next one.
+  std::atomic<uint64_t> hang_timeout_ms;
+  std::atomic<uint64_t> holds_poisonous;  // 1: OnPoisonous::hold
 };
 
 // How long no server served, around the last restart; 0: no restart, or it is not over.

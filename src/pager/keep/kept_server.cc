@@ -3,6 +3,7 @@
 #include "pager/keep/kept_server.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -79,11 +80,29 @@ KeptServer KeptServer::start(const ServerProgram& program, bool successor) {
   return server;
 }
 
+KeptServer KeptServer::adopt(base::Fd socket, base::Fd pidfd, pid_t pid) {
+  KeptServer server;
+  server.is_child_ = false;
+  server.pid_ = pid;
+  server.socket_ = std::move(socket);
+  server.pidfd_ = std::move(pidfd);
+  return server;
+}
+
 void KeptServer::kill(int signal) const {
   static_cast<void>(::syscall(SYS_pidfd_send_signal, pidfd_.get(), signal, nullptr, 0));
 }
 
 std::optional<KeptServer::End> KeptServer::end() const {
+  if (!is_child_) {
+    struct pollfd ended {
+      .fd = pidfd_.get(), .events = POLLIN, .revents = 0
+    };
+    if (::poll(&ended, 1, 0) <= 0) {
+      return std::nullopt;
+    }
+    return End{.exited = has_said_goodbye, .status = has_said_goodbye ? 0 : SIGKILL};
+  }
   siginfo_t info{};
   if (::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG) != 0 ||
       info.si_pid == 0) {

@@ -34,6 +34,11 @@ class KeptServer {
   // std::system_error.
   static KeptServer start(const ServerProgram& program, bool successor);
 
+  // The server that serves, whose keeper has ended. It is not a child of this process, so waitid(2)
+  // does not work: a pidfd becomes readable when the last thread of the process has ended.
+  static KeptServer adopt(base::Fd socket, base::Fd pidfd, pid_t pid);
+
+  bool is_child() const { return is_child_; }
   pid_t pid() const { return pid_; }
   int pidfd() const { return pidfd_.get(); }
   int socket() const { return socket_.get(); }
@@ -60,6 +65,8 @@ class KeptServer {
   // A server that waits has prepared what it was sent, or has had the time to.
   bool has_waited() const { return settled_.passed(); }
 
+  // Of a server that is not a child: its exit status is not known. Set if it has announced its end.
+  bool has_said_goodbye = false;
   bool is_ready = false;
   bool is_closed = false;   // its socket: it ends
   bool is_retired = false;  // killed because the servers have another program now
@@ -67,6 +74,7 @@ class KeptServer {
  private:
   static constexpr std::chrono::seconds kSettles{1};
 
+  bool is_child_ = true;
   pid_t pid_ = 0;
   base::Deadline settled_ = base::Deadline::after(kSettles);
   base::Fd pidfd_;

@@ -28,6 +28,8 @@ namespace kept {
 enum Service : size_t { kServiceState, kDirectoryLock, kControl, kControlLock };
 enum Endpoint : size_t { kEndpointState, kEndpointImage, kListener, kListenerLock };
 enum Session : size_t { kState, kImage, kUffd, kSocket, kPidfd };
+// Of the first message to a keeper that a server has started; its value is the server's pid.
+enum First : size_t { kPage, kServerPidfd, kServerBinary, kFirstFds };
 }  // namespace kept
 
 // One message is one packet of this size, with up to kMostFds descriptors. Both sides run on one

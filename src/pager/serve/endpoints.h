@@ -121,6 +121,8 @@ class Endpoints {
   Waiting* find(Key key);
   const std::map<Key, Waiting>& waiting() const { return waiting_; }
   bool is_leaving(Key key) const { return leaving_.contains(key); }
+  const std::map<Key, Waiting>& leaving() const { return leaving_; }
+  const std::map<Key, PendingHandshake>& pending() const { return pending_; }
   bool has_pending() const { return !pending_.empty(); }
   // The keys of pending handshakes of one endpoint, the oldest first; of all for endpoint 0.
   std::vector<Key> pending_of(Key endpoint) const;

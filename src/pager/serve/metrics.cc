@@ -120,6 +120,9 @@ std::string metrics_text(const ServerInfo& info, std::string_view version) {
   page.one("uffd_serve_recoveries_total", "counter",
            "Sessions that were continued after the death of server and keeper.", info.recovered);
   if (info.keeper != nullptr) {
+    page.one("uffd_serve_keeper_restarts_total", "counter",
+             "Keepers that a server has started because the one before had ended.",
+             info.keeper->keepers);
     page.one("uffd_serve_restarts_total", "counter", "Servers that the keeper has replaced.",
              info.keeper->restarts);
     page.one("uffd_serve_replayed_removals_total", "counter",

@@ -22,9 +22,6 @@
 namespace pager {
 namespace {
 
-constexpr uint64_t kNotifyKey = 0;
-constexpr uint64_t kSignalKey = 1;
-
 bool same_file(const Image& a, const Image& b) {
   return a.identity().device == b.identity().device && a.identity().inode == b.identity().inode;
 }
@@ -108,6 +105,9 @@ Pager::~Pager() {
 void Pager::run() {
   std::array<struct epoll_event, 64> events{};
   check_taken_over();
+  if (settings_.keeper != nullptr) {
+    watch_keeper();
+  }
   while (!finished()) {
     const int n = ::epoll_wait(epoll_.get(), events.data(), events.size(), timeout_ms());
     if (n < 0 && errno != EINTR) {
@@ -122,15 +122,10 @@ void Pager::run() {
   }
 }
 
-// The keeper kills a server whose main thread handles one round of events for too long.
-void Pager::set_busy(bool busy) const {
-  if (settings_.keeper != nullptr) {
-    settings_.keeper->page().main_busy_ns.store(busy ? monotonic_ns() : 0,
-                                                std::memory_order_relaxed);
-  }
-}
-
 void Pager::handle_time() {
+  if (keeper_again_.passed()) {
+    check_keeper();
+  }
   const std::lock_guard lock(mutex_);
   endpoints_.expire_handshakes();
   expire_endpoints();
@@ -175,7 +170,7 @@ int Pager::timeout_ms() const {
   if (settings_.end == End::when_idle && !service().had_session && endpoints_.waiting().empty()) {
     next = std::min(next, idle_start_);
   }
-  return std::min(next, record_again_).poll_timeout();
+  return std::min({next, record_again_, keeper_again_}).poll_timeout();
 }
 
 void Pager::handle(Key key) {
@@ -183,6 +178,10 @@ void Pager::handle(Key key) {
     clear_event(notify_.get());
     reap();
     check_taken_over();
+    return;
+  }
+  if (key == kKeeperKey) {
+    check_keeper();
     return;
   }
   if (key == kSignalKey) {

@@ -121,6 +121,9 @@ class Pager {
     std::chrono::milliseconds idle_start{10'000};
     std::string record_dir{};      // of VmmRecords, and of the states of sessions; empty: none
     KeeperLink* keeper = nullptr;  // borrowed; null: no keeper
+    std::vector<std::string> options{};  // of this server, for the next keeper
+    // Borrowed descriptors of Kept::service, after the state.
+    std::vector<int> service{};
     // A borrowed signalfd. The first signal drains the server, the second ends it at once. -1:
     // none.
     int signals = -1;
@@ -139,8 +142,10 @@ class Pager {
   void adopt(HeldThings things, Prepared& prepared);
   // The same if the keeper was killed, too.
   void recover(Recovery recovery, Prepared& prepared);
-  // Gives descriptors of the whole server to the keeper: those of Kept::service after the state.
-  void hold_service(std::span<const int> descriptors, base::FileId control = {});
+  // Gives Settings::service to the keeper. `control`: the control socket.
+  void hold_service(base::FileId control = {});
+  // This server ends by itself: so does the keeper.
+  void say_goodbye();
   void run();
   // Whether run() has returned because the keeper has a successor (kLeaveSignal).
   bool left() const { return left_; }
@@ -201,6 +206,10 @@ class Pager {
 
  private:
   using Key = Endpoints::Key;
+  // Of epoll events that are not of an endpoint or a connection.
+  static constexpr Key kNotifyKey = 0;
+  static constexpr Key kSignalKey = 1;
+  static constexpr Key kKeeperKey = ~Key{0};
   using Waiting = Endpoints::Waiting;
   using PendingHandshake = Endpoints::PendingHandshake;
   struct Connected {
@@ -226,6 +235,12 @@ class Pager {
   void set_busy(bool busy) const;
   bool hold_session(Key key, Key endpoint, const Image& image, const Session::Handles& handles);
   void hold_endpoint(Key key, Waiting& waiting);
+  void give_endpoint(Key key, const Waiting& waiting) const;
+  void give_service() const;
+  void give_everything();
+  void check_keeper();
+  void start_keeper();
+  void watch_keeper() const;
   void let_go(Key key);
   ServiceState& service() const { return service_.as<ServiceState>(); }
   void handle(Key key);
@@ -277,7 +292,10 @@ class Pager {
   bool reported_ready_ = false;
   bool lock_warned_ = false;
   bool stop_ = false;
-  bool left_ = false;  // only the thread of run() uses it
+  // Only the thread of run() uses these.
+  base::Deadline keeper_again_ = base::Deadline::never();  // when the next keeper is started
+  unsigned keeper_failures_ = 0;                           // keepers that did not run, in a row
+  bool left_ = false;                                      // only the thread of run() uses it
 
   Closer closer_;  // has its own lock
   Endpoints endpoints_;

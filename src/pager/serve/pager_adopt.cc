@@ -17,14 +17,9 @@
 
 namespace pager {
 
-void Pager::hold_service(std::span<const int> descriptors, base::FileId control) {
-  if (settings_.keeper == nullptr) {
-    return;
-  }
+void Pager::hold_service(base::FileId control) {
   service().control = control;
-  std::vector<int> fds{service_.fd()};
-  fds.insert(fds.end(), descriptors.begin(), descriptors.end());
-  settings_.keeper->hold(Kept::service, kServiceKey, 0, fds);
+  give_service();
 }
 
 bool Pager::hold_session(Key key, Key endpoint, const Image& image,
@@ -59,13 +54,7 @@ void Pager::hold_endpoint(Key key, Waiting& waiting) {
     state.deadline_ns =
         monotonic_ns() + static_cast<uint64_t>(settings_.connect_timeout.count()) * kMillisecond;
   }
-  std::array<int, KeepMessage::kMostFds> fds{};
-  fds[kept::kEndpointState] = waiting.state.fd();
-  fds[kept::kEndpointImage] = waiting.endpoint.image->fd();
-  fds[kept::kListener] = waiting.listener.fd();
-  fds[kept::kListenerLock] = waiting.listener.lock();
-  const size_t count = kept::kListenerLock + (waiting.listener.lock() >= 0 ? 1 : 0);
-  settings_.keeper->hold(Kept::endpoint, key, 0, std::span(fds).first(count));
+  give_endpoint(key, waiting);
 }
 
 void Pager::let_go(Key key) {

@@ -116,9 +116,11 @@ class Recoverer {
   void recover_session(uint64_t key, const std::string& name, StateMapping& mapping) {
     const SessionState& state = mapping.state();
     const std::string id = state.id.data();
+    if (state.vmm_pid <= 0 || state.vmm_start_time == 0) {
+      throw base::BadData("it does not identify a VMM");
+    }
     known_.insert(id);
-    std::optional<base::Fd> pidfd =
-        state.vmm_pid > 0 ? base::open_pidfd(state.vmm_pid) : std::nullopt;
+    std::optional<base::Fd> pidfd = base::open_pidfd(state.vmm_pid);
     if (state.completion.stage == CompletionStage::detached || !pidfd ||
         base::process_start_time(state.vmm_pid) != state.vmm_start_time) {
       return;  // nothing to serve

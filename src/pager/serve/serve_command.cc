@@ -56,9 +56,11 @@ struct KeptServing {
   HeldThings things;
   Prepared prepared;
   Closer closer;
+  std::vector<std::string> options;  // of this server, without those of its keeper
 
   KeeperLink* keeper() { return link ? &*link : nullptr; }
-  bool takes_over() const { return link && link->generation() > 1; }
+  // A server after a keeper that did not have everything starts like the first one.
+  bool takes_over() const { return link && link->generation() > 1 && things.contains(kServiceKey); }
 
   // Waits until this server has to serve. Returns false if the keeper has ended before.
   bool wait(base::Fd socket) {
@@ -82,6 +84,18 @@ struct KeptServing {
     return true;
   }
 };
+
+// The options that the keeper gives to each server, without those that it adds itself.
+std::vector<std::string> options_for_servers(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (!words.empty() && words.front().starts_with("--keeper-fd=")) {
+    words.erase(words.begin());
+  }
+  if (!words.empty() && words.front() == "--successor") {
+    words.erase(words.begin());
+  }
+  return words;
+}
 
 Endpoint endpoint_of(const ServeSettings& settings) {
   Endpoint endpoint;
@@ -110,9 +124,10 @@ void serve_file(ServeSettings& settings, int signals, KeptServing& kept) {
                .handshake_timeout = settings.handshake_timeout,
                .record_dir = "",
                .keeper = kept.keeper(),
+               .options = kept.options,
                .signals = signals});
   if (endpoint) {
-    pager.hold_service({});
+    pager.hold_service();
     pager.open(std::move(*endpoint));
   } else {
     pager.adopt(std::move(kept.things), kept.prepared);
@@ -122,6 +137,7 @@ void serve_file(ServeSettings& settings, int signals, KeptServing& kept) {
   if (pager.left()) {
     pager.leave();
   }
+  pager.say_goodbye();
   release_signals(signals);
   const Totals totals = pager.totals();
   if (settings.json) {
@@ -189,12 +205,13 @@ void serve_sessions(ServeSettings& settings, int signals, KeptServing& kept) {
                .connect_timeout = settings.connect_timeout,
                .record_dir = paths.sessions,
                .keeper = kept.keeper(),
+               .options = kept.options,
+               .service = {place.directory.get(), listener.fd(), listener.lock()},
                .signals = signals});
   if (kept.takes_over()) {
     pager.adopt(std::move(kept.things), kept.prepared);
   } else {
-    const std::array descriptors{place.directory.get(), listener.fd(), listener.lock()};
-    pager.hold_service(descriptors, listener.file());
+    pager.hold_service(listener.file());
     pager.recover(std::move(recovery), kept.prepared);
   }
   ControlApi api(pager, {.socket_dir = paths.sessions,
@@ -211,6 +228,7 @@ void serve_sessions(ServeSettings& settings, int signals, KeptServing& kept) {
     server.finish_requests();
     pager.leave();
   }
+  pager.say_goodbye();
   release_signals(signals);
   if (settings.json) {
     base::write_line_out(summary_json(pager.totals()));
@@ -284,6 +302,7 @@ int run_serve_command(int argc, char** argv) {
   protect_from_oom_killer();
   try {
     KeptServing kept;
+    kept.options = options_for_servers(argc, argv);
     if (!kept.wait(std::move(settings.keeper))) {
       return 0;
     }

@@ -108,6 +108,10 @@ void limit_end(std::function<void()> last) {
 
 // Without libsystemd, whose load would take longer than the start of the server.
 void notify_ready() {
+  notify("READY=1");
+}
+
+void notify(std::string_view text) {
   const char* path = ::getenv("NOTIFY_SOCKET");
   if (path == nullptr || (path[0] != '/' && path[0] != '@')) {
     return;
@@ -120,11 +124,9 @@ void notify_ready() {
   address.sun_family = AF_UNIX;
   std::ranges::copy(name, address.sun_path);
   address.sun_path[0] = path[0] == '@' ? '\0' : path[0];  // an abstract name
-  constexpr std::string_view kReady = "READY=1";
   const base::Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   const auto length = static_cast<socklen_t>(offsetof(struct sockaddr_un, sun_path) + name.size());
-  static_cast<void>(::sendto(socket.get(), kReady.data(), kReady.size(),
-                             MSG_DONTWAIT | MSG_NOSIGNAL,
+  static_cast<void>(::sendto(socket.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
                              reinterpret_cast<const struct sockaddr*>(&address), length));
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <string_view>
 
 #include "base/fd.h"
 
@@ -26,6 +27,8 @@ void limit_end(std::function<void()> last);
 
 // Sends READY=1 to the service manager, if it has set NOTIFY_SOCKET (sd_notify(3)).
 void notify_ready();
+// The same with another text, such as MAINPID=N.
+void notify(std::string_view text);
 
 // Raises limits that a shell or a service manager set for other programs: descriptors, CPU time,
 // file size, memory. Warns of a limit of CPU time that cannot be raised: the kernel kills the

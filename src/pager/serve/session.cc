@@ -13,6 +13,7 @@
 #include "pager/faults/fault_loop.h"
 #include "pager/faults/hot_file.h"
 #include "pager/faults/vmm_watch.h"
+#include "pager/keep/message.h"
 #include "pager/kernel/clock.h"
 #include "pager/kernel/event_fd.h"
 #include "pager/kernel/features.h"
@@ -165,6 +166,10 @@ void Session::run() {
 
 // Frees the resources that only this thread uses, before others are notified of the end.
 void Session::release_resources() {
+  {
+    const std::lock_guard lock(orders_mutex_);
+    released_ = true;
+  }
   uffd_.reset();
   // The close may block, because a peer may have sent anything. It should block this process rather
   // than the keeper, so the descriptor of this object stays until the keeper's is closed.
@@ -172,6 +177,20 @@ void Session::release_resources() {
     socket_.reset();
   }
   vmm_.close_pidfd();
+}
+
+void Session::with_descriptors(const std::function<void(std::span<const int> fds)>& give) const {
+  const std::lock_guard lock(orders_mutex_);
+  if (released_) {
+    return;
+  }
+  std::array<int, KeepMessage::kMostFds> fds{};
+  fds[kept::kState] = mapping_->file();
+  fds[kept::kImage] = plan_.image->fd();
+  fds[kept::kUffd] = uffd_.get();
+  fds[kept::kSocket] = socket_.get();
+  fds[kept::kPidfd] = vmm_.pidfd();
+  give(std::span(fds).first(vmm_.pidfd() >= 0 ? fds.size() : fds.size() - 1));
 }
 
 // Called after a completion. A madvise that found the memory registered may still queue its

@@ -5,9 +5,11 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -87,6 +89,9 @@ class Session {
   std::shared_ptr<const HotFile> hot_list() const;
   const Counters& counters() const { return counters_; }
   SessionState& state() { return mapping_->state(); }
+  // Calls `give` with the descriptors in the order of kept::Session, unless the thread ends. The
+  // thread does not end before `give` returns.
+  void with_descriptors(const std::function<void(std::span<const int> fds)>& give) const;
   // The number of removals that the server before this one had read and maybe not applied; nothing
   // until the session has taken over, which it signals by `notify`.
   std::optional<uint64_t> replayed() const {
@@ -151,6 +156,7 @@ class Session {
   mutable std::mutex orders_mutex_;
   std::vector<Order> orders_;
   std::shared_ptr<Completion> completion_;   // the last one
+  bool released_ = false;                    // the thread closes the descriptors
   bool detached_ = false;                    // completed: every later completion is done
   std::shared_ptr<const HotFile> hot_list_;  // the last list
   uint64_t hot_lists_given_ = 0;

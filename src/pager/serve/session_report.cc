@@ -192,6 +192,7 @@ std::string health_json(const Pager& pager, std::string_view version) {
              JsonLine()
                  .number("pid", number(page->keeper_pid))
                  .number("server_pid", number(page->server_pid))
+                 .number("keepers", number(page->keepers))
                  .number("generation", number(page->generation))
                  .number("restarts", number(page->restarts))
                  .text("reason", name_of(page->reason.load()))
