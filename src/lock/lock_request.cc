@@ -38,7 +38,7 @@ base::Options make_options() {
           "  template-lock holders ID    list the holders of the lock\n"
           "  template-lock wait ID       wait until the lock is free\n"
           "  template-lock forget ID     remove the lock files of an id that does not exist\n"
-          "With --fd and without --, the lock stays with the caller's open file.\n"
+          "With --fd, the lock stays with the caller's open file.\n"
           "\n"
           "The lock ends with the last process that inherited it from COMMAND.\n"
           "\n"

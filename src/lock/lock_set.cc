@@ -149,6 +149,7 @@ LockSet LockSet::take(const store::Store& store, std::vector<WantedLock> wanted,
       store::IdLock taken = lock::take(store, lock, held, deadline, when_full);
       if (lock.file) {
         for_caller.push_back(std::move(taken));
+        set.callers_fds_.push_back(lock.file->fd);
       } else {
         set.fds_.push_back(move_up(std::move(taken).take_fd()));
       }
@@ -163,9 +164,11 @@ LockSet LockSet::take(const store::Store& store, std::vector<WantedLock> wanted,
 std::string LockSet::environment() const {
   const char* inherited = std::getenv("SNAPFORK_LOCK_FD");
   std::string list = inherited != nullptr ? inherited : "";
+  const auto add = [&list](int fd) { list += (list.empty() ? "" : ",") + std::to_string(fd); };
   for (const base::Fd& fd : fds_) {
-    list += (list.empty() ? "" : ",") + std::to_string(fd.get());
+    add(fd.get());
   }
+  std::ranges::for_each(callers_fds_, add);
   return list;
 }
 

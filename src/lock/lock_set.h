@@ -43,14 +43,15 @@ class LockSet {
   static LockSet take(const store::Store& store, std::vector<WantedLock> wanted,
                       const base::Deadline& deadline);
 
-  // Returns the new value of SNAPFORK_LOCK_FD for the command: its old value and these
-  // descriptors.
+  // Returns the new value of SNAPFORK_LOCK_FD for the command: its old value, these descriptors,
+  // and those of the caller.
   std::string environment() const;
   // Clears close-on-exec on the descriptors.
   void keep_across_exec() const;
 
  private:
   std::vector<base::Fd> fds_;
+  std::vector<int> callers_fds_;  // the caller owns them
 };
 
 }  // namespace lock

@@ -39,6 +39,32 @@ int execute(const LockSet& locks, const std::vector<std::string>& command) {
   return static_cast<int>(code);
 }
 
+// Locks descriptors of the caller, and executes the command, if any. The exit statuses are those
+// of a program without a command: the caller must tell "open the lock file again" from a failure.
+int lock_for_caller(const LockRequest& request, const std::vector<std::string>& command) {
+  try {
+    const store::Store store = store::Store::from_environment();
+    store.require_root();
+    if (base::is_dry_run(request.effect)) {
+      require_free(store, request.locks);
+      return 0;
+    }
+    // A lock for a caller that was killed would only delay other processes. A command, however, is
+    // a step of a flow, and is not cut off.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const LockSet locks = LockSet::take(store, request.locks, request.deadline);
+    ::prctl(PR_SET_PDEATHSIG, 0);
+    return command.empty() ? 0 : execute(locks, command);
+  } catch (const base::Refused& refused) {
+    base::report_failure(refused.code(), refused.what(), request.conflict_status);
+    return request.conflict_status;
+  } catch (const base::TryAgain& again) {
+    // Part of the normal course: the caller opens the file that this call has created.
+    base::say_info(again.what());
+    return static_cast<int>(again.code());
+  }
+}
+
 }  // namespace
 
 int run_command(int argc, char** argv, const std::vector<std::string>& command) {
@@ -50,7 +76,7 @@ int run_command(int argc, char** argv, const std::vector<std::string>& command) 
     throw base::UsageError("no command after '--'");
   }
   if (request->for_caller) {
-    throw base::UsageError("--fd and a command exclude each other");
+    return lock_for_caller(*request, command);
   }
   try {
     const store::Store store = store::Store::from_environment();
@@ -84,25 +110,7 @@ int run_without_command(int argc, char** argv) {
   if (!request->for_caller) {
     throw base::UsageError("no command: template-lock ID... -- COMMAND");
   }
-  // A lock for a caller that was killed would only delay other processes.
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  try {
-    const store::Store store = store::Store::from_environment();
-    store.require_root();
-    if (base::is_dry_run(request->effect)) {
-      require_free(store, request->locks);
-    } else {
-      LockSet::take(store, request->locks, request->deadline);
-    }
-  } catch (const base::Refused& refused) {
-    base::report_failure(refused.code(), refused.what(), request->conflict_status);
-    return request->conflict_status;
-  } catch (const base::TryAgain& again) {
-    // Part of the normal course: the caller opens the file that this call has created.
-    base::say_info(again.what());
-    return static_cast<int>(again.code());
-  }
-  return 0;
+  return lock_for_caller(*request, {});
 }
 
 }  // namespace lock

@@ -77,7 +77,7 @@ refused_by_another() {
 @test "--fd exits with 2 for a descriptor that is not open, and for a wrong command line" {
   local arguments
   for arguments in '--fd 99 base' '--fd x base' '--fd -1 base' '--fd 0' '--fd 0 --fd 1 base' '--fd 0 base copy' \
-    'copy --fd 0 base' '--fd 0 base -- true' '--fd 0 ../x' '--fd 0 a/b' '--fd 0 base --fd 1 base' \
+    'copy --fd 0 base' '--fd 0 base --' '--fd 0 ../x' '--fd 0 a/b' '--fd 0 base --fd 1 base' \
     '--fd 0 --shared base --fd 1 --exclusive base' '--fd 0 base --no-wait --timeout 1'; do
     # shellcheck disable=SC2086 # one word an argument
     run -2 --separate-stderr template-lock $arguments
@@ -86,6 +86,61 @@ refused_by_another() {
   done
   run -2 --separate-stderr bash -c 'template-lock --fd 9 base 9>&-'
   assert_contains "$stderr" "bad value '9' for --fd: the number of an open descriptor is needed"
+}
+
+@test "--fd with a command: it runs under the locks, which then stay with the caller" {
+  exec {fd}<"$locks/base.lock" {other}<"$locks/copy.lock"
+  # shellcheck disable=SC2016
+  run -3 --separate-stderr template-lock --shared --fd "$fd" base --exclusive --no-wait --fd "$other" copy -- \
+    sh -c 'echo "$SNAPFORK_LOCK_FD"; template-lock --no-wait copy -- echo nested; exit 3'
+  assert_equal "$output" "$fd,$other"$'\n'nested
+  assert_equal "$stderr" ''
+  refused_by_another 'held shared by'
+  run -1 template-lock --no-wait copy -- true
+  exec {other}>&-
+  run -0 template-lock --no-wait copy -- true
+  SNAPFORK_LOCK_FD=77 run -0 template-lock --fd "$fd" base -- sh -c 'echo "$SNAPFORK_LOCK_FD"'
+  assert_equal "$output" "77,$fd"
+}
+
+@test "--fd with a command that cannot have the locks: it does not run, and the exit status is that without it" {
+  hold base
+  exec {fd}<"$locks/base.lock"
+  run -1 --separate-stderr template-lock --no-wait --fd "$fd" base -- touch ran
+  assert_contains "$stderr" "cannot lock 'base': held exclusively by "
+  run -9 template-lock --conflict-exit-code 9 --no-wait --fd "$fd" base -- touch ran
+  exec {fd}<"$locks/copy.lock"
+  run -75 template-lock --no-wait --fd "$fd" base -- touch ran
+  rm "$locks/copy.lock"
+  ln -s base.lock "$locks/copy.lock"
+  run -4 template-lock --no-wait --fd "$fd" copy -- touch ran
+  [[ ! -e ran ]]
+  rm "$locks/copy.lock"
+  : >"$locks/copy.lock"
+  exec {fd}<"$locks/copy.lock"
+  run -0 template-lock --dry-run --fd "$fd" copy -- touch ran
+  run -127 --separate-stderr template-lock --fd "$fd" copy -- no-such-program
+  assert_contains "$stderr" "cannot run 'no-such-program'"
+  [[ ! -e ran ]]
+}
+
+@test "--fd with a command: it ends with its caller while it waits, and not once the command runs" {
+  hold base
+  spawn bash -c 'exec {fd}<"$0"; template-lock --timeout 60 --fd "$fd" base -- touch ran' "$locks/base.lock"
+  wait_until 10 has_waiter "$locks/base.lock"
+  kill -KILL "$spawned_pid"
+  no_waiter() { ! has_waiter "$locks/base.lock"; }
+  wait_until 10 no_waiter
+  mkfifo go
+  spawn bash -c 'exec {fd}<"$0"; template-lock --fd "$fd" copy -- sh -c "touch begun; read -r _ <go; touch ran"; true' \
+    "$locks/copy.lock"
+  wait_until 10 test -e begun
+  kill -KILL "$spawned_pid"
+  wait_until 10 is_gone "$spawned_pid"
+  run -1 template-lock -q --no-wait copy -- true
+  [[ ! -e ran ]]
+  timeout 10 bash -c 'echo >go'
+  wait_until 10 test -e ran
 }
 
 @test "--fd exits with 75 for any other file, and the caller can then open the lock file" {
