@@ -4,6 +4,7 @@
 # shellcheck disable=SC2154 # stderr and spawned_pid are set by run and the helpers
 
 load helpers
+load ../cli/template-lock_helpers
 load ../fake_firecracker
 load ../standby_guest
 
@@ -25,13 +26,14 @@ teardown() {
 
 # Makes programs that block once, at the step that begins with the pattern STEP: instead of it ("before"), or when the real
 # program has done it ("after"). They make the file BLOCKED then. The blocking program must not watch its standard output, as
-# tail does, because it would end with a driver that is killed.
+# tail does, because it would end with a driver that is killed. The words after -- are a step of their own.
 make_stand_ins() {
   local program
   for program in snapshot-meta reflink-clone uffd-serve uffd-ctl template-lock fc-api; do
     cat >"$stand_ins/$program" <<STAND_IN
 #!/bin/bash
-[[ \$STEP && ! -e \$BLOCKED && ("$program \$*" == \$STEP* || " \$* " == *" "\$STEP" "*) ]] || exec "$(type -P "$program")" "\$@"
+words="\$* "
+[[ \$STEP && ! -e \$BLOCKED && ("$program \$*" == \$STEP* || " \${words%% -- *}" == *" "\$STEP" "*) ]] || exec "$(type -P "$program")" "\$@"
 [[ \$WHEN == before ]] || "$(type -P "$program")" "\$@"
 : >"\$BLOCKED"
 exec sleep infinity
@@ -62,13 +64,13 @@ sessions() {
   uffd-ctl sessions 2>/dev/null || true
 }
 
-# Checked without waiting: no process may still run.
+# Checked without waiting: no process may still run. A caller with "||" turns errexit off.
 assert_undone() { # <signal> <baseline>
-  assert_equal "$status" "$(expected_status "$1")"
-  assert_equal "$(store_listing)" "$2"
+  assert_equal "$status" "$(expected_status "$1")" || return 1
+  assert_equal "$(store_listing)" "$2" || return 1
   local id
   for id in base new f; do
-    assert_equal "$(template-lock holders "$id")" ''
+    assert_equal "$(template-lock holders "$id")" '' || return 1
   done
 }
 
@@ -124,6 +126,21 @@ snapshot-meta fork-publish
 create" fork --backend uffd base f
 }
 
+@test "fork: a signal while it waits for the locks touches nothing of their holder" {
+  local clone=$SNAPFORK_ROOT/.snapfork/tmp/fork.f
+  # shellcheck disable=SC2016
+  spawn template-lock --shared base --exclusive f -- \
+    sh -c 'snapshot-meta fork-begin base f && mkdir "$0" && touch begun && exec tail -f /dev/null' "$clone"
+  wait_until 10 test -e begun
+  spawn_to "$BATS_TEST_TMPDIR/said" snapfork fork --timeout 60 base f
+  wait_until 10 has_waiter "$SNAPFORK_ROOT/.snapfork/locks/f.lock"
+  kill -TERM "$spawned_pid"
+  status=0
+  wait "$spawned_pid" || status=$?
+  assert_equal "$status" 143
+  [[ -d $clone && -e $SNAPFORK_ROOT/guests/base/template/forks/f ]]
+}
+
 @test "fork: once its clone is made, it needs no file of the driver to undo its work" {
   local baseline
   baseline=$(store_listing)
@@ -146,8 +163,8 @@ create" fork --backend uffd base f
   local baseline call
   baseline=$(store_listing)
   copy_driver driver
-  sed -i "s/^  early_parts=()\$/  kill -TERM \$BASHPID; early_parts=()\n  kill -TERM \$BASHPID/" driver/snapfork
-  assert_equal "$(grep -c '^  kill -TERM' driver/snapfork)" 4
+  sed -i "s/^  read_parts() { :; }\$/  kill -TERM \$BASHPID; read_parts() { :; }\n  kill -TERM \$BASHPID/" driver/snapfork
+  assert_equal "$(grep -c '^  kill -TERM' driver/snapfork)" 2
   for call in 'fork base f' '-v fork base f' 'fork base'; do
     # shellcheck disable=SC2086 # words
     run -143 "$BASH" driver/snapfork $call
@@ -211,7 +228,7 @@ create" fork --backend uffd -n 5 base
   local lib
   lib=$(dirname "$(type -P snapfork)")/libexec/snapfork/lib
   cat >driver.bash <<END
-for part in locks message json steps undo; do source "$lib/\$part.bash"; done
+for part in ask locks message json steps undo; do source "$lib/\$part.bash"; done
 read_parts() { :; }
 verb=fork json=0 verbose=0 dry_run=0 child='' feeder='' child_undoes=0 signal='' errors='' reported=0
 undo_all() { ask state echo Standby && echo "the state is '\$state'" >undone; }

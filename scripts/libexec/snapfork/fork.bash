@@ -2,9 +2,8 @@
 # snapfork fork: checks the call, and takes the locks. The steps of the flow are in lib/fork_clone.bash and lib/fork_publish.bash.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-early_parts+=(fork_clone)
-parts+=(pager fork_publish)
-if ((from_running)); then parts+=(standby from_running); else reads_later=2; fi # the clone
+parts+=(fork_clone fork_publish pager)
+((!from_running)) || parts+=(standby from_running)
 read_file "$libexec/lib/pager_path.bash"
 
 fork() {
@@ -34,7 +33,10 @@ fork() {
   [[ $backend != uffd ]] || check_sockets "${ids[@]}"
   for new in "${ids[@]}"; do refuse_guest "$new"; done
   ((${#ids[@]} < 500)) || ulimit -S -n hard
-  under_locks --shared "${operands[0]}" --exclusive --no-wait "${ids[@]}" ::: "${operands[0]}" "${ids[@]}"
+  fork_source=${operands[0]} made=("${ids[@]}") undoable=("${ids[@]}") undo=undo_forks
+  begin=(snapshot-meta fork-begin --backend "$backend" "${forced[@]}" "$fork_source" "${made[@]}")
+  ((dry_run)) || first_step=("${begin[@]}")
+  under_locks --shared "$fork_source" --exclusive --no-wait "${ids[@]}" ::: "$fork_source" "${ids[@]}"
 }
 
 # Refuses what the page server would refuse later.

@@ -5,9 +5,7 @@
 if ((has_command)); then
   parts+=(pager_path pager run_command)
 else
-  early_parts+=(pager_path vmm)
-  parts+=(pager)
-  reads_later=1
+  parts+=(pager_path vmm pager)
 fi
 
 run() {

@@ -8,15 +8,11 @@ readonly state_in_guest=/snapshots/snapshot-latest/state
 # that the part before it made, and the exit status is that of the first failure. Forks whose records were not printed are
 # removed.
 fork_locked() { # <source> <new...>
-  local new
   if ((from_running)); then
     fork_from_running "$@"
     return
   fi
-  fork_source=$1 made=("${@:2}") fork_count=$(($# - 1)) records=() clone_memory='' chosen='' first_failure=0 undoable=()
-  require_guest "$fork_source"
-  for new in "${made[@]}"; do refuse_guest "$new"; done
-  undoable=("${made[@]}") undo=undo_forks
+  fork_count=${#made[@]} records=() clone_memory='' chosen='' first_failure=0
   fork_begin
   fork_clone
   [[ $chosen == file ]] || fork_serve
@@ -24,11 +20,13 @@ fork_locked() { # <source> <new...>
   return "$first_failure"
 }
 
+# template-lock has run fork-begin, once it had the locks; see `first_step`.
 fork_begin() {
-  local begun begin=(snapshot-meta fork-begin --backend "$backend")
-  show "${begin[@]}" "${forced[@]}" "$fork_source" "${made[@]}"
-  ((!dry_run)) || begin+=(--dry-run)
-  ask begun "${begin[@]}" "${forced[@]}" "$fork_source" "${made[@]}"
+  local begun=$first_answer
+  if ((dry_run)); then
+    show "${begin[@]}"
+    ask begun "${begin[@]:0:2}" --dry-run "${begin[@]:2}"
+  fi
   # The last columns are the same for all forks: they depend on the source.
   chosen=${begun##*$'\t'} begun=${begun%$'\t'*}
   clone_memory=${begun##*$'\t'}

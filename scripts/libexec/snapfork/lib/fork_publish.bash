@@ -110,11 +110,19 @@ fork_print() {
   ((${#undoable[@]})) || undo=''
 }
 
+# A flow that was ended while template-lock ran may have begun forks, but made none. If another process has the locks now,
+# it has begun none.
 undo_forks() {
   local id unmade=()
   ((!dry_run)) || return 0
+  if ((!locked)); then
+    attend without_both template-lock --timeout 0 "${lock_words[@]}" || return 0
+    pass_locks_on
+  fi
   for id in "${undoable[@]}"; do
-    if has_name "$id"; then
+    if ((!locked)); then
+      has_name "$id" || unmade+=("$id")
+    elif has_name "$id"; then
       (close_session "$id") && discard "$id"
     else
       unmade+=("$id")

@@ -7,6 +7,10 @@ readonly most_attempts=100     # to lock a file that others remove in between
 
 lock_fds=()                      # the locks of this process; its steps inherit them
 outer_locks=${SNAPFORK_LOCK_FD-} # the locks of the caller
+lock_words=()                    # of template-lock: the locks, with the descriptors
+first_step=()                    # a step that template-lock becomes when it has the locks: one process less to start
+first_answer=''                  # its output
+locked=0                         # 1: this flow has its locks
 
 # Runs VERB_locked OPERANDS under locks. The locks end with the last process of the flow, so an orphaned step of a killed
 # driver still excludes all other flows.
@@ -24,37 +28,40 @@ under_locks() { # <options and ids of template-lock...> ::: <operands...>
     return
   fi
   take_locks
-  ((reads_later)) || read_parts
   "${verb}_locked" "$@"
 }
 
 # Takes the locks `wanted` with `call`.
 take_locks() {
-  local word status opened unusable fd attempt with_fds
+  local word status opened unusable attempt with_fds
   for ((attempt = 0; attempt < most_attempts; attempt++)); do
-    lock_fds=() status=0 unusable=0 with_fds=("${call[@]}")
+    lock_fds=() lock_words=() status=0 unusable=0
     for word in "${wanted[@]}"; do
       if [[ $word != --* ]]; then
         open_lock "$word"
         lock_fds+=("$opened")
-        with_fds+=(--fd "$opened")
+        lock_words+=(--fd "$opened")
       fi
-      with_fds+=("$word")
+      lock_words+=("$word")
     done
+    with_fds=("${call[@]}" "${lock_words[@]}")
     ((!unusable)) || with_fds=(template-lock -q "${with_fds[@]:1}")
+    ((!${#first_step[@]})) || with_fds+=(-- "${first_step[@]}")
     show "${with_fds[@]}"
-    begin_child
-    "${with_fds[@]}" <&0 &
-    child=$! starting=0
-    read_early_parts
-    end_step "${with_fds[@]}" || status=$?
+    ask first_answer "${with_fds[@]}" || status=$?
     ((status == lock_file_replaced)) || break
     close_locks
   done
   ((status != lock_file_replaced)) || fail 5 "cannot lock ${wanted[*]}: other processes remove the lock files again and again"
   ((!status)) || exit "$status"
-  printf -v fd '%s,' "${lock_fds[@]}"
-  export SNAPFORK_LOCK_FD=${outer_locks:+$outer_locks,}${fd%,}
+  locked=1
+  pass_locks_on
+}
+
+pass_locks_on() {
+  local fds
+  printf -v fds '%s,' "${lock_fds[@]}"
+  export SNAPFORK_LOCK_FD=${outer_locks:+$outer_locks,}${fds%,}
 }
 
 # Sets `opened` to a descriptor of the lock file, for template-lock to lock; creates the file if it does not exist. If that
@@ -80,11 +87,6 @@ create_lock() { # <path>
   { exec {opened}>"$1"; } 2>/dev/null || opened=''
   umask "${BASH_REMATCH[1]}"
   [[ -n $opened ]]
-}
-
-# See `attend`.
-begin_child() {
-  last_child=${!-} starting=1
 }
 
 close_locks() {
