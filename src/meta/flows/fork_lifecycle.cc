@@ -11,10 +11,10 @@
 #include "base/error.h"
 #include "base/file_status.h"
 #include "base/message.h"
+#include "meta/flows/source_state.h"
 #include "meta/forks/fork_index.h"
 #include "meta/guest/guest_state.h"
 #include "meta/guest/metadata.h"
-#include "meta/vmstate/vmstate.h"
 #include "store/files.h"
 #include "store/run_dir.h"
 #include "store/session_name.h"
@@ -46,10 +46,7 @@ void remove_clones(const store::Store& store, const std::vector<std::string>& fo
 // that for every source. A clone of a template costs less than this, because it links the memory.
 void require_own_paths(const store::Store& store, const std::string& source_id,
                        const Metadata& metadata, const std::vector<std::string>& fork_ids) {
-  const std::string path = store.state_path(source_id);
-  const std::string bytes = vmstate::read_vmstate_file(path);
-  vmstate::VmState state = vmstate::parse_vmstate(bytes, path);
-  vmstate::read_devices(bytes, state);
+  const vmstate::VmState state = read_source_state(store, source_id).vmstate;
   const GuestPaths paths(metadata);
   for (const std::string& id : fork_ids) {
     static_cast<void>(paths.own_paths(store, state,

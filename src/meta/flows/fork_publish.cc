@@ -21,6 +21,7 @@
 #include "file/sync_files.h"
 #include "meta/flows/fork_lifecycle.h"
 #include "meta/flows/load_request.h"
+#include "meta/flows/source_state.h"
 #include "meta/forks/fork_index.h"
 #include "meta/forks/fork_metadata.h"
 #include "meta/guest/disks.h"
@@ -60,7 +61,7 @@ bool is_before(const struct timespec& a, const struct timespec& b) {
 class Publisher {
  public:
   Publisher(const store::Store& store, const std::string& source_id, const PublishOptions& options)
-      : store_(store), source_id_(source_id), options_(options) {}
+      : store_(store), source_id_(source_id), options_(options), state_(options.early_state) {}
 
   // Reads the source under the locks. Throws if it is no longer what it was at fork-begin.
   void read_source() {
@@ -68,9 +69,9 @@ class Publisher {
     require_whole_snapshot(derive_state(store_, source_id_, metadata_), source_id_, "fork",
                            options_.force);
     is_template_ = metadata_.is_template();
-    state_bytes_ = vmstate::read_vmstate_file(store_.state_path(source_id_));
-    vmstate_ = vmstate::parse_vmstate(state_bytes_, store_.state_path(source_id_));
-    vmstate::read_devices(state_bytes_, vmstate_);
+    if (!state_ || !is_current(*state_)) {
+      state_ = read_source_state(store_, source_id_);
+    }
     source_paths_.emplace(metadata_);
   }
 
@@ -99,17 +100,17 @@ class Publisher {
 
   // Decides the paths in the state of the fork. Throws if it would open files that are not its own.
   void plan_paths(const std::string& id) {
-    paths_[id] =
-        source_paths_->own_paths(store_, vmstate_, fork_place(store_, id, clone_dir(store_, id)),
-                                 "cannot fork " + base::quoted(source_id_));
+    paths_[id] = source_paths_->own_paths(store_, state_->vmstate,
+                                          fork_place(store_, id, clone_dir(store_, id)),
+                                          "cannot fork " + base::quoted(source_id_));
   }
 
   // Decides the taps of fork number `index`. Throws for a tap that it cannot have.
   void plan_taps(const std::string& id, size_t index, size_t count) {
     taps_[id] = taps_of_fork(options_.taps, id, index, count);
     const std::string what = "cannot fork " + base::quoted(source_id_);
-    check_taps(taps_[id], vmstate_, what);
-    state_taps_[id] = taps_in_state(taps_[id], vmstate_, what);
+    check_taps(taps_[id], state_->vmstate, what);
+    state_taps_[id] = taps_in_state(taps_[id], state_->vmstate, what);
   }
 
   // Writes the state into the clone. A template's state never changes, so it is the source of all
@@ -126,8 +127,9 @@ class Publisher {
     const std::string path = store_.state_path(source_id_);
     base::write_file_like(
         clone + kStateInGuest,
-        paths ? vmstate::set_paths(state_bytes_, path, vmstate_, *paths, state_taps_.at(id)).bytes
-              : state_bytes_,
+        paths ? vmstate::set_paths(state_->bytes, path, state_->vmstate, *paths, state_taps_.at(id))
+                    .bytes
+              : state_->bytes,
         path, base::Durable::no);
   }
 
@@ -143,11 +145,11 @@ class Publisher {
                                        .template_id = is_template_ ? source_id_ : "",
                                        .backend = backend_name(options_.backend.backend),
                                        .backend_reason = options_.backend.reason,
-                                       .cache_key = cache_key_of(state_bytes_),
+                                       .cache_key = cache_key_of(state_->bytes),
                                        .session = options_.uses_uffd() ? session_of(id) : ""});
     record_disks(metadata, clone);  // the clone's times may differ from the source's
     if (const auto& paths = paths_.at(id)) {
-      record_own_paths(metadata, vmstate_, *paths, store_.guest_dir(id));
+      record_own_paths(metadata, state_->vmstate, *paths, store_.guest_dir(id));
     }
     record_taps(metadata, taps_.at(id));
     metadata.write(clone + "/metadata.json", base::Durable::no);
@@ -182,7 +184,7 @@ class Publisher {
     line.boolean("needs_run", false);
     line.raw(
         "snapshot_load",
-        load_body(vmstate_,
+        load_body(state_->vmstate,
                   {.id = id,
                    .state_path = state_path,
                    .uses_uffd = options_.uses_uffd(),
@@ -221,8 +223,7 @@ class Publisher {
   const PublishOptions& options_;
   Metadata metadata_;
   bool is_template_ = false;
-  std::string state_bytes_;
-  vmstate::VmState vmstate_;
+  std::optional<SourceState> state_;  // set by read_source
   std::optional<GuestPaths> source_paths_;
   // By id. Nothing: the state stays as it is (GuestPaths::own_paths).
   std::map<std::string, std::optional<std::vector<std::string>>> paths_;

@@ -5,11 +5,13 @@
 #include <exception>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/effect.h"
 #include "meta/flows/backend.h"
+#include "meta/flows/source_state.h"
 #include "meta/guest/guest_state.h"
 #include "meta/guest/taps.h"
 #include "store/store.h"
@@ -23,6 +25,7 @@ struct PublishOptions {
   Force force = Force::no;      // if yes, the source may be Stale
   std::vector<TapName> taps{};  // patterns, see taps_of_fork
   std::map<std::string, std::string, std::less<>> clone_reports;  // JSON by clone_name
+  std::optional<SourceState> early_state{};  // used if it is current under the locks
 
   bool uses_uffd() const { return backend.backend == Backend::uffd; }
 };

@@ -20,6 +20,7 @@
 #include "meta/flows/backend.h"
 #include "meta/flows/fork_lifecycle.h"
 #include "meta/flows/fork_publish.h"
+#include "meta/flows/source_state.h"
 #include "meta/forks/fork_count.h"
 #include "meta/guest/metadata.h"
 #include "meta/verbs/clone_report.h"
@@ -150,7 +151,9 @@ int fork_publish_command(int argc, char** argv) {
     return 0;
   }
   const auto& [parsed, source, effect, store] = *call;
-  // First, so that the reflink-clone that writes it can end.
+  // While reflink-clone runs.
+  std::optional<SourceState> early_state = try_read_source_state(store, source);
+  // Before anything can fail, so that the reflink-clone that writes it can end.
   CloneReports reports;
   if (const std::optional<std::string> report = parsed.value("clone-report")) {
     reports = read_clone_reports(*report, caller_of(parsed));
@@ -164,7 +167,8 @@ int fork_publish_command(int argc, char** argv) {
                          .socket_dir = "",
                          .name = parsed.value_or("name", ""),
                          .force = force_of(parsed),
-                         .clone_reports = std::move(reports)};
+                         .clone_reports = std::move(reports),
+                         .early_state = std::move(early_state)};
   if (!publish.name.empty() && ids.size() > 1) {
     throw base::UsageError("--name requires a single fork");
   }
