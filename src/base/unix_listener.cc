@@ -2,6 +2,7 @@
 // Binds, publishes and removes listening unix sockets.
 #include "base/unix_listener.h"
 
+#include <fcntl.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -195,6 +196,21 @@ UnixListener UnixListener::adopt(const std::string& path, Fd socket, Fd lock, Fi
   listener.fd_ = std::move(socket);
   listener.id_ = file;
   listener.name_ = path;
+  return listener;
+}
+
+UnixListener UnixListener::bind_again(const UnixListener& old, std::optional<uid_t> owner) {
+  UnixListener listener = prepare(old.path_, owner);
+  if (old.lock_) {
+    const std::optional<struct stat> now = try_lstat_path(old.path_ + ".lock");
+    if (now && is_same_file(*now, stat_fd(old.lock_.get(), old.path_))) {
+      listener.lock_ = Fd(::fcntl(old.lock_.get(), F_DUPFD_CLOEXEC, 0));
+    } else {
+      listener.lock_ = claim_path(old.path_);
+    }
+    remove_leftover(old.path_);
+  }
+  listener.publish();
   return listener;
 }
 

@@ -34,6 +34,9 @@ class UnixListener {
   // The listener of a server that was killed: its socket, and the lock beside it, if any. `file` is
   // that server's file(); is_reachable() returns whether it still has the path.
   static UnixListener adopt(const std::string& path, Fd socket, Fd lock, FileId file);
+  // Another socket at the path of `old`, which was removed, with the lock of `old` if that still
+  // has its name. Throws Refused if another server has taken the path.
+  static UnixListener bind_again(const UnixListener& old, std::optional<uid_t> owner = {});
   FileId file() const { return id_; }
   bool is_reachable() const;
 

@@ -7,7 +7,10 @@ load helpers
 load flow_helpers
 
 setup() { flow_setup; }
-teardown() { stop_everything; }
+teardown() {
+  stop_everything
+  umount -l "$BATS_TEST_TMPDIR/run" 2>/dev/null || true
+}
 
 restarts() { uffd-ctl health 2>/dev/null | jq .keeper.restarts; }
 
@@ -53,5 +56,44 @@ use_memory() { # <round>
   printf '# %d rounds of the guest\n' "$round" >&3
   vm_kill a
   snapfork delete a base
+  nothing_is_left
+}
+
+# The run directory is on tmpfs, as /run is: the states must outlive all processes.
+kill_keeper_and_servers() {
+  local keeper pids pid
+  keeper=$(uffd-ctl health | jq .keeper.pid)
+  kill -STOP "$keeper"
+  mapfile -t pids < <(uffd-ctl health | jq .keeper.server_pid; pgrep -P "$keeper" || true)
+  kill -KILL "${pids[@]}" "$keeper" 2>/dev/null || true
+  for pid in "${pids[@]}" "$keeper"; do eventually has_ended "$pid"; done
+}
+has_ended() { [[ ! -e /proc/$1/stat || $(<"/proc/$1/stat") == *') Z '* ]]; } # <pid>
+is_served() { [[ $(session a .state 2>/dev/null) == serving ]]; }
+
+@test "page server and keeper are killed at once under a guest with a balloon, 10 times: every sum is right" {
+  mkdir -p "$BATS_TEST_TMPDIR/run"
+  mount -t tmpfs -o mode=700 none "$BATS_TEST_TMPDIR/run" 2>/dev/null || skip 'needs to mount a tmpfs'
+  export SNAPFORK_KEEPER=1
+  take_snapshot "$BATS_TEST_TMPDIR/snapshot" 'guest.seed=7 guest.zero=50' '{"balloon": {"amount_mib": 0, "deflate_on_oom": false}}'
+  snapfork import base --state "$BATS_TEST_TMPDIR/snapshot/state" --memory "$BATS_TEST_TMPDIR/snapshot/memory"
+  snapfork promote base
+  fork_guests base a
+  restore_fork a
+  vm_ask a 'reads on'
+  local round
+  for round in {1..10}; do
+    use_memory "$round" 3>&- 4>&- &
+    local user=$!
+    kill_keeper_and_servers
+    uffd-serve --keep --recover --control "$SNAPFORK_PAGER" 2>>"$BATS_TEST_TMPDIR/recover.log" 3>&- 4>&- &
+    eventually is_served
+    wait "$user"
+  done
+  (($(grep -c 'whose page server was killed' "$BATS_TEST_TMPDIR/recover.log") == 10))
+  vm_kill a
+  snapfork delete a base
+  eventually no_processes
+  umount "$BATS_TEST_TMPDIR/run"
   nothing_is_left
 }

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <iterator>
 #include <new>
 #include <optional>
@@ -209,6 +211,22 @@ void StateMapping::map(uint64_t bytes) {
   }
   state_ = static_cast<SessionState*>(memory);
   bytes_ = bytes;
+}
+
+void StateMapping::move_to(base::Fd file, const std::function<void(int fd)>& before) {
+  void* copy = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  if (copy == MAP_FAILED) {
+    base::throw_errno("cannot map the state of a session");
+  }
+  std::memcpy(copy, static_cast<const void*>(state_), bytes_);
+  before(file.get());
+  if (::mremap(copy, bytes_, bytes_, MREMAP_MAYMOVE | MREMAP_FIXED, state_) == MAP_FAILED) {
+    const int error = errno;
+    ::munmap(copy, bytes_);
+    base::throw_error_number(error, "cannot replace the state of a session");
+  }
+  file_ = std::move(file);
+  pin();
 }
 
 StateMapping::~StateMapping() {

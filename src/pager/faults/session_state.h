@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -161,6 +162,11 @@ class StateMapping {
   Counters& counters();
   std::string_view text() const;
   std::vector<hot::Region> regions() const;
+  // Continues in another file of the same size, at the same address: copies the state, calls
+  // `before` with the descriptor, and replaces the mapping. A server that takes over from either
+  // file in between finds the same. No other thread may write to the state. Throws
+  // std::system_error.
+  void move_to(base::Fd file, const std::function<void(int fd)>& before);
   // -1 if the memory is private.
   int file() const { return file_.get(); }
 

@@ -223,6 +223,19 @@ void Endpoints::read_handshake(Key key) {
   forget_if_done(endpoint);
 }
 
+void Endpoints::replace_listener(Key key, base::UnixListener listener) {
+  auto node = waiting_.extract(key);
+  Waiting& old = node.mapped();
+  if (!old.paused) {
+    unwatch(old.listener.fd());
+  }
+  watch(listener.fd(), key);
+  waiting_.emplace(key, Waiting{.endpoint = std::move(old.endpoint),
+                                .listener = std::move(listener),
+                                .deadline = old.deadline,
+                                .refusals = std::move(old.refusals)});
+}
+
 // Stops listening. VMMs that have connected are afterward in pending_ or served.
 void Endpoints::shut(Key endpoint) {
   auto node = waiting_.extract(endpoint);

@@ -98,6 +98,8 @@ class Endpoints {
   void adopt_connection(Key key, Key endpoint, base::Fd socket);
   // Accepts all peers that have connected to an endpoint, and reads what they have sent.
   void accept_and_read(Key key);
+  // Listens at another socket. The old one was removed, and its peers are accepted.
+  void replace_listener(Key key, base::UnixListener listener);
   // Stops listening. VMMs that have connected are afterward pending or served.
   void shut(Key endpoint);
   void shut_all();

@@ -18,6 +18,7 @@
 #include "base/process.h"
 #include "pager/kernel/clock.h"
 #include "pager/kernel/event_fd.h"
+#include "pager/serve/run_dir.h"
 
 namespace pager {
 namespace {
@@ -108,6 +109,9 @@ void Pager::run() {
   if (settings_.keeper != nullptr) {
     watch_keeper();
   }
+  if (settings_.run_dir != nullptr && settings_.run_dir->watch_fd() >= 0) {
+    endpoints_.watch(settings_.run_dir->watch_fd(), kRunDirKey);
+  }
   while (!finished()) {
     const int n = ::epoll_wait(epoll_.get(), events.data(), events.size(), timeout_ms());
     if (n < 0 && errno != EINTR) {
@@ -126,6 +130,7 @@ void Pager::handle_time() {
   if (keeper_again_.passed()) {
     check_keeper();
   }
+  check_run_dir();
   const std::lock_guard lock(mutex_);
   endpoints_.expire_handshakes();
   expire_endpoints();
@@ -170,7 +175,7 @@ int Pager::timeout_ms() const {
   if (settings_.end == End::when_idle && !service().had_session && endpoints_.waiting().empty()) {
     next = std::min(next, idle_start_);
   }
-  return std::min({next, record_again_, keeper_again_}).poll_timeout();
+  return std::min({next, record_again_, keeper_again_, check_run_dir_}).poll_timeout();
 }
 
 void Pager::handle(Key key) {
@@ -182,6 +187,10 @@ void Pager::handle(Key key) {
   }
   if (key == kKeeperKey) {
     check_keeper();
+    return;
+  }
+  if (key == kRunDirKey) {
+    note_run_dir_event();
     return;
   }
   if (key == kSignalKey) {
@@ -266,7 +275,8 @@ void Pager::supersede(const std::string& id) {
   Connected& old = connected_.at(key);
   old.id = free_old_id(id, key);
   old.set_closing();
-  *std::ranges::copy(old.id, old.session->state().id.begin()).out = '\0';
+  old.session->change_state(
+      [&](SessionState& state) { *std::ranges::copy(old.id, state.id.begin()).out = '\0'; });
   ids_[old.id] = key;
   records_.rename(id, old.id);
 }
@@ -373,21 +383,6 @@ void Pager::drain() {
     service().draining = true;
   }
   signal_event(notify_.get());  // run() may return now
-}
-
-bool Pager::draining() const {
-  const std::lock_guard lock(mutex_);
-  return service().draining;
-}
-
-uint64_t Pager::recovered() const {
-  const std::lock_guard lock(mutex_);
-  return service().recovered;
-}
-
-size_t Pager::active() const {
-  const std::lock_guard lock(mutex_);
-  return endpoints_.waiting().size() + connected_.size();
 }
 
 }  // namespace pager

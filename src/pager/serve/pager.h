@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -19,6 +20,7 @@
 
 #include "base/deadline.h"
 #include "base/fd.h"
+#include "base/log_limit.h"
 #include "pager/keep/keeper_link.h"
 #include "pager/kernel/closer.h"
 #include "pager/protocol/handshake.h"
@@ -31,6 +33,8 @@
 #include "pager/serve/vmm_records.h"
 
 namespace pager {
+
+class RunDir;
 
 // A snapshot of one session.
 struct SessionInfo {
@@ -124,6 +128,8 @@ class Pager {
     std::vector<std::string> options{};  // of this server, for the next keeper
     // Borrowed descriptors of Kept::service, after the state.
     std::vector<int> service{};
+    RunDir* run_dir = nullptr;            // borrowed; null: none
+    std::function<void()> on_restored{};  // the control socket is another one
     // A borrowed signalfd. The first signal drains the server, the second ends it at once. -1:
     // none.
     int signals = -1;
@@ -210,6 +216,7 @@ class Pager {
   static constexpr Key kNotifyKey = 0;
   static constexpr Key kSignalKey = 1;
   static constexpr Key kKeeperKey = ~Key{0};
+  static constexpr Key kRunDirKey = kKeeperKey - 1;
   using Waiting = Endpoints::Waiting;
   using PendingHandshake = Endpoints::PendingHandshake;
   struct Connected {
@@ -223,7 +230,7 @@ class Pager {
 
     void set_closing() {
       closing = true;
-      session->state().closing = 1;
+      session->change_state([](SessionState& state) { state.closing = 1; });
     }
   };
 
@@ -241,6 +248,11 @@ class Pager {
   void check_keeper();
   void start_keeper();
   void watch_keeper() const;
+  void note_run_dir_event();
+  void check_run_dir();
+  void restore_run_dir();
+  void restore_endpoints();
+  void restore_states();
   void let_go(Key key);
   ServiceState& service() const { return service_.as<ServiceState>(); }
   void handle(Key key);
@@ -295,7 +307,9 @@ class Pager {
   // Only the thread of run() uses these.
   base::Deadline keeper_again_ = base::Deadline::never();  // when the next keeper is started
   unsigned keeper_failures_ = 0;                           // keepers that did not run, in a row
-  bool left_ = false;                                      // only the thread of run() uses it
+  base::Deadline check_run_dir_ = base::Deadline::never();
+  base::LogLimit run_dir_failures_{1, std::chrono::minutes(1)};
+  bool left_ = false;  // only the thread of run() uses it
 
   Closer closer_;  // has its own lock
   Endpoints endpoints_;

@@ -105,4 +105,19 @@ Totals Pager::totals() const {
   return info().totals;
 }
 
+bool Pager::draining() const {
+  const std::lock_guard lock(mutex_);
+  return service().draining;
+}
+
+uint64_t Pager::recovered() const {
+  const std::lock_guard lock(mutex_);
+  return service().recovered;
+}
+
+size_t Pager::active() const {
+  const std::lock_guard lock(mutex_);
+  return endpoints_.waiting().size() + connected_.size();
+}
+
 }  // namespace pager

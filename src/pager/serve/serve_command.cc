@@ -6,14 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <chrono>
 #include <filesystem>
+#include <functional>
 #include <iterator>
+#include <list>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -22,7 +21,6 @@
 #include "base/json_line.h"
 #include "base/message.h"
 #include "base/output.h"
-#include "base/unix_listener.h"
 #include "base/unix_socket.h"
 #include "pager/keep/keeper_link.h"
 #include "pager/kernel/closer.h"
@@ -33,6 +31,7 @@
 #include "pager/serve/pager.h"
 #include "pager/serve/prepared.h"
 #include "pager/serve/recover.h"
+#include "pager/serve/run_dir.h"
 #include "pager/serve/serve_options.h"
 #include "pager/serve/server_process.h"
 #include "pager/serve/service_dir.h"
@@ -150,45 +149,9 @@ void serve_file(ServeSettings& settings, int signals, KeptServing& kept) {
   }
 }
 
-// The directory and the control socket of a service: claimed, or those of the server before.
-struct ServicePlace {
-  base::Fd directory;
-  base::UnixListener listener;
-
-  // Waits a little for servers that end now, because their keeper was killed.
-  static ServicePlace claim(const ServicePaths& paths) {
-    constexpr std::chrono::milliseconds kEnding{500};
-    constexpr std::chrono::milliseconds kAgain{10};
-    make_control_dir(paths);
-    for (const base::Deadline deadline = base::Deadline::after(kEnding);;) {
-      try {
-        base::Fd directory = claim_sessions_dir(paths.sessions);
-        base::UnixListener listener(paths.control, base::SocketClaim::by_lock);
-        return {.directory = std::move(directory), .listener = std::move(listener)};
-      } catch (const base::Refused&) {
-        if (deadline.passed()) {
-          throw;
-        }
-        std::this_thread::sleep_for(kAgain);
-      }
-    }
-  }
-  static ServicePlace adopt(const ServicePaths& paths, HeldThings& things) {
-    std::vector<base::Fd>& fds = things.at(kServiceKey).fds;
-    base::Fd state(::fcntl(fds.at(kept::kServiceState).get(), F_DUPFD_CLOEXEC, 0));
-    const SharedMemory memory = adopt_service_state(std::move(state));
-    return {.directory = std::move(fds.at(kept::kDirectoryLock)),
-            .listener = base::UnixListener::adopt(paths.control, std::move(fds.at(kept::kControl)),
-                                                  std::move(fds.at(kept::kControlLock)),
-                                                  memory.as<ServiceState>().control)};
-  }
-};
-
 void serve_sessions(ServeSettings& settings, int signals, KeptServing& kept) {
   const ServicePaths& paths = *settings.service;
-  const ServicePlace place =
-      kept.takes_over() ? ServicePlace::adopt(paths, kept.things) : ServicePlace::claim(paths);
-  const base::UnixListener& listener = place.listener;
+  RunDir run_dir = kept.takes_over() ? RunDir::adopt(paths, kept.things) : RunDir::claim(paths);
   Recovery recovery;
   if (!kept.takes_over()) {
     recovery = recover(paths.sessions, settings.on_lost);
@@ -200,18 +163,21 @@ void serve_sessions(ServeSettings& settings, int signals, KeptServing& kept) {
     }
   }
   const PidFile pid_file(paths.pid_file);
+  std::function<void()> start_control;
   Pager pager({.end = settings.exit_when_idle ? Pager::End::when_idle : Pager::End::when_told,
                .handshake_timeout = settings.handshake_timeout,
                .connect_timeout = settings.connect_timeout,
                .record_dir = paths.sessions,
                .keeper = kept.keeper(),
                .options = kept.options,
-               .service = {place.directory.get(), listener.fd(), listener.lock()},
+               .service = run_dir.descriptors(),
+               .run_dir = &run_dir,
+               .on_restored = [&] { start_control(); },
                .signals = signals});
   if (kept.takes_over()) {
     pager.adopt(std::move(kept.things), kept.prepared);
   } else {
-    pager.hold_service(listener.file());
+    pager.hold_service(run_dir.listener().file());
     pager.recover(std::move(recovery), kept.prepared);
   }
   ControlApi api(pager, {.socket_dir = paths.sessions,
@@ -221,11 +187,15 @@ void serve_sessions(ServeSettings& settings, int signals, KeptServing& kept) {
                          // hypeman creates a session again at each restore, so its layout replaces
                          // sessions.
                          .replace = settings.needs_cache_key});
-  ControlServer server(listener, api);
+  std::list<ControlServer> servers;
+  start_control = [&] { servers.emplace_back(run_dir.listener(), api); };
+  start_control();
   say_ready(settings.ready);
   pager.run();
   if (pager.left()) {
-    server.finish_requests();
+    for (ControlServer& server : servers) {
+      server.finish_requests();
+    }
     pager.leave();
   }
   pager.say_goodbye();

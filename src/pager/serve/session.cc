@@ -13,7 +13,6 @@
 #include "pager/faults/fault_loop.h"
 #include "pager/faults/hot_file.h"
 #include "pager/faults/vmm_watch.h"
-#include "pager/keep/message.h"
 #include "pager/kernel/clock.h"
 #include "pager/kernel/event_fd.h"
 #include "pager/kernel/features.h"
@@ -177,20 +176,6 @@ void Session::release_resources() {
     socket_.reset();
   }
   vmm_.close_pidfd();
-}
-
-void Session::with_descriptors(const std::function<void(std::span<const int> fds)>& give) const {
-  const std::lock_guard lock(orders_mutex_);
-  if (released_) {
-    return;
-  }
-  std::array<int, KeepMessage::kMostFds> fds{};
-  fds[kept::kState] = mapping_->file();
-  fds[kept::kImage] = plan_.image->fd();
-  fds[kept::kUffd] = uffd_.get();
-  fds[kept::kSocket] = socket_.get();
-  fds[kept::kPidfd] = vmm_.pidfd();
-  give(std::span(fds).first(vmm_.pidfd() >= 0 ? fds.size() : fds.size() - 1));
 }
 
 // Called after a completion. A madvise that found the memory registered may still queue its

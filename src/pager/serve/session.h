@@ -91,7 +91,12 @@ class Session {
   SessionState& state() { return mapping_->state(); }
   // Calls `give` with the descriptors in the order of kept::Session, unless the thread ends. The
   // thread does not end before `give` returns.
-  void with_descriptors(const std::function<void(std::span<const int> fds)>& give) const;
+  using GiveDescriptors = std::function<void(std::span<const int> fds)>;
+  void with_descriptors(const GiveDescriptors& give) const;
+  // The thread moves its state to this file, and calls `give` just before.
+  void move_state(base::Fd file, GiveDescriptors give);
+  // The state that the caller may change. The thread does not move it at the same time.
+  void change_state(const std::function<void(SessionState& state)>& change);
   // The number of removals that the server before this one had read and maybe not applied; nothing
   // until the session has taken over, which it signals by `notify`.
   std::optional<uint64_t> replayed() const {
@@ -121,11 +126,13 @@ class Session {
  private:
   static constexpr uint64_t kNotYet = ~uint64_t{0};
   struct Order {
-    enum class Kind { complete, prefetch, pause, resume_lists, mark, trace } kind;
+    enum class Kind { complete, prefetch, pause, resume_lists, mark, trace, move_state } kind;
     std::shared_ptr<Completion> completion{};
     std::shared_ptr<const HotFile> list{};
     std::vector<std::shared_ptr<const HotFile>> lists{};
     std::string text{};  // the name of a mark, or the path of a trace
+    base::Fd file{};
+    GiveDescriptors give{};
   };
   void run();
   void serve();
@@ -135,6 +142,8 @@ class Session {
   void begin_trace(FaultLoop& loop, const std::string& path);
   void end_trace(FaultLoop& loop);
   void mark_detached();
+  void give_with_state(int state, const GiveDescriptors& give) const;
+  void run_move(Order& order);
   void linger(VmmWatch& watch);
   void take_over(FaultLoop& loop);
   void open_lists();

@@ -126,6 +126,9 @@ void Session::run_orders(FaultLoop& loop) {
       case Order::Kind::resume_lists:
         loop.resume_hot_lists(order.lists);
         break;
+      case Order::Kind::move_state:
+        run_move(order);
+        break;
       case Order::Kind::mark:
         if (plan_.trace) {
           plan_.trace->mark(order.text);

@@ -121,6 +121,17 @@ base::Fd StateFiles::create(uint64_t key, std::string_view suffix, uint64_t byte
   return file;
 }
 
+bool StateFiles::is_missing(uint64_t key, std::string_view suffix, int fd) const {
+  struct stat file {};
+  struct stat dir {};
+  if (dir_.empty() || fd < 0 || ::fstat(fd, &file) != 0 || ::stat(dir_.c_str(), &dir) != 0 ||
+      file.st_dev != dir.st_dev) {
+    return false;  // anonymous memory
+  }
+  const std::optional<struct stat> now = base::try_lstat_path(path(key, suffix));
+  return !now || !base::is_same_file(*now, file);
+}
+
 void StateFiles::remove(uint64_t key, std::string_view suffix) const {
   if (!dir_.empty()) {
     ::unlink(path(key, suffix).c_str());

@@ -100,6 +100,8 @@ class StateFiles {
   explicit StateFiles(std::string_view dir) : dir_(dir) {}
   base::Fd create(uint64_t key, std::string_view suffix, uint64_t bytes);
   void remove(uint64_t key, std::string_view suffix) const;
+  // Whether `fd` is a file of this directory whose name was removed.
+  bool is_missing(uint64_t key, std::string_view suffix, int fd) const;
 
  private:
   std::string path(uint64_t key, std::string_view suffix) const;

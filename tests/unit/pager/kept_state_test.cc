@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -42,6 +43,26 @@ TEST(KeptState, AnotherMappingOfTheFileContinuesTheState) {
   EXPECT_TRUE(PageTable(second.state()).installed(22));
   EXPECT_EQ(second.counters().get(Count::faults), 7U);
   EXPECT_EQ(second.counters().latency.count(), 1U);
+}
+
+TEST(KeptState, MovesToAnotherFileInPlace) {
+  StateMapping mapping(kRegions, kImage, "a text", memory_file());
+  SessionState& state = mapping.state();
+  PageTable table(state);
+  table.mark_installed(20, 3);
+  base::Fd file = memory_file();
+  ASSERT_EQ(::ftruncate(file.get(), static_cast<off_t>(state.total_bytes)), 0);
+  const base::Fd second = copy_of(file.get());
+  mapping.move_to(std::move(file), [&](int given) {
+    // A server that starts now continues from the new file.
+    const StateMapping other(copy_of(given));
+    EXPECT_EQ(other.text(), "a text");
+  });
+  EXPECT_EQ(&mapping.state(), &state);
+  table.mark_installed(5, 1);
+  StateMapping other(copy_of(second.get()));
+  EXPECT_TRUE(PageTable(other.state()).installed(20));
+  EXPECT_TRUE(PageTable(other.state()).installed(5));
 }
 
 TEST(KeptState, UsesAtMost256KiBAndThreeBitsAPage) {
