@@ -96,7 +96,7 @@ TEST(KeptState, RefusesADamagedStateByName) {
   EXPECT_EQ(refusal_of([](SessionState& state) { state.magic[0] = 'x'; }),
             start + "it is not a session's state");
   EXPECT_EQ(refusal_of([](SessionState& state) { state.version = 4; }),
-            start + "it has version 4, and this server reads version 6");
+            start + "it has version 4, and this server reads version 7");
   EXPECT_EQ(refusal_of([](SessionState& state) { state.boot_id[0] = 'x'; }),
             start + "it was made before the last boot");
   EXPECT_EQ(refusal_of([](SessionState& state) {
