@@ -68,7 +68,8 @@ pager_pids() {
   local file words
   for file in /proc/[0-9]*/cmdline; do
     mapfile -d '' -t words <"$file" || continue
-    [[ "${words[*]}" != "uffd-serve --control $SNAPFORK_PAGER "* ]] || basename "${file%/cmdline}"
+    # The keeper comes before its servers, so it starts none while they are ended.
+    [[ ! "${words[*]} " =~ ^([^ ]*/)?uffd-(keeper|serve)\ .*" --control $SNAPFORK_PAGER " ]] || basename "${file%/cmdline}"
   done 2>/dev/null
 }
 

@@ -176,9 +176,9 @@ assert_clean() { # <id>
   jq -e '.type == "error" and .exit_code == 125' <<<"$output"
 }
 
-@test "run of a fork that a page server under a keeper serves" {
+@test "run of a fork that a page server without a keeper serves" {
   require_userfaultfd
-  export SNAPFORK_KEEPER=1
+  export SNAPFORK_KEEPER=0
   make_template
   snapfork fork --backend uffd base a >/dev/null
   FAKE_VERIFY=$PWD/memory run -0 --separate-stderr run_fork a

@@ -94,7 +94,7 @@ refuses() { # <exit status> <part of the message> <arguments...>
 @test "names a program that is missing" {
   mkdir bin
   local program
-  for program in bash dirname snapshot-meta template-lock flock setsid uffd-serve uffd-ctl; do
+  for program in bash dirname snapshot-meta template-lock flock setsid uffd-serve uffd-keeper uffd-ctl; do
     ln -s "$(type -P "$program")" "bin/$program"
   done
   copy_driver bin

@@ -14,7 +14,7 @@ make_stand_ins() {
   CRASH_DIR=$BATS_TEST_TMPDIR/crash
   mkdir -p "$CRASH_DIR/bin"
   export CRASH_DIR CHANGES
-  for program in snapshot-meta reflink-clone uffd-serve uffd-ctl fc-api fc-run template-lock rm; do
+  for program in snapshot-meta reflink-clone uffd-keeper uffd-ctl fc-api fc-run template-lock rm; do
     cat >"$CRASH_DIR/bin/$program" <<STAND_IN
 #!/bin/bash
 real=$(type -P "$program")

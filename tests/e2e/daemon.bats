@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # The page server that the driver starts inherits nothing from its starter, and `snapfork status` reports it.
-# shellcheck disable=SC2016,SC2154 # of other shells; stderr is set by run
+# shellcheck disable=SC2016,SC2154,SC2030,SC2031 # of other shells; stderr is set by run
 
 load helpers
 
@@ -26,34 +26,37 @@ kill_server() {
     ulimit -S -v 8000000 -t 100000
     echo 500 >/proc/self/oom_score_adj
     cd "$0" && exec snapfork -q fork --backend uffd base f' "$BATS_TEST_TMPDIR" >/dev/null 3>&- 4>&-
-  local pid
-  pid=$(pager_pids)
-  tr '\0' '\n' <"/proc/$pid/environ" | grep -Ev '^(PATH|LANG|LD_LIBRARY_PATH|[A-Z]*SAN_OPTIONS)=' >"$BATS_TEST_TMPDIR/environment" || true
-  assert_equal "$(<"$BATS_TEST_TMPDIR/environment")" ''
-  assert_equal "$(ps -o ni= -p "$pid" | tr -d ' ')" 0
-  assert_equal "$(ps -o sid= -p "$pid" | tr -d ' ')" "$pid"
-  assert_equal "$(readlink "/proc/$pid/cwd")" /
-  (($(<"/proc/$pid/oom_score_adj") <= 0))
-  run -0 awk '/Max (address space|cpu time)/ { print $(NF - 2), $(NF - 1) }' "/proc/$pid/limits"
-  assert_equal "$output" $'unlimited unlimited\nunlimited unlimited'
-  # SIGINT is not ignored, as it is in a background job of a shell.
-  (((0x$(awk '/^SigIgn/ { print $2 }' "/proc/$pid/status") & 2) == 0))
+  local pid keeper
+  keeper=$(uffd-ctl health | jq .keeper.pid)
+  for pid in "$keeper" "$(serving_pid)"; do
+    tr '\0' '\n' <"/proc/$pid/environ" | grep -Ev '^(PATH|LANG|LD_LIBRARY_PATH|[A-Z]*SAN_OPTIONS)=' >"$BATS_TEST_TMPDIR/environment" || true
+    assert_equal "$(<"$BATS_TEST_TMPDIR/environment")" ''
+    assert_equal "$(ps -o ni= -p "$pid" | tr -d ' ')" 0
+    assert_equal "$(ps -o sid= -p "$pid" | tr -d ' ')" "$keeper"
+    assert_equal "$(readlink "/proc/$pid/cwd")" /
+    (($(<"/proc/$pid/oom_score_adj") <= 0))
+    run -0 awk '/Max (address space|cpu time)/ { print $(NF - 2), $(NF - 1) }' "/proc/$pid/limits"
+    assert_equal "$output" $'unlimited unlimited\nunlimited unlimited'
+    # SIGINT is not ignored, as it is in a background job of a shell.
+    (((0x$(awk '/^SigIgn/ { print $2 }' "/proc/$pid/status") & 2) == 0))
+  done
 }
 
 @test "page server survives a hang-up and the end of the job that started it" {
   # Kill as a CI runner does: every process with the variable, then the whole process group.
   RUNNER_TRACKING_ID=job-1 setsid --wait snapfork -q fork --backend uffd base f >"$BATS_TEST_TMPDIR/record" 3>&- 4>&-
-  local pid file
-  pid=$(pager_pids)
+  local pids file
+  mapfile -t pids < <(pager_pids)
   for file in /proc/[0-9]*/environ; do
     ! tr '\0' '\n' <"$file" 2>/dev/null | grep -qx RUNNER_TRACKING_ID=job-1 || fail "$file has the variable of the job"
   done
-  kill -HUP "$pid"
+  kill -HUP "${pids[@]}"
   run -0 uffd-probe --socket "$(jq -r .uffd_socket_path "$BATS_TEST_TMPDIR/record")" --mem "$SNAPSHOT/memory" --pages 1000 --json
   assert_equal "$(field 'select(.type == "summary") | .wrong_pages')" 0
 }
 
 @test "teardown of a test kills no page server of another test" {
+  export SNAPFORK_KEEPER=0 # one process
   local pid
   snapfork -q fork --backend uffd base f >/dev/null
   pid=$(pager_pids)
@@ -70,7 +73,10 @@ kill_server() {
   bash -c 'echo $$ >"$0/cgroup.procs" && exec snapfork -q fork --backend uffd base f' "$job" >/dev/null 3>&- 4>&- \
     || skip 'no process can be moved into a cgroup here'
   assert_equal "$(<"$job/cgroup.procs")" ''
-  [[ $(<"/proc/$(pager_pids)/cgroup") == *"0::${job#"$mount"}"* ]] && fail 'it is in the cgroup of the job'
+  local pid
+  for pid in $(pager_pids); do
+    [[ $(<"/proc/$pid/cgroup") != *"0::${job#"$mount"}"* ]] || fail "process $pid is in the cgroup of the job"
+  done
   run -0 snapfork status
   refute_contains "$output" 'in the cgroup'
   snapfork -q delete f
@@ -82,11 +88,11 @@ kill_server() {
 @test "status names the process, user and version of the server, and warns of another version" {
   snapfork -q fork --backend uffd base f >/dev/null
   run -0 --separate-stderr snapfork status
-  assert_contains "$output" "page server at $SNAPFORK_PAGER: process $(pager_pids) of user root, version "
+  assert_contains "$output" "page server at $SNAPFORK_PAGER: process $(serving_pid) of user root, version "
   assert_contains "$output" "$(snapshot-meta session-name f)"$'\twaiting'
   assert_equal "$stderr" ''
   run -0 --separate-stderr snapfork --json status
-  assert_equal "$(field 'select(.type == "page_server") | [.state, .pid, .user] | @csv')" "\"serves\",$(pager_pids),\"root\""
+  assert_equal "$(field 'select(.type == "page_server") | [.state, .pid, .user] | @csv')" "\"serves\",$(serving_pid),\"root\""
   assert_equal "$(field 'select(.type == "session") | .session_id')" "$(snapshot-meta session-name f)"
   copy_driver "$BATS_TEST_TMPDIR/newer"
   sed -i 's/^readonly version=[^ ]*/readonly version=9.9.9/' "$BATS_TEST_TMPDIR/newer/snapfork"
@@ -111,6 +117,7 @@ kill_server() {
 }
 
 @test "status names a guest that hangs also when a new server runs, until its VMM ends" {
+  export SNAPFORK_KEEPER=0 # by design
   local vmm record
   hold_vmm "$(snapfork -q fork --backend uffd base f | jq -r .uffd_socket_path)"
   record=$BATS_TEST_TMPDIR/run/s/$(snapshot-meta session-name f)
@@ -129,14 +136,15 @@ kill_server() {
 
 @test "status reports a server that does not answer" {
   snapfork -q fork --backend uffd base f >/dev/null
-  local pid
-  pid=$(pager_pids)
-  kill -STOP "$pid"
+  local pids
+  # The keeper is the first: it does not replace a stopped server.
+  mapfile -t pids < <(pager_pids)
+  kill -STOP "${pids[@]}"
   run -5 --separate-stderr snapfork status
   assert_contains "$output" 'does not answer'
   run -5 --separate-stderr snapfork --json status
   assert_equal "$(field 'select(.type == "page_server") | .state')" silent
-  kill -CONT "$pid"
+  kill -CONT "${pids[@]}"
   run -0 snapfork status
 }
 
@@ -209,9 +217,9 @@ kill_server() {
   assert_equal "$output" false
 }
 
-@test "SNAPFORK_KEEPER: guests survive kill -9 of all page servers, and status reports it" {
+@test "guests survive kill -9 of all page servers, and status reports it" {
   local pids socket
-  SNAPFORK_KEEPER=1 snapfork -q fork --backend uffd base f >"$BATS_TEST_TMPDIR/record"
+  snapfork -q fork --backend uffd base f >"$BATS_TEST_TMPDIR/record"
   socket=$(jq -r .uffd_socket_path "$BATS_TEST_TMPDIR/record")
   two_servers() { (($(pgrep -fc "^uffd-serve --keeper-fd=.* --control $SNAPFORK_PAGER ") == 2)); }
   wait_until 10 two_servers

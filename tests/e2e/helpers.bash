@@ -36,7 +36,7 @@ make_template() { # [id]
   snapfork -q promote "${1:-base}"
 }
 
-# Prints the pids of the page servers of this test: none before it has chosen its control socket.
+# Prints the pids of the page servers of this test, and of their keeper: none before it has chosen its control socket.
 pager_pids() {
   local file words
   [[ -n ${SNAPFORK_PAGER-} ]] || return 0
@@ -48,6 +48,9 @@ pager_pids() {
     fi
   done 2>/dev/null
 }
+
+serving_pid() { uffd-ctl health | jq .keeper.server_pid; }
+has_one_keeper() { [[ $(pgrep -fc "^uffd-keeper .* --control $SNAPFORK_PAGER ") == 1 ]]; }
 
 no_pager() {
   [[ -z $(pager_pids) ]]

@@ -152,21 +152,22 @@ own_and_delete() { # <name> <rounds>
 @test "first fork starts a page server, it exits after the last delete, and two forks at once start one" {
   make_store xfs
   make_template
-  local i pids starters=()
+  local i starters=()
   for i in 1 2 3 4; do
     snapfork -q fork --backend uffd base "f$i" >"$BATS_TEST_TMPDIR/record.$i" 3>&- 4>&- &
     starters+=($!)
   done
   wait "${starters[@]}" # without operands, wait would also wait for the runner's time limit
-  mapfile -t pids < <(pager_pids)
-  ((${#pids[@]} == 1))
+  wait_until 10 has_one_keeper
+  local pid
+  pid=$(uffd-ctl health | jq .keeper.pid)
   run -0 uffd-ctl sessions
   ((${#lines[@]} == 4))
   for i in 1 2 3 4; do
     [[ -S $(jq -r .uffd_socket_path "$BATS_TEST_TMPDIR/record.$i") ]]
   done
   snapfork -q delete f1 f2 f3
-  pager_pids | grep -qx "${pids[0]}"
+  pager_pids | grep -qx "$pid"
   snapfork -q delete f4
   wait_until 10 no_pager
   snapfork -q delete base
@@ -179,12 +180,14 @@ own_and_delete() { # <name> <rounds>
   exec {mine}<"$SNAPFORK_ROOT"
   snapfork -q fork --backend uffd base f >/dev/null
   exec {mine}<&-
-  local pid
-  pid=$(pager_pids)
-  run -0 find "/proc/$pid/fd" -lname "$SNAPFORK_ROOT/.snapfork/*" -o -lname "$SNAPFORK_ROOT"
-  assert_equal "$output" ''
-  assert_equal "$(readlink "/proc/$pid/cwd")" /
-  assert_equal "$(ps -o sid= -p "$pid" | tr -d ' ')" "$pid"
+  local pid keeper
+  keeper=$(uffd-ctl health | jq .keeper.pid)
+  for pid in "$keeper" "$(serving_pid)"; do
+    run -0 find "/proc/$pid/fd" -lname "$SNAPFORK_ROOT/.snapfork/*" -o -lname "$SNAPFORK_ROOT"
+    assert_equal "$output" ''
+    assert_equal "$(readlink "/proc/$pid/cwd")" /
+    assert_equal "$(ps -o sid= -p "$pid" | tr -d ' ')" "$keeper"
+  done
   run -0 template-lock holders base
   assert_equal "$output" ''
   snapfork -q delete f base
@@ -192,6 +195,7 @@ own_and_delete() { # <name> <rounds>
 }
 
 @test "after a page server was killed, status names the guests that hang, and the next fork gets a new one" {
+  export SNAPFORK_KEEPER=0 # by design
   make_store xfs
   make_template
   snapfork -q fork --backend uffd -n 2 base >"$BATS_TEST_TMPDIR/forks"
@@ -222,8 +226,8 @@ own_and_delete() { # <name> <rounds>
   local before
   before=$(store_listing)
   mkdir "$BATS_TEST_TMPDIR/bin"
-  printf '#!/bin/bash\necho "uffd-serve: no userfaultfd here" >&2\nexit 3\n' >"$BATS_TEST_TMPDIR/bin/uffd-serve"
-  chmod +x "$BATS_TEST_TMPDIR/bin/uffd-serve"
+  printf '#!/bin/bash\necho "uffd-serve: no userfaultfd here" >&2\nexit 3\n' >"$BATS_TEST_TMPDIR/bin/uffd-keeper"
+  chmod +x "$BATS_TEST_TMPDIR/bin/uffd-keeper"
   PATH=$BATS_TEST_TMPDIR/bin:$PATH run -5 --separate-stderr snapfork fork --backend uffd -n 3 base
   assert_equal "$output" ''
   assert_contains "$stderr" 'no userfaultfd here'

@@ -29,7 +29,7 @@ teardown() {
 # tail does, because it would end with a driver that is killed. The words after -- are a step of their own.
 make_stand_ins() {
   local program
-  for program in snapshot-meta reflink-clone uffd-serve uffd-ctl template-lock fc-api; do
+  for program in snapshot-meta reflink-clone uffd-keeper uffd-ctl template-lock fc-api; do
     cat >"$stand_ins/$program" <<STAND_IN
 #!/bin/bash
 words="\$* "

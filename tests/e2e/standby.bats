@@ -80,6 +80,7 @@ assert_nothing_but_guests() {
 }
 
 @test "standby refuses a guest that hangs because its page server was killed" {
+  export SNAPFORK_KEEPER=0 # by design
   make_template
   snapfork -q fork --backend uffd base f >/dev/null
   run_guest f "$BATS_TEST_TMPDIR/run/s/$(snapshot-meta session-name f).sock"

@@ -41,7 +41,6 @@ use_memory() { # <round>
 }
 
 @test "100 page servers are killed under a guest with a balloon: every sum is right" {
-  export SNAPFORK_KEEPER=1
   take_snapshot "$BATS_TEST_TMPDIR/snapshot" 'guest.seed=7 guest.zero=50' '{"balloon": {"amount_mib": 0, "deflate_on_oom": false}}'
   snapfork import base --state "$BATS_TEST_TMPDIR/snapshot/state" --memory "$BATS_TEST_TMPDIR/snapshot/memory"
   snapfork promote base

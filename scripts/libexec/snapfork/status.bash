@@ -28,6 +28,8 @@ status() {
 report_server() { # <serves|none|silent> <its answer>
   local pid='' user='' cgroup='' server_version='' record
   [[ $1 == none ]] || find_lock_owner "$pager.lock"
+  # Under a keeper, the process that took the lock may have been replaced.
+  [[ ! $2 =~ \"server_pid\":([1-9][0-9]*) ]] || pid=${BASH_REMATCH[1]}
   [[ ! $2 =~ \"version\":\"([^\"]*)\" ]] || server_version=${BASH_REMATCH[1]}
   if [[ -n $pid && -d /proc/$pid ]]; then
     ask user without_messages stat --format=%U -- "/proc/$pid" || true # it ended in between

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# pager_start.bash: starts a page server that inherits nothing from its starter. Read only if none serves.
+# pager_start.bash: starts a page server, under a keeper, that inherits nothing from its starter. Read only if none serves.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
 pager_timeout=10        # seconds that a page server may take to start
@@ -88,20 +88,24 @@ start_and_wait() {
   return "$status"
 }
 
-# Sets `daemon_call`.
+# Sets `server_call`, which serves, and `daemon_call`, which runs it without what it would inherit. Under a keeper, guests
+# survive the death of the server.
 find_daemon_call() {
   local option
+  server_call=(uffd-keeper --)
+  [[ ${SNAPFORK_KEEPER-} != 0 ]] || server_call=(uffd-serve)
+  server_call+=(--control "$pager" --exit-when-idle)
   daemon_call=(setsid env -i --default-signal --ignore-signal=HUP "PATH=$PATH" LANG=C)
   # For a build with sanitizers, or with libraries in a directory of their own.
   for option in LD_LIBRARY_PATH ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS; do
     [[ -z ${!option-} ]] || daemon_call+=("$option=${!option}")
   done
-  daemon_call+=(uffd-serve ${SNAPFORK_KEEPER:+--keep} --control "$pager" --exit-when-idle --ready-fd 3)
+  daemon_call+=("${server_call[@]}" --ready-fd 3)
 }
 
 # Starts a page server unless one serves. Of two starters, the second waits and finds the server of the first.
 start_one() {
-  local lock log logged said daemon directory log_file opened daemon_call
+  local lock log logged said daemon directory log_file opened server_call daemon_call
   find_daemon_call
   if ((dry_run)); then
     printf -v daemon ' %q' "${daemon_call[@]}"
@@ -114,7 +118,7 @@ start_one() {
     return
   fi
   check_programs flock setsid
-  after='&' show uffd-serve ${SNAPFORK_KEEPER:+--keep} --control "$pager" --exit-when-idle
+  after='&' show "${server_call[@]}"
   open_in_run_dir lock start.lock
   open_in_run_dir log pager.log
   ask logged stat --format=%s -- "$run_dir/pager.log" || exit 5
