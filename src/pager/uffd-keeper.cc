@@ -50,8 +50,9 @@ std::vector<base::Fd> inherited_descriptors() {
   std::vector<base::Fd> fds;
   for (const std::string& name : base::numeric_names("/proc/self/fd")) {
     const int fd = std::stoi(name);
-    // The descriptor of the listing itself is closed by now.
-    if (fd > STDERR_FILENO && ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) {
+    // The descriptor of the listing itself is closed by now, and those with FD_CLOEXEC are not
+    // inherited.
+    if (fd > STDERR_FILENO && ::fcntl(fd, F_GETFD) == 0 && ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) {
       fds.emplace_back(fd);
     }
   }
@@ -88,6 +89,7 @@ int run(int argc, char** argv) {
     throw base::UsageError("the options of uffd-serve are needed, after '--'");
   }
   store::close_inherited_locks();
+  pager::FdStore::Stored stored = pager::FdStore::take();
   pager::ServerProgram program;
   program.first_only = inherited_descriptors();
   constexpr int64_t kMostFd = 1 << 20;
@@ -118,7 +120,7 @@ int run(int argc, char** argv) {
   if (options->choice("on-poisonous-session", {"kill", "hold"}) == "hold") {
     settings.on_poisonous = pager::OnPoisonous::hold;
   }
-  return pager::Keeper(std::move(program), signals.get(), settings).run();
+  return pager::Keeper(std::move(program), signals.get(), settings, std::move(stored)).run();
 }
 
 }  // namespace

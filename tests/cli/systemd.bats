@@ -30,6 +30,11 @@ installed_unit() {
   ((status == 0)) || fail "$output"
 }
 
+@test "uffd-keeper.service: the keeper can store its descriptors, and is watched" {
+  run -0 grep -xE 'FileDescriptorStoreMax=[1-9][0-9]{4}|WatchdogSec=30s' "$units/uffd-keeper.service"
+  assert_equal "${#lines[@]}" 2
+}
+
 @test "uffd-keeper.service: the end of the keeper does not end the server" {
   run -0 grep -xE 'Type=notify|NotifyAccess=all|ExitType=cgroup|Restart=always|KillMode=mixed|RuntimeDirectoryPreserve=yes' \
     "$units/uffd-keeper.service"
@@ -44,7 +49,8 @@ import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind("notify")
 open("bound", "w").close()
-print(s.recv(100).decode(), flush=True)'
+while True:
+    print(s.recv(100).decode(), flush=True)'
   wait_until 10 test -e bound
   head -c 4096 /dev/zero >memory
   NOTIFY_SOCKET=$PWD/notify spawn uffd-keeper -- --mem memory --socket s.sock

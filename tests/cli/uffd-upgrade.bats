@@ -172,6 +172,22 @@ rolls_back() { # <name> <message>
   ask_for 400 POST /upgrade '{"program":"relative"}'
 }
 
+@test "upgrade: works after the keeper was replaced" {
+  serve_guests
+  local keeper=$server
+  kill -KILL "$keeper"
+  is_other_keeper() {
+    local now
+    now=$(keeper_field pid) && [[ $now != "$keeper" ]]
+  }
+  wait_until 10 is_other_keeper
+  server=$(keeper_field pid)
+  uffd-ctl upgrade
+  assert_equal "$(keeper_field reason)" upgraded
+  is_served vm || fail 'the guest is not served'
+  release_vmm
+}
+
 @test "upgrade: a second one is refused while the first runs" {
   serve_guests
   other silent

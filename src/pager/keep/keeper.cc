@@ -38,11 +38,12 @@ RestartReason reason_of(const KeptServer::End& end) {
 
 }  // namespace
 
-Keeper::Keeper(ServerProgram program, int signals, const Settings& settings)
+Keeper::Keeper(ServerProgram program, int signals, const Settings& settings, FdStore::Stored stored)
     : program_(std::move(program)),
       signals_(signals),
-      page_fd_(make_keeper_page()),
+      page_fd_(stored.page ? std::move(stored.page) : make_keeper_page()),
       page_(map_keeper_page(page_fd_.get())),
+      held_(std::move(stored.things)),
       upgrade_(page_),
       hangs_(settings.hang_timeout),
       quarantine_(settings.on_poisonous) {
@@ -73,21 +74,16 @@ Keeper::~Keeper() {
 }
 
 int Keeper::run() {
-  if (!active_) {
-    page_.generation = 1;
-    active_ = KeptServer::start(program_, false);
-    program_.first_only.clear();  // a reader of --ready-fd sees its end
-    page_.server_pid = static_cast<uint64_t>(active_->pid());
-    active_->queue_go(1, page_fd_.get());
-  }
+  start_first();
   do {
     wait();
   } while (handle_ends());
+  store_.clear(held_);
   return status_;
 }
 
 void Keeper::wait() {
-  std::array<struct pollfd, 7> fds{};
+  std::array<struct pollfd, 8> fds{};
   fds[0] = {.fd = active_ ? signals_ : -1, .events = POLLIN, .revents = 0};
   const auto watch = [&](size_t at, std::optional<KeptServer>& server) {
     fds[at].fd = fds[at + 1].fd = -1;
@@ -103,8 +99,9 @@ void Keeper::wait() {
   watch(1, active_);
   watch(3, successor_);
   watch(5, upgrade_.server());
-  const base::Deadline next =
-      std::min({start_at_, hangs_.next(), killed_until_, upgrade_.deadline()});
+  fds[7] = {.fd = store_.flush() ? -1 : store_.fd(), .events = POLLOUT, .revents = 0};
+  const base::Deadline next = std::min(
+      {start_at_, hangs_.next(), killed_until_, upgrade_.deadline(), store_.next_report()});
   if (::poll(fds.data(), fds.size(), next.poll_timeout()) < 0 && errno != EINTR) {
     base::throw_errno("cannot wait for the servers");
   }
@@ -228,7 +225,9 @@ void Keeper::queue(uint64_t key) {
 void Keeper::hold(uint64_t key, HeldThing thing) {
   const bool is_connection = thing.kind == Kept::connection;
   const bool is_session = thing.kind == Kept::session;
-  closer_.take(key, std::exchange(held_[key], std::move(thing)));
+  HeldThing before = std::exchange(held_[key], std::move(thing));
+  store_.hold(held_, key, before);
+  closer_.take(key, std::move(before));
   if (is_session && hangs_.next().is_never() && active_ && active_->is_ready && !hung_) {
     hangs_.start(held_);
   }
@@ -245,6 +244,7 @@ void Keeper::drop(uint64_t key) {
   if (found->second.kind != Kept::connection) {
     queue(key);
   }
+  store_.drop(held_, key);
   closer_.take(key, std::move(found->second));
   held_.erase(found);
 }
@@ -375,23 +375,6 @@ void Keeper::note_end(const KeptServer& server) {
   const auto delay = failures_ == 0 ? 0 : 1 << std::min(failures_, kMostDoublings);
   if (!is_active || !successor_) {
     start_at_ = base::Deadline::after(std::chrono::milliseconds(delay));
-  }
-}
-
-// Starts a server that waits.
-void Keeper::start_successor() {
-  try {
-    successor_ = KeptServer::start(program_, true);
-  } catch (const std::system_error& error) {
-    constexpr std::chrono::milliseconds kAgain{100};
-    base::say_warning(std::string(error.what()) + "; the keeper tries again");
-    start_at_ = base::Deadline::after(kAgain);
-    return;
-  }
-  for (const auto& [key, thing] : held_) {
-    if (thing.kind != Kept::connection) {
-      successor_->queue(key);
-    }
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/deadline.h"
 #include "base/fd.h"
+#include "pager/keep/fd_store.h"
 #include "pager/keep/hang_watch.h"
 #include "pager/keep/keeper_page.h"
 #include "pager/keep/kept_server.h"
@@ -41,7 +42,8 @@ class Keeper {
     std::chrono::milliseconds hang_timeout{2000};
     OnPoisonous on_poisonous = OnPoisonous::kill;
   };
-  Keeper(ServerProgram program, int signals, const Settings& settings);
+  // `stored`: what an earlier keeper has left at the service manager.
+  Keeper(ServerProgram program, int signals, const Settings& settings, FdStore::Stored stored = {});
   // Takes the place of a keeper that has ended: the server that serves has started this process,
   // and gives it everything. `page` is that of the keeper before, with its settings.
   Keeper(ServerProgram program, int signals, base::Fd page, KeptServer serving);
@@ -52,11 +54,13 @@ class Keeper {
   Keeper& operator=(const Keeper&) = delete;
   Keeper& operator=(Keeper&&) = delete;
 
-  // Starts the first server. Returns the exit status of the last.
+  // Starts the first server; the next one, if an earlier keeper has left something. Returns the
+  // exit status of the last.
   int run();
 
  private:
   void wait();
+  void start_first();
   void start_successor();
   void receive(KeptServer& server);
   void handle(KeptServer& server, ReceivedMessage& received, bool lost);
@@ -79,6 +83,7 @@ class Keeper {
 
   ServerProgram program_;
   int signals_;
+  FdStore store_;
   base::Fd page_fd_;
   KeeperPage& page_;
   Closer closer_;  // of what is no longer held

@@ -57,6 +57,8 @@ class Endpoints {
     base::UnixListener listener;
     base::Deadline deadline;
     SharedMemory state{};  // EndpointState and its text; not mapped without a keeper
+    base::Fd
+        kept_image{};  // the image for the keeper, an open file of its own; -1: that of `endpoint`
     std::shared_ptr<Refusals> refusals = std::make_shared<Refusals>();
     bool emptied = false;  // all peers that connected before the shutdown are accepted
     bool taken = false;    // its one VMM is connected

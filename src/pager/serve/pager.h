@@ -225,6 +225,7 @@ class Pager {
     std::string cache_key;
     std::string socket_path;
     bool closing = false;
+    Key endpoint = 0;  // that its VMM connected to
     std::shared_ptr<Refusals> refusals;
     std::unique_ptr<Session> session;
 

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/message.h"
+#include "base/notify_socket.h"
 #include "pager/kernel/clock.h"
 #include "pager/kernel/event_fd.h"
 #include "pager/serve/kept_text.h"
@@ -53,6 +54,12 @@ void Pager::hold_endpoint(Key key, Waiting& waiting) {
   if (!waiting.deadline.is_never()) {
     state.deadline_ns =
         monotonic_ns() + static_cast<uint64_t>(settings_.connect_timeout.count()) * kMillisecond;
+  }
+  if (base::NotifySocket().exists()) {
+    // A service manager stores only one descriptor of an open file, and endpoints share images.
+    waiting.kept_image =
+        base::Fd(::open(("/proc/self/fd/" + std::to_string(waiting.endpoint.image->fd())).c_str(),
+                        O_RDONLY | O_CLOEXEC));
   }
   give_endpoint(key, waiting);
 }
@@ -142,6 +149,7 @@ void Pager::adopt_session(Key key, HeldThing& thing, Prepared& prepared, Holding
                         .cache_key = endpoint.cache_key,
                         .socket_path = endpoint.socket_path,
                         .closing = state.closing != 0,
+                        .endpoint = thing.parent,
                         .refusals = std::make_shared<Refusals>(),
                         .session = nullptr};
     Session::Handles handles{.uffd = std::move(thing.fds.at(kept::kUffd)),
@@ -209,6 +217,7 @@ bool Pager::adopt_endpoint(Key key, HeldThing& thing, Prepared& prepared, bool t
                                 .deadline = state.deadline_ns == 0 ? base::Deadline::never()
                                                                    : base::Deadline::after(left),
                                 .state = std::move(ready.endpoint),
+                                .kept_image = std::move(thing.fds.at(kept::kEndpointImage)),
                                 .taken = taken});
     return leaving;
   } catch (const std::exception& error) {

@@ -120,6 +120,7 @@ bool Pager::start_session(Key key, const std::string& id, Waiting& waiting,
                       .cache_key = endpoint.cache_key,
                       .socket_path = endpoint.socket_path,
                       .closing = endpoints_.is_leaving(pending.endpoint) && !service().draining,
+                      .endpoint = pending.endpoint,
                       .refusals = waiting.refusals,
                       .session = nullptr};
   // The record is written before the first fault is answered, so it always exists if the server is

@@ -33,7 +33,8 @@ void Pager::give_service() const {
 void Pager::give_endpoint(Key key, const Waiting& waiting) const {
   std::array<int, KeepMessage::kMostFds> fds{};
   fds[kept::kEndpointState] = waiting.state.fd();
-  fds[kept::kEndpointImage] = waiting.endpoint.image->fd();
+  const int image = waiting.endpoint.image->fd();
+  fds[kept::kEndpointImage] = waiting.kept_image ? waiting.kept_image.get() : image;
   fds[kept::kListener] = waiting.listener.fd();
   fds[kept::kListenerLock] = waiting.listener.lock();
   const size_t count = kept::kListenerLock + (waiting.listener.lock() >= 0 ? 1 : 0);
@@ -45,7 +46,9 @@ void Pager::give_everything() {
   KeeperLink& keeper = *settings_.keeper;
   for (const auto& [key, connected] : connected_) {
     connected.session->with_descriptors(
-        [&, key = key](std::span<const int> fds) { keeper.hold(Kept::session, key, 0, fds); });
+        [&, key = key, parent = connected.endpoint](std::span<const int> fds) {
+          keeper.hold(Kept::session, key, parent, fds);
+        });
   }
   for (const auto* endpoints : {&endpoints_.waiting(), &endpoints_.leaving()}) {
     for (const auto& [key, waiting] : *endpoints) {

@@ -5,24 +5,20 @@
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
-#include <cstddef>
-#include <cstdlib>
 #include <string>
-#include <string_view>
 #include <thread>
 #include <utility>
 
 #include "base/descriptor_limit.h"
 #include "base/error.h"
 #include "base/message.h"
+#include "base/notify_socket.h"
 #include "pager/kernel/features.h"
 
 namespace pager {
@@ -106,28 +102,12 @@ void limit_end(std::function<void()> last) {
   }).detach();
 }
 
-// Without libsystemd, whose load would take longer than the start of the server.
 void notify_ready() {
   notify("READY=1");
 }
 
 void notify(std::string_view text) {
-  const char* path = ::getenv("NOTIFY_SOCKET");
-  if (path == nullptr || (path[0] != '/' && path[0] != '@')) {
-    return;
-  }
-  struct sockaddr_un address {};
-  const std::string_view name(path);
-  if (name.size() >= sizeof address.sun_path) {
-    return;
-  }
-  address.sun_family = AF_UNIX;
-  std::ranges::copy(name, address.sun_path);
-  address.sun_path[0] = path[0] == '@' ? '\0' : path[0];  // an abstract name
-  const base::Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  const auto length = static_cast<socklen_t>(offsetof(struct sockaddr_un, sun_path) + name.size());
-  static_cast<void>(::sendto(socket.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
-                             reinterpret_cast<const struct sockaddr*>(&address), length));
+  static_cast<void>(base::NotifySocket().send(text));
 }
 
 void raise_limits() {
