@@ -106,7 +106,8 @@ bool rename_to_new(const std::string& from, const std::string& to) {
 
 // Returns false if `path` exists and must not be replaced. The file gets the attributes of `like`
 // if that is open, else `mode`.
-bool write_whole(const std::string& path, std::string_view content, mode_t mode, Durable durable,
+using Fill = std::function<void(int fd, const std::string& name)>;
+bool write_whole(const std::string& path, const Fill& fill, mode_t mode, Durable durable,
                  bool replaces, const Fd& like) {
   const size_t slash = path.find_last_of('/');
   const size_t name_at = slash == std::string::npos ? 0 : slash + 1;
@@ -115,7 +116,7 @@ bool write_whole(const std::string& path, std::string_view content, mode_t mode,
   const Fd fd = make_temporary(temporary, mode);
   bool done = true;
   try {
-    write_full(fd.get(), content, temporary);
+    fill(fd.get(), temporary);
     struct stat old {};
     if (like && ::fstat(like.get(), &old) == 0) {
       // A caller without the privilege to change the owner becomes the owner, as for any file
@@ -149,29 +150,38 @@ bool write_whole(const std::string& path, std::string_view content, mode_t mode,
   return done;
 }
 
+// The string must outlive the result.
+Fill writing(std::string_view content) {
+  return [content](int fd, const std::string& name) { write_full(fd, content, name); };
+}
+
 }  // namespace
 
 void write_file_atomic(const std::string& path, std::string_view content, mode_t mode,
                        Durable durable) {
-  static_cast<void>(write_whole(path, content, mode, durable, true, Fd()));
+  static_cast<void>(write_whole(path, writing(content), mode, durable, true, Fd()));
+}
+
+void write_file_atomic(const std::string& path, const Fill& fill, mode_t mode, Durable durable) {
+  static_cast<void>(write_whole(path, fill, mode, durable, true, Fd()));
 }
 
 void update_file_atomic(const std::string& path, std::string_view content, mode_t mode,
                         Durable durable) {
   // If the old file does not exist or is not readable, a new one is created.
   const Fd old(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  static_cast<void>(write_whole(path, content, mode, durable, true, old));
+  static_cast<void>(write_whole(path, writing(content), mode, durable, true, old));
 }
 
 void write_file_like(const std::string& path, std::string_view content, const std::string& like,
                      Durable durable) {
   const Fd model = open_file(like, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  static_cast<void>(write_whole(path, content, 0600, durable, true, model));
+  static_cast<void>(write_whole(path, writing(content), 0600, durable, true, model));
 }
 
 bool create_file_atomic(const std::string& path, std::string_view content, mode_t mode,
                         Durable durable) {
-  return write_whole(path, content, mode, durable, false, Fd());
+  return write_whole(path, writing(content), mode, durable, false, Fd());
 }
 
 void require_writable_name(const std::string& path) {

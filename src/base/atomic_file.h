@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,11 @@ enum class Durable { no, whole, yes };
 // Refused if another writer holds it for 10 s.
 void write_file_atomic(const std::string& path, std::string_view content, mode_t mode,
                        Durable durable);
+// The same for a content that is too large for memory: `fill` writes it to the descriptor, in any
+// order; `name` is for its messages.
+void write_file_atomic(const std::string& path,
+                       const std::function<void(int fd, const std::string& name)>& fill,
+                       mode_t mode, Durable durable);
 // The same for a file that must not exist. If it exists, returns false and changes nothing.
 [[nodiscard]] bool create_file_atomic(const std::string& path, std::string_view content,
                                       mode_t mode, Durable durable);
