@@ -31,6 +31,45 @@ class LebReader {
 
   // A number has exactly one encoding: at most 64 bits, and no zero byte at the end.
   uint64_t number(std::string_view what) {
+    constexpr unsigned kMore = 0x80;
+    constexpr size_t kShort = 3;
+    // Most numbers are short. The loop has all checks, also for a zero byte at the end.
+    if (left() >= kShort) {
+      const auto byte = [&](size_t i) { return static_cast<unsigned char>(data_[at_ + i]); };
+      const unsigned first = byte(0);
+      const unsigned second = byte(1);
+      const unsigned third = byte(2);
+      if (first < kMore) {
+        at_ += 1;
+        return first;
+      }
+      if (second < kMore && second != 0) {
+        at_ += 2;
+        return (first & 0x7fU) | second << 7U;
+      }
+      if (second >= kMore && third < kMore && third != 0) {
+        at_ += 3;
+        return (first & 0x7fU) | (second & 0x7fU) << 7U | third << 14U;
+      }
+    }
+    return long_number(what);
+  }
+  // The next `size` bytes.
+  std::string_view bytes(uint64_t size, std::string_view what) {
+    if (size > left()) {
+      fail("the list ends within " + std::string(what));
+    }
+    const std::string_view found = data_.substr(at_, size);
+    at_ += size;
+    return found;
+  }
+
+  [[noreturn]] void fail(const std::string& why) const {
+    throw base::BadData("at byte " + std::to_string(at_) + ": " + why);
+  }
+
+ private:
+  uint64_t long_number(std::string_view what) {
     uint64_t value = 0;
     for (unsigned shift = 0;; shift += 7) {
       if (at_ == data_.size()) {
@@ -48,21 +87,7 @@ class LebReader {
       }
     }
   }
-  // The next `size` bytes.
-  std::string_view bytes(uint64_t size, std::string_view what) {
-    if (size > left()) {
-      fail("the list ends within " + std::string(what));
-    }
-    const std::string_view found = data_.substr(at_, size);
-    at_ += size;
-    return found;
-  }
 
-  [[noreturn]] void fail(const std::string& why) const {
-    throw base::BadData("at byte " + std::to_string(at_) + ": " + why);
-  }
-
- private:
   std::string_view data_;
   size_t at_;
 };
