@@ -5,8 +5,10 @@
   hot_lists.py hpl1 REGION:OFFSET...                   write HPL1
   hot_lists.py hpl2 MEMORY_BYTES REGIONS PAGE...       write HPL2; REGIONS is OFFSET+SIZE,...
   hot_lists.py pages                                   print the pages of an HPL2 list
+  hot_lists.py packed MEMORY_FILE PAGE...              write a packed list, in pieces of two pages
 """
 
+import os
 import sys
 import zlib
 
@@ -58,6 +60,31 @@ def hpl2(memory_bytes, regions, pages, digest=b""):
     return head + sections + zlib.crc32(head + sections).to_bytes(4, "little")
 
 
+def packed(listed, contents, inode, modified_ns, piece_pages=2):
+    """A list in HPL2, and the contents of its pages in its order."""
+    piece = piece_pages * PAGE
+    sums = b"".join(
+        zlib.crc32(contents[at : at + piece]).to_bytes(4, "little") for at in range(0, len(contents), piece)
+    )
+    size = 48 + len(listed) + len(sums) + 4
+    start = (size + PAGE - 1) // PAGE * PAGE
+    head = b"HPW1" + piece_pages.to_bytes(4, "little")
+    for number in (start + len(contents), start, inode, modified_ns, len(listed)):
+        head += number.to_bytes(8, "little")
+    known = head + listed + sums
+    known += zlib.crc32(known).to_bytes(4, "little")
+    return known + bytes(start - len(known)) + contents
+
+
+def packed_of(memory, pages):
+    with open(memory, "rb") as file:
+        data = file.read()
+        status = os.stat(file.fileno())
+    contents = b"".join(data[page * PAGE : (page + 1) * PAGE] for page in pages)
+    listed = hpl2(len(data), [(0, len(data))], pages)
+    return packed(listed, contents, status.st_ino, status.st_mtime_ns)
+
+
 def pages_of(data):
     assert data[:4] == b"HPL2" and int.from_bytes(data[4:12], "little") == len(data)
     assert zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little")
@@ -104,9 +131,12 @@ def main():
     elif what == "hpl2":
         regions = [tuple(int(n) for n in part.split("+")) for part in args[1].split(",")]
         sys.stdout.buffer.write(hpl2(int(args[0]), regions, [int(page) for page in args[2:]]))
+    elif what == "packed":
+        sys.stdout.buffer.write(packed_of(args[0], [int(page) for page in args[1:]]))
     else:
         for page in pages_of(sys.stdin.buffer.read()):
             print(page)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -61,6 +61,8 @@ constexpr std::array kVerbs{
     base::Verb{"diff", hot::diff_verb},
     base::Verb{"check", check},
     base::Verb{"convert", hot::convert_verb},
+    base::Verb{"pack", hot::pack_verb},
+    base::Verb{"unpack", hot::unpack_verb},
     base::Verb{"heatmap", hot::heatmap_verb},
     base::Verb{"warm", hot::warm_verb},
     base::Verb{"readahead", hot::readahead_verb},
@@ -79,6 +81,8 @@ int run(int argc, char** argv) {
       "  diff LIST LIST             count the pages that both have\n"
       "  check LIST --mem FILE      exit 1 if it is not for the memory file\n"
       "  convert LIST               copy it into another format\n"
+      "  pack LIST --mem FILE -o F  write it and its pages into one file\n"
+      "  unpack PACKED              check such a file, and write its list\n"
       "  heatmap LIST [LIST]        draw it, or the difference of two lists\n"
       "  warm LIST --mem FILE       read its pages into the page cache, and wait\n"
       "  readahead LIST --mem FILE  begin to read its pages into the page cache\n"

@@ -202,6 +202,22 @@ PY
   done
 }
 
+@test "a list of three million runs is read in one second of processor time and 100 MB of memory" {
+  {
+    echo '# snapfork-trace 1 page_size=4096 memory_bytes=68719476736 regions=0+68719476736'
+    awk 'BEGIN { for (i = 0; i < 3000000; i++) print 5 * (i * 7919 % 3000000) }'
+  } >trace
+  hotpage-record record --format hpl2 -o large trace
+  hotpage-record convert --format hpl1 -o large.hpl large
+  local list
+  for list in large large.hpl; do
+    assert_equal "$(
+      ulimit -v 102400 -t 1
+      hotpage-record stat --json "$list" | jq -c '[.entries, .runs]'
+    )" '[3000000,3000000]'
+  done
+}
+
 @test "record --diff: the data of a Diff memory file, without a recording" {
   truncate -s 262144 diff
   printf x | dd of=diff bs=4096 seek=9 conv=notrunc status=none

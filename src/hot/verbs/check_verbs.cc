@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file_status.h"
 #include "base/input.h"
 #include "base/json_line.h"
 #include "base/message.h"
@@ -40,6 +41,16 @@ int check_drift(const base::ParsedOptions& parsed, const SessionDrift& drift) {
   return ok ? 0 : 1;
 }
 
+// The pages of a packed list must be those of the memory file.
+void check_packed(const PackedInput& packed, const std::string& path, const std::string& memory) {
+  check_pieces(packed, path);
+  if (!is_packed_from(packed.map, base::stat_path(memory))) {
+    throw base::Refused("cannot use packed hot list " + base::quoted(path) + " for " +
+                        base::quoted(memory) +
+                        ": it was packed from another file, or the file was written to since");
+  }
+}
+
 }  // namespace
 
 int check_verb(int argc, char** argv, const FindDrift& find_drift) {
@@ -60,14 +71,18 @@ int check_verb(int argc, char** argv, const FindDrift& find_drift) {
     const std::string memory = required_memory(*parsed);
     const std::string& path = parsed->operands()[0];
     const HotListLayout layout = layout_of(*parsed);
-    const HotList list = load_list(path, layout);
+    const std::optional<PackedInput> packed = open_packed(path);
+    const HotList list = packed ? packed->map.list : load_list(path, layout);
     check_list_for_file(list, base::input_name(path), layout, memory,
                         parsed->value_or("digest", ""));
+    if (packed) {
+      check_packed(*packed, path, memory);
+    }
     if (base::message_style().json) {
       base::JsonLine json("hot_list_check");
       json.path("path", path).boolean("ok", true);
       base::write_line_out(add_count(json, "entries", count_pages(list.runs))
-                               .text("format", name_of(list.format))
+                               .text("format", packed ? "packed" : name_of(list.format))
                                .str());
     }
   }

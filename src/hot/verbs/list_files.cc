@@ -2,7 +2,11 @@
 // Reads lists from files and pipes, and writes them atomically.
 #include "hot/verbs/list_files.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+
+#include <utility>
+#include <vector>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
@@ -42,7 +46,36 @@ std::string required_memory(const base::ParsedOptions& parsed) {
   return *memory;
 }
 
+std::optional<PackedInput> open_packed(const std::string& path) {
+  const std::optional<struct stat> st = path == "-" ? std::nullopt : base::try_stat_path(path);
+  if (!st || !S_ISREG(st->st_mode)) {
+    return std::nullopt;  // a pipe can be read once, as a list
+  }
+  base::Fd fd = base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  if (!is_packed(fd.get(), path)) {
+    return std::nullopt;
+  }
+  PackedMap map = read_packed_map(fd.get(), path, kMaxListedPages);
+  return PackedInput{.fd = std::move(fd), .map = std::move(map)};
+}
+
+void check_pieces(const PackedInput& packed, const std::string& path) {
+  std::vector<std::byte> piece;
+  for (uint64_t i = 0; i < packed.map.checksums.size(); ++i) {
+    piece.resize(packed.map.piece_bytes(i));
+    const size_t got =
+        base::pread_full(packed.fd.get(), piece, static_cast<off_t>(packed.map.piece_at(i)), path);
+    const std::string problem = piece_problem(packed.map, i, std::span(piece).first(got));
+    if (!problem.empty()) {
+      throw base::BadData("cannot use packed hot list " + base::quoted(path) + ": " + problem);
+    }
+  }
+}
+
 HotList load_list(const std::string& path, const HotListLayout& layout) {
+  if (std::optional<PackedInput> packed = open_packed(path)) {
+    return std::move(packed->map.list);
+  }
   HotList list = parse_hot_list(base::read_input(path, kMaxHotListBytes), base::input_name(path),
                                 kMaxListedPages);
   if (list.format == ListFormat::hpl1) {

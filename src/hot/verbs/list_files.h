@@ -6,11 +6,13 @@
 #include <string>
 
 #include "base/effect.h"
+#include "base/fd.h"
 #include "base/json_line.h"
 #include "base/options.h"
 #include "hot/hot_list.h"
 #include "hot/hotpage_commands.h"
 #include "hot/list_sets.h"
+#include "hot/packed.h"
 
 namespace hot {
 
@@ -20,8 +22,20 @@ HotListLayout layout_of(const base::ParsedOptions& parsed);
 // The value of --mem. Throws base::UsageError if it is absent.
 std::string required_memory(const base::ParsedOptions& parsed);
 
-// Reads a list of any format, or standard input for "-". An HPL1 list gets the layout of the
-// options. Throws std::system_error, base::BadData, also for more than kMaxListedPages.
+// An open packed list.
+struct PackedInput {
+  base::Fd fd;
+  PackedMap map;
+};
+// Nothing if the path is not that of a regular file that starts with kPackedMagic. Throws
+// std::system_error, base::BadData.
+std::optional<PackedInput> open_packed(const std::string& path);
+// Throws base::BadData if the pages of one piece were changed or cannot be read.
+void check_pieces(const PackedInput& packed, const std::string& path);
+
+// Reads a list of any format, that of a packed list, or standard input for "-". An HPL1 list gets
+// the layout of the options. Throws std::system_error, base::BadData, also for more than
+// kMaxListedPages.
 HotList load_list(const std::string& path, const HotListLayout& layout = {});
 NamedList load_named(const std::string& path, const HotListLayout& layout = {});
 

@@ -30,6 +30,8 @@ int merge_verb(int argc, char** argv);
 int diff_verb(int argc, char** argv);
 int check_verb(int argc, char** argv, const FindDrift& find_drift);
 int convert_verb(int argc, char** argv);
+int pack_verb(int argc, char** argv);
+int unpack_verb(int argc, char** argv);
 int heatmap_verb(int argc, char** argv);
 int warm_verb(int argc, char** argv);
 int readahead_verb(int argc, char** argv);
