@@ -17,7 +17,7 @@ namespace pager {
 
 ColdReader::ColdReader(const Image& image, const Counters& counters)
     : image_(image),
-      counters_(counters),
+      disk_(counters, kPiece),
       fd_(::open(("/proc/self/fd/" + std::to_string(image.fd())).c_str(), O_RDONLY | O_CLOEXEC)),
       buffer_(kPiece) {
   if (fd_) {
@@ -35,46 +35,57 @@ ColdReader::~ColdReader() {
   thread_.join();
 }
 
-void ColdReader::read(std::vector<Range> ranges) {
+void ColdReader::read(std::vector<Range> ranges, Pace pace) {
   {
     const std::lock_guard lock(mutex_);
     ranges_ = std::move(ranges);
     next_ = 0;
+    pace_ = pace;
+    idle_ = false;
   }
   changed_.notify_all();
 }
 
-bool ColdReader::next(Range& range) {
+bool ColdReader::idle() const {
+  const std::lock_guard lock(mutex_);
+  return idle_;
+}
+
+bool ColdReader::next(Range& range, Pace& pace) {
   std::unique_lock lock(mutex_);
+  idle_ = next_ >= ranges_.size();
   changed_.wait(lock, [this] { return stop_ || next_ < ranges_.size(); });
   if (stop_) {
     return false;
   }
+  idle_ = false;
   range = ranges_[next_++];
+  pace = pace_;
   return true;
 }
 
 void ColdReader::run() {
   ::pthread_setname_np(::pthread_self(), "cold pages");
   Range range;
-  while (next(range)) {
-    read_range(range);
+  Pace pace = Pace::polite;
+  while (next(range, pace)) {
+    read_range(range, pace);
   }
 }
 
-void ColdReader::read_range(const Range& range) {
+void ColdReader::read_range(const Range& range, Pace pace) {
+  using Clock = DiskPace::Clock;
+  const bool polite = pace == Pace::polite;
   for (uint64_t done = 0; done < range.bytes;) {
-    const uint64_t faults = counters_.get(Count::faults);
-    const bool busy = std::exchange(faults_seen_, faults) != faults;
-    const Range piece{.offset = range.offset + done,
-                      .bytes = std::min(range.bytes - done, busy ? kBusyPiece : kPiece)};
+    const uint64_t most = polite ? disk_.next_bytes(Clock::now()) : kPiece;
+    const Range piece{.offset = range.offset + done, .bytes = std::min(range.bytes - done, most)};
     if (!image_.is_cached(piece.offset, piece.bytes)) {
-      const auto begin = std::chrono::steady_clock::now();
+      const Clock::time_point begin = Clock::now();
       read_piece(piece);
-      const auto took = std::chrono::steady_clock::now() - begin;
       image_.residency().mark(piece.offset, piece.bytes);
-      if (busy || counters_.get(Count::faults) != faults) {
-        pause(took * kPauses);
+      const Clock::time_point end = Clock::now();
+      if (polite) {
+        pause(disk_.pause_after(piece.bytes, end - begin, end));
       }
     }
     done += piece.bytes;
@@ -96,12 +107,12 @@ void ColdReader::read_piece(const Range& piece) {
   }
 }
 
-// A disk that hangs for minutes must not stop the list for longer.
 void ColdReader::pause(std::chrono::nanoseconds time) {
-  constexpr std::chrono::milliseconds kLongest{200};
+  if (time.count() == 0) {
+    return;
+  }
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, std::min<std::chrono::nanoseconds>(time, kLongest),
-                    [this] { return stop_; });
+  changed_.wait_for(lock, time, [this] { return stop_; });
 }
 
 }  // namespace pager

@@ -54,7 +54,16 @@ Stop Completer::piece(uint64_t bytes) {
     return verify();
   }
   const PageTable::RegionPages& in = parts_.table.region_of_page(state.next);
-  const uint64_t end = select(in, PageFiller::pages_in(bytes, in));
+  uint64_t end = select(in, PageFiller::pages_in(bytes, in));
+  if (const size_t ready = parts_.cold.ready(in, selected_); ready < selected_.size()) {
+    end = selected_[ready];
+    selected_.resize(ready);
+    if (ready == 0) {
+      state.next = end;
+      read_cold_pages(in, end);
+      return Stop::done;
+    }
+  }
   const Stop stop = parts_.filler.prefetch(in, selected_);
   const auto pages = [&] {
     return "pages at offset " + std::to_string(PageTable::offset_of(in, selected_.front())) +
@@ -88,16 +97,33 @@ Stop Completer::piece(uint64_t bytes) {
 uint64_t Completer::select(const PageTable::RegionPages& in, uint64_t most) {
   // The most pages that one piece examines. This takes 30 us.
   constexpr uint64_t kLook = 8192;
-  const PageTable& table = parts_.table;
-  const bool confirming = parts_.state.stage == CompletionStage::confirming;
   uint64_t page = parts_.state.next;
   const uint64_t end = std::min(PageTable::end_page(in), page + kLook);
   for (selected_.clear(); page < end && selected_.size() < most; ++page) {
-    if (confirming ? !table.removed(page) : table.untouched(page)) {
+    if (is_needed(page)) {
       selected_.push_back(page);
     }
   }
   return page;
+}
+
+bool Completer::is_needed(uint64_t page) const {
+  return parts_.state.stage == CompletionStage::confirming ? !parts_.table.removed(page)
+                                                           : parts_.table.untouched(page);
+}
+
+// The thread reads ahead of what is installed.
+void Completer::read_cold_pages(const PageTable::RegionPages& in, uint64_t page) {
+  constexpr uint64_t kAhead = uint64_t{16} << 20U;  // bytes
+  constexpr uint64_t kColdWaitNs = kMillisecond;
+  const uint64_t end = std::min(PageTable::end_page(in), page + PageFiller::pages_in(kAhead, in));
+  for (to_read_.clear(); page < end; ++page) {
+    if (is_needed(page)) {
+      to_read_.push_back(page);
+    }
+  }
+  parts_.cold.read(this, parts_.table, to_read_, ColdReader::Pace::polite);
+  not_before_ns_ = monotonic_ns() + kColdWaitNs;
 }
 
 void Completer::keep_rate(uint64_t bytes) {

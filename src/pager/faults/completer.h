@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "pager/faults/cold_pages.h"
 #include "pager/faults/completion.h"
 #include "pager/faults/counters.h"
 #include "pager/faults/page_filler.h"
@@ -29,6 +30,7 @@ class Completer {
     const Vmm& vmm;
     PageTable& table;
     PageFiller& filler;
+    ColdPages& cold;
     Counters& counters;
     const SessionLog& log;
   };
@@ -47,15 +49,19 @@ class Completer {
     return parts_.state.stage == CompletionStage::filling ||
            parts_.state.stage == CompletionStage::confirming;
   }
-  // CLOCK_MONOTONIC before which piece() does nothing, because of the rate.
+  // CLOCK_MONOTONIC before which piece() does nothing, because of the rate, or because pages are
+  // being read from the disk.
   uint64_t due_ns() const { return not_before_ns_; }
-  // Installs at most `bytes`, or one page; after the last page verifies and unregisters. Any
+  // Installs at most `bytes`, or one page, of what is in the page cache; other pages are read by
+  // another thread. After the last page verifies and unregisters. Any
   // failure but a removal in progress (Stop::again) and the end of the VMM (Stop::over) ends the
   // completion, with a message for the client and the log; the session is still served.
   Stop piece(uint64_t bytes);
 
  private:
+  bool is_needed(uint64_t page) const;
   uint64_t select(const PageTable::RegionPages& in, uint64_t most);
+  void read_cold_pages(const PageTable::RegionPages& in, uint64_t page);
   Stop skip_gone(const PageTable::RegionPages& in);
   Stop verify();
   std::optional<std::vector<PageSpan>> find_missing() const;
@@ -68,6 +74,7 @@ class Completer {
   std::shared_ptr<Completion> client_;  // null: no client waits
   uint64_t not_before_ns_ = 0;
   std::vector<uint64_t> selected_;  // pages of the current piece
+  std::vector<uint64_t> to_read_;
 };
 
 }  // namespace pager

@@ -35,15 +35,18 @@ FaultLoop::FaultLoop(const FaultLoopParts& parts, const Window& window)
     : parts_(parts),
       table_(parts.state),
       filler_(parts.uffd, table_, parts.image, parts.counters),
+      cold_(filler_, parts.image, parts.counters),
       kept_(parts.counters),
       credit_(parts.state.window_bytes, parts.counters),
-      rests_(table_, filler_, parts.image, credit_, parts.counters),
-      hot_(parts.state.hot, table_, filler_, parts.image, parts.counters, parts.log, parts.trace),
+      rests_(table_, filler_, parts.image, cold_, credit_, parts.counters),
+      hot_(parts.state.hot, table_, filler_, parts.image, cold_, parts.counters, parts.log,
+           parts.trace),
       completer_({.state = parts.state.completion,
                   .uffd = parts.uffd,
                   .vmm = parts.vmm,
                   .table = table_,
                   .filler = filler_,
+                  .cold = cold_,
                   .counters = parts.counters,
                   .log = parts.log}),
       healer_(table_, filler_, parts.image, parts.log),
@@ -248,7 +251,8 @@ bool FaultLoop::has_idle_work() const {
 // Installs one piece that no fault waits for.
 void FaultLoop::do_idle_work() {
   const uint64_t bytes = piece_bytes();
-  const Stop stop = rests_.has_work() ? rests_.piece(bytes)
+  const bool in_window = rests_.has_work();
+  const Stop stop = in_window         ? rests_.piece(bytes)
                     : hot_.has_work() ? hot_piece(bytes)
                                       : completer_.piece(bytes);
   idle_blocked_ = stop == Stop::again;
@@ -256,6 +260,9 @@ void FaultLoop::do_idle_work() {
   if (completer_.detached()) {
     kept_.clear();
     rests_.clear();
+  }
+  if (!in_window && !has_idle_work()) {
+    cold_.rest();
   }
 }
 
@@ -318,12 +325,10 @@ std::optional<uint64_t> FaultLoop::wait_ns() const {
     no_later_than(due == 0 ? kRemovalWaitNs : ns_until(due));
   }
   if (has_idle_work()) {
-    const bool only_completion = !rests_.has_work() && !hot_.has_work();
-    const bool only_hot = !rests_.has_work() && hot_.has_work();
-    no_later_than(idle_blocked_     ? kRemovalWaitNs
-                  : only_completion ? ns_until(completer_.due_ns())
-                  : only_hot        ? ns_until(hot_.due_ns())
-                                    : 0);
+    no_later_than(idle_blocked_       ? kRemovalWaitNs
+                  : rests_.has_work() ? ns_until(rests_.due_ns())
+                  : hot_.has_work()   ? ns_until(hot_.due_ns())
+                                      : ns_until(completer_.due_ns()));
   }
   if (healer_.has_work()) {
     no_later_than(ns_until(healer_.due_ns()));

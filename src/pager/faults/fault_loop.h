@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 
+#include "pager/faults/cold_pages.h"
 #include "pager/faults/completer.h"
 #include "pager/faults/completion.h"
 #include "pager/faults/fault.h"
@@ -109,6 +110,7 @@ class FaultLoop {
   FaultLoopParts parts_;
   PageTable table_;
   PageFiller filler_;
+  ColdPages cold_;
   KeptFaults kept_;
   WindowCredit credit_;
   WindowRests rests_;

@@ -25,19 +25,32 @@ base::Fd open_list(const std::string& path, struct stat& st) {
   return fd;
 }
 
+std::shared_ptr<const HotFile> read_list(base::Fd fd, const std::string& path, uint64_t most) {
+  if (hot::is_packed(fd.get(), path)) {
+    hot::PackedMap map = hot::read_packed_map(fd.get(), path, most);
+    hot::HotList list = map.list;
+    return std::make_shared<const HotFile>(
+        path, std::move(list), std::make_shared<PackedFile>(std::move(fd), std::move(map)));
+  }
+  const std::string data = base::read_all(fd.get(), hot::largest_hot_list(most), path);
+  return std::make_shared<const HotFile>(path, hot::parse_hot_list(data, path, most));
+}
+
 }  // namespace
 
-HotFile::HotFile(std::string file_path, hot::HotList contents)
+HotFile::HotFile(std::string file_path, hot::HotList contents,
+                 std::shared_ptr<const PackedFile> packed_pages)
     : path(std::move(file_path)),
       list(std::move(contents)),
       pages(hot::count_pages(list.runs)),
-      sorted(list.runs) {
+      sorted(list.runs),
+      packed(std::move(packed_pages)) {
   std::ranges::sort(sorted, is_before);
 }
 
 std::shared_ptr<const HotFile> HotListCache::open(const std::string& path, const Image& image) {
   struct stat st {};
-  const base::Fd fd = open_list(path, st);
+  base::Fd fd = open_list(path, st);
   const ImageIdentity id = identity_of(st);
   const Key key{id.device, id.inode, id.size, id.modified_ns, id.changed_ns};
   std::shared_ptr<const HotFile> file;
@@ -52,8 +65,7 @@ std::shared_ptr<const HotFile> HotListCache::open(const std::string& path, const
   // image. A cached list may have been read for another image, so its length is checked again.
   const uint64_t most = image.size() / hot::kSmallPage;
   if (!file || file->pages > most) {
-    const std::string data = base::read_all(fd.get(), hot::largest_hot_list(most), path);
-    file = std::make_shared<const HotFile>(path, hot::parse_hot_list(data, path, most));
+    file = read_list(std::move(fd), path, most);
     const std::lock_guard lock(mutex_);
     files_[key] = file;
   }

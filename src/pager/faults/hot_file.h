@@ -12,18 +12,21 @@
 #include <vector>
 
 #include "hot/hot_list.h"
+#include "pager/faults/packed_file.h"
 #include "pager/image/image.h"
 
 namespace pager {
 
-// An immutable hot list, with the path for messages.
+// An immutable hot list, with the path for messages. A packed list also has the pages.
 struct HotFile {
   std::string path;
   hot::HotList list;
-  uint64_t pages;                     // of the list
-  std::vector<hot::HotRun> sorted{};  // the same runs, for lists()
+  uint64_t pages;                            // of the list
+  std::vector<hot::HotRun> sorted{};         // the same runs, for lists()
+  std::shared_ptr<const PackedFile> packed;  // null: the file contains no pages
 
-  HotFile(std::string file_path, hot::HotList contents);
+  HotFile(std::string file_path, hot::HotList contents,
+          std::shared_ptr<const PackedFile> packed_pages = nullptr);
 
   bool lists(const hot::HotPage& page) const {
     const auto after =
@@ -42,8 +45,8 @@ struct HotFile {
 // The hot lists that are in use. Thread-safe.
 class HotListCache {
  public:
-  // Reads a list, or returns it if the same file is in use. Throws std::system_error, or
-  // base::BadData; also if an entry lies outside of `image` with any regions.
+  // Reads a list, or the map of a packed one, or returns it if the same file is in use. Throws
+  // std::system_error, or base::BadData; also if an entry lies outside of `image` with any regions.
   std::shared_ptr<const HotFile> open(const std::string& path, const Image& image);
 
  private:

@@ -50,6 +50,11 @@ void HotInstaller::start(std::shared_ptr<const HotFile> list) {
   }
   hot_ = std::move(list);
   listed_ = hot_;
+  if (hot_->packed && !hot_->packed->is_of(image_.identity())) {
+    log_.warn("cannot use the pages in packed hot list " + base::quoted(hot_->path) +
+              ": it was packed from another file, or " + base::quoted(image_.path()) +
+              " was written to since; its pages are read from the image");
+  }
   next_entry_ = 0;
   seek();
   trace_list();
@@ -100,7 +105,10 @@ void HotInstaller::drop(bool report) {
     }
   }
   counters_.add(Count::hot_lists_ended, more_.size() + (hot_ ? 1 : 0));
-  reader_.reset();
+  if (packed_) {
+    packed_->stop();
+    ending_ = std::move(packed_);
+  }
   hot_.reset();
   more_.clear();
   record();
@@ -128,19 +136,25 @@ void HotInstaller::count_fault(const PageTable::RegionPages& in, uint64_t page) 
 
 // Sorts the next part of the list by address, so that adjacent pages need one call and the kernel's
 // page table walks are short. A part has 4096 entries (16 MiB of small pages) and takes about 10
-// ms, so pages that the guest touches first are still installed first.
+// ms, so pages that the guest touches first are still installed first. Of a packed list, it is one
+// piece.
 void HotInstaller::next_chunk() {
-  constexpr size_t kChunk = 4096;
+  constexpr uint64_t kChunk = 4096;
   chunk_.clear();
   next_in_chunk_ = 0;
   state_.next = next_entry_;
+  uint64_t most = kChunk;
+  if (packed_) {
+    const uint64_t piece = hot_->packed->piece_pages();
+    most = piece - next_entry_ % piece;
+  }
   const std::vector<hot::HotRun>& runs = hot_->list.runs;
-  while (next_run_ < runs.size() && chunk_.size() < kChunk) {
+  while (next_run_ < runs.size() && chunk_.size() < most) {
     const hot::HotRun& run = runs[next_run_];
     const PageTable::RegionPages& in = table_.regions()[run.region];
     const uint64_t first = in.first_page + run.offset / in.region.page_size;
-    for (; next_in_run_ < run.count && chunk_.size() < kChunk; ++next_in_run_, ++next_entry_) {
-      chunk_.push_back(first + next_in_run_);
+    for (; next_in_run_ < run.count && chunk_.size() < most; ++next_in_run_, ++next_entry_) {
+      chunk_.push_back({.page = first + next_in_run_, .place = chunk_.size()});
     }
     if (next_in_run_ == run.count) {
       ++next_run_;
@@ -148,93 +162,130 @@ void HotInstaller::next_chunk() {
     }
   }
   std::ranges::sort(chunk_);
-  chunk_.erase(std::unique(chunk_.begin(), chunk_.end()), chunk_.end());
-  chunk_is_read_ = false;
-  image_.residency().expire();
+  const auto repeats = std::ranges::unique(chunk_, {}, &Entry::page);
+  chunk_.erase(repeats.begin(), repeats.end());
 }
 
-// Whether the page at chunk_[at] can be installed, or skipped, without waiting for the disk. Asks
-// the kernel for up to `most` adjacent pages at once. A hole is not read, and a page that was
-// removed or installed is not prefetched.
-bool HotInstaller::is_ready(const PageTable::RegionPages& in, size_t at, uint64_t most) const {
-  const uint64_t page = chunk_[at];
-  const uint64_t offset = PageTable::offset_of(in, page);
-  if (!table_.untouched(page) || image_.residency().known(offset, in.region.page_size) ||
-      filler_.is_zero(in, page)) {
-    return true;
+// Selects at most `most` untouched pages of one region. A page that was removed or installed is not
+// prefetched. Returns the end of what was examined, in chunk_.
+size_t HotInstaller::select(const PageTable::RegionPages& in, uint64_t most) {
+  size_t at = next_in_chunk_;
+  selected_.clear();
+  pages_.clear();
+  for (; at < chunk_.size() && chunk_[at].page < PageTable::end_page(in) && pages_.size() < most;
+       ++at) {
+    if (table_.untouched(chunk_[at].page)) {
+      selected_.push_back(at);
+      pages_.push_back(chunk_[at].page);
+    }
   }
-  uint64_t count = 1;
-  while (count < most && at + count < chunk_.size() && chunk_[at + count] == page + count &&
-         page + count < PageTable::end_page(in)) {
-    ++count;
-  }
-  return image_.is_cached(offset, count * in.region.page_size) ||
-         (count > 1 && image_.is_cached(offset, in.region.page_size));
+  return at;
 }
 
-// Gives the rest of the chunk to the reader, once.
+// Has the rest of the chunk read from the image.
 void HotInstaller::read_cold_pages() {
-  if (std::exchange(chunk_is_read_, true)) {
-    return;
-  }
-  std::vector<ColdReader::Range> ranges;
+  std::vector<uint64_t> pages;
   for (size_t i = next_in_chunk_; i < chunk_.size(); ++i) {
-    const PageTable::RegionPages& in = table_.region_of_page(chunk_[i]);
-    if (!table_.untouched(chunk_[i]) || filler_.is_zero(in, chunk_[i])) {
-      continue;
-    }
-    const uint64_t offset = PageTable::offset_of(in, chunk_[i]);
-    if (!ranges.empty() && ranges.back().offset + ranges.back().bytes == offset) {
-      ranges.back().bytes += in.region.page_size;
-    } else {
-      ranges.push_back({.offset = offset, .bytes = in.region.page_size});
+    if (table_.untouched(chunk_[i].page)) {
+      pages.push_back(chunk_[i].page);
     }
   }
-  if (!reader_) {
-    reader_ = std::make_unique<ColdReader>(image_, counters_);
+  cold_.read(this, table_, pages, ColdReader::Pace::polite);
+}
+
+// Continues at the start of the piece that has the first entry of the chunk. What is installed is
+// skipped.
+void HotInstaller::begin_packed() {
+  const uint64_t piece = state_.next / hot_->packed->piece_pages();
+  packed_ = std::make_unique<PackedReader>(hot_->packed, piece, counters_);
+  next_entry_ = piece * hot_->packed->piece_pages();
+  state_.next = next_entry_;
+  seek();
+  chunk_.clear();
+  next_in_chunk_ = 0;
+}
+
+// Installs the selected pages, from the packed file or the image. Sets `waits` if they are not
+// there yet; else selected_ is what was tried.
+Stop HotInstaller::install(const PageTable::RegionPages& in, bool& waits) {
+  if (!packed_) {
+    const size_t ready = cold_.ready(in, pages_);
+    waits = ready == 0 && !pages_.empty();
+    selected_.resize(ready);
+    pages_.resize(ready);
+    return waits ? Stop::done : filler_.prefetch(in, pages_);
   }
-  reader_->read(std::move(ranges));
+  const uint64_t index = state_.next / hot_->packed->piece_pages();
+  const uint64_t skipped = state_.next % hot_->packed->piece_pages();
+  const PackedFile::Read read = packed_->get(index);
+  waits = !read.piece;
+  if (!read.problem.empty()) {
+    refuse_pages(read.problem);
+  }
+  if (waits) {
+    return Stop::done;
+  }
+  contents_.clear();
+  for (const size_t at : selected_) {
+    contents_.push_back(read.piece->bytes().data() +
+                        (skipped + chunk_[at].place) * in.region.page_size);
+  }
+  return filler_.prefetch_from(in, pages_, contents_);
+}
+
+void HotInstaller::refuse_pages(const std::string& problem) {
+  counters_.add(Count::hot_list_refused);
+  log_.warn("cannot use packed hot list " + base::quoted(hot_->path) + ": " + problem +
+            "; serving without the rest of it");
+  end_list();
+}
+
+// Starts the next list.
+void HotInstaller::end_list() {
+  counters_.add(Count::hot_lists_ended);
+  if (packed_) {
+    packed_->stop();
+    ending_ = std::move(packed_);
+  }
+  state_.next = hot_->pages;
+  start_next();
 }
 
 Stop HotInstaller::piece(uint64_t bytes) {
+  due_ns_ = 0;
   if (next_in_chunk_ == chunk_.size()) {
     next_chunk();
     if (chunk_.empty()) {
       log_.detail("hot list installed");
-      counters_.add(Count::hot_lists_ended);
-      reader_.reset();
-      start_next();
+      end_list();
       return Stop::done;
     }
   }
-  const PageTable::RegionPages& in = table_.region_of_page(chunk_[next_in_chunk_]);
-  const uint64_t most = PageFiller::pages_in(bytes, in);
-  size_t next = next_in_chunk_;
-  for (selected_.clear();
-       next < chunk_.size() && chunk_[next] < PageTable::end_page(in) && selected_.size() < most;
-       ++next) {
-    if (!is_ready(in, next, most)) {
-      break;
-    }
-    if (table_.untouched(chunk_[next])) {
-      selected_.push_back(chunk_[next]);
-    }
-  }
-  constexpr uint64_t kColdWaitNs = kMillisecond;
-  due_ns_ = 0;
-  if (next == next_in_chunk_) {
-    read_cold_pages();
-    due_ns_ = monotonic_ns() + kColdWaitNs;
-    return Stop::done;
-  }
+  const PageTable::RegionPages& in = table_.region_of_page(chunk_[next_in_chunk_].page);
+  size_t next = select(in, PageFiller::pages_in(bytes, in));
+  const size_t wanted = selected_.size();
   const uint64_t before = counters_.get(Count::pages_copied) + counters_.get(Count::pages_zeroed);
-  const Stop stop = filler_.prefetch(in, selected_);
+  bool waits = false;
+  const Stop stop = wanted == 0 ? Stop::done : install(in, waits);
+  if (!hot_ || stop == Stop::again) {
+    return stop;  // after `again`, installed pages are skipped next time
+  }
   counters_.add(Count::pages_prefetched,
                 counters_.get(Count::pages_copied) + counters_.get(Count::pages_zeroed) - before);
-  if (stop != Stop::again) {
-    next_in_chunk_ = next;  // after `again`, installed pages are skipped next time
+  if (!waits) {
+    next_in_chunk_ = selected_.size() < wanted ? selected_.back() + 1 : next;
+    return stop;
   }
-  return stop;
+  if (!packed_ && hot_->packed && hot_->packed->is_of(image_.identity())) {
+    begin_packed();
+    return Stop::done;
+  }
+  if (!packed_) {
+    read_cold_pages();
+  }
+  constexpr uint64_t kColdWaitNs = kMillisecond;
+  due_ns_ = monotonic_ns() + kColdWaitNs;
+  return Stop::done;
 }
 
 }  // namespace pager

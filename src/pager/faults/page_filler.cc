@@ -234,6 +234,32 @@ void PageFiller::fill_read(const Run& run, Task& task, Filled& total) {
   }
 }
 
+Stop PageFiller::prefetch_from(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
+                               std::span<const std::byte* const> contents) {
+  const uint64_t page_size = in.region.page_size;
+  const bool small = page_size == hot::kSmallPage;
+  const std::byte* const zeros = small ? nullptr : zeros_;
+  const auto source_of = [&](size_t i) {
+    const bool zero =
+        is_zero(in, pages[i]) || (small && base::is_zero({contents[i], hot::kSmallPage}));
+    return zero ? zeros : contents[i];
+  };
+  Task task{.wanted = std::nullopt, .retries = 0, .wake = Wake::yes};
+  Filled total;
+  for (size_t i = 0; i < pages.size() && total.stop == Stop::done;) {
+    const std::byte* const source = source_of(i);
+    const uint64_t step = source == zeros ? 0 : page_size;
+    uint64_t count = 1;
+    while (i + count < pages.size() && pages[i + count] == pages[i] + count &&
+           source_of(i + count) == source + count * step) {
+      ++count;
+    }
+    install({.in = &in, .first = pages[i], .count = count}, source, task, total);
+    i += count;
+  }
+  return total.stop;
+}
+
 int PageFiller::read(const Run& run) {
   require(run.bytes() <= buffer_.size(), "a run larger than the buffer");
   table_.set_reading(true);

@@ -63,6 +63,9 @@ class PageFiller {
   Stop prefetch(const PageTable::RegionPages& in, std::span<const uint64_t> pages) {
     return fill(in, pages, std::nullopt, 0).stop;
   }
+  // The same with the contents of the pages, at `contents`, instead of the image.
+  Stop prefetch_from(const PageTable::RegionPages& in, std::span<const uint64_t> pages,
+                     std::span<const std::byte* const> contents);
   // The number of pages in a piece of `bytes`: at least one.
   static uint64_t pages_in(uint64_t bytes, const PageTable::RegionPages& in) {
     return std::max(uint64_t{1}, bytes / in.region.page_size);

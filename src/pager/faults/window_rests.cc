@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "pager/kernel/clock.h"
+
 namespace pager {
 
 void WindowRests::add(const PageTable::RegionPages& in, PageSpan span) {
@@ -48,6 +50,20 @@ uint64_t WindowRests::touched(const PageTable::RegionPages& in, const PageSpan& 
   return there < span.count ? there - std::min(there, holes) : 0;
 }
 
+// The guest will probably need these pages next, so they are read at full pace.
+void WindowRests::read_cold_pages(const Rest& rest, uint64_t page) {
+  // Shorter than a read of the disk, and longer than it takes to ask.
+  constexpr uint64_t kColdWaitNs = 100 * kMicrosecond;
+  to_read_.clear();
+  for (; page < rest.span.end(); ++page) {
+    if (table_.untouched(page)) {
+      to_read_.push_back(page);
+    }
+  }
+  cold_.read(this, table_, to_read_, ColdReader::Pace::full);
+  due_ns_ = monotonic_ns() + kColdWaitNs;
+}
+
 Stop WindowRests::piece(uint64_t bytes) {
   Rest& rest = rests_.front();
   const uint64_t end = rest.span.end();
@@ -63,6 +79,18 @@ Stop WindowRests::piece(uint64_t bytes) {
     if (table_.untouched(page)) {
       selected_.push_back(page);
     }
+  }
+  due_ns_ = 0;
+  if (const size_t ready = cold_.ready(*rest.in, selected_); ready < selected_.size()) {
+    page = selected_[ready];
+    selected_.resize(ready);
+  }
+  if (selected_.empty() && page < end) {
+    if (table_.untouched(page)) {
+      read_cold_pages(rest, page);
+    }
+    rest.span = {.first = page, .count = end - page};
+    return Stop::done;
   }
   const uint64_t before = counters_.get(Count::pages_copied);
   const Stop stop = filler_.prefetch(*rest.in, selected_);

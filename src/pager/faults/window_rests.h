@@ -7,6 +7,7 @@
 #include <deque>
 #include <vector>
 
+#include "pager/faults/cold_pages.h"
 #include "pager/faults/counters.h"
 #include "pager/faults/page_filler.h"
 #include "pager/faults/session_state.h"
@@ -20,9 +21,14 @@ namespace pager {
 // span faults again. The arguments of the constructor must outlive it. Belongs to one thread.
 class WindowRests {
  public:
-  WindowRests(const PageTable& table, PageFiller& filler, const Image& image, WindowCredit& credit,
-              const Counters& counters)
-      : table_(table), filler_(filler), image_(image), credit_(credit), counters_(counters) {}
+  WindowRests(const PageTable& table, PageFiller& filler, const Image& image, ColdPages& cold,
+              WindowCredit& credit, const Counters& counters)
+      : table_(table),
+        filler_(filler),
+        image_(image),
+        cold_(cold),
+        credit_(credit),
+        counters_(counters) {}
 
   // A guest with random accesses gets the rest of the aligned 128 KiB around a fault once it has
   // touched kDense pages of them, and the rest of the aligned 2 MiB once kDenseWide pages of them
@@ -43,7 +49,10 @@ class WindowRests {
   void add_if_dense(const PageTable::RegionPages& in, uint64_t page);
 
   bool has_work() const { return !rests_.empty(); }
-  // Installs at most `bytes`, or one page, of the oldest span: untouched pages only. Pages that
+  // The oldest span is being read from the disk: call piece() again at due_ns().
+  uint64_t due_ns() const { return due_ns_; }
+  // Installs at most `bytes`, or one page, of the oldest span: untouched pages that are in the page
+  // cache. Others are read by another thread. Pages that
   // cannot be read or installed are left to later faults, which report the error. Without credit
   // the span is dropped.
   Stop piece(uint64_t bytes);
@@ -54,15 +63,19 @@ class WindowRests {
     const PageTable::RegionPages* in;
     PageSpan span;
   };
+  void read_cold_pages(const Rest& rest, uint64_t page);
   uint64_t touched(const PageTable::RegionPages& in, const PageSpan& span) const;
 
   const PageTable& table_;
   PageFiller& filler_;
   const Image& image_;
+  ColdPages& cold_;
   WindowCredit& credit_;
   const Counters& counters_;
   std::deque<Rest> rests_;
   std::vector<uint64_t> selected_;  // pages of the current piece
+  std::vector<uint64_t> to_read_;
+  uint64_t due_ns_ = 0;
 };
 
 }  // namespace pager

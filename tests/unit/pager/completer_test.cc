@@ -26,6 +26,7 @@ class CompleterTest : public IdleWorkTest {
                                         .vmm = vmm_,
                                         .table = *table_,
                                         .filler = *filler_,
+                                        .cold = *cold_,
                                         .counters = counters_,
                                         .log = log_});
   }
@@ -57,6 +58,19 @@ TEST_F(CompleterTest, FillsThenConfirmsThenDetaches) {
   EXPECT_TRUE(completer_->detached());
   EXPECT_EQ(client->state(), State::done);
   EXPECT_TRUE(guest_->remove(9, 1).get()) << "no thread has to read the removal";
+}
+
+TEST_F(CompleterTest, NeverWaitsForTheDisk) {
+  if (!make_cold()) {
+    GTEST_SKIP() << "this filesystem keeps the pages of a file in memory";
+  }
+  const auto client = start();
+  EXPECT_EQ(completer_->piece(kPiece), Stop::done);
+  EXPECT_EQ(installed(), 0U) << "another thread reads them";
+  EXPECT_GT(completer_->due_ns(), 0U);
+  work_off(*completer_);
+  EXPECT_EQ(client->state(), State::done);
+  EXPECT_EQ(guest_->word(700), page_word(700));
 }
 
 TEST_F(CompleterTest, NeverInstallsRemovedPages) {

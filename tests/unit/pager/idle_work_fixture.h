@@ -2,14 +2,17 @@
 // A guest and what a part of its fault loop uses, without a loop.
 #pragma once
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <set>
 #include <vector>
 
 #include "base/error.h"
+#include "pager/faults/cold_pages.h"
 #include "pager/faults/page_filler.h"
 #include "pager/faults/session_log.h"
 #include "pager/faults/session_state.h"
@@ -38,22 +41,32 @@ class IdleWorkTest : public testing::Test {
     mapping_.emplace(std::vector<hot::Region>{guest_->region()}, image_->identity());
     table_.emplace(mapping_->state());
     filler_.emplace(guest_->uffd(), *table_, *image_, counters_);
+    cold_.emplace(*filler_, *image_, counters_);
   }
   // Pages at and after this one cannot be read. Returns false if the filesystem prevents that.
   bool cut_image_at(uint64_t page) {
     return image_->view() != Image::View::private_copy &&
            ::truncate((dir_ / "memory").c_str(), static_cast<off_t>(page * hot::kSmallPage)) == 0;
   }
+  // Removes the image from the page cache. Returns false if the filesystem keeps it.
+  bool make_cold() {
+    base::sync_fd(image_->fd(), "memory");
+    ::posix_fadvise(image_->fd(), 0, 0, POSIX_FADV_DONTNEED);
+    return !image_->is_cached(0, hot::kSmallPage) &&
+           !image_->is_cached(kPages / 2 * hot::kSmallPage, hot::kSmallPage);
+  }
   const PageTable::RegionPages& region() const { return table_->regions().front(); }
   uint64_t installed() const { return table_->count_installed(0, kPages); }
   uint64_t count(Count which) const { return counters_.get(which); }
-  // Runs pieces until no work is left. Returns the number of pieces.
+  // Runs pieces until no work is left. Returns the number of pieces, without those that only waited
+  // for the disk.
   template <typename Work>
   int work_off(Work& work) {
     int pieces = 0;
-    while (work.has_work() && pieces < 10'000) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+    while (work.has_work() && std::chrono::steady_clock::now() < end) {
       work.piece(kPiece);
-      ++pieces;
+      pieces += work.due_ns() == 0 ? 1 : 0;
     }
     return pieces;
   }
@@ -77,6 +90,7 @@ class IdleWorkTest : public testing::Test {
   Vmm vmm_;
   SessionLog log_{"test", 0, 0};
   std::optional<PageFiller> filler_;
+  std::optional<ColdPages> cold_;
   std::future<bool> removal_;
 };
 

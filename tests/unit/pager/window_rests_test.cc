@@ -12,7 +12,7 @@ class WindowRestsTest : public IdleWorkTest {
   void SetUp() override {
     IdleWorkTest::SetUp();
     if (!IsSkipped()) {
-      rests_.emplace(*table_, *filler_, *image_, credit_, counters_);
+      rests_.emplace(*table_, *filler_, *image_, *cold_, credit_, counters_);
     }
   }
   void add(uint64_t first, uint64_t pages) {
@@ -42,6 +42,20 @@ TEST_F(WindowRestsTest, InstallsASpanPieceByPiece) {
   }
   EXPECT_FALSE(guest_->is_present(99));
   EXPECT_FALSE(guest_->is_present(120));
+}
+
+TEST_F(WindowRestsTest, NeverWaitsForTheDisk) {
+  if (!make_cold()) {
+    GTEST_SKIP() << "this filesystem keeps the pages of a file in memory";
+  }
+  add(512, 20);
+  EXPECT_EQ(rests_->piece(kPiece), Stop::done);
+  EXPECT_EQ(installed(), 0U) << "another thread reads them";
+  EXPECT_GT(rests_->due_ns(), 0U);
+  work_off(*rests_);
+  EXPECT_EQ(installed(), 20U);
+  EXPECT_EQ(guest_->word(531), page_word(531));
+  EXPECT_FALSE(image_->is_cached(540 * hot::kSmallPage, hot::kSmallPage)) << "no read-ahead";
 }
 
 TEST_F(WindowRestsTest, DropsWhatIsBeyondTheCredit) {
@@ -99,8 +113,9 @@ TEST_F(WindowRestsTest, UnreadablePagesAreLeftToFaults) {
     GTEST_SKIP() << "this filesystem keeps a private copy";
   }
   add(100, 16);
-  EXPECT_EQ(rests_->piece(kPiece), Stop::unreadable);
-  EXPECT_EQ(work_off(*rests_), 1) << "no page is tried twice";
+  EXPECT_EQ(rests_->piece(kPiece), Stop::done) << "the four pages before";
+  EXPECT_EQ(installed(), 4U);
+  EXPECT_EQ(work_off(*rests_), 2) << "no page is tried twice";
 }
 
 TEST_F(WindowRestsTest, TheAreaAroundAPageIsQueuedWhenItIsDense) {
@@ -122,7 +137,7 @@ TEST_F(WindowRestsTest, TheAreaAroundAPageIsQueuedWhenItIsDense) {
 
 TEST_F(WindowRestsTest, HolesDoNotCountAsTouched) {
   use_image({32, 33, 34, 35, 36, 37});
-  rests_.emplace(*table_, *filler_, *image_, credit_, counters_);
+  rests_.emplace(*table_, *filler_, *image_, *cold_, credit_, counters_);
   if (image_->data().data_bytes(0, image_->size()) == image_->size()) {
     GTEST_SKIP() << "this filesystem knows no holes";
   }
