@@ -84,6 +84,29 @@ uint64_t raw_copy_ns(const pager::Image& image, uint64_t bytes, uint64_t piece,
   return took;
 }
 
+// The ns of one COPY for each page of a list, in its order or in that of the addresses.
+uint64_t raw_pages_ns(const pager::Image& image, const hot::HotList& list, bool sorted) {
+  const Memory memory(image.size(), list.page_size);
+  void* mapped = ::mmap(nullptr, image.size(), PROT_READ, MAP_SHARED | MAP_POPULATE, image.fd(), 0);
+  if (mapped == MAP_FAILED) {
+    base::throw_errno("cannot map the memory file");
+  }
+  std::vector<hot::HotPage> pages = hot::expand(list.runs, list.page_size);
+  if (sorted) {
+    std::ranges::sort(pages, {}, &hot::HotPage::offset);
+  }
+  const uint64_t start = pager::monotonic_ns();
+  for (const hot::HotPage& page : pages) {
+    const pager::RangeResult result =
+        pager::uffd_copy(memory.uffd(), memory.region().base + page.offset,
+                         static_cast<const std::byte*>(mapped) + page.offset, list.page_size);
+    SNAPFORK_CHECK(result.error == 0);
+  }
+  const uint64_t took = pager::monotonic_ns() - start;
+  ::munmap(mapped, image.size());
+  return took;
+}
+
 // Returns the ns until a fault loop has installed a hot list, without faults.
 uint64_t hot_list_ns(const pager::Image& image, std::shared_ptr<const pager::HotFile> list,
                      uint64_t page_size) {
@@ -144,27 +167,69 @@ void compare_installs(const std::string& memory, const Installing& what) {
       list_of_runs(image->size() / what.page_size, what.page_size, what.pages, what.run);
   const uint64_t bytes = list->pages * what.page_size;
   std::vector<uint64_t> raw;
+  std::vector<uint64_t> pages;
+  std::vector<uint64_t> sorted_pages;
   std::vector<uint64_t> hot;
   for (int round = 0; round <= what.rounds; ++round) {
     const uint64_t raw_ns =
         raw_copy_ns(*image, bytes, std::max(kPiece, what.page_size), what.page_size);
+    const uint64_t pages_ns = raw_pages_ns(*image, list->list, false);
+    const uint64_t sorted_ns = raw_pages_ns(*image, list->list, true);
     const uint64_t hot_ns = hot_list_ns(*image, list, what.page_size);
     if (round > 0) {  // the first includes allocation by the host
       raw.push_back(raw_ns);
+      pages.push_back(pages_ns);
+      sorted_pages.push_back(sorted_ns);
       hot.push_back(hot_ns);
     }
   }
   std::ranges::sort(raw);
+  std::ranges::sort(pages);
+  std::ranges::sort(sorted_pages);
   std::ranges::sort(hot);
   const uint64_t raw_ns = raw[raw.size() / 2];
+  const uint64_t pages_ns = pages[pages.size() / 2];
   const uint64_t hot_ns = hot[hot.size() / 2];
-  base::write_line_out(base::JsonLine("install")
-                           .number("pages", static_cast<int64_t>(list->pages))
-                           .number("run", static_cast<int64_t>(what.run))
-                           .number("raw_ns", static_cast<int64_t>(raw_ns))
-                           .number("hot_list_ns", static_cast<int64_t>(hot_ns))
-                           .number("percent_of_raw", static_cast<int64_t>(raw_ns * 100 / hot_ns))
-                           .str());
+  base::write_line_out(
+      base::JsonLine("install")
+          .number("pages", static_cast<int64_t>(list->pages))
+          .number("run", static_cast<int64_t>(what.run))
+          .number("raw_ns", static_cast<int64_t>(raw_ns))
+          .number("raw_pages_ns", static_cast<int64_t>(pages_ns))
+          .number("raw_sorted_ns", static_cast<int64_t>(sorted_pages[sorted_pages.size() / 2]))
+          .number("hot_list_ns", static_cast<int64_t>(hot_ns))
+          .number("percent_of_raw", static_cast<int64_t>(raw_ns * 100 / hot_ns))
+          .str());
+}
+
+// Decodes a list of `runs` isolated pages, again and again.
+void decode(uint64_t runs, int rounds) {
+  constexpr uint64_t kStep = 5;
+  const uint64_t memory = runs * kStep * kSmallPage;
+  hot::HotList list{.format = hot::ListFormat::hpl2,
+                    .regions = {{.base = 0, .size = memory, .offset = 0}},
+                    .memory_bytes = memory};
+  for (uint64_t i = 0; i < runs; ++i) {
+    list.runs.push_back({.region = 0, .offset = i * 7919 % runs * kStep * kSmallPage});
+  }
+  for (const hot::ListFormat format : {hot::ListFormat::hpl1, hot::ListFormat::hpl2}) {
+    const std::string data = hot::encode_hot_list(list, format);
+    std::vector<uint64_t> took;
+    for (int round = 0; round < rounds; ++round) {
+      const uint64_t start = pager::monotonic_ns();
+      const hot::HotList found = hot::parse_hot_list(data, "list");
+      took.push_back(pager::monotonic_ns() - start);
+      SNAPFORK_CHECK(hot::count_pages(found.runs) == runs);
+    }
+    std::ranges::sort(took);
+    const uint64_t ns = took[took.size() / 2];
+    base::write_line_out(base::JsonLine("decode")
+                             .text("format", format == hot::ListFormat::hpl1 ? "hpl1" : "hpl2")
+                             .number("pages", static_cast<int64_t>(runs))
+                             .number("bytes", static_cast<int64_t>(data.size()))
+                             .number("ns", static_cast<int64_t>(ns))
+                             .str());
+  }
 }
 
 // Returns the ns for each page of a hole that a list contains.
@@ -280,14 +345,14 @@ uint64_t farewell_ns(int64_t vmm, int64_t server, const std::string& record) {
 }
 
 int run(int argc, char** argv) {
-  base::Options definition("bench-pager", "install|zero|touch|farewell ...",
+  base::Options definition("bench-pager", "install|decode|zero|touch|farewell ...",
                            "The references of bench/bench-pager.sh.");
   definition.value("mem", "FILE", "the memory")
       .value("socket", "PATH", "touch: the server's, or none")
       .value("step", "N", "touch: every Nth page")
       .value("first", "N", "touch: from page N on")
       .flag("in-order", "touch: in ascending order")
-      .value("pages", "N", "install, touch: number of pages")
+      .value("pages", "N", "install, decode, touch: number of pages")
       .value("run", "N", "install: in runs of N pages")
       .flag("huge", "install: pages of 2 MiB")
       .value("rounds", "N", "install: median of N rounds")
@@ -298,7 +363,7 @@ int run(int argc, char** argv) {
   if (!options) {
     return 0;
   }
-  options->require_operands(1, 1, "install, zero, touch or farewell");
+  options->require_operands(1, 1, "install, decode, zero, touch or farewell");
   const std::string memory = options->value_or("mem", "");
   constexpr int64_t kMany = 1 << 24;
   if (options->operands()[0] == "zero") {
@@ -306,6 +371,11 @@ int run(int argc, char** argv) {
                              .number("ns_per_page", static_cast<int64_t>(zero_run_ns_per_page(
                                                         *pager::Image::open(memory))))
                              .str());
+    return 0;
+  }
+  if (options->operands()[0] == "decode") {
+    decode(static_cast<uint64_t>(options->number("pages", 1, kMany, 20000)),
+           static_cast<int>(options->number("rounds", 1, 1000, 5)));
     return 0;
   }
   if (options->operands()[0] == "farewell") {
