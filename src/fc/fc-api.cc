@@ -12,10 +12,10 @@
 
 #include "base/error.h"
 #include "base/input.h"
-#include "base/json_object.h"
 #include "base/options.h"
 #include "base/output.h"
 #include "base/program.h"
+#include "fc/api_reply.h"
 #include "http/client.h"
 
 namespace {
@@ -77,23 +77,6 @@ http::Client connect(const std::string& socket, const base::Deadline& until,
   }
 }
 
-// Returns the text of an error: of Firecracker ("fault_message"), of its HTTP server ("error"),
-// else the whole body.
-std::string fault_message(const std::string& body) {
-  try {
-    const auto reply = base::JsonObject::parse(body, "the reply");
-    for (const std::string_view key : {"fault_message", "error"}) {
-      const std::string* raw = reply.find(key);
-      if (std::optional<std::string> text = raw != nullptr ? base::json_text(*raw) : std::nullopt) {
-        return std::move(*text);
-      }
-    }
-  } catch (const base::BadData&) {
-    // Not JSON, for instance the raw line break that 1.16.1 puts into the message of a 413.
-  }
-  return body;
-}
-
 int run(int argc, char** argv) {
   base::Options options(
       "fc-api", "[options] SOCKET METHOD PATH [BODY|-]",
@@ -121,13 +104,10 @@ int run(int argc, char** argv) {
   if (!reply.body.empty()) {
     base::write_line_out(reply.body);
   }
-  constexpr unsigned kFirstSuccess = 200;
-  constexpr unsigned kFirstRedirect = 300;
-  if (reply.status >= kFirstSuccess && reply.status < kFirstRedirect) {
-    return 0;
+  if (const std::string failure = fc::failure_of(call.method, call.path, reply); !failure.empty()) {
+    throw base::Refused(failure);
   }
-  throw base::Refused("cannot " + call.method + " " + base::quoted(call.path) + ": " +
-                      std::to_string(reply.status) + ": " + fault_message(reply.body));
+  return 0;
 }
 
 }  // namespace

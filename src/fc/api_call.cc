@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Waits for a Firecracker's API, and calls GET /version.
-#include "fc/version_query.h"
+// Waits for the API of a Firecracker, and makes one call.
+#include "fc/api_call.h"
 
 #include <sys/eventfd.h>
 
@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/json_object.h"
 #include "base/socket_probe.h"
+#include "fc/api_reply.h"
 #include "http/client.h"
 
 namespace fc {
@@ -35,8 +36,8 @@ std::string version_in(const http::Client::Reply& reply) {
 
 }  // namespace
 
-VersionAnswer ask_version(const std::string& socket, const base::Deadline& deadline,
-                          const std::atomic<bool>& stop) {
+ApiAnswer ask_version(const std::string& socket, const base::Deadline& deadline,
+                      const std::atomic<bool>& stop) {
   try {
     for (;;) {
       std::optional<http::Client> client =
@@ -44,38 +45,53 @@ VersionAnswer ask_version(const std::string& socket, const base::Deadline& deadl
       if (client) {
         const pid_t pid = base::probe_socket(socket).pid;
         return {.version = version_in(client->request("GET", "/version", "", deadline)),
-                .pid = pid,
-                .failure = {}};
+                .pid = pid};
       }
       if (stop || deadline.passed()) {
-        return {.version = {}, .pid = 0, .failure = "it did not open its API socket in time"};
+        return {.version = {}, .failure = "it did not open its API socket in time"};
       }
       std::this_thread::sleep_for(kWaitStep);
     }
   } catch (const std::exception& error) {
-    return {.version = {}, .pid = 0, .failure = error.what()};
+    return {.version = {}, .failure = error.what()};
   }
 }
 
-VersionQuery::VersionQuery(std::string socket, const base::Deadline& deadline)
+ApiAnswer load_snapshot(const std::string& socket, const std::string& body,
+                        const base::Deadline& deadline) {
+  try {
+    constexpr const char* kPath = "/snapshot/load";
+    std::optional<http::Client> client = http::Client::connect(socket, deadline, http::Trust::any);
+    if (!client) {
+      return {.version = {}, .failure = "its API socket is closed"};
+    }
+    const http::Client::Reply reply = client->request("PUT", kPath, body, deadline);
+    std::string failure = failure_of("PUT", kPath, reply);
+    return {.version = {}, .refused = !failure.empty(), .failure = std::move(failure)};
+  } catch (const std::exception& error) {
+    return {.version = {}, .failure = error.what()};
+  }
+}
+
+ApiCall::ApiCall(const std::function<ApiAnswer(const std::atomic<bool>& stop)>& call)
     : done_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!done_) {
     base::throw_errno("cannot create an eventfd");
   }
-  thread_ = std::thread([this, socket = std::move(socket), deadline] {
-    answer_ = ask_version(socket, deadline, stop_);
+  thread_ = std::thread([this, call] {
+    answer_ = call(stop_);
     ::eventfd_write(done_.get(), 1);
   });
 }
 
-VersionQuery::~VersionQuery() {
+ApiCall::~ApiCall() {
   stop_ = true;
   if (thread_.joinable()) {
     thread_.join();
   }
 }
 
-VersionAnswer VersionQuery::answer() {
+ApiAnswer ApiCall::answer() {
   if (thread_.joinable()) {
     thread_.join();
   }

@@ -1,96 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // fc-run: starts one Firecracker and stays with it until it ends.
-#include <linux/close_range.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <array>
-#include <cerrno>
 #include <chrono>
-#include <csignal>
-#include <limits>
 #include <optional>
 #include <string>
-#include <system_error>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/effect.h"
 #include "base/error.h"
-#include "base/fd.h"
 #include "base/options.h"
 #include "base/output.h"
 #include "base/program.h"
 #include "fc/jail_exchange.h"
-#include "fc/supervise.h"
 #include "fc/vmm_directory.h"
 #include "fc/vmm_request.h"
-#include "fc/vmm_signals.h"
 #include "fc/waiting_vmm.h"
+#include "launch/guest_verb.h"
+#include "launch/start.h"
 
 namespace {
 
-constexpr int64_t kStartTimeoutMs = 10'000;
 constexpr int64_t kGraceMs = 5'000;
-
-// The VMM lives longer than a command, so no lock and no pipe of the caller may stay open in this
-// process. Keeps the descriptor that failures are reported to.
-void close_inherited_descriptors() {
-  unsigned first = STDERR_FILENO + 1;
-  if (const std::optional<int> kept = fc::error_descriptor()) {
-    const auto number = static_cast<unsigned>(*kept);
-    if (number > first) {
-      ::syscall(SYS_close_range, first, number - 1, 0);
-    }
-    first = number + 1;
-  }
-  ::syscall(SYS_close_range, first, ~0U, 0);
-}
-
-// Starts the VMM in a child, which lives on, and returns once it runs.
-int detach(const fc::VmmRequest& request) {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
-    base::throw_errno("cannot create a pipe");
-  }
-  base::Fd read(ends[0]);
-  base::Fd write(ends[1]);
-  const pid_t caller = ::getpid();
-  const pid_t child = ::fork();
-  if (child < 0) {
-    base::throw_errno("cannot start a process");
-  }
-  if (child == 0) {
-    read.reset();
-    return fc::supervise(request, {.caller = caller, .ready_fd = write.get()});
-  }
-  write.reset();
-  std::array<std::byte, 1> ready{};
-  ssize_t length = 0;
-  do {
-    length = ::read(read.get(), ready.data(), ready.size());
-  } while (length < 0 && errno == EINTR);
-  if (length == 1) {
-    ::kill(child, fc::kDetach);
-    return 0;
-  }
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  // It has reported its failure itself.
-  ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : static_cast<int>(base::ExitCode::wrapper));
-}
-
-// The statuses of the VMM use the same range as those of a failed system call.
-int start(const fc::VmmRequest& request, pid_t caller, bool detached) {
-  try {
-    return detached ? detach(request) : fc::supervise(request, {.caller = caller});
-  } catch (const std::system_error& error) {
-    throw base::Error(base::ExitCode::wrapper, error.what());
-  }
-}
 
 std::optional<fc::JailRequest> read_jail(const base::ParsedOptions& parsed) {
   if (!parsed.has("jailer")) {
@@ -127,15 +59,10 @@ std::optional<fc::JailRequest> read_jail(const base::ParsedOptions& parsed) {
 }
 
 fc::VmmRequest read_request(const base::ParsedOptions& parsed) {
-  fc::VmmRequest request;
-  request.program = parsed.value_or("firecracker", request.program);
-  request.arguments = parsed.values("arg");
+  fc::VmmRequest request = launch::read_start_options(parsed);
   request.guest = parsed.value("guest");
-  request.netns = parsed.value("netns");
   request.taps = parsed.values("tap");
   request.vsock = parsed.value("vsock");
-  request.start_timeout =
-      std::chrono::milliseconds(parsed.seconds_as_ms("start-timeout", kStartTimeoutMs));
   request.directory = parsed.value_or("dir", "");
   request.id = parsed.value_or("id", "");
   if (request.directory.empty() || request.id.empty()) {
@@ -166,19 +93,17 @@ bool exchange_files(const base::ParsedOptions& parsed, base::Effect effect) {
 }
 
 int run(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "guest") {
+    return launch::run_guest_verb(argc - 1, argv + 1);
+  }
   base::Options options("fc-run", "[OPTION]... --dir DIR --id ID",
                         "Start one Firecracker, and stay with it until it ends.");
-  options.value("firecracker", "PATH", "the program (default: from the PATH)")
-      .value("arg", "ARG", "an argument for it; may be repeated")
-      .value("dir", "DIR", "the directory for its socket, pid and console")
+  launch::add_start_options(options);
+  options.value("dir", "DIR", "the directory for its socket, pid and console")
       .value("id", "ID", "its id, or a hash of it")
       .value("guest", "PATH", "the directory of its guest, kept in DIR/guest")
-      .value("netns", "NAME", "start it in this network namespace")
       .value("tap", "TAP", "a tap that it will use: must exist and be unused")
-      .value("vsock", "PATH", "the vsock socket that it will make")
-      .value("start-timeout", "SECONDS", "limit until its API answers (default 10)")
-      .value("caller", "PID", "end if PID is not the parent")
-      .flag("detach", "return once its API answers; it lives on");
+      .value("vsock", "PATH", "the vsock socket that it will make");
   base::add_dry_run(options, "check all that can be checked, and start nothing");
   options.group("Jail");
   options.value("jailer", "PATH", "start Firecracker by this jailer, as another user")
@@ -198,19 +123,20 @@ int run(int argc, char** argv) {
       .value("copy-from-jail", "PATH", "copy it, so that the VMM cannot change it");
   options.footer(
       "Prints one record once the API answers. HUP, INT and TERM are passed on.\n"
+      "For a guest of the store: fc-run guest (see fc-run guest --help).\n"
       "Exit: that of Firecracker, or 128 and its signal; 1 DIR is in use, 2 usage,\n"
       "125 it did not start, 126, 127 it cannot be executed. See fc-run(1).");
   const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
   if (!parsed) {
     return 0;
   }
-  close_inherited_descriptors();
+  launch::close_inherited_descriptors(std::nullopt);
   const base::Effect effect = base::effect_of(*parsed);
   parsed->require_operands(0, 0, "no operand");
   if (const std::optional<std::string> socket = parsed->value("socket")) {
-    base::write_line_out(fc::describe_waiting_vmm(
-        *socket, parsed->values("tap"),
-        std::chrono::milliseconds(parsed->seconds_as_ms("start-timeout", kStartTimeoutMs))));
+    base::write_line_out(fc::describe_waiting_vmm(*socket, parsed->values("tap"),
+                                                  std::chrono::milliseconds(parsed->seconds_as_ms(
+                                                      "start-timeout", launch::kStartTimeoutMs))));
     return 0;
   }
   if (parsed->has("end")) {
@@ -223,15 +149,13 @@ int run(int argc, char** argv) {
   if (exchange_files(*parsed, effect)) {
     return 0;
   }
-  const pid_t caller = static_cast<pid_t>(
-      parsed->number("caller", 1, std::numeric_limits<pid_t>::max(), ::getppid()));
   const fc::VmmRequest request = read_request(*parsed);
   if (base::is_dry_run(effect)) {
     fc::check_request(request);
     fc::VmmDirectory::check(request.directory);
     return 0;
   }
-  return start(request, caller, parsed->has("detach"));
+  return launch::start(*parsed, request, nullptr);
 }
 
 }  // namespace
