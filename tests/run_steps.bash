@@ -16,6 +16,11 @@ vm_dir() { # <id>
   printf '%s/run/vm/%s' "$BATS_TEST_TMPDIR" "$(snapshot-meta session-name "$1")"
 }
 
+# Prints the pid of the fc-run that started the VMM of a guest.
+runner_of() { # <id>
+  ps -o ppid= -p "$(cut -d ' ' -f 1 "$(vm_dir "$1")/pid")" | tr -d ' '
+}
+
 # Starts `run` of the fork `a` and waits until it stops at a step: run-prepare, fc-run, run-begin, load, hook, or resume. Its
 # pid is in spawned_pid, that of the step in the file `reached`. The step must not watch its standard output, as tail does: it
 # would end with a driver that is killed.

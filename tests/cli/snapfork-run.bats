@@ -222,12 +222,14 @@ assert_clean() { # <id>
   make_template
   make_fork a
   mkdir bin # a guest with such memory needs a pool of huge pages
-  cat >bin/snapshot-meta <<SH
+  cat >bin/fc-run <<SH
 #!/bin/bash
 set -o pipefail
-'$(type -P snapshot-meta)' "\$@" | sed 's/^backend\tfile\t.*/backend\tuffd\tits memory has 2 MiB pages/'
+[[ \$1 == guest ]] || exec '$(type -P fc-run)' "\$@"
+template-lock --exclusive --no-wait --fd "\$4" "\$2"
+SNAPFORK_LOCK_FD=\$4 snapshot-meta run-prepare "\$2" | sed 's/^backend\tfile\t.*/backend\tuffd\tits memory has 2 MiB pages/'
 SH
-  chmod +x bin/snapshot-meta
+  chmod +x bin/fc-run
   local _
   for _ in 1 2; do
     FAKE_VERIFY=$PWD/memory PATH=$PWD/bin:$PATH run -0 --separate-stderr run_fork a
@@ -414,7 +416,7 @@ SH
     assert_equal "$(<vsock)" "$own/vsock.sock"
     assert_contains "$(<opened)" "$own/rootfs"
     refute_contains "$(<opened)" /somewhere
-    kill -KILL "$(pgrep -f "^fc-run .*--dir $(vm_dir a) ")" # which would remove the socket
+    kill -KILL "$(runner_of a)" # which would remove the socket
     wait_until 20 no_vmm
     [[ -S $own/vsock.sock ]]
   done
@@ -491,7 +493,7 @@ remove_guest() { # <id>
   mkfifo started
   # Each end of the FIFO waits for the other.
   printf '#!/bin/bash\nread -r _ <%q\necho "$*" >>%q\n' "$PWD/started" "$PWD/order" >bin/hotpage-record
-  printf '#!/bin/bash\n[[ " $* " != *" --caller "* ]] || echo >%q\nexec %q "$@"\n' "$PWD/started" "$(type -P fc-run)" >bin/fc-run
+  printf '#!/bin/bash\n[[ " $* " != *" --dir "*" --caller "* ]] || echo >%q\nexec %q "$@"\n' "$PWD/started" "$(type -P fc-run)" >bin/fc-run
   printf '#!/bin/bash\n[[ $* != *snapshot/load* ]] || echo load >>%q\nexec %q "$@"\n' "$PWD/order" "$(type -P fc-api)" >bin/fc-api
   chmod +x bin/*
   PATH=$PWD/bin:$PATH run_fork a
@@ -504,20 +506,53 @@ load"
   make_template
   make_fork a
   local step
-  for step in run-prepare fc-run run-begin load hook resume; do
+  for step in fc-run hook resume; do
     stop_run_at "$step"
+    kill -s TERM "$spawned_pid"
+    wait_until 20 is_gone "$spawned_pid"
+    assert_clean a
+  done
+  # With --wait, the driver does each step by a call.
+  for step in run-prepare fc-run run-begin load hook resume; do
+    stop_run_at "$step" --wait
     kill -s TERM "$spawned_pid"
     wait_until 20 is_gone "$spawned_pid"
     assert_clean a
   done
 }
 
+@test "a signal or a kill while the VMM loads leaves nothing, and the next run works" {
+  make_template
+  make_fork a
+  local signal option
+  for signal in TERM INT KILL; do
+    for option in --quiet --wait; do
+      FAKE_FAIL=hang-load spawn_to out "$(type -P snapfork)" run --detach --firecracker "$fake" "$option" a
+      wait_until 20 is_running a || fail "$(<out)"
+      kill -s "$signal" "$spawned_pid"
+      wait_until 20 is_gone "$spawned_pid"
+      wait_until 20 no_vmm
+      if [[ $signal == KILL ]]; then
+        # With --wait, fc-api holds the lock until its call has failed.
+        wait_until 20 snapfork -q run --detach --firecracker "$fake" a
+        snapfork stop a
+      fi
+      assert_clean a
+    done
+  done
+}
+
+is_running() { # <id>
+  [[ $(snapshot-meta state "$1" 2>/dev/null) == Running ]]
+}
+
 @test "a driver that is killed at any step of run leaves no VMM, and the next run works" {
   make_template
   make_fork a
   local step
-  for step in run-prepare fc-run run-begin load hook resume; do
-    stop_run_at "$step"
+  for step in fc-run hook resume {run-prepare,fc-run,run-begin,load,hook,resume}' --wait'; do
+    # shellcheck disable=SC2086 # words
+    stop_run_at $step
     kill -KILL "$spawned_pid"
     kill -KILL "$(<reached)" # an orphaned step holds the lock until it ends
     wait_until 20 no_vmm

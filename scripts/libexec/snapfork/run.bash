@@ -2,10 +2,18 @@
 # snapfork run: starts a Firecracker and loads a fork into it, or becomes a command that does so.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
+# What fc-run guest cannot do: a jail, a VMM that waits, another lock than that of the guest, the page server.
+can_start_at_once() {
+  [[ $backend != uffd && -z $socket$jailer$lock_timeout$outer_locks ]] && ((!prepare && !dry_run))
+}
+
 if ((has_command)); then
   parts+=(pager_path pager run_command)
+elif can_start_at_once; then
+  parts+=(vmm pager)
+  for part in pager_path vmm_result start_at_once; do read_file "$libexec/lib/$part.bash"; done
 else
-  parts+=(pager_path vmm pager)
+  parts+=(pager_path vmm_result vmm pager)
 fi
 
 run() {
@@ -21,6 +29,14 @@ run() {
       check_jail_options
     fi
     require_guest "${operands[0]}"
+    if can_start_at_once; then
+      ! start_at_once "${operands[0]}" || return 0
+      read_parts
+      if ((${#lock_fds[@]})); then
+        start_with_facts "${operands[0]}"
+        return
+      fi
+    fi
   fi
   under_locks --exclusive --no-wait "${operands[0]}" ::: "${operands[0]}"
 }

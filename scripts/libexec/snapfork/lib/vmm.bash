@@ -2,28 +2,15 @@
 # vmm.bash: starts a Firecracker for a guest, loads the guest, and undoes that after a failure.
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables: see scripts/snapfork
 
-readonly vmm_record_form='"pid":([0-9]+),"api_socket":.*,"console":("([^"\]|\\.)*"|null),"version":"([^"\]*)","firecracker_id":("[^"\]*")'
-
-vmm_id=''      # the guest
-vmm_session='' # its session name
-vmm_dir=''     # RUN/vm/SESSION
-vmm_runner=''  # the process fc-run, a child of this process
-vmm_pid=''     # of the Firecracker
-vmm_recorded=0 # 1: run-begin has recorded it
-vmm_vsock=''   # the socket that the load makes
-vmm_taps=()    # the taps that the guest will use, as options of fc-run
-vmm_backend='' # what --backend auto means for it
-vmm_hot=''     # the hot list of its template, if there is one
-loads_paused=0 # 1: the guest is loaded paused, and resumed by a later call
-made_session=0 # 1: this flow has made the session
-passed=''      # the last signal that was passed on to the VMM
-marked=0       # see `mark`
-
 # Starts a VMM, loads the guest and resumes it. The guest is Running in the store before the load, and the lock is held
 # until the load is done, so no other command can start in between.
 start_guest() { # <id>
+  prepare_guest "$1"
+  start_prepared "$1"
+}
+
+start_prepared() { # <id>
   local id=$1
-  prepare_guest "$id"
   if ((prepare)); then
     if ((dry_run)); then
       show "${vmm_start[@]}" --detach
@@ -66,14 +53,20 @@ start_guest() { # <id>
 
 # The checks before anything is started, and the facts of the guest.
 prepare_guest() { # <id>
-  local id=$1 lines kind value more call=(snapshot-meta run-prepare "${forced[@]}" "${tap_options[@]}")
+  local id=$1 lines call=(snapshot-meta run-prepare "${forced[@]}" "${tap_options[@]}")
   require_run_dir "run '$id'"
   [[ -z $jailer ]] || call+=(--jail)
   [[ -z $mmds || -r $mmds ]] || fail 5 "cannot read '$mmds' for --mmds"
   show "${call[@]}" "$id"
   ((!dry_run)) || call+=(--dry-run)
   ask lines "${call[@]}" "$id"
-  vmm_id=$id
+  take_facts "$id" "$lines"
+}
+
+# Takes the lines that snapshot-meta run-prepare and fc-run guest print.
+take_facts() { # <id> <lines>
+  local kind value more
+  vmm_id=$1
   while IFS=$'\t' read -r kind value more; do
     case $kind in
       session) vmm_session=$value vmm_dir=$run_dir/vm/$value ;;
@@ -84,7 +77,7 @@ prepare_guest() { # <id>
       file) jail_files+=(--jail-write "$value") ;;
       shared) jail_files+=(--jail-show "$value") ;;
     esac
-  done <<<"$lines"
+  done <<<"$2"
   [[ -n $socket ]] || vmm_call
   if ((!dry_run)); then
     undo=undo_start
@@ -103,13 +96,6 @@ vmm_call() {
   [[ -z $vmm_vsock ]] || vmm_start+=(--vsock "$vmm_vsock")
   vmm_start+=("${vmm_taps[@]}")
   [[ -z $jailer ]] || add_jail
-}
-
-# Sets seconds_NAME to the seconds since the last call.
-mark() { # <name>
-  local now=${EPOCHREALTIME/[.,]/}
-  printf -v "seconds_$1" '%d.%06d' $(((now - marked) / 1000000)) $(((now - marked) % 1000000))
-  marked=$now
 }
 
 open_session() { # <id>
@@ -168,17 +154,6 @@ use_waiting_vmm() {
   read_vmm_record
 }
 
-read_vmm_record() {
-  [[ $vmm_record =~ $vmm_record_form ]] || fail 125 "cannot read the record of the VMM: $vmm_record"
-  vmm_pid=${BASH_REMATCH[1]} vmm_console=${BASH_REMATCH[2]}
-  vmm_version=${BASH_REMATCH[4]} vmm_firecracker_id=${BASH_REMATCH[5]}
-  vmm_api=${socket:-$vmm_dir/api.sock}
-  [[ $vmm_api == /* ]] || vmm_api=$PWD/$vmm_api
-  [[ -n $jailer ]] || return 0
-  vmm_api=$vmm_dir/jail/api.sock
-  [[ -z $vmm_vsock ]] || vmm_vsock=$vmm_dir/jail/${vmm_vsock##*/}
-}
-
 # Loads the guest, paused. If the clock in the state cannot be set forward, Firecracker says so only when it loads, and it
 # is dead then: a new one loads without that.
 load_guest() { # <id>
@@ -233,90 +208,10 @@ fail_begin() { # <status of run-begin>
   exit "$1"
 }
 
-# For `fork --from-running`, which restores its source with the options that it was started with.
-record_options() {
-  local words=("${tap_options[@]}")
-  [[ -z $netns ]] || words+=(--netns "$netns")
-  [[ $asked_clock == auto ]] || words+=(--clock "$asked_clock")
-  [[ -z $after_load ]] || words+=(--after-load "$after_load")
-  [[ -z $on_ready ]] || words+=(--on-ready "$on_ready")
-  words+=(--load-timeout "$load_timeout")
-  [[ -z $jailer ]] || add_jail_options
-  [[ ! -d $vmm_dir ]] || printf '%s\0' "${words[@]}" >"$vmm_dir/options"
-}
-
 # The session of a VMM that has ended.
 renew_session() { # <id>
   close_named_session "$vmm_session"
   open_session "$1"
-}
-
-resume_guest() {
-  step fc-api --timeout "$load_timeout" "$vmm_api" PATCH /vm '{"state":"Resumed"}' \
-    || fail 125 "cannot run '$vmm_id': its VMM does not resume it"
-}
-
-# No snapshot has the contents of MMDS.
-fill_mmds() {
-  [[ -n $mmds ]] || return 0
-  show fc-api "$vmm_api" PUT /mmds - "<$mmds"
-  attend mmds_call || fail 125 "cannot run '$vmm_id': its VMM does not take '$mmds' for MMDS"
-}
-
-mmds_call() {
-  exec fc-api --timeout "$load_timeout" "$vmm_api" PUT /mmds - <"$mmds"
-}
-
-# Runs a command of the user with the facts of the guest in its environment.
-run_hook() { # <option> <command>
-  local status=0
-  [[ -n $2 ]] || return 0
-  show bash -c "$2"
-  attend become_hook "$2" || status=$?
-  ((!status)) || fail 125 "cannot run '$vmm_id': the command of $1 ended with status $status"
-}
-
-become_hook() { # <command>
-  export SNAPFORK_FORK=$vmm_id SNAPFORK_VMM_PID=$vmm_pid SNAPFORK_API_SOCKET=$vmm_api SNAPFORK_VMM_VERSION=$vmm_version \
-    SNAPFORK_STATE=$root/guests/$vmm_id/snapshots/snapshot-latest/state SNAPFORK_NETNS=$netns SNAPFORK_VSOCK=$vmm_vsock \
-    SNAPFORK_MEMORY=$root/guests/$vmm_id/snapshots/snapshot-latest/memory SNAPFORK_BACKEND=$backend
-  exec bash -c "$1" >&2
-}
-
-print_run_record() {
-  local api vsock=null
-  json_string api "$vmm_api"
-  [[ -z $vmm_vsock ]] || json_string vsock "$vmm_vsock"
-  hold_signals
-  trap '' PIPE
-  printf '{"type":"run","v":1,"id":"%s","pid":%d,"api_socket":%s,"vsock_path":%s,"console":%s,"version":"%s","firecracker_id":%s,"backend":"%s","seconds":{"start":%s,"load":%s,"hooks":%s,"resume":%s}}\n' \
-    "$vmm_id" "$vmm_pid" "$api" "$vsock" "$vmm_console" "$vmm_version" "$vmm_firecracker_id" "$backend" \
-    "$seconds_start" "$seconds_load" "$seconds_hooks" "$seconds_resume" 2>/dev/null \
-    || fail 125 "cannot write 'standard output'"
-}
-
-# The guest runs: leaves it, or stays until its VMM ends, and exits with its status.
-finish_start() {
-  undo=''
-  if [[ -n $socket ]]; then return; fi
-  if ((detach)); then
-    kill -s USR1 "$vmm_runner" 2>/dev/null || true # it may have ended by now
-    return
-  fi
-  local status=0 waited signal
-  for signal in HUP INT TERM; do
-    # shellcheck disable=SC2064 # the signal of now
-    trap "passed=$signal; kill -s $signal $vmm_runner 2>/dev/null || true" "$signal"
-  done
-  # A signal ends `wait` as well, with a status of its own. 127: the status was returned by the call before.
-  while
-    passed='' waited=0
-    wait "$vmm_runner" 2>/dev/null || waited=$?
-    ((waited == 127)) || status=$waited
-    ((waited != 127)) && [[ -n $passed ]]
-  do :; done
-  trap - EXIT
-  exit "$status"
 }
 
 # Ends the VMM that fc-run started, and removes its directory.
