@@ -19,6 +19,7 @@
 #include "pager/kernel/invariant.h"
 #include "pager/kernel/read_ticker.h"
 #include "pager/kernel/rseq.h"
+#include "pager/kernel/short_slice.h"
 #include "pager/serve/crash_mark.h"
 
 namespace pager {
@@ -132,6 +133,7 @@ void Session::run() {
   constexpr size_t kNameBytes = 15;
   static_cast<void>(
       ::pthread_setname_np(::pthread_self(), ("vm " + id_).substr(0, kNameBytes).c_str()));
+  request_short_slice();
   leave_rseq();
   mark_crashes_of(key_);
   try {
