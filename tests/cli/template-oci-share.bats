@@ -98,7 +98,7 @@ shares_with_a_local_template() { # <filesystem>
   cmp "$(memory_of base)" "$(memory_of b)"
 }
 
-# Leaves so many MiB free on the filesystem of the store.
+# Leaves that many MiB free on the filesystem of the store.
 leave_free() { # <MiB>
   fallocate -l $(($(stat -f -c '%f * %S' .) - ($1 << 20))) fill
 }
