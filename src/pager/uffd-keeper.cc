@@ -13,13 +13,16 @@
 
 #include "base/descriptor_limit.h"
 #include "base/error.h"
+#include "base/json_line.h"
 #include "base/message.h"
 #include "base/open_files.h"
 #include "base/options.h"
+#include "base/output.h"
 #include "base/program.h"
 #include "pager/keep/keeper.h"
 #include "pager/keep/least_privilege.h"
 #include "pager/kernel/features.h"
+#include "pager/killtest/kill_test.h"
 #include "pager/serve/server_process.h"
 #include "store/inherited_locks.h"
 
@@ -33,7 +36,12 @@ base::Options make_options() {
       .value("hang-timeout", "S", "kill a server that does not serve for S seconds (2); 0: never")
       .value("on-poisonous-session", "WHAT", "if it ends 3 servers within 10 s: kill or hold")
       .value("server", "PROGRAM", "the page server (uffd-serve beside this program)")
+      .flag("kill-test", "kill servers under scratch guests that verify every byte")
+      .value("kills", "N", "of --kill-test: the number of kills (100)")
+      .value("guests", "N", "of --kill-test: the number of guests (2)")
+      .value("guest-cpu", "N", "of --kill-test: run the guests on this CPU only")
       .footer(
+          "With --kill-test: 0 all bytes were right; 1 a wrong byte, or a hang.\n"
           "Exit: that of the last server, when it has ended by itself; 2 usage; 5 system error.\n"
           "See uffd-keeper(1) and uffd-serve(1).");
   options.unlisted();
@@ -75,6 +83,44 @@ int run_for(pager::ServerProgram program, base::Fd socket, int signals) {
       .run();
 }
 
+// uffd-keeper --kill-test
+int test_kills(const base::ParsedOptions& options, char** first, char** end) {
+  constexpr int64_t kMostKills = 1'000'000;
+  constexpr int64_t kMostGuests = 64;
+  constexpr int64_t kMostCpus = 1023;
+  pager::KillTestSettings settings;
+  settings.kills = static_cast<uint64_t>(options.number("kills", 1, kMostKills, 100));
+  settings.guests = static_cast<size_t>(options.number("guests", 1, kMostGuests, 2));
+  if (options.has("guest-cpu")) {
+    settings.guest_cpu = static_cast<int>(options.number("guest-cpu", 0, kMostCpus, 0));
+  }
+  settings.keeper = {std::filesystem::read_symlink("/proc/self/exe"), "--server",
+                     options.value_or("server", default_server()), "--"};
+  settings.keeper.insert(settings.keeper.end(), first, end);
+  const pager::KillTestReport report = pager::run_kill_test(settings);
+  if (base::message_style().json) {
+    base::write_line_out(base::JsonLine("kill-test")
+                             .number("kills", static_cast<int64_t>(report.kills))
+                             .number("vmms", static_cast<int64_t>(report.vmms))
+                             .number("verified_pages", static_cast<int64_t>(report.verified_pages))
+                             .number("wait_median_ns", static_cast<int64_t>(report.median_ns))
+                             .number("wait_p99_ns", static_cast<int64_t>(report.p99_ns))
+                             .number("wait_max_ns", static_cast<int64_t>(report.max_ns))
+                             .str());
+    return 0;
+  }
+  const auto time = [](uint64_t ns) {
+    constexpr uint64_t kNsPerUs = 1000;
+    return std::to_string(ns / kNsPerUs) + " us";
+  };
+  base::write_line_out(std::to_string(report.kills) + " servers were killed; " +
+                       std::to_string(report.vmms) + " VMMs read no wrong byte (" +
+                       std::to_string(report.verified_pages) + " pages verified)");
+  base::write_line_out("wait of a guest around a kill: median " + time(report.median_ns) +
+                       ", p99 " + time(report.p99_ns) + ", max " + time(report.max_ns));
+  return 0;
+}
+
 int run(int argc, char** argv) {
   char** const end = argv + argc;
   char** const dashes =
@@ -85,6 +131,14 @@ int run(int argc, char** argv) {
     return 0;
   }
   options->require_operands(0, 0, "");
+  if (options->has("kill-test")) {
+    return test_kills(*options, std::min(dashes + 1, end), end);
+  }
+  for (const char* name : {"kills", "guests", "guest-cpu"}) {
+    if (options->has(name)) {
+      throw base::UsageError("the option --" + std::string(name) + " needs --kill-test");
+    }
+  }
   if (dashes == end) {
     throw base::UsageError("the options of uffd-serve are needed, after '--'");
   }

@@ -75,3 +75,12 @@ finds() { # <extended regular expression> <function> [argument]...
   serve_memory --keep -q
   finds 'not [0-9]' stop_servers_under_the_model 10000 --socket s.sock --vmms 8
 }
+
+@test "the kill test of an operator finds a successor that does not wake, and one that does not replay removals" {
+  use_wrong no-wake
+  TMPDIR=$PWD run -1 uffd-keeper --kill-test --kills 100000
+  assert_contains "$output" hangs
+  use_wrong no-ring
+  TMPDIR=$PWD run -1 uffd-keeper --kill-test --kills 100000 --guests 4
+  assert_contains "$output" ', not 0'
+}
