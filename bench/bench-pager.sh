@@ -252,6 +252,7 @@ bench_huge() {
 
 bench_install() { # <neighbors in a run> <what> <aim>
   local line
+  chmod 0444 "$dir/memory" # sealed, as that of a template
   line=$("$HELPERS/bench-pager" install --mem "$dir/memory" --pages "$pages" --run "$1" --rounds "$rounds")
   row "hot list of $pages pages, $2, rate as a share of a raw 64 KiB UFFDIO_COPY loop" \
     "$(jq -r '.percent_of_raw / 100' <<<"$line") ($(jq -r '.hot_list_ns / .pages | floor' <<<"$line") ns a page)" \
