@@ -125,6 +125,49 @@ teardown() {
   release_vmm
 }
 
+@test "uffd-keeper: a keeper that has no descriptor left: the server warns and serves, and earlier guests survive" {
+  require_userfaultfd
+  require_cmd prlimit
+  serve_control --keep
+  uffd-ctl create vm=memory late=memory
+  hold_vmm s/vm.sock --pages 10
+  wait_for_successor
+  # Three are free: a session needs five, and the connection before it needs one.
+  local fd free=3
+  for ((fd = 0; free > 0; fd++)); do
+    [[ -e /proc/$server/fd/$fd || -L /proc/$server/fd/$fd ]] || free=$((free - 1))
+  done
+  prlimit --pid "$server" --nofile="$fd:" # the soft limit
+  run -0 probe --socket s/late.sock
+  assert_logged 'the keeper cannot hold more'
+  prlimit --pid "$server" --nofile=1024:
+  kill_server
+  is_served vm
+  release_vmm
+}
+
+@test "uffd-keeper: a server that speaks another version of the messages is ended, and the next one serves" {
+  require_userfaultfd
+  require_cmd python3
+  serve_control --keep
+  uffd-ctl create vm=memory
+  hold_vmm s/vm.sock --pages 10
+  local pid
+  wait_for_successor
+  pid=$(serving_pid)
+  # Sends a packet of version 99 over the server's own socket to the keeper.
+  python3 -c 'import os, socket, struct, sys, ctypes
+pid = int(sys.argv[1])
+fd = int(next(a for a in open(f"/proc/{pid}/cmdline").read().split("\0") if a.startswith("--keeper-fd=")).split("=")[1])
+pidfd = os.pidfd_open(pid)
+taken = ctypes.CDLL(None).syscall(438, pidfd, fd, 0)
+socket.socket(fileno=taken).send(struct.pack("IIIIQQQ", 99, 0, 0, 0, 0, 0, 0))' "$pid"
+  wait_until 10 is_replaced "$pid"
+  assert_logged 'killing the page server'
+  wait_until 10 is_served vm
+  release_vmm
+}
+
 @test "uffd-keeper: a completion continues after kill -9, and a client that asks again waits for it" {
   require_userfaultfd
   serve_control --keep

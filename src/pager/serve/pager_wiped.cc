@@ -76,7 +76,7 @@ void Pager::restore_endpoints() {
   }
 }
 
-// The thread of a session copies its state, and tells the keeper.
+// The thread of a session copies its state, and gives the copy to the keeper.
 void Pager::restore_states() {
   for (auto& [key, connected] : connected_) {
     if (records_.is_free(connected.id)) {
