@@ -138,8 +138,13 @@ teardown() {
     [[ -e /proc/$server/fd/$fd || -L /proc/$server/fd/$fd ]] || free=$((free - 1))
   done
   prlimit --pid "$server" --nofile="$fd:" # the soft limit
-  run -0 probe --socket s/late.sock
-  assert_logged 'the keeper cannot hold more'
+  run probe --socket s/late.sock
+  # The keeper also uses a descriptor now and then, and may have none for the connection.
+  if ((status == 0)); then
+    assert_logged 'the keeper cannot hold more'
+  else
+    assert_logged 'cannot accept'
+  fi
   prlimit --pid "$server" --nofile=1024:
   kill_server
   is_served vm
