@@ -9,6 +9,7 @@
 #include <array>
 #include <chrono>
 #include <csignal>
+#include <functional>
 #include <numeric>
 #include <vector>
 
@@ -185,6 +186,16 @@ class ScratchVmm {
   std::vector<uint64_t> written_;  // the value of written_word(); 0: none
 };
 
+void run_vmm_process(const std::string& socket, const Random& random, const KillRecord& kills,
+                     GuestRecord& record) {
+  try {
+    Waits waits(kills, record);
+    static_cast<void>(ScratchVmm(socket, waits, record).run(random));
+  } catch (const std::exception& error) {
+    record.failure.set(error);
+  }
+}
+
 }  // namespace
 
 void run_scratch_guest(const std::string& socket, uint64_t seed, std::optional<int> cpu,
@@ -194,12 +205,20 @@ void run_scratch_guest(const std::string& socket, uint64_t seed, std::optional<i
     if (cpu) {
       run_on_cpu(*cpu);
     }
-    Waits waits(kills, record);
-    for (Random random(seed); !kills.stop; ++record.vmms) {
-      ScratchVmm vmm(socket, waits, record);
-      if (!vmm.run(Random(random.next()))) {
+    Random random(seed);
+    while (!kills.stop) {
+      // A session ends with the process of its VMM.
+      Child vmm([&, vmm_seed = random.next()](const std::function<void()>&) {
+        run_vmm_process(socket, Random(vmm_seed), kills, record);
+      });
+      const int status = vmm.reap();
+      if (record.is_wrong || record.failure.get()) {
         return;
       }
+      if (status != 0) {
+        throw base::Refused("a VMM died, with the wait status " + std::to_string(status));
+      }
+      ++record.vmms;
     }
     record.finished = true;
   } catch (const std::exception& error) {
