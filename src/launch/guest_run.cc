@@ -40,8 +40,8 @@ GuestRun::GuestRun(GuestRunRequest request)
 }
 
 bool GuestRun::needs_caller() const {
-  return run_.hot_list || (!request_.is_file && (run_.first_load_is_unsure ||
-                                                 run_.backend.backend != meta::Backend::file));
+  return !request_.is_file &&
+         (run_.first_load_is_unsure || run_.backend.backend != meta::Backend::file);
 }
 
 fc::VmmRequest GuestRun::complete(fc::VmmRequest request) const {
@@ -59,7 +59,10 @@ fc::VmmRequest GuestRun::complete(fc::VmmRequest request) const {
   return request;
 }
 
-std::string GuestRun::begin(pid_t pid, const std::string& version, bool sets_clock) const {
+std::string GuestRun::begin(pid_t pid, const std::string& version, bool sets_clock) {
+  if (hot_reads_) {
+    hot_reads_->await();
+  }
   const std::string body =
       meta::load_body_of_guest(store_, {.id = request_.id,
                                         .state_path = "",
@@ -82,6 +85,9 @@ std::string GuestRun::begin(pid_t pid, const std::string& version, bool sets_clo
 }
 
 fc::SnapshotLoad GuestRun::load() {
+  if (run_.hot_list) {
+    hot_reads_.emplace(*run_.hot_list, store_.memory_path(request_.id), request_.lock_fd);
+  }
   return {.id = request_.id,
           .begin = [this](pid_t pid, const std::string& version,
                           bool sets_clock) { return begin(pid, version, sets_clock); },

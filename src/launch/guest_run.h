@@ -11,6 +11,7 @@
 
 #include "fc/supervise.h"
 #include "fc/vmm_request.h"
+#include "launch/hot_reads.h"
 #include "meta/flows/run_prepare.h"
 #include "meta/guest/guest_state.h"
 #include "meta/guest/taps.h"
@@ -36,21 +37,21 @@ class GuestRun {
  public:
   explicit GuestRun(GuestRunRequest request);
 
-  // Whether the caller must do something before the start: make a session at the page server, or
-  // read hot pages.
+  // Whether the caller must make a session at the page server before the start.
   bool needs_caller() const;
   const meta::RunPreparation& facts() const { return run_; }
   // Adds the directory of the VMM, and what the snapshot uses.
   fc::VmmRequest complete(fc::VmmRequest request) const;
-  // Refers to this object.
+  // Starts to read the hot pages, if there are some. The result refers to this object.
   fc::SnapshotLoad load();
 
  private:
-  std::string begin(pid_t pid, const std::string& version, bool sets_clock) const;
+  std::string begin(pid_t pid, const std::string& version, bool sets_clock);
 
   GuestRunRequest request_;
   store::Store store_;
   meta::RunPreparation run_;
+  std::optional<HotReads> hot_reads_;
 };
 
 }  // namespace launch

@@ -70,8 +70,7 @@ int run_guest_verb(int argc, char** argv) {
       .flag("force", "also a guest in state Stale");
   options.footer(
       "Prints the lines of snapshot-meta run-prepare, then the record of fc-run. Without\n"
-      "the record nothing was started: the guest needs a session at the page server, or\n"
-      "its template has a hot list to read first.\n"
+      "the record nothing was started: the guest needs a session at the page server.\n"
       "Exit: as fc-run and snapshot-meta run-prepare; 75 open N again.");
   const std::optional<base::ParsedOptions> parsed = options.parse(argc, argv);
   if (!parsed) {

@@ -59,13 +59,7 @@ nothing_started() {
   assert_equal "$(fc-api "$(vm_dir a)/api.sock" GET / | jq -r .state)" Paused
 }
 
-@test "fc-run guest starts nothing for a guest that needs the page server, or whose template has a hot list" {
-  : >"$SNAPFORK_ROOT/guests/base/template/hot.hpl"
-  run -0 --separate-stderr run_guest "$lock" a
-  assert_contains "$output" "hot-list"$'\t'"$SNAPFORK_ROOT/guests/base/template/hot.hpl"
-  refute_contains "$output" '{'
-  nothing_started
-  rm "$SNAPFORK_ROOT/guests/base/template/hot.hpl"
+@test "fc-run guest starts nothing for a guest that needs the page server" {
   snapshot-meta set a FirecrackerUseUFFDOnNextRestore:=true
   run -0 --separate-stderr run_guest "$lock" a
   assert_contains "$output" 'backend'$'\t''uffd'

@@ -490,13 +490,22 @@ remove_guest() { # <id>
   make_fork a
   : >"$SNAPFORK_ROOT/guests/base/template/hot.hpl"
   mkdir bin
+  # shellcheck disable=SC2016 # for that script
+  printf '#!/bin/bash\nuntil pgrep -f -- %q >/dev/null; do :; done\necho "$*" "$(snapshot-meta state a)" >>%q\n' \
+    "--api-sock $PWD/run/" "$PWD/order" >bin/hotpage-record
+  chmod +x bin/*
+  PATH=$PWD/bin:$PATH run_fork a
+  assert_equal "$(<order)" "readahead $SNAPFORK_ROOT/guests/base/template/hot.hpl --mem $SNAPFORK_ROOT/guests/a/snapshots/snapshot-latest/memory Standby"
+  snapfork stop a
+  # By steps.
+  rm order bin/hotpage-record
   mkfifo started
   # Each end of the FIFO waits for the other.
   printf '#!/bin/bash\nread -r _ <%q\necho "$*" >>%q\n' "$PWD/started" "$PWD/order" >bin/hotpage-record
   printf '#!/bin/bash\n[[ " $* " != *" --dir "*" --caller "* ]] || echo >%q\nexec %q "$@"\n' "$PWD/started" "$(type -P fc-run)" >bin/fc-run
   printf '#!/bin/bash\n[[ $* != *snapshot/load* ]] || echo load >>%q\nexec %q "$@"\n' "$PWD/order" "$(type -P fc-api)" >bin/fc-api
   chmod +x bin/*
-  PATH=$PWD/bin:$PATH run_fork a
+  PATH=$PWD/bin:$PATH run_fork a --wait
   assert_equal "$(<order)" "readahead $SNAPFORK_ROOT/guests/base/template/hot.hpl --mem $SNAPFORK_ROOT/guests/a/snapshots/snapshot-latest/memory
 load"
   snapfork stop a

@@ -48,7 +48,7 @@ start_at_once() { # <id>
   return 1
 }
 
-# The guest needs the page server, or has hot pages to read: starts it step by step. fc-run has checked it.
+# The guest needs the page server: starts it step by step. fc-run has checked it.
 start_with_facts() { # <id>
   take_facts "$1" "${answer%$'\n'}"
   start_prepared "$1"
