@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The time from `snapfork run` of an existing fork to the first answer of its guest, one fork and 25 at once, compared
 # with the fewest calls that do the same: start Firecracker, wait for its socket, load, resume. FIRECRACKER is the path
-# of the program. Prints rows of bench/RESULTS.md. Medians. Needs root, for the mount.
+# of the program. The guest of the tests polls its serial line and never sleeps, so guests that run take time from starts
+# of other guests. Prints rows of bench/RESULTS.md. Medians. Needs root, for the mount.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -153,6 +154,7 @@ main() {
   prepare
   write_scripts
   mkfifo "$dir/never"
+  set -m # else bash starts `&` with SIGINT ignored, and snapfork would start itself again; a service manager does not
   local i
   for ((i = 0; i < rounds; i++)); do
     time_start bare f0
