@@ -256,6 +256,8 @@ socket.socket(fileno=taken).send(struct.pack("IIIIQQQ", 99, 0, 0, 0, 0, 0, 0))' 
   assert_contains "$(<server.log)" 'hangs (session with key'
   assert_equal "$(uffd-ctl --json health | jq -r '.keeper | "\(.generation) \(.restarts) \(.reason) \(.signal)"')" '2 1 hung 9'
   assert_contains "$(uffd-ctl metrics)" 'uffd_serve_restarts_total 1'
+  counts_waiters() { [[ $(uffd-ctl metrics) =~ woken_waiters_total\ [1-9] ]]; } # the guest's thread takes over on its own
+  wait_until 10 counts_waiters
   wait_for_end "$spawned_pid" 0
 }
 

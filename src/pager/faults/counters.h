@@ -46,10 +46,11 @@ enum class Count : size_t {
   copy_ns,           // of these, time in the installing ioctls
   copy_max_ns,       //
   fault_max_ns,      //
+  waiters_woken,     // threads that waited for a page when another server took over
   // New counters are added here: their numbers are part of the states of sessions and of the
   // server.
 };
-inline constexpr size_t kCounts = static_cast<size_t>(Count::fault_max_ns) + 1;
+inline constexpr size_t kCounts = static_cast<size_t>(Count::waiters_woken) + 1;
 // The room for counters in a state. A server without a counter leaves it 0.
 inline constexpr size_t kMostCounts = 96;
 static_assert(kCounts <= kMostCounts);
@@ -191,6 +192,11 @@ inline constexpr std::array<CounterText, kCounts> kCounters{{
     {.count = Count::copy_ns},
     {.count = Count::copy_max_ns, .kind = CounterText::Kind::maximum},
     {.count = Count::fault_max_ns, .kind = CounterText::Kind::maximum},
+    {.count = Count::waiters_woken,
+     .object = "faults",
+     .key = "woken",
+     .metric = "woken_waiters_total",
+     .help = "Threads that waited for a page when another server took over."},
 }};
 
 // One row for each counter, in their order.

@@ -67,6 +67,7 @@ uint64_t FaultLoop::take_over() {
     mark_removal(message);
     message.event = 0;
   }
+  parts_.counters.add(Count::waiters_woken, uffd_waiters(parts_.uffd));
   // Faults that were read and not answered are raised again.
   for (const PageTable::RegionPages& in : table_.regions()) {
     uffd_wake(parts_.uffd, in.region.base, in.region.size);

@@ -7,13 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <string>
 #include <utility>
 
-#include "base/fd.h"
 #include "base/process.h"
 #include "pager/faults/session_state.h"
 #include "pager/kernel/clock.h"
+#include "pager/kernel/uffd.h"
 
 namespace pager {
 namespace {
@@ -29,19 +28,6 @@ std::optional<Beat> read_beat(int state) {
   Beat beat;
   const auto bytes = ::pread(state, &beat, sizeof beat, offsetof(SessionState, heartbeat));
   return bytes == sizeof beat ? std::optional(beat) : std::nullopt;
-}
-
-// Whether threads wait for a page: "total:" of the userfaultfd's fdinfo counts them, read and
-// unread.
-bool has_waiters(int uffd) {
-  constexpr size_t kMost = 4096;
-  try {
-    const std::string info = base::read_file("/proc/self/fdinfo/" + std::to_string(uffd), kMost);
-    const size_t at = info.find("total:");
-    return at != std::string::npos && info.find_first_of("123456789", at) < info.find('\n', at);
-  } catch (const std::exception&) {
-    return false;
-  }
 }
 
 }  // namespace
@@ -79,7 +65,7 @@ bool HangWatch::hangs(uint64_t key, const HeldThing& thing, bool stopped, uint64
   const std::optional<Beat> beat = read_beat(thing.fds.at(kept::kState).get());
   Seen& seen = seen_[key];
   if (!beat || (beat->reading != 0 && !stopped) || seen.since_ns == 0 ||
-      beat->heartbeat != seen.heartbeat || !has_waiters(thing.fds.at(kept::kUffd).get())) {
+      beat->heartbeat != seen.heartbeat || uffd_waiters(thing.fds.at(kept::kUffd).get()) == 0) {
     seen = {.heartbeat = beat ? beat->heartbeat : 0, .since_ns = now};
     return false;
   }

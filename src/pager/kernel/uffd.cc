@@ -9,12 +9,16 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
+#include <exception>
 #include <string>
 #include <string_view>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "pager/kernel/features.h"
 
 namespace pager {
@@ -56,6 +60,24 @@ RangeResult uffd_poison(int uffd, uint64_t start, uint64_t length) {
   poison.range = {.start = start, .len = length};
   const int returned = ::ioctl(uffd, UFFDIO_POISON, &poison);
   return result_of(returned, errno, poison.updated, length);
+}
+
+uint64_t uffd_waiters(int uffd) {
+  constexpr size_t kMost = 4096;
+  constexpr std::string_view kTotal = "total:";
+  uint64_t count = 0;
+  try {
+    const std::string info = base::read_file("/proc/self/fdinfo/" + std::to_string(uffd), kMost);
+    size_t at = info.find(kTotal);
+    if (at != std::string::npos) {
+      at = info.find_first_not_of(" \t", at + kTotal.size());
+      at = std::min(at, info.size());
+      std::from_chars(info.data() + at, info.data() + info.size(), count);
+    }
+  } catch (const std::exception&) {
+    return 0;
+  }
+  return count;
 }
 
 int uffd_wake(int uffd, uint64_t start, uint64_t length) {

@@ -41,6 +41,9 @@ RangeResult uffd_copy(int uffd, uint64_t destination, const std::byte* source, u
 RangeResult uffd_zeropage(int uffd, uint64_t start, uint64_t length, Wake wake = Wake::yes);
 // UFFDIO_POISON: from now on a touch raises SIGBUS; a later COPY repairs the page. Linux 6.6.
 RangeResult uffd_poison(int uffd, uint64_t start, uint64_t length);
+// How many threads wait for a page, whether their faults were read or not: "total:" of the
+// descriptor's fdinfo (proc(5)). 0 if that cannot be read.
+uint64_t uffd_waiters(int uffd);
 // UFFDIO_WAKE of all threads that wait in the range, which may be larger than the registered one.
 // Returns 0 or an errno. Has no effect if no thread waits.
 int uffd_wake(int uffd, uint64_t start, uint64_t length);
