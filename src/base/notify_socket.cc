@@ -6,11 +6,11 @@
 #include <sys/un.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
-#include <cstring>
+
+#include "base/unix_socket.h"
 
 namespace base {
 
@@ -36,35 +36,8 @@ NotifySocket::NotifySocket() {
 }
 
 bool NotifySocket::send(std::string_view text, std::span<const int> fds) const {
-  constexpr size_t kMostFds = 8;
-  if (!socket_ || fds.size() > kMostFds) {
-    return true;
-  }
-  alignas(struct cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMostFds)> control{};
-  struct iovec part {
-    .iov_base = const_cast<char*>(text.data()), .iov_len = text.size()
-  };
-  struct msghdr packet {};
-  packet.msg_iov = &part;
-  packet.msg_iovlen = 1;
-  if (!fds.empty()) {
-    packet.msg_control = control.data();
-    packet.msg_controllen = CMSG_SPACE(fds.size_bytes());
-    struct cmsghdr* header = CMSG_FIRSTHDR(&packet);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(fds.size_bytes());
-    std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
-  }
-  while (::sendmsg(socket_.get(), &packet, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
-    if (errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS) {
-      return false;
-    }
-    if (errno != EINTR) {
-      break;
-    }
-  }
-  return true;
+  return !socket_ || send_packet(socket_.get(), text, fds, MSG_DONTWAIT) >= 0 ||
+         (errno != EAGAIN && errno != ENOBUFS && errno != ETOOMANYREFS);
 }
 
 }  // namespace base

@@ -115,7 +115,7 @@ bool wait_for(int fd, short events, const Deadline& deadline) {
   }
 }
 
-void send_with_fds(int socket, std::string_view data, std::span<const int> fds) {
+ssize_t send_packet(int socket, std::string_view data, std::span<const int> fds, int flags) {
   SNAPFORK_CHECK(!data.empty() && fds.size() <= kMaxReceivedFds);
   alignas(struct cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kMaxReceivedFds)> control{};
   struct iovec part {
@@ -134,19 +134,23 @@ void send_with_fds(int socket, std::string_view data, std::span<const int> fds) 
     std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
   }
   for (;;) {
-    const ssize_t n = ::sendmsg(socket, &message, MSG_NOSIGNAL);
+    const ssize_t n = ::sendmsg(socket, &message, MSG_NOSIGNAL | flags);
+    if (n >= 0 || errno != EINTR) {
+      return n;
+    }
+  }
+}
+
+void send_with_fds(int socket, std::string_view data, std::span<const int> fds) {
+  while (!data.empty()) {
+    const ssize_t n = send_packet(socket, data, fds);
     if (n >= 0) {
       // The descriptors were sent with the first byte; the rest is plain data.
       data.remove_prefix(static_cast<size_t>(n));
-      if (data.empty()) {
-        return;
-      }
-      part = {.iov_base = const_cast<char*>(data.data()), .iov_len = data.size()};
-      message.msg_control = nullptr;
-      message.msg_controllen = 0;
+      fds = {};
     } else if (errno == EAGAIN) {
       wait_for(socket, POLLOUT, Deadline::never());
-    } else if (errno != EINTR) {
+    } else {
       throw_errno("cannot send");
     }
   }

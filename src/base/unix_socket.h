@@ -47,7 +47,12 @@ PeerCredentials peer_credentials(int fd);
 // first. Hang-up and errors count as ready: the next call on `fd` reports them.
 bool wait_for(int fd, short events, const Deadline& deadline);
 
-// One sendmsg with descriptors (SCM_RIGHTS) and at least one byte. Throws std::system_error.
+// One sendmsg(2) of at least one byte, with at most kMaxReceivedFds descriptors (SCM_RIGHTS).
+// Returns the number of bytes, or -1 with an errno, never EINTR. A peer that has ended is EPIPE.
+ssize_t send_packet(int socket, std::string_view data, std::span<const int> fds, int flags = 0);
+
+// Sends all bytes, the descriptors with the first. Waits while the socket is full. Throws
+// std::system_error.
 void send_with_fds(int socket, std::string_view data, std::span<const int> fds);
 
 struct Received {

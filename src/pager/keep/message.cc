@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstring>
+#include <string_view>
 #include <system_error>
 
 #include "base/error.h"
@@ -15,34 +15,11 @@ namespace pager {
 
 int send_message(int socket, KeepMessage message, std::span<const int> fds) {
   message.fd_count = static_cast<uint32_t>(fds.size());
-  alignas(struct cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * KeepMessage::kMostFds)>
-      control{};
-  struct iovec part {
-    .iov_base = &message, .iov_len = sizeof message
-  };
-  struct msghdr packet {};
-  packet.msg_iov = &part;
-  packet.msg_iovlen = 1;
-  if (!fds.empty()) {
-    packet.msg_control = control.data();
-    packet.msg_controllen = CMSG_SPACE(fds.size_bytes());
-    struct cmsghdr* header = CMSG_FIRSTHDR(&packet);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(fds.size_bytes());
-    std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
+  const std::string_view bytes(reinterpret_cast<const char*>(&message), sizeof message);
+  if (base::send_packet(socket, bytes, fds, MSG_DONTWAIT) >= 0) {
+    return 0;
   }
-  for (;;) {
-    if (::sendmsg(socket, &packet, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) {
-      return 0;
-    }
-    if (errno == ETOOMANYREFS) {
-      return EAGAIN;  // too many descriptors wait in sockets
-    }
-    if (errno != EINTR) {
-      return errno;
-    }
-  }
+  return errno == ETOOMANYREFS ? EAGAIN : errno;  // too many descriptors wait in sockets
 }
 
 std::optional<ReceivedMessage> receive_message(int socket, bool* lost) {

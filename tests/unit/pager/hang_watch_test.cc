@@ -53,15 +53,8 @@ class WaitingSession {
   std::future<uint64_t> touched_;
 };
 
-class HangWatchTest : public testing::Test {
+class HangWatchTest : public UserfaultfdTest {
  protected:
-  void SetUp() override {
-    try {
-      const TestGuest guest(1);
-    } catch (const base::Unsupported& error) {
-      GTEST_SKIP() << error.what();
-    }
-  }
   // The key that is reported first.
   std::optional<uint64_t> reported(const HeldThings& held) {
     std::optional<HangWatch::Hang> hang;

@@ -24,16 +24,8 @@ namespace {
 constexpr uint64_t kPages = 16;
 
 // A process with the memory of a guest, whose userfaultfd is the only one, one of two, or closed.
-class TakenUffdTest : public testing::Test {
+class TakenUffdTest : public UserfaultfdTest {
  protected:
-  void SetUp() override {
-    try {
-      const TestGuest guest(1);
-    } catch (const base::Unsupported& error) {
-      GTEST_SKIP() << error.what();
-    }
-  }
-
   enum class Holds { one, another_too, none };
   static std::string result_of(Holds holds) {
     std::array<int, 2> place{};

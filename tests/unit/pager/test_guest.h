@@ -3,6 +3,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -145,6 +146,18 @@ class TestGuest {
   uint64_t page_size_;
   base::Fd uffd_;
   std::byte* memory_ = nullptr;
+};
+
+// Skips its tests where there is no userfaultfd.
+class UserfaultfdTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    try {
+      const TestGuest guest(1);
+    } catch (const base::Unsupported& error) {
+      GTEST_SKIP() << error.what();
+    }
+  }
 };
 
 }  // namespace pager

@@ -17,16 +17,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class VmmWatchTest : public testing::Test {
+class VmmWatchTest : public UserfaultfdTest {
  protected:
-  void SetUp() override {
-    try {
-      const TestGuest guest(1);
-    } catch (const base::Unsupported& error) {
-      GTEST_SKIP() << error.what();
-    }
-  }
-
   ScratchDir dir_;
 };
 
