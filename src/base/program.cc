@@ -2,6 +2,7 @@
 // Runs a main function: catches exceptions, closes standard output.
 #include "base/program.h"
 
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <exception>
@@ -68,6 +69,8 @@ int run_body(std::string_view name, int argc, char** argv,
 int run_program(std::string_view name, int argc, char** argv,
                 const std::function<int(int, char**)>& body) {
   ensure_standard_fds();
+  // The kernel's name for a program that was executed by a descriptor is the number of that.
+  ::prctl(PR_SET_NAME, std::string(name).c_str());
   const int status = run_body(name, argc, argv, body);
   flush_messages();
   return status;

@@ -72,10 +72,12 @@ kill_foreign_server() {
   kill_keeper
   is_served vm
   assert_equal "$(uffd-ctl --json health | jq -c '.keeper | [.keepers, .restarts]')" '[1,0]'
+  assert_equal "$(<"/proc/$server/comm")" uffd-keeper # pgrep and top show it
   run -1 uffd-serve --keep --control "$PWD/c.sock"
   assert_contains "$output" 'another server uses it'
   kill_foreign_server
   is_served vm
+  assert_equal "$(<"/proc/$(uffd-ctl --json health | jq .keeper.server_pid)/comm")" uffd-serve
   assert_equal "$(uffd-ctl --json session vm | jq -r .instance_id)" label
   assert_equal "$(uffd-ctl --json health | jq -c '.keeper | [.keepers, .restarts, .reason]')" '[1,1,"killed"]'
   run -0 probe --socket s/waits.sock
