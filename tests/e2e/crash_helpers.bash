@@ -20,8 +20,8 @@ make_stand_ins() {
 real=$(type -P "$program")
 # The driver starts the page server without its environment.
 [[ -v CRASH_DIR ]] || exec "\$real" "\$@"
-# The flow itself runs there.
-[[ $program != template-lock || \$1 != --* ]] || exec "\$real" "\$@"
+# The flow itself, or its first step, which has a stand-in of its own, runs there.
+[[ $program != template-lock || " \$* " != *\ --@(fd|shared|exclusive)\ * ]] || exec "\$real" "\$@"
 # Two steps can start at the same time, so each has a name that does not depend on the other.
 call=$program-\${1##*/}
 number=\$(grep -cxF -- "\$call" "\$CRASH_DIR/calls") || true
@@ -115,7 +115,7 @@ at_each_step() { # <prepare> <check> <flow...>
     wait_for_locks
     "$check" || fail "after the driver was killed in $(<"$CRASH_DIR/step.$step.name")" || return
   done
-  ((${#steps[@]} >= 3))
+  ((${#steps[@]} >= ${least_steps:-3}))
 }
 
 # For each change of a flow: prepare, run the flow until it is killed there, check.

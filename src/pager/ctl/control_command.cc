@@ -104,8 +104,7 @@ base::Options make_options() {
           "  drain                accept no new sessions; exit after the last one\n"
           "  upgrade [PROGRAM]    serve all guests by another uffd-serve; needs --keep\n"
           "  health, stats        print health or counters, as JSON; metrics: Prometheus\n"
-          "Exit: 0 done; 1 no server listens, or it refused; 2 usage; 4 the upgrade was\n"
-          "rolled back; 5 system error, or the server does not answer. See uffd-ctl(1).");
+          "Exit: 0 done; 1 no server, or it refused; 2 usage; 4, 5 failed: uffd-ctl(1).");
   return options;
 }
 
