@@ -81,7 +81,7 @@ no_processes_of() { # <fork>
   kill -KILL "$driver"
   wait "$driver" || true
   eventually no_processes_of a
-  state_is a Standby
+  eventually state_is a Standby # a process that ends has no command line
   snapfork delete a base
   nothing_is_left
 }
