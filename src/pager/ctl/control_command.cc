@@ -102,7 +102,7 @@ base::Options make_options() {
           "  mark ID NAME         write a mark into the trace\n"
           "  hung                 print ID and VMM pid of guests of a killed server\n"
           "  drain                accept no new sessions; exit after the last one\n"
-          "  upgrade [PROGRAM]    serve all guests by another uffd-serve; needs --keep\n"
+          "  upgrade [PROGRAM]    serve all guests by another uffd-serve (keeper)\n"
           "  health, stats        print health or counters, as JSON; metrics: Prometheus\n"
           "Exit: 0 done; 1 no server, or it refused; 2 usage; 4, 5 failed: uffd-ctl(1).");
   return options;
