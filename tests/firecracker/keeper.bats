@@ -63,7 +63,10 @@ kill_keeper_and_servers() {
   local keeper pids pid
   keeper=$(uffd-ctl health | jq .keeper.pid)
   kill -STOP "$keeper"
-  mapfile -t pids < <(uffd-ctl health | jq .keeper.server_pid; pgrep -P "$keeper" || true)
+  mapfile -t pids < <(
+    uffd-ctl health | jq .keeper.server_pid
+    pgrep -P "$keeper" || true
+  )
   kill -KILL "${pids[@]}" "$keeper" 2>/dev/null || true
   for pid in "${pids[@]}" "$keeper"; do eventually has_ended "$pid"; done
 }

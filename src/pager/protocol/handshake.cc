@@ -169,8 +169,8 @@ void HandshakeReader::take_out_of_queue(int socket) {
 }
 
 std::optional<HandshakeReader::Result> HandshakeReader::read_from(int socket) {
-  // More than the kernel's largest part of a message (36 KiB): MSG_PEEK returns the descriptors of a
-  // part again with each read of it.
+  // More than the kernel's largest part of a message (36 KiB): MSG_PEEK returns the descriptors of
+  // a part again with each read of it.
   std::array<std::byte, kMostLeft> buffer{};
   constexpr int kReads = 64;  // then other peers have their turn
   for (int i = 0; i < kReads; ++i) {
