@@ -67,7 +67,8 @@ ApiAnswer load_snapshot(const std::string& socket, const std::string& body,
     }
     const http::Client::Reply reply = client->request("PUT", kPath, body, deadline);
     std::string failure = failure_of("PUT", kPath, reply);
-    return {.version = {}, .refused = !failure.empty(), .failure = std::move(failure)};
+    const bool refused = !failure.empty();
+    return {.version = {}, .refused = refused, .failure = std::move(failure)};
   } catch (const std::exception& error) {
     return {.version = {}, .failure = error.what()};
   }

@@ -63,7 +63,7 @@ std::string GuestRun::begin(pid_t pid, const std::string& version, bool sets_clo
   if (hot_reads_) {
     hot_reads_->await();
   }
-  const std::string body =
+  std::string body =
       meta::load_body_of_guest(store_, {.id = request_.id,
                                         .state_path = "",
                                         .uses_uffd = false,
