@@ -2,6 +2,18 @@
 # keeper.bash: tests that kill page servers. $server is the keeper.
 # shellcheck shell=bash disable=SC2154 # set by serve
 
+# Makes ./run a tmpfs, as /run is.
+mount_run() {
+  mkdir -m 700 run
+  mount -t tmpfs none run 2>/dev/null || skip 'needs to mount a tmpfs'
+}
+
+keeper_teardown() {
+  end_servers
+  common_teardown
+  umount -l run 2>/dev/null || true
+}
+
 # The servers of the keeper: the one that serves, then its successor.
 server_pids() {
   local children

@@ -95,13 +95,7 @@ make_cold() { # <file>
   list_of list $(seq 1300 2 2000)
   pack list
   make_cold memory
-  serve_memory --hot packed --window 1 --once --json -v
-  echo 1 >touched # which is not in the list
-  hold_vmm s.sock --pattern trace:touched
-  assert_logged "hot list installed"
-  release_vmm
-  wait_for_end "$server" 0
-  output=$(grep '^{' server.log)
+  serve_list_and_page_1 packed
   assert_equal "$(json '[.pages_prefetched, .faults] | tostring')" "[351,1]"
   assert_equal "$(hotpage-record warm --json --mem memory packed | jq .cached)" 0
 }

@@ -6,29 +6,13 @@
 load helpers
 load uffd-serve_helpers
 load ../keeper
+load ../kill_servers
 
 setup() { serve_setup; }
 teardown() {
-  kill_all_of "$PWD/"
+  kill_servers_at "$PWD/"
   common_teardown
   umount -l run 2>/dev/null || true
-}
-
-# Kills keepers and servers with a control socket below a directory, whatever process has started them, until none is left: one
-# that is not killed yet starts others.
-kill_all_of() { # <directory>
-  local file pids
-  for _ in {1..20}; do
-    pids=()
-    for file in /proc/[0-9]*/cmdline; do
-      if tr '\0' ' ' 2>/dev/null <"$file" | grep -qF -- " --control $1"; then
-        file=${file%/cmdline}
-        pids+=("${file##*/}")
-      fi
-    done 2>/dev/null
-    ((${#pids[@]} > 0)) || return 0
-    kill -KILL "${pids[@]}" 2>/dev/null || true
-  done
 }
 
 serve_here() {

@@ -7,6 +7,7 @@
 load helpers
 load uffd-serve_helpers
 load ../keeper
+load ../kill_servers
 
 setup() {
   require_cmd python3
@@ -14,9 +15,8 @@ setup() {
   serve_setup
 }
 teardown() {
-  local pid
   [[ -z ${manager-} ]] || kill -KILL "$manager" 2>/dev/null || true
-  for pid in $(all_processes); do kill -KILL "$pid" 2>/dev/null || true; done
+  kill_servers_at "$PWD/c.sock"
   common_teardown
 }
 

@@ -8,11 +8,7 @@ load uffd-serve_helpers
 load ../keeper
 
 setup() { serve_setup; }
-teardown() {
-  end_servers
-  common_teardown
-  umount -l run 2>/dev/null || true
-}
+teardown() { keeper_teardown; }
 
 @test "uffd-keeper: options are checked, and the exit status is that of the server" {
   run -2 uffd-keeper

@@ -9,15 +9,10 @@ load ../keeper
 
 setup() {
   serve_setup
-  mkdir -m 700 run
-  mount -t tmpfs none run 2>/dev/null || skip 'needs to mount a tmpfs'
+  mount_run
   export SNAPFORK_PAGER=$PWD/run/c.sock
 }
-teardown() {
-  end_servers
-  common_teardown
-  umount -l run 2>/dev/null || true
-}
+teardown() { keeper_teardown; }
 
 serve_run() { serve --control run/c.sock "$@"; } # <option>...
 

@@ -52,13 +52,7 @@ teardown() { common_teardown; }
   local pages
   mapfile -t pages < <(seq 0 3 360)
   hot_list "${pages[@]}" >hot
-  serve_memory --hot hot --window 1 --once --json -v
-  echo 1 >touched # which is not in the list
-  hold_vmm s.sock --pattern trace:touched
-  assert_logged "hot list installed"
-  release_vmm
-  wait_for_end "$server" 0
-  output=$(grep '^{' server.log)
+  serve_list_and_page_1 hot
   assert_equal "$(json '[.pages_prefetched, .faults] | tostring')" "[${#pages[@]},1]"
   serve_memory --hot hot
   run -0 probe --socket s.sock --balloon 6

@@ -33,6 +33,17 @@ serve_memory() { # <option>...
   serve --mem memory --socket s.sock "$@"
 }
 
+# Serves a list to a VMM that touches page 1, which is not in it. The server's record is then in $output.
+serve_list_and_page_1() { # <list>
+  serve_memory --hot "$1" --window 1 --once --json -v
+  echo 1 >touched
+  hold_vmm s.sock --pattern trace:touched
+  assert_logged "hot list installed"
+  release_vmm
+  wait_for_end "$server" 0
+  output=$(grep '^{' server.log)
+}
+
 serve_control() { # <option>...
   export SNAPFORK_PAGER=$PWD/c.sock
   serve --control c.sock "$@"

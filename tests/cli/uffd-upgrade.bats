@@ -8,10 +8,7 @@ load uffd-serve_helpers
 load ../keeper
 
 setup() { serve_setup; }
-teardown() {
-  end_servers
-  common_teardown
-}
+teardown() { keeper_teardown; }
 
 # Makes ./NAME a page server that behaves so (tests/helpers/other-uffd-serve.cc).
 other() { # <name>

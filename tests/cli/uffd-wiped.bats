@@ -9,16 +9,11 @@ load ../keeper
 
 setup() {
   serve_setup
-  mkdir -m 700 run
-  mount -t tmpfs none run 2>/dev/null || skip 'needs to mount a tmpfs'
+  mount_run
   mkdir -m 700 run/d
   export SNAPFORK_PAGER=$PWD/run/d/c.sock
 }
-teardown() {
-  end_servers
-  common_teardown
-  umount -l run 2>/dev/null || true
-}
+teardown() { keeper_teardown; }
 
 has_one_state() { # a session
   local states

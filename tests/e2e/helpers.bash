@@ -5,6 +5,7 @@
 
 load ../cli/helpers
 load ../mounts
+load ../kill_servers
 
 readonly FIXTURE=$BATS_TEST_DIRNAME/../fixtures/plain
 
@@ -57,8 +58,7 @@ no_pager() {
 }
 
 drop_store() {
-  local pid
-  for pid in $(pager_pids); do kill -KILL "$pid" || true; done
+  [[ -z ${SNAPFORK_PAGER-} ]] || kill_servers_at "$SNAPFORK_PAGER"
   common_teardown
   unmount_all
 }

@@ -55,6 +55,8 @@ assert_refused_as_running() { # <part>
 make_launcher() {
   cat >"$BATS_TEST_TMPDIR/launch" <<'LAUNCH'
 #!/bin/bash
+hold=$2
+exec {hold}>&- # else the VMM holds itself
 setsid uffd-probe --socket "$SNAPFORK_UFFD_SOCKET" --mem "$SNAPFORK_MEMORY" --hold <"$1/hold" >"$1/vmm.log" 2>&1 &
 until grep -q ready "$1/vmm.log"; do
   kill -0 $! || exit 1
@@ -70,7 +72,7 @@ served_pid() { # <id>
 @test "guest is Running while its VMM is served, although its launcher ended" {
   make_fork
   make_launcher
-  run -0 snapfork run f -- "$BATS_TEST_TMPDIR/launch" "$BATS_TEST_TMPDIR"
+  run -0 snapfork run f -- "$BATS_TEST_TMPDIR/launch" "$BATS_TEST_TMPDIR" "$hold"
   local vmm
   vmm=$(served_pid f)
   spawned+=("$vmm")
@@ -86,7 +88,7 @@ served_pid() { # <id>
   export SNAPFORK_KEEPER=0 # by design
   make_fork
   make_launcher
-  run -0 snapfork run f -- "$BATS_TEST_TMPDIR/launch" "$BATS_TEST_TMPDIR"
+  run -0 snapfork run f -- "$BATS_TEST_TMPDIR/launch" "$BATS_TEST_TMPDIR" "$hold"
   local vmm
   vmm=$(served_pid f)
   spawned+=("$vmm")
