@@ -12,14 +12,6 @@ servers=() server_core=() guest_core=()
 # shellcheck source=bench/page_server.bash
 source bench/page_server.bash
 
-cleanup() {
-  local pid
-  for pid in "${servers[@]}"; do
-    kill -KILL "$pid" 2>/dev/null || true
-  done
-  [[ -z $dir ]] || rm -rf "$dir"
-}
-
 # The server that serves: the oldest child of a keeper, or the process itself.
 serving_pid() { # <pid>
   local children

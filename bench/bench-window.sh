@@ -13,14 +13,6 @@ servers=() server_core=() guest_core=()
 # shellcheck source=bench/page_server.bash
 source bench/page_server.bash
 
-cleanup() {
-  local pid
-  for pid in "${servers[@]}"; do
-    kill -KILL "$pid" 2>/dev/null || true
-  done
-  [[ -z $dir ]] || rm -rf "$dir"
-}
-
 # Prints the options of a uffd-serve that the name of a bar stands for.
 options_of() { # <name>
   case $1 in

@@ -2,6 +2,15 @@
 # What the benchmarks of the page server have in common. They set `dir`, `rounds`, `servers`, `server_core` and `guest_core`.
 # shellcheck shell=bash disable=SC2154 # see above
 
+# For a trap at EXIT.
+cleanup() {
+  local pid
+  for pid in "${servers[@]}"; do
+    kill -KILL "$pid" 2>/dev/null || true
+  done
+  [[ -z $dir ]] || rm -rf "$dir"
+}
+
 median() {
   sort -n | sed -n "$(((rounds + 1) / 2))p"
 }

@@ -26,54 +26,23 @@
 #include "pager/faults/fault_loop.h"
 #include "pager/kernel/clock.h"
 #include "pager/protocol/handshake.h"
+#include "tests/helpers/bench_memory.h"
 
 namespace {
 
 using hot::kSmallPage;
 using hot::Region;
 
-// Empty guest memory of the size of an image, in this process.
-class Memory {
- public:
-  explicit Memory(uint64_t size, uint64_t page_size = kSmallPage)
-      : size_(size), page_size_(page_size), uffd_(pager::uffd_create()) {
-    const int huge = page_size == kSmallPage ? 0 : MAP_HUGETLB;
-    void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | huge, -1, 0);
-    if (memory == MAP_FAILED) {
-      base::throw_errno("cannot map memory");
-    }
-    base_ = reinterpret_cast<uint64_t>(memory);
-    pager::uffd_register_missing(uffd_.get(), base_, size);
-  }
-  ~Memory() { ::munmap(reinterpret_cast<void*>(base_), size_); }
-  Memory(const Memory&) = delete;
-  Memory(Memory&&) = delete;
-  Memory& operator=(const Memory&) = delete;
-  Memory& operator=(Memory&&) = delete;
-
-  int uffd() const { return uffd_.get(); }
-  Region region() const {
-    return {.base = base_, .size = size_, .offset = 0, .page_size = page_size_};
-  }
-
- private:
-  uint64_t size_;
-  uint64_t page_size_;
-  base::Fd uffd_;
-  uint64_t base_ = 0;
-};
-
-// Returns the ns of `bytes` bytes by one COPY for each `piece`, from the mapped file.
-uint64_t raw_copy_ns(const pager::Image& image, uint64_t bytes, uint64_t piece,
-                     uint64_t page_size) {
+// Returns the ns of one COPY of `piece` bytes at each offset, from the mapped file.
+uint64_t raw_copies_ns(const pager::Image& image, uint64_t page_size,
+                       const std::vector<uint64_t>& offsets, uint64_t piece) {
   const Memory memory(image.size(), page_size);
   void* mapped = ::mmap(nullptr, image.size(), PROT_READ, MAP_SHARED | MAP_POPULATE, image.fd(), 0);
   if (mapped == MAP_FAILED) {
     base::throw_errno("cannot map the memory file");
   }
   const uint64_t start = pager::monotonic_ns();
-  for (uint64_t at = 0; at < bytes; at += piece) {
+  for (const uint64_t at : offsets) {
     const pager::RangeResult result =
         pager::uffd_copy(memory.uffd(), memory.region().base + at,
                          static_cast<const std::byte*>(mapped) + at, piece);
@@ -84,27 +53,26 @@ uint64_t raw_copy_ns(const pager::Image& image, uint64_t bytes, uint64_t piece,
   return took;
 }
 
-// The ns of one COPY for each page of a list, in its order or in that of the addresses.
+// The first `bytes` bytes, by one COPY for each `piece`.
+uint64_t raw_copy_ns(const pager::Image& image, uint64_t bytes, uint64_t piece,
+                     uint64_t page_size) {
+  std::vector<uint64_t> offsets;
+  for (uint64_t at = 0; at < bytes; at += piece) {
+    offsets.push_back(at);
+  }
+  return raw_copies_ns(image, page_size, offsets, piece);
+}
+
+// Each page of a list, in its order or in that of the addresses.
 uint64_t raw_pages_ns(const pager::Image& image, const hot::HotList& list, bool sorted) {
-  const Memory memory(image.size(), list.page_size);
-  void* mapped = ::mmap(nullptr, image.size(), PROT_READ, MAP_SHARED | MAP_POPULATE, image.fd(), 0);
-  if (mapped == MAP_FAILED) {
-    base::throw_errno("cannot map the memory file");
+  std::vector<uint64_t> offsets;
+  for (const hot::HotPage& page : hot::expand(list.runs, list.page_size)) {
+    offsets.push_back(page.offset);
   }
-  std::vector<hot::HotPage> pages = hot::expand(list.runs, list.page_size);
   if (sorted) {
-    std::ranges::sort(pages, {}, &hot::HotPage::offset);
+    std::ranges::sort(offsets);
   }
-  const uint64_t start = pager::monotonic_ns();
-  for (const hot::HotPage& page : pages) {
-    const pager::RangeResult result =
-        pager::uffd_copy(memory.uffd(), memory.region().base + page.offset,
-                         static_cast<const std::byte*>(mapped) + page.offset, list.page_size);
-    SNAPFORK_CHECK(result.error == 0);
-  }
-  const uint64_t took = pager::monotonic_ns() - start;
-  ::munmap(mapped, image.size());
-  return took;
+  return raw_copies_ns(image, list.page_size, offsets, list.page_size);
 }
 
 // Returns the ns until a fault loop has installed a hot list, without faults.
