@@ -86,12 +86,5 @@ finish_at_once() {
   [[ $verb$asked_backend != restorefile ]] || use_file_from_now_on "$id"
   close_locks
   mark ''
-  fill_mmds
-  run_hook --after-load "$after_load"
-  mark hooks
-  ((!loads_paused)) || resume_guest
-  mark resume
-  run_hook --on-ready "$on_ready"
-  print_run_record
-  finish_start
+  finish_loaded
 }

@@ -41,14 +41,7 @@ start_prepared() { # <id>
   record_options
   [[ $verb != restore ]] || use_file_from_now_on "$id"
   release_locks
-  fill_mmds
-  run_hook --after-load "$after_load"
-  mark hooks
-  ((!loads_paused)) || resume_guest
-  mark resume
-  run_hook --on-ready "$on_ready"
-  print_run_record
-  finish_start
+  finish_loaded
 }
 
 # The checks before anything is started, and the facts of the guest.

@@ -38,6 +38,18 @@ mark() { # <name>
   marked=$now
 }
 
+# The guest is loaded, and the lock is released.
+finish_loaded() {
+  fill_mmds
+  run_hook --after-load "$after_load"
+  mark hooks
+  ((!loads_paused)) || resume_guest
+  mark resume
+  run_hook --on-ready "$on_ready"
+  print_run_record
+  finish_start
+}
+
 # For `fork --from-running`, which restores its source with the options that it was started with.
 record_options() {
   local words=("${tap_options[@]}")
