@@ -20,7 +20,7 @@ namespace base {
 struct OptionText {
   const char* name;      // the long name, without dashes
   char letter;           // 0 if it has none
-  const char* argument;  // the placeholder of its value in --help; nullptr for a flag
+  const char* argument;  // what --help calls its value; nullptr for a flag
   const char* help;
   const char* group;      // its heading; "" for none, nullptr to hide the option
   bool optional = false;  // a value is optional, and follows "="

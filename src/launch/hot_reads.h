@@ -21,7 +21,7 @@ class HotReads {
   HotReads& operator=(const HotReads&) = delete;
   HotReads& operator=(HotReads&&) = delete;
 
-  // Waits until the reads are queued. Returns at once if there is no process.
+  // Waits until the reads are queued. Returns at once if no process reads.
   void await();
 
  private:

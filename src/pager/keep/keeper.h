@@ -86,7 +86,7 @@ class Keeper {
   FdStore store_;
   base::Fd page_fd_;
   KeeperPage& page_;
-  Closer closer_;  // of what is no longer held
+  Closer closer_;  // closes what the keeper has dropped
   HeldThings held_;
   std::optional<KeptServer> active_;
   std::optional<KeptServer> successor_;

@@ -148,7 +148,7 @@ class TestGuest {
   std::byte* memory_ = nullptr;
 };
 
-// Skips its tests where there is no userfaultfd.
+// Skips its tests on machines without userfaultfd.
 class UserfaultfdTest : public testing::Test {
  protected:
   void SetUp() override {
