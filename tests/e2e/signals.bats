@@ -25,8 +25,9 @@ teardown() {
 }
 
 # Makes programs that block once, at the step that begins with the pattern STEP: instead of it ("before"), or when the real
-# program has done it ("after"). They make the file BLOCKED then. The blocking program must not watch its standard output, as
-# tail does, because it would end with a driver that is killed. The words after -- are a step of their own.
+# program has done it ("after"), with as much of its output as the driver reads with a time limit (read_answer). They make the
+# file BLOCKED then. The blocking program must not watch its standard output, as tail does, because it would end with a driver
+# that is killed. The words after -- are a step of their own.
 make_stand_ins() {
   local program
   for program in snapshot-meta reflink-clone uffd-keeper uffd-ctl template-lock fc-api; do
@@ -34,7 +35,7 @@ make_stand_ins() {
 #!/bin/bash
 words="\$* "
 [[ \$STEP && ! -e \$BLOCKED && ("$program \$*" == \$STEP* || " \${words%% -- *}" == *" "\$STEP" "*) ]] || exec "$(type -P "$program")" "\$@"
-[[ \$WHEN == before ]] || "$(type -P "$program")" "\$@"
+[[ \$WHEN == before ]] || "$(type -P "$program")" "\$@" | head -c 200
 : >"\$BLOCKED"
 exec sleep infinity
 STAND_IN
@@ -351,17 +352,22 @@ ignores_term() { # <pid>
 # before the read: bash is in the command already, and the read does not block yet.
 @test "a signal that comes just before the driver reads the output of a step is not lost" {
   require_cmd strace
-  local driver=(env --default-signal=INT "$BASH" "$(type -P snapfork)" fork base) calls=$BATS_TEST_TMPDIR/calls nth
+  local driver=(env --default-signal=INT "$BASH" "$(type -P snapfork)" fork base) calls=$BATS_TEST_TMPDIR/calls nth when later
   export PATH=$stand_ins:$PATH
   # The first child is the step that makes up an id. Before it reads a pipe, bash tries whether it can seek.
   STEP='' strace -qq -o "$calls" -e trace=lseek,clone,clone3,vfork,read -- "${driver[@]}" 3>&- 4>&- >/dev/null 2>&1
   nth=$(awk '/^lseek/ { seen++ } /^(clone|vfork)/ { child = 1 } child && /^lseek/ { print seen; exit }' "$calls")
-  rm -f "$BLOCKED"
-  STEP='snapshot-meta new-ids' WHEN=before spawn_to "$BATS_TEST_TMPDIR/said" \
-    strace -qq -o "$calls" -e trace=lseek -e "inject=lseek:signal=TERM:when=$nth" -- "${driver[@]}"
-  wait_until 20 is_gone "$spawned_pid" || fail "the driver does not end: $(<"$BATS_TEST_TMPDIR/said")"
-  status=0
-  wait "$spawned_pid" || status=$?
-  assert_equal "$status" 143
-  assert_contains "$(<"$calls")" SIGTERM
+  # The step has printed nothing, or its whole output, and does not end. The driver then reads once more.
+  for when in before after; do
+    for later in 0 1; do
+      rm -f "$BLOCKED"
+      STEP='snapshot-meta new-ids' WHEN=$when spawn_to "$BATS_TEST_TMPDIR/said" \
+        strace -qq -o "$calls" -e trace=lseek -e "inject=lseek:signal=TERM:when=$((nth + later))" -- "${driver[@]}"
+      wait_until 20 is_gone "$spawned_pid" || fail "the driver does not end ($when, $later): $(<"$BATS_TEST_TMPDIR/said")"
+      status=0
+      wait "$spawned_pid" || status=$?
+      assert_equal "$status" 143
+      assert_contains "$(<"$calls")" SIGTERM
+    done
+  done
 }

@@ -34,15 +34,16 @@ ask() { # <variable> <command...>
 
 # Reads `answer` to the end of file.
 # A trap of a signal that comes just before `read` blocks runs only when it ends; with -t, it ends each second. But with
-# -t, bash makes two system calls for each byte. The programs answer once their work is done, so only the first byte can
-# take long. With -N, `read` does not read the pipe byte by byte.
+# -t, bash makes two system calls for each byte: a millisecond for the record of a fork. So only the beginning is read that
+# way, which is all of most answers. The programs answer once their work is done: the rest and the end come at once. With -N,
+# `read` does not read the pipe byte by byte.
 read_answer() {
   local part status=0
   answer=''
   while ((status == 0 || status > 128)); do
     status=0
-    if [[ -z $answer ]]; then
-      IFS= read -r -N 1 -t 1 part <&"$answers" || status=$?
+    if ((${#answer} < 256)); then
+      IFS= read -r -N $((256 - ${#answer})) -t 1 part <&"$answers" || status=$?
     else
       IFS= read -r -N 65536 part <&"$answers" || status=$?
     fi
