@@ -114,8 +114,8 @@ has_begun() { is_served "$1" || is_gone "$2"; } # <session> <model>
   serve_run --recover # its state was still there
   is_served vm
   pid=$server
+  kill -KILL "$vmm_process" # before it can end by itself
   release_vmm
-  kill -KILL "$vmm_process"
   wait_until 10 is_gone "$pid"
   run ! state_of
   server=''
